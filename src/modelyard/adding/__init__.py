@@ -1,0 +1,16 @@
+"""Model files where they lie → models: what changed since the last time is looked at, the rest costs one stat a file.
+
+    places      scanned (``ingest.folders``) and compared with what is known → a plan
+    looking     each file that is new or changed: inspected, hashed, its side-cars read; in processes of its own
+    settling    what was seen becomes models, in one transaction a batch: matched by hash, merged, named
+    watching    the same again whenever something changes
+
+Nothing is moved, copied or written beside the files, and nothing outside the given places is opened. Whatever is
+interrupted goes on when it is done again: a batch that was settled is not looked at twice.
+"""
+
+from modelyard.adding.adding import Adding, Report, Told, duplicates_json, hash_pending
+from modelyard.adding.settling import Owner
+from modelyard.adding.watching import watch
+
+__all__ = ["Adding", "Owner", "Report", "Told", "duplicates_json", "hash_pending", "watch"]

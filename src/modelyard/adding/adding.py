@@ -1,0 +1,258 @@
+"""The verb: places → what became of everything in them. Also what goes on hashing when the verb is done."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from modelyard import errors
+from modelyard.adding.looking import Look, look, look_at_all
+from modelyard.adding.places import Plan, compare
+from modelyard.adding.settling import Owner, Settled, Settling
+from modelyard.domain import OWN_ID_MIN
+from modelyard.ingest import Skipped
+from modelyard.ingest.folders import Found, Hint, Scanned, find_file, hint, is_inside, scan, shown
+from modelyard.store import Store, files
+from modelyard.store.files import Duplicates
+
+# One transaction's worth; with hashing, which is slow, sooner: what was done is not done again after an interruption.
+_BATCH_FILES = 2_000
+_BATCH_SECONDS = 2.0
+
+
+class Told(Protocol):
+    """Who is told how far it is."""
+
+    def planned(self, files: int, bytes_to_hash: int) -> None:
+        """So many files are to be looked at, and so many bytes of them to be hashed."""
+
+    def hashed(self, count: int) -> None:
+        """So many more bytes are hashed."""
+
+    def looked(self, settled: Settled) -> None:
+        """One more file is done and on record."""
+
+    def skipped(self, skipped: Skipped) -> None:
+        """Something was passed by."""
+
+
+@dataclass(slots=True)
+class _Counts:
+    results: Counter[str] = field(default_factory=Counter)
+    touched: set[bytes] = field(default_factory=set)
+    merged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the places. ``results`` counts files; ``pending`` are listed and not hashed yet."""
+
+    found: int
+    unchanged: int
+    results: Mapping[str, int]
+    merged: int
+    pending: int
+    skipped: tuple[Skipped, ...]
+    duplicates: tuple[Duplicates, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object that ``modelyard add --json`` prints."""
+        return {
+            "found": self.found,
+            "unchanged": self.unchanged,
+            **{result: self.results.get(result, 0) for result in RESULTS},
+            "merged": self.merged,
+            "pending": self.pending,
+            "skipped": [{"path": each.where, "reason": each.reason, "detail": each.detail} for each in self.skipped],
+            "duplicates": [duplicates_json(group) for group in self.duplicates],
+        }
+
+
+RESULTS = ("added", "matched", "updated", "moved", "gone", "broken", "later")
+
+
+def duplicates_json(group: Duplicates) -> dict[str, object]:
+    """Return one group of duplicates as JSON tells it."""
+    return {
+        "same": "bytes" if group.is_same_bytes else "tensors",
+        "hash": group.hash,
+        "files": [
+            {"path": shown(file.path), "model": file.model_id, "size_bytes": file.size_bytes} for file in group.files
+        ],
+    }
+
+
+class _Undone(Exception):
+    """Leaves what is not to be kept: a transaction of a dry run, a file that is half hashed."""
+
+
+class Adding:
+    """Takes files in where they lie, for one store. ``told`` is told of the progress, by the thread that works."""
+
+    def __init__(
+        self,
+        store: Store,
+        owner: Owner,
+        told: Told,
+        *,
+        with_hashes: bool = True,
+        dry_run: bool = False,
+        processes: int | None = None,
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._told = told
+        self._with_hashes = with_hashes and not dry_run
+        self._dry_run = dry_run
+        self._catalogue = store.identity
+        self._processes = processes or len(os.sched_getaffinity(0))
+
+    def run(self, paths: Iterable[bytes]) -> Report:
+        """Bring the catalogue up to what lies in the places now."""
+        scanned = scan(paths, trained=self._owner.source.value == "training")
+        for skipped in scanned.skipped:
+            self._told.skipped(skipped)
+        with self._store.reading() as connection:
+            known = files.below(connection, scanned.roots)
+        plan = compare(scanned, known, with_hashes=self._with_hashes)
+        counts = _Counts()
+        self._settle_changes(plan, counts)
+        self._look_at(plan, scanned, counts)
+        self._merge_later_matches(counts)
+        return self._report(scanned, plan, counts)
+
+    def _settle_changes(self, plan: Plan, counts: _Counts) -> None:
+        """What needs no look: gone, back, renamed."""
+        for start in range(0, max(len(plan.gone), len(plan.back), len(plan.renamed)), _BATCH_FILES):
+            part = slice(start, start + _BATCH_FILES)
+
+            def settle(settling: Settling, part: slice = part) -> list[Settled]:
+                # Renamed first: a name that another file had is free then.
+                return [
+                    *settling.take_renamed(plan.renamed[part]),
+                    *settling.take_gone(plan.gone[part]),
+                    *settling.take_back(plan.back[part]),
+                ]
+
+            self._write(settle, counts)
+
+    def _look_at(self, plan: Plan, scanned: Scanned, counts: _Counts) -> None:
+        whole = sum(found.size_bytes for found in plan.look) if self._with_hashes else 0
+        self._told.planned(len(plan.look) + len(plan.beside), whole)
+        for batch in _batches(self._looks(plan)):
+            hints = {each.found.path: said for each in batch if (said := _hint_of(each.found, scanned))}
+
+            def settle(
+                settling: Settling, batch: Sequence[Look] = batch, hints: Mapping[bytes, Hint] = hints
+            ) -> list[Settled]:
+                return settling.take(batch, self._owner, hints)
+
+            self._write(settle, counts)
+
+    def _looks(self, plan: Plan) -> Iterator[Look]:
+        # The side-cars of files that are known cost no hash.
+        yield from look_at_all(plan.beside, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
+        if self._with_hashes:
+            # Hashing has threads of its own, one a hash, and a disk: files go one after the other.
+            for found in plan.look:
+                yield look(found, with_hashes=True, catalogue=self._catalogue, on_bytes=self._told.hashed)
+        else:
+            yield from look_at_all(plan.look, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
+
+    def _write(self, settle: Callable[[Settling], list[Settled]], counts: _Counts) -> None:
+        settled: list[Settled] = []
+        with suppress(_Undone), self._store.writing() as writing:
+            settling = Settling(writing, self._store)
+            settled = settle(settling)
+            if self._dry_run:
+                raise _Undone
+            settling.finish()
+        for each in settled:
+            counts.results[each.result] += 1
+            counts.touched.add(each.path)
+            self._told.looked(each)
+
+    def _merge_later_matches(self, counts: _Counts) -> None:
+        """Files that were here first are the models that an import brought since."""
+        if self._dry_run:
+            return
+        with self._store.reading() as connection:
+            if not files.matched_later(connection, OWN_ID_MIN):
+                return
+        with self._store.writing() as writing:
+            pairs = files.matched_later(writing.connection, OWN_ID_MIN)
+            settling = Settling(writing, self._store)
+            for own_id, outside_id in pairs.items():
+                settling.merge(own_id, outside_id)
+            settling.finish()
+        counts.merged += len(pairs)
+
+    def _report(self, scanned: Scanned, plan: Plan, counts: _Counts) -> Report:
+        with self._store.reading() as connection:
+            groups = files.duplicates(connection, self._owner.team) if counts.touched else []
+            pending = files.pending_count(connection, scanned.roots)
+        return Report(
+            found=len(scanned.found),
+            unchanged=plan.unchanged,
+            results=dict(counts.results),
+            merged=counts.merged,
+            pending=pending,
+            skipped=scanned.skipped,
+            duplicates=tuple(group for group in groups if any(file.path in counts.touched for file in group.files)),
+        )
+
+
+def _batches(looks: Iterator[Look]) -> Iterator[list[Look]]:
+    """Yield looks by the batch: a full one, or what two seconds brought."""
+    batch: list[Look] = []
+    began = time.monotonic()
+    for each in looks:
+        batch.append(each)
+        if len(batch) >= _BATCH_FILES or time.monotonic() - began >= _BATCH_SECONDS:
+            yield batch
+            batch = []
+            began = time.monotonic()
+    if batch:
+        yield batch
+
+
+def _hint_of(found: Found, scanned: Scanned) -> Hint | None:
+    root = next((root for root in scanned.roots if is_inside(found.path, root)), b"")
+    return hint(found.path, root, scanned.kinds)
+
+
+def hash_pending(store: Store, is_ended: Callable[[], bool]) -> int:
+    """Hash files that were listed without, until none is left or ``is_ended`` says so; return how many were done.
+
+    A file that is not on this machine, or not what it was, is left to whoever looks for it next.
+    """
+    done = after = 0
+
+    def on_bytes(_: int) -> None:
+        if is_ended():
+            raise _Undone
+
+    while not is_ended():
+        with store.reading() as connection:
+            waiting = files.pending(connection, 1, after)
+        if not waiting:
+            break
+        known = waiting[0]
+        assert known.id is not None, "it came from the store"
+        after = known.id
+        if not files.is_as_recorded(known):
+            continue
+        found = find_file(known.path)
+        if found is None:
+            continue
+        with suppress(_Undone, errors.Unavailable):
+            seen = look(found, with_hashes=True, catalogue=store.identity, on_bytes=on_bytes)
+            with store.writing() as writing:
+                settling = Settling(writing, store)
+                settling.take([seen], Owner(known.source, known.team, known.visibility), {})
+                settling.finish()
+            done += 1
+    return done

@@ -1,0 +1,164 @@
+"""Bytes in an S3-compatible store, through obstore.
+
+    <prefix>/blobs/ab/cd/<sha256>     what is kept
+    <prefix>/incoming/<id>            what a client put by a presigned address, until it is checked
+
+Endpoint, region and keys come from the usual variables: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN.
+"""
+
+import datetime
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from modelyard import errors
+from modelyard.blobs.durable import full_disk_told, sync_file
+
+# Files above a part's size go up in parts, some at once: memory is parts times parts at once, 32 MiB.
+_PART_BYTES = 8 * 1024 * 1024
+_PARTS_AT_ONCE = 4
+_NAME = re.compile(r"[0-9a-f]{64}")
+_TIMEOUT = "60s"
+
+T = TypeVar("T")
+
+
+class S3Blobs:
+    """Blobs as objects of a bucket. Processes, machines and threads may share it."""
+
+    def __init__(self, store: S3Store) -> None:
+        self._store = store
+
+    def has(self, sha256: str) -> bool:
+        """Whether the bytes are kept here."""
+        return self._size(_key(sha256)) is not None
+
+    def keep(self, path: Path, sha256: str) -> None:
+        """Keep a hashed file's bytes; a large file goes up in parts, and appears when the last one is there."""
+        size_bytes = path.stat().st_size
+        if self._size(_key(sha256)) != size_bytes:
+            _asked(
+                lambda: obstore.put(
+                    self._store,
+                    _key(sha256),
+                    path,
+                    use_multipart=size_bytes > _PART_BYTES,
+                    chunk_size=_PART_BYTES,
+                    max_concurrency=_PARTS_AT_ONCE,
+                )
+            )
+            if self._size(_key(sha256)) != size_bytes:
+                raise errors.Unavailable("the file store did not keep all bytes")
+        path.unlink(missing_ok=True)
+
+    def path(self, sha256: str) -> Path | None:  # noqa: ARG002 # the protocol's signature
+        """Return None: the bytes are elsewhere."""
+        return None
+
+    def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
+        """Return a presigned GET; None where the bytes are not here. ``disposition`` is for the store to answer."""
+        signed = _asked(lambda: obstore.sign(self._store, "GET", _key(sha256), _span(expires_in_seconds)))
+        del disposition  # obstore signs no query parameters of the response (0.12): the store answers without a name
+        return signed
+
+    def upload_link(self, name: str, expires_in_seconds: int) -> str | None:
+        """Return a presigned PUT."""
+        return _asked(lambda: obstore.sign(self._store, "PUT", _incoming(name), _span(expires_in_seconds)))
+
+    def uploaded_size(self, name: str) -> int | None:
+        """Return how many bytes were put at an upload's address; None for none."""
+        return self._size(_incoming(name))
+
+    def fetch_uploaded(self, name: str, path: Path) -> None:
+        """Copy what was put at an upload's address into a local file, and make it survive a power cut."""
+        answered = _asked(lambda: obstore.get(self._store, _incoming(name)))
+        with full_disk_told(), path.open("wb") as file:
+            for chunk in answered.stream(min_chunk_size=1 << 20):
+                file.write(chunk)
+        sync_file(path)
+
+    def forget_uploaded(self, name: str) -> None:
+        """Remove what was put at an upload's address, if anything was."""
+        self._delete(_incoming(name))
+
+    def remove(self, sha256: str) -> None:
+        """Remove the bytes; without effect if they are not here."""
+        self._delete(_key(sha256))
+
+    def all(self) -> Iterator[tuple[str, int]]:
+        """Yield the hash and the size of everything that is kept."""
+        for listed in obstore.list(self._store, prefix="blobs/"):
+            for found in listed:
+                name = found["path"].rpartition("/")[2]
+                if _NAME.fullmatch(name):
+                    yield name, found["size"]
+
+    def _size(self, key: str) -> int | None:
+        try:
+            return _asked(lambda: obstore.head(self._store, key))["size"]
+        except FileNotFoundError:
+            return None
+
+    def _delete(self, key: str) -> None:
+        try:
+            _asked(lambda: obstore.delete(self._store, key))
+        except FileNotFoundError:
+            return
+
+
+def open_s3(url: str, environ: Mapping[str, str]) -> S3Blobs:
+    """Return the bucket and prefix that ``s3://bucket/prefix`` names. Raises SetupError where it names none."""
+    parsed = urlsplit(url)
+    if not parsed.netloc:
+        raise errors.SetupError("blobs: no bucket; accepted: s3://bucket/prefix")
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
+    wanted = {
+        "access_key_id": environ.get("AWS_ACCESS_KEY_ID"),
+        "secret_access_key": environ.get("AWS_SECRET_ACCESS_KEY"),
+        "session_token": environ.get("AWS_SESSION_TOKEN"),
+        "region": environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+        "endpoint": endpoint or None,
+    }
+    options: dict[str, Any] = {name: value for name, value in wanted.items() if value}
+    store = S3Store(
+        parsed.netloc,
+        prefix=parsed.path.strip("/") or None,
+        # Stores other than Amazon's rarely have a host name a bucket.
+        virtual_hosted_style_request=not endpoint,
+        client_options={"allow_http": endpoint.startswith("http://"), "timeout": _TIMEOUT},
+        # A store that knows a request not at all answers 501, which would be tried ten times for minutes.
+        retry_config={"max_retries": 3, "retry_timeout": datetime.timedelta(seconds=20)},
+        **options,
+    )
+    return S3Blobs(store)
+
+
+def _key(sha256: str) -> str:
+    assert _NAME.fullmatch(sha256), "a blob is named by 64 lower-case hexadecimal digits"
+    return f"blobs/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def _incoming(name: str) -> str:
+    return f"incoming/{quote(name, safe='')}"
+
+
+def _span(seconds: int) -> datetime.timedelta:
+    # S3's own limit is seven days.
+    return datetime.timedelta(seconds=min(seconds, 7 * 86_400))
+
+
+def _asked(question: Callable[[], T]) -> T:
+    """Ask the store; what it cannot do now is Unavailable, what is not there FileNotFoundError."""
+    try:
+        return question()
+    except FileNotFoundError:
+        raise
+    except BaseError as problem:
+        raise errors.Unavailable("the file store is away or refused") from problem

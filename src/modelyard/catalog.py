@@ -1,0 +1,326 @@
+"""The verbs: search, count, get, register, remove. The only writer: first the store, then the index.
+
+Who may see what is decided here, from the viewer that every question carries. Spelling is ``wire``'s, keys are
+``access``'s, and what a file is, others find out.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TypeVar
+
+from modelyard import errors, wire
+from modelyard.domain import (
+    MODEL_TYPES,
+    Entry,
+    Model,
+    ModelQuery,
+    Record,
+    Viewer,
+    Visibility,
+    fold_base,
+)
+from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentFolder
+from modelyard.registration import Outcome, Registration
+from modelyard.store import Store
+from modelyard.upkeep import Upkeep
+
+# One transaction's worth of an import: large enough that the disk's flush is not felt, small enough that little is done
+# again after an interruption, and that readers see it grow.
+BATCH_RECORDS = 2_000
+
+# From so many changed models on, one process writes a segment for all instead of each building its own in memory.
+BULK_MODELS = 256
+# How soon a merge that changed no revision is taken over.
+LOOK_SECONDS = 0.25
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+# Entered with the number of models to index; what it gives is told of every few thousand done.
+Building = Callable[[int], AbstractContextManager[Callable[[int], object]]]
+
+
+def _unseen(_: int) -> AbstractContextManager[Callable[[int], object]]:
+    return nullcontext(int)
+
+
+class Catalog:
+    """The store and the index as one. Threads may share it. The index is opened by the first question, or ``load``.
+
+    With a home folder the index lies there in segments that all processes share; without, in this process's memory.
+    """
+
+    def __init__(self, store: Store, home: Path | None = None, *, ttl_seconds: int = wire.TTL_DEFAULT_SECONDS) -> None:
+        self._store = store
+        render = partial(wire.render_record, ttl_seconds=ttl_seconds)
+        self._index = Index(render)
+        self._folder: SegmentFolder | None = None
+        self._upkeep: Upkeep | None = None
+        if home is not None:
+            rendering = f"{wire.RENDERING} {ttl_seconds}"
+            self._folder = SegmentFolder(home / "index", store.identity, rendering)
+            self._upkeep = Upkeep(store, self._folder, render)
+        self._is_loaded = False
+        self._turn = threading.RLock()
+        self._stamp = 0
+        self._look_at = 0.0
+
+    @property
+    def store(self) -> Store:
+        """The record, for what lies beside the models in it."""
+        return self._store
+
+    # --- questions
+
+    @property
+    def revision(self) -> int:
+        """The store's revision that answers stand for."""
+        return self._index.revision
+
+    def follow(self) -> int:
+        """Bring answers to the store's revision, and return it: two answers of one revision are the same."""
+        self._follow()
+        return self._index.revision
+
+    def search(self, viewer: Viewer, query: ModelQuery) -> Page:
+        """Return the page of rendered records that the query asks for, as the viewer may see it."""
+        return self._asked(lambda index: index.search(viewer, query))
+
+    def count(self, viewer: Viewer, query: ModelQuery) -> int:
+        """Return how many models match, whatever the query's limit and start."""
+        return self._asked(lambda index: index.count_of(viewer, query))
+
+    def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int = 20) -> Facets:
+        """Return how many matches each type, source and base model has, and the most frequent tags."""
+        return self._asked(lambda index: index.facets(viewer, query, tags_max))
+
+    def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
+        """Return the nearest spelling of the query's terms that matches something, for a query that matches nothing."""
+        return self._asked(lambda index: index.suggestion(viewer, query)) if query.terms else None
+
+    def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
+        """Return the ranks, by id, of models that ``search`` answered this viewer just now."""
+        return self._index.ranks_of(ids)
+
+    def segments(self) -> list[tuple[int, bool]]:
+        """Return how many rows each segment has, oldest first, and whether it lies on disk."""
+        return [(part.segment.count, part.is_stored) for part in self._index.parts]
+
+    def known_types(self, viewer: Viewer) -> set[str]:
+        """Return the types that a filter may ask for: those of models the viewer may see, and those we name."""
+        return self._asked(lambda index: index.type_names(viewer)) | MODEL_TYPES.keys()
+
+    def base_models(self, viewer: Viewer) -> list[str]:
+        """Return the names of base models: those we know of old, and those that models the viewer may see brought."""
+        return [
+            base.name
+            for base in self._store.base_models()
+            if base.architecture or self.count(viewer, ModelQuery(base_model=fold_base(base.name)))
+        ]
+
+    def get(self, viewer: Viewer, model_id: int) -> Entry:
+        """Return a model with its layers, from the store. Raises NoSuchModel, also for what the viewer may not see."""
+        entry = self._store.entry(model_id)
+        if entry is None or not may_see(viewer, entry.model):
+            raise errors.NoSuchModel(str(model_id))
+        return entry
+
+    # --- the index
+
+    def load(self, building: Building = _unseen) -> None:
+        """Make the index ready to answer: from its segments in some 20 ms a million models, or by building them.
+
+        ``building`` is entered if they have to be built.
+        """
+        with self._turn:
+            if self._is_loaded:
+                return
+            if self._upkeep is None:
+                self._load_in_memory()
+            else:
+                try:
+                    self._open_segments(self._upkeep, building)
+                except errors.Unavailable as problem:
+                    log.error("%s; answering from memory", problem.message)
+                    self._load_in_memory()
+            self._is_loaded = True
+
+    def _load_in_memory(self) -> None:
+        with self._store.snapshot() as snapshot:
+            self._index.load(snapshot.models(), snapshot.revision)
+
+    def _open_segments(self, upkeep: Upkeep, building: Building) -> None:
+        while not self._adopt():
+            # One process builds, the others wait for it and find what it made.
+            with upkeep.folder.building():
+                if reason := upkeep.folder.problem():
+                    log.info("building the index in %s: %s", upkeep.folder.path, reason)
+                    with building(self._count()) as on_rows:
+                        upkeep.rebuild(on_rows=on_rows)
+        if self._store.changed_count(self._index.revision) > BULK_MODELS:
+            with _without_fail():
+                upkeep.append()
+                self._adopt()
+
+    def _count(self) -> int:
+        with self._store.snapshot() as snapshot:
+            return snapshot.count
+
+    def _adopt(self) -> bool:
+        """Take over the current list of segments; return whether there is one."""
+        assert self._folder is not None, "only a catalogue with a home has segments"
+        self._stamp = self._folder.stamp()
+        try:
+            opened = self._folder.open()
+        except DamagedSegmentError as damage:
+            self._condemn(damage)
+            return False
+        if opened is None:
+            return False
+        current, stored = opened
+        self._index.adopt(stored, current.revision)
+        return True
+
+    def _condemn(self, damage: DamagedSegmentError) -> None:
+        log.error("segment damaged, building the index anew: %s", damage)
+        assert self._folder is not None, "only segments on disk are checked"
+        self._folder.condemn(damage.folder)
+        self._index = Index(self._index.render)
+        self._is_loaded = False
+
+    def _follow(self) -> None:
+        """Bring the index to the store's revision. Costs the reading of one shared number when nothing has changed."""
+        if not self._is_loaded:
+            self.load()
+        now = time.monotonic()
+        if self._store.revision_hint() <= self._index.revision and now < self._look_at:
+            return
+        with self._turn:
+            self._look_at = now + LOOK_SECONDS
+            if self._folder is not None and self._folder.stamp() != self._stamp:
+                self._adopt()
+                if not self._is_loaded:
+                    self.load()
+            if self._store.revision_hint() > self._index.revision:
+                changes = self._store.changes(self._index.revision)
+                if changes.revision > self._index.revision:
+                    self._index.apply(changes.models, changes.removed, changes.revision)
+
+    def _asked(self, question: Callable[[Index], T]) -> T:
+        """Put a question to an index that is up to date; once more if a damaged segment came to light."""
+        self._follow()
+        try:
+            return question(self._index)
+        except DamagedSegmentError as damage:
+            with self._turn:
+                self._condemn(damage)
+        self._follow()
+        return question(self._index)
+
+    def keep_up(self, ended: threading.Event) -> None:
+        """Write and merge segments as the store changes, until ``ended`` is set: the work of a process of its own."""
+        assert self._upkeep is not None, "only a catalogue with a home has segments"
+        self._upkeep.run(ended)
+
+    def serving(self) -> AbstractContextManager[None]:
+        """Say, while entered, that this process answers: who writes much then prepares it for all."""
+        return self._folder.serving() if self._folder else nullcontext()
+
+    def settle(self, building: Building = _unseen) -> None:
+        """Bring the segments on disk up to date, so that the next start is instant. For commands that changed much."""
+        if self._upkeep is not None:
+            with building(self._count()) as on_rows, _without_fail():
+                self._upkeep.settle(on_rows)
+
+    def rebuild(self, building: Building = _unseen, pool: Executor | None = None) -> None:
+        """Build the segments on disk anew, whatever they are; servers go over to them by themselves."""
+        assert self._upkeep is not None, "only a catalogue with a home has segments"
+        with self._upkeep.folder.building(), building(self._count()) as on_rows:
+            self._upkeep.rebuild(pool=pool, on_rows=on_rows)
+
+    def verify(self) -> dict[str, int | DamagedSegmentError]:
+        """Check every byte of the segments on disk; return each one's size, or its damage.
+
+        What is damaged is withdrawn: the next start, or the server that runs, builds it anew.
+        """
+        assert self._folder is not None, "only a catalogue with a home has segments"
+        checked = self._folder.verify()
+        for found in checked.values():
+            if isinstance(found, DamagedSegmentError):
+                self._folder.condemn(found.folder)
+        return checked
+
+    # --- changes
+
+    def register_many(self, records: Iterable[Record], *, dry_run: bool = False) -> Iterator[Outcome]:
+        """Take records in, and yield what became of each model, in order, once its transaction is committed.
+
+        Records of the same id that follow each other are about one model and make one outcome. A record says what its
+        layer knows; it never takes away what the layer knew before, unless it is the user's own word.
+        """
+        runs = groupby(records, key=lambda record: object() if record.id is None else record.id)
+        together = ([*run] for _, run in runs)
+        while batch := list(islice(together, BATCH_RECORDS)):
+            yield from self._register(batch, dry_run=dry_run)
+
+    def _register(self, batch: list[list[Record]], *, dry_run: bool) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        with (
+            suppress(_UndoneError),
+            self._store.writing(self._publish if len(batch) >= BULK_MODELS else None) as writing,
+        ):
+            registration = Registration(writing, self._store.base_models())
+            outcomes = registration.take(batch)
+            if dry_run:
+                raise _UndoneError
+            registration.put()
+        return outcomes
+
+    def _publish(self) -> None:
+        """Write a bulk change as a segment before others are told of it: they open it, instead of each building it."""
+        if self._upkeep is not None and self._upkeep.folder.is_served():
+            with _without_fail():
+                self._upkeep.append()
+
+    def remove(self, viewer: Viewer, model_id: int) -> None:
+        """Remove a model of the viewer's own team. Raises NoSuchModel for any other."""
+        with self._store.writing() as writing:
+            entry = writing.entries([model_id]).get(model_id)
+            if entry is None or viewer.team is None or entry.model.team != viewer.team:
+                raise errors.NoSuchModel(str(model_id))
+            writing.remove([model_id])
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+def open_catalog(store: Store, home: Path | None = None, *, ttl_seconds: int = wire.TTL_DEFAULT_SECONDS) -> Catalog:
+    """Return the catalogue of a store, with its index in segments under ``home`` or, without one, in memory."""
+    return Catalog(store, home, ttl_seconds=ttl_seconds)
+
+
+class _UndoneError(Exception):
+    """Leaves a transaction without keeping what it did."""
+
+
+@contextmanager
+def _without_fail() -> Iterator[None]:
+    """Go on if segments cannot be written: what was taken in is on record, and is answered from memory."""
+    try:
+        yield
+    except errors.Unavailable as problem:
+        log.error("%s", problem.message)
+
+
+def may_see(viewer: Viewer, model: Model) -> bool:
+    """Whether the viewer may know that this model exists."""
+    return model.visibility is Visibility.PUBLIC or (viewer.team is not None and model.team == viewer.team)

@@ -1,0 +1,183 @@
+"""`modelyard add`: model files taken in where they lie, once or as they change."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import click
+
+from modelyard import adding, catalog, errors
+from modelyard.adding import Owner, Report
+from modelyard.adding.settling import Settled
+from modelyard.cli import duplicates, opening, options, terminal
+from modelyard.domain import Source, Visibility
+from modelyard.ingest import Skipped
+from modelyard.ingest.folders import shown
+from modelyard.store import refuse_team_name
+
+# Of each reason so many are told one by one.
+_TOLD_MAX = 10
+_GROUPS_TOLD_MAX = 20
+_RESULTS = {
+    "added": "added",
+    "matched": "added to models that were known",
+    "updated": "updated",
+    "moved": "moved or renamed",
+    "gone": "not there any more",
+    "broken": "broken or dangerous",
+    "later": "changed while they were read; to be looked at again",
+}
+
+
+@click.command(
+    epilog="Examples: modelyard add ~/ComfyUI/models;  modelyard add --source training --team red runs/ --watch"
+)
+@options.home_option
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=bytes))
+@click.option(
+    "--source",
+    type=click.Choice([Source.UPLOADING.value, Source.TRAINING.value]),
+    default=Source.UPLOADING.value,
+    show_default=True,
+    help="What to call where they came from; training reads what trainers write.",
+)
+@click.option("--team", help="Whose they are: private models of this team.  [default: everybody's]")
+@click.option("--public", is_flag=True, help="With --team: for everyone to see.")
+@click.option(
+    "--no-hash", is_flag=True, help="List them at once from their headers; the server, or a later add, hashes."
+)
+@click.option("--watch", "with_watch", is_flag=True, help="Go on, and take in what changes, until Ctrl-C.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, hash nothing; say what would be done.")
+@options.json_option
+def add(
+    paths: tuple[bytes, ...],
+    source: str,
+    team: str | None,
+    public: bool,
+    no_hash: bool,
+    with_watch: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Take the model files in PATHS in, where they lie: nothing is moved, copied or written beside them.
+
+    Folders are walked whole. What was taken in before is looked at again only if it changed, so that an add which was
+    interrupted goes on where it was; files that are gone make their models unavailable, and moved ones are recognised.
+    """
+    if team is not None:
+        refuse_team_name(team)
+    if with_watch and dry_run:
+        raise click.UsageError("--watch and --dry-run contradict each other")
+    visibility = Visibility.PRIVATE if team and not public else Visibility.PUBLIC
+    owner = Owner(Source(source), team, visibility)
+    for path in paths:
+        if not with_watch and not os.path.lexists(path):
+            # A folder that is gone takes its models along; a name that never was one is a slip.
+            terminal.remark(f"{shown(path)}: there is no such file or folder")
+    with opening.opened_catalog(options.read_settings()) as taking:
+        report = _once(taking, paths, owner, with_hashes=not no_hash, dry_run=dry_run)
+        _write(report, as_json=as_json, dry_run=dry_run)
+        if with_watch:
+            _go_on(taking, paths, owner, with_hashes=not no_hash, as_json=as_json)
+    if not with_watch and not report.found and not report.results:
+        raise errors.UnsupportedFile("there is no model file in what was given")
+
+
+def _once(
+    taking: catalog.Catalog, paths: tuple[bytes, ...], owner: Owner, *, with_hashes: bool, dry_run: bool = False
+) -> Report:
+    try:
+        with _Telling.on_terminal() as telling:
+            report = adding.Adding(taking.store, owner, telling, with_hashes=with_hashes, dry_run=dry_run).run(paths)
+    except (KeyboardInterrupt, errors.Unavailable):
+        terminal.remark("broken off; what was done is kept. Run the same command again to go on.")
+        raise
+    if not dry_run and report.results:
+        taking.settle(opening.indexing)
+    return report
+
+
+def _go_on(
+    taking: catalog.Catalog, paths: tuple[bytes, ...], owner: Owner, *, with_hashes: bool, as_json: bool
+) -> None:
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    terminal.remark("watching for changes; Ctrl-C ends it")
+
+    def rescan() -> None:
+        try:
+            report = adding.Adding(taking.store, owner, _Telling(None), with_hashes=with_hashes).run(paths)
+        except errors.Unavailable as problem:
+            terminal.remark(f"{problem.message}; trying again")
+            return
+        if report.results or report.merged:
+            _write(report, as_json=as_json, dry_run=False)
+
+    adding.watch(paths, rescan, ended)
+
+
+class _Telling:
+    """Draws progress on a terminal, and tells what was passed by or is broken, the first ones of each reason."""
+
+    def __init__(self, bars: "terminal.Bars | None") -> None:
+        self._bars = bars
+        self._told: Counter[str] = Counter()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def on_terminal() -> "Iterator[_Telling]":
+        with terminal.bars("looking at files") as bars:
+            yield _Telling(bars)
+
+    def planned(self, files: int, bytes_to_hash: int) -> None:
+        if self._bars:
+            self._bars.expect(files, bytes_to_hash)
+
+    def hashed(self, count: int) -> None:
+        if self._bars:
+            self._bars.used(count)
+
+    def looked(self, settled: Settled) -> None:
+        if self._bars:
+            self._bars.done()
+        if settled.result in ("broken", "later"):
+            self._tell(settled.result, f"{_RESULTS[settled.result]}: {shown(settled.path)}: {settled.reason}")
+
+    def skipped(self, skipped: Skipped) -> None:
+        self._tell(skipped.reason, f"skipped: {skipped}")
+
+    def _tell(self, reason: str, text: str) -> None:
+        self._told[reason] += 1
+        if self._told[reason] <= _TOLD_MAX:
+            (self._bars.tell if self._bars else terminal.remark)(text)
+        elif self._told[reason] == _TOLD_MAX + 1:
+            (self._bars.tell if self._bars else terminal.remark)(f"more of the same: {reason}")
+
+
+def _write(report: Report, *, as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        terminal.write_json({**report.to_json(), "dry_run": dry_run})
+        return
+    rows = [("found", f"{report.found:,}"), ("unchanged", f"{report.unchanged:,}")]
+    rows += [
+        (text + (" (dry run)" if dry_run else ""), f"{count:,}")
+        for result, text in _RESULTS.items()
+        if (count := report.results.get(result, 0))
+    ]
+    if report.merged:
+        rows.append(("joined with models imported since", f"{report.merged:,}"))
+    rows += [
+        (f"skipped: {reason}", f"{count:,}") for reason, count in Counter(s.reason for s in report.skipped).items()
+    ]
+    terminal.write_table(("files", "number"), rows, numeric=("number",))
+    duplicates.write(report.duplicates[:_GROUPS_TOLD_MAX])
+    if len(report.duplicates) > _GROUPS_TOLD_MAX:
+        terminal.remark(f"{len(report.duplicates):,} groups of duplicates in all: modelyard search --duplicates")
+    if report.pending:
+        terminal.remark(
+            f"{report.pending:,} files are listed and not hashed yet; `modelyard serve` or another add does it"
+        )

@@ -1,0 +1,30 @@
+"""How files that are the same are told."""
+
+from collections.abc import Sequence
+
+import click
+
+from modelyard.cli import terminal
+from modelyard.ingest.folders import shown
+from modelyard.store.files import Duplicates
+
+
+def write(groups: Sequence[Duplicates]) -> None:
+    """Write groups of files that are the same."""
+    if not groups:
+        return
+    click.echo()
+    terminal.write_table(
+        ("duplicates", "model", "bytes", "file"),
+        (
+            (
+                "same bytes" if group.is_same_bytes else "same tensors, other header",
+                "" if file.model_id is None else str(file.model_id),
+                f"{file.size_bytes:,}",
+                shown(file.path),
+            )
+            for group in groups
+            for file in group.files
+        ),
+        numeric=("model", "bytes"),
+    )

@@ -1,0 +1,181 @@
+"""`modelyard import`: records of other catalogues, taken in."""
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelyard import catalog, errors, store
+from modelyard.cli import opening, options, terminal
+from modelyard.domain import Record
+from modelyard.ingest import Skipped, fetch, files
+
+# Of each reason so many are told one by one; a whole site's refresh skips thousands for a reason that is no trouble.
+_TOLD_MAX = 10
+_RESULTS = ("added", "updated", "unchanged")
+
+
+@click.group("import", epilog="Example: modelyard import civitai answers/")
+@options.home_option
+def import_() -> None:
+    """Take models in from other catalogues' records."""
+
+
+@import_.command(
+    epilog="Examples: modelyard import civitai models.jsonl.xz answers/;  "
+    "modelyard import civitai --fetch --types LORA --base-model 'SD 1.5' --limit 1000"
+)
+@options.home_option
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--fetch", "is_fetch", is_flag=True, help="Ask Civitai itself, instead of reading files.")
+@click.option("--types", multiple=True, help="With --fetch: only this type, as Civitai spells it; may be repeated.")
+@click.option("--base-model", "base_models", multiple=True, help="With --fetch: only this base model; may be repeated.")
+@click.option("--query", help="With --fetch: only what Civitai finds for these words.")
+@click.option("--limit", type=click.IntRange(min=1), help="With --fetch: so many models, newest first.")
+@click.option("--restart", is_flag=True, help="With --fetch: begin anew, not where an interrupted run stopped.")
+@click.option("--address", help=f"With --fetch: where the API is.  [default: {fetch.ADDRESS}]")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
+@click.option("--verbose", "-v", is_flag=True, help="Tell of everything skipped, not only the first of each reason.")
+@options.json_option
+def civitai(
+    paths: tuple[Path, ...], is_fetch: bool, restart: bool, dry_run: bool, verbose: bool, as_json: bool, **asked: Any
+) -> None:
+    """Import what Civitai's API says about its models.
+
+    PATH is a file of answers or a folder of such files: .json (a model, a version, a page or a list), .jsonl (one a
+    line), .civitai.info, each also as .gz or .xz. With --fetch the answers come from Civitai's live list; a token is
+    taken from CIVITAI_TOKEN.
+
+    What was imported before is updated in place. An import that was interrupted goes on when it is run again.
+    """
+    if is_fetch == bool(paths):
+        raise click.UsageError("give paths to read, or --fetch")
+    if not is_fetch and (restart or any(asked.values())):
+        raise click.UsageError("--types, --base-model, --query, --limit, --restart and --address need --fetch")
+    told_max = None if verbose else _TOLD_MAX
+    if is_fetch:
+        report = _fetched(asked.pop("address") or fetch.ADDRESS, fetch.Wanted(**asked), told_max, restart, dry_run)
+    else:
+        report = _read(files.find_files(paths), told_max, dry_run)
+    report.write(dry_run=dry_run, as_json=as_json)
+    if report.skipped and not report.done.total():
+        raise errors.UnsupportedFile("nothing could be imported")
+
+
+def _read(found: Sequence[Path], told_max: int | None, dry_run: bool) -> "Report":
+    whole = sum(_size_bytes(path) for path in found)
+    with opening.opened_catalog(options.read_settings()) as taking:
+        with terminal.metered("reading", whole) as (meter, tell):
+            report = Report(tell, told_max)
+            with _going_on(report, dry_run):
+                take_in(taking, files.read_paths(found, consumed=meter.used), report, meter, dry_run=dry_run)
+        if not dry_run:
+            taking.settle(opening.indexing)
+    return report
+
+
+def _fetched(address: str, wanted: fetch.Wanted, told_max: int | None, restart: bool, dry_run: bool) -> "Report":
+    """Walk Civitai's list, page by page: what a page brought is on disk before the place behind it is saved."""
+    read = options.read_settings()
+    note = fetch.note_name(address, wanted)
+    with (
+        fetch.open_client(address, os.environ.get("CIVITAI_TOKEN")) as client,
+        options.opened_store(read) as opened,
+    ):
+        taking = catalog.open_catalog(opened, read.home, ttl_seconds=read.download_url_ttl_seconds)
+        with terminal.metered("fetching", wanted.limit) as (meter, tell):
+            report = Report(tell, told_max)
+            start = None if restart else fetch.saved_place(opened.remembered(note))
+            if start:
+                tell(f"going on after the {start.models:,} models of an interrupted run; --restart begins anew")
+                meter.used(start.models)
+            with _going_on(report, dry_run):
+                for page in fetch.pages(client, wanted, start, fetch.Patience(tell=tell)):
+                    take_in(taking, page.outcomes, report, meter, dry_run=dry_run)
+                    meter.used(page.models)
+                    if not dry_run:
+                        _save(opened, note, page.following)
+        if not dry_run:
+            taking.settle(opening.indexing)
+    return report
+
+
+def _save(opened: store.Store, note: str, place: fetch.Place | None) -> None:
+    with opened.writing() as writing:
+        writing.remember(note, fetch.place_text(place) if place else None)
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # the reader will say why
+
+
+class Report:
+    """What became of what was read: counted, and what was skipped told to the one who waits."""
+
+    def __init__(self, tell: Callable[[str], None], told_max: int | None) -> None:
+        self.done: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self._tell = tell
+        self._told_max = told_max
+
+    def skip(self, skipped: Skipped) -> None:
+        """Count something skipped, and tell of it unless enough of its kind were."""
+        self.skipped[skipped.reason] += 1
+        told = self.skipped[skipped.reason]
+        if self._told_max is None or told <= self._told_max:
+            self._tell(f"skipped: {skipped}")
+        elif told == self._told_max + 1:
+            self._tell(f"skipped: more for the reason {skipped.reason!r}, told one by one with --verbose")
+
+    def write(self, *, dry_run: bool, as_json: bool) -> None:
+        """Write the summary on standard output."""
+        if as_json:
+            counts = {result: self.done[result] for result in _RESULTS}
+            terminal.write_json({**counts, "skipped": dict(self.skipped.most_common()), "dry_run": dry_run})
+            return
+        rows = [(result + (" (dry run)" if dry_run else ""), f"{self.done[result]:,}") for result in _RESULTS]
+        rows += [(f"skipped: {reason}", f"{count:,}") for reason, count in self.skipped.most_common()]
+        terminal.write_table(("models", "number"), rows, numeric=("number",))
+
+
+@contextlib.contextmanager
+def _going_on(report: Report, dry_run: bool) -> Iterator[None]:
+    """Where the work is broken off, say what is kept and how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, errors.Unavailable):
+        kept = 0 if dry_run else report.done.total()
+        terminal.remark(f"broken off; {kept:,} models are done and kept. Run the same command again to go on.")
+        raise
+
+
+def take_in(
+    taking: catalog.Catalog,
+    outcomes: Iterable[Record | Skipped],
+    report: Report,
+    meter: terminal.Meter,
+    *,
+    dry_run: bool,
+) -> None:
+    """Register what an ingest yields, and report on it. What is reported as done is on disk."""
+    for outcome in taking.register_many(_records(outcomes, report), dry_run=dry_run):
+        meter.model()
+        if outcome.result == "skipped":
+            report.skip(Skipped(f"model {outcome.record.id}", outcome.reason))
+        else:
+            report.done[outcome.result] += 1
+
+
+def _records(outcomes: Iterable[Record | Skipped], report: Report) -> Iterator[Record]:
+    for outcome in outcomes:
+        if isinstance(outcome, Skipped):
+            report.skip(outcome)
+        else:
+            yield outcome

@@ -1,0 +1,21 @@
+"""Opening the catalogue of a home folder. Apart from ``options``, which commands import that need no index."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from modelyard import catalog, settings
+from modelyard.cli import options, terminal
+
+
+@contextlib.contextmanager
+def opened_catalog(read: settings.Settings) -> Iterator[catalog.Catalog]:
+    """Open the catalogue of a home folder, and close its store after use."""
+    with options.opened_store(read) as opened:
+        yield catalog.open_catalog(opened, read.home, ttl_seconds=read.download_url_ttl_seconds)
+
+
+@contextlib.contextmanager
+def indexing(models: int) -> Iterator[Callable[[int], object]]:
+    """Draw the building of an index of so many models as a bar, on a terminal."""
+    with terminal.metered("indexing", models) as (meter, _):
+        yield meter.models

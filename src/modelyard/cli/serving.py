@@ -1,0 +1,94 @@
+"""`modelyard serve`: the server, in one process or several."""
+
+import dataclasses
+import signal
+import socket
+import threading
+
+import click
+
+from modelyard import access, catalog, demo, settings
+from modelyard.cli import opening, options, storing, terminal
+from modelyard.cli.workers import Workers
+from modelyard.web import app, log, metrics, server
+
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared with, not listened on
+
+
+@click.command(epilog="Example: modelyard serve --demo")
+@options.home_option
+@click.option("--host", help="The address to listen on; 0.0.0.0 for all of this machine's.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="The port to listen on; 0 lets the system choose.")
+@click.option("--workers", type=click.IntRange(1, 256), help="How many processes answer.")
+@click.option("--demo", "with_demo", is_flag=True, help="Fill an empty catalogue with invented models to try it on.")
+def serve(host: str | None, port: int | None, workers: int | None, with_demo: bool) -> None:
+    """Answer GET /v3/model, and the page to try it on, until SIGTERM or Ctrl-C; requests in flight are finished."""
+    read = options.read_settings()
+    read = dataclasses.replace(
+        read,
+        host=read.host if host is None else host,
+        port=read.port if port is None else port,
+        workers=read.workers if workers is None else workers,
+    )
+    # First of all: that the port is taken is to be known before anything slow is done.
+    with server.listen(read.host, read.port) as listening:
+        with options.opened_store(read) as opened:
+            # Also where there is no demo: a database that cannot be used is to be told here, once.
+            demo_key = demo.prepare(opened, read.home, terminal.remark) if with_demo else None
+        address = _address(listening)
+        click.echo(f"Modelyard answers at {address}, the page to try it on is {address}/docs")
+        if demo_key:
+            click.echo(f"curl -H 'Authorization: Bearer {demo_key}' '{address}/v3/model?pagination.limit=3'")
+        # Built here, where a person can watch, and before the fork: the workers then only open it.
+        with opening.opened_catalog(read) as built:
+            built.load(opening.indexing)
+        jobs = {
+            "worker": (read.workers, lambda: _answer(read, listening)),
+            "upkeep": (1, lambda: _keep_up(read)),
+            "inspection": (1, lambda: _inspect(read)),
+        }
+        with metrics.shared_by_workers():
+            Workers(jobs, terminal.remark).run()
+
+
+def _answer(read: settings.Settings, listening: socket.socket) -> None:
+    """Serve on the socket until a signal ends it."""
+    writing_log = log.open_log(read.log_level)
+    writing_log.take_over()
+    with options.opened_store(read) as opened:
+        serving = catalog.open_catalog(opened, read.home, ttl_seconds=read.download_url_ttl_seconds)
+        serving.load()
+        keys = access.Access(opened, anonymous=read.anonymous)
+        running = server.server(app.create_app(serving, keys, read, log=writing_log))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn handles both while it runs, and when it is done raises the one it was ended by once more, which
+            # would end us before the store is closed, as if stopping were a failure.
+            signal.signal(number, lambda *_: None)
+        with serving.serving():
+            running.run(sockets=[listening])
+
+
+def _keep_up(read: settings.Settings) -> None:
+    """Keep the index's segments up with the store until a signal ends it."""
+    log.open_log(read.log_level).take_over()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with opening.opened_catalog(read) as kept:
+        kept.keep_up(ended)
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    host = _EVERY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _inspect(read: settings.Settings) -> None:
+    """Check what comes in, and tidy up, until a signal ends it."""
+    log.open_log(read.log_level).take_over()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with storing.opened_checking(read) as checking:
+        checking.run(ended)

@@ -1,0 +1,117 @@
+"""The processes of a server: started, watched, replaced when they die, stopped together.
+
+    parent ── fork ──> worker 1 … n      each answers on one socket, and opens the store and the index itself
+      │       fork ──> upkeep            keeps the index's segments up with the store
+      │ pipe: held open by the parent only; its end tells a worker that the parent is gone
+
+The parent answers nothing and opens nothing, so there is no connection or lock that a fork could tear in two.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from types import FrameType
+
+from modelyard import errors
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# A worker that ends sooner than this has hardly begun to answer; after so many in a row, trying on would only fill the
+# log.
+_SHORT_LIFE_SECONDS = 5.0
+_SHORT_LIVES_MAX = 5
+
+
+class Workers:
+    """The processes of one server. Of the main thread only: it takes over SIGTERM and SIGINT."""
+
+    def __init__(self, jobs: Mapping[str, tuple[int, Callable[[], None]]], tell: Callable[[str], None]) -> None:
+        """Take the jobs by name: how many processes each has, and what they do until SIGTERM."""
+        self._jobs = jobs
+        self._tell = tell
+        self._started: dict[int, tuple[str, float]] = {}
+        self._is_stopping = False
+        self._alive, self._held = os.pipe()
+
+    def run(self) -> None:
+        """Keep all jobs' processes running until SIGTERM or SIGINT, and return when the last one is done."""
+        before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
+        try:
+            for job, (count, _) in self._jobs.items():
+                for _ in range(count):
+                    self._start(job)
+            short_lives = 0
+            while self._started:
+                pid, status = os.wait()
+                job, started_at = self._started.pop(pid)
+                lived_seconds = time.monotonic() - started_at
+                if self._is_stopping:
+                    continue
+                short_lives = short_lives + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 0
+                if short_lives >= _SHORT_LIVES_MAX:
+                    self._stop()
+                    continue
+                self._tell(f"{job} {pid} ended ({_how(status)}); another one takes its place")
+                self._start(job)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(self._held)
+            os.close(self._alive)
+        if short_lives >= _SHORT_LIVES_MAX:
+            raise errors.SetupError(f"{short_lives} processes in a row ended as soon as they had started; see above")
+
+    def _start(self, job: str) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A signal between the fork and the note of it would miss the new worker.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            if self._is_stopping:
+                return
+            pid = os.fork()
+            if pid == 0:
+                self._work(job)
+            self._started[pid] = job, time.monotonic()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def _work(self, job: str) -> None:
+        """Do a job, and never return."""
+        code = 1
+        try:
+            os.close(self._held)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            threading.Thread(target=_end_with_parent, args=(self._alive,), daemon=True).start()
+            self._jobs[job][1]()
+            code = 0
+        except errors.ModelyardError as error:
+            self._tell(f"{job} {os.getpid()}: {error.message}")
+        except Exception:
+            # Leaving by os._exit would hide what went wrong.
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        self._is_stopping = True
+        for pid in self._started:
+            os.kill(pid, signal.SIGTERM)
+
+
+def _end_with_parent(alive: int) -> None:
+    # Blocks until the parent's end of the pipe is closed, by whatever way the parent ended.
+    os.read(alive, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -1,0 +1,199 @@
+"""What people say of their models, and what a look at the file says: both become facts, in layers of their own.
+
+The words are the API's, as they come in a JSON body or in an upload's metadata; what cannot be meant is refused here,
+with the field's name.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelyard import errors
+from modelyard.domain import (
+    CATEGORIES,
+    FILE_EXTENSIONS,
+    Facts,
+    Hashes,
+    Source,
+    Visibility,
+    model_type,
+)
+from modelyard.inspection import Finding, Inspection
+
+NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,100}")
+_NAME_ALLOWED = "1 to 100 of A-Z a-z 0-9 _ . - and spaces"
+_WORD_CHARS_MAX = 100
+_TAGS_MAX = 100
+_FILE_NAME_CHARS_MAX = 1024
+_COVER_CHARS_MAX = 2048
+_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false", "")
+# What an unnamed upload's file is called by, for what inspection found it to be.
+_EXTENSIONS = {"safetensors": "safetensors", "gguf": "gguf", "onnx": "onnx", "zip": "pt", "pickle": "pt"}
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What an uploader said: facts of the user's layer, and whose the model is to be. ``extension`` has no dot."""
+
+    facts: Facts
+    source: Source
+    visibility: Visibility
+    extension: str
+
+
+def read_declared(said: Mapping[str, str]) -> Declared:
+    """Read the words of an upload. Raises InvalidBody or UnsupportedFile; what is not said is None or empty."""
+    file_name = _label(said.get("filename", ""))
+    extension = (said.get("file_extension") or _extension_of(file_name)).lower().lstrip(".")
+    if extension and extension not in FILE_EXTENSIONS:
+        raise errors.UnsupportedFile(
+            f"file_extension: {extension[:32]!r} is not accepted; accepted: {', '.join(FILE_EXTENSIONS)}",
+            field="file_extension",
+            given=extension[:32],
+            allowed=list(FILE_EXTENSIONS),
+        )
+    name = said.get("name", "")
+    facts = Facts(
+        name=checked_name(name) if name else _name_from(file_name),
+        type=model_type(_word("type_name", said["type_name"])) if said.get("type_name") else None,
+        base_model=_word("base_model", said["base_model"]) if said.get("base_model") else None,
+        base_model_type=_word("base_model_type", said["base_model_type"]) if said.get("base_model_type") else None,
+        tags=read_tags(said["tags"].split(",")) if said.get("tags") else None,
+        is_nsfw=_boolean("is_nsfw", said["is_nsfw"]) if said.get("is_nsfw") else None,
+        categories=read_category(said["category_id"]) if said.get("category_id") else None,
+        cover_url=checked_cover(said["cover_url"]) if said.get("cover_url") else None,
+        file_name=file_name or None,
+    )
+    return Declared(facts, _source(said.get("source", "")), read_visibility(said.get("visibility", "")), extension)
+
+
+def checked_name(name: str) -> str:
+    """Return a model's name as it is, or raise InvalidBody."""
+    if not NAME.fullmatch(name) or not name.strip():
+        raise _refused("name", name, _NAME_ALLOWED)
+    return name
+
+
+def checked_cover(url: str) -> str:
+    """Return the address of a cover, or raise InvalidBody; empty is none."""
+    fits = len(url) <= _COVER_CHARS_MAX and url.isprintable() and " " not in url
+    if url and not (fits and url.startswith(("https://", "http://"))):
+        raise _refused("cover_url", url, "an address beginning with https:// or http://")
+    return url
+
+
+def read_tags(tags: list[str]) -> tuple[str, ...]:
+    """Return tags without spaces around them, each once."""
+    kept = tuple(dict.fromkeys(_word("tags", tag.strip()) for tag in tags if tag.strip()))
+    if len(kept) > _TAGS_MAX:
+        raise _refused("tags", str(len(kept)), f"up to {_TAGS_MAX} tags")
+    return kept
+
+
+def read_category(category: str) -> tuple[str, ...]:
+    """Return the category that a number names."""
+    if category.isascii() and category.isdigit() and int(category[:9]) in CATEGORIES:
+        return (CATEGORIES[int(category[:9])],)
+    raise _refused("category_id", category, "an id of model_categories of GET /v3/metadata")
+
+
+def checked_categories(names: list[str]) -> tuple[str, ...]:
+    """Return categories by their names."""
+    for name in names:
+        if name not in CATEGORIES.values():
+            raise _refused("categories", name, ", ".join(CATEGORIES.values()))
+    return tuple(dict.fromkeys(names))
+
+
+def checked_word(field: str, text: str) -> str:
+    """Return a short text of one line, or raise InvalidBody."""
+    return _word(field, text)
+
+
+def read_visibility(text: str) -> Visibility:
+    """Return who may see the model; the team alone if nothing is said."""
+    try:
+        return Visibility(text or "private")
+    except ValueError:
+        raise _refused("visibility", text, ", ".join(Visibility)) from None
+
+
+def sd_name_of(name: str, model_id: int, extension: str) -> str:
+    """Return the file's name in the catalogue: the id makes it nobody else's."""
+    stem = _NOT_IN_NAMES.sub("_", name).strip("._") or "model"
+    return f"{stem}_{model_id}.{extension}" if extension else f"{stem}_{model_id}"
+
+
+def extension_of_format(found: str) -> str:
+    """Return the extension of a format that inspection names; empty if it has none of ours."""
+    return _EXTENSIONS.get(found, "")
+
+
+def found_facts(inspection: Inspection) -> Facts:
+    """Return what a look at a file says of the model, its verdict first in the evidence."""
+    identity = inspection.identity
+    hashes = inspection.hashes
+    answers = (("type", identity.type), ("base model", identity.base_model), ("variant", identity.base_model_type))
+    evidence = [f"{inspection.verdict}: {inspection.reason}"]
+    evidence += [line for what, finding in answers if finding.is_known for line in _evidence(what, finding)]
+    return Facts(
+        type=model_type(identity.type.value) if identity.type.is_known else None,
+        base_model=identity.base_model.value if identity.base_model.is_known else None,
+        base_model_type=identity.base_model_type.value if identity.base_model_type.is_known else None,
+        hashes=None
+        if hashes is None
+        else Hashes(hashes.autov1, hashes.autov3, hashes.sha256, hashes.blake3, hashes.crc32, hashes.autov2),
+        size_bytes=inspection.size_bytes,
+        trigger_words=identity.trigger_words or None,
+        evidence=tuple(evidence),
+    )
+
+
+def _evidence(what: str, finding: Finding) -> list[str]:
+    return [
+        f"{what} {finding.value}: {seen.rule}: {seen.name}: {seen.value}" + (f" ({seen.says})" if seen.says else "")
+        for seen in finding.evidence
+    ]
+
+
+def _label(file_name: str) -> str:
+    """Return the last part of what a client calls its file: a label, never a path."""
+    if len(file_name) > _FILE_NAME_CHARS_MAX:
+        raise _refused("filename", file_name[:64], f"up to {_FILE_NAME_CHARS_MAX} characters")
+    label = re.split(r"[/\\]", file_name)[-1]
+    return "".join(c for c in label if c.isprintable())[:255]
+
+
+def _extension_of(label: str) -> str:
+    return label.rpartition(".")[2] if "." in label.strip(".") else ""
+
+
+def _name_from(label: str) -> str:
+    stem = label.rpartition(".")[0] or label
+    return _NOT_IN_NAMES.sub("_", stem).strip("._")[:100] or "model"
+
+
+def _source(text: str) -> Source:
+    if text not in ("", Source.UPLOADING.value, Source.TRAINING.value):
+        raise _refused("source", text, "uploading, training")
+    return Source(text or Source.UPLOADING.value)
+
+
+def _word(field: str, text: str) -> str:
+    if not text.isprintable() or len(text) > _WORD_CHARS_MAX or "," in text:
+        raise _refused(field, text, f"up to {_WORD_CHARS_MAX} characters without commas or line breaks")
+    return text.strip()
+
+
+def _boolean(field: str, text: str) -> bool:
+    if text.lower() in (*_TRUE, *_FALSE):
+        return text.lower() in _TRUE
+    raise _refused(field, text, "true, false, 1, 0")
+
+
+def _refused(field: str, given: str, allowed: str) -> errors.InvalidBody:
+    shown = given[:64]
+    return errors.InvalidBody(
+        f"{field}: {shown!r} is not accepted; accepted: {allowed}", field=field, given=shown, allowed=allowed
+    )

@@ -1,0 +1,13 @@
+"""Derived state: rows in rank order, and the sets that answer questions over them.
+
+The index knows ``domain`` only. It can always be thrown away and built again from the store; what a record looks
+like on the wire is given to it as a function.
+"""
+
+from modelyard.index.facets import Facets
+from modelyard.index.files import DamagedSegmentError
+from modelyard.index.folder import SegmentFolder
+from modelyard.index.live import Index, plan_for
+from modelyard.index.search import Page
+
+__all__ = ["DamagedSegmentError", "Facets", "Index", "Page", "SegmentFolder", "plan_for"]

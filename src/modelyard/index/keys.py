@@ -1,0 +1,42 @@
+"""What the index can ask for: the names of its sets.
+
+    a filter  "type=lora", "tag=anime"      →  a 63-bit digest of the text, from 2^62 up
+    a gram    1 to 3 bytes of folded UTF-8  →  length << 24 | bytes, below 2^26
+
+Both live in one sorted array of 64-bit keys. Grams are of bytes, not of characters: UTF-8 synchronises itself, so bytes
+occur in bytes exactly where characters occur in characters, and numpy cuts bytes millions at a time. One CJK character
+is one gram of three bytes, found without walking.
+"""
+
+import hashlib
+from functools import lru_cache
+
+GRAM_MAX = 3
+FILTER_KEY_MIN = 1 << 62
+_PRIME = 2**61 - 1
+
+
+@lru_cache(maxsize=16_384)
+def filter_key(name: str) -> int:
+    """Return the key of a filter such as ``type=lora``.
+
+    A digest of 62 bits: among a million distinct filters two meet with a chance of one in 10 million.
+    """
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 2 | FILTER_KEY_MIN
+
+
+def hash_key(digits: str) -> int:
+    """Return the key under which a file hash (hexadecimal) is found: all its digits and their number, below 2^61.
+
+    A remainder by a prime is four times cheaper than a digest, and a catalogue has five hashes a model. Two files'
+    hashes meet as rarely as any 61 bits; digits changed anywhere are another key.
+    """
+    return (int(digits, 16) * 67 + len(digits)) % _PRIME
+
+
+def gram_keys(term: bytes) -> list[int]:
+    """Return the keys of the grams that every text containing ``term`` has: the term itself, or all its trigrams."""
+    size = min(len(term), GRAM_MAX)
+    head = size << 24
+    return list(dict.fromkeys(head | int.from_bytes(term[at : at + size]) for at in range(len(term) - size + 1)))

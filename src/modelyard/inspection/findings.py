@@ -1,0 +1,54 @@
+"""An answer with its confidence and the evidence for it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+UNKNOWN: Final = "unknown"
+
+# How sure an answer is. Certain: the shape exists in one family only. Likely: no other family known to share it, or a
+# trainer's own note. Plausible: fits, and others fit as well. Below "likely" an answer is a guess and shown as one.
+CERTAIN: Final = 0.99
+LIKELY: Final = 0.85
+PLAUSIBLE: Final = 0.5
+NONE: Final = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One observation: which rule made it, on which tensor or metadata key, with what value, and what follows."""
+
+    rule: str
+    source: str  # "tensor", "metadata" or "format"
+    name: str
+    value: str
+    says: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Return the fields that are told."""
+        told = {"rule": self.rule, "source": self.source, "name": self.name, "value": self.value}
+        return told | {"says": self.says} if self.says else told
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``value`` is "unknown" where it is not known. ``candidates`` are the values that the evidence cannot tell
+    apart."""
+
+    value: str = UNKNOWN
+    confidence: float = NONE
+    evidence: tuple[Evidence, ...] = ()
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an answer at all."""
+        return self.value != UNKNOWN
+
+    def to_json(self) -> dict[str, object]:
+        """Return value, confidence, evidence, and candidates where there are any."""
+        told: dict[str, object] = {
+            "value": self.value,
+            "confidence": self.confidence,
+            "evidence": [each.to_json() for each in self.evidence],
+        }
+        return told | {"candidates": list(self.candidates)} if self.candidates else told

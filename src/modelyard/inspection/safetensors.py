@@ -1,0 +1,282 @@
+"""Read and judge a safetensors frame, without loading a tensor.
+
+    8 bytes     N, the header's length, unsigned, little-endian
+    N bytes     JSON: {"name": {"dtype": "F16", "shape": [4, 768], "data_offsets": [begin, end]}, …,
+                "__metadata__": {"key": "text", …}}, may be padded with spaces at its end
+    the rest    the tensors' bytes; offsets count from here, and the tensors cover it without gap or overlap
+
+Limit, then parse, then validate, in this order; every rejection says what is wrong and where. The rules are the
+reference parser's, and three more, because two readers must not see two different files: no name twice, metadata is
+text to text, names are valid Unicode.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
+from operator import mul
+from typing import BinaryIO, NoReturn
+
+from modelyard.errors import BrokenFile
+from modelyard.inspection.header import Header, Tensor
+
+LENGTH_BYTES = 8
+HEADER_LIMIT_BYTES = 100_000_000  # the reference parser's limit
+# JSON costs memory by its brackets and commas, not by its bytes: 100 MB of "[[[…" would take 6 GB. The largest real
+# header seen has 0.3 M of them; two million cost at most about 300 MB.
+STRUCTURE_LIMIT = 2_000_000
+METADATA_KEY = "__metadata__"
+
+# Bits per number, from the reference parser's table.
+DTYPE_BITS: Mapping[str, int] = {
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "BOOL": 8,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
+    "C64": 64,
+}
+# Sizes are 64-bit in every reader written in a compiled language; a product beyond that wraps around there.
+_SIZE_MAX = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A sound file's header and where its tensors begin."""
+
+    header: Header
+    header_bytes: int
+    body_offset: int
+
+
+class _RepeatedName(Exception):
+    """A JSON object names something twice."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def read_frame(reader: BinaryIO, size_bytes: int, limit_bytes: int = HEADER_LIMIT_BYTES) -> Frame:
+    """Read the header at the start of ``reader`` and check it against the file's size. Only the header is read."""
+    reader.seek(0)
+    start = reader.read(LENGTH_BYTES)
+    length = check_length(start, size_bytes, limit_bytes)
+    raw = reader.read(length)
+    if len(raw) < length:
+        raise BrokenFile("header", f"is announced with {length:,} bytes and ends after {len(raw):,}")
+    body_offset = LENGTH_BYTES + length
+    return Frame(parse_header(raw, size_bytes - body_offset), length, body_offset)
+
+
+def check_length(start: bytes, size_bytes: int, limit_bytes: int = HEADER_LIMIT_BYTES) -> int:
+    """Return the header's length, announced by the file's first eight bytes, if such a header can be read."""
+    if len(start) < LENGTH_BYTES:
+        raise BrokenFile("header length", f"needs {LENGTH_BYTES} bytes, the file has {len(start)}")
+    length = int.from_bytes(start[:LENGTH_BYTES], "little")
+    if length > limit_bytes:
+        raise BrokenFile("header length", f"{length:,} bytes is over the limit of {limit_bytes:,}")
+    if length < 2:
+        raise BrokenFile("header length", f"{length} bytes cannot hold a JSON object")
+    if LENGTH_BYTES + length > size_bytes:
+        raise BrokenFile(
+            "header length", f"{length:,} bytes end at {LENGTH_BYTES + length:,}, the file at {size_bytes:,}"
+        )
+    return length
+
+
+def parse_header(raw: bytes, body_bytes: int) -> Header:
+    """Parse a header and check that its tensors cover ``body_bytes`` bytes exactly."""
+    document = _parse_json(raw)
+    metadata = _metadata(document.pop(METADATA_KEY, None))
+    return Header(_tensors(document, body_bytes), metadata)
+
+
+def _parse_json(raw: bytes) -> dict[str, object]:
+    if raw[:1] != b"{":
+        raise BrokenFile("header, byte 0", "does not begin with '{'")
+    # A shorter header cannot have more of them than it has bytes.
+    structure = sum(map(raw.count, (b"[", b"{", b",", b":"))) if len(raw) > STRUCTURE_LIMIT else 0
+    if structure > STRUCTURE_LIMIT:
+        raise BrokenFile("header", f"has {structure:,} brackets and commas, over the limit of {STRUCTURE_LIMIT:,}")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BrokenFile(f"header, byte {error.start}", "is not UTF-8") from None
+    # Escaped halves of surrogate pairs parse in Python and in no other reader, and cannot be written out again.
+    if b"\\u" in raw and ("\\ud" in text or "\\uD" in text):
+        _refuse_lone_surrogates(text)
+    try:
+        # Trailing spaces are legal padding; other text behind the object is not, and json refuses it.
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except _RepeatedName as error:
+        raise BrokenFile("header", f"names {_shown(error.name)} twice") from None
+    except json.JSONDecodeError as error:
+        raise BrokenFile(f"header, character {error.pos}", f"is not JSON: {error.msg}") from None
+    except RecursionError:
+        raise BrokenFile("header", "is nested too deep") from None
+    except ValueError as error:  # a number of more digits than Python converts, or NaN
+        raise BrokenFile("header", f"is not JSON we accept: {error}") from None
+    if not isinstance(document, dict):  # cannot be: it begins with '{'; tells the type checker so
+        raise BrokenFile("header", "is not a JSON object")
+    return document
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _RepeatedName(name)
+            seen.add(name)
+    return made
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")
+
+
+def _refuse_lone_surrogates(text: str) -> None:
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BrokenFile("header", "holds half of a surrogate pair, which is no character") from None
+    except (ValueError, RecursionError):
+        return  # what is wrong is said by the parse that follows
+
+
+def _metadata(found: object) -> dict[str, str]:
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise BrokenFile(METADATA_KEY, f"is {_kind(found)}, not an object")
+    for key, value in found.items():
+        if type(value) is not str:
+            raise BrokenFile(f"{METADATA_KEY}, {_shown(key)}", f"is {_kind(value)}, not text")
+    return found
+
+
+def _tensors(document: Mapping[str, object], body_bytes: int) -> dict[str, Tensor]:
+    """Check every entry, then that the entries cover the body in one piece."""
+    tensors: dict[str, Tensor] = {}
+    spans: list[tuple[int, int, str]] = []
+    position, in_order = 0, True
+    for name, entry in document.items():
+        checked = _checked(entry)
+        if checked is None:
+            raise _reason(name, entry)
+        tensors[name], begin, end = checked
+        spans.append((begin, end, name))
+        # Writers list tensors in the order of their bytes, so most files need no sorting.
+        in_order = in_order and begin == position
+        position = end
+    if not in_order:
+        _check_cover(sorted(spans))
+        position = max(end for _, end, _ in spans)
+    if position != body_bytes:
+        last = max(spans)[2] if spans else ""
+        where = f"tensor {_shown(last)}" if last else "tensors"
+        if position > body_bytes:
+            raise BrokenFile(where, f"ends at {position:,}, but only {body_bytes:,} bytes follow the header")
+        raise BrokenFile(where, f"ends at {position:,}, and {body_bytes - position:,} bytes follow that belong to none")
+    return tensors
+
+
+def _check_cover(spans: list[tuple[int, int, str]]) -> None:
+    """Sorted spans begin at zero and each where the one before it ends."""
+    position, before = 0, ""
+    for begin, end, name in spans:
+        if begin != position:
+            relation = "overlaps" if begin < position else "leaves a gap after"
+            neighbour = f"tensor {_shown(before)}, which ends at {position:,}" if before else "the header"
+            raise BrokenFile(f"tensor {_shown(name)}", f"begins at {begin:,} and {relation} {neighbour}")
+        position, before = end, name
+
+
+def _checked(entry: object) -> tuple[Tensor, int, int] | None:
+    """An entry's tensor and where its bytes are, ``None`` if anything is wrong with it: :func:`_reason` says what.
+
+    A header has thousands of entries, so the sound ones must be cheap: about 0.5 µs.
+    """
+    if type(entry) is not dict:
+        return None
+    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if type(dtype) is not str or type(shape) is not list or type(offsets) is not list or len(offsets) != 2:
+        return None
+    count = 1
+    for size in shape:
+        if type(size) is not int or size < 0:
+            return None
+        count *= size
+        if count > _SIZE_MAX:
+            return None
+    bits = count * DTYPE_BITS.get(dtype, -1)
+    begin, end = offsets
+    if type(begin) is not int or type(end) is not int:
+        return None
+    if bits != (end - begin) * 8 or not 0 <= begin <= end <= _SIZE_MAX or bits > _SIZE_MAX or dtype not in DTYPE_BITS:
+        return None
+    # Not Tensor(…): that goes through Python's own __new__ and takes three times as long.
+    return tuple.__new__(Tensor, (dtype, tuple(shape))), begin, end
+
+
+def _reason(name: str, entry: object) -> BrokenFile:
+    """What is wrong with an entry that is."""
+    where = "tensor " + _shown(name)
+    if type(entry) is not dict:
+        return BrokenFile(where, f"is {_kind(entry)}, not an object")
+    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    missing = ", ".join(key for key in ("dtype", "shape", "data_offsets") if entry.get(key) is None)
+    if missing:
+        return BrokenFile(where, f"lacks {missing}")
+    if type(dtype) is not str or dtype not in DTYPE_BITS:
+        return BrokenFile(f"{where}, dtype", f"{_shown(dtype)} is not a type that safetensors defines")
+    if type(shape) is not list:
+        return BrokenFile(f"{where}, shape", f"is {_kind(shape)}, not a list")
+    for size in shape:
+        if type(size) is not int or size < 0:
+            return BrokenFile(f"{where}, shape", f"{_shown(size)} is not a size")
+    needed = prod(shape) * DTYPE_BITS[dtype]
+    if needed > _SIZE_MAX or any(size > _SIZE_MAX for size in accumulate(shape, mul)):
+        return BrokenFile(f"{where}, shape", f"{_shown(shape)} of {dtype} is larger than 64 bits can count")
+    if needed % 8:
+        return BrokenFile(f"{where}, shape", f"{_shown(shape)} of {dtype} does not end on a whole byte")
+    if type(offsets) is not list or len(offsets) != 2 or any(type(offset) is not int for offset in offsets):
+        return BrokenFile(f"{where}, data_offsets", f"{_shown(offsets)} is not a pair of numbers")
+    begin, end = offsets
+    if not 0 <= begin <= end <= _SIZE_MAX:
+        return BrokenFile(f"{where}, data_offsets", f"{_shown(offsets)} is not a span of bytes")
+    return BrokenFile(
+        f"{where}, data_offsets",
+        f"{begin:,} to {end:,} is {end - begin:,} bytes, {_shown(shape)} of {dtype} needs {needed // 8:,}",
+    )
+
+
+def _kind(value: object) -> str:
+    kinds = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
+    return kinds.get(type(value), "null")
+
+
+def _shown(value: object) -> str:
+    """A value from the file, short enough for a message."""
+    # Cut before it is written out: its text could be as long as the header.
+    text = ascii(value[:80] if isinstance(value, str) else value[:8] if isinstance(value, list) else value)
+    return text if len(text) <= 90 else text[:90] + "…"

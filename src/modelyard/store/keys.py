@@ -1,0 +1,98 @@
+"""API keys as rows. The key itself is never here: its SHA-256 is what is stored and looked for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from modelyard.domain import Scope
+from modelyard.store import schema
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key without its secret. Times are Unix seconds; ``hint`` is how it starts, for people."""
+
+    id: int
+    team: str
+    scopes: frozenset[Scope]
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+    last_used_at: int | None
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """All keys at one revision of theirs, with the digest of each."""
+
+    revision: int
+    keys: list[tuple[bytes, Key]]
+
+
+def keys_of(connection: sa.Connection) -> list[tuple[bytes, Key]]:
+    """Return every key, oldest first, revoked and expired ones included."""
+    query = sa.select(schema.api_keys).order_by(schema.api_keys.c.id)
+    return [(bytes(row.digest), _key_of(row)) for row in connection.execute(query)]
+
+
+def add(
+    connection: sa.Connection,
+    digest: bytes,
+    *,
+    team: str,
+    scopes: frozenset[Scope],
+    hint: str,
+    created_at: int,
+    expires_at: int | None,
+) -> Key:
+    """Insert a key and return it."""
+    values = {
+        "digest": digest,
+        "team": team,
+        "scopes": " ".join(sorted(scopes)),
+        "hint": hint,
+        "created_at": created_at,
+        "expires_at": expires_at,
+    }
+    row = connection.execute(sa.insert(schema.api_keys).values(values).returning(schema.api_keys)).one()
+    return _key_of(row)
+
+
+def revoke(connection: sa.Connection, id_: int, revoked_at: int) -> Key | None:
+    """Revoke a key and return it, with its first time of revocation; None if there is no such key."""
+    column = schema.api_keys.c
+    change = (
+        sa.update(schema.api_keys)
+        .where(column.id == id_)
+        .values(revoked_at=sa.func.coalesce(column.revoked_at, revoked_at))
+        .returning(schema.api_keys)
+    )
+    row = connection.execute(change).one_or_none()
+    return None if row is None else _key_of(row)
+
+
+def touch(connection: sa.Connection, used_at_by_id: dict[int, int]) -> None:
+    """Note when keys were last used; an older time than the noted one changes nothing."""
+    column = schema.api_keys.c
+    used_at: sa.BindParameter[int] = sa.bindparam("used_at")
+    change = (
+        sa.update(schema.api_keys)
+        .where(column.id == sa.bindparam("key_id"), sa.func.coalesce(column.last_used_at, 0) < used_at)
+        .values(last_used_at=used_at)
+    )
+    connection.execute(change, [{"key_id": id_, "used_at": at} for id_, at in sorted(used_at_by_id.items())])
+
+
+def _key_of(row: Any) -> Key:
+    return Key(
+        id=row.id,
+        team=row.team,
+        scopes=frozenset(Scope(name) for name in row.scopes.split()),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
+        hint=row.hint,
+    )

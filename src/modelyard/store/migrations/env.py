@@ -1,0 +1,14 @@
+"""What Alembic runs: the migrations, inside the transaction and under the lock that ``store.opening`` holds."""
+
+from alembic import context
+
+from modelyard.store import opening
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table=opening.VERSION_TABLE,
+    # SQLite's changes of tables are transactional as PostgreSQL's are; Alembic does not assume it.
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

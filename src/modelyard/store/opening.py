@@ -1,0 +1,76 @@
+"""Bringing a database to this version's schema, whichever process comes first."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from modelyard import errors
+from modelyard.store import postgresql, schema, sqlite
+from modelyard.store.dialect import Dialect
+
+VERSION_TABLE = "modelyard_schema"
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def dialect_of(url: str) -> Dialect:
+    """Return what a database URL names, nothing opened yet; SetupError if it names nothing we know."""
+    parsed = None
+    with suppress(sa.exc.ArgumentError):
+        parsed = sa.make_url(url)
+    if parsed is None:
+        raise errors.SetupError("database: not a database URL, such as sqlite:////var/lib/modelyard.sqlite")
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        return sqlite.dialect(parsed)
+    # What libpq's own programs call it, and others who followed them.
+    if kind in ("postgresql", "postgres"):
+        return postgresql.dialect(parsed)
+    raise errors.SetupError(f"database: {kind!r} is not supported; accepted: sqlite, postgresql")
+
+
+def migrate(dialect: Dialect) -> None:
+    """Apply the migrations that are missing, or raise SetupError.
+
+    Several processes may do this at once: the first one in applies, the others wait and find nothing to do.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    head = scripts.get_current_head()
+    dialect.prepare(dialect.engine)
+    with dialect.engine.connect() as connection:
+        version = _version(connection)
+    if version == head:
+        return
+    with dialect.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        dialect.begin_writing(connection)
+        version = _version(connection)
+        if version == head:
+            return
+        _refuse_foreign(connection, version, scripts)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _version(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def _refuse_foreign(connection: sa.Connection, version: str | None, scripts: ScriptDirectory) -> None:
+    shown = connection.engine.url.render_as_string(hide_password=True)
+    if version is not None and version not in {script.revision for script in scripts.walk_revisions()}:
+        raise errors.SetupError(
+            f"{shown} was made by a newer version of Modelyard (schema {version}; this version knows"
+            f" {scripts.get_current_head()} and older); upgrade Modelyard, or name another database"
+        )
+    if version is None:
+        others = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
+        if others:
+            raise errors.SetupError(
+                f"{shown} has tables of another program ({', '.join(sorted(others))}); name another database"
+            )

@@ -1,0 +1,226 @@
+"""Domain values ⇄ table rows: the only module that knows how a model lies in a row.
+
+Building an index reads every model, so ``models_of`` is a hot loop over plain tuples: about 7 µs a row with the reading
+(benchmarks/store.py). Lists are JSON text, so that both databases keep them alike.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from modelyard import errors
+from modelyard.domain import (
+    BaseModel,
+    Entry,
+    Facts,
+    Hashes,
+    Layer,
+    Model,
+    ModelType,
+    Source,
+    Status,
+    Visibility,
+)
+from modelyard.store import schema
+
+TEAM_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+INT64_MAX = 2**63 - 1
+_SURROGATE = "holds a lone surrogate, which is no character"
+
+MODEL_COLUMNS = tuple(column for column in schema.models.columns if column.name != "revision")
+
+_FACTS = tuple(Facts.__dataclass_fields__)
+_HASHES = tuple(Hashes.__dataclass_fields__)
+_facts_values = attrgetter(*_FACTS)
+_hashes_values = attrgetter(*_HASHES)
+_encode = msgspec.json.Encoder().encode
+_decode_facts = msgspec.json.Decoder(Facts).decode
+_decode_texts = msgspec.json.Decoder(tuple[str, ...]).decode
+_NO_HASHES = Hashes()
+
+
+def models_of(rows: Iterable[Any]) -> Iterator[Model]:
+    """Yield the models of rows whose columns are ``MODEL_COLUMNS``, in their order."""
+    # The few values that repeat over a whole catalogue are looked up, not made again: less time, far less memory.
+    types: dict[tuple[str, str], ModelType] = {}
+    texts: dict[str, tuple[str, ...]] = {"[]": ()}
+    sources: Mapping[str, Source] = {source.value: source for source in Source}
+    visibilities: Mapping[str, Visibility] = {visibility.value: visibility for visibility in Visibility}
+    statuses = {0: Status.UNAVAILABLE, 1: Status.AVAILABLE}
+    for (
+        id_, name, sd_name, type_name, type_display_name, source, visibility, team, status, base_model, base_model_type,
+        is_sdxl, is_nsfw, tags, categories, cover_url, rank, autov1, autov2, autov3, sha256, blake3, crc32, blob,
+    ) in rows:  # fmt: skip # one name a column, in the table's order
+        type_ = types.get((type_name, type_display_name))
+        if type_ is None:
+            type_ = types[type_name, type_display_name] = ModelType(type_name, type_display_name)
+        category_names = texts.get(categories)
+        if category_names is None:
+            category_names = texts[categories] = _decode_texts(categories)
+        yield Model(
+            id_,
+            name,
+            sd_name,
+            type_,
+            sources[source],
+            visibilities[visibility],
+            team,
+            statuses[status],
+            base_model,
+            base_model_type,
+            # SQLite answers 0 and 1.
+            is_sdxl == 1,
+            is_nsfw == 1,
+            _decode_texts(tags) if tags != "[]" else (),
+            category_names,
+            cover_url,
+            rank,
+            Hashes(autov1, autov3, sha256, blake3, crc32, autov2)
+            if sha256 or autov2 or autov1 or autov3 or blake3 or crc32
+            else _NO_HASHES,
+            blob,
+        )
+
+
+def row_of(model: Model, revision: int) -> tuple[object, ...]:
+    """Return the row of a model: ``MODEL_COLUMNS``, then the revision."""
+    hashes = model.hashes
+    return (
+        model.id,
+        model.name,
+        model.sd_name,
+        model.type.name,
+        model.type.display_name,
+        model.source.value,
+        model.visibility.value,
+        model.team,
+        model.status.value,
+        model.base_model,
+        model.base_model_type,
+        model.is_sdxl,
+        model.is_nsfw,
+        texts_json(model.tags),
+        texts_json(model.categories),
+        model.cover_url,
+        model.rank,
+        hashes.autov1,
+        hashes.autov2,
+        hashes.autov3,
+        hashes.sha256,
+        hashes.blake3,
+        hashes.crc32,
+        model.blob,
+        revision,
+    )
+
+
+def texts_json(texts: tuple[str, ...]) -> str:
+    """Return a list of texts as it is stored."""
+    return _encode(texts).decode() if texts else "[]"
+
+
+def facts_json(facts: Facts) -> str:
+    """Return one layer as it is stored: silence (None) is left out."""
+    said: dict[str, object] = {
+        name: value for name, value in zip(_FACTS, _facts_values(facts), strict=True) if value is not None
+    }
+    if facts.hashes is not None:
+        hashes = zip(_HASHES, _hashes_values(facts.hashes), strict=True)
+        said["hashes"] = {name: value for name, value in hashes if value is not None}
+    return _encode(said).decode()
+
+
+def layers_of(rows: Iterable[Any]) -> dict[int, dict[Layer, Facts]]:
+    """Return layers by model id of rows (model id, layer, facts)."""
+    layers: dict[int, dict[Layer, Facts]] = {}
+    for model_id, layer, facts in rows:
+        layers.setdefault(model_id, {})[Layer(layer)] = _decode_facts(facts)
+    return layers
+
+
+def base_model_of(row: Any) -> BaseModel:
+    """Return the base model of a row (name, architecture, is_sdxl, aliases)."""
+    name, architecture, is_sdxl, aliases = row
+    return BaseModel(name, architecture, bool(is_sdxl), _decode_texts(aliases))
+
+
+def row_of_base_model(base_model: BaseModel) -> dict[str, object]:
+    """Return the row of a base model, by column."""
+    return {
+        "name": base_model.name,
+        "architecture": base_model.architecture,
+        "is_sdxl": base_model.is_sdxl,
+        "aliases": texts_json(base_model.aliases),
+    }
+
+
+def layer_rows_of(entry: Entry) -> list[tuple[object, ...]]:
+    """Return the rows of an entry's layers; InvalidBody if one holds what is no text."""
+    id_ = entry.model.id
+    try:
+        return [(id_, layer.value, facts_json(facts)) for layer, facts in entry.layers.items()]
+    except UnicodeEncodeError:
+        raise _unstorable(entry.model, _SURROGATE) from None
+
+
+def refuse_unstorable(entry: Entry) -> None:
+    """Raise InvalidBody if the entry cannot be stored in every database alike.
+
+    Lone surrogates are no text in UTF-8, PostgreSQL keeps no NUL, and integers have 64 bits. To be asked before a
+    transaction takes the entry in, so that one bad record does not undo its neighbours.
+    """
+    refuse_unstorable_model(entry.model)
+    layer_rows_of(entry)
+
+
+def refuse_unstorable_model(model: Model) -> None:
+    """Raise InvalidBody if the model's own row cannot be stored."""
+    # One text of all of them: one search and one encoding instead of twenty.
+    text = "\n".join(
+        (
+            model.name,
+            model.sd_name,
+            model.type.name,
+            model.type.display_name,
+            model.base_model,
+            model.base_model_type,
+            model.cover_url,
+            model.blob or "",
+            *model.tags,
+            *model.categories,
+            *(value for value in _hashes_values(model.hashes) if value),
+        )
+    )
+    if "\0" in text:
+        raise _unstorable(model, "holds a NUL character")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise _unstorable(model, _SURROGATE) from None
+    if not 0 <= model.id <= INT64_MAX:
+        raise _unstorable(model, f"its id {model.id} is outside 0 to 2^63-1")
+    if not -INT64_MAX - 1 <= model.rank <= INT64_MAX:
+        raise _unstorable(model, f"its rank {model.rank} has more than 64 bits")
+    if model.team is not None:
+        refuse_team_name(model.team)
+    elif model.visibility is Visibility.PRIVATE:
+        raise _unstorable(model, "is private and has no team, so that nobody could see it")
+
+
+def refuse_team_name(team: str) -> None:
+    """Raise InvalidBody unless ``team`` is a team's name."""
+    if not TEAM_NAME.fullmatch(team):
+        raise errors.InvalidBody(
+            f"team: {team[:64]!r} is not accepted; accepted: up to 63 of a-z, 0-9, '-', '_', beginning with a-z or 0-9",
+            field="team",
+            given=team[:64].encode(errors="replace").decode(),
+            allowed=TEAM_NAME.pattern,
+        )
+
+
+def _unstorable(model: Model, problem: str) -> errors.InvalidBody:
+    return errors.InvalidBody(f"model {model.id}: {problem}", model=model.id, problem=problem)

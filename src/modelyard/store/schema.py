@@ -1,0 +1,264 @@
+"""The tables, once, for every database.
+
+    counters      model_revision, keys_revision, next_own_id
+    models        what the API answers, one row a model, stamped with the revision that wrote it
+      └ layers    what each source said about it, as JSON; a model is resolved from them again when one changes
+    tombstones    models that were removed, stamped likewise, so that followers take them out
+    base_models   families that models are made for
+    teams ─ api_keys
+    notes         small named texts, such as where an import stopped
+    files         model files that stay where they are, one row a path: how it looked, what is in it, whose model it is
+    blobs         what is known of the bytes this server keeps, one row a SHA-256; models.blob points here
+    uploads       bytes on their way in, until their model is checked
+    jobs          work for later, leased by whoever does it
+    downloads     how often each model was fetched from here
+    signing_keys  the secrets that download links are signed with
+
+Migrations make these tables (``migrations/versions``); a test holds the two equal. Times are whole Unix seconds.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite keeps a table in the order of an `INTEGER PRIMARY KEY`, and of no other spelling; its INTEGER has 64 bits.
+_ID = BigInteger().with_variant(Integer, "sqlite")
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+MODEL_REVISION = "model_revision"
+KEYS_REVISION = "keys_revision"
+NEXT_OWN_ID = "next_own_id"
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("sd_name", Text, nullable=False),
+    Column("type_name", Text, nullable=False),
+    Column("type_display_name", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("visibility", Text, nullable=False),
+    Column("team", Text, ForeignKey("teams.name")),
+    Column("status", SmallInteger, nullable=False),
+    Column("base_model", Text, nullable=False),
+    Column("base_model_type", Text, nullable=False),
+    Column("is_sdxl", Boolean, nullable=False),
+    Column("is_nsfw", Boolean, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("categories", Text, nullable=False),
+    Column("cover_url", Text, nullable=False),
+    Column("rank", BigInteger, nullable=False),
+    Column("autov1", Text),
+    Column("autov2", Text),
+    Column("autov3", Text),
+    Column("sha256", Text),
+    Column("blake3", Text),
+    Column("crc32", Text),
+    Column("blob", Text),
+    Column("revision", BigInteger, nullable=False),
+    CheckConstraint("visibility = 'public' OR team IS NOT NULL", name="private_has_team"),
+    CheckConstraint("status IN (0, 1)", name="status"),
+    # A follower asks for what is newer than it has.
+    Index(None, "revision"),
+    # Whether a name is taken is asked for every model that is put.
+    Index(None, "sd_name"),
+    # Which models the bytes that nobody else needs belong to.
+    Index(None, "blob"),
+    # Whether a file that was found is a model that is known.
+    Index(None, "sha256"),
+    Index(None, "autov2"),
+    Index(None, "autov3"),
+)
+
+layers = Table(
+    "layers",
+    metadata,
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("layer", SmallInteger, primary_key=True),
+    Column("facts", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+    Index(None, "revision"),
+)
+
+base_models = Table(
+    "base_models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("architecture", Text, nullable=False),
+    Column("is_sdxl", Boolean, nullable=False),
+    Column("aliases", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    # SHA-256 of the key. The key has 256 random bits, so a slow hash would add nothing.
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("team", Text, ForeignKey("teams.name"), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    # Ids of keys are names people write down: never given twice.
+    sqlite_autoincrement=True,
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    # As the operating system has it: a name need not be UTF-8.
+    Column("path", LargeBinary, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    # Both have 64 bits without a sign on some systems, and are only compared for being the same.
+    Column("inode", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    # What the side-cars beside it looked like: a digest, empty where there are none.
+    Column("sidecars", Text, nullable=False),
+    # "present", "missing", "broken" or "changed" (while it was read: to be looked at again).
+    Column("state", Text, nullable=False),
+    # Of inspection; why a file is of no use.
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    # Lower case.
+    Column("sha256", Text),
+    Column("autov3", Text),
+    Column("hashes_pending", Boolean, nullable=False),
+    # Null where its model was removed since: it is not made again while the file stays as it is.
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="SET NULL")),
+    # Whose model the file makes.
+    Column("source", Text, nullable=False),
+    Column("team", Text),
+    Column("visibility", Text, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    # All that inspection found, as JSON. Last, because it is long: SQLite reads a row from the front.
+    Column("inspection", Text, nullable=False),
+    UniqueConstraint("path"),
+    Index(None, "model_id"),
+    Index(None, "sha256"),
+    Index(None, "autov3"),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    # Lower case.
+    Column("sha256", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("stored_at", BigInteger, nullable=False),
+    # What inspection said of the bytes; nobody is given a blob that is not sound.
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    # Since when nothing points at it, as far as anybody looked.
+    Column("unused_since", BigInteger),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("team", Text, nullable=False),
+    # How the bytes come: "put", "tus", and "part" or "final" of a tus concatenation.
+    Column("kind", Text, nullable=False),
+    # Null: not said before.
+    Column("length_bytes", BigInteger),
+    # What the uploader declared, as JSON.
+    Column("declared", Text, nullable=False),
+    Column("announced_sha256", Text),
+    Column("sha256", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    # When the last byte was there; null while it is open.
+    Column("received_at", BigInteger),
+    Column("model_id", _ID),
+    Index(None, "team"),
+    Index(None, "expires_at"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # Not before this time.
+    Column("run_at", BigInteger, nullable=False),
+    # Whose work it is, and until when; a lease that ran out is anybody's.
+    Column("leased_until", BigInteger),
+    Column("lease_owner", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("failure", Text, nullable=False),
+    UniqueConstraint("kind", "subject"),
+    Index(None, "run_at"),
+)
+
+downloads = Table(
+    "downloads",
+    metadata,
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # From when on what it signed is refused; null for the one that signs.
+    Column("ends_at", BigInteger),
+)

@@ -1,0 +1,243 @@
+"""The system of record: opening it, reading it, and the one way to write it.
+
+It knows the domain and no more: what may be shown to whom, and what a record means, is decided elsewhere. Errors of
+drivers do not leave it: a database that is away or busy is ``Unavailable``.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from modelyard import errors
+from modelyard.domain import BaseModel, Entry, Model
+from modelyard.store import keys, opening, rows, schema
+from modelyard.store.dialect import Dialect, Revisions, read_revisions
+from modelyard.store.writing import Writing, entries_by_id
+
+# Measured on SQLite: 6.6 µs a row from 100 on, and a third more at 2,000, which no longer fit the cache.
+_ROWS_AT_ONCE = 500
+
+_AFTER: sa.BindParameter[int] = sa.bindparam("after")
+_CHANGED = sa.select(*rows.MODEL_COLUMNS).where(schema.models.c.revision > _AFTER)
+_CHANGED_COUNT = sa.select(sa.func.count()).select_from(schema.models).where(schema.models.c.revision > _AFTER)
+_REMOVED = sa.select(schema.tombstones.c.id).where(schema.tombstones.c.revision > _AFTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a follower has to apply to be at ``revision``: first ``removed``, then ``models``."""
+
+    revision: int
+    models: list[Model]
+    removed: list[int]
+
+
+class Snapshot:
+    """The record as it was at ``revision``, while its transaction is open."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        # The first read fixes what this transaction sees.
+        self.revision = read_revisions(connection).models
+
+    @property
+    def count(self) -> int:
+        """How many models there are; counted when asked."""
+        count: int = self._connection.execute(sa.select(sa.func.count()).select_from(schema.models)).scalar_one()
+        return count
+
+    def models(self, *, in_order: bool = False) -> Iterator[Model]:
+        """Yield every model without holding them all; ``in_order``: rank descending, then id descending."""
+        query = sa.select(*rows.MODEL_COLUMNS).execution_options(yield_per=_ROWS_AT_ONCE)
+        if in_order:
+            query = query.order_by(schema.models.c.rank.desc(), schema.models.c.id.desc())
+        return rows.models_of(self._connection.execute(query))
+
+
+class Store:
+    """An open database. Threads may share it; processes each open their own."""
+
+    def __init__(self, dialect: Dialect, clock: Callable[[], float]) -> None:
+        self.url = dialect.engine.url.render_as_string(hide_password=True)
+        self._dialect = dialect
+        self._clock = clock
+        # Writers of one process take turns here, in order, instead of polling SQLite's lock.
+        self._turn = threading.Lock()
+        self._hints = dialect.open_hints(self._read_revisions, self._without_writers)
+
+    def revision(self) -> int:
+        """Return the last committed revision; 0 when nothing was ever put."""
+        return self._read_revisions().models
+
+    def revision_hint(self) -> int:
+        """Return the last revision this process can know of without asking the database, in well under 1 µs.
+
+        On SQLite, what any process of this machine had acknowledged before the call is in it. On PostgreSQL it may
+        be a quarter of a second old. It never claims what is not committed.
+        """
+        return self._hints.models()
+
+    def keys_hint(self) -> int:
+        """Return the same for the keys' revision, which moves when a key is made or revoked."""
+        return self._hints.keys()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Give one unchanging view of the record. Writers go on meanwhile."""
+        with self._reading() as connection:
+            yield Snapshot(connection)
+
+    def changes(self, after: int) -> Changes:
+        """Return what changed since revision ``after``, all of it of one moment."""
+        with self._reading() as connection:
+            revision = read_revisions(connection).models
+            if revision == after:
+                return Changes(revision, [], [])
+            return Changes(
+                revision,
+                list(rows.models_of(connection.execute(_CHANGED, {"after": after}))),
+                list(connection.execute(_REMOVED, {"after": after}).scalars()),
+            )
+
+    def changed_count(self, after: int) -> int:
+        """Return how many models changed since revision ``after``; removed ones are not counted."""
+        with self._reading() as connection:
+            count: int = connection.execute(_CHANGED_COUNT, {"after": after}).scalar_one()
+            return count
+
+    @contextmanager
+    def writing(self, before_telling: Callable[[], object] | None = None) -> Iterator[Writing]:
+        """Open the one write transaction; it commits on leaving, and is undone if leaving by an error.
+
+        When this returns, the change is on disk, and every process of this machine has been told. ``before_telling``
+        is called between the two: what it prepares, the others find when they come to look.
+        """
+        with self._alone() as connection:
+            writing = Writing(connection, self._dialect, int(self._clock()))
+            yield writing
+            committed = writing.finish()
+        try:
+            if before_telling is not None:
+                before_telling()
+        finally:
+            self._hints.tell(committed)
+
+    def entry(self, model_id: int) -> Entry | None:
+        """Return one model with its layers, whoever may see it."""
+        if not 0 <= model_id <= rows.INT64_MAX:
+            return None
+        with self._reading() as connection:
+            return entries_by_id(connection, self._dialect, [model_id]).get(model_id)
+
+    def base_models(self) -> list[BaseModel]:
+        """Return all base models known, by name."""
+        table = schema.base_models
+        query = sa.select(table.c.name, table.c.architecture, table.c.is_sdxl, table.c.aliases).order_by(table.c.name)
+        with self._reading() as connection:
+            return [rows.base_model_of(row) for row in connection.execute(query)]
+
+    def teams(self) -> list[str]:
+        """Return the names of all teams, in order."""
+        with self._reading() as connection:
+            return list(connection.execute(sa.select(schema.teams.c.name).order_by(schema.teams.c.name)).scalars())
+
+    def remembered(self, key: str) -> str | None:
+        """Return the note kept under a name."""
+        query = sa.select(schema.notes.c.value).where(schema.notes.c.key == key)
+        with self._reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    @property
+    def identity(self) -> str:
+        """A name that only this database has: what is derived from it can say whose it is."""
+        query = sa.select(schema.notes.c.value).where(schema.notes.c.key == "identity")
+        with self._reading() as connection:
+            identity: str = connection.execute(query).scalar_one()
+        return identity
+
+    def key_ring(self) -> keys.KeyRing:
+        """Return all API keys with their digests, and the keys' revision, of one moment."""
+        with self._reading() as connection:
+            return keys.KeyRing(read_revisions(connection).keys, keys.keys_of(connection))
+
+    def ping(self) -> None:
+        """Raise Unavailable if the database does not answer."""
+        self._read_revisions()
+
+    def close(self) -> None:
+        """Close all connections; the store cannot be used after this."""
+        self._hints.close()
+        self._dialect.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Give a transaction that sees one moment, for the tables beside the models."""
+        with self._reading() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _translated(), self._dialect.engine.connect().execution_options(**self._dialect.reading) as connection:
+            yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[sa.Connection]:
+        with (
+            _translated(),
+            self._turn,
+            self._dialect.engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            self._dialect.begin_writing(connection)
+            yield connection
+
+    @contextmanager
+    def _without_writers(self) -> Iterator[Revisions]:
+        with self._alone() as connection:
+            yield read_revisions(connection)
+
+    def _read_revisions(self) -> Revisions:
+        with self._reading() as connection:
+            return read_revisions(connection)
+
+
+def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
+    """Open the database that a SQLAlchemy URL names, bringing its tables up to date.
+
+    Raises SetupError where it cannot be opened or was made by a newer version. Several processes may do this at once.
+    """
+    dialect = opening.dialect_of(url)
+    try:
+        opening.migrate(dialect)
+        return Store(dialect, clock)
+    except BaseException as problem:
+        dialect.engine.dispose()
+        if not isinstance(problem, sa.exc.DBAPIError | OSError | dialect.engine.dialect.loaded_dbapi.Error):
+            raise
+        shown = dialect.engine.url.render_as_string(hide_password=True)
+        reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
+        raise errors.SetupError(f"{shown} cannot be opened: {str(reason).strip()}") from problem
+
+
+# NotSupported and Internal are what PostgreSQL and its driver say to a writer on a standby.
+_AWAY = (
+    sa.exc.OperationalError,
+    sa.exc.InterfaceError,
+    sa.exc.InternalError,
+    sa.exc.NotSupportedError,
+    sa.exc.TimeoutError,
+)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.IntegrityError as problem:
+        raise errors.Conflict("the database refused what contradicts its rules") from problem
+    except _AWAY as problem:
+        raise errors.Unavailable("the database is away or busy") from problem

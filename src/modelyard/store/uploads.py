@@ -1,0 +1,93 @@
+"""Uploads as rows: whose, what was declared, how far. The bytes themselves lie beside the blobs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from modelyard.store import schema
+
+_UPLOAD = schema.uploads.c
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(dict[str, str]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Bytes on their way in. ``kind`` is "put", "tus", or "part" and "final" of a tus concatenation.
+
+    ``declared`` is what the uploader said, by the names of the API. Hashes are lower case, times Unix seconds.
+    """
+
+    id: str
+    team: str
+    kind: str
+    declared: Mapping[str, str]
+    created_at: int
+    expires_at: int
+    length_bytes: int | None = None
+    announced_sha256: str | None = None
+    sha256: str | None = None
+    received_at: int | None = None
+    model_id: int | None = None
+
+
+def find(connection: sa.Connection, upload_id: str) -> Upload | None:
+    """Return an upload."""
+    row = connection.execute(sa.select(schema.uploads).where(_UPLOAD.id == upload_id)).one_or_none()
+    return None if row is None else _upload_of(row)
+
+
+def put(connection: sa.Connection, upload: Upload) -> None:
+    """Insert or replace an upload."""
+    values = {name: getattr(upload, name) for name in Upload.__slots__}
+    values["declared"] = _encode(dict(upload.declared)).decode()
+    connection.execute(sa.delete(schema.uploads).where(_UPLOAD.id == upload.id))
+    connection.execute(sa.insert(schema.uploads).values(**values))
+
+
+def remove(connection: sa.Connection, upload_id: str) -> bool:
+    """Forget an upload; return whether there was one."""
+    gone = connection.execute(sa.delete(schema.uploads).where(_UPLOAD.id == upload_id))
+    return bool(gone.rowcount)
+
+
+def open_count(connection: sa.Connection, team: str) -> int:
+    """Return how many uploads of a team have not all their bytes yet."""
+    query = sa.select(sa.func.count()).where(_UPLOAD.team == team, _UPLOAD.received_at.is_(None))
+    return int(connection.execute(query).scalar_one())
+
+
+def announced(connection: sa.Connection, team: str) -> list[Upload]:
+    """Return a team's uploads by PUT that no model was made of yet, the newest first."""
+    query = (
+        sa.select(schema.uploads)
+        .where(_UPLOAD.team == team, _UPLOAD.kind == "put", _UPLOAD.model_id.is_(None))
+        .order_by(_UPLOAD.created_at.desc(), _UPLOAD.id)
+    )
+    return [_upload_of(row) for row in connection.execute(query)]
+
+
+def of_model(connection: sa.Connection, model_id: int) -> Upload | None:
+    """Return the upload that a model is still waiting for."""
+    row = connection.execute(sa.select(schema.uploads).where(_UPLOAD.model_id == model_id)).first()
+    return None if row is None else _upload_of(row)
+
+
+def expired(connection: sa.Connection, now: int) -> list[Upload]:
+    """Return the uploads whose time is over and that nobody works on."""
+    is_worked_on = sa.exists().where(schema.jobs.c.subject == _UPLOAD.id)
+    query = sa.select(schema.uploads).where(_UPLOAD.expires_at <= now, ~is_worked_on)
+    return [_upload_of(row) for row in connection.execute(query)]
+
+
+def ids(connection: sa.Connection) -> set[str]:
+    """Return the ids of all uploads."""
+    return set(connection.execute(sa.select(_UPLOAD.id)).scalars())
+
+
+def _upload_of(row: Any) -> Upload:
+    values = {name: getattr(row, name) for name in Upload.__slots__}
+    return Upload(**values | {"declared": _decode(row.declared)})

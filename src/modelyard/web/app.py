@@ -1,0 +1,156 @@
+"""The application: which address is answered by what.
+
+Edge        id, common headers, log, metrics, the last resort for errors
+└ Litestar  routing, lifespan, the shape of its own errors
+  └ route   method → reading(handler) → ETag, gzip, HEAD
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from litestar import Litestar
+from litestar.types import ASGIApp
+
+from modelyard import blobs, errors, uploading
+from modelyard.access import Access
+from modelyard.catalog import Catalog
+from modelyard.settings import Settings
+from modelyard.web import account, documentation, failures, listing, openapi, operations, pages, transferring
+from modelyard.web.edge import Edge
+from modelyard.web.exchange import Answer, Exchange
+from modelyard.web.log import Log, open_log
+from modelyard.web.metrics import Metrics
+from modelyard.web.observations import Observations
+from modelyard.web.pages.pulse import SAMPLE_SECONDS, Pulse
+from modelyard.web.rates import RateLimit
+from modelyard.web.reading import Squeeze, reading, route
+from modelyard.web.sessions import Sessions
+
+# How long a key's last use may stay unwritten: one write a minute, however many requests.
+_FLUSH_SECONDS = 60
+
+
+def create_app(
+    catalog: Catalog,
+    access: Access,
+    settings: Settings,
+    *,
+    link_for: listing.LinkFor | None = None,
+    log: Log | None = None,
+) -> ASGIApp:
+    """Return the ASGI application over an open catalogue; closing what was opened is the caller's.
+
+    ``link_for(sha256, percent-encoded label)`` gives a download link, or "" for none.
+    """
+    log = log or open_log(settings.log_level)
+    metrics = Metrics()
+    observations = Observations(log, metrics)
+    squeeze = Squeeze()
+    rate_limit = RateLimit(settings.rate_limit_per_minute)
+    ready = operations.Ready(catalog)
+    viewer_of = partial(listing.reader, access, rate_limit)
+    addresses = transferring.Addresses(settings.public_url, settings.x_accel_redirect)
+    signed_in = Sessions(access, transferring.open_signer(catalog.store))
+    transfers = transferring.open_transfers(
+        catalog,
+        # What changes something takes a session of our own page too, with its token.
+        partial(signed_in.caller, partial(listing.caller, access, rate_limit)),
+        blobs.open_places(settings.blobs, settings.home, os.environ),
+        _limits(settings),
+        addresses,
+        settings.download_url_ttl_seconds,
+    )
+    links_for = transfers.links_for if link_for is None else lambda _: link_for
+    reads: dict[str, Callable[[Exchange], Answer]] = {
+        "/v3/model": listing.Listing(catalog, viewer_of, links_for).show,
+        "/v3/model/details": transfers.details,
+        "/v3/model/facets": partial(listing.count_facets, catalog, viewer_of),
+        "/v3/user": partial(account.show_user, viewer_of),
+        "/v3/metadata": partial(account.show_metadata, catalog, viewer_of),
+        "/healthz": operations.show_health,
+        "/readyz": ready.show,
+        "/metrics": partial(operations.show_metrics, metrics, observations, catalog),
+        "/openapi.json": openapi.show_openapi,
+        "/docs": documentation.show_page,
+        # One route a file: an ASGI route of Litestar takes no path parameters (2.25: KeyError in its traversal).
+        **{f"/static/{name}": partial(documentation.show_static, name) for name in documentation.static_names()},
+    }
+    gets = {path: reading(read, squeeze) for path, read in reads.items()}
+    site = pages.Site(
+        catalog,
+        access,
+        signed_in,
+        rate_limit,
+        transfers.uploading,
+        links_for,
+        addresses.base_of,
+        squeeze,
+        pulse := Pulse(metrics),
+        settings.home,
+        shows_nsfw=settings.nsfw_covers == "shown",
+    )
+    api = (route(path, GET=get, **transfers.changes.get(path, {})) for path, get in gets.items())
+    litestar = Litestar(
+        [*api, *transfers.mounts, *pages.routes(site)],
+        lifespan=[partial(_lifespan, access, transfers, ready, log), partial(_sampled, pulse)],
+        exception_handlers=failures.HANDLERS,
+        request_max_body_size=failures.BODY_BYTES_MAX,
+        # Ours are made from the same table as the parser, and log and errors are the edge's.
+        openapi_config=None,
+        logging_config=None,
+    )
+    return Edge(litestar, log, observations, settings.cors_origins, {("GET", "/v3/model"): gets["/v3/model"]})
+
+
+def _limits(settings: Settings) -> uploading.Limits:
+    return uploading.Limits(
+        settings.upload_bytes_max,
+        settings.uploads_open_max,
+        settings.team_bytes_max,
+        settings.upload_expires_in_seconds,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _sampled(pulse: Pulse, _: Litestar) -> AsyncIterator[None]:
+    """Sample what is counted while the server runs, for the status page."""
+
+    async def sample() -> None:
+        while True:
+            await asyncio.to_thread(pulse.sample)
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    sampling = asyncio.create_task(sample())
+    try:
+        yield
+    finally:
+        sampling.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(
+    access: Access, transfers: transferring.Transfers, ready: operations.Ready, log: Log, _: Litestar
+) -> AsyncIterator[None]:
+    flushing = asyncio.create_task(_flush(access, transfers, log))
+    ready.accepting = True
+    try:
+        yield
+    finally:
+        ready.accepting = False
+        flushing.cancel()
+        access.flush_last_used()
+        transfers.flush()
+
+
+async def _flush(access: Access, transfers: transferring.Transfers, log: Log) -> None:
+    while True:
+        await asyncio.sleep(_FLUSH_SECONDS)
+        try:
+            await asyncio.to_thread(access.flush_last_used)
+            await asyncio.to_thread(transfers.flush)
+        except errors.ModelyardError as error:
+            # The times of keys' last use and downloads are worth less than requests; the next minute tries again.
+            log.events.warning("last use of keys, or downloads, not written", reason=error.message)

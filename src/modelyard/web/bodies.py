@@ -1,0 +1,136 @@
+"""Reading what a request brings: a small JSON body whole, a file block by block. Limits come before memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from litestar.types import Receive, Send
+from litestar.types.asgi_types import HTTPScope
+
+from modelyard import errors, wire
+from modelyard.web.exchange import Answer, Exchange, Method, exchange_of, send_error
+
+# What a client says of a model fits in a hundredth of this.
+JSON_BYTES_MAX = 64 * 1024
+# A client that sends no byte for so long is gone; what came of it stays, and it can go on where that ends.
+STALLED_SECONDS_MAX = 60.0
+BLOCK_BYTES = 1024 * 1024
+
+T = TypeVar("T")
+Handler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
+
+
+class Disconnected(Exception):
+    """The client went away, or fell silent, in the middle of its body."""
+
+
+def acting(handler: Handler) -> Method:
+    """Return the ASGI callable that answers with what ``handler`` sends, or with the error it raises."""
+
+    async def answer(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def send_noting(message: object) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)  # type: ignore[arg-type] # a message of ASGI passed on
+
+        try:
+            await handler(scope, receive, send_noting)
+        except errors.ModelyardError as error:
+            if has_begun:
+                raise
+            await send_error(wire.render_error(error), scope, send)
+        except Disconnected:
+            # Nobody is there to be answered; an answer that has not begun is still owed to the server.
+            if not has_begun:
+                await send_error(
+                    wire.error_answer(408, "INVALID_REQUEST_BODY", "the body ended early", {}), scope, send
+                )
+
+    return answer
+
+
+def changing(change: Callable[[Exchange, bytes], Answer]) -> Method:
+    """Return the ASGI callable that reads a small body and answers what ``change`` says, which runs in a thread."""
+
+    async def handle(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        body = await read_small(exchange, receive)
+        answered = await asyncio.to_thread(change, exchange, body)
+        headers = [
+            (b"content-type", answered.media_type),
+            (b"content-length", b"%d" % len(answered.body)),
+            *answered.caching,
+            *answered.headers,
+        ]
+        await send({"type": "http.response.start", "status": answered.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answered.body, "more_body": False})
+
+    return acting(handle)
+
+
+def content_length(exchange: Exchange) -> int | None:
+    """Return how long a body says it is; None where it does not."""
+    text = exchange.headers.get(b"content-length")
+    if text is None:
+        return None
+    if not (text.isdigit() and len(text) <= 18):
+        raise errors.InvalidBody("content-length: not a number", field="content-length")
+    return int(text)
+
+
+async def read_small(exchange: Exchange, receive: Receive) -> bytes:
+    """Return a body of at most ``JSON_BYTES_MAX``. Raises TooLarge before it is read, where it says its length."""
+    if (content_length(exchange) or 0) > JSON_BYTES_MAX:
+        raise errors.TooLarge("the request's body", JSON_BYTES_MAX)
+    body = bytearray()
+    async for chunk in chunks(receive):
+        body += chunk
+        if len(body) > JSON_BYTES_MAX:
+            raise errors.TooLarge("the request's body", JSON_BYTES_MAX)
+    return bytes(body)
+
+
+async def chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """Yield a body as it comes. Raises Disconnected where the client goes or falls silent before its end."""
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(STALLED_SECONDS_MAX):
+                message = await receive()
+        except TimeoutError:
+            raise Disconnected from None
+        if message["type"] != "http.request":
+            raise Disconnected
+        more = message.get("more_body", False)
+        if body := message.get("body", b""):
+            yield body
+
+
+async def blocks(receive: Receive) -> AsyncIterator[list[bytes]]:
+    """Yield a body in lists of chunks of about ``BLOCK_BYTES`` together; what came before a disconnection too."""
+    gathered: list[bytes] = []
+    size_bytes = 0
+    try:
+        async for chunk in chunks(receive):
+            gathered.append(chunk)
+            size_bytes += len(chunk)
+            if size_bytes >= BLOCK_BYTES:
+                yield gathered
+                gathered, size_bytes = [], 0
+    except Disconnected:
+        if gathered:
+            yield gathered
+        raise
+    if gathered:
+        yield gathered
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """Return a JSON body as a value of ``kind``, or raise InvalidBody with what is wrong where."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise errors.InvalidBody(f"the request's body cannot be used: {problem}") from None

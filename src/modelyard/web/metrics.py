@@ -1,0 +1,95 @@
+"""Figures for Prometheus at ``/metrics``.
+
+One process counts in its memory. Several workers count in files of a folder they share, and any of them answers with
+the sum of all.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+# The library's own name for where the files are; it reads it whenever it opens one.
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# From the index's few microseconds to a request that waited behind a write.
+_BUCKETS_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
+_UNMATCHED = "unmatched"
+
+
+class Metrics:
+    """Counts requests, and renders everything that was counted."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "modelyard_requests", "Requests answered.", ("route", "method", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "modelyard_request_seconds",
+            "From the first byte of the request read to the answer handed to the socket.",
+            ("route",),
+            buckets=_BUCKETS_SECONDS,
+            registry=self._registry,
+        )
+        self._revision = Gauge(
+            "modelyard_catalog_revision",
+            "The last revision of the catalogue that requests see.",
+            multiprocess_mode="mostrecent",
+            registry=self._registry,
+        )
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def count(self, route: str | None, method: str, status: int, seconds: float) -> None:
+        """Count one answered request. ``route`` is the template, None where none matched."""
+        key = (route or _UNMATCHED, method, status)
+        children = self._children.get(key)
+        if children is None:
+            # A method is the caller's word: a made-up one must not become a series of its own.
+            name = method if method in _METHODS else "other"
+            children = (self._requests.labels(key[0], name, status), self._seconds.labels(key[0]))
+            if name == method:
+                self._children[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return everything that was counted, over all workers."""
+        return self._everyone().collect()
+
+    def render(self, revision: int) -> bytes:
+        """Return everything in Prometheus' text format."""
+        self._revision.set(revision)
+        return generate_latest(self._everyone())
+
+    def _everyone(self) -> CollectorRegistry:
+        if _FOLDER_VARIABLE not in os.environ:
+            return self._registry
+        everyone = CollectorRegistry()
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call] # prometheus_client leaves it untyped
+        return everyone
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@contextmanager
+def shared_by_workers() -> Iterator[None]:
+    """Let the processes that are started inside, and count inside, count together.
+
+    To be entered before the workers are forked; each of them makes its Metrics after that.
+    """
+    alone = values.ValueClass
+    with tempfile.TemporaryDirectory(prefix="modelyard-metrics-") as folder:
+        os.environ[_FOLDER_VARIABLE] = folder
+        # The library decides by the variable when it is imported, which is too early for a command to say how many
+        # workers it wants; this is the same decision, later.
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call] # the library leaves it untyped
+        try:
+            yield
+        finally:
+            values.ValueClass = alone
+            del os.environ[_FOLDER_VARIABLE]

@@ -1,0 +1,255 @@
+"""The OpenAPI document at ``/openapi.json``, made from the table that the parser reads.
+
+Nothing of the API is spelled here a second time: parameters, record and errors come from ``modelyard.wire``. The
+examples of errors are errors that were really rendered.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from modelyard import __version__, domain, errors, wire
+from modelyard.web.account import Metadata, User
+from modelyard.web.exchange import Answer, Exchange
+from modelyard.web.listing import FacetsAnswer
+from modelyard.web.operations import Health, Readiness
+
+Json = dict[str, Any]
+
+EXAMPLE_MODEL = domain.Model(
+    id=1_000_000_001,
+    name="v2.0",
+    sd_name="harbourLights_v20_1000000001.safetensors",
+    type=domain.MODEL_TYPES["lora"],
+    source=domain.Source.UPLOADING,
+    base_model="SDXL 1.0",
+    base_model_type="Standard",
+    is_sdxl=True,
+    tags=("harbour", "night", "photography"),
+    categories=("background",),
+    rank=804_666,
+    hashes=domain.Hashes(sha256="9C0F63A1D5" + 54 * "0"),
+)
+_UNAUTHENTICATED = (errors.MissingKey(), errors.InvalidKey())
+_EVERYWHERE = (errors.NotAllowed("read"), errors.RateLimited(2), errors.ModelyardError("", id="5f2c9a10b4000012"))
+_TAKEN = (
+    errors.InvalidParameter("filter.is_sdxl", "yes", "true, false"),
+    errors.RequestTooLong(
+        f"the query string has 9000 bytes; accepted: up to {wire.QUERY_STRING_BYTES_MAX}",
+        limit_bytes=wire.QUERY_STRING_BYTES_MAX,
+    ),
+)
+# What a reader of the documentation may meet on each route that is asked with a key.
+LISTING_ERRORS: tuple[errors.ModelyardError, ...] = (*_TAKEN, *_UNAUTHENTICATED, *_EVERYWHERE)
+ACCOUNT_ERRORS: tuple[errors.ModelyardError, ...] = (*_UNAUTHENTICATED, *_EVERYWHERE)
+
+STRICT_HEADER: Json = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`handling=strict` makes a parameter that does not exist an error.",
+    "schema": {"type": "string"},
+    "example": "handling=strict",
+}
+REQUEST_HEADERS: tuple[Json, ...] = (
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`count=exact` returns how many models match in all, in the header "
+        f"`{wire.TOTAL_HEADER}`. `handling=strict` makes a parameter that does not exist an error.",
+        "schema": {"type": "string"},
+        "example": "count=exact",
+    },
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The `ETag` of an answer you have; 304 without a body if it still holds.",
+        "schema": {"type": "string"},
+        "example": '"c1d1f3a6f0b64c8e9a7b5d0e2f4a68"',
+    },
+)
+_ANSWER_HEADERS: Json = {
+    "ETag": {"schema": {"type": "string"}, "description": "Identifies this very answer.", "required": True},
+    wire.TOTAL_HEADER: {
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "How many models match in all; only with `Prefer: count=exact`.",
+    },
+    wire.IGNORED_HEADER: {
+        "schema": {"type": "string"},
+        "description": "The names of parameters that mean nothing here, and so had no effect.",
+    },
+    wire.SUGGESTION_HEADER: {
+        "schema": {"type": "string"},
+        "description": "When `filter.query` matches nothing: the nearest spelling that does, percent-encoded.",
+    },
+    "Preference-Applied": {"schema": {"type": "string"}, "description": "The preferences that were honoured."},
+}
+
+
+def show_openapi(_: Exchange) -> Answer:
+    """Answer the document."""
+    return Answer(_rendered())
+
+
+@cache
+def _rendered() -> bytes:
+    return msgspec.json.encode(document())
+
+
+def document() -> Json:
+    """Return the OpenAPI 3.1 document as plain values."""
+    (page, facets, user, metadata, health, readiness), schemas = msgspec.json.schema_components(
+        (wire.ModelPage, FacetsAnswer, User, Metadata, Health, Readiness), ref_template="#/components/schemas/{name}"
+    )
+    schemas["Error"] = _error_schema()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Modelyard",
+            "version": __version__,
+            "description": "A catalogue of generative-image models: one query over public and private ones.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}, {"key": []}],
+        "paths": {
+            "/v3/model": {"get": _listing(page)},
+            "/v3/model/facets": {"get": _facets(facets)},
+            "/v3/user": {"get": _operation("getUser", "Who the key belongs to", user, ACCOUNT_ERRORS)},
+            "/v3/metadata": {"get": _operation("getMetadata", "The catalogue's words", metadata, ACCOUNT_ERRORS)},
+            "/healthz": {"get": _open_operation("getHealth", "Whether the process is alive", health, ())},
+            "/readyz": {
+                "get": _open_operation(
+                    "getReadiness",
+                    "Whether the process takes requests",
+                    readiness,
+                    (errors.Unavailable("starting or stopping"),),
+                )
+            },
+        },
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "The key alone, as the vendor's JavaScript SDK sends it.",
+                },
+            },
+        },
+    }
+
+
+def _listing(page: Json) -> Json:
+    operation = _operation("getModels", "Get Model", page, LISTING_ERRORS)
+    operation["description"] = (
+        "Returns models, the most popular first. All filters act together, and before paging: a page is short only "
+        "when nothing is left. An empty value is the same as none. A parameter that does not exist is ignored, and "
+        f"named in `{wire.IGNORED_HEADER}`."
+    )
+    operation["parameters"] = [*map(_parameter, wire.PARAMETERS), *REQUEST_HEADERS]
+    answer = operation["responses"]["200"]
+    answer["headers"] = _ANSWER_HEADERS
+    answer["content"]["application/json"]["example"] = example_page()
+    operation["responses"]["304"] = {"description": "The answer with this `ETag` still holds."}
+    return operation
+
+
+def _facets(schema: Json) -> Json:
+    operation = _operation("getFacets", "Count models by their properties", schema, LISTING_ERRORS)
+    operation["description"] = (
+        "Returns how many models match in all, by type, source and base model, and the most frequent tags. The same "
+        "parameters filter; those of `pagination` have no effect."
+    )
+    operation["parameters"] = [*map(_parameter, wire.PARAMETERS), STRICT_HEADER]
+    return operation
+
+
+def example_page() -> Json:
+    """Return a page of one model, as the server renders it."""
+    body = wire.render_page([wire.render_record(EXAMPLE_MODEL)], None, lambda _sha256, _label: "")
+    page: Json = msgspec.json.decode(body)
+    page["pagination"]["next_cursor"] = wire.format_cursor(EXAMPLE_MODEL.position)
+    return page
+
+
+def _parameter(parameter: wire.Parameter) -> Json:
+    described: Json = {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.meaning,
+        "required": False,
+        "allowEmptyValue": True,
+        "schema": dict(parameter.schema),
+        "example": [parameter.example] if parameter.many else _typed(parameter),
+    }
+    if parameter.many:
+        described |= {"style": "form", "explode": True}
+    return described
+
+
+def _typed(parameter: wire.Parameter) -> object:
+    match parameter.schema["type"]:
+        case "boolean":
+            return parameter.example == "true"
+        case "integer":
+            return int(parameter.example)
+        case _:
+            return parameter.example
+
+
+def _operation(name: str, summary: str, schema: Mapping[str, Any], failures: tuple[errors.ModelyardError, ...]) -> Json:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {
+            "200": {"description": "OK", "content": {"application/json": {"schema": schema}}},
+            **_failures(failures),
+        },
+    }
+
+
+def _open_operation(
+    name: str, summary: str, schema: Mapping[str, Any], failures: tuple[errors.ModelyardError, ...]
+) -> Json:
+    return _operation(name, summary, schema, failures) | {"security": []}
+
+
+def _failures(failures: tuple[errors.ModelyardError, ...]) -> Json:
+    described: dict[str, Json] = {}
+    for failure in failures:
+        answer = wire.render_error(failure)
+        body = msgspec.json.decode(answer.body)
+        response = described.setdefault(
+            str(answer.status),
+            {
+                "description": "",
+                "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "examples": {}},
+                },
+            },
+        )
+        if answer.headers:
+            response["headers"] = {name: {"schema": {"type": "string"}} for name, _ in answer.headers}
+        response["content"]["application/json"]["examples"][body["reason"]] = {"value": body}
+        response["description"] = ", ".join(f"`{name}`" for name in response["content"]["application/json"]["examples"])
+    return described
+
+
+def _error_schema() -> Json:
+    reasons = dict.fromkeys(reason for _, reason in wire.ERROR_ANSWERS.values())
+    return {
+        "title": "Error",
+        "description": "Every error of every route.",
+        "type": "object",
+        "required": ["code", "reason", "message", "metadata"],
+        "properties": {
+            "code": {"type": "integer", "description": "The HTTP status."},
+            "reason": {"type": "string", "enum": list(reasons)},
+            "message": {"type": "string", "description": "What was wrong, where, and what is accepted."},
+            "metadata": {"type": "object", "description": "The facts, such as parameter, given, allowed."},
+        },
+    }

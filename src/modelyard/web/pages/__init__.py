@@ -1,0 +1,83 @@
+"""The pages people see: which address shows what.
+
+    /                     gallery.py     search, filters, cards; /parts/… are pieces of it for its script
+    /models/ID            model.py       one model; /edit and /delete change it (changing.py)
+    /sign-in, /sign-out   signing.py     a key for a session; /preferences
+    /upload, /keys        team.py        what a team does here
+    /status               status.py      what the server holds, and how it does
+
+Server-rendered, and whole without scripts; ``static/page.js`` makes them quicker. They hold nothing of their own: what
+they show comes from ``catalog``, what they change goes through the same verbs as the API.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Send
+from litestar.types.asgi_types import HTTPScope
+
+from modelyard import errors, wire
+from modelyard.web.exchange import Answer, Method, send_error
+from modelyard.web.pages import changing, model, signing, status, team
+from modelyard.web.pages.gallery import Gallery
+from modelyard.web.pages.visits import SIGN_IN, Site, Visit, showing
+from modelyard.web.reading import route
+from modelyard.web.transferring import mount
+
+__all__ = ["Site", "routes"]
+
+_MODEL = re.compile(r"/models/[^/]+(?P<rest>/edit|/delete)?")
+
+
+def routes(site: Site) -> list[ASGIRouteHandler]:
+    """Return the routes of all pages."""
+    gallery = Gallery(site)
+
+    def waiting(show: Callable[[Site, Visit], Answer]) -> Method:
+        return showing(site, partial(show, site), waits=True)
+
+    return [
+        route("/", GET=showing(site, gallery.show)),
+        route("/parts/results", GET=showing(site, gallery.show_results)),
+        route("/parts/filters", GET=showing(site, gallery.show_filters)),
+        _models(
+            {"": waiting(model.show), "/edit": waiting(changing.show_edit)},
+            {"/edit": waiting(changing.edit), "/delete": waiting(changing.delete)},
+        ),
+        route("/undo", POST=waiting(changing.undo)),
+        route("/upload", GET=waiting(team.show_upload)),
+        mount(team.UPLOADED.rstrip("/"), team.UPLOADED + "{upload}", {"GET": waiting(team.show_uploaded)}),
+        route("/keys", GET=waiting(team.show_keys), POST=waiting(team.make_key)),
+        route("/keys/revoke", POST=waiting(team.revoke_key)),
+        route("/status", GET=waiting(status.show)),
+        route(
+            SIGN_IN,
+            GET=showing(site, signing.show),
+            POST=showing(site, partial(signing.sign_in, site), waits=True, proven=False),
+        ),
+        route("/sign-out", POST=showing(site, signing.sign_out, proven=False)),
+        route("/preferences", POST=showing(site, signing.choose, proven=False)),
+    ]
+
+
+def _models(gets: Mapping[str, Method], posts: Mapping[str, Method]) -> ASGIRouteHandler:
+    """Return the route of everything below ``/models``."""
+
+    def picking(by_rest: Mapping[str, Method]) -> Method:
+        async def pick(scope: HTTPScope, receive: Receive, send: Send) -> None:
+            found = _MODEL.fullmatch(scope["path"])
+            rest = (found["rest"] or "") if found else "elsewhere"
+            method = by_rest.get(rest)
+            if method is not None:
+                scope["path_template"] = "/models/{id}" + rest
+                await method(scope, receive, send)
+            else:
+                await send_error(wire.render_error(errors.NoSuchRoute(scope["path"])), scope, send)
+
+        return pick
+
+    return mount(
+        model.PREFIX.rstrip("/"), "/models/{id}", {"GET": picking(gets), "HEAD": picking(gets), "POST": picking(posts)}
+    )

@@ -1,0 +1,62 @@
+"""Fixtures that several test files share."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelyard.domain import Record
+from modelyard.ingest.files import read_paths
+
+from . import parts, real_input
+from .databases import open_at, postgres, store, url  # noqa: F401 # fixtures: pytest finds them here by their names
+from .yard import Address, Yard, listening, models_of_kinds_that_are_rare, opened_yard, private_models_of_red
+
+SDK = "novita-sdk@3.1.3"
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    """An empty Modelyard."""
+    with opened_yard(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of recorded input."""
+    return real_input.data_dir()
+
+
+@pytest.fixture(scope="session")
+def real_yard(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    """The models that Civitai recorded, some of rare kinds, and private ones of the team red. Not to be changed."""
+    with opened_yard(tmp_path_factory.mktemp("real")) as opened:
+        records = (found for found in read_paths([data_dir / "civitai"]) if isinstance(found, Record))
+        for _ in opened.catalog.register_many(records):
+            pass
+        opened.put(*models_of_kinds_that_are_rare(), *private_models_of_red())
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def real_address(real_yard: Yard) -> Iterator[Address]:
+    """Where ``real_yard`` answers over HTTP."""
+    with listening(real_yard) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def sdk_folder(request: pytest.FixtureRequest) -> Path:
+    """A folder with the SDK installed; kept in pytest's cache."""
+    npm = parts.program("npm")
+    assert request.config.cache is not None
+    folder = request.config.cache.mkdir(SDK.replace("@", "-"))
+    if not (folder / "installed").exists():
+        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder, SDK]
+        installed = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        if installed.returncode:
+            parts.absent(f"{SDK} cannot be installed: {installed.stderr[-500:]}")
+        (folder / "installed").touch()
+    return folder

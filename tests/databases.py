@@ -1,0 +1,56 @@
+"""Databases for tests: a test that takes ``url`` or ``store`` runs once on SQLite and once on PostgreSQL.
+
+These are fixtures, which conftest.py imports for all tests.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from modelyard.store import Store, open_store
+from tests.servers import PostgresServer, postgres_server
+
+# The type of the fixture ``open_at``.
+Open = Callable[[str], Store]
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One server for all; a test that ends it takes its own."""
+    with postgres_server(tmp_path_factory.mktemp("servers")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.make_database()
+
+
+@pytest.fixture
+def open_at() -> Iterator[Open]:
+    """Open a store that is closed when the test ends."""
+    stores: list[Store] = []
+
+    def open_and_note(url: str) -> Store:
+        stores.append(open_store(url))
+        return stores[-1]
+
+    yield open_and_note
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(url: str, open_at: Open) -> Store:
+    """An open store with nothing in it."""
+    return open_at(url)
+
+
+def sqlite_url(folder: Path) -> str:
+    """Return the URL of a SQLite database in a folder."""
+    return f"sqlite:///{folder}/modelyard.sqlite"

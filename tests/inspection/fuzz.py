@@ -1,0 +1,179 @@
+"""Random damage to sound files and to attacks: a header reader may refuse an input with a reason, and nothing else.
+
+    python -m tests.inspection.fuzz [--inputs 1000000] [--seed 1]
+
+Each input is one seed with a few mutations (bits, bytes, cuts, copies, numbers at their limits, pieces of other seeds),
+given to the reader of its format and, through ``identify``, to the rules. Anything but a refusal ends the run, with the
+input in hexadecimal. CI runs a few thousand (test_fuzz.py).
+
+The last full runs stand at the end of tests/attacks/README.md.
+"""
+
+import argparse
+import io
+import random
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from modelyard.errors import BrokenFile, UnsupportedFile
+from modelyard.inspection import formats, gguf, identify, pickles, picklewalk, safetensors, statedict
+from modelyard.inspection.picklemachine import Limits
+from tests.attacks import frames, ggufs, strangers
+from tests.attacks import pickles as hostile_pickles
+from tests.attacks.attack import ATTACKS
+from tests.inspection.made_files import frame, header_bytes, legacy_torch, state_dict_pickle
+from tests.inspection.made_files import gguf as gguf_file
+
+SEED_BYTES_MAX = 4_000
+LIMITS = Limits(opcodes=20_000, bytes=1 << 20, work=200_000)
+HEADER_LIMIT = 1 << 20
+# Numbers at which lengths, counts and signs turn.
+EDGES = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, (1 << 64) - 1)
+WORDS = (
+    *(b'"dtype"', b'"shape"', b'"data_offsets"', b"__metadata__", b"[", b"]", b"{", b"}", b",", b":", b"-1", b"1e9"),
+    *(b"null", b'"\\ud800"', b"\x80\x04", b"\x93", b"R", b"(", b".", b"cos\nsystem\n", b"GGUF", b"PK\x03\x04"),
+)
+
+
+def read_safetensors(content: bytes) -> None:
+    frame_ = safetensors.read_frame(io.BytesIO(content), len(content), HEADER_LIMIT)
+    if frame_.header.tensors:
+        identify(frame_.header)
+
+
+def read_gguf(content: bytes) -> None:
+    header = gguf.read_header(io.BytesIO(content), len(content), HEADER_LIMIT)
+    if header.tensors:
+        identify(header)
+
+
+def walk_pickle(content: bytes) -> None:
+    header = statedict.header_of(picklewalk.walk(io.BytesIO(content), LIMITS).value)
+    if header is not None:
+        identify(header)
+
+
+def scan_pickle(content: bytes) -> None:
+    pickles.scan_pickle(io.BytesIO(content), len(content), LIMITS)
+
+
+def scan_zip(content: bytes) -> None:
+    pickles.scan_zip(io.BytesIO(content), LIMITS)
+
+
+def scan_npy(content: bytes) -> None:
+    pickles.scan_npy(io.BytesIO(content), LIMITS)
+
+
+def recognise(content: bytes) -> None:
+    formats.recognise(io.BytesIO(content), len(content))
+
+
+# How often each reader is tried, of 100 inputs: the cheap and the exposed ones more often.
+READERS: tuple[tuple[Callable[[bytes], None], int], ...] = (
+    (read_safetensors, 45),
+    (walk_pickle, 25),
+    (read_gguf, 20),
+    (recognise, 6),
+    (scan_pickle, 2),
+    (scan_zip, 1),
+    (scan_npy, 1),
+)
+MODULES = {
+    read_safetensors: frames,
+    read_gguf: ggufs,
+    walk_pickle: hostile_pickles,
+    scan_pickle: hostile_pickles,
+    scan_zip: hostile_pickles,
+    scan_npy: hostile_pickles,
+    recognise: strangers,
+}
+
+
+def seeds_of(reader: Callable[[bytes], None]) -> list[bytes]:
+    """Sound files, and as many small attacks on a reader's format, so that damage goes deep."""
+    module = MODULES[reader].__name__
+    attacks = [
+        each.make()  # type: ignore[call-arg]  # only makers of sparse files take a path
+        for each in ATTACKS.values()
+        if each.make.__module__ == module and not each.sparse and not each.large
+    ]
+    raw, body = header_bytes({"lora_te.down.weight": ("F16", [4, 8]), "a": ("F8_E4M3", [3])}, {"ss_v2": "True"})
+    weights = state_dict_pickle({"conv_first.weight": ("F32", [4, 3, 3, 3]), "b": ("I64", [])}, "params")
+    sound = {
+        read_safetensors: [frame(raw, bytes(body))],
+        read_gguf: [gguf_file({"a": (0, [2, 4], 32), "b": (8, [2, 32], 68)}, {"general.architecture": "flux"})],
+    }.get(reader, [weights, legacy_torch(weights)])
+    return [*attacks, *(sound * (len(attacks) // len(sound)))]  # type: ignore[list-item]  # as above
+
+
+def mutated(seed: bytes, others: list[bytes], rng: random.Random) -> bytes:
+    """Damage a seed in one to six places."""
+    content = bytearray(seed)
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
+        at = rng.randrange(len(content) + 1)
+        match rng.randrange(8):
+            case 0 if content:
+                content[at % len(content)] ^= 1 << rng.randrange(8)
+            case 1 if content:
+                content[at % len(content)] = rng.randrange(256)
+            case 2:
+                del content[at : at + rng.choice((1, 1, 2, 8, 64))]
+            case 3:
+                content[at:at] = content[at : at + rng.choice((1, 4, 32, 200))]
+            case 4:
+                width = rng.choice((1, 2, 4, 8))
+                content[at : at + width] = (rng.choice(EDGES) % (1 << 8 * width)).to_bytes(width, "little")
+            case 5:
+                content[at:at] = rng.choice(WORDS)
+            case 6:
+                other = rng.choice(others)
+                begin = rng.randrange(len(other) + 1)
+                content[at:] = other[begin:]
+            case 7:
+                digits = str(rng.choice(EDGES)).encode()
+                content[at : at + rng.randrange(4)] = digits
+    return bytes(content[: 4 * SEED_BYTES_MAX])
+
+
+def fuzz(inputs: int, seed: int) -> dict[str, int]:
+    """Try ``inputs`` inputs; return how many each reader took without refusing. Raises what a reader must not raise."""
+    rng = random.Random(seed)
+    seeds = {reader: seeds_of(reader) for reader, _ in READERS}
+    readers, weights = zip(*READERS, strict=True)
+    taken = dict.fromkeys((reader.__name__ for reader in readers), 0)
+    for reader in rng.choices(readers, weights, k=inputs):
+        content = mutated(rng.choice(seeds[reader]), seeds[reader], rng)
+        # Half of the frames get a true length, so that damage behind it is reached.
+        if reader is read_safetensors and len(content) > 8 and rng.random() < 0.5:
+            content = (content.rfind(b"}") - 7).to_bytes(8, "little", signed=True) + content[8:]
+        try:
+            reader(content)
+            taken[reader.__name__] += 1
+        except (BrokenFile, UnsupportedFile):
+            pass
+        except BaseException as error:
+            error.add_note(f"{reader.__name__}({content.hex()})")
+            raise
+    return taken
+
+
+def main() -> None:
+    """Run as a program."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--inputs", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    started = time.perf_counter()
+    taken = fuzz(given.inputs, given.seed)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    summary = f"{given.inputs:,} inputs, seed {given.seed}, {seconds:.0f} s, peak {peak} MB; not refused: {taken}"
+    print(summary)  # a program's answer
+
+
+if __name__ == "__main__":
+    assert Path("tests").is_dir(), "run it from the repository's root"
+    main()

@@ -1,0 +1,113 @@
+"""Generated catalogues and questions: small vocabularies, so that questions meet models, and odd scripts throughout."""
+
+from hypothesis import strategies as st
+
+from modelyard import wire
+from modelyard.domain import (
+    ANONYMOUS,
+    Hashes,
+    Model,
+    ModelQuery,
+    Offset,
+    Position,
+    Source,
+    Status,
+    Viewer,
+    Visibility,
+    fold,
+    fold_base,
+    model_type,
+)
+
+TEAMS = ("red", "blue")
+TYPES = ("checkpoint", "LORA", "LoCon", "VAE", "Controlnet", "Upscaler", "TextualInversion", "Poses")
+BASES = ("SD 1.5", "SDXL 1.0", "Pony", "SD_1.5", "Ünknown 9", "")
+WORDS = (
+    "realistic",
+    "Vision",
+    "手",
+    "жанр",
+    "ﬁsh",
+    "ΣΑΣ",
+    "a",
+    "v1.5",
+    "İx",
+    "ß",
+    "mix",
+    "XL",
+    "\u00a0nb",
+    "😀",
+    "_",
+    "real",
+)
+TAGS = ("anime", "Base Model", "手描き", "anatomical", " padded ", "ß", "line\nfeed", "real")
+HEX = "0123456789ABCDEF"
+
+names = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).flatmap(
+    lambda words: st.sampled_from(("", " ", "_", "\t")).map(lambda joint: joint.join(words))
+)
+digests = st.integers(0, 5).map(lambda n: HEX[n] * 64)
+hashes = st.builds(
+    Hashes,
+    autov1=st.none() | digests.map(lambda d: d[:8]),
+    autov3=st.none() | digests,
+    sha256=st.none() | digests,
+    blake3=st.none() | digests,
+    crc32=st.none() | digests.map(lambda d: d[:8]),
+)
+
+
+few_ids = st.integers(1, 40)
+
+
+@st.composite
+def models(draw: st.DrawFn, ids: st.SearchStrategy[int] = few_ids) -> Model:
+    team = draw(st.none() | st.sampled_from(TEAMS))
+    private = team is not None and draw(st.booleans())
+    return Model(
+        id=draw(ids),
+        name=draw(names),
+        sd_name=draw(names) + draw(st.sampled_from((".safetensors", ".pt", ""))),
+        type=model_type(draw(st.sampled_from(TYPES))),
+        source=draw(st.sampled_from(Source)),
+        visibility=Visibility.PRIVATE if private else Visibility.PUBLIC,
+        team=team,
+        status=draw(st.sampled_from(Status)),
+        base_model=draw(st.sampled_from(BASES)),
+        base_model_type=draw(st.sampled_from(("Standard", "Inpainting", ""))),
+        is_sdxl=draw(st.booleans()),
+        is_nsfw=draw(st.booleans()),
+        tags=tuple(draw(st.lists(st.sampled_from(TAGS), max_size=4))),
+        rank=draw(st.integers(-2, 6)),
+        hashes=draw(hashes),
+    )
+
+
+viewers = st.sampled_from((ANONYMOUS, *(Viewer(team) for team in (*TEAMS, "nobody"))))
+terms = st.lists(
+    st.sampled_from((*WORDS, "e", "al", "жа", "手", "visi", "zzz", "safetensors", "s", "bas"))
+    .map(lambda word: tuple(fold(word).split()))
+    .filter(bool)
+    .map(lambda parts: parts[0]),
+    max_size=3,
+).map(lambda found: tuple(dict.fromkeys(found)))
+positions = st.builds(Position, st.integers(-3, 7), st.integers(0, 41))
+queries = st.builds(
+    ModelQuery,
+    visibility=st.none() | st.sampled_from(Visibility),
+    source=st.none() | st.sampled_from(Source),
+    types=st.just(frozenset())
+    | st.frozensets(st.sampled_from([name.casefold() for name in TYPES]), max_size=3).map(
+        lambda given: frozenset().union(*(wire.TYPE_FAMILIES.get(name, {name}) for name in given))
+    ),
+    is_sdxl=st.none() | st.booleans(),
+    is_inpainting=st.sampled_from((False, False, False, True)),
+    is_nsfw=st.none() | st.booleans(),
+    terms=terms,
+    tags=st.just(()) | st.lists(st.sampled_from(TAGS).map(lambda tag: fold(tag).strip()), max_size=2).map(tuple),
+    base_model=st.none() | st.none() | st.sampled_from(BASES).map(fold_base),
+    id=st.none() | st.none() | st.none() | st.integers(1, 41),
+    hash=st.none() | st.none() | digests.flatmap(lambda d: st.sampled_from((8, 10, 12, 64)).map(lambda n: d[:n])),
+    limit=st.integers(1, 12),
+    start=st.none() | positions | st.integers(0, 30).map(Offset),
+)

@@ -1,0 +1,777 @@
+"""Model files where they lie become models: found, matched, followed when they move, change, break or go.
+
+Not covered here: side-cars (test_sidecars.py), layers (test_layers.py), what a file is (tests/inspection).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelyard import adding
+from modelyard.adding import Owner, looking
+from modelyard.cli import run
+from modelyard.domain import OWN_ID_MIN, Hashes, Layer, Source, Status, Viewer, Visibility
+from modelyard.ingest import folders
+from modelyard.store import files
+from modelyard.store.files import FileState
+
+from .attacks import pickles
+from .shelves import Shelf, embedding, hashes_of, opened
+
+RED = Owner(Source.UPLOADING, "red", Visibility.PRIVATE)
+TRAINED = Owner(Source.TRAINING, "red", Visibility.PRIVATE)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    made = opened(tmp_path)
+    yield made
+    made.catalog.close()
+
+
+def files_of(shelf: Shelf) -> dict[str, files.KnownFile]:
+    with shelf.catalog.store.reading() as connection:
+        known = files.below(connection, [b"/"])
+    return {path.decode(errors="replace").rpartition("/")[2]: each for path, each in known.items()}
+
+
+# --- Found ---
+
+
+def test_a_file_becomes_a_model_that_is_available_and_says_what_it_is(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "embeddings" / "night.safetensors")
+    report = shelf.add()
+    model = shelf.model()
+
+    assert (1, {"added": 1}, 0) == (report.found, report.results, report.pending)
+    assert ("night", "night.safetensors", "textualinversion") == (model.name, model.sd_name, model.type.name)
+    assert ("SD 1.5", Status.AVAILABLE, Source.UPLOADING) == (model.base_model, model.status, model.source)
+    assert (Visibility.PUBLIC, None) == (model.visibility, model.team)
+    assert model.id >= OWN_ID_MIN
+    assert hashes_of(path) == model.hashes
+    assert hashes_of(path).sha256 == (model.blob or "").upper()
+
+
+def test_nothing_is_written_beside_the_files(shelf: Shelf) -> None:
+    embedding(shelf.folder / "a" / "night.safetensors")
+    before = {path: path.stat() for path in shelf.folder.rglob("*")}
+    shelf.add()
+
+    after = {path: path.stat() for path in shelf.folder.rglob("*")}
+    assert {path: status.st_mtime_ns for path, status in before.items()} == {p: s.st_mtime_ns for p, s in after.items()}
+
+
+def test_a_team_s_files_are_private_to_it_unless_they_are_said_to_be_public(shelf: Shelf) -> None:
+    shelf.add(embedding(shelf.folder / "a.safetensors", 1), owner=RED)
+    shelf.add(embedding(shelf.folder / "b.safetensors", 2), owner=Owner(Source.UPLOADING, "red", Visibility.PUBLIC))
+
+    assert [("a.safetensors", Visibility.PRIVATE, "red"), ("b.safetensors", Visibility.PUBLIC, "red")] == [
+        (model.sd_name, model.visibility, model.team) for model in shelf.models()
+    ]
+
+
+def test_files_of_one_name_get_names_of_their_own(shelf: Shelf) -> None:
+    embedding(shelf.folder / "a" / "night.safetensors", 1)
+    embedding(shelf.folder / "b" / "night.safetensors", 2)
+    shelf.add()
+    first, second = shelf.models()
+
+    assert ["night.safetensors", f"night_{second.id}.safetensors"] == [first.sd_name, second.sd_name]
+
+
+def test_a_file_that_every_program_calls_alike_is_called_by_its_folder(shelf: Shelf) -> None:
+    embedding(shelf.folder / "Juggernaut" / "unet" / "diffusion_pytorch_model.fp16.safetensors", 1)
+    embedding(shelf.folder / "by-night" / "pytorch_lora_weights.safetensors", 2)
+    shelf.add()
+
+    assert {"Juggernaut unet", "by-night"} == {model.name for model in shelf.models()}
+
+
+def test_downloads_that_are_not_finished_are_passed_by(shelf: Shelf) -> None:
+    embedding(shelf.folder / "a.safetensors.part")
+    embedding(shelf.folder / "b.safetensors.crdownload")
+    embedding(shelf.folder / "c.safetensors")
+    (shelf.folder / "c.safetensors.aria2").write_bytes(b"control file")
+    report = shelf.add()
+
+    assert 0 == report.found
+    assert {folders.STILL_ARRIVING} == {skipped.reason for skipped in report.skipped}
+
+
+def test_packages_of_programs_are_no_models(shelf: Shelf) -> None:
+    embedding(shelf.folder / "venv" / "lib" / "x.safetensors")
+    (shelf.folder / "venv" / "pyvenv.cfg").touch()
+    embedding(shelf.folder / ".cache" / "x.safetensors")
+    embedding(shelf.folder / "lib" / "site-packages" / "x.safetensors")
+
+    assert 0 == shelf.add().found
+
+
+def test_a_file_given_by_its_name_is_added_alone(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "a.safetensors", 1)
+    embedding(shelf.folder / "b.safetensors", 2)
+    shelf.add(path)
+
+    assert ["a.safetensors"] == [model.sd_name for model in shelf.models()]
+
+
+def test_a_name_that_is_not_utf8_is_kept_to_the_byte_and_shown_without(shelf: Shelf) -> None:
+    raw = os.fsencode(shelf.folder) + b"/caf\xe9.safetensors"
+    embedding(shelf.folder / "x.safetensors").rename(os.fsdecode(raw))
+    shelf.add()
+    again = shelf.add()
+
+    assert "caf�.safetensors" == shelf.model().sd_name
+    assert 1 == again.unchanged
+    with shelf.catalog.store.reading() as connection:
+        assert [raw] == list(files.below(connection, [os.fsencode(shelf.folder)]))
+        assert [Path(os.fsdecode(raw))] == files.paths_of(connection, shelf.model().blob or "")
+
+
+# --- Links ---
+
+
+def test_a_link_beside_its_target_is_the_same_file(shelf: Shelf) -> None:
+    target = embedding(shelf.folder / "a" / "night.safetensors")
+    (shelf.folder / "alias.safetensors").symlink_to(target)
+    report = shelf.add()
+
+    assert (1, 1) == (report.found, len(shelf.models()))
+
+
+def test_a_link_gives_a_name_to_a_file_without_one(shelf: Shelf) -> None:
+    """Hugging Face's cache: blobs/<hash>, and snapshots that link to them."""
+    blob = embedding(shelf.folder / "blobs" / "0a1b2c")
+    (shelf.folder / "snapshots").mkdir()
+    (shelf.folder / "snapshots" / "night.safetensors").symlink_to(blob)
+    shelf.add()
+
+    assert "night.safetensors" == shelf.model().sd_name
+
+
+def test_loops_of_links_end(shelf: Shelf) -> None:
+    (shelf.folder / "a").mkdir()
+    (shelf.folder / "a" / "up").symlink_to(shelf.folder)
+    (shelf.folder / "self.safetensors").symlink_to("self.safetensors")
+    (shelf.folder / "one").symlink_to(shelf.folder / "two")
+    (shelf.folder / "two").symlink_to(shelf.folder / "one")
+    embedding(shelf.folder / "a" / "night.safetensors")
+
+    assert 1 == shelf.add().found
+
+
+def test_a_link_that_leads_outside_is_told_and_not_followed(shelf: Shelf, tmp_path: Path) -> None:
+    outside = embedding(tmp_path / "elsewhere" / "secret.safetensors")
+    (shelf.folder / "file.safetensors").symlink_to(outside)
+    (shelf.folder / "folder").symlink_to(outside.parent)
+    report = shelf.add()
+
+    assert 0 == report.found
+    assert [folders.LEADS_OUT] * 2 == [skipped.reason for skipped in report.skipped]
+
+
+def test_a_place_that_is_given_as_a_link_is_its_target(shelf: Shelf, tmp_path: Path) -> None:
+    embedding(shelf.folder / "night.safetensors")
+    (tmp_path / "link").symlink_to(shelf.folder)
+    shelf.add(tmp_path / "link")
+
+    assert 1 == shelf.add(shelf.folder).unchanged
+    assert 1 == len(shelf.models())
+
+
+# --- The same again ---
+
+
+def test_what_is_unchanged_is_not_read_again(shelf: Shelf) -> None:
+    embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    again = shelf.add()
+
+    assert (1, {}, 0) == (again.unchanged, again.results, shelf.heard.bytes_hashed)
+
+
+def test_a_changed_file_is_inspected_again_and_is_the_same_model(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add()
+    before = shelf.model()
+    embedding(path, 2, width=1280)
+    shelf.add()
+    after = shelf.model()
+
+    assert before.id == after.id
+    assert hashes_of(path) == after.hashes
+    assert before.blob != after.blob
+
+
+def test_a_file_that_is_gone_makes_its_model_unavailable_and_available_when_it_is_back(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    away = path.rename(shelf.home / "away")
+    report = shelf.add()
+
+    assert {"gone": 1} == report.results
+    assert Status.UNAVAILABLE == shelf.model().status
+    assert FileState.MISSING == files_of(shelf)["night.safetensors"].state
+
+    away.rename(path)
+    shelf.add()
+
+    assert Status.AVAILABLE == shelf.model().status
+    assert 0 == shelf.heard.bytes_hashed
+
+
+def test_a_folder_that_is_gone_makes_all_its_models_unavailable(shelf: Shelf) -> None:
+    embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    shutil.rmtree(shelf.folder)
+    shelf.add()
+
+    assert Status.UNAVAILABLE == shelf.model().status
+
+
+def test_a_model_stays_available_while_another_file_of_it_is_there(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "a.safetensors")
+    embedding(shelf.folder / "b.safetensors")
+    shelf.add()
+    path.unlink()
+    shelf.add()
+
+    assert Status.AVAILABLE == shelf.model().status
+
+
+def test_a_renamed_file_is_recognised_without_being_read(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    before = shelf.model()
+    path.rename(shelf.folder / "day.safetensors")
+    report = shelf.add()
+
+    assert ({"moved": 1}, 0) == (report.results, shelf.heard.bytes_hashed)
+    assert before == shelf.model()
+    assert "day.safetensors" == shelf.entry().layers[Layer.GUESS].file_name
+
+
+def test_a_file_that_was_moved_to_another_disk_is_recognised_by_its_hash(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    before = shelf.model()
+    (shelf.folder / "other").mkdir()
+    # A copy has another inode, as on another disk.
+    shutil.copy(path, shelf.folder / "other" / "night.safetensors")
+    path.unlink()
+    report = shelf.add()
+
+    assert 1 == report.results["moved"]
+    assert before == shelf.model()
+    assert [shelf.folder / "other" / "night.safetensors"] == [
+        Path(os.fsdecode(each.path)) for each in files_of(shelf).values()
+    ]
+
+
+def test_a_model_of_an_import_loses_a_file_that_was_replaced(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.import_from_civitai(77, hashes_of(path))
+    shelf.add()
+    embedding(path, 2, width=1280)
+    shelf.add()
+    outside, own = shelf.models()
+
+    assert (77, Status.UNAVAILABLE) == (outside.id, outside.status)
+    assert (hashes_of(path), Status.AVAILABLE) == (own.hashes, own.status)
+
+
+def test_a_model_that_its_owner_removed_is_not_made_again(shelf: Shelf) -> None:
+    embedding(shelf.folder / "night.safetensors")
+    shelf.add(owner=RED)
+    shelf.catalog.remove(Viewer("red"), shelf.model().id)
+    shelf.add(owner=RED)
+
+    assert [] == shelf.models()
+
+
+def test_what_is_already_here_stays_whose_it_is(shelf: Shelf) -> None:
+    embedding(shelf.folder / "night.safetensors")
+    shelf.add(owner=RED)
+    embedding(shelf.folder / "night.safetensors", 3)
+    shelf.add()
+
+    assert ("red", Visibility.PRIVATE) == (shelf.model().team, shelf.model().visibility)
+
+
+# --- One model, not two ---
+
+
+@pytest.mark.parametrize("known", ["sha256", "autov2", "autov3"])
+def test_a_file_is_the_model_that_an_import_brought(shelf: Shelf, known: str) -> None:
+    path = embedding(shelf.folder / "renamed by me.safetensors")
+    shelf.import_from_civitai(
+        77, Hashes(**{known: getattr(hashes_of(path), known)}), tags=("anime",), base_model="Pony"
+    )
+    report = shelf.add()
+    model = shelf.model()
+
+    assert {"matched": 1} == report.results
+    assert (77, ("anime",), "Pony", "night_77.safetensors") == (model.id, model.tags, model.base_model, model.sd_name)
+    assert Status.AVAILABLE == model.status
+    assert hashes_of(path).sha256 == (model.blob or "").upper()
+    assert {Layer.UPSTREAM, Layer.HEADER} == set(shelf.entry().layers)
+
+
+def test_a_short_autov3_as_civitai_answers_it_matches(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.import_from_civitai(77, Hashes(autov3=(hashes_of(path).autov3 or "")[:12]))
+    shelf.add()
+
+    assert 77 == shelf.model().id
+
+
+def test_a_model_that_an_import_brought_later_is_the_one_that_was_here(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    shelf.say(shelf.model().id, tags=("mine",))
+    shelf.import_from_civitai(77, hashes_of(path), tags=("anime",))
+    report = shelf.add()
+    model = shelf.model()
+
+    assert 1 == report.merged
+    assert (77, Status.AVAILABLE, ("mine",)) == (model.id, model.status, model.tags)
+    assert hashes_of(path).sha256 == (model.blob or "").upper()
+    assert 77 == files_of(shelf)["night.safetensors"].model_id
+
+
+def test_a_team_s_private_file_does_not_open_a_public_model_for_download(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.import_from_civitai(77, hashes_of(path), base_model="Pony")
+    shelf.add(owner=RED)
+    public, private = shelf.models()
+
+    assert (77, None) == (public.id, public.blob)
+    assert ("red", Visibility.PRIVATE) == (private.team, private.visibility)
+    # What the tensors cannot tell is known by the hash.
+    assert "Pony" == private.base_model
+    assert public.sd_name != private.sd_name
+
+
+def test_a_public_file_does_not_join_a_team_s_private_model(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "a.safetensors")
+    shelf.add(path, owner=RED)
+    shutil.copy(path, shelf.folder / "b.safetensors")
+    shelf.add(shelf.folder / "b.safetensors")
+
+    assert [("red", Visibility.PRIVATE), (None, Visibility.PUBLIC)] == [
+        (model.team, model.visibility) for model in shelf.models()
+    ]
+
+
+def test_files_of_the_same_bytes_are_one_model_and_told(shelf: Shelf) -> None:
+    embedding(shelf.folder / "a.safetensors")
+    embedding(shelf.folder / "b.safetensors")
+    report = shelf.add()
+    (group,) = report.duplicates
+
+    assert 1 == len(shelf.models())
+    assert (True, ["a.safetensors", "b.safetensors"]) == (
+        group.is_same_bytes,
+        [Path(os.fsdecode(each.path)).name for each in group.files],
+    )
+
+
+def test_files_of_the_same_tensors_under_another_header_are_told(shelf: Shelf) -> None:
+    embedding(shelf.folder / "a.safetensors")
+    embedding(shelf.folder / "b.safetensors", metadata={"note": "mine"})
+    report = shelf.add()
+    (group,) = report.duplicates
+    first, second = shelf.models()
+
+    assert not group.is_same_bytes
+    assert f"the same tensors as model {first.id}" in " ".join(
+        shelf.entry(second.id).layers[Layer.HEADER].evidence or ()
+    )
+    assert first.hashes.sha256 != second.hashes.sha256
+
+
+# --- Of no use ---
+
+
+def test_a_broken_file_is_listed_as_unavailable_with_the_reason(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    path.write_bytes(path.read_bytes()[:-10])
+    report = shelf.add()
+
+    assert {"broken": 1} == report.results
+    assert Status.UNAVAILABLE == shelf.model().status
+    assert "error: " in (shelf.entry().layers[Layer.HEADER].evidence or ("",))[0]
+    with shelf.catalog.store.reading() as connection:
+        assert [] == files.paths_of(connection, shelf.model().blob or "")
+
+
+def test_a_truncated_file_is_whole_again_when_it_is(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    shelf.add()
+    broken = shelf.model()
+    path.write_bytes(whole)
+    shelf.add()
+
+    assert (broken.id, Status.AVAILABLE) == (shelf.model().id, shelf.model().status)
+
+
+def test_a_dangerous_file_is_never_available(shelf: Shelf) -> None:
+    (shelf.folder / "night.pt").write_bytes(pickles.system(2))
+    shelf.add()
+
+    assert (Status.UNAVAILABLE, "dangerous") == (shelf.model().status, files_of(shelf)["night.pt"].verdict)
+    assert (shelf.entry().layers[Layer.HEADER].evidence or ("",))[0].startswith("dangerous: ")
+    with shelf.catalog.store.reading() as connection:
+        assert [] == files.paths_of(connection, shelf.model().blob or "")
+
+
+def test_what_only_has_the_extension_of_a_model_makes_none(shelf: Shelf) -> None:
+    (shelf.folder / "vocabulary.bin").write_bytes(os.urandom(64) + b"\xff" * 64)
+    report = shelf.add()
+
+    assert ({"broken": 1}, []) == (report.results, shelf.models())
+
+
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """The user that tests act as where the superuser may read everything."""
+    before = os.geteuid()
+    yield 65_534 if before == 0 else before
+    os.seteuid(before)
+
+
+def test_a_file_that_cannot_be_read_is_told_and_tried_again(shelf: Shelf, nobody: int) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    for folder in path.parents:
+        if folder.owner() == path.owner() and not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    path.chmod(0)
+    (found,) = folders.scan([os.fsencode(path)]).found
+    os.seteuid(nobody)
+    seen = looking.look(found, with_hashes=True)
+    os.seteuid(0 if nobody == 65_534 else nobody)
+
+    assert (FileState.BROKEN, "", False) == (seen.state, seen.verdict, seen.is_model)
+    assert "cannot be read" in seen.reason
+
+
+def test_a_file_that_vanishes_is_no_model(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    (found,) = folders.scan([os.fsencode(path)]).found
+    path.unlink()
+
+    assert FileState.MISSING == looking.look(found, with_hashes=True).state
+
+
+def test_a_file_that_grows_while_it_is_read_is_looked_at_later(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+
+    def grow(_: int) -> None:
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    (found,) = folders.scan([os.fsencode(path)]).found
+    seen = looking.look(found, with_hashes=True, on_bytes=grow)
+
+    assert (FileState.CHANGED, None) == (seen.state, seen.sha256)
+
+
+# --- Without hashes first ---
+
+
+def test_without_hashes_models_are_listed_at_once_and_available_when_they_are_hashed(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    report = shelf.add(with_hashes=False)
+    listed = shelf.model()
+
+    assert (1, Status.UNAVAILABLE, "textualinversion") == (report.pending, listed.status, listed.type.name)
+    assert None is listed.hashes.sha256
+
+    shelf.add()
+
+    assert (listed.id, Status.AVAILABLE) == (shelf.model().id, shelf.model().status)
+    assert hashes_of(path) == shelf.model().hashes
+
+
+def test_what_was_listed_without_hashes_is_hashed_in_the_background(shelf: Shelf) -> None:
+    embedding(shelf.folder / "night.safetensors", 1)
+    embedding(shelf.folder / "day.safetensors", 2)
+    shelf.add(with_hashes=False)
+    done = adding.hash_pending(shelf.catalog.store, lambda: False)
+
+    assert (2, {Status.AVAILABLE}) == (done, {model.status for model in shelf.models()})
+    assert 2 == shelf.add().unchanged
+
+
+def test_hashing_in_the_background_can_be_ended_within_a_file(shelf: Shelf) -> None:
+    embedding(shelf.folder / "night.safetensors")
+    shelf.add(with_hashes=False)
+    asked = iter([False])
+    done = adding.hash_pending(shelf.catalog.store, lambda: next(asked, True))
+
+    assert (0, Status.UNAVAILABLE) == (done, shelf.model().status)
+
+
+def test_a_file_that_was_listed_first_joins_the_model_that_its_hash_names(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.import_from_civitai(77, hashes_of(path))
+    shelf.add(with_hashes=False)
+    placeholder = shelf.models()[-1]
+    shelf.say(placeholder.id, tags=("mine",))
+    shelf.add()
+
+    assert (77, ("mine",), Status.AVAILABLE) == (shelf.model().id, shelf.model().tags, shelf.model().status)
+
+
+def test_files_that_turn_out_the_same_become_one_model(shelf: Shelf) -> None:
+    embedding(shelf.folder / "a.safetensors")
+    embedding(shelf.folder / "b.safetensors")
+    shelf.add(with_hashes=False)
+
+    assert 2 == len(shelf.models())
+
+    shelf.add()
+
+    assert 1 == len(shelf.models())
+    assert {shelf.model().id} == {each.model_id for each in files_of(shelf).values()}
+
+
+def test_many_files_are_looked_at_by_several_processes(shelf: Shelf) -> None:
+    for number in range(looking.POOL_FILES_MIN):
+        embedding(shelf.folder / f"{number % 7}" / f"{number}.safetensors", number)
+    found = folders.scan([os.fsencode(shelf.folder)]).found
+    seen = list(looking.look_at_all(found, with_hashes=False, processes=2))
+
+    assert [each.path for each in found] == [each.found.path for each in seen]
+    assert {"clean"} == {each.verdict for each in seen}
+
+
+def test_a_dry_run_changes_nothing(shelf: Shelf) -> None:
+    embedding(shelf.folder / "night.safetensors")
+    report = shelf.add(dry_run=True)
+
+    assert ({"added": 1}, [], {}) == (report.results, shelf.models(), files_of(shelf))
+
+
+# --- What trainers make ---
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name", "finished_at", "trainer"),
+    [
+        (
+            {"ss_network_module": "networks.lora", "ss_output_name": "cat", "ss_training_finished_at": "1699325939.25"},
+            "cat",
+            1_699_325_939,
+            "kohya",
+        ),
+        ({"ot_branch": "master", "modelspec.date": "2024-02-03T04:05:06"}, "out", 1_706_933_106, "OneTrainer"),
+        (
+            {"software": '{"name": "ai-toolkit"}', "training_info": '{"step": 2000, "epoch": 9}', "name": "cat"},
+            "cat",
+            1_600_000_000,
+            "ai-toolkit",
+        ),
+    ],
+)
+def test_a_trained_model_is_named_by_time_and_hash(
+    shelf: Shelf, metadata: dict[str, str], name: str, finished_at: int, trainer: str
+) -> None:
+    path = embedding(shelf.folder / "out.safetensors", metadata=metadata)
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    shelf.add(owner=TRAINED)
+    model = shelf.model()
+
+    assert Source.TRAINING == model.source
+    assert name == model.name
+    assert f"model_{finished_at}_{(model.hashes.sha256 or '')[:10]}.safetensors" == model.sd_name
+    assert trainer in " ".join(shelf.entry().layers[Layer.GUESS].evidence or ())
+
+
+def test_what_trainers_keep_for_themselves_is_no_model(shelf: Shelf) -> None:
+    embedding(shelf.folder / "cat-000010-state" / "model.safetensors")
+    embedding(shelf.folder / "optimizer.pt")
+    embedding(shelf.folder / "cat.safetensors", 1)
+
+    assert 1 == shelf.add(owner=TRAINED).found
+
+
+# --- Layouts ---
+
+
+@pytest.mark.parametrize(
+    ("place", "type_name"),
+    [
+        ("stable-diffusion-webui/models/Lora/style/x.pt", "lora"),
+        ("stable-diffusion-webui/embeddings/x.pt", "textualinversion"),
+        ("ComfyUI/models/upscale_models/x.pth", "upscaler"),
+        ("ComfyUI/models/diffusion_models/flux/x.safetensors", "unet"),
+        ("Data/Models/StableDiffusion/x.safetensors", "checkpoint"),
+        ("SwarmUI/Models/Stable-Diffusion/OfficialStableDiffusion/x.safetensors", "checkpoint"),
+        ("invokeai/models/sdxl/controlnet/x/diffusion_pytorch_model.safetensors", "controlnet"),
+        # The folder below `models` decides, not one that somebody made in it.
+        ("models/Lora/controlnet/x.safetensors", "lora"),
+        ("downloads/x.safetensors", None),
+    ],
+)
+def test_the_place_of_a_file_is_a_hint(place: str, type_name: str | None) -> None:
+    hint = folders.hint(b"/srv/" + place.encode(), b"/srv", {})
+
+    assert type_name == (hint.type if hint else None)
+
+
+def test_invokeai_s_folders_hint_at_the_base_as_well() -> None:
+    hint = folders.hint(b"/srv/models/sd-1/lora/x.safetensors", b"/srv", {})
+
+    assert hint is not None
+    assert ("lora", "SD 1.5") == (hint.type, hint.base_model)
+
+
+def test_a_hint_is_weaker_than_what_the_file_shows(shelf: Shelf) -> None:
+    embedding(shelf.folder / "models" / "Lora" / "night.safetensors")
+    shelf.add()
+
+    assert "textualinversion" == shelf.model().type.name
+    assert "lora" == (shelf.entry().layers[Layer.GUESS].type or shelf.model().type).name
+
+
+def test_comfyui_s_extra_paths_say_what_their_folders_hold(shelf: Shelf) -> None:
+    (shelf.folder / "extra_model_paths.yaml").write_text(
+        "mine:\n    base_path: things\n    loras: |\n        soft\n        softer\n    upscale_models: big\n"
+    )
+    scanned = folders.scan([os.fsencode(shelf.folder)])
+    inside = os.fsencode(shelf.folder) + b"/things/softer/deep/x.pt"
+    hint = folders.hint(inside, scanned.roots[0], scanned.kinds)
+
+    assert hint is not None
+    assert "lora" == hint.type
+
+
+def test_extra_paths_that_are_no_yaml_are_told(shelf: Shelf) -> None:
+    (shelf.folder / "extra_model_paths.yaml").write_bytes(b"a: [\xff")
+
+    assert [folders.NOT_READABLE] == [skipped.reason for skipped in shelf.add().skipped]
+
+
+# --- The command ---
+
+
+def test_the_command_tells_what_became_of_the_files(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELYARD_HOME", str(shelf.home))
+    embedding(shelf.folder / "a.safetensors")
+    embedding(shelf.folder / "b.safetensors")
+    code = run(["add", str(shelf.folder), "--json"])
+    told = json.loads(capsys.readouterr().out)
+
+    assert (0, 2, 1, 1) == (code, told["found"], told["added"], told["matched"])
+    assert "bytes" == told["duplicates"][0]["same"]
+
+    run(["search", "--duplicates"])
+
+    assert 2 == capsys.readouterr().out.count("same bytes")
+
+    run(["search", "a", "--json"])
+
+    assert "a.safetensors" in capsys.readouterr().out
+
+
+def test_nothing_to_add_is_a_failure(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["add", "--home", str(shelf.home), str(shelf.folder)])
+
+    assert (1, "modelyard: there is no model file in what was given\n") == (code, capsys.readouterr().err)
+
+
+NO_STRANGERS = """
+import os, sys
+def watch(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        path = os.fsdecode(arguments[0])
+        if path.startswith(os.environ["WATCHED"]):
+            with_flag = os.open(os.environ["OPENED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(with_flag, os.fsencode(path) + b"\\n")
+            os.close(with_flag)
+sys.addaudithook(watch)
+"""
+
+
+@pytest.mark.parametrize("count", [3, looking.POOL_FILES_MIN + 1])
+def test_no_file_outside_the_given_places_is_ever_opened(shelf: Shelf, tmp_path: Path, count: int) -> None:
+    """An audit hook in every process, those of the pool included, notes what is opened of a tree of traps."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(NO_STRANGERS)
+    tree = tmp_path / "tree"
+    embedding(tree / "outside" / "secret.safetensors")
+    (tree / "outside" / "secret.json").write_text("{}")
+    for number in range(count):
+        embedding(tree / "given" / f"{number}.safetensors", number)
+    (tree / "given" / "0.json").write_text('{"notes": "read"}')
+    (tree / "given" / "1.json").symlink_to(tree / "outside" / "secret.json")
+    (tree / "given" / "link.safetensors").symlink_to(tree / "outside" / "secret.safetensors")
+    (tree / "given" / "folder").symlink_to(tree / "outside")
+    (tree / "given" / "extra_model_paths.yaml").write_text(f"a:\n  loras: {tree}/outside\n")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *sys.path]),
+        "WATCHED": str(tree),
+        "OPENED": str(tmp_path / "opened"),
+        "MODELYARD_HOME": str(shelf.home),
+    }
+    command = "from modelyard.cli import main; main()"
+    arguments = ["add", str(tree / "given"), *(["--no-hash"] if count > 3 else [])]
+    subprocess.run([sys.executable, "-c", command, *arguments], env=environment, check=True, capture_output=True)
+    seen = set((tmp_path / "opened").read_text().splitlines())
+
+    assert {str(tree / "given" / f"{number}.safetensors") for number in range(count)} <= seen
+    assert str(tree / "given" / "0.json") in seen
+    assert set() == {path for path in seen if not path.startswith(str(tree / "given"))}
+    assert str(tree / "given" / "1.json") not in seen
+    assert str(tree / "given" / "link.safetensors") not in seen
+
+
+def test_watching_takes_in_what_comes(shelf: Shelf) -> None:
+    ended, rescans = threading.Event(), threading.Event()
+
+    def rescan() -> None:
+        shelf.add()
+        rescans.set()
+
+    paths = [os.fsencode(shelf.folder)]
+    thread = threading.Thread(target=adding.watch, args=(paths, rescan, ended), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 60
+    number = 0
+    while not rescans.is_set() and time.monotonic() < deadline:
+        embedding(shelf.folder / f"{number}.safetensors", number)
+        number += 1
+        rescans.wait(5)
+    ended.set()
+    thread.join(30)
+
+    assert rescans.is_set()
+    assert not thread.is_alive()
+    assert shelf.models()
+
+
+def test_watching_looks_now_and_then_where_nothing_is_told(shelf: Shelf) -> None:
+    ended, rescans = threading.Event(), []
+
+    def rescan() -> None:
+        rescans.append(time.monotonic())
+        if len(rescans) == 2:
+            ended.set()
+
+    adding.watch([os.fsencode(shelf.folder / "not mounted yet")], rescan, ended, rescan_seconds=0.01)
+
+    assert 2 == len(rescans)

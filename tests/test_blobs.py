@@ -1,0 +1,165 @@
+"""One contract for the places that keep bytes: a folder, and an S3-compatible store (Swift, from its wheel)."""
+
+import hashlib
+import os
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelyard import errors
+from modelyard.blobs import Blobs, Incoming, open_places
+from modelyard.checking import Checking
+
+from . import parts
+from .swift_server import SwiftServer, swift_server
+from .transfers import ask, find, lora_bytes, path_of, sha256_base64
+from .yard import opened_yard
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
+    parts.module("swift")
+    with swift_server(tmp_path_factory.mktemp("swift")) as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "s3"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    if request.param == "folder":
+        return open_places("", tmp_path, {}).kept
+    server: SwiftServer = request.getfixturevalue("swift")
+    return open_places(f"s3://{server.make_bucket()}/some/prefix", tmp_path, server.environment).kept
+
+
+def a_file(folder: Path, content: bytes) -> tuple[Path, str]:
+    path = folder / "arrived"
+    path.write_bytes(content)
+    return path, hashlib.sha256(content).hexdigest()
+
+
+def bytes_of(kept: Blobs, sha256: str) -> bytes:
+    path = kept.path(sha256)
+    if path is not None:
+        return path.read_bytes()
+    link = kept.link(sha256, "attachment", 60)
+    assert link is not None
+    with urllib.request.urlopen(link, timeout=20) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_000_000, 20_000_000])
+def test_what_is_kept_comes_back(kept: Blobs, tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    path, sha256 = a_file(tmp_path, content)
+
+    kept.keep(path, sha256)
+
+    assert kept.has(sha256)
+    assert content == bytes_of(kept, sha256)
+    assert not path.exists()
+    assert [(sha256, size)] == list(kept.all())
+
+
+def test_keeping_twice_keeps_once(kept: Blobs, tmp_path: Path) -> None:
+    for _ in range(2):
+        path, sha256 = a_file(tmp_path, b"the same")
+        kept.keep(path, sha256)
+
+    assert [(sha256, 8)] == list(kept.all())
+    assert not path.exists()
+
+
+def test_what_is_removed_is_gone_and_removing_again_is_no_error(kept: Blobs, tmp_path: Path) -> None:
+    path, sha256 = a_file(tmp_path, b"gone")
+    kept.keep(path, sha256)
+
+    kept.remove(sha256)
+    kept.remove(sha256)
+
+    assert not kept.has(sha256)
+    assert [] == list(kept.all())
+
+
+def test_what_was_never_kept_is_not_here(kept: Blobs) -> None:
+    assert not kept.has("0" * 64)
+    assert kept.path("0" * 64) is None
+    assert kept.uploaded_size("f" * 32) is None
+
+
+def test_an_address_for_an_upload_takes_it(swift: SwiftServer, tmp_path: Path) -> None:
+    kept = open_places(f"s3://{swift.make_bucket()}", tmp_path, swift.environment).kept
+    link = kept.upload_link("a" * 32, 60)
+    assert link is not None
+
+    request = urllib.request.Request(link, b"put by a client", {"Content-Type": "binary/octet-stream"}, method="PUT")
+    urllib.request.urlopen(request, timeout=20).close()
+    kept.fetch_uploaded("a" * 32, tmp_path / "fetched")
+    size = kept.uploaded_size("a" * 32)
+    kept.forget_uploaded("a" * 32)
+
+    assert (15, b"put by a client") == (size, (tmp_path / "fetched").read_bytes())
+    assert kept.uploaded_size("a" * 32) is None
+
+
+def test_a_store_that_is_away_is_unavailable(tmp_path: Path) -> None:
+    away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    kept = open_places("s3://bucket", tmp_path, away).kept
+
+    with pytest.raises(errors.Unavailable):
+        kept.has("0" * 64)
+
+
+@pytest.mark.parametrize("url", ["s3://", "gs://bucket", "http://x"])
+def test_a_place_that_is_none_is_told_to_the_operator(tmp_path: Path, url: str) -> None:
+    with pytest.raises(errors.SetupError):
+        open_places(url, tmp_path, {})
+
+
+def test_one_writes_at_a_time_and_the_hash_goes_along(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"one ")
+        with pytest.raises(errors.Locked):
+            incoming.open("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"two")
+
+    assert hashlib.sha256(b"one two").hexdigest() == incoming.sha256("0" * 32, 7)
+    assert Incoming(tmp_path / "incoming").sha256("0" * 32, 7) is None
+
+
+@pytest.mark.parametrize("upload_id", ["../x", "", "a" * 31, "A" * 32, "a" * 32 + "\n", "a/b"])
+def test_an_id_that_is_none_names_no_file(tmp_path: Path, upload_id: str) -> None:
+    with pytest.raises(errors.NoSuchUpload):
+        Incoming(tmp_path).path(upload_id)
+
+
+def test_a_model_goes_in_and_out_by_presigned_addresses(
+    swift: SwiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in swift.environment.items():
+        monkeypatch.setenv(name, value)
+    url, content = f"s3://{swift.make_bucket()}", lora_bytes(fill=9_000_000)
+    with opened_yard(tmp_path, blobs=url) as yard:
+        place = open_places(url, tmp_path, swift.environment)
+        check = Checking(yard.store, place.kept, place.incoming)
+        said = {"model_name": "far", "file_extension": "safetensors", "file_sha256": sha256_base64(content)}
+        announced = ask(yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
+        put = urllib.request.Request(announced, content, method="PUT")
+        urllib.request.urlopen(put, timeout=20).close()
+        body = {"name": "far", "file_extension": "safetensors", "type_name": "lora"}
+        model_id = ask(yard, "/v3/model", method="POST", body=body).json["id"]
+        before = find(yard, model_id)
+        check.check_next()
+        after = find(yard, model_id)
+        redirect = yard.ask(path_of(after["download_url"]), None)
+
+    with urllib.request.urlopen(redirect.headers["location"], timeout=20) as answer:
+        fetched = answer.read()
+    assert ((0, 1), 307) == ((before["status"], after["status"]), redirect.status)
+    assert "no-store" in redirect.headers["cache-control"]
+    assert content == fetched

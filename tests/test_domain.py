@@ -1,0 +1,292 @@
+"""The nouns: how text is compared, what a file is called, and how facts from several sources become one model."""
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelyard.domain import (
+    ANONYMOUS,
+    CATEGORIES,
+    FACT_NAMES,
+    MODEL_TYPES,
+    TYPE_FAMILIES,
+    Facts,
+    Hashes,
+    Layer,
+    Model,
+    ModelType,
+    Position,
+    Scope,
+    Source,
+    Viewer,
+    fold,
+    fold_base,
+    model_type,
+    resolve,
+    richer,
+    search_text,
+)
+
+SHA256 = "1A805277C8" + 54 * "0"
+OTHER_SHA256 = "BA43B0EFEE" + 54 * "1"
+
+
+def model(**said: object) -> Model:
+    given: dict[str, object] = {
+        "id": 1,
+        "name": "v1",
+        "sd_name": "name_1.safetensors",
+        "type": MODEL_TYPES["checkpoint"],
+        "source": Source.CIVITAI,
+    }
+    return Model(**(given | said))  # type: ignore[arg-type] # a factory's defaults
+
+
+# --- Text ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("Realistic VISION", "realistic vision"),
+        ("ＦＵＬＬ　ｗｉｄｔｈ", "full width"),
+        ("ﬁsh", "fish"),
+        ("STRASSE", "strasse"),
+        ("Straße", "strasse"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφοσ"),
+        ("cafe\u0301", "café"),
+        ("①Ⅳ㍿", "1iv株式会社"),
+        ("手描き", "手描き"),
+        ("ЖАНР", "жанр"),
+        ("a\u00a0b", "a b"),
+    ],
+)
+def test_text_is_compared_in_one_form_and_one_case(text: str, folded: str) -> None:
+    assert folded == fold(text)
+
+
+@given(st.text(max_size=40))
+@settings(deadline=None, max_examples=200)
+def test_folding_does_not_depend_on_the_way_taken(text: str) -> None:
+    """ASCII takes a short cut; appending one letter beyond it takes the long way, and must tell the same."""
+    assert fold(text) == fold(text + "手").removesuffix("手")
+
+
+@pytest.mark.parametrize("spelled", ["SD 1.5", "SD_1.5", "sd 1.5", " sd_1.5 ", "ＳＤ 1.5"])
+def test_a_base_model_has_many_spellings_and_one_name(spelled: str) -> None:
+    assert "sd 1.5" == fold_base(spelled)
+
+
+def test_no_term_matches_across_two_fields() -> None:
+    text = search_text("Name_1.pt", "v1.0", ("Anime", "Base Model"))
+
+    assert "name_1.pt\nv1.0\nanime\nbase model" == text
+
+
+# --- Types and names -------------------------------------------------------------------------------------------------
+
+
+def test_a_type_is_known_by_name_whatever_its_case() -> None:
+    assert ModelType("lora", "Lora") == model_type("LORA")
+    assert ModelType("textualinversion", "Textual Inversion") == model_type("TextualInversion")
+    assert ModelType("locon", "locon") == model_type("LoCon")
+    assert ModelType("checkpoint", "Checkpoint") == model_type("Checkpoint")
+
+
+def test_an_unknown_type_keeps_its_sources_spelling_for_people() -> None:
+    assert ModelType("depthmap", "DepthMap") == model_type("DepthMap")
+
+
+def test_the_tables_of_types_agree_with_themselves() -> None:
+    assert all(name == kind.name == name.casefold() for name, kind in MODEL_TYPES.items())
+    assert all(family <= MODEL_TYPES.keys() and name in family for name, family in TYPE_FAMILIES.items())
+
+
+def test_categories_keep_their_numbers() -> None:
+    assert [*range(100_000, 100_000 + len(CATEGORIES))] == [*CATEGORIES]
+    assert len(CATEGORIES) == len(set(CATEGORIES.values()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sd_name", "in_api"),
+    [
+        ("checkpoint", "dreamshaper_8_93211.safetensors", "dreamshaper_8_93211.safetensors"),
+        ("vae", "kl-f8.vae_5.pt", "kl-f8.vae_5.pt"),
+        ("lora", "add_detail_62833.safetensors", "add_detail_62833"),
+        ("locon", "GoodHands-beta2_39807.safetensors", "GoodHands-beta2_39807"),
+        ("dora", "x_1.safetensors", "x_1"),
+        ("textualinversion", "By bad artist -neg_6310.pt", "By bad artist -neg_6310"),
+        ("textualinversion", "badhandv4_16755", "badhandv4_16755"),
+        ("lora", "style v1.5 of old_77", "style v1.5 of old_77"),
+        ("lora", ".safetensors", ".safetensors"),
+        ("lora", "ends_with_dot_1.", "ends_with_dot_1."),
+        ("upscaler", "4x_9.pth", "4x_9.pth"),
+    ],
+)
+def test_prompts_name_some_kinds_without_their_extension(kind: str, sd_name: str, in_api: str) -> None:
+    assert in_api == model(type=MODEL_TYPES[kind], sd_name=sd_name).sd_name_in_api
+
+
+def test_only_checkpoints_are_for_inpainting() -> None:
+    assert model(base_model_type="Inpainting").is_inpainting
+    assert not model(base_model_type="Standard").is_inpainting
+    assert not model(base_model_type="Inpainting", type=MODEL_TYPES["lora"]).is_inpainting
+
+
+def test_positions_order_by_rank_and_then_by_id() -> None:
+    assert Position(2, 1) > Position(1, 9)
+    assert Position(1, 9) > Position(1, 8)
+    assert Position(7, 3) == model(rank=7, id=3).position
+
+
+def test_an_admins_key_may_everything_and_others_what_they_carry() -> None:
+    assert Viewer("red", frozenset({Scope.ADMIN})).may(Scope.WRITE)
+    assert Viewer("red", frozenset({Scope.READ})).may(Scope.READ)
+    assert not Viewer("red", frozenset({Scope.READ})).may(Scope.WRITE)
+    assert ANONYMOUS.may(Scope.READ)
+    assert not ANONYMOUS.may(Scope.WRITE)
+
+
+# --- Hashes ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_short_hash_is_of_sha256_or_what_a_source_told_of_it() -> None:
+    assert "1A805277C8" == Hashes(sha256=SHA256).short
+    assert "1A805277C8" == Hashes(autov2="1A805277C8").short
+    assert "" == Hashes(autov1="ABCDEF01", crc32="01234567").short
+
+
+def test_a_file_is_asked_for_by_every_full_hash_and_its_customary_beginnings() -> None:
+    hashes = Hashes(autov1=8 * "A", autov3=64 * "B", sha256=64 * "C", blake3=64 * "D", crc32=8 * "E")
+
+    assert {8 * "A", 64 * "B", 12 * "B", 64 * "C", 10 * "C", 64 * "D", 8 * "E"} == hashes.spellings()
+    assert {12 * "B"} == Hashes(autov3=12 * "B").spellings()
+    assert {10 * "C"} == Hashes(autov2=10 * "C").spellings()
+    assert set() == Hashes().spellings()
+
+
+# --- Layers ----------------------------------------------------------------------------------------------------------
+
+SAID = Facts(
+    name="v1",
+    sd_name="a_1.safetensors",
+    type=MODEL_TYPES["lora"],
+    base_model="SD 1.5",
+    base_model_type="Standard",
+    is_nsfw=True,
+    tags=("anime",),
+    categories=("style",),
+    cover_url="https://images/1",
+    rank=7,
+    hashes=Hashes(sha256=SHA256),
+    file_name="a.safetensors",
+    size_bytes=10,
+    upstream_model_id=3,
+    upstream_model_name="A",
+    trigger_words=("word",),
+    published_at="2023-07-01",
+    licence="no",
+    notes="n",
+    evidence=("e",),
+)
+EMPTY = {"name": "", "tags": (), "cover_url": "", "base_model": "", "notes": "", "hashes": Hashes(), "evidence": ()}
+
+texts = st.sampled_from(["", "a", "b"])
+facts = st.builds(
+    Facts,
+    name=st.none() | texts,
+    sd_name=st.none() | texts,
+    type=st.none() | st.sampled_from([MODEL_TYPES["vae"], MODEL_TYPES["lora"]]),
+    base_model=st.none() | texts,
+    is_nsfw=st.none() | st.booleans(),
+    tags=st.none() | st.lists(texts, max_size=2).map(tuple),
+    rank=st.none() | st.integers(0, 2),
+    notes=st.none() | texts,
+)
+
+
+def test_the_example_of_these_tests_speaks_of_everything() -> None:
+    assert [] == [name for name in FACT_NAMES if getattr(SAID, name) is None]
+
+
+def test_a_source_that_says_less_takes_nothing_away() -> None:
+    assert SAID == richer(Facts(), SAID)
+    assert SAID == richer(Facts(**EMPTY), SAID)  # type: ignore[arg-type] # a table of fields
+
+
+def test_a_source_that_says_more_is_believed() -> None:
+    later = Facts(name="v2", is_nsfw=False, rank=0, tags=("anime", "style"))
+
+    assert replace(SAID, name="v2", is_nsfw=False, rank=0, tags=("anime", "style")) == richer(later, SAID)
+
+
+def test_what_was_said_of_another_file_does_not_describe_this_one() -> None:
+    later = richer(Facts(sd_name="b_2.safetensors"), SAID)
+
+    assert (None, None, None) == (later.hashes, later.file_name, later.size_bytes)
+    assert ("v1", ("anime",)) == (later.name, later.tags)
+
+
+@given(facts, facts)
+@settings(deadline=None, max_examples=200)
+def test_hearing_the_same_again_changes_nothing(newer: Facts, older: Facts) -> None:
+    once = richer(newer, older)
+
+    assert once == richer(newer, once) == richer(once, older) == richer(once, once)
+
+
+def test_hashes_of_one_file_are_put_together() -> None:
+    short, long = Hashes(autov2="1A805277C8", autov3=12 * "B"), Hashes(sha256=SHA256, autov3=64 * "B", crc32="01234567")
+
+    expected = Hashes(autov2="1A805277C8", autov3=64 * "B", sha256=SHA256, crc32="01234567")
+
+    assert expected == richer(Facts(hashes=short), Facts(hashes=long)).hashes
+    assert expected == richer(Facts(hashes=long), Facts(hashes=short)).hashes
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        Hashes(sha256=OTHER_SHA256),
+        Hashes(autov2="BA43B0EFEE"),
+        Hashes(crc32="FFFFFFFF"),
+        Hashes(autov3=12 * "C", blake3=64 * "D"),
+    ],
+)
+def test_hashes_of_two_files_are_never_mixed(theirs: Hashes) -> None:
+    ours = Hashes(sha256=SHA256, autov3=64 * "B", crc32="01234567")
+
+    assert ours == resolve({Layer.USER: Facts(hashes=ours), Layer.HEADER: Facts(hashes=theirs)}).hashes
+    assert theirs == richer(Facts(hashes=theirs), Facts(hashes=ours)).hashes
+
+
+def test_the_strongest_layer_that_speaks_wins_even_with_an_empty_word() -> None:
+    layers = {
+        Layer.GUESS: Facts(base_model_type="Inpainting", notes="guessed"),
+        Layer.UPSTREAM: Facts(name="upstream", tags=("anime",), base_model_type="Standard"),
+        Layer.USER: Facts(name="mine", tags=()),
+    }
+
+    assert Facts(name="mine", tags=(), base_model_type="Standard", notes="guessed") == resolve(layers)
+
+
+@given(st.dictionaries(st.sampled_from(Layer), facts, min_size=1))
+@settings(deadline=None, max_examples=200)
+def test_every_fact_is_what_the_strongest_speaking_layer_said(layers: dict[Layer, Facts]) -> None:
+    resolved = resolve(layers)
+
+    for name in FACT_NAMES:
+        said = [value for layer in sorted(layers, reverse=True) if (value := getattr(layers[layer], name)) is not None]
+        assert (said[0] if said else None) == getattr(resolved, name)
+
+
+def test_layers_are_as_strong_as_they_are_near_to_the_user() -> None:
+    assert [Layer.GUESS, Layer.HEADER, Layer.UPSTREAM, Layer.SIDECAR, Layer.USER] == sorted(Layer)
+
+
+def test_every_answered_fact_is_a_field_of_the_model() -> None:
+    answered = FACT_NAMES[: FACT_NAMES.index("file_name")]
+
+    assert {*answered} <= {field.name for field in fields(Model)}

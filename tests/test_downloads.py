@@ -1,0 +1,261 @@
+"""Files handed out by signed links: ranges, conditions, names, counting; and to whom nothing is given.
+
+Not covered here: how fast (benchmarks/transfer.py).
+"""
+
+import base64
+import hashlib
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from modelyard.web.downloads import content_disposition
+
+from . import parts
+from .transfers import ask, checking, dangerous_bytes, find, lora_bytes, path_of, upload
+from .yard import Reply, Yard, listening, opened_yard
+
+CONTENT = lora_bytes(fill=2_000_000, seed=3)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class Served:
+    yard: Yard
+    home: Path
+    model_id: int
+    link: str
+
+    def fetch(self, **headers: str) -> Reply:
+        return self.yard.ask(self.link, None, **headers)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("served")
+    with opened_yard(home) as yard:
+        model_id = upload(yard, "served", CONTENT)["id"]
+        checking(yard, home).check_next()
+        yield Served(yard, home, model_id, path_of(find(yard, model_id)["download_url"]))
+
+
+def test_the_whole_file_with_what_proves_it(served: Served) -> None:
+    reply = served.fetch()
+
+    digest = base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()
+    assert (200, CONTENT) == (reply.status, reply.body)
+    assert {
+        "etag": f'"{SHA256}"',
+        "repr-digest": f"sha-256=:{digest}:",
+        "digest": f"sha-256={digest}",
+        "content-length": str(len(CONTENT)),
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-store",
+        "content-disposition": f'attachment; filename="served_{served.model_id}.safetensors"',
+    }.items() <= reply.headers.items()
+
+
+def test_head_tells_the_same_and_sends_nothing(served: Served) -> None:
+    reply = served.yard.ask(served.link, None, method="HEAD")
+
+    assert (200, b"", str(len(CONTENT))) == (reply.status, reply.body, reply.headers["content-length"])
+
+
+SIZE = len(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=0-99", 0, 99),
+        ("bytes=100-", 100, SIZE - 1),
+        ("bytes=-7", SIZE - 7, SIZE - 1),
+        (f"bytes=5-{SIZE * 3}", 5, SIZE - 1),
+        (f"bytes=-{SIZE * 3}", 0, SIZE - 1),
+        ("BYTES = 1-2", 1, 2),
+        (f"bytes=1-2, {SIZE}-", 1, 2),
+    ],
+)
+def test_one_range(served: Served, asked: str, first: int, last: int) -> None:
+    reply = served.fetch(range=asked)
+
+    assert (206, CONTENT[first : last + 1]) == (reply.status, reply.body)
+    assert f"bytes {first}-{last}/{SIZE}" == reply.headers["content-range"]
+
+
+def test_several_ranges_come_in_parts(served: Served) -> None:
+    reply = served.fetch(range="bytes=0-9,100-109,-5")
+
+    boundary = reply.headers["content-type"].partition("boundary=")[2].encode()
+    pieces = reply.body.split(b"\r\n--" + boundary)
+    assert (206, b"", b"--\r\n") == (reply.status, pieces[0], pieces[-1])
+    assert len(reply.body) == int(reply.headers["content-length"])
+    assert [CONTENT[:10], CONTENT[100:110], CONTENT[-5:]] == [piece.partition(b"\r\n\r\n")[2] for piece in pieces[1:-1]]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bytes=5-2",
+        "bytes=a-b",
+        "lines=1-2",
+        "bytes=",
+        "bytes=-",
+        "bytes=1-2-3",
+        "bytes=0-,0-,0-",
+        "bytes=" + "0-1," * 99,
+    ],
+)
+def test_a_range_that_cannot_be_meant_is_no_range(served: Served, asked: str) -> None:
+    assert (200, SIZE) == ((reply := served.fetch(range=asked)).status, len(reply.body))
+
+
+@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", "bytes=-0", f"bytes={10**17}-"])
+def test_a_range_beyond_the_file_is_416(served: Served, asked: str) -> None:
+    reply = served.fetch(range=asked)
+
+    assert (416, f"bytes */{SIZE}") == (reply.status, reply.headers["content-range"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [(f'"{SHA256}"', 206), ('"other"', 200), (f'W/"{SHA256}"', 200), ("Wed, 21 Oct 2015 07:28:00 GMT", 200)],
+)
+def test_a_range_is_given_if_it_is_of_the_same_file(served: Served, condition: str, status: int) -> None:
+    assert status == served.fetch(range="bytes=0-1", if_range=condition).status
+
+
+def test_what_the_client_has_is_not_sent_again(served: Served) -> None:
+    assert (304, b"") == ((reply := served.fetch(if_none_match=f'"{SHA256}"')).status, reply.body)
+
+
+def test_a_forged_altered_or_borrowed_link_is_403(served: Served) -> None:
+    path, _, query = served.link.partition("?")
+    other_label = path.rpartition("/")[0] + "/other.safetensors"
+    other_file = path.replace(SHA256, "0" * 64)
+
+    replies = [
+        served.yard.ask(target, None)
+        for target in (
+            path,
+            f"{path}?{query[:-1]}",
+            f"{other_label}?{query}",
+            f"{other_file}?{query}",
+            f"{path}?{query}x",
+        )
+    ]
+
+    assert {(403, "LINK_REFUSED")} == {(reply.status, reply.json["reason"]) for reply in replies}
+
+
+def test_an_expired_link_is_410(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, download_url_ttl_seconds=1) as yard:
+        model_id = upload(yard, "brief", CONTENT)["id"]
+        checking(yard, tmp_path).check_next()
+        link = path_of(find(yard, model_id)["download_url"])
+        with yard.store.writing() as writing:
+            writing.connection.exec_driver_sql("UPDATE signing_keys SET ends_at = 1")
+        with opened_yard(tmp_path) as later:
+            reply = later.ask(link, None)
+
+    assert (410, "LINK_EXPIRED") == (reply.status, reply.json["reason"])
+
+
+def test_another_team_sees_neither_model_nor_link(served: Served) -> None:
+    assert [] == ask(served.yard, "/v3/model?filter.visibility=private", "blue").json["models"]
+    assert [] == ask(served.yard, f"/v3/model?filter.hash={SHA256}", "blue").json["models"]
+
+
+def test_a_file_found_dangerous_has_no_link_that_works(tmp_path: Path) -> None:
+    content = dangerous_bytes()
+    with opened_yard(tmp_path) as yard:
+        model_id = upload(yard, "evil", content, file_extension="pt")["id"]
+        checking(yard, tmp_path).check_next()
+        good = upload(yard, "good", CONTENT)["id"]
+        checking(yard, tmp_path).check_next()
+        link = path_of(find(yard, good)["download_url"])
+        with yard.store.writing() as writing:
+            writing.connection.exec_driver_sql("UPDATE blobs SET verdict = 'dangerous'")
+
+        assert "download_url" not in find(yard, model_id)
+        assert 404 == yard.ask(link, None).status
+
+
+def test_downloads_are_counted_once_each_and_move_the_rank(tmp_path: Path) -> None:
+    with opened_yard(tmp_path) as yard, listening(yard) as address:
+        ids = [upload(yard, name, lora_bytes(seed=number))["id"] for number, name in enumerate(("a", "b", "c"))]
+        check = checking(yard, tmp_path)
+        while check.check_next():
+            pass
+        before = ask(yard, "/v3/model?filter.visibility=private").ids
+        link = path_of(find(yard, ids[0])["download_url"])
+        for headers in ({}, {"Range": "bytes=0-5"}, {"Range": "bytes=6-9"}):
+            address.ask(link, headers)
+        address.ask(link, method="HEAD")
+    with opened_yard(tmp_path) as yard:  # what was counted is written down when the server ends
+        after = ask(yard, "/v3/model?filter.visibility=private").ids
+        entry = yard.store.entry(ids[0])
+
+    assert ([*reversed(ids)], [ids[0], ids[2], ids[1]]) == (before, after)
+    assert entry is not None
+    assert 2 == entry.model.rank
+
+
+@pytest.mark.parametrize(
+    ("label", "header"),
+    [
+        ("plain.pt", 'attachment; filename="plain.pt"'),
+        ("漢字.pt", "attachment; filename=\"__.pt\"; filename*=UTF-8''%E6%BC%A2%E5%AD%97.pt"),
+        ('a"b\r\nSet-Cookie: x.pt', 'attachment; filename="a_b__Set-Cookie: x.pt"'),
+        ("../../x.pt", 'attachment; filename=".._.._x.pt"'),
+    ],
+)
+def test_a_name_cannot_break_its_header(label: str, header: str) -> None:
+    assert header.encode() == content_disposition(label)
+
+
+def test_nginx_is_told_where_the_file_is(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, x_accel_redirect="/kept/") as yard:
+        model_id = upload(yard, "m", CONTENT)["id"]
+        checking(yard, tmp_path).check_next()
+
+        reply = yard.ask(path_of(find(yard, model_id)["download_url"]), None)
+
+    assert (200, b"") == (reply.status, reply.body)
+    assert f"/kept/{SHA256[:2]}/{SHA256[2:4]}/{SHA256}" == reply.headers["x-accel-redirect"]
+
+
+def test_curl_goes_on_where_it_was_interrupted(served: Served, tmp_path: Path) -> None:
+    curl = parts.program("curl")
+    (tmp_path / "part").write_bytes(CONTENT[:123_456])
+    with listening(served.yard) as address:
+        subprocess.run([curl, "-sS", "-C", "-", "-o", tmp_path / "part", address.url + served.link], check=True)
+
+    assert CONTENT == (tmp_path / "part").read_bytes()
+
+
+def test_a_client_that_stops_reading_costs_two_blocks_and_no_one_else_waits(served: Served) -> None:
+    with listening(served.yard) as address:
+        stalled = []
+        for _ in range(50):
+            client = socket.create_connection((address.host, address.port))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(f"GET {served.link} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            stalled.append(client)
+        reply = address.ask(served.link)
+        for client in stalled:
+            client.close()
+
+    assert CONTENT == reply.body
+
+
+def test_the_link_begins_as_the_request_was_addressed_or_as_the_setting_says(served: Served, tmp_path: Path) -> None:
+    asked = ask(served.yard, f"/v3/model?filter.model_version_id={served.model_id}", host="models.example:8080")
+
+    assert "models.example:8080" == urlsplit(asked.json["models"][0]["download_url"]).netloc

@@ -1,0 +1,110 @@
+"""Settings: where values come from, what is refused, and that the documentation lists them all."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from modelyard import errors, settings
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
+
+
+def test_everything_has_a_default_and_the_database_is_in_the_home_folder(tmp_path: Path) -> None:
+    loaded = settings.load(tmp_path, {})
+
+    assert tmp_path == loaded.home
+    assert f"sqlite:///{tmp_path}/modelyard.sqlite" == loaded.database
+    assert "none" == loaded.anonymous
+    assert 86_400 == loaded.download_url_ttl_seconds
+
+
+def test_the_environment_goes_before_the_file_and_the_file_before_the_default(tmp_path: Path) -> None:
+    (tmp_path / "modelyard.toml").write_text('port = 7000\nhost = "::1"\nlog_level = "WARNING"\n')
+
+    loaded = settings.load(tmp_path, {"MODELYARD_PORT": " 7001 ", "MODELYARD_HOST": ""})
+
+    assert 7001 == loaded.port
+    assert "::1" == loaded.host
+    assert "warning" == loaded.log_level
+    assert 1 == loaded.workers
+
+
+def test_the_home_folder_comes_from_the_argument_then_the_environment_then_the_system(tmp_path: Path) -> None:
+    environ = {"MODELYARD_HOME": str(tmp_path)}
+
+    assert tmp_path / "other" == settings.load(tmp_path / "other", environ).home
+    assert tmp_path == settings.load(None, environ).home
+    assert "modelyard" == settings.load(None, {}).home.name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prot = 1", "'prot'; the nearest is 'port'"),
+        ("workerz = 1", "'workerz'; the nearest is 'workers'"),
+        ("[server]\nport = 1", "there is no setting 'server'"),
+        ('home = "/x"', "MODELYARD_HOME"),
+        ("port = 65536", "accepted: a whole number from 0 to 65535"),
+        ("port = -1", "accepted: a whole number from 0 to 65535"),
+        ("port = true", "neither a text nor a whole number"),
+        ("port = 1.5", "neither a text nor a whole number"),
+        ('anonymous = "everyone"', "accepted: none, public"),
+        ('public_url = "example.org"', "http:// or https://"),
+        ('host = "a\\u0000b"', "without control characters"),
+        ("port = ", "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused_with_the_place_and_what_is_accepted(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "modelyard.toml"
+    path.write_text(text)
+
+    with pytest.raises(errors.SetupError) as refused:
+        settings.load(tmp_path, {})
+
+    assert said in refused.value.message
+    assert str(path) in refused.value.message
+
+
+@pytest.mark.parametrize("value", ["x", "1e3", "٣", "99999999999999999999", "-5", "0x10"])
+def test_a_variable_that_cannot_be_meant_is_refused_by_its_name(tmp_path: Path, value: str) -> None:
+    with pytest.raises(errors.SetupError, match="MODELYARD_RATE_LIMIT_PER_MINUTE: "):
+        settings.load(tmp_path, {"MODELYARD_RATE_LIMIT_PER_MINUTE": value})
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "modelyard.toml").write_bytes(b"host = '\xff'")
+
+    with pytest.raises(errors.SetupError, match="cannot be read"):
+        settings.load(tmp_path, {})
+
+
+def test_the_table_and_the_settings_are_the_same_names() -> None:
+    assert [f.name for f in fields(settings.Settings)] == [setting.name for setting in settings.SETTINGS]
+
+
+def test_every_default_is_accepted_as_a_value(tmp_path: Path) -> None:
+    environ = {setting.environment_name: setting.default for setting in settings.SETTINGS[1:]}
+
+    assert settings.load(tmp_path, {}) == settings.load(tmp_path, environ)
+
+
+def test_the_document_lists_every_setting_as_the_table_says() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", DOCUMENT.read_text(), re.MULTILINE)
+
+    assert [
+        (s.name, s.environment_name, settings.shown_default(s), s.unit, s.sentence) for s in settings.SETTINGS
+    ] == rows
+
+
+def test_the_documents_example_file_is_accepted(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    (tmp_path / "modelyard.toml").write_text(example)
+
+    loaded = settings.load(tmp_path, {})
+
+    assert "0.0.0.0" == loaded.host
+    assert 4 == loaded.workers

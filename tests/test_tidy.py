@@ -1,0 +1,349 @@
+"""The architecture as absences: what is not in this code base, checked by reading it.
+
+ARCHITECTURE.md says why each of these holds. Not covered here: what ruff and mypy see (pyproject.toml), and whether the
+documents tell the truth (test_docs.py).
+"""
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "modelyard"
+
+# Imports point to an earlier line only; the packages of one line do not know each other.
+GROUPS: tuple[frozenset[str], ...] = (
+    frozenset({"domain", "errors"}),
+    frozenset({"index", "store", "blobs", "inspection", "signing", "wire", "settings"}),
+    frozenset({"upkeep", "registration", "declaring"}),
+    frozenset({"catalog", "access", "ingest", "uploading", "checking", "client"}),
+    frozenset({"web", "demo", "adding", "exporting"}),
+    frozenset({"cli"}),
+)
+GROUP_OF = {name: number for number, group in enumerate(GROUPS) for name in group}
+
+MODULE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 60
+LONG_MODULES: dict[str, str] = {
+    "wire.py": "the API's spelling in one place: two tables, and what reads them",
+}
+LONG_FUNCTIONS: dict[str, str] = {}
+# Dataclasses that change: what a walk over a file has found so far, and what a request has become.
+WORKING_STATE = {
+    "inspection/picklemachine.py:Made",
+    "inspection/picklemachine.py:Walk",
+    "web/exchange.py:Exchange",
+}
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def python_files() -> list[Path]:
+    return [*modules(), *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+
+
+def texts() -> Iterator[tuple[Path, int, str]]:
+    """Every line of what we write ourselves, with its place."""
+    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "scripts", "docs", ".ci")]
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    for path in [*files, *sorted(ROOT.glob("*.md")), ROOT / "pyproject.toml"]:
+        if "__pycache__" in path.parts or path.suffix in {".png", ".svg"}:
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            yield path.relative_to(ROOT), number, line
+
+
+def shown(path: Path, node: ast.AST | int) -> str:
+    line = node if isinstance(node, int) else getattr(node, "lineno", 0)
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def imported(path: Path) -> Iterator[tuple[ast.stmt, str]]:
+    """Every module that is imported anywhere in a file, as it is spelled; names of ``from`` imports included."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{shown(path, node)}: relative imports hide which layer is meant"
+            yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def part_of(path: Path) -> str:
+    """The package or module of ours that a file belongs to: the first name below modelyard."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def own(name: str) -> str | None:
+    """The part of ours that an import names, None for others' modules and for the version."""
+    head, _, rest = name.partition(".")
+    return rest.partition(".")[0] if head == "modelyard" and not rest.startswith("__") else None
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_every_part_stands_in_one_group() -> None:
+    parts = {part_of(path) for path in modules()} - {"__init__"}
+
+    assert set() == parts - GROUP_OF.keys()
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{shown(path, node)}: {part_of(path)} imports {wanted}"
+        for path in modules()
+        for node, name in imported(path)
+        if (wanted := own(name)) is not None
+        and wanted != part_of(path)
+        and GROUP_OF.get(wanted, 0) >= GROUP_OF.get(part_of(path), 0)
+    ]
+
+    assert "" == "\n".join(wrong)
+
+
+def test_the_nouns_and_the_errors_need_the_standard_library_only() -> None:
+    foreign = [
+        f"{shown(SOURCE / file, node)}: {name}"
+        for file in ("domain.py", "errors.py")
+        for node, name in imported(SOURCE / file)
+        if name.partition(".")[0] not in sys.stdlib_module_names
+    ]
+
+    assert "" == "\n".join(foreign)
+
+
+def test_the_index_knows_of_no_package_of_ours_but_the_nouns() -> None:
+    known = {own(name) for path in (SOURCE / "index").rglob("*.py") for _, name in imported(path)}
+
+    assert {"domain", "errors", "index", None} >= known
+
+
+def test_settings_are_read_by_the_application_and_the_commands_only() -> None:
+    readers = {
+        path.relative_to(SOURCE).as_posix()
+        for path in modules()
+        for _, name in imported(path)
+        if own(name) == "settings"
+    }
+
+    assert set() == {name for name in readers if name != "web/app.py" and not name.startswith("cli/")}
+
+
+def test_nothing_is_imported_inside_a_function() -> None:
+    late = [
+        shown(path, node)
+        for path in modules()
+        for function in functions(path)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+    assert "" == "\n".join(late)
+
+
+def test_only_the_table_of_commands_imports_by_name() -> None:
+    """`modelyard key` must not wait for the web server's imports: cli/__init__.py says it, nobody else does it."""
+    by_name = {
+        path.relative_to(SOURCE).as_posix()
+        for path in modules()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute | ast.Name) and ast.unparse(node) in {"importlib.import_module", "__import__"}
+    }
+
+    assert {"cli/__init__.py"} >= by_name
+
+
+def test_only_the_web_is_async() -> None:
+    waiting = [
+        shown(path, node)
+        for path in modules()
+        if part_of(path) != "web"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncWith | ast.AsyncFor)
+    ]
+    loops = [
+        f"{shown(path, node)}: {name}"
+        for path in modules()
+        if part_of(path) != "web"
+        for node, name in imported(path)
+        if name.partition(".")[0] in {"asyncio", "anyio", "uvicorn", "litestar"}
+    ]
+
+    assert "" == "\n".join(waiting)
+    assert [] == [place for place in loops if not place.startswith("src/modelyard/cli/")]
+
+
+def test_no_class_inherits_from_another_of_ours_but_the_errors() -> None:
+    shared = []
+    for path in modules():
+        classes = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)]
+        ours = {node.name for node in classes}
+        ours |= {name.rpartition(".")[2] for _, name in imported(path) if own(name) not in {None, "errors"}}
+        shared += [
+            f"{shown(path, node)}: {node.name}({ast.unparse(base)})"
+            for node in classes
+            for base in node.bases
+            if path.name != "errors.py" and ast.unparse(base).partition(".")[0] in ours
+        ]
+
+    assert "" == "\n".join(shared)
+
+
+def test_dataclasses_are_slotted_and_those_that_others_see_frozen() -> None:
+    def wanted(name: str) -> set[str]:
+        return {"slots=True"} if name.startswith("_") else {"slots=True", "frozen=True"}
+
+    loose = {
+        f"{path.relative_to(SOURCE).as_posix()}:{node.name}"
+        for path in modules()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef)
+        for decorator in node.decorator_list
+        if "dataclass" in ast.unparse(decorator)
+        and not wanted(node.name) <= {ast.unparse(word) for word in getattr(decorator, "keywords", ())}
+    }
+
+    assert set() == loose - WORKING_STATE
+
+
+def test_modules_and_functions_fit_their_screens() -> None:
+    long_modules = {
+        path.relative_to(SOURCE).as_posix()
+        for path in modules()
+        if len(path.read_text(encoding="utf-8").splitlines()) > MODULE_LINES_MAX
+    }
+    long_functions = {
+        f"{path.relative_to(SOURCE).as_posix()}:{node.name}"
+        for path in modules()
+        for node in functions(path)
+        if (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES_MAX
+    }
+
+    assert LONG_MODULES.keys() == long_modules
+    assert LONG_FUNCTIONS.keys() == long_functions
+
+
+NAMES_NOT_USED = {"manager", "helper", "helpers", "util", "utils", "service", "common", "data", "info"}
+NAMES_GIVEN = {
+    "data_dir": "the folder is called shared/data",
+    "data_received": "asyncio's name",
+}
+
+
+def test_no_name_says_nothing() -> None:
+    empty = []
+    for path in python_files():
+        named = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        inside = [(node.lineno, node.name) for node in ast.walk(tree(path)) if isinstance(node, named)]
+        for line, name in [(0, path.stem), *inside]:
+            words = {word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name)}
+            if words & NAMES_NOT_USED and name not in NAMES_GIVEN:
+                empty.append(f"{shown(path, line)}: {name}")
+
+    assert "" == "\n".join(empty)
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        shown(path, 1)
+        for path in python_files()
+        if path.read_text(encoding="utf-8").strip() and not ast.get_docstring(tree(path))
+    ]
+
+    assert "" == "\n".join(silent)
+
+
+# What follows the codes and a second hash is the reason.
+SILENCED = re.compile(r"#\s*(noqa|type:\s*ignore|fmt:\s*(?:skip|off)|pragma:|nosec)(?P<rest>.*)")
+REASONED = re.compile(r"(:\s*[A-Z]+[0-9]+(,\s*[A-Z]+[0-9]+)*|\[[a-z-]+(,\s*[a-z-]+)*\])?\s*#\s*\S+")
+
+
+def comments(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
+
+
+def test_every_silenced_check_has_its_reason() -> None:
+    bare = [
+        f"{shown(path, line)}: {comment}"
+        for path in python_files()
+        for line, comment in comments(path)
+        if (found := SILENCED.search(comment)) and not REASONED.match(found["rest"])
+    ]
+
+    assert "" == "\n".join(bare)
+
+
+def test_every_rule_that_is_switched_off_has_its_reason() -> None:
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    start = lines.index("ignore = [") + 1
+    bare = [line for line in lines[start : lines.index("]", start)] if not re.search(r'^\s*"[A-Z0-9]+",\s+# \w+', line)]
+
+    assert "" == "\n".join(bare)
+
+
+@pytest.mark.parametrize(
+    "word",
+    # Put together here, so that this file does not find itself.
+    ["TO" + "DO", "FIX" + "ME", "HA" + "CK"],
+)
+def test_nothing_is_left_for_later(word: str) -> None:
+    left = [f"{path}:{number}" for path, number, line in texts() if re.search(rf"\b{word}\b", line)]
+
+    assert "" == "\n".join(left)
+
+
+MACHINE = re.compile(r"/(?:root|work|home/\w+|Users/\w+)/")
+
+
+def test_no_path_of_one_machine_is_written_down() -> None:
+    found = [f"{path}:{number}: {line.strip()}" for path, number, line in texts() if MACHINE.search(line)]
+
+    assert "" == "\n".join(found)
+
+
+def test_no_test_is_switched_off() -> None:
+    marks = re.compile("pytest.mark." + "(skip|xfail)")
+    off = [f"{path}:{number}" for path, number, line in texts() if path.suffix == ".py" and marks.search(line)]
+
+    assert "" == "\n".join(off)
+
+
+def test_every_distribution_that_is_imported_is_declared() -> None:
+    """What comes along with something else may go away with it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
+    declared = {_canonical(re.split(r"[\[<>=~!; ]", line)[0]) for line in required}
+    distributions = importlib.metadata.packages_distributions()
+    undeclared = [
+        f"{shown(path, node)}: {top}"
+        for path in modules()
+        for node, name in imported(path)
+        if (top := name.partition(".")[0]) not in sys.stdlib_module_names
+        and top != "modelyard"
+        and not declared & {_canonical(found) for found in distributions.get(top, [])}
+    ]
+
+    assert "" == "\n".join(undeclared)
+
+
+def _canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()

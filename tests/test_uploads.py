@@ -1,0 +1,328 @@
+"""The recorded way in: uploader, PUT, POST, PATCH, DELETE; quotas, bad input, and whose is what.
+
+Not covered here: resumable uploads (test_tus.py), and what a killed server leaves (test_transfer_crashes.py).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.checking import Checking
+
+from .transfers import (
+    ask,
+    checking,
+    dangerous_bytes,
+    find,
+    lora_bytes,
+    path_of,
+    put_file,
+    sha256_base64,
+    upload,
+)
+from .yard import Yard, opened_yard
+
+
+@dataclass
+class Bench:
+    yard: Yard
+    home: Path
+    checking: Checking
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with opened_yard(tmp_path) as yard:
+        yield Bench(yard, tmp_path, checking(yard, tmp_path))
+
+
+def test_a_model_is_listed_at_once_and_available_when_its_file_was_checked(bench: Bench) -> None:
+    content = lora_bytes()
+
+    registered = upload(bench.yard, "My LoRA v1.0", content, base_model="SD 1.5", tags=["night", "harbour"])
+    before = find(bench.yard, registered["id"])
+    bench.checking.check_next()
+    after = find(bench.yard, registered["id"])
+
+    assert (0, False) == (before["status"], "download_url" in before)
+    assert (1, True) == (after["status"], "download_url" in after)
+    assert hashlib.sha256(content).hexdigest()[:10].upper() == after["hash_sha256"]
+    assert f"My_LoRA_v1.0_{registered['id']}.safetensors" == after["sd_name"]
+    assert ["My LoRA v1.0", "uploading", "private", "SD 1.5", ["night", "harbour"]] == [
+        after[name] for name in ("name", "source", "visibility", "base_model", "tags")
+    ]
+
+
+def test_what_comes_out_is_what_went_in(bench: Bench) -> None:
+    content = lora_bytes(fill=3_000_000)
+    registered = upload(bench.yard, "whole", content)
+    bench.checking.check_next()
+
+    fetched = bench.yard.ask(path_of(find(bench.yard, registered["id"])["download_url"]), None)
+
+    assert 200 == fetched.status
+    assert content == fetched.body
+
+
+def test_both_what_was_declared_and_what_was_found_are_told_with_evidence(bench: Bench) -> None:
+    registered = upload(bench.yard, "declared", lora_bytes(), type_name="checkpoint", base_model="SDXL 1.0")
+    bench.checking.check_next()
+
+    told = ask(bench.yard, f"/v3/model/details?id={registered['id']}").json
+
+    assert "SDXL 1.0" == told["declared"]["base_model"]
+    assert "checkpoint" == told["model"]["type"]["name"]
+    assert "lora" == told["found"]["type"]["name"]
+    assert told["found"]["evidence"][1:]
+    assert "clean" == told["check"]["verdict"]
+
+
+def test_a_dangerous_file_stays_unavailable_and_its_owner_is_told_why(bench: Bench) -> None:
+    registered = upload(bench.yard, "evil", dangerous_bytes(), file_extension="pt", visibility="public")
+    bench.checking.check_next()
+
+    model = find(bench.yard, registered["id"])
+    own = ask(bench.yard, f"/v3/model/details?id={registered['id']}").json
+    others = ask(bench.yard, f"/v3/model/details?id={registered['id']}", "blue").json
+    made_available = ask(bench.yard, f"/v3/model?id={registered['id']}", method="PATCH", body={"status": 1})
+
+    assert (0, False) == (model["status"], "download_url" in model)
+    assert "dangerous" == own["check"]["verdict"]
+    assert "system" in own["check"]["reason"]
+    assert others["check"] is None
+    assert 409 == made_available.status
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_bytes_other_than_those_announced_are_refused(bench: Bench, header: bool) -> None:
+    content, announced = lora_bytes(), lora_bytes(seed=1)
+    said = {"model_name": "m", "file_extension": "safetensors"} | (
+        {} if header else {"file_sha256": sha256_base64(announced)}
+    )
+    url = ask(bench.yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
+    headers = {"x_amz_checksum_sha256": sha256_base64(announced)} if header else {}
+
+    put = bench.yard.ask(path_of(url), None, method="PUT", body=content, content_length=str(len(content)), **headers)
+
+    assert (422, "HASH_MISMATCH") == (put.status, put.json["reason"])
+
+
+def test_a_body_longer_or_shorter_than_said_is_refused(bench: Bench) -> None:
+    content = lora_bytes()
+    said = {"model_name": "m", "file_extension": "safetensors"}
+    url = ask(bench.yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
+
+    replies = [
+        bench.yard.ask(path_of(url), None, method="PUT", body=content, content_length=str(len(content) + difference))
+        for difference in (-1, 1)
+    ]
+
+    assert {400, 408} >= {reply.status for reply in replies}
+
+
+def test_the_same_bytes_are_kept_once(bench: Bench) -> None:
+    content = lora_bytes()
+    for name, team in (("one", "red"), ("two", "red"), ("three", "blue")):
+        upload(bench.yard, name, content, team)
+        bench.checking.check_next()
+
+    kept = [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+
+    assert [hashlib.sha256(content).hexdigest()] == [path.name for path in kept]
+
+
+def test_the_same_file_under_the_same_name_is_there_already(bench: Bench) -> None:
+    upload(bench.yard, "one", lora_bytes())
+    bench.checking.check_next()
+    put_file(bench.yard, "one", lora_bytes())
+
+    again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
+
+    assert (409, "MODEL_ALREADY_EXISTED") == (again.status, again.json["reason"])
+
+
+def test_a_model_without_an_announced_file_is_refused(bench: Bench) -> None:
+    reply = ask(bench.yard, "/v3/model", method="POST", body={"name": "none", "file_extension": "safetensors"})
+
+    assert (400, "INVALID_REQUEST_BODY") == (reply.status, reply.json["reason"])
+
+
+def test_a_file_announced_by_another_team_cannot_be_registered(bench: Bench) -> None:
+    put_file(bench.yard, "theirs", lora_bytes(), "blue")
+
+    reply = ask(bench.yard, "/v3/model", method="POST", body={"name": "theirs", "file_extension": "safetensors"})
+
+    assert 400 == reply.status
+
+
+CHANGES = [
+    ({"name": "Renamed 2"}, "name", "Renamed 2"),
+    ({"tags": ["a", "b"]}, "tags", ["a", "b"]),
+    ({"tags": []}, "tags", []),
+    ({"categories": ["anime"]}, "categories", ["anime"]),
+    ({"category_id": 100000}, "categories", ["realistic"]),
+    ({"base_model": "Pony"}, "is_sdxl", True),
+    ({"cover_url": "https://example.org/a.png"}, "cover_url", "https://example.org/a.png"),
+    ({"visibility": "public"}, "visibility", "public"),
+    ({"is_nsfw": True}, "is_nsfw", True),
+    ({"status": 0}, "status", 0),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "value"), CHANGES, ids=lambda value: str(value)[:30])
+def test_a_model_is_changed_by_its_owner(bench: Bench, change: dict[str, Any], field: str, value: object) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.check_next()
+
+    changed = ask(bench.yard, f"/v3/model?id={model_id}", method="PATCH", body=change)
+
+    assert 200 == changed.status, changed.body
+    assert value == changed.json[field]
+    assert value == find(bench.yard, model_id)[field]
+
+
+BAD_CHANGES: list[dict[str, Any]] = [
+    {},
+    {"name": "../../etc"},
+    {"name": "a\nb"},
+    {"name": ""},
+    {"tags": "a"},
+    {"tags": ["a\r\nb"]},
+    {"categories": ["nonsense"]},
+    {"status": 2},
+    {"visibility": "secret"},
+    {"cover_url": "file:///etc/passwd"},
+    {"cover_url": "javascript:alert(1)"},
+]
+
+
+@pytest.mark.parametrize("change", BAD_CHANGES, ids=str)
+def test_a_change_that_cannot_be_meant_is_refused_whole(bench: Bench, change: dict[str, Any]) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+
+    reply = ask(bench.yard, f"/v3/model?id={model_id}", method="PATCH", body=change)
+
+    assert (400, "INVALID_REQUEST_BODY") == (reply.status, reply.json["reason"])
+
+
+@pytest.mark.parametrize("visibility", ["private", "public"])
+def test_another_teams_model_is_404_to_whoever_would_change_it(bench: Bench, visibility: str) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes(), visibility=visibility)["id"]
+
+    replies = [
+        ask(bench.yard, f"/v3/model?id={model_id}", "blue", method="PATCH", body={"name": "x"}),
+        ask(bench.yard, f"/v3/model?id={model_id}", "blue", method="DELETE"),
+    ]
+    if visibility == "private":
+        replies.append(ask(bench.yard, f"/v3/model/details?id={model_id}", "blue"))
+
+    assert {(404, "MODEL_NOT_FOUND")} == {(reply.status, reply.json["reason"]) for reply in replies}
+    assert "mine" == find(bench.yard, model_id)["name"]
+
+
+def test_a_key_that_may_only_read_changes_nothing(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    said = b'{"model_name":"m","file_extension":"pt"}'
+
+    replies = [
+        bench.yard.ask("/v3/model/uploader", "red", method="POST", body=said),
+        bench.yard.ask(f"/v3/model?id={model_id}", "red", method="PATCH", body=b'{"name":"x"}'),
+        bench.yard.ask(f"/v3/model?id={model_id}", "red", method="DELETE"),
+    ]
+
+    assert {(403, "API_NOT_ALLOWED")} == {(reply.status, reply.json["reason"]) for reply in replies}
+
+
+def test_a_removed_model_is_gone_and_so_is_its_link(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.check_next()
+    link = path_of(find(bench.yard, model_id)["download_url"])
+
+    removed = ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+
+    assert 200 == removed.status
+    assert [] == ask(bench.yard, f"/v3/model?filter.model_version_id={model_id}").json["models"]
+    assert 404 == bench.yard.ask(link, None).status
+
+
+def test_a_model_removed_while_it_waits_is_not_made_by_the_check(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+
+    assert not bench.checking.check_next()
+    assert [] == ask(bench.yard, "/v3/model?filter.visibility=private").json["models"]
+
+
+def test_limits_are_told_each_with_its_own_error(tmp_path: Path) -> None:
+    content = lora_bytes()
+    with opened_yard(
+        tmp_path, upload_bytes_max=len(content), uploads_open_max=2, team_bytes_max=len(content) + 10
+    ) as yard:
+        said = {"model_name": "m", "file_extension": "safetensors"}
+        first, second = (ask(yard, "/v3/model/uploader", method="POST", body=said) for _ in range(2))
+        third = ask(yard, "/v3/model/uploader", method="POST", body=said)
+        other_team = ask(yard, "/v3/model/uploader", "blue", method="POST", body=said)
+
+        def put(url: str, body: bytes) -> tuple[int, str]:
+            reply = yard.ask(path_of(url), None, method="PUT", body=body, content_length=str(len(body)))
+            return reply.status, reply.json["reason"] if reply.body else ""
+
+        assert (429, "TOO_MANY_UPLOADS") == (third.status, third.json["reason"])
+        assert 200 == other_team.status
+        assert (413, "FILE_EXCEEDS_MAX_SIZE") == put(first.json["upload_url"], content + b"x")
+        assert (200, "") == put(first.json["upload_url"], content)
+        assert (413, "QUOTA_EXCEEDED") == put(second.json["upload_url"], content)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "a\\b", "a\r\nSet-Cookie: x", "é", "", " ", "x" * 101])
+def test_a_name_that_is_none_is_refused(bench: Bench, name: str) -> None:
+    said = {"model_name": name, "file_extension": "safetensors"}
+
+    reply = ask(bench.yard, "/v3/model/uploader", method="POST", body=said)
+
+    assert 400 == reply.status
+
+
+def test_an_extension_we_do_not_keep_is_415(bench: Bench) -> None:
+    reply = ask(bench.yard, "/v3/model/uploader", method="POST", body={"model_name": "m", "file_extension": "exe"})
+
+    assert (415, "UNSUPPORTED_FILE") == (reply.status, reply.json["reason"])
+
+
+def test_an_altered_or_expired_upload_url_takes_nothing(bench: Bench) -> None:
+    said = {"model_name": "m", "file_extension": "safetensors"}
+    urls = [ask(bench.yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"] for _ in range(2)]
+    one, other = (path_of(url) for url in urls)
+    swapped = one.partition("?")[0] + "?" + other.partition("?")[2]
+
+    assert 403 == bench.yard.ask(swapped, None, method="PUT", body=b"x", content_length="1").status
+    assert 403 == bench.yard.ask(one.replace("expires=1", "expires=2"), None, method="PUT", body=b"x").status
+
+
+def test_a_body_over_its_limit_is_refused_before_it_is_read(bench: Bench) -> None:
+    reply = ask(bench.yard, "/v3/model", method="POST", body=b"[]", content_length=str(10**9))
+
+    assert (413, "FILE_EXCEEDS_MAX_SIZE") == (reply.status, reply.json["reason"])
+
+
+def test_what_nothing_points_at_is_collected_after_its_grace(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.check_next()
+    with bench.yard.store.writing() as writing:  # the upload's own memory of it is over
+        writing.connection.exec_driver_sql("DELETE FROM uploads")
+    sha256 = hashlib.sha256(lora_bytes()).hexdigest()
+
+    kept = bench.checking.collect(0, dry_run=False)
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+    told = bench.checking.collect(0, dry_run=True)
+    waiting = bench.checking.collect(3600, dry_run=False)
+    collected = bench.checking.collect(0, dry_run=False)
+
+    assert [] == kept == waiting
+    assert [sha256] == [each.sha256 for each in told] == [each.sha256 for each in collected]
+    assert [] == [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]

@@ -1,0 +1,105 @@
+"""What tests of bytes in and out share: model files made on the spot, and a yard whose jobs are done when told."""
+
+import base64
+import hashlib
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from modelyard import blobs
+from modelyard.checking import Checking
+from modelyard.domain import Scope
+
+from .yard import Reply, Yard
+
+WRITER = (Scope.READ, Scope.WRITE)
+
+
+def lora_bytes(fill: int = 0, seed: int = 0) -> bytes:
+    """A small sound LoRA for SD 1.5, ``fill`` bytes longer than it has to be."""
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    tensors: dict[str, Any] = {}
+    at = 0
+    for part, shape in (("lora_down.weight", [4, 320]), ("lora_up.weight", [320, 4]), ("filling", [fill])):
+        size = 2 * shape[0] * (shape[1] if len(shape) > 1 else 1) if part != "filling" else fill
+        if size:
+            key = part if part == "filling" else f"{name}.{part}"
+            tensors[key] = {
+                "dtype": "U8" if part == "filling" else "F16",
+                "shape": shape,
+                "data_offsets": [at, at + size],
+            }
+            at += size
+    header = json.dumps(tensors | {"__metadata__": {"seed": str(seed)}}).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + hashlib.sha256(bytes([seed % 256])).digest()[:1] * at
+
+
+class _Runs:
+    def __reduce__(self) -> Any:
+        return os.system, ("true",)
+
+
+def dangerous_bytes() -> bytes:
+    """A pickle that runs a program when it is loaded."""
+    return pickle.dumps(_Runs())
+
+
+def sha256_base64(content: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
+
+
+def checking(yard: Yard, home: Path) -> Checking:
+    """What checks the files of a yard."""
+    where = blobs.open_places("", home, {})
+    return Checking(yard.store, where.kept, where.incoming)
+
+
+def path_of(url: str) -> str:
+    """The path and query of an address, as it is asked for."""
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def ask(yard: Yard, target: str, team: str = "red", *, method: str = "GET", body: Any = b"", **headers: str) -> Reply:
+    """Ask as a team's key that may write; a body that is not bytes goes as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers.setdefault("authorization", f"Bearer {yard.key(team, *WRITER)}")
+    headers.setdefault("content_length", str(len(content)))
+    return yard.ask(target, None, method=method, body=content, **headers)
+
+
+def put_file(yard: Yard, name: str, content: bytes, team: str = "red", extension: str = "safetensors") -> Reply:
+    """Announce a file and put it, as the vendor's console does."""
+    said = {"model_name": name, "file_sha256": sha256_base64(content), "file_extension": extension}
+    announced = ask(yard, "/v3/model/uploader", team, method="POST", body=said)
+    assert 200 == announced.status, announced.body
+    return yard.ask(
+        path_of(announced.json["upload_url"]),
+        None,
+        method="PUT",
+        body=content,
+        content_length=str(len(content)),
+        x_amz_checksum_sha256=sha256_base64(content),
+    )
+
+
+def upload(yard: Yard, name: str, content: bytes, team: str = "red", **said: Any) -> dict[str, Any]:
+    """Upload a model in the recorded form, and return it as registered: not checked yet."""
+    extension = said.pop("file_extension", "safetensors")
+    assert 200 == put_file(yard, name, content, team, extension).status
+    body = {"name": name, "file_extension": extension, "type_name": "lora", "visibility": "private", **said}
+    registered = ask(yard, "/v3/model", team, method="POST", body=body)
+    assert 200 == registered.status, registered.body
+    model: dict[str, Any] = registered.json
+    return model
+
+
+def find(yard: Yard, model_id: int, team: str = "red") -> dict[str, Any]:
+    """The model as it is listed for a team."""
+    (model,) = ask(yard, f"/v3/model?filter.model_version_id={model_id}", team).json["models"]
+    found: dict[str, Any] = model
+    return found
