@@ -528,6 +528,7 @@ STATUS_AND_REASON = {
     errors.InvalidKey(): (401, "INVALID_API_KEY"),
     errors.NotAllowed("write"): (403, "API_NOT_ALLOWED"),
     errors.LinkRefused(): (403, "LINK_REFUSED"),
+    errors.ForeignRequest(): (403, "API_NOT_ALLOWED"),
     errors.NotFound("no"): (404, "API_NOT_FOUND"),
     errors.NoSuchRoute("/v3/models"): (404, "API_NOT_FOUND"),
     errors.NoSuchModel("7"): (404, "MODEL_NOT_FOUND"),

@@ -82,7 +82,7 @@ _CIVITAI_TYPES = {
 }
 
 
-def _civitai_info(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]:
+def _civitai_version(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]:
     model = entry.model
     hashes = model.hashes
     spelled = {
@@ -122,7 +122,7 @@ def _civitai_info(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]
     return {name: value for name, value in version.items() if value is not None}
 
 
-def _lora_manager(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]:
+def _loramanager(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]:
     model = entry.model
     stem = os.path.basename(file.path).rpartition(b".")[0].decode("utf-8", "replace")
     return {
@@ -138,7 +138,7 @@ def _lora_manager(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]
         "tags": list(model.tags),
         "notes": facts.notes or "",
         "from_civitai": model.id < OWN_ID_MIN,
-        "civitai": _civitai_info(entry, facts, file),
+        "civitai": _civitai_version(entry, facts, file),
     }
 
 
@@ -156,8 +156,8 @@ def _a1111(entry: Entry, facts: Facts, _: KnownFile) -> dict[str, Any]:
 
 
 _CONTENTS: Mapping[Form, Callable[[Entry, Facts, KnownFile], dict[str, Any]]] = {
-    Form.CIVITAI_INFO: _civitai_info,
-    Form.LORA_MANAGER: _lora_manager,
+    Form.CIVITAI_INFO: _civitai_version,
+    Form.LORA_MANAGER: _loramanager,
     Form.A1111: _a1111,
 }
 

@@ -27,10 +27,18 @@ from modelyard.web.observations import Observations
 from modelyard.web.pages.pulse import SAMPLE_SECONDS, Pulse
 from modelyard.web.rates import RateLimit
 from modelyard.web.reading import Squeeze, reading, route
-from modelyard.web.sessions import Sessions
+from modelyard.web.sessions import CallerOf, Sessions
 
 # How long a key's last use may stay unwritten: one write a minute, however many requests.
 _FLUSH_SECONDS = 60
+
+# What knows neither caller nor catalogue.
+_SAME_FOR_ALL: dict[str, Callable[[Exchange], Answer]] = {
+    "/openapi.json": openapi.show_openapi,
+    "/docs": documentation.show_page,
+    # One route a file: an ASGI route of Litestar takes no path parameters (2.25: KeyError in its traversal).
+    **{f"/static/{name}": partial(documentation.show_static, name) for name in documentation.static_names()},
+}
 
 
 def create_app(
@@ -54,15 +62,9 @@ def create_app(
     viewer_of = partial(listing.reader, access, rate_limit)
     addresses = transferring.Addresses(settings.public_url, settings.x_accel_redirect)
     signed_in = Sessions(access, transferring.open_signer(catalog.store))
-    transfers = transferring.open_transfers(
-        catalog,
-        # What changes something takes a session of our own page too, with its token.
-        partial(signed_in.caller, partial(listing.caller, access, rate_limit)),
-        blobs.open_places(settings.blobs, settings.home, os.environ),
-        _limits(settings),
-        addresses,
-        settings.download_url_ttl_seconds,
-    )
+    # What changes something takes a session of our own page too, with its token.
+    caller_of = partial(signed_in.caller, partial(listing.caller, access, rate_limit))
+    transfers = _transfers(catalog, caller_of, settings, addresses)
     links_for = transfers.links_for if link_for is None else lambda _: link_for
     reads: dict[str, Callable[[Exchange], Answer]] = {
         "/v3/model": listing.Listing(catalog, viewer_of, links_for).show,
@@ -73,10 +75,7 @@ def create_app(
         "/healthz": operations.show_health,
         "/readyz": ready.show,
         "/metrics": partial(operations.show_metrics, metrics, observations, catalog),
-        "/openapi.json": openapi.show_openapi,
-        "/docs": documentation.show_page,
-        # One route a file: an ASGI route of Litestar takes no path parameters (2.25: KeyError in its traversal).
-        **{f"/static/{name}": partial(documentation.show_static, name) for name in documentation.static_names()},
+        **_SAME_FOR_ALL,
     }
     gets = {path: reading(read, squeeze) for path, read in reads.items()}
     site = pages.Site(
@@ -105,13 +104,17 @@ def create_app(
     return Edge(litestar, log, observations, settings.cors_origins, {("GET", "/v3/model"): gets["/v3/model"]})
 
 
-def _limits(settings: Settings) -> uploading.Limits:
-    return uploading.Limits(
+def _transfers(
+    catalog: Catalog, caller_of: CallerOf, settings: Settings, addresses: transferring.Addresses
+) -> transferring.Transfers:
+    limits = uploading.Limits(
         settings.upload_bytes_max,
         settings.uploads_open_max,
         settings.team_bytes_max,
         settings.upload_expires_in_seconds,
     )
+    places = blobs.open_places(settings.blobs, settings.home, os.environ)
+    return transferring.open_transfers(catalog, caller_of, places, limits, addresses, settings.download_url_ttl_seconds)
 
 
 @contextlib.asynccontextmanager
