@@ -8,10 +8,11 @@ Edge        id, common headers, log, metrics, the last resort for errors
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 from litestar import Litestar
+from litestar.handlers import ASGIRouteHandler
 from litestar.types import ASGIApp
 
 from modelyard import blobs, errors, uploading
@@ -31,6 +32,9 @@ from modelyard.web.sessions import CallerOf, Sessions
 
 # How long a key's last use may stay unwritten: one write a minute, however many requests.
 _FLUSH_SECONDS = 60
+
+# What runs from a worker's start to its end.
+Life = Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]
 
 # What knows neither caller nor catalogue.
 _SAME_FOR_ALL: dict[str, Callable[[Exchange], Answer]] = {
@@ -92,16 +96,21 @@ def create_app(
         shows_nsfw=settings.nsfw_covers == "shown",
     )
     api = (route(path, GET=get, **transfers.changes.get(path, {})) for path, get in gets.items())
-    litestar = Litestar(
-        [*api, *transfers.mounts, *pages.routes(site)],
-        lifespan=[partial(_lifespan, access, transfers, ready, log), partial(_sampled, pulse)],
+    lives = [partial(_lifespan, access, transfers, ready, log), partial(_sampled, pulse)]
+    litestar = _routed([*api, *transfers.mounts, *pages.routes(site)], lives)
+    return Edge(litestar, log, observations, settings.cors_origins, {("GET", "/v3/model"): gets["/v3/model"]})
+
+
+def _routed(routes: list[ASGIRouteHandler], lives: Sequence[Life]) -> Litestar:
+    return Litestar(
+        routes,
+        lifespan=[*lives],
         exception_handlers=failures.HANDLERS,
         request_max_body_size=failures.BODY_BYTES_MAX,
         # Ours are made from the same table as the parser, and log and errors are the edge's.
         openapi_config=None,
         logging_config=None,
     )
-    return Edge(litestar, log, observations, settings.cors_origins, {("GET", "/v3/model"): gets["/v3/model"]})
 
 
 def _transfers(
