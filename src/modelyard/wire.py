@@ -50,6 +50,8 @@ RENDERING = 1
 IGNORED_HEADER = "Modelyard-Ignored"
 TOTAL_HEADER = "Modelyard-Total"
 SUGGESTION_HEADER = "Modelyard-Suggestion"
+REVISION_HEADER = "Modelyard-Revision"
+MIN_REVISION_HEADER = "Modelyard-Min-Revision"
 MODEL_HEADER = "Modelyard-Model"
 
 # --- Parameters ------------------------------------------------------------------------------------------------------

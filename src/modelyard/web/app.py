@@ -21,7 +21,8 @@ from modelyard.catalog import Catalog
 from modelyard.settings import Settings
 from modelyard.web import account, documentation, failures, listing, openapi, operations, pages, transferring
 from modelyard.web.edge import Edge
-from modelyard.web.exchange import Answer, Exchange
+from modelyard.web.exchange import Answer, Exchange, Method
+from modelyard.web.freshness import Freshness, stamped
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.observations import Observations
@@ -70,18 +71,15 @@ def create_app(
     caller_of = partial(signed_in.caller, partial(listing.caller, access, rate_limit))
     transfers = _transfers(catalog, caller_of, settings, addresses)
     links_for = transfers.links_for if link_for is None else lambda _: link_for
-    reads: dict[str, Callable[[Exchange], Answer]] = {
-        "/v3/model": listing.Listing(catalog, viewer_of, links_for).show,
-        "/v3/model/details": transfers.details,
-        "/v3/model/facets": partial(listing.count_facets, catalog, viewer_of),
+    gets = _catalogue_reads(catalog, viewer_of, transfers, links_for, squeeze)
+    others: dict[str, Callable[[Exchange], Answer]] = {
         "/v3/user": partial(account.show_user, viewer_of),
-        "/v3/metadata": partial(account.show_metadata, catalog, viewer_of),
         "/healthz": operations.show_health,
         "/readyz": ready.show,
         "/metrics": partial(operations.show_metrics, metrics, observations, catalog),
         **_SAME_FOR_ALL,
     }
-    gets = {path: reading(read, squeeze) for path, read in reads.items()}
+    gets |= {path: reading(read, squeeze) for path, read in others.items()}
     site = pages.Site(
         catalog,
         access,
@@ -98,7 +96,8 @@ def create_app(
     api = (route(path, GET=get, **transfers.changes.get(path, {})) for path, get in gets.items())
     lives = [partial(_lifespan, access, transfers, ready, log), partial(_sampled, pulse)]
     litestar = _routed([*api, *transfers.mounts, *pages.routes(site)], lives)
-    return Edge(litestar, log, observations, settings.cors_origins, {("GET", "/v3/model"): gets["/v3/model"]})
+    short_ways = {("GET", "/v3/model"): gets["/v3/model"]}
+    return Edge(litestar, log, observations, settings.cors_origins, short_ways, revision=catalog.store.revision_hint)
 
 
 def _routed(routes: list[ASGIRouteHandler], lives: Sequence[Life]) -> Litestar:
@@ -111,6 +110,27 @@ def _routed(routes: list[ASGIRouteHandler], lives: Sequence[Life]) -> Litestar:
         openapi_config=None,
         logging_config=None,
     )
+
+
+def _catalogue_reads(
+    catalog: Catalog,
+    viewer_of: listing.ViewerOf,
+    transfers: transferring.Transfers,
+    links_for: listing.LinksFor,
+    squeeze: Squeeze,
+) -> dict[str, Method]:
+    """Return what answers from the catalogue: each says which revision it stands for, and waits for one if asked to."""
+    freshness = Freshness(catalog)
+    listed = listing.Listing(catalog, viewer_of, links_for).show
+    details = stamped(catalog, transfers.details)
+    facets = stamped(catalog, partial(listing.count_facets, catalog, viewer_of))
+    metadata = stamped(catalog, partial(account.show_metadata, catalog, viewer_of))
+    return {
+        "/v3/model": reading(listed, squeeze, freshness),
+        "/v3/model/details": reading(details, squeeze, freshness, asks_database=True),
+        "/v3/model/facets": reading(facets, squeeze, freshness),
+        "/v3/metadata": reading(metadata, squeeze, freshness, asks_database=True),
+    }
 
 
 def _transfers(

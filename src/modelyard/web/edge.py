@@ -8,23 +8,26 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard import errors, wire
 from modelyard.web.exchange import Exchange, Header, Method, open_exchange, send_error
+from modelyard.web.freshness import revision_header
 from modelyard.web.log import Log
 from modelyard.web.observations import Observations
 
 _OUR_HEADERS = (
     f"ETag, {wire.TOTAL_HEADER}, {wire.IGNORED_HEADER}, {wire.SUGGESTION_HEADER}, "
+    f"{wire.REVISION_HEADER}, "
     "Preference-Applied, Retry-After, X-Request-Id, "
     # What a resumable upload from a web page has to read (tus 1.0).
     "Location, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Offset, "
     "Upload-Length, Upload-Expires, Upload-Metadata, Upload-Concat"
 )
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -38,13 +41,18 @@ class Edge:
         observations: Observations,
         cors_origins: str,
         short_ways: Mapping[tuple[str, str], Method] | None = None,
+        *,
+        revision: Callable[[], int],
     ) -> None:
         """Answer by ``app``, but for the (method, path) of ``short_ways``: those are answered without its routing.
+
+        ``revision`` is the newest that this process wrote or heard of: a write that is acknowledged is in it.
 
         Routing and two layers for exceptions cost 8 µs, a fifth of what the hot path does besides (2026-11).
         """
         self._app = app
         self._short_ways = short_ways or {}
+        self._revision = revision
         self._log = log
         self.observations = observations
         self._cors = Cors(cors_origins)
@@ -70,7 +78,11 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = exchange.status = message["status"]
                 # Who sent an id, or has an error to report, is told it; for others a header would cost a microsecond.
-                told = ((b"x-request-id", exchange.id.encode()),) if is_given or status >= 400 else ()
+                told: tuple[Header, ...] = (
+                    ((b"x-request-id", exchange.id.encode()),) if is_given or status >= 400 else ()
+                )
+                if status < 300 and exchange.method not in _READS:
+                    told = (*told, revision_header(self._revision()))
                 message["headers"] = [*message["headers"], *stamp, *told]
             await send(message)
 
@@ -124,6 +136,7 @@ _PREFLIGHT: tuple[Header, ...] = (
         b"access-control-allow-headers",
         (
             b"authorization, content-type, prefer, if-none-match, x-request-id, range, tus-resumable, upload-length, "
+            b"modelyard-min-revision, "
             b"upload-offset, upload-metadata, upload-checksum, upload-concat, x-http-method-override"
         ),
     ),

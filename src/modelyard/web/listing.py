@@ -16,6 +16,7 @@ from modelyard.access import Access
 from modelyard.catalog import Catalog
 from modelyard.domain import ModelQuery, Scope, Viewer, Visibility
 from modelyard.web.exchange import Answer, Exchange, Header, digest_of
+from modelyard.web.freshness import revision_header
 from modelyard.web.kept import Kept
 from modelyard.web.preferences import NOTHING, Preferences, applied, read_preferences
 from modelyard.web.rates import RateLimit
@@ -81,26 +82,27 @@ class Listing:
 
     def _answer(self, viewer: Viewer, exchange: Exchange) -> Answer:
         """Return the answer, kept or new; without a digest, it has holes to be filled."""
-        if b"prefer" in exchange.headers:
-            return self._page(_question_of(self._catalog, viewer, exchange))
-        asked = viewer.team, exchange.scope["query_string"]
         revision = self._catalog.follow()
+        if b"prefer" in exchange.headers:
+            return self._page(_question_of(self._catalog, viewer, exchange), revision)
+        asked = viewer.team, exchange.scope["query_string"]
         kept = self._kept.get(asked)
         if kept is not None and kept[0] == revision:
             return kept[1]
-        answer = self._page(_question_of(self._catalog, viewer, exchange))
+        answer = self._page(_question_of(self._catalog, viewer, exchange), revision)
         # The catalogue may have gone on meanwhile; then this answer is of no known revision.
         if self._catalog.revision == revision:
             self._kept.put(asked, (revision, answer), len(answer.body) + len(asked[1]))
         return answer
 
-    def _page(self, asked: _Question) -> Answer:
+    def _page(self, asked: _Question, revision: int) -> Answer:
         viewer, query, headers = asked.viewer, asked.query, asked.headers
         page = self._catalog.search(viewer, query)
         if asked.preferences.exact_count:
             headers.append((_TOTAL, b"%d" % self._catalog.count(viewer, query)))
         if not page.records and query.terms and query.start is None:
             headers.extend(_suggestion(self._catalog, viewer, query))
+        headers.append(revision_header(revision))
         body = wire.join_page(page.records, page.following)
         return Answer(body, headers=tuple(headers), digest=None if wire.has_holes(body) else digest_of(body))
 

@@ -68,9 +68,22 @@ REQUEST_HEADERS: tuple[Json, ...] = (
         "schema": {"type": "string"},
         "example": '"c1d1f3a6f0b64c8e9a7b5d0e2f4a68"',
     },
+    {
+        "name": wire.MIN_REVISION_HEADER,
+        "in": "header",
+        "description": "A `Modelyard-Revision` that was answered before: wait until it is here, at most a second, "
+        "then 503.",
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 0,
+    },
 )
 _ANSWER_HEADERS: Json = {
     "ETag": {"schema": {"type": "string"}, "description": "Identifies this very answer.", "required": True},
+    wire.REVISION_HEADER: {
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "The revision of the catalogue that this answer stands for.",
+        "required": True,
+    },
     wire.TOTAL_HEADER: {
         "schema": {"type": "integer", "minimum": 0},
         "description": "How many models match in all; only with `Prefer: count=exact`.",

@@ -10,6 +10,7 @@ BLAKE2b 18); gzip with isal at level 1 15 µs and 1,407 bytes, zlib at level 1 3
 and 1,409 bytes.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -22,6 +23,7 @@ from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
 from modelyard.web.exchange import Answer, Exchange, Header, Method, digest_of, exchange_of, send_error
+from modelyard.web.freshness import MIN_REVISION, Freshness
 from modelyard.web.kept import Kept
 
 # A body that fits one TCP segment is not worth compressing.
@@ -76,13 +78,25 @@ def route(path: str, **by_method: Method) -> ASGIRouteHandler:
     return asgi(path, copy_scope=False)(pick)
 
 
-def reading(read: Callable[[Exchange], Answer], squeeze: Squeeze) -> Method:
-    """Return the ASGI callable that sends what ``read`` answers. ``read`` runs on the loop: microseconds only."""
+def reading(
+    read: Callable[[Exchange], Answer],
+    squeeze: Squeeze,
+    freshness: Freshness | None = None,
+    *,
+    asks_database: bool = False,
+) -> Method:
+    """Return the ASGI callable that sends what ``read`` answers. ``read`` runs on the loop: microseconds only.
+
+    What ``asks_database`` runs in a thread: a database that is cut off may take seconds to be known to be. With
+    ``freshness``, a request may ask to wait for a revision.
+    """
 
     async def answer(scope: HTTPScope, _: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         try:
-            answered = read(exchange)
+            if freshness is not None and MIN_REVISION in exchange.headers:
+                await freshness.wait(exchange)
+            answered = await asyncio.to_thread(read, exchange) if asks_database else read(exchange)
         except errors.ModelyardError as error:
             await send_error(wire.render_error(error), scope, send)
             return
