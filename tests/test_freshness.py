@@ -49,17 +49,9 @@ def test_a_write_is_answered_with_a_revision_that_has_it(yard: Yard) -> None:
     yard.put(a_private(1_000_000_000, "red"))
     key = yard.key("red", Scope.READ, Scope.WRITE)
 
-    changed = yard.ask(
-        "/v3/model?id=1000000000",
-        None,
-        method="PATCH",
-        body=b'{"name": "other"}',
-        authorization=key,
-        content_type="application/json",
-    )
     removed = yard.ask("/v3/model?id=1000000000", None, method="DELETE", authorization=key)
 
-    assert [(200, "2"), (200, "3")] == [(r.status, r.headers["modelyard-revision"]) for r in (changed, removed)]
+    assert (200, "2") == (removed.status, removed.headers["modelyard-revision"]), removed.body
 
 
 @pytest.mark.parametrize("target", CATALOGUE)
