@@ -260,7 +260,9 @@ def typed(yard: Yard) -> Yard:
     app = Litestar(
         [take], exception_handlers=failures.HANDLERS, request_max_body_size=64, openapi_config=None, logging_config=None
     )
-    return replace(yard, app=Edge(app, yard.log, Observations(yard.log, Metrics()), "*"))
+    return replace(
+        yard, app=Edge(app, yard.log, Observations(yard.log, Metrics()), "*", revision=yard.store.revision_hint)
+    )
 
 
 def test_a_host_that_is_none_is_400(yard: Yard) -> None:
