@@ -50,6 +50,9 @@ class Heard:
     def skipped(self, skipped: Skipped) -> None:
         self.skips.append(skipped)
 
+    def is_over(self) -> bool:
+        return False
+
 
 @dataclass
 class Shelf:

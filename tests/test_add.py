@@ -1,15 +1,11 @@
 """Model files where they lie become models: found, matched, followed when they move, change, break or go.
 
-Not covered here: side-cars (test_sidecars.py), layers (test_layers.py), what a file is (tests/inspection).
+Not covered here: the command and its processes (test_adding_processes.py), side-cars (test_sidecars.py), layers
+(test_layers.py), what a file is (tests/inspection).
 """
 
-import json
 import os
 import shutil
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +13,6 @@ import pytest
 
 from modelyard import adding
 from modelyard.adding import Owner, looking
-from modelyard.cli import run
 from modelyard.domain import OWN_ID_MIN, Hashes, Layer, Source, Status, Viewer, Visibility
 from modelyard.ingest import folders
 from modelyard.store import files
@@ -661,117 +656,3 @@ def test_extra_paths_that_are_no_yaml_are_told(shelf: Shelf) -> None:
     (shelf.folder / "extra_model_paths.yaml").write_bytes(b"a: [\xff")
 
     assert [folders.NOT_READABLE] == [skipped.reason for skipped in shelf.add().skipped]
-
-
-# --- The command ---
-
-
-def test_the_command_tells_what_became_of_the_files(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MODELYARD_HOME", str(shelf.home))
-    embedding(shelf.folder / "a.safetensors")
-    embedding(shelf.folder / "b.safetensors")
-    code = run(["add", str(shelf.folder), "--json"])
-    told = json.loads(capsys.readouterr().out)
-
-    assert (0, 2, 1, 1) == (code, told["found"], told["added"], told["matched"])
-    assert "bytes" == told["duplicates"][0]["same"]
-
-    run(["search", "--duplicates"])
-
-    assert 2 == capsys.readouterr().out.count("same bytes")
-
-    run(["search", "a", "--json"])
-
-    assert "a.safetensors" in capsys.readouterr().out
-
-
-def test_nothing_to_add_is_a_failure(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    code = run(["add", "--home", str(shelf.home), str(shelf.folder)])
-
-    assert (1, "modelyard: there is no model file in what was given\n") == (code, capsys.readouterr().err)
-
-
-NO_STRANGERS = """
-import os, sys
-def watch(event, arguments):
-    if event == "open" and isinstance(arguments[0], (str, bytes)):
-        path = os.fsdecode(arguments[0])
-        if path.startswith(os.environ["WATCHED"]):
-            with_flag = os.open(os.environ["OPENED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            os.write(with_flag, os.fsencode(path) + b"\\n")
-            os.close(with_flag)
-sys.addaudithook(watch)
-"""
-
-
-@pytest.mark.parametrize("count", [3, looking.POOL_FILES_MIN + 1])
-def test_no_file_outside_the_given_places_is_ever_opened(shelf: Shelf, tmp_path: Path, count: int) -> None:
-    """An audit hook in every process, those of the pool included, notes what is opened of a tree of traps."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(NO_STRANGERS)
-    tree = tmp_path / "tree"
-    embedding(tree / "outside" / "secret.safetensors")
-    (tree / "outside" / "secret.json").write_text("{}")
-    for number in range(count):
-        embedding(tree / "given" / f"{number}.safetensors", number)
-    (tree / "given" / "0.json").write_text('{"notes": "read"}')
-    (tree / "given" / "1.json").symlink_to(tree / "outside" / "secret.json")
-    (tree / "given" / "link.safetensors").symlink_to(tree / "outside" / "secret.safetensors")
-    (tree / "given" / "folder").symlink_to(tree / "outside")
-    (tree / "given" / "extra_model_paths.yaml").write_text(f"a:\n  loras: {tree}/outside\n")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *sys.path]),
-        "WATCHED": str(tree),
-        "OPENED": str(tmp_path / "opened"),
-        "MODELYARD_HOME": str(shelf.home),
-    }
-    command = "from modelyard.cli import main; main()"
-    arguments = ["add", str(tree / "given"), *(["--no-hash"] if count > 3 else [])]
-    subprocess.run([sys.executable, "-c", command, *arguments], env=environment, check=True, capture_output=True)
-    seen = set((tmp_path / "opened").read_text().splitlines())
-
-    assert {str(tree / "given" / f"{number}.safetensors") for number in range(count)} <= seen
-    assert str(tree / "given" / "0.json") in seen
-    assert set() == {path for path in seen if not path.startswith(str(tree / "given"))}
-    assert str(tree / "given" / "1.json") not in seen
-    assert str(tree / "given" / "link.safetensors") not in seen
-
-
-def test_watching_takes_in_what_comes(shelf: Shelf) -> None:
-    ended, rescans = threading.Event(), threading.Event()
-
-    def rescan() -> None:
-        shelf.add()
-        rescans.set()
-
-    paths = [os.fsencode(shelf.folder)]
-    thread = threading.Thread(target=adding.watch, args=(paths, rescan, ended), daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    number = 0
-    while not rescans.is_set() and time.monotonic() < deadline:
-        embedding(shelf.folder / f"{number}.safetensors", number)
-        number += 1
-        rescans.wait(5)
-    ended.set()
-    thread.join(30)
-
-    assert rescans.is_set()
-    assert not thread.is_alive()
-    assert shelf.models()
-
-
-def test_watching_looks_now_and_then_where_nothing_is_told(shelf: Shelf) -> None:
-    ended, rescans = threading.Event(), []
-
-    def rescan() -> None:
-        rescans.append(time.monotonic())
-        if len(rescans) == 2:
-            ended.set()
-
-    adding.watch([os.fsencode(shelf.folder / "not mounted yet")], rescan, ended, rescan_seconds=0.01)
-
-    assert 2 == len(rescans)

@@ -333,8 +333,8 @@ def test_recorded_answers_are_imported_and_the_second_time_nothing_changes(
 
     skipped = {"no usable file": 3, "model without versions": 2}
     assert first.code == second.code == 0
-    assert first.json == {"added": 75, "updated": 0, "unchanged": 0, "skipped": skipped, "dry_run": False}
-    assert second.json == {"added": 0, "updated": 0, "unchanged": 75, "skipped": skipped, "dry_run": False}
+    assert first.json == {"added": 75, "updated": 0, "unchanged": 0, "joined": 0, "skipped": skipped, "dry_run": False}
+    assert second.json == {"added": 0, "updated": 0, "unchanged": 75, "joined": 0, "skipped": skipped, "dry_run": False}
 
 
 def test_what_is_skipped_is_told_with_file_and_line_and_the_rest_taken(modelyard: Modelyard, tmp_path: Path) -> None:

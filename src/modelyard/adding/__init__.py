@@ -4,13 +4,26 @@
     looking     each file that is new or changed: inspected, hashed, its side-cars read; in processes of its own
     settling    what was seen becomes models, in one transaction a batch: matched by hash, merged, named
     watching    the same again whenever something changes
+    following   hashes of what was listed without, and matches with what imports bring later
 
 Nothing is moved, copied or written beside the files, and nothing outside the given places is opened. Whatever is
 interrupted goes on when it is done again: a batch that was settled is not looked at twice.
 """
 
-from modelyard.adding.adding import Adding, Report, Told, duplicates_json, hash_pending
+from modelyard.adding.adding import Adding, BrokenOff, Report, Told, duplicates_json
+from modelyard.adding.following import follow, hash_pending, join_later_matches
 from modelyard.adding.settling import Owner
 from modelyard.adding.watching import watch
 
-__all__ = ["Adding", "Owner", "Report", "Told", "duplicates_json", "hash_pending", "watch"]
+__all__ = [
+    "Adding",
+    "BrokenOff",
+    "Owner",
+    "Report",
+    "Told",
+    "duplicates_json",
+    "follow",
+    "hash_pending",
+    "join_later_matches",
+    "watch",
+]

@@ -1,4 +1,4 @@
-"""The verb: places → what became of everything in them. Also what goes on hashing when the verb is done."""
+"""The verb: places → what became of everything in them."""
 
 import os
 import time
@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from modelyard import errors
+from modelyard.adding.following import join_later_matches
 from modelyard.adding.looking import Look, look, look_at_all
 from modelyard.adding.places import Plan, compare
 from modelyard.adding.settling import Owner, Settled, Settling
-from modelyard.domain import OWN_ID_MIN
 from modelyard.ingest import Skipped
-from modelyard.ingest.folders import Found, Hint, Scanned, find_file, hint, is_inside, scan, shown
+from modelyard.ingest.folders import Found, Hint, Scanned, hint, is_inside, scan, shown
 from modelyard.store import Store, files
 from modelyard.store.files import Duplicates
 
@@ -37,6 +36,9 @@ class Told(Protocol):
 
     def skipped(self, skipped: Skipped) -> None:
         """Something was passed by."""
+
+    def is_over(self) -> bool:
+        """Whether nobody waits any more: asked between blocks of bytes and between files."""
 
 
 @dataclass(slots=True)
@@ -85,8 +87,12 @@ def duplicates_json(group: Duplicates) -> dict[str, object]:
     }
 
 
+class BrokenOff(Exception):
+    """It was to end before it was done. What was looked at is on record, and the same again goes on."""
+
+
 class _Undone(Exception):
-    """Leaves what is not to be kept: a transaction of a dry run, a file that is half hashed."""
+    """Leaves the transaction of a dry run."""
 
 
 class Adding:
@@ -111,7 +117,7 @@ class Adding:
         self._processes = processes or len(os.sched_getaffinity(0))
 
     def run(self, paths: Iterable[bytes]) -> Report:
-        """Bring the catalogue up to what lies in the places now."""
+        """Bring the catalogue up to what lies in the places now. Raises BrokenOff if that is not waited for."""
         scanned = scan(paths, trained=self._owner.source.value == "training")
         for skipped in scanned.skipped:
             self._told.skipped(skipped)
@@ -121,7 +127,8 @@ class Adding:
         counts = _Counts()
         self._settle_changes(plan, counts)
         self._look_at(plan, scanned, counts)
-        self._merge_later_matches(counts)
+        if not self._dry_run:
+            counts.merged += join_later_matches(self._store)
         return self._report(scanned, plan, counts)
 
     def _settle_changes(self, plan: Plan, counts: _Counts) -> None:
@@ -142,7 +149,7 @@ class Adding:
     def _look_at(self, plan: Plan, scanned: Scanned, counts: _Counts) -> None:
         whole = sum(found.size_bytes for found in plan.look) if self._with_hashes else 0
         self._told.planned(len(plan.look) + len(plan.beside), whole)
-        for batch in _batches(self._looks(plan)):
+        for batch in _batches(self._looks(plan), self._told.is_over):
             hints = {each.found.path: said for each in batch if (said := _hint_of(each.found, scanned))}
 
             def settle(
@@ -158,9 +165,14 @@ class Adding:
         if self._with_hashes:
             # Hashing has threads of its own, one a hash, and a disk: files go one after the other.
             for found in plan.look:
-                yield look(found, with_hashes=True, catalogue=self._catalogue, on_bytes=self._told.hashed)
+                yield look(found, with_hashes=True, catalogue=self._catalogue, on_bytes=self._on_bytes)
         else:
             yield from look_at_all(plan.look, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
+
+    def _on_bytes(self, count: int) -> None:
+        self._told.hashed(count)
+        if self._told.is_over():
+            raise BrokenOff
 
     def _write(self, settle: Callable[[Settling], list[Settled]], counts: _Counts) -> None:
         settled: list[Settled] = []
@@ -174,21 +186,6 @@ class Adding:
             counts.results[each.result] += 1
             counts.touched.add(each.path)
             self._told.looked(each)
-
-    def _merge_later_matches(self, counts: _Counts) -> None:
-        """Files that were here first are the models that an import brought since."""
-        if self._dry_run:
-            return
-        with self._store.reading() as connection:
-            if not files.matched_later(connection, OWN_ID_MIN):
-                return
-        with self._store.writing() as writing:
-            pairs = files.matched_later(writing.connection, OWN_ID_MIN)
-            settling = Settling(writing, self._store)
-            for own_id, outside_id in pairs.items():
-                settling.merge(own_id, outside_id)
-            settling.finish()
-        counts.merged += len(pairs)
 
     def _report(self, scanned: Scanned, plan: Plan, counts: _Counts) -> Report:
         with self._store.reading() as connection:
@@ -205,16 +202,23 @@ class Adding:
         )
 
 
-def _batches(looks: Iterator[Look]) -> Iterator[list[Look]]:
-    """Yield looks by the batch: a full one, or what two seconds brought."""
+def _batches(looks: Iterator[Look], is_over: Callable[[], bool]) -> Iterator[list[Look]]:
+    """Yield looks by the batch: a full one, or what two seconds brought; broken off, what was seen until then."""
     batch: list[Look] = []
     began = time.monotonic()
-    for each in looks:
-        batch.append(each)
-        if len(batch) >= _BATCH_FILES or time.monotonic() - began >= _BATCH_SECONDS:
+    try:
+        for each in looks:
+            batch.append(each)
+            if is_over():
+                raise BrokenOff
+            if len(batch) >= _BATCH_FILES or time.monotonic() - began >= _BATCH_SECONDS:
+                yield batch
+                batch = []
+                began = time.monotonic()
+    except BrokenOff:
+        if batch:
             yield batch
-            batch = []
-            began = time.monotonic()
+        raise
     if batch:
         yield batch
 
@@ -222,37 +226,3 @@ def _batches(looks: Iterator[Look]) -> Iterator[list[Look]]:
 def _hint_of(found: Found, scanned: Scanned) -> Hint | None:
     root = next((root for root in scanned.roots if is_inside(found.path, root)), b"")
     return hint(found.path, root, scanned.kinds)
-
-
-def hash_pending(store: Store, is_ended: Callable[[], bool]) -> int:
-    """Hash files that were listed without, until none is left or ``is_ended`` says so; return how many were done.
-
-    A file that is not on this machine, or not what it was, is left to whoever looks for it next.
-    """
-    done = after = 0
-
-    def on_bytes(_: int) -> None:
-        if is_ended():
-            raise _Undone
-
-    while not is_ended():
-        with store.reading() as connection:
-            waiting = files.pending(connection, 1, after)
-        if not waiting:
-            break
-        known = waiting[0]
-        assert known.id is not None, "it came from the store"
-        after = known.id
-        if not files.is_as_recorded(known):
-            continue
-        found = find_file(known.path)
-        if found is None:
-            continue
-        with suppress(_Undone, errors.Unavailable):
-            seen = look(found, with_hashes=True, catalogue=store.identity, on_bytes=on_bytes)
-            with store.writing() as writing:
-                settling = Settling(writing, store)
-                settling.take([seen], Owner(known.source, known.team, known.visibility), {})
-                settling.finish()
-            done += 1
-    return done

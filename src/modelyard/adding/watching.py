@@ -20,40 +20,51 @@ _REST_FACTOR = 4
 def watch(
     paths: Sequence[bytes], rescan: Callable[[], object], ended: Event, *, rescan_seconds: float = RESCAN_SECONDS
 ) -> None:
-    """Call ``rescan`` when something below the paths changes, and every ``rescan_seconds``, until ``ended`` is set."""
+    """Call ``rescan`` when something below the paths changes, and every ``rescan_seconds``, until ``ended`` is set.
+
+    The first time at once: what changed before anybody watched is told by nobody.
+    """
     while not ended.is_set():
-        # What is not there, such as a disk that is not mounted, is looked for again at the next scan.
-        there = [os.fsdecode(path) for path in paths if os.path.exists(path)]
-        if there:
-            _wait_for_change(there, ended, rescan_seconds)
-        else:
-            ended.wait(rescan_seconds)
-        if ended.is_set():
+        try:
+            if any(map(os.path.exists, paths)):
+                _watch_what_is_there(paths, rescan, ended, rescan_seconds)
+                continue
+        except OSError:
+            # No watches are left, or the file system has none: the clock remains.
+            pass
+        _rescan(rescan, ended)
+        ended.wait(rescan_seconds)
+
+
+def _watch_what_is_there(paths: Sequence[bytes], rescan: Callable[[], object], ended: Event, seconds: float) -> None:
+    """Watch until a path comes or goes, such as a disk that is mounted. What changes during a scan starts the next one.
+
+    Raises OSError where nothing can be watched.
+    """
+    due = time.monotonic()
+    there = [path for path in paths if os.path.exists(path)]
+    for changes in watchfiles.watch(
+        *map(os.fsdecode, there),
+        watch_filter=_matters,
+        debounce=_TOGETHER_MS,
+        step=_QUIET_MS,
+        stop_event=ended,
+        rust_timeout=1_000,
+        yield_on_timeout=True,
+        raise_interrupt=True,
+        ignore_permission_denied=True,
+    ):
+        if changes or time.monotonic() >= due:
+            _rescan(rescan, ended)
+            due = time.monotonic() + seconds
+        if ended.is_set() or there != [path for path in paths if os.path.exists(path)]:
             return
-        began = time.monotonic()
-        rescan()
-        ended.wait(_REST_FACTOR * (time.monotonic() - began))
 
 
-def _wait_for_change(paths: Sequence[str], ended: Event, seconds: float) -> None:
-    due = time.monotonic() + seconds
-    try:
-        for changes in watchfiles.watch(
-            *paths,
-            watch_filter=_matters,
-            debounce=_TOGETHER_MS,
-            step=_QUIET_MS,
-            stop_event=ended,
-            rust_timeout=1_000,
-            yield_on_timeout=True,
-            raise_interrupt=True,
-            ignore_permission_denied=True,
-        ):
-            if changes or time.monotonic() >= due:
-                return
-    except OSError:
-        # No watches are left, or the file system has none: the clock remains.
-        ended.wait(max(due - time.monotonic(), 0))
+def _rescan(rescan: Callable[[], object], ended: Event) -> None:
+    began = time.monotonic()
+    rescan()
+    ended.wait(_REST_FACTOR * (time.monotonic() - began))
 
 
 def _matters(_: watchfiles.Change, path: str) -> bool:

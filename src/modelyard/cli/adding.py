@@ -47,7 +47,7 @@ _RESULTS = {
 @click.option("--team", help="Whose they are: private models of this team.  [default: everybody's]")
 @click.option("--public", is_flag=True, help="With --team: for everyone to see.")
 @click.option(
-    "--no-hash", is_flag=True, help="List them at once from their headers; the server, or a later add, hashes."
+    "--no-hash", is_flag=True, help="List them at once from their headers; the server, --watch or a later add hashes."
 )
 @click.option("--watch", "with_watch", is_flag=True, help="Go on, and take in what changes, until Ctrl-C.")
 @click.option("--dry-run", is_flag=True, help="Change nothing, hash nothing; say what would be done.")
@@ -89,11 +89,15 @@ def add(
 def _once(
     taking: catalog.Catalog, paths: tuple[bytes, ...], owner: Owner, *, with_hashes: bool, dry_run: bool = False
 ) -> Report:
+    going_on = "broken off; what was done is kept. Run the same command again to go on."
     try:
-        with _Telling.on_terminal() as telling:
+        with _ended_by_signals() as ended, _Telling.on_terminal(ended) as telling:
             report = adding.Adding(taking.store, owner, telling, with_hashes=with_hashes, dry_run=dry_run).run(paths)
-    except (KeyboardInterrupt, errors.Unavailable):
-        terminal.remark("broken off; what was done is kept. Run the same command again to go on.")
+    except adding.BrokenOff as over:
+        terminal.remark(going_on)
+        raise click.Abort from over
+    except errors.Unavailable:
+        terminal.remark(going_on)
         raise
     if not dry_run and report.results:
         taking.settle(opening.indexing)
@@ -103,35 +107,66 @@ def _once(
 def _go_on(
     taking: catalog.Catalog, paths: tuple[bytes, ...], owner: Owner, *, with_hashes: bool, as_json: bool
 ) -> None:
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     terminal.remark("watching for changes; Ctrl-C ends it")
 
     def rescan() -> None:
         try:
-            report = adding.Adding(taking.store, owner, _Telling(None), with_hashes=with_hashes).run(paths)
+            report = adding.Adding(taking.store, owner, _Telling(None, ended), with_hashes=with_hashes).run(paths)
+        except adding.BrokenOff:
+            return
         except errors.Unavailable as problem:
             terminal.remark(f"{problem.message}; trying again")
             return
         if report.results or report.merged:
             _write(report, as_json=as_json, dry_run=False)
 
-    adding.watch(paths, rescan, ended)
+    with _ended_by_signals() as ended:
+        if with_hashes:
+            adding.watch(paths, rescan, ended)
+            return
+        hashing = threading.Thread(target=adding.follow, args=(taking.store, ended), name="modelyard-hashing")
+        hashing.start()
+        try:
+            adding.watch(paths, rescan, ended)
+        finally:
+            ended.set()
+            hashing.join()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C or SIGTERM sets, to end where nothing is torn; the second ends us at once."""
+    ended = threading.Event()
+
+    def end(*_: object) -> None:
+        ended.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Telling:
     """Draws progress on a terminal, and tells what was passed by or is broken, the first ones of each reason."""
 
-    def __init__(self, bars: "terminal.Bars | None") -> None:
+    def __init__(self, bars: "terminal.Bars | None", ended: threading.Event) -> None:
         self._bars = bars
+        self._ended = ended
         self._told: Counter[str] = Counter()
 
     @staticmethod
     @contextlib.contextmanager
-    def on_terminal() -> "Iterator[_Telling]":
+    def on_terminal(ended: threading.Event) -> "Iterator[_Telling]":
         with terminal.bars("looking at files") as bars:
-            yield _Telling(bars)
+            yield _Telling(bars, ended)
+
+    def is_over(self) -> bool:
+        return self._ended.is_set()
 
     def planned(self, files: int, bytes_to_hash: int) -> None:
         if self._bars:

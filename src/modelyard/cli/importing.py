@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from modelyard import catalog, errors, store
+from modelyard import adding, catalog, errors, store
 from modelyard.cli import opening, options, terminal
 from modelyard.domain import Record
 from modelyard.ingest import Skipped, fetch, files
@@ -74,6 +74,8 @@ def _read(found: Sequence[Path], told_max: int | None, dry_run: bool) -> "Report
             with _going_on(report, dry_run):
                 take_in(taking, files.read_paths(found, consumed=meter.used), report, meter, dry_run=dry_run)
         if not dry_run:
+            # Files that were here first are the models that came now.
+            report.joined = adding.join_later_matches(taking.store)
             taking.settle(opening.indexing)
     return report
 
@@ -100,6 +102,8 @@ def _fetched(address: str, wanted: fetch.Wanted, told_max: int | None, restart: 
                     if not dry_run:
                         _save(opened, note, page.following)
         if not dry_run:
+            # Files that were here first are the models that came now.
+            report.joined = adding.join_later_matches(taking.store)
             taking.settle(opening.indexing)
     return report
 
@@ -122,6 +126,7 @@ class Report:
     def __init__(self, tell: Callable[[str], None], told_max: int | None) -> None:
         self.done: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
+        self.joined = 0
         self._tell = tell
         self._told_max = told_max
 
@@ -138,9 +143,12 @@ class Report:
         """Write the summary on standard output."""
         if as_json:
             counts = {result: self.done[result] for result in _RESULTS}
-            terminal.write_json({**counts, "skipped": dict(self.skipped.most_common()), "dry_run": dry_run})
+            skipped = dict(self.skipped.most_common())
+            terminal.write_json({**counts, "joined": self.joined, "skipped": skipped, "dry_run": dry_run})
             return
         rows = [(result + (" (dry run)" if dry_run else ""), f"{self.done[result]:,}") for result in _RESULTS]
+        if self.joined:
+            rows.append(("joined with files that were here", f"{self.joined:,}"))
         rows += [(f"skipped: {reason}", f"{count:,}") for reason, count in self.skipped.most_common()]
         terminal.write_table(("models", "number"), rows, numeric=("number",))
 

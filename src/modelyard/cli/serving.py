@@ -1,18 +1,21 @@
 """`modelyard serve`: the server, in one process or several."""
 
 import dataclasses
+import os
 import signal
 import socket
 import threading
 
 import click
 
-from modelyard import access, catalog, demo, settings
+from modelyard import access, adding, catalog, demo, settings
 from modelyard.cli import opening, options, storing, terminal
 from modelyard.cli.workers import Workers
 from modelyard.web import app, log, metrics, server
 
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared with, not listened on
+
+_HASHING_NICENESS = 10
 
 
 @click.command(epilog="Example: modelyard serve --demo")
@@ -46,6 +49,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
             "worker": (read.workers, lambda: _answer(read, listening)),
             "upkeep": (1, lambda: _keep_up(read)),
             "inspection": (1, lambda: _inspect(read)),
+            "hashing": (1, lambda: _hash(read)),
         }
         with metrics.shared_by_workers():
             Workers(jobs, terminal.remark).run()
@@ -92,3 +96,14 @@ def _inspect(read: settings.Settings) -> None:
         signal.signal(number, lambda *_: ended.set())
     with storing.opened_checking(read) as checking:
         checking.run(ended)
+
+
+def _hash(read: settings.Settings) -> None:
+    """Hash the files that were listed without, until a signal ends it; whoever asks something goes first."""
+    log.open_log(read.log_level).take_over()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    os.nice(_HASHING_NICENESS)
+    with options.opened_store(read) as opened:
+        adding.follow(opened, ended)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import FrameType
 
@@ -20,7 +21,7 @@ from modelyard import errors
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A worker that ends sooner than this has hardly begun to answer; after so many in a row, trying on would only fill the
-# log.
+# log. So many for each process that a job has: all may be killed at once, for want of memory.
 _SHORT_LIFE_SECONDS = 5.0
 _SHORT_LIVES_MAX = 5
 
@@ -39,19 +40,21 @@ class Workers:
     def run(self) -> None:
         """Keep all jobs' processes running until SIGTERM or SIGINT, and return when the last one is done."""
         before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
+        failed = ""
         try:
             for job, (count, _) in self._jobs.items():
                 for _ in range(count):
                     self._start(job)
-            short_lives = 0
+            short_lives: Counter[str] = Counter()
             while self._started:
                 pid, status = os.wait()
                 job, started_at = self._started.pop(pid)
                 lived_seconds = time.monotonic() - started_at
                 if self._is_stopping:
                     continue
-                short_lives = short_lives + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 0
-                if short_lives >= _SHORT_LIVES_MAX:
+                short_lives[job] = short_lives[job] + 1 if lived_seconds < _SHORT_LIFE_SECONDS else 0
+                if short_lives[job] >= _SHORT_LIVES_MAX * self._jobs[job][0]:
+                    failed = job
                     self._stop()
                     continue
                 self._tell(f"{job} {pid} ended ({_how(status)}); another one takes its place")
@@ -61,8 +64,10 @@ class Workers:
                 signal.signal(number, handler)
             os.close(self._held)
             os.close(self._alive)
-        if short_lives >= _SHORT_LIVES_MAX:
-            raise errors.SetupError(f"{short_lives} processes in a row ended as soon as they had started; see above")
+        if failed:
+            raise errors.SetupError(
+                f"{short_lives[failed]} processes in a row ({failed}) ended as soon as they had started; see above"
+            )
 
     def _start(self, job: str) -> None:
         sys.stdout.flush()
