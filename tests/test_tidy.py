@@ -24,6 +24,7 @@ GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"domain", "errors"}),
     frozenset({"index", "store", "blobs", "inspection", "signing", "wire", "settings"}),
     frozenset({"upkeep", "registration", "declaring"}),
+    frozenset({"covers"}),
     frozenset({"catalog", "access", "ingest", "uploading", "checking", "client"}),
     frozenset({"web", "demo", "adding", "exporting"}),
     frozenset({"cli"}),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from modelyard import errors
 from modelyard.domain import (
     CATEGORIES,
+    COVERS,
     FILE_EXTENSIONS,
     Facts,
     Hashes,
@@ -29,6 +30,7 @@ _COVER_CHARS_MAX = 2048
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false", "")
 # What an unnamed upload's file is called by, for what inspection found it to be.
 _EXTENSIONS = {"safetensors": "safetensors", "gguf": "gguf", "onnx": "onnx", "zip": "pt", "pickle": "pt"}
+_COVER_PATH = re.compile(re.escape(COVERS) + r"[0-9a-f]{32}/[0-9]{1,5}\.webp")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -76,7 +78,9 @@ def checked_name(name: str) -> str:
 
 
 def checked_cover(url: str) -> str:
-    """Return the address of a cover, or raise InvalidBody; empty is none."""
+    """Return the address of a cover, or the path of one that is kept here, or raise InvalidBody; empty is none."""
+    if _COVER_PATH.fullmatch(url):
+        return url
     fits = len(url) <= _COVER_CHARS_MAX and url.isprintable() and " " not in url
     if url and not (fits and url.startswith(("https://", "http://"))):
         raise _refused("cover_url", url, "an address beginning with https:// or http://")

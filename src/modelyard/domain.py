@@ -128,6 +128,15 @@ CATEGORIES: Mapping[int, str] = dict(
 # The extensions of files that hold models, without the dot, the safe one first.
 FILE_EXTENSIONS = ("safetensors", "gguf", "ckpt", "pt", "pth", "bin", "onnx", "sft")
 
+# Covers that this server keeps, each in three widths: COVERS, the cover's name, a slash, the width and ".webp".
+COVERS = "/covers/"
+COVER_WIDTHS = (320, 640, 1280)
+
+
+def cover_path(name: str, width: int = 640) -> str:
+    """Return the path of a cover that this server keeps."""
+    return f"{COVERS}{name}/{width}.webp"
+
 
 def model_type(spelled: str) -> ModelType:
     """Return the type that a source's spelling names; an unknown one keeps its spelling for display."""
@@ -183,6 +192,7 @@ class Model:
     is_nsfw: bool = False
     tags: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    # An address, or the path of a cover that this server keeps.
     cover_url: str = ""
     rank: int = 0
     hashes: Hashes = field(default_factory=Hashes)

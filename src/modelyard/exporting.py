@@ -102,7 +102,7 @@ def _civitai_version(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, A
         "publishedAt": facts.published_at,
         "trainedWords": list(facts.trigger_words or ()),
         "description": facts.notes,
-        "images": [{"url": model.cover_url, "nsfwLevel": 1, "type": "image"}] if model.cover_url else [],
+        "images": [{"url": address, "nsfwLevel": 1, "type": "image"} for address in _outside_covers(entry, facts)],
         "model": {
             "name": facts.upstream_model_name or model.name,
             "type": _CIVITAI_TYPES.get(model.type.name, model.type.display_name),
@@ -120,6 +120,12 @@ def _civitai_version(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, A
         ],
     }
     return {name: value for name, value in version.items() if value is not None}
+
+
+def _outside_covers(entry: Entry, facts: Facts) -> list[str]:
+    """Return where others find the cover: one that is kept here came from where a source says, if one does."""
+    addresses = (entry.model.cover_url, facts.cover_url or "")
+    return [address for address in addresses if address.startswith(("https://", "http://"))][:1]
 
 
 def _loramanager(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]:

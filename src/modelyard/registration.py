@@ -19,12 +19,13 @@ from modelyard.domain import (
     Source,
     Status,
     Visibility,
+    cover_path,
     fold_base,
     model_type,
     resolve,
     richer,
 )
-from modelyard.store import Writing, downloads, refuse_unstorable
+from modelyard.store import Writing, covers, downloads, refuse_unstorable
 
 Result = Literal["added", "updated", "unchanged", "skipped"]
 
@@ -64,12 +65,17 @@ class Registration:
         self._entries: dict[int, Entry] = {}
         self._changed: dict[int, Entry] = {}
         self._downloads: dict[int, int] = {}
+        # Covers that are kept here: found with a model, and fetched from an address ("" where that was not).
+        self._covers: dict[int, str] = {}
+        self._fetched: dict[str, str] = {}
 
     def load(self, ids: Collection[int]) -> None:
         """Read the entries that exist among ``ids``, all at once."""
         missing = [model_id for model_id in ids if model_id not in self._entries]
         self._entries |= self._writing.entries(missing)
         self._downloads |= downloads.counts(self._writing.connection, missing)
+        self._covers |= covers.of_models(self._writing.connection, missing)
+        self._look_up(facts for id_ in missing if id_ in self._entries for facts in self._entries[id_].layers.values())
 
     def entry(self, model_id: int) -> Entry | None:
         """Return an entry as it is after what was set so far; ``load`` it first."""
@@ -78,6 +84,7 @@ class Registration:
     def take(self, batch: Sequence[Sequence[Record]]) -> list[Outcome]:
         """Join what sources say to what is known. One outcome for each run of records, which are about one model."""
         self.load([run[0].id for run in batch if run[0].id is not None])
+        self._look_up(record.facts for run in batch for record in run)
         return [self._take(run) for run in batch]
 
     def _take(self, run: Sequence[Record]) -> Outcome:
@@ -106,7 +113,7 @@ class Registration:
             raise errors.InvalidBody("no name", field="name")
         if model_id is None:
             model_id = self._writing.next_own_id()
-        entry = Entry(self._resolved(model_id, facts, state), dict(layers))
+        entry = Entry(self._resolved(model_id, facts, layers, state), dict(layers))
         if self._entries.get(model_id) == entry:
             return entry
         refuse_unstorable(entry)
@@ -120,7 +127,7 @@ class Registration:
             self._writing.put(list(self._changed.values()))
             self._changed = {}
 
-    def _resolved(self, model_id: int, facts: Facts, state: State) -> Model:
+    def _resolved(self, model_id: int, facts: Facts, layers: Mapping[Layer, Facts], state: State) -> Model:
         base_model = facts.base_model or ""
         known = self._bases.get(fold_base(base_model))
         return Model(
@@ -138,12 +145,31 @@ class Registration:
             is_nsfw=bool(facts.is_nsfw),
             tags=facts.tags or (),
             categories=facts.categories or (),
-            cover_url=facts.cover_url or "",
+            cover_url=self._cover(model_id, facts, layers),
             # What is fetched from here counts beside what the source tells.
             rank=(facts.rank or 0) + self._downloads.get(model_id, 0),
             hashes=facts.hashes or Hashes(),
             blob=state.blob,
         )
+
+    def _cover(self, model_id: int, facts: Facts, layers: Mapping[Layer, Facts]) -> str:
+        """Return what the user says; else the cover that was found with the model; else what a source says.
+
+        For an address that was fetched, the cover that it gave.
+        """
+        is_said = Layer.USER in layers and layers[Layer.USER].cover_url is not None
+        if not is_said and model_id in self._covers:
+            return cover_path(self._covers[model_id])
+        self._look_up([facts])
+        address = facts.cover_url or ""
+        name = self._fetched.get(address)
+        return cover_path(name) if name else address
+
+    def _look_up(self, told: Iterable[Facts]) -> None:
+        """Learn which of the addresses that are told were fetched."""
+        outside = {facts.cover_url for facts in told if facts.cover_url and facts.cover_url.startswith("http")}
+        if missing := outside - self._fetched.keys():
+            self._fetched |= dict.fromkeys(missing, "") | covers.at_addresses(self._writing.connection, missing)
 
     def _note_base_model(self, name: str) -> None:
         """Keep a base model that nobody knew as its source spells it."""

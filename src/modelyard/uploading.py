@@ -219,6 +219,14 @@ class Uploading:
                 jobs.add(writing.connection, CHECK, upload.id, writing.now)
         return entry
 
+    def own(self, viewer: Viewer, model_id: int) -> Entry:
+        """Return a model that the viewer may change. Raises NoSuchModel for any other."""
+        team = _writer(viewer)
+        entry = self._store.entry(model_id)
+        if entry is None or entry.model.team != team:
+            raise errors.NoSuchModel(str(model_id))
+        return entry
+
     def edit(self, viewer: Viewer, model_id: int, edit: Edit) -> Entry:
         """Change a model of the viewer's team as its owner says."""
         with self._store.writing() as writing:

@@ -7,7 +7,7 @@ A rendered record is JSON with *holes*: what only a request can know (a signed l
 out as ``\\x01 key \\x02``. JSON text has no raw control characters, so a hole cannot be confused with content, and
 a page without holes is sent as it lies in the index.
 
-    {"id":1,…,"status":1,␁d<sha256>/<percent-encoded label>␂"tags":[…],…}
+    {"id":1,…,"status":1,␁d<sha256>/<percent-encoded label>␂"tags":[…],"cover_url":"␁b␂/covers/…",…}
 """
 
 import base64
@@ -23,6 +23,7 @@ import msgspec
 
 from modelyard import errors
 from modelyard.domain import (
+    COVERS,
     DOCUMENTED_TYPES,
     HASH_LENGTHS,
     LIMIT_DEFAULT,
@@ -513,17 +514,24 @@ def render_record(model: Model, ttl_seconds: int = TTL_DEFAULT_SECONDS) -> bytes
             visibility=model.visibility.value,
         )
     )
+    if model.cover_url.startswith(COVERS):
+        # A quote inside a JSON string is escaped, so such a key cannot occur inside a value.
+        record = record.replace(b'"cover_url":"', b'"cover_url":"' + _BASE_HOLE, 1)
     if model.blob is None or not model.status:
         return record
     hole = f"\x01d{model.blob}/{quote(model.sd_name, safe='')}\x02".encode()
-    # A quote inside a JSON string is escaped, so this key cannot occur inside a value.
     return record.replace(b'"tags":', hole + b'"tags":', 1)
 
 
-def render_page(records: Sequence[bytes], following: Position | None, link_for: Callable[[str, str], str]) -> bytes:
-    """Return the answer's body. ``link_for(sha256, quoted label)`` gives a download link, or "" for none."""
+def render_page(
+    records: Sequence[bytes], following: Position | None, link_for: Callable[[str, str], str], base: str = ""
+) -> bytes:
+    """Return the answer's body. ``link_for(sha256, quoted label)`` gives a download link, or "" for none.
+
+    ``base`` is what addresses of this server begin with; without it they are paths.
+    """
     body = join_page(records, following)
-    return fill_holes(body, link_for) if has_holes(body) else body
+    return fill_holes(body, link_for, base) if has_holes(body) else body
 
 
 def join_page(records: Sequence[bytes], following: Position | None) -> bytes:
@@ -537,17 +545,20 @@ def has_holes(rendered: bytes) -> bool:
     return b"\x01" in rendered
 
 
+_BASE_HOLE = b"\x01b\x02"
 _HOLE = re.compile(rb"\x01d([0-9a-f]{64})/([^\x02]*)\x02")
 
 
-def fill_holes(rendered: bytes, link_for: Callable[[str, str], str]) -> bytes:
-    """Replace every hole by its member, or by nothing where there is no link for this caller."""
+def fill_holes(rendered: bytes, link_for: Callable[[str, str], str], base: str = "") -> bytes:
+    """Replace every hole by what it stands for, or by nothing where there is no link for this caller."""
 
     def member(hole: re.Match[bytes]) -> bytes:
         link = link_for(hole[1].decode(), hole[2].decode())
         return b'"download_url":' + _encode(link) + b"," if link else b""
 
-    return _HOLE.sub(member, rendered)
+    if _BASE_HOLE in rendered:
+        rendered = rendered.replace(_BASE_HOLE, _encode(base)[1:-1])
+    return _HOLE.sub(member, rendered) if has_holes(rendered) else rendered
 
 
 # --- Errors ----------------------------------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ class Blobs(Protocol):
     def path(self, sha256: str) -> Path | None:
         """Return the local file that has the bytes; None where there is none."""
 
+    def read(self, sha256: str) -> bytes:
+        """Return the bytes whole: for small ones. Raises FileNotFoundError where they are not kept."""
+
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
         """Return an address that gives the bytes to whoever has it; None where this process has to hand them out."""
 

@@ -47,6 +47,10 @@ class FolderBlobs:
         place = self._place(sha256)
         return place if place.is_file() else None
 
+    def read(self, sha256: str) -> bytes:
+        """Return the bytes whole."""
+        return self._place(sha256).read_bytes()
+
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:  # noqa: ARG002 # the protocol's signature
         """Return None: a folder gives nothing by itself."""
         return None

@@ -12,6 +12,7 @@ store or the network.
     hashing       six hashes in one pass
 """
 
+import base64
 import os
 import stat
 from collections.abc import Callable
@@ -47,6 +48,7 @@ __all__ = [
     "hash_file",
     "identify",
     "inspect_file",
+    "thumbnail_of",
 ]
 
 # How much of a safetensors file is walked as if it were a pickle; what the walk steps over does not count.
@@ -152,6 +154,29 @@ def inspect_file(
         imports=contents.imports,
         also=tuple(recognised.also),
     )
+
+
+def thumbnail_of(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the picture in a safetensors file's header (``modelspec.thumbnail``), unchecked; None for none.
+
+    Raises OSError if the file cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as reader:
+        status = os.fstat(reader.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        try:
+            metadata = safetensors.read_frame(reader, status.st_size).header.metadata
+        except BrokenFile:
+            return None
+    head, _, encoded = metadata.get("modelspec.thumbnail", "").partition(",")
+    if not (head.startswith("data:image/") and head.endswith(";base64")):
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return None
 
 
 def _read(reader: BinaryIO, size_bytes: int, limit_bytes: int, name: str) -> tuple[_Contents, Recognised]:

@@ -88,7 +88,8 @@ def models_of_team(connection: sa.Connection, sha256: str, team: str, name: str)
 def _is_used() -> sa.ColumnElement[bool]:
     by_model = sa.exists().where(_MODEL.blob == _BLOB.sha256)
     by_upload = sa.exists().where(_UPLOAD.sha256 == _BLOB.sha256)
-    return by_model | by_upload
+    by_cover = sa.exists().where(schema.cover_pictures.c.sha256 == _BLOB.sha256)
+    return by_model | by_upload | by_cover
 
 
 def _blob_of(row: Any) -> Blob:

@@ -8,6 +8,10 @@
     teams ─ api_keys
     notes         small named texts, such as where an import stopped
     files         model files that stay where they are, one row a path: how it looked, what is in it, whose model it is
+    covers ─ cover_pictures   pictures that are kept, each as one blob a width
+      ├ model_covers          which models they were found with
+      ├ cover_addresses       what came of outside addresses of pictures
+      └ file_covers           the files that were looked at for one
     blobs         what is known of the bytes this server keeps, one row a SHA-256; models.blob points here
     uploads       bytes on their way in, until their model is checked
     jobs          work for later, leased by whoever does it
@@ -190,6 +194,60 @@ files = Table(
     Index(None, "model_id"),
     Index(None, "sha256"),
     Index(None, "autov3"),
+)
+
+covers = Table(
+    "covers",
+    metadata,
+    # Random: a cover's address is all that it takes to see it.
+    Column("name", Text, primary_key=True),
+    # Of the picture as it came: the same one is kept once.
+    Column("sha256", Text, nullable=False, unique=True),
+    Column("kept_at", BigInteger, nullable=False),
+    Column("unused_since", BigInteger),
+)
+
+cover_pictures = Table(
+    "cover_pictures",
+    metadata,
+    Column("cover", Text, ForeignKey("covers.name", ondelete="CASCADE"), primary_key=True),
+    Column("width", Integer, primary_key=True),
+    # Of the WebP, a blob.
+    Column("sha256", Text, nullable=False),
+    Index(None, "sha256"),
+)
+
+model_covers = Table(
+    "model_covers",
+    metadata,
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # Where it was found, as ``store.covers.Origin`` numbers it; the greater wins.
+    Column("origin", SmallInteger, primary_key=True),
+    Column("cover", Text, ForeignKey("covers.name", ondelete="CASCADE"), nullable=False),
+    Index(None, "cover"),
+    sqlite_with_rowid=False,
+)
+
+cover_addresses = Table(
+    "cover_addresses",
+    metadata,
+    Column("address", Text, primary_key=True),
+    # Null where no picture could be had.
+    Column("cover", Text, ForeignKey("covers.name", ondelete="CASCADE")),
+    Column("problem", Text, nullable=False),
+    Column("tried_at", BigInteger, nullable=False),
+    Index(None, "cover"),
+)
+
+file_covers = Table(
+    "file_covers",
+    metadata,
+    Column("file_id", _ID, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # What the file was when it was looked at.
+    Column("model_id", _ID, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("sidecars", Text, nullable=False),
 )
 
 blobs = Table(

@@ -121,7 +121,7 @@ def _catalogue_reads(
 ) -> dict[str, Method]:
     """Return what answers from the catalogue: each says which revision it stands for, and waits for one if asked to."""
     freshness = Freshness(catalog)
-    listed = listing.Listing(catalog, viewer_of, links_for).show
+    listed = listing.Listing(catalog, viewer_of, links_for, transfers.base_of).show
     details = stamped(catalog, transfers.details)
     facets = stamped(catalog, partial(listing.count_facets, catalog, viewer_of))
     metadata = stamped(catalog, partial(account.show_metadata, catalog, viewer_of))

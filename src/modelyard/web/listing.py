@@ -23,6 +23,7 @@ from modelyard.web.rates import RateLimit
 
 LinkFor = Callable[[str, str], str]
 LinksFor = Callable[[Exchange], LinkFor]
+BaseOf = Callable[[Exchange], str]
 ViewerOf = Callable[[Exchange], Viewer]
 _IGNORED, _TOTAL, _SUGGESTION = (
     name.lower().encode() for name in (wire.IGNORED_HEADER, wire.TOTAL_HEADER, wire.SUGGESTION_HEADER)
@@ -66,10 +67,11 @@ class Listing:
     put in each time.
     """
 
-    def __init__(self, catalog: Catalog, viewer_of: ViewerOf, links_for: LinksFor) -> None:
+    def __init__(self, catalog: Catalog, viewer_of: ViewerOf, links_for: LinksFor, base_of: BaseOf) -> None:
         self._catalog = catalog
         self._viewer_of = viewer_of
         self._links_for = links_for
+        self._base_of = base_of
         self._kept: Kept[tuple[str | None, bytes], tuple[int, Answer]] = Kept(KEPT_BYTES_MAX)
 
     def show(self, exchange: Exchange) -> Answer:
@@ -78,7 +80,8 @@ class Listing:
         answer = self._answer(viewer, exchange)
         if answer.digest is not None:
             return answer
-        return replace(answer, body=wire.fill_holes(answer.body, self._links_for(exchange)))
+        body = wire.fill_holes(answer.body, self._links_for(exchange), self._base_of(exchange))
+        return replace(answer, body=body)
 
     def _answer(self, viewer: Viewer, exchange: Exchange) -> Answer:
         """Return the answer, kept or new; without a digest, it has holes to be filled."""

@@ -28,7 +28,7 @@ from modelyard.declaring import (
     read_tags,
     read_visibility,
 )
-from modelyard.domain import Entry, Facts, Layer, Status, Viewer, model_type
+from modelyard.domain import COVERS, Entry, Facts, Layer, Status, Viewer, model_type
 from modelyard.signing import Signature, Signer
 from modelyard.uploading import Edit, Uploading
 from modelyard.web.bodies import Disconnected, blocks, content_length, decoded
@@ -153,23 +153,28 @@ class Registering:
         words["tags"] = ",".join(said.tags)
         sha256 = _sha256_of("file_sha256", said.file_sha256) if said.file_sha256 else None
         entry = self.uploading.register(viewer, words, sha256)
-        return self._answer(exchange, entry, 200)
+        return self.answer_with(exchange, entry)
 
     def change(self, exchange: Exchange, body: bytes) -> Answer:
         """Change a model of the caller's team, and answer it as it is now."""
         viewer = self.caller_of(exchange)
-        entry = self.uploading.edit(viewer, _id_of(exchange), _edit_of(decoded(body, Change)))
-        return self._answer(exchange, entry, 200)
+        said = decoded(body, Change)
+        base = self.base_of(exchange)
+        if said.cover_url is not msgspec.UNSET and said.cover_url.startswith(base + COVERS):
+            # A model that was read, and is sent back with the cover it has.
+            said = msgspec.structs.replace(said, cover_url=said.cover_url.removeprefix(base))
+        entry = self.uploading.edit(viewer, id_of(exchange), _edit_of(said))
+        return self.answer_with(exchange, entry)
 
     def remove(self, exchange: Exchange, _: bytes) -> Answer:
         """Remove a model of the caller's team."""
-        self.uploading.remove(self.caller_of(exchange), _id_of(exchange))
+        self.uploading.remove(self.caller_of(exchange), id_of(exchange))
         return Answer(b"{}", caching=_UNSTORED)
 
     def details(self, exchange: Exchange) -> Answer:
         """Answer a model with what was declared, what was found, and, to its owner, why it is not available."""
         viewer = self.caller_of(exchange)
-        entry = self.catalog.get(viewer, _id_of(exchange))
+        entry = self.catalog.get(viewer, id_of(exchange))
         is_own = viewer.team is not None and viewer.team == entry.model.team
         found = entry.layers.get(Layer.HEADER)
         checked: dict[str, object] | None = None
@@ -186,11 +191,13 @@ class Registering:
         }
         return Answer(_encode(body))
 
-    def _answer(self, exchange: Exchange, entry: Entry, status: int) -> Answer:
-        return Answer(self._record(exchange, entry), status=status, caching=_UNSTORED)
+    def answer_with(self, exchange: Exchange, entry: Entry) -> Answer:
+        """Return the answer that is one model."""
+        return Answer(self._record(exchange, entry), caching=_UNSTORED)
 
     def _record(self, exchange: Exchange, entry: Entry) -> bytes:
-        return wire.fill_holes(wire.render_record(entry.model, self.ttl_seconds), self.links_for(exchange))
+        rendered = wire.render_record(entry.model, self.ttl_seconds)
+        return wire.fill_holes(rendered, self.links_for(exchange), self.base_of(exchange))
 
     def _expect(self, upload_id: str, length_bytes: int) -> None:
         self.uploading.expect(self.uploading.find(None, upload_id), length_bytes)
@@ -264,7 +271,8 @@ def _edit_of(change: Change) -> Edit:
     )
 
 
-def _id_of(exchange: Exchange) -> int:
+def id_of(exchange: Exchange) -> int:
+    """Return the model's id that a query string names. Raises InvalidParameter."""
     given = parse_qs(exchange.scope["query_string"][:1024].decode("latin-1")).get("id", [""])
     if len(given) != 1 or not (given[0].isascii() and given[0].isdigit() and len(given[0]) <= 18):
         raise errors.InvalidParameter("id", ",".join(given), "a model's id, decimal digits")

@@ -13,14 +13,18 @@ from litestar.types.asgi_types import HTTPScope
 from modelyard import errors, wire
 from modelyard.blobs import Places
 from modelyard.catalog import Catalog
+from modelyard.covers import Covers
 from modelyard.domain import Viewer
 from modelyard.signing import SecretKey, Signer, fresh_secret
 from modelyard.store import Store, downloads
 from modelyard.uploading import Limits, Uploading
 from modelyard.web.bodies import acting, changing
+from modelyard.web.covers import PATH as COVERS_PATH
+from modelyard.web.covers import SEND_PATH, TEMPLATE, Sending, Showing
 from modelyard.web.downloads import PREFIX, Downloads
 from modelyard.web.exchange import Answer, Exchange, Method, send_error
-from modelyard.web.registering import PUT_PREFIX, Registering
+from modelyard.web.reading import route
+from modelyard.web.registering import PUT_PREFIX, Registering, id_of
 from modelyard.web.resumable import PATH, Resumable, answer_tus
 
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
@@ -55,6 +59,8 @@ class Transfers:
     changes: Mapping[str, Mapping[str, Method]]
     mounts: list[ASGIRouteHandler]
     links_for: Callable[[Exchange], Callable[[str, str], str]]
+    base_of: Callable[[Exchange], str]
+    covers: Covers
 
     def flush(self) -> None:
         """Write down the downloads counted, and read the signing keys again."""
@@ -94,8 +100,10 @@ def open_transfers(
         base = addresses.base_of(exchange)
         return lambda sha256, label: served.link(base, sha256, label, ttl_seconds)
 
+    covers = Covers(catalog.store, where.kept, where.incoming)
     registering = Registering(uploading, catalog, signer, caller_of, addresses.base_of, links_for, ttl_seconds)
     resumable = Resumable(uploading, caller_of, addresses.base_of)
+    sending = Sending(uploading, covers, caller_of, registering.answer_with, id_of)
     return Transfers(
         downloads=served,
         uploading=uploading,
@@ -118,9 +126,13 @@ def open_transfers(
                 PUT_PREFIX + "{upload}",
                 {"POST": changing(registering.announce), "PUT": acting(registering.put)},
             ),
+            route(SEND_PATH, PUT=acting(sending.put), DELETE=changing(sending.remove)),
+            mount(COVERS_PATH, TEMPLATE, dict.fromkeys(("GET", "HEAD"), acting(Showing(covers).answer))),
             mount(PATH, PATH, dict.fromkeys(_TUS_METHODS, acting(partial(answer_tus, resumable)))),
         ],
         links_for=links_for,
+        base_of=addresses.base_of,
+        covers=covers,
     )
 
 

@@ -1,0 +1,14 @@
+"""Covers: pictures of models, checked, made small, and kept as blobs.
+
+    a picture: uploaded · beside a file · in a file's header · fetched from an address (``fetching``)
+      → checked by its bytes, and made into a WebP of each width (``pictures``)
+      → kept, the same picture once (``keeping``) → what a model's ``cover_url`` leads to
+
+It knows pictures and addresses. Which of its covers a model shows is for ``registration``.
+"""
+
+from modelyard.covers.fetching import Guard, fetch
+from modelyard.covers.keeping import Covers
+from modelyard.covers.pictures import BYTES_MAX, Rendered, render
+
+__all__ = ["BYTES_MAX", "Covers", "Guard", "Rendered", "fetch", "render"]

@@ -1,0 +1,88 @@
+"""Untrusted bytes → a picture in three widths, as WebP without anything but its pixels.
+
+What a picture is, its bytes say, and no name. Its size is read from its header and checked before a pixel is decoded;
+of an animation, the first frame is taken. Prompts, places and comments that programs write into pictures stay behind.
+"""
+
+import hashlib
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image, ImageOps
+
+from modelyard import errors
+from modelyard.domain import COVER_WIDTHS
+
+BYTES_MAX = 16 * 1024 * 1024
+# Decoded, a picture takes four bytes a pixel: 128 MiB. Cameras and upscalers make some 24 million.
+PIXELS_MAX = 32 * 1024 * 1024
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
+# The long side of what is no cover but a strip.
+_HEIGHTS_A_WIDTH_MAX = 8
+# Method 4 is Pillow's own default. 640 pixels wide, photographs take some 50 KB at this quality.
+_QUALITY = 80
+# Decoding takes the memory above, so one is decoded at a time.
+_turn = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A picture made small: the hash of what it was, lower case, and the WebP of each width."""
+
+    sha256: str
+    by_width: Mapping[int, bytes]
+
+
+def render(picture: bytes) -> Rendered:
+    """Make the widths of a picture. Raises TooLarge, or UnsupportedFile for what is no picture we take.
+
+    Nothing is made larger: a picture narrower than a width stays as wide as it is.
+    """
+    if len(picture) > BYTES_MAX:
+        raise errors.TooLarge("the picture", BYTES_MAX)
+    try:
+        with _turn, warnings.catch_warnings():
+            # Of metadata that is damaged, which we leave out anyway. Our own limit comes before Pillow's.
+            warnings.simplefilter("ignore")
+            by_width = _widths(picture)
+    except errors.ModelyardError:
+        raise
+    except Image.DecompressionBombError:
+        raise errors.UnsupportedFile(
+            f"the picture has too many pixels; accepted: up to {PIXELS_MAX:,} in all", pixels_max=PIXELS_MAX
+        ) from None
+    except Exception as problem:  # Pillow's decoders raise whatever a damaged picture makes them stumble over
+        raise errors.UnsupportedFile(
+            f"this is no picture that can be read; accepted: {', '.join(_FORMATS)}", allowed=list(_FORMATS)
+        ) from problem
+    return Rendered(hashlib.sha256(picture).hexdigest(), by_width)
+
+
+def _widths(picture: bytes) -> dict[int, bytes]:
+    with Image.open(BytesIO(picture), formats=_FORMATS) as opened:
+        width, height = opened.size
+        if width * height > PIXELS_MAX:
+            raise errors.UnsupportedFile(
+                f"the picture has {width:,} × {height:,} pixels; accepted: up to {PIXELS_MAX:,} in all",
+                pixels_max=PIXELS_MAX,
+            )
+        if not width / _HEIGHTS_A_WIDTH_MAX <= height <= width * _HEIGHTS_A_WIDTH_MAX:
+            raise errors.UnsupportedFile(f"a picture of {width:,} × {height:,} pixels is no cover")
+        # JPEG is decoded at the size that is needed, others whole.
+        opened.draft("RGB", (2 * COVER_WIDTHS[-1], 2 * COVER_WIDTHS[-1]))
+        opened.load()
+        upright = ImageOps.exif_transpose(opened)
+    mode = "RGBA" if upright.has_transparency_data else "RGB"
+    image = upright if upright.mode == mode else upright.convert(mode)
+    return {wanted: _webp(image, wanted) for wanted in COVER_WIDTHS}
+
+
+def _webp(image: Image.Image, width: int) -> bytes:
+    if image.width > width:
+        image = image.resize((width, max(1, round(image.height * width / image.width))), reducing_gap=2.0)
+    saved = BytesIO()
+    image.save(saved, "WEBP", quality=_QUALITY, exif=b"", icc_profile=b"", xmp=b"")
+    return saved.getvalue()

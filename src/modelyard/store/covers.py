@@ -1,0 +1,202 @@
+"""Pictures of models: which are kept, where each was found, and which models show it.
+
+The pictures themselves are blobs, one a width. What a user says of a cover is a fact in the user's layer, as anything
+else; here is what was found without being said.
+"""
+
+import enum
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from modelyard.domain import COVERS, Layer
+from modelyard.store import schema
+
+_COVER, _PICTURE, _MODEL = schema.covers.c, schema.cover_pictures.c, schema.models.c
+_FOUND, _ADDRESS, _LOOKED, _FILE = (
+    schema.model_covers.c,
+    schema.cover_addresses.c,
+    schema.file_covers.c,
+    schema.files.c,
+)
+# SQLite takes some 32,000 parameters a statement.
+_AT_ONCE = 10_000
+T = TypeVar("T")
+# How the notes of a file that is inspected spell that its header holds a picture.
+_THUMBNAIL = '%"modelspec.thumbnail"%'
+
+
+class Origin(enum.IntEnum):
+    """Where a model's cover was found; the greater wins."""
+
+    HEADER = 1
+    BESIDE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Unlooked:
+    """A file that nobody looked at for a picture, as it is on record."""
+
+    file_id: int
+    model_id: int
+    path: bytes
+    size_bytes: int
+    mtime_ns: int
+    sidecars: str
+    has_thumbnail: bool
+
+
+def with_sha256(connection: sa.Connection, sha256: str) -> str | None:
+    """Return the name of the cover that a picture with this hash was kept as."""
+    found: str | None = connection.execute(sa.select(_COVER.name).where(_COVER.sha256 == sha256)).scalar_one_or_none()
+    return found
+
+
+def picture(connection: sa.Connection, name: str, width: int) -> str | None:
+    """Return the hash of a cover's WebP of a width."""
+    query = sa.select(_PICTURE.sha256).where(_PICTURE.cover == name, _PICTURE.width == width)
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
+def put(connection: sa.Connection, name: str, sha256: str, by_width: Mapping[int, str], now: int) -> None:
+    """Insert a cover: the hash of the picture it was, and of the WebP of each width."""
+    connection.execute(sa.insert(schema.covers).values(name=name, sha256=sha256, kept_at=now))
+    rows = [{"cover": name, "width": width, "sha256": webp} for width, webp in by_width.items()]
+    connection.execute(sa.insert(schema.cover_pictures), rows)
+
+
+# --- Models
+
+
+def of_models(connection: sa.Connection, model_ids: Collection[int]) -> dict[int, str]:
+    """Return the name of the cover that was found with each of the models, where one was; the strongest of several."""
+    found: dict[int, str] = {}
+    for some in _pieces(model_ids):
+        query = sa.select(_FOUND.model_id, _FOUND.cover).where(_FOUND.model_id.in_(some)).order_by(_FOUND.origin)
+        found |= {row.model_id: row.cover for row in connection.execute(query)}
+    return found
+
+
+def give(connection: sa.Connection, model_id: int, origin: Origin, name: str | None) -> None:
+    """Note the cover that was found with a model; None for none any more."""
+    is_it = (_FOUND.model_id == model_id) & (_FOUND.origin == int(origin))
+    connection.execute(sa.delete(schema.model_covers).where(is_it))
+    if name is not None:
+        connection.execute(sa.insert(schema.model_covers).values(model_id=model_id, origin=int(origin), cover=name))
+
+
+# --- Outside addresses
+
+
+def at_addresses(connection: sa.Connection, addresses: Iterable[str]) -> dict[str, str]:
+    """Return the names of the covers that were fetched, by the address they came from."""
+    found: dict[str, str] = {}
+    for some in _pieces(addresses):
+        query = sa.select(_ADDRESS.address, _ADDRESS.cover)
+        query = query.where(_ADDRESS.address.in_(some), _ADDRESS.cover.is_not(None))
+        found |= {row.address: row.cover for row in connection.execute(query)}
+    return found
+
+
+def note_address(connection: sa.Connection, address: str, name: str | None, problem: str, now: int) -> None:
+    """Note what came of an address: a cover, or a problem that will not pass soon."""
+    connection.execute(sa.delete(schema.cover_addresses).where(_ADDRESS.address == address))
+    values = {"address": address, "cover": name, "problem": problem, "tried_at": now}
+    connection.execute(sa.insert(schema.cover_addresses).values(values))
+
+
+def wanted(connection: sa.Connection, model_ids: Collection[int], tried_before: int) -> dict[str, list[int]]:
+    """Return the outside addresses that these models show, the most popular first, with the models of each.
+
+    Those that failed since ``tried_before`` are left out.
+    """
+    found: list[tuple[int, int, str]] = []
+    failed = sa.exists().where(_ADDRESS.address == _MODEL.cover_url, _ADDRESS.tried_at >= tried_before)
+    for some in _pieces(model_ids):
+        is_outside = _MODEL.cover_url.like("http%")
+        query = sa.select(_MODEL.rank, _MODEL.id, _MODEL.cover_url).where(_MODEL.id.in_(some), is_outside, ~failed)
+        found += [(row.rank, row.id, row.cover_url) for row in connection.execute(query)]
+    by_address: dict[str, list[int]] = {}
+    for _, model_id, address in sorted(found, reverse=True):
+        by_address.setdefault(address, []).append(model_id)
+    return by_address
+
+
+# --- Files
+
+
+def unlooked(connection: sa.Connection, limit: int) -> list[Unlooked]:
+    """Return files with a model that were not looked at since they, or what lies beside them, changed."""
+    is_looked_at = sa.and_(
+        _LOOKED.file_id == _FILE.id,
+        _LOOKED.model_id == _FILE.model_id,
+        _LOOKED.size_bytes == _FILE.size_bytes,
+        _LOOKED.mtime_ns == _FILE.mtime_ns,
+        _LOOKED.sidecars == _FILE.sidecars,
+    )
+    names = ("id", "model_id", "path", "size_bytes", "mtime_ns", "sidecars")
+    query: sa.Select[Any] = (
+        sa.select(*(schema.files.columns[name] for name in names), _FILE.inspection.like(_THUMBNAIL))
+        .where(_FILE.state == "present", _FILE.model_id.is_not(None), ~sa.exists().where(is_looked_at))
+        .order_by(_FILE.id)
+        .limit(limit)
+    )
+    return [
+        Unlooked(id_, model_id, bytes(path), size_bytes, mtime_ns, sidecars, bool(has_thumbnail))
+        for id_, model_id, path, size_bytes, mtime_ns, sidecars, has_thumbnail in connection.execute(query)
+    ]
+
+
+def note_look(connection: sa.Connection, file: Unlooked) -> None:
+    """Note that a file was looked at."""
+    connection.execute(sa.delete(schema.file_covers).where(_LOOKED.file_id == file.file_id))
+    # It may be forgotten by now: then nothing is noted.
+    values = sa.select(
+        _FILE.id,
+        *(sa.literal(value) for value in (file.model_id, file.size_bytes, file.mtime_ns, file.sidecars)),
+    ).where(_FILE.id == file.file_id)
+    columns = ["file_id", "model_id", "size_bytes", "mtime_ns", "sidecars"]
+    connection.execute(sa.insert(schema.file_covers).from_select(columns, values))
+
+
+# --- What is not needed any more
+
+
+def collect(connection: sa.Connection, now: int, since: int, *, dry_run: bool) -> int:
+    """Forget covers that no model has shown since ``since``, and return how many; a dry run only counts."""
+    used = _names_in_use(connection)
+    kept = {row.name: row.unused_since for row in connection.execute(sa.select(_COVER.name, _COVER.unused_since))}
+    unused = {name: now if noted is None else noted for name, noted in kept.items() if name not in used}
+    over = [name for name, unused_since in unused.items() if unused_since <= since]
+    if not dry_run:
+        _mark(connection, used & kept.keys(), None)
+        _mark(connection, {name for name in unused if kept[name] is None}, now)
+        for some in _pieces(over):
+            connection.execute(sa.delete(schema.covers).where(_COVER.name.in_(some)))
+    return len(over)
+
+
+def _mark(connection: sa.Connection, names: Iterable[str], unused_since: int | None) -> None:
+    for some in _pieces(names):
+        connection.execute(sa.update(schema.covers).where(_COVER.name.in_(some)).values(unused_since=unused_since))
+
+
+def _names_in_use(connection: sa.Connection) -> set[str]:
+    shown = connection.execute(sa.select(_MODEL.cover_url).where(_MODEL.cover_url.like(f"{COVERS}%"))).scalars()
+    names = {address.removeprefix(COVERS).partition("/")[0] for address in shown}
+    names |= set(connection.execute(sa.select(_FOUND.cover)).scalars())
+    # A user may have put another one over it, and take that back.
+    layer = schema.layers.c
+    said = sa.select(layer.facts).where(layer.layer == int(Layer.USER), layer.facts.like(f'%"{COVERS}%'))
+    for facts in connection.execute(said).scalars():
+        names.add(str(facts).partition(f'"{COVERS}')[2].partition("/")[0])
+    return names
+
+
+def _pieces(values: Iterable[T]) -> Iterator[list[T]]:
+    listed = list(values)
+    for start in range(0, len(listed), _AT_ONCE):
+        yield listed[start : start + _AT_ONCE]
