@@ -1,6 +1,5 @@
 """Fixtures that several test files share."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from modelyard.domain import Record
 from modelyard.ingest.files import read_paths
 
-from . import parts, real_input
+from . import npm, real_input
 from .databases import open_at, postgres, store, url  # noqa: F401 # fixtures: pytest finds them here by their names
 from .yard import Address, Yard, listening, models_of_kinds_that_are_rare, opened_yard, private_models_of_red
 
@@ -49,14 +48,5 @@ def real_address(real_yard: Yard) -> Iterator[Address]:
 
 @pytest.fixture(scope="session")
 def sdk_folder(request: pytest.FixtureRequest) -> Path:
-    """A folder with the SDK installed; kept in pytest's cache."""
-    npm = parts.program("npm")
-    assert request.config.cache is not None
-    folder = request.config.cache.mkdir(SDK.replace("@", "-"))
-    if not (folder / "installed").exists():
-        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder, SDK]
-        installed = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-        if installed.returncode:
-            parts.absent(f"{SDK} cannot be installed: {installed.stderr[-500:]}")
-        (folder / "installed").touch()
-    return folder
+    """A folder with the SDK installed."""
+    return npm.installed(request.config, SDK)

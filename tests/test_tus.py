@@ -18,7 +18,7 @@ import pytest
 
 from modelyard.checking import Checking
 
-from . import parts
+from . import npm, parts
 from .transfers import WRITER, checking, find, lora_bytes
 from .yard import Address, Reply, Yard, listening, opened_yard
 
@@ -342,16 +342,7 @@ upload.start();
 
 @pytest.fixture(scope="session")
 def tus_folder(request: pytest.FixtureRequest) -> Path:
-    npm = parts.program("npm")
-    assert request.config.cache is not None
-    folder = request.config.cache.mkdir(TUS_JS.replace("@", "-"))
-    if not (folder / "installed").exists():
-        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder, TUS_JS]
-        installed = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-        if installed.returncode:
-            parts.absent(f"{TUS_JS} cannot be installed: {installed.stderr[-500:]}")
-        (folder / "installed").touch()
-    return folder
+    return npm.installed(request.config, TUS_JS)
 
 
 @pytest.mark.parametrize("parallel", [1, 3])

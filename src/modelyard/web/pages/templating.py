@@ -45,7 +45,7 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def render(name: str, **values: object) -> str:
+def render(name: str, /, **values: object) -> str:
     """Return a template's text with these values in it."""
     return environment().get_template(name).render(values)
 

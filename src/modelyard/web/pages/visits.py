@@ -158,7 +158,7 @@ def _visit(site: Site, exchange: Exchange, form: Mapping[str, list[str]], *, pro
 
 
 def page(
-    visit: Visit, template: str, *, status: int = 200, headers: tuple[Header, ...] = (), **values: object
+    visit: Visit, template: str, /, *, status: int = 200, headers: tuple[Header, ...] = (), **values: object
 ) -> Answer:
     """Return a whole page made from a template."""
     body = render(template, visit=visit, **values).encode()

@@ -1,0 +1,146 @@
+"""Every page: nothing for axe-core to object to, in both schemes; nothing wider than a phone; nothing hostile acts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import parts
+from tests.transfers import lora_bytes
+
+from .browsing import Browsing
+from .conftest import EVIL, EVIL_ID, Yard
+
+if TYPE_CHECKING:  # at run time it may be absent: parts.module says so
+    from playwright.sync_api import Page
+
+expect = parts.module("playwright.sync_api").expect
+
+HARMLESS = re.compile(r"/(?!/)|https://civitai\.com/|https://elsewhere\.example/")
+Axe = Callable[..., list[str]]
+# What is looked at by everyone, with what has to be there; {public} and {own} are models' ids.
+STRANGERS = {
+    "/": ".card",
+    "/?filter.types=lora&filter.query=mountain": ".chosen a",
+    "/?filter.query=mountian": "#suggestion",
+    "/models/{public}": "#hashes",
+    f"/models/{EVIL_ID}": "#evidence",
+    "/models/1": "h1",
+    "/sign-in": "#key",
+    "/sign-in?ended=1": "[role=alert]",
+    "/status": ".bars",
+    "/docs": "#try",
+}
+MEMBERS = {
+    "/": "#group-whose",
+    "/models/{own}": ".alarm",
+    "/models/{own}/edit": "#tags",
+    "/upload": "#drop",
+    "/keys": "table",
+}
+
+
+@pytest.fixture(scope="package")
+def key(yard: Yard) -> str:
+    """The key of a team that has a model."""
+    return yard.key(team="everypage")
+
+
+@pytest.fixture
+def places(browsing: Browsing, key: str, yard: Yard) -> dict[str, object]:
+    """Ids for the addresses above."""
+    page = browsing.window(key)
+    page.goto("/?filter.visibility=private")
+    if not page.locator(".card").count():
+        page.goto("/upload")
+        file = {"name": "a.safetensors", "mimeType": "application/octet-stream", "buffer": lora_bytes(seed=9)}
+        page.get_by_label("Drop model files here").set_input_files(file)
+        page.get_by_role("link", name="Show the model").click()
+        expect(page.get_by_role("link", name="Download")).to_be_visible()
+        page.goto("/?filter.visibility=private")
+    own = (page.locator(".card a").first.get_attribute("id") or "")[1:]
+    page.context.close()
+    return {"own": own, "public": yard.records[0].id}
+
+
+def visits(browsing: Browsing, key: str, places: dict[str, object], **options: object) -> list[tuple[Page, str, str]]:
+    """Every page's address and what it has to show, each with the window to look at it in."""
+    browsing.expected.add("404")
+    stranger, member = browsing.window(**options), browsing.window(key, **options)
+    return [
+        (window, address.format(**places), sign)
+        for window, addresses in ((stranger, STRANGERS), (member, MEMBERS))
+        for address, sign in addresses.items()
+    ]
+
+
+def test_axe_finds_nothing_on_any_page(browsing: Browsing, key: str, places: dict[str, object], axe: Axe) -> None:
+    found = []
+    for window, address, sign in visits(browsing, key, places):
+        window.goto(address)
+        expect(window.locator(sign).first).to_be_visible()
+        found += axe(window)
+
+    assert [] == found
+
+
+def test_contrast_is_enough_in_the_dark_too(browsing: Browsing, key: str, places: dict[str, object], axe: Axe) -> None:
+    found = []
+    for window, address, sign in visits(browsing, key, places, color_scheme="dark"):
+        window.goto(address)
+        expect(window.locator(sign).first).to_be_visible()
+        found += axe(window, ("color-contrast",))
+
+    assert [] == found
+
+
+def test_no_page_is_wider_than_the_narrowest_phone(browsing: Browsing, key: str, places: dict[str, object]) -> None:
+    wide = {}
+    for window, address, sign in visits(browsing, key, places, width=320, height=640):
+        window.goto(address)
+        expect(window.locator(sign).first).to_be_attached()
+        width = window.evaluate("() => document.documentElement.scrollWidth")
+        if width > 320:
+            wide[address] = width
+
+    assert {} == wide
+
+
+def test_pages_have_landmarks_one_heading_and_a_way_past_the_bar(
+    browsing: Browsing, key: str, places: dict[str, object]
+) -> None:
+    for window, address, sign in visits(browsing, key, places):
+        window.goto(address)
+        expect(window.locator(sign).first).to_be_visible()
+
+        for landmark in ("banner", "navigation", "main"):
+            assert window.get_by_role(landmark).count() >= 1, (address, landmark)
+        assert 1 == window.get_by_role("heading", level=1).count(), address
+        window.evaluate("() => document.activeElement.blur()")
+        if address.partition("?")[0] != "/sign-in":  # there the field for the key has the focus
+            window.keyboard.press("Tab")
+            assert "skip" == window.evaluate("() => document.activeElement.className"), address
+
+
+@pytest.mark.parametrize("with_scripts", [True, False])
+def test_hostile_text_is_text(browsing: Browsing, yard: Yard, with_scripts: bool) -> None:
+    page = browsing.window(java_script_enabled=with_scripts)
+    for address in ("/", "/?filter.query=%3Cscript%3E", "/?filter.query=%22%3E%3Cimg+src%3Dx+onerror%3Dalert(1)%3E"):
+        page.goto(address)
+        expect(page.locator("main script, main img[src=x], main iframe")).to_have_count(0)
+        expect(page).to_have_title(re.compile("Modelyard$"))
+    page.goto("/?filter.tags=evil")
+    expect(page.locator(".card").first).to_contain_text("<script>document.title")
+    for id_ in range(EVIL_ID, EVIL_ID + 3):
+        page.goto(f"/models/{id_}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(EVIL)
+        expect(page).to_have_title(f"{EVIL} · Modelyard")
+        expect(page.locator("main script, main img[src=x], main b, main iframe")).to_have_count(0)
+        for link in page.locator("main a").all():
+            address = link.get_attribute("href") or ""
+            assert HARMLESS.match(address), address
+            if not address.startswith("/"):
+                assert {"nofollow", "noopener"} <= set((link.get_attribute("rel") or "").split())

@@ -1,0 +1,259 @@
+"""The gallery in a browser: looking, searching, filtering, scrolling, coming back; by keyboard, slowly, scriptless.
+
+Not covered here: signing in and what it opens (test_teams.py), how each page looks and reads (test_every_page.py).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from modelyard.domain import Record
+from tests import parts
+
+from .browsing import Browsing
+from .conftest import Yard
+
+if TYPE_CHECKING:  # at run time it may be absent: parts.module says so
+    from playwright.sync_api import Page, Route
+
+expect = parts.module("playwright.sync_api").expect
+
+A_PAGE = 24
+
+
+def matching(yard: Yard, word: str) -> list[Record]:
+    """The public models whose names or tags have a word in them."""
+    return [
+        record
+        for record in yard.records
+        if word in " ".join((record.facts.name or "", record.facts.sd_name or "", *(record.facts.tags or ()))).lower()
+    ]
+
+
+def asked(page: Page) -> dict[str, str]:
+    """What the address asks for."""
+    return dict(parse_qsl(urlsplit(page.url).query))
+
+
+def titles(page: Page) -> list[str]:
+    return page.locator(".card .title").all_inner_texts()
+
+
+def hold(held: list[Route], route: Route) -> None:
+    """Keep a request from going on, for now."""
+    held.append(route)
+
+
+def shown(page: Page) -> tuple[str, ...]:
+    """What a visitor reads of the gallery: as far as one page goes, the next one may be there already."""
+    return (
+        page.title(),
+        page.locator(".asked").inner_text(),
+        page.locator("#filters").inner_text(),
+        *titles(page)[:A_PAGE],
+    )
+
+
+def test_a_card_says_name_type_base_source_and_popularity(page: Page, yard: Yard) -> None:
+    best = max(
+        (record for record in yard.records if record.facts.sd_name and record.facts.sd_name[0] != "<"),
+        key=lambda record: record.facts.rank or 0,
+    )
+    page.goto("/")
+
+    card = page.locator(f".card:has(#m{best.id})")
+    said = card.inner_text()
+
+    assert best.facts.type
+    assert best.facts.base_model
+    assert best.facts.sd_name
+    assert best.facts.sd_name.partition("_")[0] in said.replace("\u200b", "")
+    assert best.facts.base_model in said
+    assert "Civitai" in said
+    assert re.search(r"↓? ?\d+k", said)
+    assert "LoRA" in said or "LoCon" in said or best.facts.type.display_name in said
+    expect(card.locator("svg.art use, img")).to_have_count(1)
+
+
+def test_results_follow_what_is_typed_and_the_address_says_so(page: Page, yard: Yard) -> None:
+    page.goto("/")
+    before = shown(page)
+    page.keyboard.press("/")
+    expect(page.locator("#query")).to_be_focused()
+    page.keyboard.type("moun")
+    page.keyboard.type("tain")
+
+    found = len(matching(yard, "mountain"))
+    expect(page.locator("#total")).to_have_text(f"{found} models")
+    expect(page).to_have_title("mountain · Modelyard")
+    expect(page.locator("#query")).to_be_focused()
+    assert {"filter.query": "mountain"} == asked(page)
+
+    page.go_back()
+    expect(page.locator("#query")).to_have_value("")
+    expect(page.locator("#total")).to_have_text(f"{len(yard.records)} models")
+    assert before == shown(page)
+    page.go_forward()
+    expect(page.locator("#query")).to_have_value("mountain")
+    expect(page.locator("#total")).to_have_text(f"{found} models")
+
+    page.locator("#query").press("Escape")
+    expect(page.locator("#total")).to_have_text(f"{len(yard.records)} models")
+    assert {} == asked(page)
+
+
+def test_filters_count_what_they_would_leave_and_come_back_one_by_one(page: Page, yard: Yard) -> None:
+    page.goto("/")
+    filters = page.locator("#filters")
+    checkpoints = [record for record in yard.records if record.facts.type and record.facts.type.name == "checkpoint"]
+    states = [shown(page)]
+    expect(filters.get_by_role("link", name=f"Checkpoint {len(checkpoints)}")).to_be_visible()
+
+    filters.get_by_role("link", name="Checkpoint").click()
+    expect(page.locator("#total")).to_have_text(f"{len(checkpoints)} models")
+    expect(filters.get_by_role("link", name="Checkpoint")).to_have_attribute("aria-current", "true")
+    expect(page.locator(".card .chip", has_not_text="Checkpoint")).to_have_count(0)
+    states.append(shown(page))
+
+    ponies = [record for record in checkpoints if record.facts.base_model == "Pony"]
+    filters.get_by_role("link", name=f"Pony {len(ponies)}").click()
+    expect(page.locator("#total")).to_have_text(f"{len(ponies)} model{'s' if len(ponies) != 1 else ''}")
+    assert {"filter.types": "checkpoint", "filter.base_model": "Pony"} == asked(page) | {"filter.base_model": "Pony"}
+    states.append(shown(page))
+
+    page.get_by_role("link", name="Without Checkpoint").click()
+    ponies = [record for record in yard.records if record.facts.base_model == "Pony"]
+    expect(page.locator("#total")).to_have_text(f"{len(ponies)} models")
+    for state in reversed(states):
+        page.go_back()
+        page.wait_for_function("said => document.getElementById('filters').innerText === said", arg=state[2])
+        assert state == shown(page)
+
+
+def test_what_was_misspelled_is_suggested(page: Page, yard: Yard) -> None:
+    page.goto("/?filter.query=mountian")
+    expect(page.get_by_role("heading", name="Nothing here for “mountian”")).to_be_visible()
+
+    suggested = page.locator("#suggestion").inner_text()
+    page.locator("#suggestion").click()
+
+    expect(page.locator("#total")).to_have_text(f"{len(matching(yard, suggested))} models")
+    expect(page.locator("#query")).to_have_value(suggested)
+    assert suggested in ("mountain", "mountains")
+
+
+def test_twenty_pages_are_scrolled_and_coming_back_is_the_same_place(page: Page) -> None:
+    page.goto("/")
+    count = 0
+    while count < 20 * A_PAGE:
+        expect(page.locator(".card").nth(count + A_PAGE - 1)).to_be_attached()
+        count = page.locator(".card").count()
+        page.locator(".card").last.scroll_into_view_if_needed()
+    ids = page.locator(".card a").evaluate_all("links => links.map(link => link.id)")
+    assert len(ids) == len(set(ids))
+
+    link = page.locator(".card a").nth(19 * A_PAGE)
+    link.scroll_into_view_if_needed()
+    place, id_ = page.evaluate("scrollY"), link.get_attribute("id")
+    link.click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert f"/models/{(id_ or '')[1:]}" == urlsplit(page.url).path
+
+    page.keyboard.press("Escape")  # the same as the browser's own way back
+    expect(page.locator(f"#{id_}")).to_be_focused()
+    page.wait_for_function("place => Math.abs(scrollY - place) <= 2", arg=place)
+    assert ids == page.locator(".card a").evaluate_all("links => links.map(link => link.id)")[: len(ids)]
+
+
+def test_arrows_walk_the_grid_as_it_lies(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("/")
+    page.keyboard.press("ArrowDown")
+    cards = page.locator(".card a")
+    expect(cards.nth(0)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(cards.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    tops = cards.evaluate_all("links => links.map(link => Math.round(link.getBoundingClientRect().top + scrollY))")
+    columns = tops.count(tops[0])
+    expect(cards.nth(1 + columns)).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#query")).to_be_focused()
+
+
+def test_an_old_keystrokes_answer_is_never_drawn_over_a_newer_ones(page: Page, yard: Yard) -> None:
+    # Without aborting, the old answer does arrive, as it does where it was on its way already.
+    page.add_init_script("AbortController.prototype.abort = () => {}")
+    held: list[Route] = []
+    page.route(re.compile(r"/parts/results\?.*=mount$"), partial(hold, held))
+    page.goto("/")
+    page.locator("#query").fill("mount")
+    while not held:
+        page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
+    page.locator("#query").fill("mountain")
+    expected = f"{len(matching(yard, 'mountain'))} models"
+    expect(page.locator("#total")).to_have_text(expected)
+    newer = shown(page)
+
+    with page.expect_response(re.compile(r"/parts/results\?.*=mount$")) as late:
+        held[0].continue_()
+    late.value.finished()
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    assert newer == shown(page)
+
+
+def test_a_slow_server_leaves_what_is_there_until_it_answers(page: Page, yard: Yard) -> None:
+    held: list[Route] = []
+    page.route(re.compile(r"/parts/results\?.*mountain"), partial(hold, held))
+    page.goto("/")
+    before = titles(page)[:A_PAGE]
+    page.locator("#query").fill("mountain")
+    while not held:
+        page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
+    expect(page.locator("html.waiting")).to_have_count(1)
+    assert before == titles(page)[:A_PAGE]
+    expect(page.locator("#query")).to_have_value("mountain")
+
+    for route in held:
+        route.continue_()
+    expect(page.locator("#total")).to_have_text(f"{len(matching(yard, 'mountain'))} models")
+    expect(page.locator("html.waiting")).to_have_count(0)
+
+
+def test_what_could_not_be_fetched_is_asked_for_the_plain_way(page: Page, browsing: Browsing, yard: Yard) -> None:
+    browsing.expected.add("net::ERR_FAILED")
+    page.goto("/")
+    page.route(re.compile(r"/parts/"), lambda route: route.abort())
+    page.locator("#filters").get_by_role("link", name="Checkpoint").click()
+
+    expect(page.get_by_role("link", name="Without Checkpoint")).to_be_visible()
+    assert {"filter.types": "checkpoint"} == asked(page)
+
+
+def test_everything_is_reached_without_scripts(browsing: Browsing, yard: Yard) -> None:
+    page = browsing.window(java_script_enabled=False)
+    page.goto("/")
+    page.get_by_label("Search models").fill("mountain")
+    page.keyboard.press("Enter")
+    expect(page.locator("#total")).to_have_text(f"{len(matching(yard, 'mountain'))} models")
+    page.locator("#filters").get_by_role("link", name="LoRA family").click()
+    assert {"filter.query": "mountain", "filter.types": "lora"} == asked(page)
+    page.get_by_role("link", name="Without LoRA family").click()
+    assert {"filter.query": "mountain"} == asked(page)
+
+    page.goto("/")
+    first = titles(page)
+    page.get_by_role("link", name="More models").click()
+    expect(page.get_by_role("link", name="Back to the first page")).to_be_visible()
+    assert A_PAGE == len(titles(page))
+    assert first != titles(page)
+    page.locator(".card a").first.click()
+    expect(page.get_by_role("heading", name="Hashes")).to_be_visible()
+    page.get_by_role("link", name="All models").click()
+    expect(page.locator(".card")).to_have_count(A_PAGE)
