@@ -5,6 +5,7 @@ Not covered here: the command and its processes (test_adding_processes.py), side
 """
 
 import os
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from modelyard.store import files
 from modelyard.store.files import FileState
 
 from .attacks import pickles
-from .shelves import Shelf, embedding, hashes_of, opened
+from .shelves import Heard, Shelf, embedding, hashes_of, opened
 
 RED = Owner(Source.UPLOADING, "red", Visibility.PRIVATE)
 TRAINED = Owner(Source.TRAINING, "red", Visibility.PRIVATE)
@@ -432,9 +433,23 @@ def test_a_dangerous_file_is_never_available(shelf: Shelf) -> None:
 
 def test_what_only_has_the_extension_of_a_model_makes_none(shelf: Shelf) -> None:
     (shelf.folder / "vocabulary.bin").write_bytes(os.urandom(64) + b"\xff" * 64)
-    report = shelf.add()
+    (shelf.folder / "training_args.bin").write_bytes(pickle.dumps({"learning_rate": 1e-4}))
+    report = shelf.add(with_hashes=False)
 
-    assert ({"broken": 1}, []) == (report.results, shelf.models())
+    assert ({"other": 2}, [], 0) == (report.results, shelf.models(), report.pending)
+    assert 2 == shelf.add().unchanged
+
+
+def test_weights_in_a_file_of_any_such_name_are_a_model(shelf: Shelf) -> None:
+    (shelf.folder / "pytorch_lora_weights.bin").write_bytes(pickles.weights_in_a_zip())
+
+    assert {"added": 1} == shelf.add().results
+
+
+def test_a_dangerous_file_of_such_a_name_is_told(shelf: Shelf) -> None:
+    (shelf.folder / "training_args.bin").write_bytes(pickles.system(2))
+
+    assert {"broken": 1} == shelf.add().results
 
 
 @pytest.fixture
@@ -479,6 +494,36 @@ def test_a_file_that_grows_while_it_is_read_is_looked_at_later(shelf: Shelf) -> 
     seen = looking.look(found, with_hashes=True, on_bytes=grow)
 
     assert (FileState.CHANGED, None) == (seen.state, seen.sha256)
+
+
+def test_a_file_that_grows_is_no_model_until_it_holds_still(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    whole = path.read_bytes()
+
+    def grow() -> None:
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    adding_it = adding.Adding(shelf.catalog.store, Owner(), Heard(when_hashed=grow))
+    report = adding_it.run([os.fsencode(shelf.folder)])
+
+    assert ({"later": 1}, []) == (report.results, shelf.models())
+
+    path.write_bytes(whole)
+
+    assert {"added": 1} == shelf.add().results
+    assert hashes_of(path) == shelf.model().hashes
+
+
+@pytest.mark.parametrize("with_hashes", [True, False])
+def test_files_that_vanish_between_scan_and_look_are_no_models(shelf: Shelf, with_hashes: bool) -> None:
+    embedding(shelf.folder / "a.safetensors")
+    embedding(shelf.folder / "b.safetensors")
+    told = Heard(when_planned=lambda: shutil.rmtree(shelf.folder))
+    adding_them = adding.Adding(shelf.catalog.store, Owner(), told, with_hashes=with_hashes)
+    report = adding_them.run([os.fsencode(shelf.folder)])
+
+    assert ({"gone": 2}, [], {}) == (report.results, shelf.models(), files_of(shelf))
 
 
 # --- Without hashes first ---
@@ -650,6 +695,18 @@ def test_comfyui_s_extra_paths_say_what_their_folders_hold(shelf: Shelf) -> None
 
     assert hint is not None
     assert "lora" == hint.type
+
+
+def test_extra_paths_given_by_name_give_the_folders_they_name(shelf: Shelf, tmp_path: Path) -> None:
+    embedding(tmp_path / "elsewhere" / "soft" / "a.safetensors", 1)
+    embedding(tmp_path / "elsewhere" / "untold" / "b.safetensors", 2)
+    listed = shelf.folder / "extra_model_paths.yaml"
+    listed.write_text(f"mine:\n  base_path: {tmp_path}/elsewhere\n  loras: soft\n  vae: not/there\n")
+    embedding(shelf.folder / "c.safetensors", 3)
+    shelf.add(listed)
+
+    assert ["a.safetensors"] == [model.sd_name for model in shelf.models()]
+    assert ["extra_model_paths.yaml calls its folder 'loras'"] == [*(shelf.entry().layers[Layer.GUESS].evidence or ())]
 
 
 def test_extra_paths_that_are_no_yaml_are_told(shelf: Shelf) -> None:

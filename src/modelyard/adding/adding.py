@@ -45,6 +45,7 @@ class Told(Protocol):
 class _Counts:
     results: Counter[str] = field(default_factory=Counter)
     touched: set[bytes] = field(default_factory=set)
+    skipped: list[Skipped] = field(default_factory=list)
     merged: int = 0
 
 
@@ -73,7 +74,7 @@ class Report:
         }
 
 
-RESULTS = ("added", "matched", "updated", "moved", "gone", "broken", "later")
+RESULTS = ("added", "matched", "updated", "moved", "gone", "broken", "later", "other")
 
 
 def duplicates_json(group: Duplicates) -> dict[str, object]:
@@ -119,17 +120,21 @@ class Adding:
     def run(self, paths: Iterable[bytes]) -> Report:
         """Bring the catalogue up to what lies in the places now. Raises BrokenOff if that is not waited for."""
         scanned = scan(paths, trained=self._owner.source.value == "training")
-        for skipped in scanned.skipped:
-            self._told.skipped(skipped)
+        counts = _Counts()
+        self._skip(scanned.skipped, counts)
         with self._store.reading() as connection:
             known = files.below(connection, scanned.roots)
         plan = compare(scanned, known, with_hashes=self._with_hashes)
-        counts = _Counts()
         self._settle_changes(plan, counts)
         self._look_at(plan, scanned, counts)
         if not self._dry_run:
             counts.merged += join_later_matches(self._store)
         return self._report(scanned, plan, counts)
+
+    def _skip(self, some: Iterable[Skipped], counts: _Counts) -> None:
+        for skipped in some:
+            counts.skipped.append(skipped)
+            self._told.skipped(skipped)
 
     def _settle_changes(self, plan: Plan, counts: _Counts) -> None:
         """What needs no look: gone, back, renamed."""
@@ -150,6 +155,7 @@ class Adding:
         whole = sum(found.size_bytes for found in plan.look) if self._with_hashes else 0
         self._told.planned(len(plan.look) + len(plan.beside), whole)
         for batch in _batches(self._looks(plan), self._told.is_over):
+            self._skip((skipped for each in batch for skipped in each.told.skipped), counts)
             hints = {each.found.path: said for each in batch if (said := _hint_of(each.found, scanned))}
 
             def settle(
@@ -197,7 +203,7 @@ class Adding:
             results=dict(counts.results),
             merged=counts.merged,
             pending=pending,
-            skipped=scanned.skipped,
+            skipped=tuple(counts.skipped),
             duplicates=tuple(group for group in groups if any(file.path in counts.touched for file in group.files)),
         )
 

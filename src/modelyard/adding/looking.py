@@ -21,7 +21,7 @@ from modelyard.errors import UnsupportedFile
 from modelyard.ingest.folders import Found
 from modelyard.ingest.sidecars import Told, read_sidecars
 from modelyard.ingest.trainers import Training, read_training
-from modelyard.inspection import FileChanged, FileFormat, Inspection, Verdict, inspect_file
+from modelyard.inspection import FileChanged, Inspection, Verdict, inspect_file
 from modelyard.store.files import FileState
 
 # So many files go to a process at once: the hand-over costs a tenth of a header's reading.
@@ -30,9 +30,9 @@ _FILES_AT_ONCE = 32
 POOL_FILES_MIN = 400
 # AutoV3 of a file without tensors: the hash of nothing, which all of them share.
 _AUTOV3_OF_NOTHING = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
-# Extensions that other things have as well: such a file is a model only if its bytes look like one.
+# Extensions that other things have as well, such as a trainer's arguments or a vocabulary: a file of such a name is a
+# model only if there are weights in it, and is told if it would do harm.
 _SHARED_EXTENSIONS = (b".bin", b".pkl", b".pt2")
-_NO_FORMATS = frozenset({FileFormat.UNKNOWN, FileFormat.TEXT, FileFormat.JSON, FileFormat.EMPTY, FileFormat.PROGRAM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,9 @@ def _seen(found: Found, inspection: Inspection, catalogue: str) -> Look:
         inspection=msgspec.json.encode(inspection.to_json()).decode(),
         sha256=sha256,
         autov3=autov3,
-        is_model=not (found.path.lower().endswith(_SHARED_EXTENSIONS) and inspection.format in _NO_FORMATS),
+        is_model=inspection.identity.parameters is not None
+        or verdict is Verdict.DANGEROUS
+        or not found.path.lower().endswith(_SHARED_EXTENSIONS),
     )
 
 

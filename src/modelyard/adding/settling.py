@@ -21,7 +21,7 @@ from modelyard.registration import Registration, State, state_of
 from modelyard.store import Store, Writing, blobs, files
 from modelyard.store.files import FileState, KnownFile
 
-Result = Literal["added", "updated", "matched", "moved", "broken", "gone", "later"]
+Result = Literal["added", "updated", "matched", "moved", "broken", "gone", "later", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,11 @@ class Settling:
         self._put(look, row, owner, row.model_id if row else None)
         if row is not None and row.model_id is not None and look.state is FileState.BROKEN:
             self._refresh_status(row.model_id, because=f"error: {look.reason}")
-        result: Result = "later" if look.state is FileState.CHANGED else "broken"
+        result: Result = "broken"
+        if look.state is FileState.CHANGED:
+            result = "later"
+        elif look.verdict and not look.is_model:
+            result = "other"
         return Settled(look.found.path, result, row.model_id if row else None, look.reason)
 
     def _model_of(self, look: Look, row: KnownFile | None, owner: Owner) -> tuple[int | None, bool]:
@@ -336,7 +340,7 @@ class Settling:
             reason="" if look.state is FileState.PRESENT else look.reason,
             sha256=look.sha256,
             autov3=look.autov3,
-            hashes_pending=look.state is not FileState.CHANGED and bool(look.verdict) and look.sha256 is None,
+            hashes_pending=look.is_model and bool(look.verdict) and look.sha256 is None,
             model_id=model_id,
             last_seen=self._writing.now,
             id=row.id if row else None,

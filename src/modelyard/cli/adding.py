@@ -29,6 +29,7 @@ _RESULTS = {
     "gone": "not there any more",
     "broken": "broken or dangerous",
     "later": "changed while they were read; to be looked at again",
+    "other": "no models, though named like some",
 }
 
 
@@ -64,8 +65,9 @@ def add(
 ) -> None:
     """Take the model files in PATHS in, where they lie: nothing is moved, copied or written beside them.
 
-    Folders are walked whole. What was taken in before is looked at again only if it changed, so that an add which was
-    interrupted goes on where it was; files that are gone make their models unavailable, and moved ones are recognised.
+    Folders are walked whole; a ComfyUI's extra_model_paths.yaml, given by its name, stands for the folders in it. What
+    was taken in before is looked at again only if it changed, so that an add which was interrupted goes on where it
+    was; files that are gone make their models unavailable, and moved ones are recognised.
     """
     if team is not None:
         refuse_team_name(team)

@@ -1,7 +1,8 @@
 """Folders of model files: what lies in them, which side-cars belong to what, and what the folder's name hints at.
 
-Names and stats only; no file is opened but a ComfyUI's ``extra_model_paths.yaml`` inside a given folder. What lies
-outside the given folders is never touched: a link that leads out of them is told, not followed. Paths are bytes.
+Names and stats only; no file is opened but a ComfyUI's ``extra_model_paths.yaml``. One that lies in a given folder says
+what folders are for; one that is given by its name gives the folders that it names. What lies outside the given folders
+is never touched: a link that leads out of them is told, not followed. Paths are bytes.
 
     models/Lora/style/night.safetensors           a model file
     models/Lora/style/night.civitai.info …        its side-cars (``sidecars.SUFFIXES``)
@@ -52,7 +53,7 @@ NOT_READABLE = "cannot be read"
 NOT_A_FILE = "neither a file nor a folder"
 LONG_PATH = "path too long"
 _EXTRA_PATHS_NAME = b"extra_model_paths.yaml"
-_EXTRA_PATHS_BYTES_MAX = 1 << 20
+_EXTRA_PATHS_BYTES_MAX = 1 << 16
 _DEPTH_MAX = 64
 # Programs' own folders: packages bring .pth and .bin files that are no models.
 _NOT_ENTERED = frozenset(
@@ -101,8 +102,7 @@ def scan(paths: Iterable[bytes], *, trained: bool = False) -> Scanned:
     Cost: one ``scandir`` a folder and one ``stat`` a file; 30,000 files take a third of a second.
     """
     walk = _Walk(trained)
-    roots = _distinct_roots(paths)
-    walk.roots = roots
+    walk.roots = roots = _distinct_roots(place for path in paths for place in walk.places_of(path))
     for root in roots:
         walk.take_root(root)
     return Scanned(roots, tuple(walk.without_aliases()), tuple(walk.skipped), tuple(walk.unread), walk.kinds)
@@ -141,6 +141,14 @@ class _Walk:
         self.unread: list[bytes] = []
         self.kinds: dict[bytes, str] = {}
         self._trained = trained
+
+    def places_of(self, path: bytes) -> Iterable[bytes]:
+        """Return the folders that a ComfyUI's list of them gives, or what was given itself."""
+        if not path.lower().endswith(_YAML) or not os.path.isfile(path):
+            return [path]
+        before = set(self.kinds)
+        self._read_kinds(os.path.realpath(path))
+        return [folder for folder in self.kinds if folder not in before and os.path.isdir(folder)]
 
     def take_root(self, root: bytes) -> None:
         try:
@@ -181,7 +189,7 @@ class _Walk:
         if b"pyvenv.cfg" in entries:
             return
         if _EXTRA_PATHS_NAME in entries:
-            self._read_kinds(folder)
+            self._read_kinds(os.path.join(folder, _EXTRA_PATHS_NAME))
         for name in sorted(entries):
             entry = entries[name]
             try:
@@ -273,15 +281,16 @@ class _Walk:
             looks.update(preview + b"\0")
         return tuple(kept), previews, looks.hexdigest() if kept or previews else ""
 
-    def _read_kinds(self, folder: bytes) -> None:
-        path = os.path.join(folder, _EXTRA_PATHS_NAME)
+    def _read_kinds(self, path: bytes) -> None:
         try:
             if os.path.islink(path):
                 return
             with open(path, "rb") as file:
-                text = file.read(_EXTRA_PATHS_BYTES_MAX)
-            self.kinds |= _kinds_of(yaml.safe_load(text), folder)
-        except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:
+                raw = file.read(_EXTRA_PATHS_BYTES_MAX + 1)
+            if len(raw) > _EXTRA_PATHS_BYTES_MAX:
+                raise ValueError(f"longer than {_EXTRA_PATHS_BYTES_MAX:,} bytes")
+            self.kinds |= _kinds_of(read_yaml(raw), os.path.dirname(path))
+        except (OSError, ValueError) as problem:
             self._skip(path, NOT_READABLE, str(problem)[:200])
 
     def _skip(self, path: bytes, reason: str, detail: str = "") -> None:
@@ -291,6 +300,7 @@ class _Walk:
 _SIDECARS = tuple(suffix.encode() for suffix in SIDECAR_SUFFIXES)
 _PREVIEWS = tuple(suffix.encode() for suffix in PREVIEW_SUFFIXES)
 _EXTENSIONS = frozenset(extension.encode() for extension in MODEL_EXTENSIONS)
+_YAML = (b".yaml", b".yml")
 _PARTIAL = tuple(suffix.encode() for suffix in PARTIAL_SUFFIXES)
 # kohya saves its state as <name>-000010-state/, OneTrainer its backups in backup/, ai-toolkit and others optimizers.
 _TRAINERS_OWN_FOLDERS = re.compile(
@@ -317,6 +327,17 @@ def shown(path: bytes) -> str:
     return path.decode("utf-8", "replace")
 
 
+def read_yaml(raw: bytes) -> object:
+    """Return YAML as mappings, lists and texts. Raises ValueError for what is none.
+
+    Texts alone: what YAML makes of other values fails in many ways, and nobody here needs a date.
+    """
+    try:
+        return yaml.load(raw, Loader=yaml.BaseLoader)  # noqa: S506 # it makes texts, lists and mappings only
+    except (yaml.YAMLError, RecursionError) as problem:
+        raise ValueError(f"no YAML: {problem}") from problem
+
+
 def _kinds_of(said: object, folder: bytes) -> dict[bytes, str]:
     """Return the folders by kind that an extra_model_paths.yaml names; they are given a meaning here, not visited.
 
@@ -326,13 +347,14 @@ def _kinds_of(said: object, folder: bytes) -> dict[bytes, str]:
     for section in said.values() if isinstance(said, dict) else ():
         if not isinstance(section, dict):
             continue
-        base = os.path.expanduser(os.path.expandvars(str(section.get("base_path") or "")))
+        base = section.get("base_path")
+        base = os.path.expanduser(os.path.expandvars(base)) if isinstance(base, str) else ""
         for kind, places in section.items():
             if kind in ("base_path", "is_default", "custom_nodes") or not isinstance(places, str):
                 continue
             for place in filter(None, map(str.strip, places.splitlines())):
                 path = os.path.join(folder, os.fsencode(base), os.fsencode(place))
-                kinds[os.path.normpath(path)] = str(kind)
+                kinds[os.path.realpath(path)] = str(kind)
     return kinds
 
 

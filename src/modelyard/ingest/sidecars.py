@@ -21,17 +21,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-import yaml
 
 from modelyard.domain import FACT_NAMES, Facts, model_type
 from modelyard.ingest import Skipped
-from modelyard.ingest.folders import NOT_READABLE, shown
+from modelyard.ingest.folders import NOT_READABLE, read_yaml, shown
 from modelyard.inspection import notes
 
 BYTES_MAX = 8 << 20
 _NOTES_CHARS_MAX = 20_000
 _TEXT_CHARS_MAX = 1_000
 _WORDS_MAX = 500
+# As many and as long as a user may give: they are searched for.
+_TAGS_MAX, _TAG_CHARS_MAX = 100, 100
+_CONFIGURATION_BYTES_MAX = 1 << 16
 NOT_AS_NAMED = "not the side-car that its name says"
 _SHA256 = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])")
 
@@ -79,7 +81,7 @@ def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, cat
             found.append((strength, name, _READERS[suffix](raw)))
         except OSError as problem:
             skipped.append(Skipped(shown(path), NOT_READABLE, problem.strerror or ""))
-        except (ValueError, TypeError, RecursionError, yaml.YAMLError) as problem:
+        except (ValueError, TypeError, RecursionError) as problem:
             skipped.append(Skipped(shown(path), NOT_AS_NAMED, str(problem)[:200]))
     found.sort(key=lambda each: each[0])
     facts = _joined([read.facts for _, _, read in found] + [read.coarse for _, _, read in found])
@@ -173,7 +175,7 @@ def _read_swarm(raw: bytes) -> _Read:
             name=_text(said.get("title")),
             notes=_long(said.get("description")) or _long(said.get("usage_hint")),
             trigger_words=_words(said.get("trigger_phrase")),
-            tags=_words(said.get("tags")),
+            tags=_tags(said.get("tags")),
             licence=_text(said.get("license")),
             published_at=_text(said.get("date")),
         ),
@@ -195,7 +197,7 @@ def _read_metadata_json(raw: bytes) -> _Read:
         name=version.facts.name or model_name,
         upstream_model_name=model_name if version.facts.name else None,
         base_model=base_model if base_model not in ("Unknown", "Other") else None,
-        tags=_words(said.get("tags")),
+        tags=_tags(said.get("tags")),
         notes="\n\n".join(filter(None, (_long(said.get("notes")), _long(said.get("modelDescription"))))) or None,
         type=_type(said.get("sub_type") or said.get("model_type")),
     )
@@ -213,7 +215,7 @@ def _read_stability_matrix(raw: bytes) -> _Read:
             type=_type(said.get("ModelType")),
             base_model=_text(said.get("BaseModel")),
             is_nsfw=_boolean(said.get("Nsfw")),
-            tags=_words(said.get("Tags")),
+            tags=_tags(said.get("Tags")),
             trigger_words=_words(said.get("TrainedWords")),
             notes=_long(said.get("VersionDescription")) or _long(said.get("ModelDescription")),
             cover_url=_address(said.get("ThumbnailImageUrl")),
@@ -242,7 +244,7 @@ def _of_version(said: Mapping[str, Any]) -> _Read:
             base_model=_text(said.get("baseModel")),
             base_model_type=_text(said.get("baseModelType")),
             is_nsfw=_boolean(model.get("nsfw")),
-            tags=_words(model.get("tags")),
+            tags=_tags(model.get("tags")),
             trigger_words=_words(said.get("trainedWords")),
             published_at=_text(said.get("publishedAt")) or _text(said.get("createdAt")),
             notes=_long(said.get("description")),
@@ -258,8 +260,9 @@ def _read_text(raw: bytes) -> _Read:
 
 def _read_configuration(raw: bytes) -> _Read:
     """The shape that an SD 1 or 2 checkpoint's configuration gives its UNet."""
-    said = yaml.safe_load(raw)
-    unet: Any = said
+    if len(raw) > _CONFIGURATION_BYTES_MAX:
+        raise ValueError(f"longer than {_CONFIGURATION_BYTES_MAX:,} bytes")
+    unet: Any = read_yaml(raw)
     for key in ("model", "params", "unet_config", "params"):
         unet = unet.get(key) if isinstance(unet, dict) else None
     if not isinstance(unet, dict):
@@ -267,8 +270,8 @@ def _read_configuration(raw: bytes) -> _Read:
     return _Read(
         coarse=Facts(
             type=model_type("checkpoint"),
-            base_model={768: "SD 1.5", 1024: "SD 2.1"}.get(_number(unet.get("context_dim"))),
-            base_model_type={9: "Inpainting", 8: "Pix2Pix", 5: "Depth"}.get(_number(unet.get("in_channels"))),
+            base_model={"768": "SD 1.5", "1024": "SD 2.1"}.get(_text(unet.get("context_dim")) or ""),
+            base_model_type={"9": "Inpainting", "8": "Pix2Pix", "5": "Depth"}.get(_text(unet.get("in_channels")) or ""),
         )
     )
 
@@ -321,6 +324,10 @@ def _words(told: object) -> tuple[str, ...] | None:
     return (
         tuple(dict.fromkeys(word.strip(", ") for name in names if (word := _text(name)) and word.strip(", "))) or None
     )
+
+
+def _tags(told: object) -> tuple[str, ...] | None:
+    return tuple(word for word in _words(told) or () if len(word) <= _TAG_CHARS_MAX)[:_TAGS_MAX] or None
 
 
 def _type(told: object) -> Any:

@@ -228,7 +228,8 @@ def matched_later(connection: sa.Connection, own_id_min: int) -> dict[int, int]:
 def duplicates(connection: sa.Connection, team: str | None) -> list[Duplicates]:
     """Return the groups of same files among those that everyone or the team may see, the largest first."""
     visible = (_FILE.visibility == Visibility.PUBLIC.value) | (_FILE.team == team)
-    is_there = (_FILE.state != FileState.MISSING.value) & visible
+    # What is no model, such as a trainer's arguments, lies about in many copies.
+    is_there = (_FILE.state != FileState.MISSING.value) & _FILE.model_id.is_not(None) & visible
     found = []
     for column, counted, is_same_bytes in (
         (_FILE.sha256, sa.func.count(), True),
