@@ -120,6 +120,28 @@ class Interleaving(RuleBasedStateMachine):
     def keep_up(self, by: int, work: str) -> None:
         getattr(upkeep_of(self.catalogs[by]), work)()
 
+    @rule(
+        by=st.integers(0, 1),
+        work=st.sampled_from(("append", "merge", "rebuild")),
+        written=st.lists(models(), min_size=1, max_size=3, unique_by=lambda model: model.id),
+    )
+    def keep_up_while_others_write_and_ask(self, by: int, work: str, written: list[Model]) -> None:
+        """The moment between writing a segment and listing it, in which others go on and know more than is listed."""
+        for catalog in self.catalogs:
+            catalog.load()  # which would wait for who publishes
+        folder = upkeep_of(self.catalogs[by]).folder
+        publish = folder.publish
+
+        def go_on_and_publish(names: tuple[str, ...], revision: int) -> None:
+            self.write(1 - by, written)
+            for catalog in self.catalogs:
+                assert answer(catalog, ANONYMOUS, ModelQuery()) == expected(self.models, ANONYMOUS, ModelQuery())
+            publish(names, revision)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(folder, "publish", go_on_and_publish)
+            getattr(upkeep_of(self.catalogs[by]), work)()
+
     @rule(which=st.integers(0, 1))
     def restart(self, which: int) -> None:
         self.catalogs[which].close()
@@ -157,6 +179,39 @@ def test_any_interleaving_of_writes_and_upkeep_answers_as_the_oracle(empty_datab
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
+
+
+def test_what_memory_hides_on_disk_is_alive_again_when_it_leaves_memory(tmp_path: Path) -> None:
+    """A reader's part in memory reaches back over a revision that another process is just writing to disk."""
+    reader, keeper = opened(tmp_path), opened(tmp_path)
+    answered: list[list[int]] = []
+
+    def follow() -> None:
+        answered.append(ids(answer(reader, ANONYMOUS, ModelQuery())))
+
+    follow()
+    put(keeper, a_model(1))
+    follow()
+    folder = upkeep_of(keeper).folder
+    publish = folder.publish
+
+    def publish_late(names: tuple[str, ...], revision: int) -> None:
+        put(reader, a_model(2))
+        follow()
+        publish(names, revision)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folder, "publish", publish_late)
+        upkeep_of(keeper).append()
+    put(keeper, a_model(3))
+    follow()  # takes the first segment over
+    upkeep_of(keeper).append()
+    put(keeper, a_model(4))
+    follow()
+
+    assert [set(), {1}, {1, 2}, {1, 2, 3}, {1, 2, 3, 4}] == [set(found) for found in answered]
+    reader.close()
+    keeper.close()
 
 
 def test_several_processes_answer_as_the_oracle_right_after_every_write(empty_database: Path, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from modelyard.index.build import Row, build
 from modelyard.index.facets import Facets, facets
 from modelyard.index.files import StoredSegment
 from modelyard.index.keys import GRAM_MAX, filter_key, gram_keys, hash_key
-from modelyard.index.search import Page, Part
-from modelyard.index.segment import ALL, All, Array
+from modelyard.index.search import Dead, Page, Part
+from modelyard.index.segment import ALL, All, Array, Segment
 from modelyard.index.words import nearest
 
 MERGE_GROWTH = 4
@@ -202,27 +202,36 @@ class Index:
     def load(self, models: Iterable[Model], revision: int) -> None:
         """Start anew from all models of the store, in memory."""
         segment = build(row_of(model, self.render(model)) for model in models)
-        self._swap([Part(segment, (None,) * len(segment.tiers), revision, _NO_IDS, is_stored=False)], revision)
+        self._swap([_fresh(segment, revision, _NO_IDS)], revision)
 
     def adopt(self, stored: Sequence[StoredSegment], revision: int) -> None:
         """Answer from these segments on disk, which stand for ``revision``, and from what is newer in memory."""
         before = self._snapshot
         known = {id(part.segment): part for part in before.parts}
-        parts: list[Part] = []
+        disk: list[Part] = []
         for opened in stored:
-            segment = opened.segment
-            parts.append(
-                known.get(id(segment))
-                or Part(segment, (None,) * len(segment.tiers), opened.manifest.revision, opened.removed, is_stored=True)
-            )
-        parts += [part for part in before.parts if not part.is_stored and part.revision > revision]
-        for at, part in enumerate(parts):
-            # What was there has been told of everything up to the snapshot's revision; what is new here, of nothing.
-            told = before.revision if id(part.segment) in known else -1
-            for newer in parts[at + 1 :]:
+            part = known.get(id(opened.segment))
+            if part is None or part.dead_on_disk is None:
+                part = _fresh(opened.segment, opened.manifest.revision, opened.removed)
+                part = replace(part, dead_on_disk=part.dead)
+            disk.append(part)
+        # What lay on disk has been told of everything that lay there; what is new on disk, of nothing.
+        told_known = max((part.revision for part in before.parts if part.is_stored), default=-1)
+        memory = [part for part in before.parts if not part.is_stored and part.revision > revision]
+        parts: list[Part] = []
+        for at, part in enumerate(disk):
+            told = told_known if id(part.segment) in known else -1
+            dead = part.dead_on_disk or ()
+            for newer in disk[at + 1 :]:
                 if newer.revision > told:
-                    parts[at] = without(parts[at], newer.segment.arrays.sorted_ids, newer.removed)
-        self._swap(parts, max(revision, before.revision))
+                    dead = with_dead(part.segment, dead, newer.segment.arrays.sorted_ids, newer.removed)
+            # A part in memory may reach back over revisions that meanwhile lie on disk, and then hides rows there that
+            # it merely repeats. So what it hides is not kept: when it goes, they are alive again.
+            part = replace(part, dead_on_disk=dead, dead=dead)
+            for newer in memory:
+                part = without(part, newer.segment.arrays.sorted_ids, newer.removed)
+            parts.append(part)
+        self._swap([*parts, *memory], max(revision, before.revision))
 
     def apply(self, changed: Sequence[Model], removed: Collection[int], revision: int) -> None:
         """Follow the store by what changed since this snapshot's revision."""
@@ -235,7 +244,7 @@ class Index:
             rows += living_rows(older)
             gone = np.concatenate((gone, older.removed))
         segment = build(rows)
-        parts.append(Part(segment, (None,) * len(segment.tiers), revision, gone, is_stored=False))
+        parts.append(_fresh(segment, revision, gone))
         self._swap(parts, revision)
 
     def _swap(self, parts: list[Part], revision: int) -> None:
@@ -266,19 +275,29 @@ def living_rows(part: Part) -> Iterator[Row]:
 
 def without(part: Part, *gone: Array) -> Part:
     """Return the part with the rows of these ids dead."""
-    segment = part.segment
+    dead = with_dead(part.segment, part.dead, *gone)
+    return part if dead is part.dead else replace(part, dead=dead)
+
+
+def with_dead(segment: Segment, dead: Dead, *gone: Array) -> Dead:
+    """Return the dead rows of a segment with those of these ids among them."""
     rows = np.sort(np.concatenate([segment.rows_of_ids(ids) for ids in gone]))
     if not len(rows):
-        return part
-    dead: list[BitMap | All | None] = []
+        return dead
+    more: list[BitMap | All | None] = []
     cuts = np.searchsorted(rows, segment.bounds)
-    for tier, before in enumerate(part.dead):
+    for tier, before in enumerate(dead):
         new = rows[cuts[tier] : cuts[tier + 1]]
         if before is ALL or not len(new):
-            dead.append(before)
+            more.append(before)
             continue
         joined = BitMap(new.tolist())
         if isinstance(before, BitMap):
             joined |= before
-        dead.append(ALL if len(joined) == segment.bounds[tier + 1] - segment.bounds[tier] else joined)
-    return Part(segment, tuple(dead), part.revision, part.removed, is_stored=part.is_stored)
+        more.append(ALL if len(joined) == segment.bounds[tier + 1] - segment.bounds[tier] else joined)
+    return tuple(more)
+
+
+def _fresh(segment: Segment, revision: int, removed: Array) -> Part:
+    """Return a part of which no row is dead."""
+    return Part(segment, (None,) * len(segment.tiers), revision, removed)

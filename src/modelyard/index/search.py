@@ -21,6 +21,8 @@ from modelyard.domain import Offset, Position
 from modelyard.index.segment import ALL, NONE, All, Array, Segment
 
 Rows = BitMap | range
+# The dead rows of each tier.
+Dead = tuple[BitMap | All | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,16 @@ class Part:
     """
 
     segment: Segment
-    dead: tuple[BitMap | All | None, ...]
+    dead: Dead
     revision: int
     removed: Array
-    is_stored: bool
+    # Of a segment on disk, the rows that are dead whatever lies in memory: those that others on disk replace.
+    dead_on_disk: Dead | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the segment lies on disk, for all processes."""
+        return self.dead_on_disk is not None
 
 
 @dataclass(frozen=True, slots=True)
