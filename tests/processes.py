@@ -85,7 +85,7 @@ def write_until_full(url: str, bytes_max: int) -> None:
         sys.exit(FILE_FULL)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> bool:
     """Return whether the condition came true within the time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests import parts
 
-_READY_SECONDS_MAX = 30
+_READY_SECONDS_MAX = 120
 # Below the range that systems take client ports from: a connection of some test cannot be given the port of a server
 # that is just being started again.
 _PORTS = range(21_000, 32_000)

@@ -14,7 +14,7 @@ from pathlib import Path
 from . import parts
 from .servers import free_port
 
-_READY_SECONDS_MAX = 30
+_READY_SECONDS_MAX = 120
 _USER, _SECRET = "test:tester", "testing-secret"
 _PIPELINE = " ".join(
     (

@@ -131,7 +131,7 @@ def test_an_example_of_a_call_gives_what_it_says(stocked: Yard, address: Address
         env=os.environ | {"URL": address.url, "KEY": stocked.key()},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
 

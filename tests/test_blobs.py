@@ -45,7 +45,7 @@ def bytes_of(kept: Blobs, sha256: str) -> bytes:
         return path.read_bytes()
     link = kept.link(sha256, "attachment", 60)
     assert link is not None
-    with urllib.request.urlopen(link, timeout=20) as answer:
+    with urllib.request.urlopen(link, timeout=60) as answer:
         content: bytes = answer.read()
     return content
 
@@ -95,7 +95,7 @@ def test_an_address_for_an_upload_takes_it(swift: SwiftServer, tmp_path: Path) -
     assert link is not None
 
     request = urllib.request.Request(link, b"put by a client", {"Content-Type": "binary/octet-stream"}, method="PUT")
-    urllib.request.urlopen(request, timeout=20).close()
+    urllib.request.urlopen(request, timeout=60).close()
     kept.fetch_uploaded("a" * 32, tmp_path / "fetched")
     size = kept.uploaded_size("a" * 32)
     kept.forget_uploaded("a" * 32)
@@ -150,7 +150,7 @@ def test_a_model_goes_in_and_out_by_presigned_addresses(
         said = {"model_name": "far", "file_extension": "safetensors", "file_sha256": sha256_base64(content)}
         announced = ask(yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
         put = urllib.request.Request(announced, content, method="PUT")
-        urllib.request.urlopen(put, timeout=20).close()
+        urllib.request.urlopen(put, timeout=60).close()
         body = {"name": "far", "file_extension": "safetensors", "type_name": "lora"}
         model_id = ask(yard, "/v3/model", method="POST", body=body).json["id"]
         before = find(yard, model_id)
@@ -158,7 +158,7 @@ def test_a_model_goes_in_and_out_by_presigned_addresses(
         after = find(yard, model_id)
         redirect = yard.ask(path_of(after["download_url"]), None)
 
-    with urllib.request.urlopen(redirect.headers["location"], timeout=20) as answer:
+    with urllib.request.urlopen(redirect.headers["location"], timeout=60) as answer:
         fetched = answer.read()
     assert ((0, 1), 307) == ((before["status"], after["status"]), redirect.status)
     assert "no-store" in redirect.headers["cache-control"]

@@ -5,6 +5,7 @@ ones. Not here: what a Civitai record becomes (test_civitai), what fetching surv
 """
 
 import json
+import lzma
 import os
 import pty
 import re
@@ -84,7 +85,7 @@ def started(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen
                 process.kill()
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Return what the condition comes to once that is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -417,9 +418,13 @@ def test_an_import_of_nothing_usable_fails(modelyard: Modelyard, tmp_path: Path)
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_import_goes_on_when_it_is_run_again(
-    modelyard: Modelyard, home: Path, data_dir: Path, how: signal.Signals
+    modelyard: Modelyard, home: Path, data_dir: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
+    """The first half comes through a pipe that is not closed, so that the import cannot be done when it is ended."""
     models = data_dir / "civitai" / "models.jsonl.xz"
+    answers = lzma.decompress(models.read_bytes()).splitlines(keepends=True)
+    pipe = tmp_path / "models.jsonl"
+    os.mkfifo(pipe)
 
     def stored() -> int:
         try:
@@ -428,10 +433,12 @@ def test_an_interrupted_import_goes_on_when_it_is_run_again(
         except sqlite3.OperationalError:
             return 0
 
-    with started("import", "civitai", models) as importing:
+    with started("import", "civitai", pipe) as importing, pipe.open("wb") as writing:
+        writing.writelines(answers[: len(answers) // 2])
+        writing.flush()
         until(stored)
         importing.send_signal(how)
-        _, err = importing.communicate(timeout=20)
+        _, err = importing.communicate(timeout=60)
     kept = stored()
     again = modelyard("import", "civitai", models, "--json").json
 
@@ -458,10 +465,10 @@ def test_progress_is_drawn_on_a_terminal_only(home: Path, data_dir: Path) -> Non
                 drawn += block
         except OSError:
             pass  # what a terminal's end is on Linux
-        on.wait(20)
+        on.wait(60)
     os.close(terminal)
     with started("import", "civitai", answers) as elsewhere:
-        _, written_elsewhere = elsewhere.communicate(timeout=20)
+        _, written_elsewhere = elsewhere.communicate(timeout=60)
 
     assert b"reading" in drawn
     assert b"\x1b[" in drawn
@@ -603,7 +610,7 @@ def asked(call: str) -> Any:
     words = shlex.split(call)
     assert words[:2] == ["curl", "-H"]
     name, _, value = words[2].partition(": ")
-    with urllib.request.urlopen(urllib.request.Request(words[3], headers={name: value}), timeout=20) as answer:
+    with urllib.request.urlopen(urllib.request.Request(words[3], headers={name: value}), timeout=60) as answer:
         return json.load(answer)
 
 
@@ -616,7 +623,7 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 def test_the_printed_call_answers_and_a_signal_ends_the_server_with_code_0(home: Path, how: signal.Signals) -> None:
     with serving() as (process, address, call):
         assert len(asked(call)["models"]) == 3
-        with urllib.request.urlopen(f"{address}/docs", timeout=20) as page:
+        with urllib.request.urlopen(f"{address}/docs", timeout=60) as page:
             assert page.status == 200
         process.send_signal(how)
         assert process.wait(20) == 0

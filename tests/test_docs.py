@@ -31,7 +31,7 @@ from . import parts
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")])
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
-READY_SECONDS_MAX = 60
+READY_SECONDS_MAX = 120
 DEFAULT_ADDRESS = f"http://127.0.0.1:{next(setting.default for setting in SETTINGS if setting.name == 'port')}"
 
 
@@ -314,7 +314,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followed]:
 
 def is_ready(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address + "/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(address + "/readyz", timeout=60) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -330,7 +330,7 @@ def address(yard: Yard) -> Iterator[Address]:
 
 def exchange(address: Address, sent: bytes) -> Reply:
     """Send bytes, and read until the server closes."""
-    with socket.create_connection((address.host, address.port), timeout=10) as connection:
+    with socket.create_connection((address.host, address.port), timeout=60) as connection:
         connection.sendall(sent)
         received = b"".join(iter(lambda: connection.recv(65_536), b""))
     head, _, body = received.partition(b"\r\n\r\n")

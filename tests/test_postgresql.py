@@ -57,7 +57,7 @@ def test_while_the_server_is_away_the_store_says_so_and_what_is_known_stays(
 def test_it_heals_by_itself_when_the_server_is_back(own_server: PostgresServer, own_store: Store) -> None:
     follower = open_store(own_server.url())
     put(own_store, 1, 2)
-    assert wait_for(lambda: follower.revision_hint() == 1, seconds=2)
+    assert wait_for(lambda: follower.revision_hint() == 1)
 
     own_server.kill()
     with pytest.raises(errors.Unavailable):
@@ -65,7 +65,7 @@ def test_it_heals_by_itself_when_the_server_is_back(own_server: PostgresServer, 
     own_server.start()
     put(own_store, 3)
 
-    assert wait_for(lambda: follower.revision_hint() == 2, seconds=5)
+    assert wait_for(lambda: follower.revision_hint() == 2)
     assert {3} == {model.id for model in follower.changes(1).models}
     follower.close()
 
@@ -117,7 +117,7 @@ def test_a_commit_is_heard_of_much_sooner_than_a_poll_would_tell(postgres: Postg
     for revision in range(1, 11):
         put(writer, revision)
         begin = time.monotonic()
-        assert wait_for(lambda wanted=revision: follower.revision_hint() == wanted, seconds=5)  # type: ignore[misc] # mypy cannot infer a lambda with a default
+        assert wait_for(lambda wanted=revision: follower.revision_hint() == wanted)  # type: ignore[misc] # mypy cannot infer a lambda with a default
         waits.append(time.monotonic() - begin)
 
     assert sorted(waits)[2] < 0.1
@@ -132,7 +132,7 @@ def test_a_lost_notification_is_a_short_delay(postgres: PostgresServer, open_at:
         connection.execute(sa.text("UPDATE counters SET value = 7 WHERE name = 'model_revision'"))
     engine.dispose()
 
-    assert wait_for(lambda: follower.revision_hint() == 7, seconds=2)
+    assert wait_for(lambda: follower.revision_hint() == 7)
 
 
 def test_a_standby_is_read_and_takes_writes_once_it_is_promoted(own_server: PostgresServer, own_store: Store) -> None:
@@ -150,7 +150,7 @@ def test_a_standby_is_read_and_takes_writes_once_it_is_promoted(own_server: Post
     engine.dispose()
     put(own_store, 3)
 
-    assert wait_for(lambda: own_store.revision_hint() == 2, seconds=5)
+    assert wait_for(lambda: own_store.revision_hint() == 2)
     with own_store.snapshot() as snapshot:
         assert {1, 3} == {model.id for model in snapshot.models()}
 

@@ -27,6 +27,7 @@ from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics, shared_by_workers
 from modelyard.web.observations import Observations
 
+from .processes import wait_for
 from .yard import Address, Yard, a_model, listening
 
 
@@ -63,7 +64,7 @@ def test_a_name_that_is_no_address_is_told() -> None:
 
 def test_a_connection_is_kept_and_requests_may_follow_each_other_unanswered(yard: Yard, address: Address) -> None:
     request = f"GET /v3/model?pagination.limit=1 HTTP/1.1\r\nHost: x\r\nAuthorization: {yard.key()}\r\n".encode()
-    with socket.create_connection((address.host, address.port), timeout=10) as connection:
+    with socket.create_connection((address.host, address.port), timeout=60) as connection:
         connection.sendall((request + b"\r\n") * 4 + request + b"Connection: close\r\n\r\n")
         received = b"".join(iter(lambda: connection.recv(65_536), b""))
 
@@ -75,7 +76,7 @@ def test_a_body_sent_with_get_is_passed_over(yard: Yard, address: Address) -> No
     body = b"x" * 300_000
     head = f"GET /v3/user HTTP/1.1\r\nHost: x\r\nAuthorization: {yard.key()}\r\nContent-Length: {len(body)}\r\n\r\n"
     after = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    with socket.create_connection((address.host, address.port), timeout=10) as connection:
+    with socket.create_connection((address.host, address.port), timeout=60) as connection:
         connection.sendall(head.encode() + body + after.encode())
         received = b"".join(iter(lambda: connection.recv(65_536), b""))
 
@@ -87,21 +88,21 @@ def test_who_does_not_finish_a_request_is_not_waited_for(
     yard: Yard, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
     monkeypatch.setattr(server, "HEAD_SECONDS_MAX", 0.3)
-    with listening(yard) as bound, socket.create_connection((bound.host, bound.port), timeout=10) as connection:
+    with listening(yard) as bound, socket.create_connection((bound.host, bound.port), timeout=60) as connection:
         connection.sendall(begun)
         began = time.monotonic()
 
         assert b"" == connection.recv(1)
-        assert 0.2 < time.monotonic() - began < 5
+        assert 0.2 < time.monotonic() - began < 60
 
 
-def test_who_sends_a_request_byte_by_byte_in_time_is_answered(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS_MAX", 0.5)
-    with listening(yard) as bound, socket.create_connection((bound.host, bound.port), timeout=10) as connection:
-        for _ in range(3):  # the limit is a request's, not the connection's
-            for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n":
-                connection.sendall(bytes([byte]))
-                time.sleep(0.005)
+def test_who_sends_a_request_piece_by_piece_in_time_is_answered(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS_MAX", 5)
+    with listening(yard) as bound, socket.create_connection((bound.host, bound.port), timeout=60) as connection:
+        for _ in range(4):  # together they take longer than the limit, which is a request's, not the connection's
+            for piece in (b"G", b"ET /healthz HTT", b"P/1.1\r\nHost: x\r", b"\n\r\n"):
+                connection.sendall(piece)
+                time.sleep(0.35)
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK")
 
 
@@ -125,12 +126,20 @@ def test_ready_says_what_it_answers_from_while_it_takes_requests(yard: Yard) -> 
     assert (200, {"status": "ready", "revision": 1}) == (during.status, during.json)
 
 
+def refuses(bound: Address) -> bool:
+    try:
+        socket.create_connection((bound.host, bound.port), timeout=60).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_a_slow_readers_answer_is_finished_after_the_order_to_stop(yard: Yard) -> None:
     yard.put(*(a_model(number, tags=(f"{number}" * 5000,)) for number in range(1, 101)))
     whole = yard.ask("/v3/model?pagination.limit=100").body
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(20)
+        connection.settimeout(60)
         running = listening(yard)
         bound = running.__enter__()
         connection.connect((bound.host, bound.port))
@@ -140,12 +149,10 @@ def test_a_slow_readers_answer_is_finished_after_the_order_to_stop(yard: Yard) -
         received = connection.recv(100)
         stopper = threading.Thread(target=running.__exit__, args=(None, None, None))
         stopper.start()
-        time.sleep(0.2)
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((bound.host, bound.port), timeout=1)
+        assert wait_for(lambda: refuses(bound))
         while chunk := connection.recv(20_000):
             received += chunk
-        stopper.join(20)
+        stopper.join(60)
 
     assert not stopper.is_alive()
     assert len(whole) > 500_000, "an answer that fits the sockets' buffers shows nothing"

@@ -60,7 +60,7 @@ def test_a_writer_that_died_before_it_told_is_noticed_within_seconds(tmp_path: P
 
     assert run(processes.die_before_telling, sqlite_url(tmp_path)) == -9
 
-    assert wait_for(lambda: store.revision_hint() == 1, seconds=3)
+    assert wait_for(lambda: store.revision_hint() == 1)
     assert entry(1) == store.entry(1)
 
 
@@ -70,7 +70,7 @@ def test_counters_that_were_deleted_cost_a_second(tmp_path: Path, open_at: Open)
 
     run(processes.put_in_turn, sqlite_url(tmp_path), 1, 3)
 
-    assert wait_for(lambda: store.revision_hint() == 3, seconds=3)
+    assert wait_for(lambda: store.revision_hint() == 3)
 
 
 def test_counters_left_over_from_another_database_are_put_right(tmp_path: Path, open_at: Open) -> None:

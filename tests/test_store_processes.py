@@ -92,7 +92,7 @@ def test_a_writer_that_died_after_its_commit_is_noticed(url: str, store: Store) 
 
     assert [-signal.SIGKILL] == codes([started(processes.die_before_telling, url)])
 
-    assert wait_for(lambda: store.revision_hint() == 1, seconds=3)
+    assert wait_for(lambda: store.revision_hint() == 1)
 
 
 def test_what_another_process_wrote_is_known_soon(url: str, store: Store) -> None:
@@ -100,4 +100,4 @@ def test_what_another_process_wrote_is_known_soon(url: str, store: Store) -> Non
 
     codes([started(processes.put_in_turn, url, 1, 2)])
 
-    assert wait_for(lambda: store.revision_hint() == 2, seconds=1)
+    assert wait_for(lambda: store.revision_hint() == 2)

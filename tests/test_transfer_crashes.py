@@ -26,7 +26,7 @@ from .servers import free_port
 from .transfers import lora_bytes
 
 KILLS = int(os.environ.get("MODELYARD_KILLS", "10"))
-READY_SECONDS_MAX = 30
+READY_SECONDS_MAX = 120
 SOURCE = str(Path(__file__).parents[1] / "src")
 
 
@@ -59,7 +59,7 @@ class Server:
         return 0
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body or None, {k.replace("_", "-"): v for k, v in headers.items()})
             answer = connection.getresponse()

@@ -37,7 +37,7 @@ class Bench:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         given.setdefault("tus-resumable", "1.0.0")
         given["authorization"] = f"Bearer {self.yard.key(team, *WRITER)}"
-        connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=10)
+        connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=60)
         try:
             connection.request(method, path, body or None, given)
             answer = connection.getresponse()
@@ -278,7 +278,7 @@ def test_two_writers_at_once_never_mix_their_bytes(bench: Bench) -> None:
 def test_a_client_that_comes_back_takes_over_from_its_dead_connection(bench: Bench) -> None:
     content = lora_bytes(fill=300_000)
     path = bench.create(len(content))
-    dead = http.client.HTTPConnection(bench.address.host, bench.address.port, timeout=10)
+    dead = http.client.HTTPConnection(bench.address.host, bench.address.port, timeout=60)
     dead.putrequest("PATCH", path)
     for name, value in {
         "Authorization": f"Bearer {bench.yard.key('red', *WRITER)}",

@@ -91,7 +91,7 @@ def test_a_worker_that_dies_is_replaced_and_the_new_one_answers_at_once(home: Ho
 
         os.kill(victim, signal.SIGKILL)
 
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not set(home.server.children()) - before:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -105,7 +105,7 @@ def test_a_worker_that_dies_is_replaced_and_the_new_one_answers_at_once(home: Ho
 
 def test_requests_wait_for_a_start_rather_than_fail(home: Home) -> None:
     """The port is open before the index is: who connects early is answered, not refused."""
-    with socket.create_connection(("127.0.0.1", home.server.port), timeout=20) as early:
+    with socket.create_connection(("127.0.0.1", home.server.port), timeout=60) as early:
         early.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
         assert early.recv(100).startswith(b"HTTP/1.1 ")

@@ -166,7 +166,7 @@ class Address:
 
     def ask(self, target: str, headers: Mapping[str, str] | None = None, *, method: str = "GET") -> Reply:
         """Send one request over a connection of its own, the target exactly as given."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         try:
             connection.putrequest(method, target, skip_accept_encoding=True)
             for name, value in (headers or {}).items():
