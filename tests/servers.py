@@ -71,14 +71,17 @@ class PostgresServer:
             *self.options,
         )
         command = [*_as_nobody_special(), str(self.programs / "postgres"), "-D", str(self.folder)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *(word for setting in settings for word in ("-c", setting))], stdout=log, stderr=log
-            )
+        command += [word for setting in settings for word in ("-c", setting)]
         deadline = time.monotonic() + _READY_SECONDS_MAX
+        self._process = self._launch(command)
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text()[-2000:]}")
+            if self._process.poll() is not None:
+                # The children of one that was killed take a moment to notice, and keep its memory until then.
+                if "shared memory block" not in self.log.read_text()[-1000:]:
+                    raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text()[-2000:]}")
+                self._process = self._launch(command)
             time.sleep(0.02)
 
     def make_database(self, like: str = "template1") -> str:
@@ -106,6 +109,10 @@ class PostgresServer:
     def log(self) -> Path:
         """Where the server writes what happens to it."""
         return self.folder.with_suffix(".log")
+
+    def _launch(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
 
     def _answers(self) -> bool:
         asked = [self.programs / "pg_isready", "--quiet", "--host=127.0.0.1", f"--port={self.port}"]

@@ -261,7 +261,10 @@ def typed(yard: Yard) -> Yard:
         [take], exception_handlers=failures.HANDLERS, request_max_body_size=64, openapi_config=None, logging_config=None
     )
     return replace(
-        yard, app=Edge(app, yard.log, Observations(yard.log, Metrics()), "*", revision=yard.store.revision_hint)
+        yard,
+        app=Edge(
+            app, yard.log, Observations(yard.log, Metrics()), "*", revision=yard.store.revision_hint, staleness=tuple
+        ),
     )
 
 

@@ -56,6 +56,8 @@ class Access:
         self._known_by_id: dict[int, _Known] = {}
         self._revision = -1
         self._used_at: dict[int, int] = {}
+        # Where the database is far, no caller waits for it.
+        self._is_told = store.follow(self._catch_up)
 
     def viewer_of(self, authorization: str | None) -> Viewer:
         """Return who a request's Authorization header speaks for: ``Bearer KEY`` or the bare key.
@@ -79,8 +81,7 @@ class Access:
 
     def viewer_of_id(self, key_id: int) -> Viewer:
         """Return who a key speaks for, found by its id: it has been shown before. Raises InvalidKey."""
-        if self._store.keys_hint() > self._revision:
-            self._load()
+        self._refresh()
         known = self._known_by_id.get(key_id)
         now = self._clock()
         if known is None or now >= known.ends_at:
@@ -89,8 +90,7 @@ class Access:
         return known.viewer
 
     def _find(self, key: bytes) -> _Known:
-        if self._store.keys_hint() > self._revision:
-            self._load()
+        self._refresh()
         digest = hashlib.sha256(key).digest()
         known = self._known.get(digest)
         now = self._clock()
@@ -169,6 +169,24 @@ class Access:
             ids = [key.id for key in meant]
             raise errors.Conflict(f"several keys begin with {beginning!r}: ids {ids}; give the id", ids=ids)
         return meant[0]
+
+    def load(self) -> None:
+        """Read the keys now, so that callers are known from the first request on, whatever becomes of the database."""
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """See to it that the keys are those of the store. While that cannot be read, those known are what counts."""
+        if self._store.keys_hint() > self._revision and not (self._is_told and self._revision >= 0):
+            try:
+                self._load()
+            except errors.Unavailable:
+                if self._revision < 0:
+                    raise
+
+    def _catch_up(self) -> bool:
+        if self._revision >= 0 and self._store.keys_hint() > self._revision:
+            self._load()
+        return True
 
     def _load(self) -> None:
         with self._loading:

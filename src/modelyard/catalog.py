@@ -18,6 +18,7 @@ from typing import TypeVar
 from modelyard import errors, wire
 from modelyard.domain import (
     MODEL_TYPES,
+    BaseModel,
     Entry,
     Model,
     ModelQuery,
@@ -72,6 +73,9 @@ class Catalog:
         self._turn = threading.RLock()
         self._stamp = 0
         self._look_at = 0.0
+        self._base_models: list[BaseModel] = []
+        # Where the database is far, no question waits for it.
+        self._is_told = store.follow(self._catch_up)
 
     @property
     def store(self) -> Store:
@@ -84,6 +88,10 @@ class Catalog:
     def revision(self) -> int:
         """The store's revision that answers stand for."""
         return self._index.revision
+
+    def away_seconds(self) -> float | None:
+        """Return for how long nothing has been heard from the database; None while it answers."""
+        return self._store.away_seconds()
 
     def follow(self) -> int:
         """Bring answers to the store's revision, and return it: two answers of one revision are the same."""
@@ -120,9 +128,11 @@ class Catalog:
 
     def base_models(self, viewer: Viewer) -> list[str]:
         """Return the names of base models: those we know of old, and those that models the viewer may see brought."""
+        with suppress(errors.Unavailable):
+            self._base_models = self._store.base_models()
         return [
             base.name
-            for base in self._store.base_models()
+            for base in self._base_models
             if base.architecture or self.count(viewer, ModelQuery(base_model=fold_base(base.name)))
         ]
 
@@ -152,6 +162,8 @@ class Catalog:
                     log.error("%s; answering from memory", problem.message)
                     self._load_in_memory()
             self._is_loaded = True
+            with suppress(errors.Unavailable):
+                self._catch_up()
 
     def _load_in_memory(self) -> None:
         with self._store.snapshot() as snapshot:
@@ -165,8 +177,8 @@ class Catalog:
                     log.info("building the index in %s: %s", upkeep.folder.path, reason)
                     with building(self._count()) as on_rows:
                         upkeep.rebuild(on_rows=on_rows)
-        if self._store.changed_count(self._index.revision) > BULK_MODELS:
-            with _without_fail():
+        with _without_fail():
+            if self._store.changed_count(self._index.revision) > BULK_MODELS:
                 upkeep.append()
                 self._adopt()
 
@@ -201,7 +213,8 @@ class Catalog:
         if not self._is_loaded:
             self.load()
         now = time.monotonic()
-        if self._store.revision_hint() <= self._index.revision and now < self._look_at:
+        hint = self._store.revision_hint()
+        if (hint <= self._index.revision or self._is_told) and now < self._look_at:
             return
         with self._turn:
             self._look_at = now + LOOK_SECONDS
@@ -209,10 +222,24 @@ class Catalog:
                 self._adopt()
                 if not self._is_loaded:
                     self.load()
-            if self._store.revision_hint() > self._index.revision:
-                changes = self._store.changes(self._index.revision)
-                if changes.revision > self._index.revision:
-                    self._index.apply(changes.models, changes.removed, changes.revision)
+            if not self._is_told:
+                # What cannot be read now is read by a later question; until then answers are as they were.
+                with suppress(errors.Unavailable):
+                    self._catch_up()
+
+    def _catch_up(self) -> bool:
+        """Apply what is newer in the store; return whether nothing is left. No question waits for what is read."""
+        while self._is_loaded and self._store.revision_hint() > self._index.revision:
+            index = self._index
+            before = index.revision
+            changes = self._store.changes(before)
+            if changes.revision <= before:
+                return False
+            with self._turn:
+                # Segments may have brought the index further meanwhile, or another one may be in its place.
+                if self._index is index and index.revision == before:
+                    index.apply(changes.models, changes.removed, changes.revision)
+        return self._is_loaded
 
     def _asked(self, question: Callable[[Index], T]) -> T:
         """Put a question to an index that is up to date; once more if a damaged segment came to light."""

@@ -43,6 +43,16 @@ class Hints(Protocol):
     def tell(self, committed: Revisions) -> None:
         """Let everyone in reach know of a commit."""
 
+    def away_seconds(self) -> float | None:
+        """Return for how long nothing has been heard from the database; None while it answers."""
+
+    def follow(self, catch_up: Callable[[], bool]) -> bool:
+        """Have ``catch_up`` called whenever something was committed, by a thread that may wait for the database.
+
+        It returns whether it has everything. False where nobody calls: who wants to know compares the hints himself,
+        which are exact, and asks a database that is near.
+        """
+
     def close(self) -> None:
         """Stop learning."""
 

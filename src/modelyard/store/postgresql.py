@@ -4,11 +4,7 @@ Writers take an advisory lock, so that the order of commits is the order of revi
 each process listens with one connection, and asks anyway now and then, so that a lost notification is a short delay.
 """
 
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,18 +16,14 @@ from modelyard.store import schema
 from modelyard.store.dialect import (
     BUSY_SECONDS,
     Dialect,
-    Revisions,
     Row,
     StatementsById,
-    read_revisions,
     row_statements,
 )
+from modelyard.store.listening import CHANNEL, Listener
 
 # Any number, the same in all processes: PostgreSQL's advisory locks are named by one, within a database.
 _WRITERS_LOCK = 7_201_450_511
-_CHANNEL = "modelyard_revisions"
-_POLL_SECONDS = 0.25
-_RETRY_SECONDS_MAX = 2.0
 # From here on COPY, and asking first which rows are there, costs less than inserting row by row.
 _COPY_ROWS_MIN = 50
 # A machine that is cut off is noticed in seconds, not in the two hours that TCP takes by itself: it may hold the
@@ -90,7 +82,7 @@ def _begin_writing(connection: sa.Connection) -> None:
 
 
 def _notify(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")
+    connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
 
 
 def _put_rows(
@@ -122,82 +114,3 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> No
     with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
-
-
-class Listener:
-    """Hints from other machines: a thread that listens, from the first time that somebody wants to know."""
-
-    def __init__(
-        self,
-        engine: sa.Engine,
-        read: Callable[[], Revisions],
-        without_writers: Callable[[], AbstractContextManager[Revisions]],  # noqa: ARG002 # nothing is left over here
-    ) -> None:
-        self._engine = engine
-        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
-        self._turn = threading.Lock()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._read = read
-        self._known = read()
-
-    def models(self) -> int:
-        """Return the last models' revision heard of; it may be a quarter of a second old."""
-        if self._thread is None:
-            self._start()
-        return self._known.models
-
-    def keys(self) -> int:
-        """Return the last keys' revision heard of, likewise."""
-        if self._thread is None:
-            self._start()
-        return self._known.keys
-
-    def tell(self, committed: Revisions) -> None:
-        """Note what this process committed; the others hear of it by themselves."""
-        with self._turn:
-            known = self._known
-            self._known = Revisions(max(known.models, committed.models), max(known.keys, committed.keys))
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._closed.set()
-        if self._thread is not None:
-            # Not for ever: it may be waiting for a server that is away.
-            self._thread.join(timeout=2 * _RETRY_SECONDS_MAX)
-
-    def _start(self) -> None:
-        with self._turn:
-            if self._thread is not None:
-                return
-            with suppress(errors.Unavailable):
-                self._known = self._read()
-            self._thread = threading.Thread(target=self._follow, name="modelyard-listener", daemon=True)
-            self._thread.start()
-
-    def _follow(self) -> None:
-        retry_seconds = 0.1
-        while not self._closed.is_set():
-            heard_at = time.monotonic()
-            try:
-                self._listen()
-            except (sa.exc.SQLAlchemyError, self._driver_error):
-                # The database is away. What is known stays true; come back later, and less often the longer it lasts.
-                lasted = time.monotonic() - heard_at > _RETRY_SECONDS_MAX
-                retry_seconds = 0.1 if lasted else min(retry_seconds * 2, _RETRY_SECONDS_MAX)
-                self._closed.wait(retry_seconds)
-
-    def _listen(self) -> None:
-        options = {"isolation_level": "AUTOCOMMIT"}
-        with self._engine.connect().execution_options(**options) as connection:
-            self.tell(read_revisions(connection))  # a standby cannot listen: it is at least asked
-            try:
-                connection.exec_driver_sql(f"LISTEN {_CHANNEL}")
-                driver: Any = connection.connection.driver_connection
-                while not self._closed.is_set():
-                    self.tell(read_revisions(connection))
-                    # Woken, or not: what counts is read above.
-                    deque(driver.notifies(timeout=_POLL_SECONDS, stop_after=1), maxlen=0)
-            finally:
-                # It still listens: not for the pool.
-                connection.invalidate()

@@ -32,6 +32,8 @@ class SharedHints:
         self._read = read
         self._polling = threading.Lock()
         self._poll_at = 0.0
+        self._heard_at = time.monotonic()
+        self._is_away = False
         known, committed = Revisions(self._models.value, self._keys.value), read()
         if known.models > committed.models or known.keys > committed.keys:
             # Left over from another database of this name. They are lowered while no writer is inside: one that
@@ -57,6 +59,14 @@ class SharedHints:
         self._models.raise_to(committed.models)
         self._keys.raise_to(committed.keys)
 
+    def away_seconds(self) -> float | None:
+        """Return for how long the database could not be read; None while it can."""
+        return time.monotonic() - self._heard_at if self._is_away else None
+
+    def follow(self, catch_up: Callable[[], bool]) -> bool:  # noqa: ARG002 # the protocol's signature
+        """Return False: the counters are exact, and reading the database takes no time."""
+        return False
+
     def close(self) -> None:
         """Let go of the counters."""
         self._models.close()
@@ -69,8 +79,9 @@ class SharedHints:
         try:
             self._poll_at = time.monotonic() + _POLL_SECONDS
             self.tell(self._read())
+            self._heard_at, self._is_away = time.monotonic(), False
         except errors.Unavailable:
             # Nothing newer can be known now, and what is known stays true: reads go on without the database.
-            return
+            self._is_away = True
         finally:
             self._polling.release()

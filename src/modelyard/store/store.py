@@ -85,6 +85,18 @@ class Store:
         """Return the same for the keys' revision, which moves when a key is made or revoked."""
         return self._hints.keys()
 
+    def away_seconds(self) -> float | None:
+        """Return for how long nothing has been heard from the database; None while it answers. Asks nobody."""
+        return self._hints.away_seconds()
+
+    def follow(self, catch_up: Callable[[], bool]) -> bool:
+        """Have ``catch_up`` called, in a thread that may wait, when something is newer; it returns whether it has all.
+
+        After a write through this store it has been called when the write is acknowledged. False where nobody calls,
+        as hints are exact and the database is near: who follows compares the hints himself.
+        """
+        return self._hints.follow(catch_up)
+
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Give one unchanging view of the record. Writers go on meanwhile."""

@@ -22,7 +22,7 @@ from modelyard.settings import Settings
 from modelyard.web import account, documentation, failures, listing, openapi, operations, pages, transferring
 from modelyard.web.edge import Edge
 from modelyard.web.exchange import Answer, Exchange, Method
-from modelyard.web.freshness import Freshness, stamped
+from modelyard.web.freshness import Freshness, staleness, stamped
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.observations import Observations
@@ -97,7 +97,15 @@ def create_app(
     lives = [partial(_lifespan, access, transfers, ready, log), partial(_sampled, pulse)]
     litestar = _routed([*api, *transfers.mounts, *pages.routes(site)], lives)
     short_ways = {("GET", "/v3/model"): gets["/v3/model"]}
-    return Edge(litestar, log, observations, settings.cors_origins, short_ways, revision=catalog.store.revision_hint)
+    return Edge(
+        litestar,
+        log,
+        observations,
+        settings.cors_origins,
+        short_ways,
+        revision=catalog.store.revision_hint,
+        staleness=partial(staleness, catalog),
+    )
 
 
 def _routed(routes: list[ASGIRouteHandler], lives: Sequence[Life]) -> Litestar:

@@ -5,6 +5,7 @@ request  Modelyard-Min-Revision: 812    answer when 812 is here: at most a secon
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,15 @@ _DIGITS_MAX = 18
 def revision_header(revision: int) -> Header:
     """Return the header that says which revision an answer stands for."""
     return _REVISION, b"%d" % revision
+
+
+def staleness(catalog: Catalog) -> tuple[Header, ...]:
+    """Return the warning that answers carry while the database is away, which says for how long it has been."""
+    away_seconds = catalog.away_seconds()
+    if away_seconds is None:
+        return ()
+    # RFC 7234, 5.5: 110 is "Response is Stale".
+    return ((b"warning", b'110 modelyard "the database is away, answers may be %d s old"' % math.ceil(away_seconds)),)
 
 
 def stamped(catalog: Catalog, read: Callable[[Exchange], Answer]) -> Callable[[Exchange], Answer]:

@@ -21,10 +21,14 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether the process should be sent requests, and the revision its answers show."""
+    """Whether the process should be sent requests, and the revision its answers show.
+
+    It is ``degraded`` while the database is away: it answers with what it has, which may be ``stale_seconds`` old.
+    """
 
     status: str
     revision: int
+    stale_seconds: float = 0.0
 
 
 def show_health(_: Exchange) -> Answer:
@@ -45,7 +49,10 @@ class Ready:
             raise errors.Unavailable("starting or stopping")
         # A question shows that questions are answered, and brings the index to the store's revision.
         self._catalog.search(ANONYMOUS, ModelQuery(limit=1))
-        return Answer(_encode(Readiness("ready", self._catalog.revision)), caching=_UNSTORED)
+        away_seconds = self._catalog.away_seconds()
+        status = "ready" if away_seconds is None else "degraded"
+        readiness = Readiness(status, self._catalog.revision, round(away_seconds or 0.0, 1))
+        return Answer(_encode(readiness), caching=_UNSTORED)
 
 
 def show_metrics(metrics: Metrics, observations: Observations, catalog: Catalog, _: Exchange) -> Answer:

@@ -1,0 +1,164 @@
+"""Hints from other machines: what PostgreSQL notifies of, and two threads that make something of it.
+
+    listener   one connection: LISTEN, and a question every quarter of a second, as a notification may be lost
+    follower   calls those who follow when there is something newer, again and again until they have it
+
+Nobody who answers requests waits for either: a database that is cut off is noticed here, and costs answers nothing.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+import sqlalchemy as sa
+
+from modelyard import errors
+from modelyard.store.dialect import Revisions, read_revisions
+
+CHANNEL = "modelyard_revisions"
+_POLL_SECONDS = 0.25
+_RETRY_SECONDS_MAX = 2.0
+# A busy machine may be late with a question; a database not heard of for so long counts as away.
+_SILENT_SECONDS_MAX = 3.0
+
+log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Hints about a database on another machine, from the first time that somebody wants to know."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        read: Callable[[], Revisions],
+        without_writers: Callable[[], AbstractContextManager[Revisions]],  # noqa: ARG002 # nothing is left over here
+    ) -> None:
+        self._engine = engine
+        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._turn = threading.Lock()
+        self._news = threading.Event()
+        self._closed = threading.Event()
+        self._threads: tuple[threading.Thread, ...] = ()
+        self._followers: list[Callable[[], bool]] = []
+        self._read = read
+        self._known = read()
+        self._heard_at = time.monotonic()
+        self._is_away = False
+
+    def models(self) -> int:
+        """Return the last models' revision heard of; it may be a quarter of a second old."""
+        if not self._threads:
+            self._start()
+        return self._known.models
+
+    def keys(self) -> int:
+        """Return the last keys' revision heard of, likewise."""
+        if not self._threads:
+            self._start()
+        return self._known.keys
+
+    def away_seconds(self) -> float | None:
+        """Return for how long nothing has been heard from the database; None while it answers."""
+        if not self._threads:
+            self._start()
+        silent_seconds = time.monotonic() - self._heard_at
+        return silent_seconds if self._is_away or silent_seconds > _SILENT_SECONDS_MAX else None
+
+    def follow(self, catch_up: Callable[[], bool]) -> bool:
+        """Call ``catch_up`` whenever something is newer, and again while it says that it does not have all; True."""
+        self._followers.append(catch_up)
+        return True
+
+    def tell(self, committed: Revisions) -> None:
+        """Note what this process committed; the others hear of it by themselves. Its own followers have it after."""
+        if self._note(committed):
+            self._catch_up()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closed.set()
+        self._news.set()
+        for thread in self._threads:
+            # Not for ever: it may be waiting for a server that is away.
+            thread.join(timeout=2 * _RETRY_SECONDS_MAX)
+
+    def _note(self, committed: Revisions) -> bool:
+        """Take over what was committed; return whether it is newer than what was known."""
+        with self._turn:
+            known = self._known
+            self._known = Revisions(max(known.models, committed.models), max(known.keys, committed.keys))
+            return self._known != known
+
+    def _start(self) -> None:
+        with self._turn:
+            if self._threads:
+                return
+            self._threads = (
+                threading.Thread(target=self._listen_on, name="modelyard-listener", daemon=True),
+                threading.Thread(target=self._follow_on, name="modelyard-follower", daemon=True),
+            )
+        with suppress(errors.Unavailable):
+            self._note(self._read())
+            self._heard_at = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+
+    def _catch_up(self) -> bool:
+        """Have everyone who follows catch up; return whether all of them have what is known."""
+        has_all = True
+        for catch_up in self._followers:
+            try:
+                has_all &= catch_up()
+            except errors.Unavailable:
+                has_all = False
+        return has_all
+
+    def _follow_on(self) -> None:
+        has_all = True
+        while not self._closed.is_set():
+            self._news.wait(None if has_all else _POLL_SECONDS)
+            self._news.clear()
+            try:
+                has_all = self._catch_up()
+            except Exception:
+                # A mistake of ours: told, and tried again, or answers would stay old for ever.
+                log.exception("following the database failed")
+                has_all = False
+
+    def _listen_on(self) -> None:
+        retry_seconds = 0.1
+        while not self._closed.is_set():
+            heard_at = time.monotonic()
+            try:
+                self._listen()
+            except (sa.exc.SQLAlchemyError, self._driver_error):
+                # The database is away. What is known stays true; come back later, and less often the longer it lasts.
+                self._is_away = True
+                lasted = time.monotonic() - heard_at > _RETRY_SECONDS_MAX
+                retry_seconds = 0.1 if lasted else min(retry_seconds * 2, _RETRY_SECONDS_MAX)
+                self._closed.wait(retry_seconds)
+
+    def _listen(self) -> None:
+        options = {"isolation_level": "AUTOCOMMIT"}
+        with self._engine.connect().execution_options(**options) as connection:
+            self._hear(connection)  # a standby cannot listen: it is at least asked
+            try:
+                connection.exec_driver_sql(f"LISTEN {CHANNEL}")
+                driver: Any = connection.connection.driver_connection
+                while not self._closed.is_set():
+                    self._hear(connection)
+                    # Woken, or not: what counts is read above.
+                    deque(driver.notifies(timeout=_POLL_SECONDS, stop_after=1), maxlen=0)
+            finally:
+                # It still listens: not for the pool.
+                connection.invalidate()
+
+    def _hear(self, connection: sa.Connection) -> None:
+        if self._note(read_revisions(connection)):
+            self._news.set()
+        self._heard_at = time.monotonic()
+        self._is_away = False
