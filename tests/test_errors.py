@@ -91,6 +91,7 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.RateLimited(3),
     errors.Unavailable("x"),
     errors.SetupError("x"),
+    errors.DatabaseAway("x"),
 ]
 
 

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -161,7 +161,9 @@ class Checking:
         """Return a local file with the upload's bytes; None where they are nowhere."""
         arrived = self._incoming.path(upload.id)
         if upload.sha256 is not None and self._blobs.has(upload.sha256):
-            return self._blobs.path(upload.sha256) or (arrived if arrived.is_file() else None)
+            here = self._blobs.path(upload.sha256) or (arrived if arrived.is_file() else None)
+            if here is not None:
+                return here
         is_complete = upload.received_at is not None and arrived.is_file()
         if is_complete:
             return arrived
@@ -234,7 +236,7 @@ class Checking:
 
         def lengthen() -> None:
             while not ended.wait(LEASE_SECONDS / 3):
-                with self._store.writing() as writing:
+                with suppress(errors.Unavailable), self._store.writing() as writing:
                     jobs.extend(writing.connection, job, self._owner, writing.now + LEASE_SECONDS)
 
         thread = threading.Thread(target=lengthen, name="modelyard-lease", daemon=True)

@@ -36,6 +36,7 @@ status and a reason is in ``modelyard.wire``.
     ├── Unavailable                  a part we depend on is away
     │   └── StorageFull              no room for the bytes
     └── SetupError                   the operator has to act: home folder, port, database, settings
+        └── DatabaseAway             the database cannot be opened, now or at all
 """
 
 from collections.abc import Sequence
@@ -264,3 +265,7 @@ class StorageFull(Unavailable):
 
 class SetupError(ModelyardError):
     """The operator has to act: the home folder, a port, the database, a setting."""
+
+
+class DatabaseAway(SetupError):
+    """The database cannot be opened; one that was open a while ago may be again."""

@@ -126,6 +126,11 @@ class Uploading:
     def received(self, upload_id: str, size_bytes: int) -> Upload:
         """Note that all bytes of an upload are here and on disk. By tus, that makes its model; doing it twice, one."""
         sha256 = self.incoming.sha256(upload_id, size_bytes)
+        with self._store.reading() as connection:
+            known = uploads.find(connection, upload_id)
+        if known is not None and known.received_at is None and known.kind != "part":
+            # Whoever checks it may be another machine, and this one may be gone by then.
+            self.blobs.share_uploaded(upload_id, self.incoming.path(upload_id))
         with self._store.writing() as writing:
             upload = uploads.find(writing.connection, upload_id)
             if upload is None:

@@ -44,6 +44,9 @@ class Blobs(Protocol):
     def upload_link(self, name: str, expires_in_seconds: int) -> str | None:
         """Return an address that takes the bytes of an upload by PUT; None where this process has to take them."""
 
+    def share_uploaded(self, name: str, path: Path) -> None:
+        """Put what arrived in a local file where every machine can fetch it, as if it had been put at its address."""
+
     def uploaded_size(self, name: str) -> int | None:
         """Return how many bytes were put at an upload's address; None for none."""
 

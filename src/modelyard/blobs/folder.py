@@ -59,6 +59,9 @@ class FolderBlobs:
         """Return None: a folder takes nothing by itself."""
         return None
 
+    def share_uploaded(self, name: str, path: Path) -> None:
+        """Do nothing: who shares this folder shares what arrives in it."""
+
     def uploaded_size(self, name: str) -> int | None:  # noqa: ARG002 # the protocol's signature
         """Return None: nothing is put here by others."""
         return None

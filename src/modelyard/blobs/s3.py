@@ -42,20 +42,8 @@ class S3Blobs:
 
     def keep(self, path: Path, sha256: str) -> None:
         """Keep a hashed file's bytes; a large file goes up in parts, and appears when the last one is there."""
-        size_bytes = path.stat().st_size
-        if self._size(_key(sha256)) != size_bytes:
-            _asked(
-                lambda: obstore.put(
-                    self._store,
-                    _key(sha256),
-                    path,
-                    use_multipart=size_bytes > _PART_BYTES,
-                    chunk_size=_PART_BYTES,
-                    max_concurrency=_PARTS_AT_ONCE,
-                )
-            )
-            if self._size(_key(sha256)) != size_bytes:
-                raise errors.Unavailable("the file store did not keep all bytes")
+        if self._size(_key(sha256)) != path.stat().st_size:
+            self._put(path, _key(sha256))
         path.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path | None:  # noqa: ARG002 # the protocol's signature
@@ -75,6 +63,10 @@ class S3Blobs:
     def upload_link(self, name: str, expires_in_seconds: int) -> str | None:
         """Return a presigned PUT."""
         return _asked(lambda: obstore.sign(self._store, "PUT", _incoming(name), _span(expires_in_seconds)))
+
+    def share_uploaded(self, name: str, path: Path) -> None:
+        """Put what arrived here where every machine can fetch it."""
+        self._put(path, _incoming(name))
 
     def uploaded_size(self, name: str) -> int | None:
         """Return how many bytes were put at an upload's address; None for none."""
@@ -103,6 +95,21 @@ class S3Blobs:
                 name = found["path"].rpartition("/")[2]
                 if _NAME.fullmatch(name):
                     yield name, found["size"]
+
+    def _put(self, path: Path, key: str) -> None:
+        size_bytes = path.stat().st_size
+        _asked(
+            lambda: obstore.put(
+                self._store,
+                key,
+                path,
+                use_multipart=size_bytes > _PART_BYTES,
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+        )
+        if self._size(key) != size_bytes:
+            raise errors.Unavailable("the file store did not keep all bytes")
 
     def _size(self, key: str) -> int | None:
         try:

@@ -63,6 +63,7 @@ def _answer(read: settings.Settings, listening: socket.socket) -> None:
         serving = catalog.open_catalog(opened, read.home, ttl_seconds=read.download_url_ttl_seconds)
         serving.load()
         keys = access.Access(opened, anonymous=read.anonymous)
+        keys.load()
         running = server.server(app.create_app(serving, keys, read, log=writing_log))
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn handles both while it runs, and when it is done raises the one it was ended by once more, which

@@ -24,6 +24,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # log. So many for each process that a job has: all may be killed at once, for want of memory.
 _SHORT_LIFE_SECONDS = 5.0
 _SHORT_LIVES_MAX = 5
+# How soon a worker whose database is away looks for it again.
+_AWAY_SECONDS = 1.0
 
 
 class Workers:
@@ -93,7 +95,7 @@ class Workers:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             threading.Thread(target=_end_with_parent, args=(self._alive,), daemon=True).start()
-            self._jobs[job][1]()
+            self._work_on(job)
             code = 0
         except errors.ModelyardError as error:
             self._tell(f"{job} {os.getpid()}: {error.message}")
@@ -104,6 +106,18 @@ class Workers:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+    def _work_on(self, job: str) -> None:
+        """Do a job to its end; begin again while what it needs is away: the server could open it when it started."""
+        while True:
+            try:
+                self._jobs[job][1]()
+                return
+            except (errors.Unavailable, errors.DatabaseAway) as problem:
+                self._tell(f"{job} {os.getpid()} waits: {problem.message}")
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            time.sleep(_AWAY_SECONDS)
 
     def _stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         self._is_stopping = True

@@ -75,8 +75,8 @@ class Listener:
 
     def tell(self, committed: Revisions) -> None:
         """Note what this process committed; the others hear of it by themselves. Its own followers have it after."""
-        if self._note(committed):
-            self._catch_up()
+        self._note(committed)
+        self._catch_up()
 
     def close(self) -> None:
         """Stop listening."""

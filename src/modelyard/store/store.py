@@ -220,7 +220,8 @@ class Store:
 def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
     """Open the database that a SQLAlchemy URL names, bringing its tables up to date.
 
-    Raises SetupError where it cannot be opened or was made by a newer version. Several processes may do this at once.
+    Raises DatabaseAway where it cannot be opened, SetupError where it was made by a newer version. Several processes
+    may do this at once.
     """
     dialect = opening.dialect_of(url)
     try:
@@ -232,7 +233,7 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
             raise
         shown = dialect.engine.url.render_as_string(hide_password=True)
         reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
-        raise errors.SetupError(f"{shown} cannot be opened: {str(reason).strip()}") from problem
+        raise errors.DatabaseAway(f"{shown} cannot be opened: {str(reason).strip()}") from problem
 
 
 # NotSupported and Internal are what PostgreSQL and its driver say to a writer on a standby.

@@ -77,7 +77,8 @@ class Downloads:
             raise errors.NoSuchModel(name)
         address = self.kept.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
         path = None if address else self.kept.path(sha256)
-        if path is None and address is None:
+        # Who is sent elsewhere is not sent to a store that is away.
+        if path is None and not (address and self.kept.has(sha256)):
             raise errors.Unavailable("the file is not where it was kept")
         return File(sha256, name, blob.size_bytes, model_ids, path, address)
 
