@@ -64,7 +64,7 @@ def test_without_the_database_reads_go_on_and_say_how_old_they_may_be(
     assert (200, before.body) == (during.status, during.body)
     assert during.headers["warning"].startswith('110 modelyard "the database is away, answers may be ')
     assert "warning" in yard.ask("/v3/model", if_none_match=before.headers["etag"]).headers
-    assert address.ask("/readyz").json["stale_seconds"] > 0
+    assert wait_for(lambda: address.ask("/readyz").json["stale_seconds"] > 0, LONG_SECONDS)
 
 
 def test_without_the_database_keys_are_still_told_apart(yard: Yard, server: PostgresServer) -> None:

@@ -181,16 +181,19 @@ async def _lifespan(
     finally:
         ready.accepting = False
         flushing.cancel()
-        access.flush_last_used()
-        transfers.flush()
+        await _flush_now(access, transfers, log)
 
 
 async def _flush(access: Access, transfers: transferring.Transfers, log: Log) -> None:
     while True:
         await asyncio.sleep(_FLUSH_SECONDS)
-        try:
-            await asyncio.to_thread(access.flush_last_used)
-            await asyncio.to_thread(transfers.flush)
-        except errors.ModelyardError as error:
-            # The times of keys' last use and downloads are worth less than requests; the next minute tries again.
-            log.events.warning("last use of keys, or downloads, not written", reason=error.message)
+        await _flush_now(access, transfers, log)
+
+
+async def _flush_now(access: Access, transfers: transferring.Transfers, log: Log) -> None:
+    try:
+        await asyncio.to_thread(access.flush_last_used)
+        await asyncio.to_thread(transfers.flush)
+    except errors.ModelyardError as error:
+        # The times of keys' last use and downloads are worth less than requests; the next minute tries again.
+        log.events.warning("last use of keys, or downloads, not written", reason=error.message)
