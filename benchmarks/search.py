@@ -140,6 +140,7 @@ def load_rivals(
         sqlite = rivals.Sqlite(folder / "sqlite", found())
     with told("tantivy"):
         loaded: list[rivals.Contender] = [
+            rivals.PlainSqlite(sqlite, "usual"),
             rivals.PlainSqlite(sqlite),
             sqlite,
             rivals.Tantivy(folder / "tantivy", found()),

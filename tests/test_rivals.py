@@ -31,6 +31,7 @@ def contenders(
     postgresql = rivals.Postgresql(url, found())
     yield [
         rivals.Ours(index),
+        rivals.PlainSqlite(sqlite, "usual"),
         rivals.PlainSqlite(sqlite),
         sqlite,
         rivals.Tantivy(folder / "tantivy", found()),
