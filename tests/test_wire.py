@@ -551,6 +551,7 @@ STATUS_AND_REASON = {
     errors.StorageFull(): (507, "INSUFFICIENT_STORAGE"),
     errors.Unavailable("no"): (503, "UNAVAILABLE"),
     errors.SetupError("no"): (500, "INTERNAL"),
+    errors.DatabaseAway("no"): (500, "INTERNAL"),
     errors.ModelyardError("no"): (500, "INTERNAL"),
 }
 
