@@ -3,8 +3,10 @@
 Not covered here: covers fetched from outside addresses (test_cover_fetching.py).
 """
 
+import base64
 import hashlib
 import io
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -15,9 +17,14 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
+from modelyard import blobs
+from modelyard.adding.covering import cover_files
 from modelyard.checking import Checking
+from modelyard.covers import Covers
 
+from .inspection.made_files import header_bytes
 from .pictures import picture, size_of
+from .shelves import Shelf, embedding, hashes_of, opened
 from .transfers import ask, checking, find, lora_bytes, path_of, upload
 from .yard import Reply, Yard, opened_yard
 
@@ -233,3 +240,137 @@ def test_a_models_name_cannot_pretend_to_be_a_hole(bench: Bench) -> None:
 
     assert [tag] == model["tags"]
     assert model["cover_url"].startswith("http://127.0.0.1/covers/")
+
+
+# --- Found with files
+
+
+def _with_thumbnail(seed: int = 0) -> dict[str, str]:
+    return {
+        "modelspec.thumbnail": "data:image/jpeg;base64," + base64.b64encode(picture(256, 256, "JPEG", seed)).decode()
+    }
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    made = opened(tmp_path)
+    yield made
+    made.catalog.close()
+
+
+def cover(shelf: Shelf) -> int:
+    where = blobs.open_places("", shelf.home, {})
+    return cover_files(shelf.catalog.store, Covers(shelf.catalog.store, where.kept, where.incoming), lambda: False)
+
+
+def test_a_picture_beside_a_file_is_its_models_cover(shelf: Shelf) -> None:
+    file = embedding(shelf.folder / "night.safetensors")
+    file.with_suffix(".preview.png").write_bytes(picture())
+    shelf.add()
+
+    looked_at = [cover(shelf), cover(shelf)]
+
+    assert [1, 0] == looked_at
+    assert shelf.model().cover_url.startswith("/covers/")
+
+
+def test_a_picture_beside_a_file_goes_before_one_in_its_header(shelf: Shelf) -> None:
+    embedding(shelf.folder / "night.safetensors", metadata=_with_thumbnail())
+    shelf.add()
+    cover(shelf)
+    of_header = shelf.model().cover_url
+    (shelf.folder / "night.png").write_bytes(picture())
+    shelf.add()
+    cover(shelf)
+    beside = shelf.model().cover_url
+    (shelf.folder / "night.png").unlink()
+    shelf.add()
+    cover(shelf)
+
+    assert of_header.startswith("/covers/")
+    assert of_header != beside
+    assert of_header == shelf.model().cover_url
+
+
+@pytest.mark.parametrize("kind", ["no picture", "a link", "a pipe", "a damaged header"])
+def test_a_picture_that_cannot_be_used_spoils_nothing(shelf: Shelf, kind: str, tmp_path: Path) -> None:
+    metadata = {"modelspec.thumbnail": "data:image/png;base64,%%%"} if kind == "a damaged header" else None
+    file = embedding(shelf.folder / "night.safetensors", metadata=metadata)
+    beside = file.with_suffix(".png")
+    if kind == "no picture":
+        beside.write_bytes(b"<svg/>")
+    elif kind == "a link":
+        (tmp_path / "elsewhere.png").write_bytes(picture())
+        beside.symlink_to(tmp_path / "elsewhere.png")
+    elif kind == "a pipe":
+        os.mkfifo(beside)
+    shelf.add()
+
+    assert 1 == cover(shelf)
+    assert "" == shelf.model().cover_url
+
+
+def test_an_owners_word_goes_before_what_was_found(shelf: Shelf) -> None:
+    file = embedding(shelf.folder / "night.safetensors")
+    file.with_suffix(".png").write_bytes(picture())
+    shelf.add()
+    cover(shelf)
+
+    shelf.say(shelf.model().id, cover_url="https://example.org/mine.png")
+
+    assert "https://example.org/mine.png" == shelf.model().cover_url
+
+
+def test_a_file_that_joins_another_model_brings_its_cover_along(shelf: Shelf) -> None:
+    file = embedding(shelf.folder / "night.safetensors")
+    file.with_suffix(".png").write_bytes(picture())
+    shelf.add()
+    cover(shelf)
+    shelf.import_from_civitai(5, hashes_of(file), cover_url="https://example.org/a.png")
+    shelf.add()
+    cover(shelf)
+
+    assert 5 == shelf.model().id
+    assert shelf.model().cover_url.startswith("/covers/")
+
+
+def test_the_picture_in_an_uploads_header_is_its_cover(bench: Bench) -> None:
+    header, size = header_bytes({"emb_params": ("F16", [2, 768])}, _with_thumbnail())
+    model_id = upload(bench.yard, "one", len(header).to_bytes(8, "little") + header + bytes(size))["id"]
+    bench.checking.check_next()
+
+    assert ("WEBP", (256, 256)) == size_of(bench.shown(model_id).body)
+
+
+# --- What is not needed any more
+
+
+def test_covers_that_no_model_shows_are_collected(bench: Bench) -> None:
+    model_id = upload(bench.yard, "one", lora_bytes())["id"]
+    bench.checking.check_next()
+    paths = [path_of(bench.put(model_id, picture(seed=seed)).json["cover_url"]) for seed in range(2)]
+
+    bench.checking.collect(0, dry_run=True)
+    before = [bench.yard.ask(path, None).status for path in paths]
+    bench.checking.collect(0, dry_run=False)
+    with opened_yard(bench.home) as again:  # one that has no picture in memory
+        after = [again.ask(path, None).status for path in paths]
+
+    assert [200, 200] == before
+    assert [404, 200] == after
+    kept = [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+    assert 1 + 3 == len(kept)
+
+
+def test_a_cover_under_another_one_is_kept(shelf: Shelf) -> None:
+    file = embedding(shelf.folder / "night.safetensors")
+    file.with_suffix(".png").write_bytes(picture())
+    shelf.add()
+    cover(shelf)
+    path = shelf.model().cover_url
+    shelf.say(shelf.model().id, cover_url="https://example.org/mine.png")
+    where = blobs.open_places("", shelf.home, {})
+
+    Checking(shelf.catalog.store, where.kept, where.incoming).collect(0, dry_run=False)
+
+    assert Covers(shelf.catalog.store, where.kept, where.incoming).picture(path) is not None

@@ -19,12 +19,14 @@ from pathlib import Path
 
 from modelyard import errors
 from modelyard.blobs import Blobs, Incoming
+from modelyard.covers import Covers, render
 from modelyard.declaring import extension_of_format, found_facts, sd_name_of
 from modelyard.domain import Entry, Facts, Layer, Status
-from modelyard.inspection import FileChanged, Inspection, inspect_file
+from modelyard.inspection import THUMBNAIL, FileChanged, Inspection, inspect_file, thumbnail_of
 from modelyard.registration import Registration, state_of
-from modelyard.store import Store, Writing, blobs, jobs, uploads
+from modelyard.store import Store, Writing, blobs, covers, jobs, uploads
 from modelyard.store.blobs import SOUND, Blob
+from modelyard.store.covers import Origin
 from modelyard.store.jobs import CHECK, Job
 from modelyard.store.uploads import Upload
 
@@ -61,6 +63,7 @@ class Checking:
         self._blobs = kept
         self._incoming = incoming
         self._clock = clock
+        self._covers = Covers(store, kept, incoming)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def run(self, ended: threading.Event) -> None:
@@ -119,9 +122,11 @@ class Checking:
         """
         collected = []
         with self._store.writing() as writing:
+            since = writing.now - grace_seconds
+            covers.collect(writing.connection, writing.now, since, dry_run=dry_run)
             if not dry_run or grace_seconds == 0:
                 blobs.mark_unused(writing.connection, writing.now)
-            for blob in blobs.unused(writing.connection, writing.now - grace_seconds):
+            for blob in blobs.unused(writing.connection, since):
                 collected.append(Collected(blob.sha256, blob.size_bytes))
                 if not dry_run:
                     blobs.remove(writing.connection, blob.sha256)
@@ -150,12 +155,24 @@ class Checking:
                 reason = f"mismatch: announced SHA-256 {announced}, received {sha256}"
                 self._refuse(job, upload, upload.model_id, reason)
                 return
+        cover = self._cover_of(path, inspection)
         with self._store.writing() as writing:
             # Written down before the bytes move: whoever goes on after us finds them by it.
             uploads.put(writing.connection, replace(upload, sha256=sha256))
         if path == self._incoming.path(upload.id):
             self._blobs.keep(path, sha256)
-        self._accept(job, upload, upload.model_id, inspection, sha256)
+        self._accept(job, upload, upload.model_id, inspection, sha256, cover)
+
+    def _cover_of(self, path: Path, inspection: Inspection) -> str | None:
+        """Keep the picture in a file's header; None where there is none that can be used."""
+        if THUMBNAIL not in inspection.metadata or inspection.verdict.value not in SOUND:
+            return None
+        try:
+            picture = thumbnail_of(path)
+            return self._covers.keep(render(picture)) if picture else None
+        except (errors.UnsupportedFile, errors.TooLarge) as problem:
+            log.info("no cover from an upload: %s", problem.message)
+            return None
 
     def _bytes_of(self, upload: Upload) -> Path | None:
         """Return a local file with the upload's bytes; None where they are nowhere."""
@@ -172,7 +189,9 @@ class Checking:
             return arrived
         return None
 
-    def _accept(self, job: Job, upload: Upload, model_id: int, inspection: Inspection, sha256: str) -> None:
+    def _accept(
+        self, job: Job, upload: Upload, model_id: int, inspection: Inspection, sha256: str, cover: str | None
+    ) -> None:
         with self._store.writing() as writing:
             if not self._blobs.has(sha256):
                 raise errors.Unavailable("what was kept is not there")
@@ -182,6 +201,8 @@ class Checking:
             )
             is_sound = inspection.verdict.value in SOUND
             extension = extension_of_format(inspection.format)
+            if cover is not None and writing.entries([model_id]):
+                covers.give(writing.connection, model_id, Origin.HEADER, cover)
             self._settle(writing, model_id, found_facts(inspection), sha256, is_sound, extension)
             uploads.put(
                 writing.connection, replace(upload, sha256=sha256, received_at=upload.received_at or writing.now)

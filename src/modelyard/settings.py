@@ -6,6 +6,7 @@ Read by ``web.app`` and the commands only: everything else is given the values i
 """
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -56,6 +57,15 @@ def _address(text: str) -> str:
     if text == "" or (text.isprintable() and " " not in text and text.startswith(("http://", "https://"))):
         return text.rstrip("/")
     raise ValueError("an address beginning with http:// or https://")
+
+
+def _networks(text: str) -> str:
+    try:
+        for network in filter(None, text.replace(" ", "").split(",")):
+            ipaddress.ip_network(network)
+    except ValueError:
+        raise ValueError("networks such as 10.1.0.0/16 or fd00::/8, divided by commas") from None
+    return text.replace(" ", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +131,12 @@ class Settings:
     )
     upload_expires_in_seconds: int = _setting(
         7 * 86_400, "seconds", "How long an upload may take before it is cleared.", _integer(60, _YEAR_SECONDS)
+    )
+    cover_networks: str = _setting(
+        "",
+        "networks",
+        "From where covers may be fetched besides the public internet, as `10.1.0.0/16`, divided by commas.",
+        _networks,
     )
     x_accel_redirect: str = _setting(
         "",

@@ -1,4 +1,4 @@
-"""What follows when files were added: hashes of those listed without, and matches with what imports bring later."""
+"""What follows when files were added: their covers, hashes of those listed without, and matches with later imports."""
 
 import logging
 import time
@@ -7,8 +7,10 @@ from contextlib import suppress
 from threading import Event
 
 from modelyard import errors
+from modelyard.adding.covering import cover_files
 from modelyard.adding.looking import Look, look
 from modelyard.adding.settling import Owner, Settling
+from modelyard.covers import Covers
 from modelyard.domain import OWN_ID_MIN
 from modelyard.ingest.folders import find_file
 from modelyard.store import Store, files
@@ -25,13 +27,15 @@ class _Ended(Exception):
     """Leaves a file that is half hashed."""
 
 
-def follow(store: Store, ended: Event, *, look_seconds: float = LOOK_SECONDS) -> None:
-    """Hash what waits for it and join what matches, whenever the record has changed, until ``ended`` is set."""
+def follow(store: Store, kept: Covers, ended: Event, *, look_seconds: float = LOOK_SECONDS) -> None:
+    """Find covers, hash what waits, join what matches, whenever the record has changed, until ``ended`` is set."""
     seen = -1
     while not ended.is_set():
         try:
             revision = store.revision_hint()
             if revision != seen:
+                # Minutes for what takes hours to hash.
+                cover_files(store, kept, ended.is_set)
                 hash_pending(store, ended.is_set)
                 join_later_matches(store)
                 # What this changed itself is looked at once more, and then there is nothing to change.

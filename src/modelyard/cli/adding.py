@@ -12,7 +12,7 @@ import click
 from modelyard import adding, catalog, errors
 from modelyard.adding import Owner, Report
 from modelyard.adding.settling import Settled
-from modelyard.cli import duplicates, opening, options, terminal
+from modelyard.cli import duplicates, opening, options, storing, terminal
 from modelyard.domain import Source, Visibility
 from modelyard.ingest import Skipped
 from modelyard.ingest.folders import shown
@@ -126,7 +126,8 @@ def _go_on(
         if with_hashes:
             adding.watch(paths, rescan, ended)
             return
-        hashing = threading.Thread(target=adding.follow, args=(taking.store, ended), name="modelyard-hashing")
+        kept = storing.covers_of(taking.store, options.read_settings())
+        hashing = threading.Thread(target=adding.follow, args=(taking.store, kept, ended), name="modelyard-hashing")
         hashing.start()
         try:
             adding.watch(paths, rescan, ended)

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from modelyard import adding, catalog, errors, store
-from modelyard.cli import opening, options, terminal
+from modelyard import adding, catalog, covers, errors, store
+from modelyard.cli import opening, options, storing, terminal
 from modelyard.domain import Record
 from modelyard.ingest import Skipped, fetch, files
 
@@ -38,11 +38,19 @@ def import_() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="With --fetch: so many models, newest first.")
 @click.option("--restart", is_flag=True, help="With --fetch: begin anew, not where an interrupted run stopped.")
 @click.option("--address", help=f"With --fetch: where the API is.  [default: {fetch.ADDRESS}]")
+@click.option("--covers", "with_covers", is_flag=True, help="Fetch the models' covers too, and show them from here.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
 @click.option("--verbose", "-v", is_flag=True, help="Tell of everything skipped, not only the first of each reason.")
 @options.json_option
 def civitai(
-    paths: tuple[Path, ...], is_fetch: bool, restart: bool, dry_run: bool, verbose: bool, as_json: bool, **asked: Any
+    paths: tuple[Path, ...],
+    is_fetch: bool,
+    restart: bool,
+    with_covers: bool,
+    dry_run: bool,
+    verbose: bool,
+    as_json: bool,
+    **asked: Any,
 ) -> None:
     """Import what Civitai's API says about its models.
 
@@ -61,6 +69,8 @@ def civitai(
         report = _fetched(asked.pop("address") or fetch.ADDRESS, fetch.Wanted(**asked), told_max, restart, dry_run)
     else:
         report = _read(files.find_files(paths), told_max, dry_run)
+    if with_covers and not dry_run:
+        _fetch_covers(report)
     report.write(dry_run=dry_run, as_json=as_json)
     if report.skipped and not report.done.total():
         raise errors.UnsupportedFile("nothing could be imported")
@@ -108,6 +118,20 @@ def _fetched(address: str, wanted: fetch.Wanted, told_max: int | None, restart: 
     return report
 
 
+def _fetch_covers(report: "Report") -> None:
+    """Fetch the covers of what was imported; what is there already, or failed lately, is not asked for again."""
+    read = options.read_settings()
+    report.covers = 0
+    with options.opened_store(read) as opened:
+        wanted = covers.wanted(opened, report.ids)
+        with terminal.metered("fetching covers", len(wanted)) as (meter, tell):
+            report.tell_with(tell)
+            with _going_on(report, dry_run=False):
+                for gathered in covers.gather(opened, storing.covers_of(opened, read), storing.guard_of(read), wanted):
+                    meter.used(1)
+                    report.cover(gathered)
+
+
 def _save(opened: store.Store, note: str, place: fetch.Place | None) -> None:
     with opened.writing() as writing:
         writing.remember(note, fetch.place_text(place) if place else None)
@@ -127,8 +151,22 @@ class Report:
         self.done: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.joined = 0
+        self.ids: set[int] = set()
+        # None where covers were not asked for.
+        self.covers: int | None = None
         self._tell = tell
         self._told_max = told_max
+
+    def tell_with(self, tell: Callable[[str], None]) -> None:
+        """Tell of what comes now beside another bar."""
+        self._tell = tell
+
+    def cover(self, gathered: covers.Gathered) -> None:
+        """Count what came of a cover's address."""
+        if gathered.problem:
+            self.skip(Skipped(gathered.address, "cover not to be had", gathered.problem))
+        else:
+            self.covers = (self.covers or 0) + 1
 
     def skip(self, skipped: Skipped) -> None:
         """Count something skipped, and tell of it unless enough of its kind were."""
@@ -144,11 +182,15 @@ class Report:
         if as_json:
             counts = {result: self.done[result] for result in _RESULTS}
             skipped = dict(self.skipped.most_common())
+            if self.covers is not None:
+                counts["covers"] = self.covers
             terminal.write_json({**counts, "joined": self.joined, "skipped": skipped, "dry_run": dry_run})
             return
         rows = [(result + (" (dry run)" if dry_run else ""), f"{self.done[result]:,}") for result in _RESULTS]
         if self.joined:
             rows.append(("joined with files that were here", f"{self.joined:,}"))
+        if self.covers is not None:
+            rows.append(("covers fetched", f"{self.covers:,}"))
         rows += [(f"skipped: {reason}", f"{count:,}") for reason, count in self.skipped.most_common()]
         terminal.write_table(("models", "number"), rows, numeric=("number",))
 
@@ -179,6 +221,8 @@ def take_in(
             report.skip(Skipped(f"model {outcome.record.id}", outcome.reason))
         else:
             report.done[outcome.result] += 1
+            if outcome.id is not None:
+                report.ids.add(outcome.id)
 
 
 def _records(outcomes: Iterable[Record | Skipped], report: Report) -> Iterator[Record]:

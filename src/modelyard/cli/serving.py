@@ -107,4 +107,4 @@ def _hash(read: settings.Settings) -> None:
         signal.signal(number, lambda *_: ended.set())
     os.nice(_HASHING_NICENESS)
     with options.opened_store(read) as opened:
-        adding.follow(opened, ended)
+        adding.follow(opened, storing.covers_of(opened, read), ended)

@@ -1,6 +1,6 @@
 """Covers: pictures of models, checked, made small, and kept as blobs.
 
-    a picture: uploaded · beside a file · in a file's header · fetched from an address (``fetching``)
+    a picture: uploaded · beside a file · in a file's header · fetched from an address (``fetching``, ``gathering``)
       → checked by its bytes, and made into a WebP of each width (``pictures``)
       → kept, the same picture once (``keeping``) → what a model's ``cover_url`` leads to
 
@@ -8,7 +8,8 @@ It knows pictures and addresses. Which of its covers a model shows is for ``regi
 """
 
 from modelyard.covers.fetching import Guard, fetch
+from modelyard.covers.gathering import Gathered, gather, wanted
 from modelyard.covers.keeping import Covers
 from modelyard.covers.pictures import BYTES_MAX, Rendered, render
 
-__all__ = ["BYTES_MAX", "Covers", "Guard", "Rendered", "fetch", "render"]
+__all__ = ["BYTES_MAX", "Covers", "Gathered", "Guard", "Rendered", "fetch", "gather", "render", "wanted"]

@@ -161,7 +161,8 @@ def _exchange(parsed: SplitResult, host: str, port: int, connected: socket.socke
             "Connection": "close",
         }
         connection.request("GET", target, headers=headers)
-        return _answered(connection.getresponse())
+        with closing(connection.getresponse()) as response:
+            return _answered(response)
 
 
 @cache

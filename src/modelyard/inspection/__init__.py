@@ -33,6 +33,7 @@ from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
 __all__ = [
     "HEADER_LIMIT_BYTES",
     "NONE",
+    "THUMBNAIL",
     "UNKNOWN",
     "Evidence",
     "FileChanged",
@@ -103,6 +104,10 @@ class Inspection:
         }
 
 
+# ModelSpec's name for a picture in a header.
+THUMBNAIL = "modelspec.thumbnail"
+
+
 @dataclass(frozen=True, slots=True)
 class _Contents:
     """What reading one format gives."""
@@ -157,7 +162,7 @@ def inspect_file(
 
 
 def thumbnail_of(path: str | os.PathLike[str]) -> bytes | None:
-    """Return the picture in a safetensors file's header (``modelspec.thumbnail``), unchecked; None for none.
+    """Return the picture in a safetensors file's header, unchecked; None for none.
 
     Raises OSError if the file cannot be read.
     """
@@ -170,7 +175,7 @@ def thumbnail_of(path: str | os.PathLike[str]) -> bytes | None:
             metadata = safetensors.read_frame(reader, status.st_size).header.metadata
         except BrokenFile:
             return None
-    head, _, encoded = metadata.get("modelspec.thumbnail", "").partition(",")
+    head, _, encoded = metadata.get(THUMBNAIL, "").partition(",")
     if not (head.startswith("data:image/") and head.endswith(";base64")):
         return None
     try:

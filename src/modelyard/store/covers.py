@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from modelyard.domain import COVERS, Layer
 from modelyard.store import schema
+from modelyard.store.files import FileState
 
 _COVER, _PICTURE, _MODEL = schema.covers.c, schema.cover_pictures.c, schema.models.c
 _FOUND, _ADDRESS, _LOOKED, _FILE = (
@@ -46,6 +47,7 @@ class Unlooked:
     mtime_ns: int
     sidecars: str
     has_thumbnail: bool
+    was_looked_at: bool
 
 
 def with_sha256(connection: sa.Connection, sha256: str) -> str | None:
@@ -128,8 +130,11 @@ def wanted(connection: sa.Connection, model_ids: Collection[int], tried_before: 
 # --- Files
 
 
-def unlooked(connection: sa.Connection, limit: int) -> list[Unlooked]:
-    """Return files with a model that were not looked at since they, or what lies beside them, changed."""
+def unlooked(connection: sa.Connection, limit: int, after: int = 0) -> list[Unlooked]:
+    """Return files with a model that were not looked at since they, or what lies beside them, changed.
+
+    By id, behind the one with the id ``after``.
+    """
     is_looked_at = sa.and_(
         _LOOKED.file_id == _FILE.id,
         _LOOKED.model_id == _FILE.model_id,
@@ -139,14 +144,26 @@ def unlooked(connection: sa.Connection, limit: int) -> list[Unlooked]:
     )
     names = ("id", "model_id", "path", "size_bytes", "mtime_ns", "sidecars")
     query: sa.Select[Any] = (
-        sa.select(*(schema.files.columns[name] for name in names), _FILE.inspection.like(_THUMBNAIL))
-        .where(_FILE.state == "present", _FILE.model_id.is_not(None), ~sa.exists().where(is_looked_at))
+        sa.select(
+            *(schema.files.columns[name] for name in names),
+            _FILE.inspection.like(_THUMBNAIL),
+            sa.exists().where(_LOOKED.file_id == _FILE.id),
+        )
+        .where(
+            _FILE.id > after,
+            _FILE.state == FileState.PRESENT.value,
+            _FILE.model_id.is_not(None),
+            ~sa.exists().where(is_looked_at),
+        )
         .order_by(_FILE.id)
         .limit(limit)
     )
     return [
-        Unlooked(id_, model_id, bytes(path), size_bytes, mtime_ns, sidecars, bool(has_thumbnail))
-        for id_, model_id, path, size_bytes, mtime_ns, sidecars, has_thumbnail in connection.execute(query)
+        # psycopg gives bytes, other drivers may give a view of them.
+        Unlooked(id_, model_id, bytes(path), size_bytes, mtime_ns, sidecars, bool(has_thumbnail), bool(was_looked_at))
+        for id_, model_id, path, size_bytes, mtime_ns, sidecars, has_thumbnail, was_looked_at in connection.execute(
+            query
+        )
     ]
 
 

@@ -1,0 +1,371 @@
+"""Covers fetched from addresses that somebody else wrote: kept, asked for once, and never in our own networks."""
+
+import ipaddress
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard import blobs, errors
+from modelyard.cli import run
+from modelyard.covers import Covers, Guard, fetch, gather, wanted
+from modelyard.covers.fetching import NotNow
+from modelyard.domain import Facts, Layer, Record, Source, model_type
+
+from .pictures import picture
+from .transfers import find, path_of
+from .yard import Yard, opened_yard
+
+HERE = ipaddress.ip_network("127.0.0.0/8")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers by what the server's table says of a path."""
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        server.asked[self.path] += 1
+        server.headers_seen.append(dict(self.headers))
+        server.answers[self.path](self)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def reply(self, body: bytes, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"content_length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Pictures:
+    """A host of pictures."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self.asked: Counter[str] = server.asked
+        self.headers_seen: list[dict[str, str]] = server.headers_seen
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+
+    def put(self, path: str, answer: Callable[[Any], None]) -> str:
+        self._server.answers[path] = answer
+        return self.url + path
+
+
+@contextmanager
+def _served() -> Iterator[Pictures]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    server.answers, server.asked, server.headers_seen = {}, Counter(), []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield Pictures(server)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def pictures() -> Iterator[Pictures]:
+    with _served() as served:
+        yield served
+
+
+# --- Where it is not fetched from
+
+NOT_PUBLIC = [
+    "127.0.0.1",
+    "127.8.8.8",
+    "0.0.0.0",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",  # the metadata of clouds
+    "100.64.0.1",
+    "198.18.0.1",
+    "192.0.2.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "fe80::1",
+    "fc00::1",
+    "fd12:3456::1",
+    "fec0::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::",
+    "2001:0:7f00:1::",
+    "2001:db8::1",
+]
+
+
+@pytest.mark.parametrize("numeric", NOT_PUBLIC)
+def test_nothing_is_fetched_from_addresses_that_are_not_public(numeric: str) -> None:
+    guard = Guard(resolve=lambda _host, _port: [numeric])
+
+    with pytest.raises(errors.UnsupportedFile, match="no public address"):
+        fetch("http://pictures.example/a.png", guard)
+
+
+def test_a_host_with_one_address_that_is_not_public_is_refused_whole() -> None:
+    guard = Guard(resolve=lambda _host, _port: ["93.184.215.14", "10.0.0.1"])
+
+    with pytest.raises(errors.UnsupportedFile, match=r"10\.0\.0\.1"):
+        fetch("http://pictures.example/a.png", guard)
+
+
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "localhost", "[::ffff:7f00:1]", "[::1]"]
+)
+def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
+    # Some of them are no spelling to some systems: then there is no such host.
+    with pytest.raises((errors.UnsupportedFile, NotNow)):
+        fetch(f"http://{host}/a.png", Guard())
+
+
+@pytest.mark.parametrize("numeric", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+def test_public_addresses_may_be_asked(numeric: str) -> None:
+    guard = Guard(resolve=lambda _host, _port: [numeric])
+
+    assert [numeric] == guard.addresses("pictures.example", 443)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://pictures.example/a.png",
+        "file:///etc/passwd",
+        "http://",
+        "http://user:secret@pictures.example/a.png",
+        "http://pictures.example:0/",
+        "http://pictures.example:99999/",
+        "http://[::1/",
+        "http://pictures.example/a\r\nHost: other",
+        "gopher://127.0.0.1/",
+    ],
+)
+def test_what_is_no_address_to_fetch_from_is_refused(address: str) -> None:
+    with pytest.raises(errors.UnsupportedFile):
+        fetch(address, Guard(resolve=lambda _host, _port: ["93.184.215.14"]))
+
+
+def test_a_redirect_is_checked_like_the_first_address(pictures: Pictures) -> None:
+    inner = pictures.put("/inner", lambda on: on.reply(b"secret"))
+    numbers = {"outer.example": "127.0.0.1", "inner.example": "10.0.0.1"}
+    guard = Guard([HERE], lambda host, _port: [numbers[host]])
+    port = inner.split(":")[2].partition("/")[0]
+    pictures.put("/a", lambda on: on.reply(b"", 302, location=f"http://inner.example:{port}/inner"))
+
+    with pytest.raises(errors.UnsupportedFile, match=r"10\.0\.0\.1"):
+        fetch(f"http://outer.example:{port}/a", guard)
+    assert 0 == pictures.asked["/inner"]
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_asked(pictures: Pictures) -> None:
+    port = pictures.put("/a.png", lambda on: on.reply(b"picture")).split(":")[2].partition("/")[0]
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])  # what a name that is rebound answers
+
+    assert b"picture" == fetch(f"http://pictures.example:{port}/a.png", Guard([HERE], lambda *_: next(answers)))
+    assert ["10.0.0.1"] == next(answers)
+
+
+@pytest.mark.parametrize("scheme", ["file:///etc/passwd", "ftp://a.example/", "//", "about:blank"])
+def test_a_redirect_to_something_else_than_http_is_refused(pictures: Pictures, scheme: str) -> None:
+    url = pictures.put("/a", lambda on: on.reply(b"", 301, location=scheme))
+
+    with pytest.raises(errors.UnsupportedFile):
+        fetch(url, Guard([HERE]))
+
+
+def test_redirects_end(pictures: Pictures) -> None:
+    url = pictures.put("/a", lambda on: on.reply(b"", 307, location="/a"))
+
+    with pytest.raises(errors.UnsupportedFile, match="redirects more than"):
+        fetch(url, Guard([HERE]))
+    assert 6 == pictures.asked["/a"]
+
+
+# --- What is answered
+
+
+def test_what_is_answered_comes_whole_and_nothing_of_ours_goes_out(pictures: Pictures) -> None:
+    url = pictures.put("/a b%20c.png?x=1&y=ü", lambda on: on.reply(b"no"))
+    pictures.put("/a%20b%20c.png?x=1&y=%C3%BC", lambda on: on.reply(b"whole"))
+
+    assert b"whole" == fetch(url, Guard([HERE]))
+    assert {"host", "user-agent", "accept", "accept-encoding", "connection"} == {
+        name.lower() for name in pictures.headers_seen[0]
+    }
+
+
+def _endless(on: Any) -> None:
+    on.send_response(200)
+    on.end_headers()
+    while True:
+        on.wfile.write(bytes(1 << 20))
+
+
+def _dripping(on: Any) -> None:
+    on.send_response(200)
+    on.end_headers()
+    gone = threading.Event()
+    while not gone.wait(0.05):
+        on.wfile.write(b"x")
+
+
+def _quietly(answer: Callable[[Any], None]) -> Callable[[Any], None]:
+    def until_it_is_gone(on: Any) -> None:
+        try:
+            answer(on)
+        except OSError:
+            on.close_connection = True
+
+    return until_it_is_gone
+
+
+def test_more_than_a_picture_is_not_taken(pictures: Pictures) -> None:
+    said = pictures.put("/said", _quietly(lambda on: on.reply(b"x", content_length=str(1 << 40))))
+    endless = pictures.put("/endless", _quietly(_endless))
+
+    for url in (said, endless):
+        with pytest.raises(errors.TooLarge):
+            fetch(url, Guard([HERE]))
+
+
+def test_an_answer_that_never_ends_is_cut_off(pictures: Pictures) -> None:
+    url = pictures.put("/drip", _quietly(_dripping))
+
+    with pytest.raises(NotNow):
+        fetch(url, Guard([HERE]), seconds_max=0.5)
+
+
+def test_an_answer_that_ends_early_is_no_answer(pictures: Pictures) -> None:
+    url = pictures.put("/half", lambda on: on.reply(b"half", content_length="8"))
+
+    with pytest.raises(NotNow):
+        fetch(url, Guard([HERE]))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_may_pass_is_told_apart(pictures: Pictures, status: int) -> None:
+    url = pictures.put("/later", lambda on: on.reply(b"", status, retry_after="7"))
+
+    with pytest.raises(NotNow) as passing:
+        fetch(url, Guard([HERE]))
+    assert 7.0 == passing.value.after_seconds
+
+
+# --- What models show of it
+
+
+def _model(yard: Yard, id_: int, cover_url: str, rank: int = 0) -> None:
+    facts = Facts(
+        name=f"v{id_}", sd_name=f"model_{id_}.safetensors", type=model_type("LORA"), cover_url=cover_url, rank=rank
+    )
+    for _ in yard.catalog.register_many([Record(id_, Source.CIVITAI, Layer.UPSTREAM, facts)]):
+        pass
+
+
+def _gathered(yard: Yard, home: Path, ids: list[int]) -> dict[str, str]:
+    where = blobs.open_places("", home, {})
+    kept = Covers(yard.store, where.kept, where.incoming)
+    asked = gather(yard.store, kept, Guard([HERE]), wanted(yard.store, ids), sleep=lambda _: None)
+    return {gathered.address: gathered.problem for gathered in asked}
+
+
+def test_models_show_from_here_what_was_fetched(pictures: Pictures, tmp_path: Path) -> None:
+    url = pictures.put("/a.png", lambda on: on.reply(picture()))
+    with opened_yard(tmp_path) as yard:
+        for id_ in (1, 2):
+            _model(yard, id_, url)
+
+        first = _gathered(yard, tmp_path, [1, 2])
+        again = _gathered(yard, tmp_path, [1, 2])
+        _model(yard, 3, url)  # one that is told of later
+        _model(yard, 1, url)  # and one that is told of again
+
+        assert ({url: ""}, {}) == (first, again)
+        assert 1 == pictures.asked["/a.png"]
+        covers = {find(yard, id_)["cover_url"] for id_ in (1, 2, 3)}
+        assert 1 == len(covers)
+        assert 200 == yard.ask(path_of(covers.pop()), None).status
+
+
+def test_another_address_is_another_cover(pictures: Pictures, tmp_path: Path) -> None:
+    urls = [
+        pictures.put("/0.png", lambda on: on.reply(picture())),
+        pictures.put("/1.png", lambda on: on.reply(picture(seed=1))),
+    ]
+    with opened_yard(tmp_path) as yard:
+        _model(yard, 1, urls[0])
+        _gathered(yard, tmp_path, [1])
+        before = find(yard, 1)["cover_url"]
+        _model(yard, 1, urls[1])
+        outside = find(yard, 1)["cover_url"]
+        _gathered(yard, tmp_path, [1])
+
+        assert urls[1] == outside
+        assert before != find(yard, 1)["cover_url"]
+
+
+def test_what_cannot_be_had_is_told_and_not_asked_for_again(pictures: Pictures, tmp_path: Path) -> None:
+    gone = pictures.put("/gone", lambda on: on.reply(b"", 404))
+    page = pictures.put("/page", lambda on: on.reply(b"<html>"))
+    away = pictures.put("/away", lambda on: on.reply(b"", 503))
+    with opened_yard(tmp_path) as yard:
+        for id_, url in enumerate((gone, page, away), 1):
+            _model(yard, id_, url)
+
+        first = _gathered(yard, tmp_path, [1, 2, 3])
+        again = _gathered(yard, tmp_path, [1, 2, 3])
+
+        assert all(first[url] for url in (gone, page, away))
+        assert {away} == again.keys()
+        assert (1, 1, 6) == tuple(pictures.asked[path] for path in ("/gone", "/page", "/away"))
+        assert gone == find(yard, 1)["cover_url"]
+
+
+def test_the_most_popular_models_come_first(pictures: Pictures, tmp_path: Path) -> None:
+    with opened_yard(tmp_path) as yard:
+        for id_, rank in ((1, 5), (2, 50), (3, 20)):
+            _model(yard, id_, f"http://pictures.example/{id_}", rank)
+
+        assert [[2], [3], [1]] == list(wanted(yard.store, [1, 2, 3]).values())
+
+
+def test_an_import_brings_covers_along_when_asked(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = pictures.put("/a.png", lambda on: on.reply(picture()))
+    answers = tmp_path / "answers.json"
+    file = {"id": 5, "name": "a.safetensors", "type": "Model", "sizeKB": 1, "metadata": {"format": "SafeTensor"}}
+    image = {"url": url, "nsfwLevel": 1, "type": "image"}
+    version = {"id": 11, "name": "v1", "baseModel": "SD 1.5", "images": [image], "files": [file]}
+    answers.write_text(json.dumps({"id": 1, "name": "m", "type": "LORA", "modelVersions": [version]}))
+    home = tmp_path / "home"
+    command = ["import", "--home", str(home), "civitai", str(answers), "--covers", "--json"]
+
+    assert 0 == run(command)
+    refused = json.loads(capfd.readouterr().out)
+    (home / "modelyard.toml").write_text("")
+    monkeypatch.setenv("MODELYARD_COVER_NETWORKS", "127.0.0.0/8")
+    again = tmp_path / "again"
+    assert 0 == run([*command[:2], str(again), *command[3:]])
+    brought = json.loads(capfd.readouterr().out)
+
+    assert (0, {"cover not to be had": 1}) == (refused["covers"], refused["skipped"])
+    assert (1, {}) == (brought["covers"], brought["skipped"])
+    with opened_yard(again) as yard:
+        assert find(yard, 11)["cover_url"].startswith("http://127.0.0.1/covers/")
