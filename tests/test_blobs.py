@@ -3,7 +3,6 @@
 import hashlib
 import os
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,9 @@ from modelyard import errors
 from modelyard.blobs import Blobs, Incoming, open_places
 from modelyard.checking import Checking
 
-from . import parts
-from .swift_server import SwiftServer, swift_server
+from .swift_server import SwiftServer
 from .transfers import ask, find, lora_bytes, path_of, sha256_base64
 from .yard import opened_yard
-
-
-@pytest.fixture(scope="session")
-def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
-    parts.module("swift")
-    with swift_server(tmp_path_factory.mktemp("swift")) as server:
-        yield server
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "modelyard"
 GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"domain", "errors"}),
     frozenset({"index", "store", "blobs", "inspection", "signing", "wire", "settings"}),
-    frozenset({"upkeep", "registration", "declaring"}),
+    frozenset({"upkeep", "publishing", "registration", "declaring"}),
     frozenset({"covers"}),
     frozenset({"catalog", "access", "ingest", "uploading", "checking", "client"}),
     frozenset({"web", "demo", "adding", "exporting"}),

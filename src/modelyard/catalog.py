@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelyard import errors, wire
+from modelyard.blobs import SharedFiles
 from modelyard.domain import (
     MODEL_TYPES,
     BaseModel,
@@ -28,6 +29,7 @@ from modelyard.domain import (
     fold_base,
 )
 from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentFolder
+from modelyard.publishing import Published
 from modelyard.registration import Outcome, Registration
 from modelyard.store import Store
 from modelyard.upkeep import Upkeep
@@ -59,16 +61,26 @@ class Catalog:
     With a home folder the index lies there in segments that all processes share; without, in this process's memory.
     """
 
-    def __init__(self, store: Store, home: Path | None = None, *, ttl_seconds: int = wire.TTL_DEFAULT_SECONDS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        home: Path | None = None,
+        *,
+        ttl_seconds: int = wire.TTL_DEFAULT_SECONDS,
+        shared: SharedFiles | None = None,
+    ) -> None:
         self._store = store
         render = partial(wire.render_record, ttl_seconds=ttl_seconds)
         self._index = Index(render)
         self._folder: SegmentFolder | None = None
         self._upkeep: Upkeep | None = None
+        self._published: Published | None = None
         if home is not None:
             rendering = f"{wire.RENDERING} {ttl_seconds}"
             self._folder = SegmentFolder(home / "index", store.identity, rendering)
             self._upkeep = Upkeep(store, self._folder, render)
+            if shared is not None:
+                self._published = Published(shared, store, self._folder)
         self._is_loaded = False
         self._turn = threading.RLock()
         self._stamp = 0
@@ -173,7 +185,8 @@ class Catalog:
         while not self._adopt():
             # One process builds, the others wait for it and find what it made.
             with upkeep.folder.building():
-                if reason := upkeep.folder.problem():
+                reason = upkeep.folder.problem()
+                if reason and not (self._published and self._published.fetch()):
                     log.info("building the index in %s: %s", upkeep.folder.path, reason)
                     with building(self._count()) as on_rows:
                         upkeep.rebuild(on_rows=on_rows)
@@ -255,7 +268,7 @@ class Catalog:
     def keep_up(self, ended: threading.Event) -> None:
         """Write and merge segments as the store changes, until ``ended`` is set: the work of a process of its own."""
         assert self._upkeep is not None, "only a catalogue with a home has segments"
-        self._upkeep.run(ended)
+        self._upkeep.run(ended, self._published.offer if self._published else int)
 
     def serving(self) -> AbstractContextManager[None]:
         """Say, while entered, that this process answers: who writes much then prepares it for all."""
@@ -330,9 +343,18 @@ class Catalog:
         self._store.close()
 
 
-def open_catalog(store: Store, home: Path | None = None, *, ttl_seconds: int = wire.TTL_DEFAULT_SECONDS) -> Catalog:
-    """Return the catalogue of a store, with its index in segments under ``home`` or, without one, in memory."""
-    return Catalog(store, home, ttl_seconds=ttl_seconds)
+def open_catalog(
+    store: Store,
+    home: Path | None = None,
+    *,
+    ttl_seconds: int = wire.TTL_DEFAULT_SECONDS,
+    shared: SharedFiles | None = None,
+) -> Catalog:
+    """Return the catalogue of a store, with its index in segments under ``home`` or, without one, in memory.
+
+    Where machines have ``shared`` files, the one that begins fetches the segments that another has made.
+    """
+    return Catalog(store, home, ttl_seconds=ttl_seconds, shared=shared)
 
 
 class _UndoneError(Exception):

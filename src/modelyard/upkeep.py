@@ -120,8 +120,11 @@ class Upkeep:
                 except DamagedSegmentError as damage:
                     self._withdraw(damage)
 
-    def run(self, ended: threading.Event) -> None:
-        """Keep up until ``ended`` is set, while no other process does; at the lowest priority."""
+    def run(self, ended: threading.Event, settled: Callable[[], object] = int) -> None:
+        """Keep up until ``ended`` is set, while no other process does; at the lowest priority.
+
+        ``settled`` is called whenever there is nothing left to write or merge.
+        """
         os.nice(19)
         with ExitStack() as stack:
             while not stack.enter_context(self.folder.merging()):
@@ -133,6 +136,7 @@ class Upkeep:
             while not ended.wait(wait_seconds):
                 try:
                     last = self._look(last)
+                    settled()
                     wait_seconds = LOOK_SECONDS
                 except DamagedSegmentError as damage:
                     self._withdraw(damage)

@@ -16,8 +16,19 @@ from modelyard import errors
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.blobs.incoming import Incoming
 from modelyard.blobs.s3 import S3Blobs, open_s3
+from modelyard.blobs.shared import SharedFile, SharedFiles, open_shared
 
-__all__ = ["Blobs", "FolderBlobs", "Incoming", "Places", "S3Blobs", "open_places"]
+__all__ = [
+    "Blobs",
+    "FolderBlobs",
+    "Incoming",
+    "Places",
+    "S3Blobs",
+    "SharedFile",
+    "SharedFiles",
+    "open_places",
+    "open_shared",
+]
 
 
 class Blobs(Protocol):

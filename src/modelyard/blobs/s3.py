@@ -43,7 +43,7 @@ class S3Blobs:
     def keep(self, path: Path, sha256: str) -> None:
         """Keep a hashed file's bytes; a large file goes up in parts, and appears when the last one is there."""
         if self._size(_key(sha256)) != path.stat().st_size:
-            self._put(path, _key(sha256))
+            put_file(self._store, path, _key(sha256))
         path.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path | None:  # noqa: ARG002 # the protocol's signature
@@ -52,21 +52,21 @@ class S3Blobs:
 
     def read(self, sha256: str) -> bytes:
         """Return the bytes whole."""
-        return bytes(_asked(lambda: obstore.get(self._store, _key(sha256)).bytes()))
+        return bytes(asked(lambda: obstore.get(self._store, _key(sha256)).bytes()))
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
         """Return a presigned GET; None where the bytes are not here. ``disposition`` is for the store to answer."""
-        signed = _asked(lambda: obstore.sign(self._store, "GET", _key(sha256), _span(expires_in_seconds)))
+        signed = asked(lambda: obstore.sign(self._store, "GET", _key(sha256), _span(expires_in_seconds)))
         del disposition  # obstore signs no query parameters of the response (0.12): the store answers without a name
         return signed
 
     def upload_link(self, name: str, expires_in_seconds: int) -> str | None:
         """Return a presigned PUT."""
-        return _asked(lambda: obstore.sign(self._store, "PUT", _incoming(name), _span(expires_in_seconds)))
+        return asked(lambda: obstore.sign(self._store, "PUT", _incoming(name), _span(expires_in_seconds)))
 
     def share_uploaded(self, name: str, path: Path) -> None:
         """Put what arrived here where every machine can fetch it."""
-        self._put(path, _incoming(name))
+        put_file(self._store, path, _incoming(name))
 
     def uploaded_size(self, name: str) -> int | None:
         """Return how many bytes were put at an upload's address; None for none."""
@@ -74,7 +74,7 @@ class S3Blobs:
 
     def fetch_uploaded(self, name: str, path: Path) -> None:
         """Copy what was put at an upload's address into a local file, and make it survive a power cut."""
-        answered = _asked(lambda: obstore.get(self._store, _incoming(name)))
+        answered = asked(lambda: obstore.get(self._store, _incoming(name)))
         with full_disk_told(), path.open("wb") as file:
             for chunk in answered.stream(min_chunk_size=1 << 20):
                 file.write(chunk)
@@ -96,35 +96,22 @@ class S3Blobs:
                 if _NAME.fullmatch(name):
                     yield name, found["size"]
 
-    def _put(self, path: Path, key: str) -> None:
-        size_bytes = path.stat().st_size
-        _asked(
-            lambda: obstore.put(
-                self._store,
-                key,
-                path,
-                use_multipart=size_bytes > _PART_BYTES,
-                chunk_size=_PART_BYTES,
-                max_concurrency=_PARTS_AT_ONCE,
-            )
-        )
-        if self._size(key) != size_bytes:
-            raise errors.Unavailable("the file store did not keep all bytes")
-
     def _size(self, key: str) -> int | None:
-        try:
-            return _asked(lambda: obstore.head(self._store, key))["size"]
-        except FileNotFoundError:
-            return None
+        return _size(self._store, key)
 
     def _delete(self, key: str) -> None:
         try:
-            _asked(lambda: obstore.delete(self._store, key))
+            asked(lambda: obstore.delete(self._store, key))
         except FileNotFoundError:
             return
 
 
 def open_s3(url: str, environ: Mapping[str, str]) -> S3Blobs:
+    """Return the blobs in the bucket and prefix that ``s3://bucket/prefix`` names. Raises SetupError for none."""
+    return S3Blobs(bucket_of(url, environ))
+
+
+def bucket_of(url: str, environ: Mapping[str, str]) -> S3Store:
     """Return the bucket and prefix that ``s3://bucket/prefix`` names. Raises SetupError where it names none."""
     parsed = urlsplit(url)
     if not parsed.netloc:
@@ -138,7 +125,7 @@ def open_s3(url: str, environ: Mapping[str, str]) -> S3Blobs:
         "endpoint": endpoint or None,
     }
     options: dict[str, Any] = {name: value for name, value in wanted.items() if value}
-    store = S3Store(
+    return S3Store(
         parsed.netloc,
         prefix=parsed.path.strip("/") or None,
         # Stores other than Amazon's rarely have a host name a bucket.
@@ -148,7 +135,30 @@ def open_s3(url: str, environ: Mapping[str, str]) -> S3Blobs:
         retry_config={"max_retries": 3, "retry_timeout": datetime.timedelta(seconds=20)},
         **options,
     )
-    return S3Blobs(store)
+
+
+def put_file(store: S3Store, path: Path, key: str) -> None:
+    """Put a file; a large one goes up in parts, and appears when the last one is there."""
+    size_bytes = path.stat().st_size
+    asked(
+        lambda: obstore.put(
+            store,
+            key,
+            path,
+            use_multipart=size_bytes > _PART_BYTES,
+            chunk_size=_PART_BYTES,
+            max_concurrency=_PARTS_AT_ONCE,
+        )
+    )
+    if _size(store, key) != size_bytes:
+        raise errors.Unavailable("the file store did not keep all bytes")
+
+
+def _size(store: S3Store, key: str) -> int | None:
+    try:
+        return asked(lambda: obstore.head(store, key))["size"]
+    except FileNotFoundError:
+        return None
 
 
 def _key(sha256: str) -> str:
@@ -165,7 +175,7 @@ def _span(seconds: int) -> datetime.timedelta:
     return datetime.timedelta(seconds=min(seconds, 7 * 86_400))
 
 
-def _asked(question: Callable[[], T]) -> T:
+def asked(question: Callable[[], T]) -> T:
     """Ask the store; what it cannot do now is Unavailable, what is not there FileNotFoundError."""
     try:
         return question()

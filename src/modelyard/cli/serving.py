@@ -8,7 +8,7 @@ import threading
 
 import click
 
-from modelyard import access, adding, catalog, demo, settings
+from modelyard import access, adding, demo, settings
 from modelyard.cli import opening, options, storing, terminal
 from modelyard.cli.workers import Workers
 from modelyard.web import app, log, metrics, server
@@ -60,7 +60,7 @@ def _answer(read: settings.Settings, listening: socket.socket) -> None:
     writing_log = log.open_log(read.log_level)
     writing_log.take_over()
     with options.opened_store(read) as opened:
-        serving = catalog.open_catalog(opened, read.home, ttl_seconds=read.download_url_ttl_seconds)
+        serving = opening.catalog_of(read, opened)
         serving.load()
         keys = access.Access(opened, anonymous=read.anonymous)
         keys.load()

@@ -24,6 +24,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from blake3 import blake3
+
 from modelyard import errors
 from modelyard.index.files import (
     FORMAT,
@@ -137,7 +139,34 @@ class SegmentFolder:
             if self.current() == current:
                 return {name: checked[name] for name in names}
 
+    @property
+    def kind(self) -> str:
+        """A name, for a path, of what segments have to be to be ours: whose, of which format, rendered how."""
+        rendering = blake3(self._rendering.encode()).hexdigest(8)
+        return f"{self._identity}/{FORMAT}-{rendering}"
+
     # --- changing
+
+    def take_over(self, folders: dict[str, Path], revision: int) -> bool:
+        """Make finished folders, by the names they shall have, the list, unless there is one; return whether it was.
+
+        Raises DamagedSegmentError where a byte of them is not what was written.
+        """
+        for folder in folders.values():
+            verify(folder)
+        with self.publishing():
+            if self.current() is not None:
+                return False
+            for name, folder in folders.items():
+                shutil.rmtree(self.path / name, ignore_errors=True)
+                folder.rename(self.path / name)
+            flush_folder(self.path)
+            self.publish(tuple(folders), revision)
+        return True
+
+    def making_path(self, name: str) -> Path:
+        """Return where this process may make a folder that nobody sweeps while it lives."""
+        return self.path / f"making-{os.getpid()}-{name}"
 
     def new_path(self, after: int, revision: int) -> Path:
         """Return where a new segment for the revisions after ``after`` up to ``revision`` is to be written."""
