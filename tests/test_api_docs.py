@@ -17,7 +17,7 @@ import pytest
 
 from modelyard import wire
 from modelyard.domain import MODEL_TYPES
-from modelyard.web import documentation, openapi
+from modelyard.web import assets, openapi
 
 from . import parts
 from .yard import Address, Yard, a_model, a_private, listening, opened_yard
@@ -38,32 +38,10 @@ def parameter_table() -> str:
     return "\n".join(rows)
 
 
-FIELDS = {
-    "id": "the model version's id at Civitai; ours begin at 1 000 000 000 and stay below 2^31",
-    "name": "the version's name",
-    "hash_sha256": "the first ten digits of the file's SHA-256; empty if unknown",
-    "sd_name": "the file's name, unique among what a caller can see",
-    "type": "`name`, lower case, to filter by, and `display_name`",
-    "categories": "",
-    "status": "1: can be used; 0: not yet, or no longer",
-    "download_url": "only where this server can hand the file out to this caller",
-    "tags": "",
-    "cover_url": "empty if there is none",
-    "source": "`civitai`, `training` or `uploading`",
-    "base_model": "as its source spells it",
-    "base_model_type": "empty if unknown",
-    "download_url_ttl": "how many seconds a download link is good for",
-    "sd_name_in_api": "what generation calls take: without the extension for LoRAs and textual inversions",
-    "is_sdxl": "of the SDXL architecture",
-    "is_nsfw": "",
-    "visibility": "`public` or `private`",
-}
-
-
 def field_table() -> str:
     kinds = openapi.document()["components"]["schemas"]["ModelRecord"]["properties"]
     rows = ["| Field | Type | |", "|---|---|---|"]
-    rows += [f"| `{name}` | {kinds[name].get('type', 'object')} | {FIELDS[name]} |" for name in kinds]
+    rows += [f"| `{name}` | {kinds[name].get('type', 'object')} | {wire.FIELD_MEANINGS[name]} |" for name in kinds]
     return "\n".join(rows)
 
 
@@ -259,7 +237,9 @@ def test_the_page_runs_nothing_inline_and_loads_nothing_from_elsewhere(stocked: 
 def test_what_the_page_loads_is_there_and_may_be_kept_for_ever(stocked: Yard, page: str) -> None:
     loaded = re.findall(r"""(?:src|href)="(/static/[^"]+)""", page)
 
-    assert {"docs.css", "docs.js", "icon.svg"} == {address.split("/")[2].split("?")[0] for address in loaded}
+    assert {"docs.css", "docs.js", "icon.svg", "page.css", "page.js"} == {
+        address.split("/")[2].split("?")[0] for address in loaded
+    }
     for address in loaded:
         reply = stocked.ask(address, None)
         assert 200 == reply.status
@@ -269,6 +249,6 @@ def test_what_the_page_loads_is_there_and_may_be_kept_for_ever(stocked: Yard, pa
 
 
 def test_every_static_file_is_served(stocked: Yard) -> None:
-    assert documentation.static_names()
-    for name in documentation.static_names():
+    assert assets.static_names()
+    for name in assets.static_names():
         assert 200 == stocked.ask(f"/static/{name}", None).status

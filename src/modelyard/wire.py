@@ -491,6 +491,29 @@ class ModelPage(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
+# What stands beside a field in the documentation, where its name does not say it.
+FIELD_MEANINGS: Mapping[str, str] = {
+    "id": "the model version's id at Civitai; ours begin at 1 000 000 000 and stay below 2^31",
+    "name": "the version's name",
+    "hash_sha256": "the first ten digits of the file's SHA-256; empty if unknown",
+    "sd_name": "the file's name, unique among what a caller can see",
+    "type": "`name`, lower case, to filter by, and `display_name`",
+    "categories": "",
+    "status": "1: can be used; 0: not yet, or no longer",
+    "download_url": "only where this server can hand the file out to this caller",
+    "tags": "",
+    "cover_url": "empty if there is none",
+    "source": "`civitai`, `training` or `uploading`",
+    "base_model": "as its source spells it",
+    "base_model_type": "empty if unknown",
+    "download_url_ttl": "how many seconds a download link is good for",
+    "sd_name_in_api": "what generation calls take: without the extension for LoRAs and textual inversions",
+    "is_sdxl": "of the SDXL architecture",
+    "is_nsfw": "",
+    "visibility": "`public` or `private`",
+}
+
+
 def render_record(model: Model, ttl_seconds: int = TTL_DEFAULT_SECONDS) -> bytes:
     """Return the model's JSON object, with a hole for the link where this server holds the file."""
     record = _encode(

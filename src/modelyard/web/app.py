@@ -19,7 +19,7 @@ from modelyard import blobs, errors, uploading
 from modelyard.access import Access
 from modelyard.catalog import Catalog
 from modelyard.settings import Settings
-from modelyard.web import account, documentation, failures, listing, openapi, operations, pages, transferring
+from modelyard.web import account, assets, failures, listing, openapi, operations, pages, transferring
 from modelyard.web.edge import Edge
 from modelyard.web.exchange import Answer, Exchange, Method
 from modelyard.web.freshness import Freshness, staleness, stamped
@@ -40,9 +40,8 @@ Life = Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]
 # What knows neither caller nor catalogue.
 _SAME_FOR_ALL: dict[str, Callable[[Exchange], Answer]] = {
     "/openapi.json": openapi.show_openapi,
-    "/docs": documentation.show_page,
     # One route a file: an ASGI route of Litestar takes no path parameters (2.25: KeyError in its traversal).
-    **{f"/static/{name}": partial(documentation.show_static, name) for name in documentation.static_names()},
+    **{f"/static/{name}": partial(assets.show_static, name) for name in assets.static_names()},
 }
 
 
@@ -64,11 +63,11 @@ def create_app(
     squeeze = Squeeze()
     rate_limit = RateLimit(settings.rate_limit_per_minute)
     ready = operations.Ready(catalog)
-    viewer_of = partial(listing.reader, access, rate_limit)
     addresses = transferring.Addresses(settings.public_url, settings.x_accel_redirect)
-    signed_in = Sessions(access, transferring.open_signer(catalog.store))
-    # What changes something takes a session of our own page too, with its token.
-    caller_of = partial(signed_in.caller, partial(listing.caller, access, rate_limit))
+    signed_in = Sessions(access, transferring.open_signer(catalog.store), rate_limit)
+    # The scripts of our own pages come with a session and its token, instead of a key.
+    by_key = partial(listing.caller, access, rate_limit)
+    caller_of, viewer_of = partial(signed_in.caller, by_key), partial(signed_in.reader, by_key)
     transfers = _transfers(catalog, caller_of, settings, addresses)
     links_for = transfers.links_for if link_for is None else lambda _: link_for
     gets = _catalogue_reads(catalog, viewer_of, transfers, links_for, squeeze)

@@ -14,7 +14,7 @@ import msgspec
 from modelyard import errors, wire
 from modelyard.access import Access
 from modelyard.catalog import Catalog
-from modelyard.domain import ModelQuery, Scope, Viewer, Visibility
+from modelyard.domain import ModelQuery, Viewer, Visibility
 from modelyard.web.exchange import Answer, Exchange, Header, digest_of
 from modelyard.web.freshness import revision_header
 from modelyard.web.kept import Kept
@@ -148,14 +148,6 @@ def _question_of(catalog: Catalog, viewer: Viewer, exchange: Exchange) -> _Quest
     if prefer and (honoured := applied(preferences)):
         headers.append((b"preference-applied", honoured))
     return _Question(viewer, asked.query, preferences, headers)
-
-
-def reader(access: Access, rate_limit: RateLimit, exchange: Exchange) -> Viewer:
-    """Return who is calling, if they may read. Raises NotAllowed, and what ``caller`` raises."""
-    viewer = caller(access, rate_limit, exchange)
-    if not viewer.may(Scope.READ):
-        raise errors.NotAllowed(Scope.READ)
-    return viewer
 
 
 def caller(access: Access, rate_limit: RateLimit, exchange: Exchange) -> Viewer:

@@ -17,9 +17,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from modelyard import errors
 from modelyard.access import Access
-from modelyard.domain import Viewer
+from modelyard.domain import Scope, Viewer
 from modelyard.signing import Signature, Signer
 from modelyard.web.exchange import Exchange, Header
+from modelyard.web.rates import RateLimit
 
 COOKIE = "modelyard_session"
 TOKEN_FIELD = "token"  # noqa: S105 # the name of a field, not its content
@@ -45,6 +46,7 @@ class Sessions:
 
     access: Access
     signer: Signer
+    rate_limit: RateLimit
     clock: Callable[[], float] = time.time
 
     def begin(self, key: str, *, is_secure: bool) -> Header:
@@ -82,7 +84,15 @@ class Sessions:
         refuse_foreign(exchange)
         refuse_without_token(session, exchange.headers[TOKEN_HEADER].decode("latin-1"))
         exchange.team = session.viewer.team
+        self.rate_limit.take(session.viewer.team or "")
         return session.viewer
+
+    def reader(self, otherwise: CallerOf, exchange: Exchange) -> Viewer:
+        """Return who calls the API, if they may read. Raises NotAllowed."""
+        viewer = self.caller(otherwise, exchange)
+        if not viewer.may(Scope.READ):
+            raise errors.NotAllowed(Scope.READ)
+        return viewer
 
 
 def refuse_without_token(session: Session, given: str) -> None:

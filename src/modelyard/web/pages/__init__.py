@@ -5,6 +5,7 @@
     /sign-in, /sign-out   signing.py     a key for a session; /preferences
     /upload, /keys        team.py        what a team does here
     /status               status.py      what the server holds, and how it does
+    /docs                 reference.py   the API, to read and to try
 
 Server-rendered, and whole without scripts; ``static/page.js`` makes them quicker. They hold nothing of their own: what
 they show comes from ``catalog``, what they change goes through the same verbs as the API.
@@ -20,7 +21,7 @@ from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
 from modelyard.web.exchange import Answer, Method, send_error
-from modelyard.web.pages import changing, model, signing, status, team
+from modelyard.web.pages import changing, model, reference, signing, status, team
 from modelyard.web.pages.gallery import Gallery
 from modelyard.web.pages.visits import SIGN_IN, Site, Visit, showing
 from modelyard.web.reading import route
@@ -52,6 +53,7 @@ def routes(site: Site) -> list[ASGIRouteHandler]:
         route("/keys", GET=waiting(team.show_keys), POST=waiting(team.make_key)),
         route("/keys/revoke", POST=waiting(team.revoke_key)),
         route("/status", GET=waiting(status.show)),
+        route("/docs", GET=showing(site, partial(reference.show, site))),
         route(
             SIGN_IN,
             GET=showing(site, signing.show),

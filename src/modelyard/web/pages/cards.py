@@ -11,14 +11,14 @@ import msgspec
 from markupsafe import Markup
 
 from modelyard import wire
-from modelyard.domain import TYPE_FAMILIES, Source, model_type
-from modelyard.web.documentation import static_address
+from modelyard.domain import COVER_WIDTHS, COVERS, TYPE_FAMILIES, Source, cover_path, model_type
+from modelyard.web.assets import static_address
 from modelyard.web.kept import Kept
 from modelyard.web.pages.templating import environment
 
 _KEPT_BYTES_MAX = 8 * 1024 * 1024
 # Only what is kept here is shown: the page asks no other host for a picture.
-OUR_COVERS = "/covers/"
+_COVER = re.compile(re.escape(COVERS) + r"([A-Za-z0-9_-]{1,100})/\d{1,5}\.webp")
 _FILE_NUMBER = re.compile(r"_\d{4,}$")
 SOURCE_LABELS = {Source.CIVITAI: "Civitai", Source.TRAINING: "Trained here", Source.UPLOADING: "Uploaded"}
 
@@ -47,11 +47,20 @@ class Art:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """A picture that is kept here: its address in the width most need, and in all there are."""
+
+    address: str
+    choices: str
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """What a template shows of a model."""
 
     record: wire.ModelRecord
     title: str
+    cover: Cover | None
     art: Art | None
     popularity: int | None
 
@@ -94,9 +103,17 @@ def read_record(record: bytes) -> wire.ModelRecord:
 
 def card_of(record: wire.ModelRecord, rank: int | None) -> Card:
     """Return what is shown of a record."""
-    has_cover = record.cover_url.startswith(OUR_COVERS)
-    title = title_of(record)
-    return Card(record, title, None if has_cover else art_of(record.type.name, title), rank)
+    cover, title = cover_of(record), title_of(record)
+    return Card(record, title, cover, None if cover else art_of(record.type.name, title), rank)
+
+
+def cover_of(record: wire.ModelRecord) -> Cover | None:
+    """Return the picture of a model, if this server keeps one."""
+    found = _COVER.fullmatch(record.cover_url)
+    if found is None:
+        return None
+    choices = ", ".join(f"{cover_path(found[1], width)} {width}w" for width in COVER_WIDTHS)
+    return Cover(cover_path(found[1], COVER_WIDTHS[0]), choices)
 
 
 def title_of(record: wire.ModelRecord) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from modelyard import errors
+from modelyard import errors, wire
 from modelyard.declaring import (
     checked_categories,
     checked_cover,
@@ -26,6 +26,7 @@ from modelyard.domain import BASE_MODEL_TYPES, CATEGORIES, MODEL_TYPES, Entry, F
 from modelyard.signing import Signature, Signer
 from modelyard.uploading import Edit
 from modelyard.web.exchange import Answer
+from modelyard.web.pages.cards import cover_of, read_record
 from modelyard.web.pages.model import PREFIX, id_of
 from modelyard.web.pages.visits import Site, Visit, page, redirect
 
@@ -134,6 +135,7 @@ def _form(site: Site, visit: Visit, entry: Entry, problem: str = "") -> Answer:
         values=values,
         chosen=visit.form.get("category", []) if posted else model.categories,
         problem=problem,
+        cover=cover_of(read_record(wire.render_record(model))),
         types=list({**MODEL_TYPES, model.type.name: model.type}.values()),
         base_models=site.catalog.base_models(visit.reader),
         base_model_types=BASE_MODEL_TYPES,

@@ -201,7 +201,13 @@ class Gallery:
             self._tags(asked, whole),
             self._more(asked),
         ]
-        return render("filters.html", total=whole.total, groups=[group for group in groups if group.choices])
+        return render(
+            "filters.html",
+            total=whole.total,
+            groups=[group for group in groups if group.choices],
+            shows_nsfw=asked.visit.shows_nsfw,
+            here=address_of(asked.pairs),
+        )
 
     def _facets_of(self, viewer: Viewer, query: ModelQuery) -> Facets:
         """Return how matches divide; the same counts stand beside every page of them."""

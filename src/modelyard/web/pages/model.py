@@ -22,7 +22,7 @@ from modelyard.domain import (
     resolve,
 )
 from modelyard.web.exchange import Answer
-from modelyard.web.pages.cards import OUR_COVERS, SOURCE_LABELS, art_of, label_of_type, read_record, title_of
+from modelyard.web.pages.cards import SOURCE_LABELS, art_of, cover_of, label_of_type, read_record, title_of
 from modelyard.web.pages.gallery import address_of
 from modelyard.web.pages.templating import size
 from modelyard.web.pages.visits import Site, Visit, page
@@ -83,7 +83,7 @@ def show(site: Site, visit: Visit) -> Answer:
     entry = site.catalog.get(viewer, id_of(visit))
     model, facts = entry.model, resolve(entry.layers) if entry.layers else Facts()
     record = read_record(wire.render_record(model))
-    title = facts.upstream_model_name or title_of(record)
+    title, cover = facts.upstream_model_name or title_of(record), cover_of(record)
     is_own = viewer.team is not None and viewer.team == model.team
     link_for = site.links_for(visit.exchange)
     has_file = model.blob is not None and bool(model.status)
@@ -95,7 +95,8 @@ def show(site: Site, visit: Visit) -> Answer:
         version=model.name if model.name != title else "",
         type_label=label_of_type(model.type.name),
         source_label=SOURCE_LABELS[model.source],
-        art=None if model.cover_url.startswith(OUR_COVERS) else art_of(model.type.name, title_of(record)),
+        cover=cover,
+        art=None if cover else art_of(model.type.name, title_of(record)),
         outside_cover=model.cover_url if model.cover_url.startswith(("https://", "http://")) else "",
         upstream=_upstream_address(model, facts),
         facts=list(_facts(entry, facts)),
@@ -107,7 +108,7 @@ def show(site: Site, visit: Visit) -> Answer:
         prompt=_prompt(model),
         link=link_for(model.blob or "", quote(model.sd_name, safe="")) if has_file else "",
         size=size(facts.size_bytes) if facts.size_bytes else "",
-        question=f"/v3/model?{wire.NAMES['id']}={model.id}",
+        question=f"{site.base_of(visit.exchange)}/v3/model?{wire.NAMES['id']}={model.id}",
         duplicates=list(_duplicates(site, viewer, model)),
         versions=list(_versions(site, viewer, entry, facts)),
         is_own=is_own,

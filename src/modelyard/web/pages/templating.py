@@ -7,7 +7,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from modelyard import wire
-from modelyard.web.documentation import static_address
+from modelyard.web.assets import static_address
 from modelyard.web.exchange import Header
 
 # Covers are ours, or not shown: a page asks no other host for anything. No inline script, no inline style.

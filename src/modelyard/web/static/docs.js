@@ -1,13 +1,11 @@
 // "Try it": sends the form's call with the key, and shows what came back. Without this script the form still works,
 // without a key.
-"use strict";
 
 const form = document.querySelector("#try form");
-const next = document.querySelector("#next");
+const next = document.getElementById("following");
+const { token } = document.getElementById("try").dataset; // of the session, where there is one
 const show = (id, text) => { document.getElementById(id).textContent = text; };
 let latest = 0;
-
-for (const origin of document.querySelectorAll(".origin")) origin.textContent = location.origin;
 
 function address() {
   const asked = new URLSearchParams();
@@ -24,13 +22,15 @@ async function send() {
   const number = ++latest;
   const key = document.getElementById("key").value.trim();
   const path = address();
-  const shownKey = key ? " \\\n  -H 'Authorization: Bearer sk_…'" : "";
+  const asksAsSomebody = key || token;
+  const shownKey = asksAsSomebody ? ' \\\n  -H "Authorization: Bearer $KEY"' : "";
   show("curl", "curl" + shownKey + " \\\n  " + quoted(location.origin + path));
   document.getElementById("outcome").hidden = false;
   show("status", "Waiting…");
   const began = performance.now();
+  const headers = key ? { Authorization: "Bearer " + key } : token ? { "Modelyard-Token": token } : {};
   try {
-    const answer = await fetch(path, { headers: key ? { Authorization: "Bearer " + key } : {}, cache: "no-store" });
+    const answer = await fetch(path, { headers, cache: "no-store" });
     const text = await answer.text();
     if (number !== latest) return; // a later call has been sent: its answer is the one to show
     const elapsed = Math.round(performance.now() - began);

@@ -1,6 +1,5 @@
 // What makes the pages quicker: search as you type, filters and pages without reloading, keys, copying, undo.
 // Everything works without this file; it only ever follows addresses that the page itself has.
-"use strict";
 
 const $ = (id) => document.getElementById(id);
 const root = document.documentElement;
@@ -293,7 +292,6 @@ function buttons() {
       leave();
     });
   }
-  for (const place of document.querySelectorAll(".origin")) place.textContent = location.origin;
 }
 
 /** A model whose file is being checked: look again until that is done. */

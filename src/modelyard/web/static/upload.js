@@ -2,7 +2,6 @@
 //
 // What is on its way is noted in localStorage under the file's fingerprint (name, size, time of change, team): the
 // upload's address and nothing secret. Choosing the same file again goes on where the server says it ends.
-"use strict";
 
 const place = document.getElementById("uploads");
 const list = document.getElementById("list");
