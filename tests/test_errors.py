@@ -72,6 +72,7 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.Gone("x"),
     errors.LinkExpired(7),
     errors.UploadExpired("u", 7),
+    errors.FileGone("night.safetensors"),
     errors.NoSuchUpload("u"),
     errors.OffsetConflict(1, 2),
     errors.Locked("u"),

@@ -24,7 +24,7 @@ GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"domain", "errors"}),
     frozenset({"index", "store", "blobs", "inspection", "signing", "wire", "settings"}),
     frozenset({"upkeep", "publishing", "registration", "declaring"}),
-    frozenset({"covers"}),
+    frozenset({"covers", "staying"}),
     frozenset({"catalog", "access", "ingest", "uploading", "checking", "client"}),
     frozenset({"web", "demo", "adding", "exporting"}),
     frozenset({"cli"}),

@@ -536,6 +536,7 @@ STATUS_AND_REASON = {
     errors.Gone("no"): (410, "GONE"),
     errors.LinkExpired(7): (410, "LINK_EXPIRED"),
     errors.UploadExpired("u", 7): (410, "UPLOAD_EXPIRED"),
+    errors.FileGone("night.safetensors"): (410, "FILE_GONE"),
     errors.MethodNotAllowed("PUT", ["GET", "HEAD"]): (405, "METHOD_NOT_ALLOWED"),
     errors.Conflict("no"): (409, "MODEL_ALREADY_EXISTED"),
     errors.OffsetConflict(1, 2): (409, "UPLOAD_OFFSET_CONFLICT"),

@@ -20,7 +20,8 @@ status and a reason is in ``modelyard.wire``.
     │   └── NoSuchUpload             also: another team's
     ├── Gone                         what was here is not any more
     │   ├── LinkExpired
-    │   └── UploadExpired
+    │   ├── UploadExpired
+    │   └── FileGone                 a file that stays where it is, and is not there as it was
     ├── MethodNotAllowed
     ├── Conflict                     what is to be made exists already
     │   └── OffsetConflict           an upload goes on elsewhere than the bytes sent begin
@@ -158,6 +159,13 @@ class UploadExpired(Gone):
 
     def __init__(self, upload: str, expired_at: int) -> None:
         super().__init__("this upload has expired; begin another", upload=upload, expired_at=expired_at)
+
+
+class FileGone(Gone):
+    """A file that was added in place is not there any more, or is not what it was."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the file of {name[:128]!r} is not there any more, or has changed", model=name[:128])
 
 
 class MethodNotAllowed(ModelyardError):

@@ -17,7 +17,7 @@ from modelyard.blobs import Blobs, Incoming
 from modelyard.declaring import Declared, read_declared, sd_name_of
 from modelyard.domain import Entry, Facts, Layer, Scope, Status, Viewer, Visibility, model_type
 from modelyard.registration import Registration, State, said, state_of
-from modelyard.store import Store, Writing, blobs, jobs, uploads
+from modelyard.store import Store, Writing, blobs, files, jobs, uploads
 from modelyard.store.jobs import CHECK
 from modelyard.store.uploads import Upload
 
@@ -300,8 +300,10 @@ class Uploading:
         return entry
 
     def _can_be_available(self, writing: Writing, entry: Entry) -> bool:
-        blob = blobs.find(writing.connection, entry.model.blob) if entry.model.blob else None
-        return blob is not None and blob.is_sound
+        if entry.model.blob is None:
+            return False
+        blob = blobs.find(writing.connection, entry.model.blob)
+        return blob.is_sound if blob else bool(files.paths_of(writing.connection, entry.model.blob))
 
     def _refuse_long(self, length_bytes: int) -> None:
         if length_bytes > self.limits.upload_bytes_max:

@@ -603,6 +603,7 @@ ERROR_ANSWERS: Mapping[type[errors.ModelyardError], tuple[int, str]] = {
     errors.Gone: (410, "GONE"),
     errors.LinkExpired: (410, "LINK_EXPIRED"),
     errors.UploadExpired: (410, "UPLOAD_EXPIRED"),
+    errors.FileGone: (410, "FILE_GONE"),
     errors.MethodNotAllowed: (405, "METHOD_NOT_ALLOWED"),
     errors.Conflict: (409, "MODEL_ALREADY_EXISTED"),
     errors.OffsetConflict: (409, "UPLOAD_OFFSET_CONFLICT"),

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, unquote
 from litestar.types import Send
 from litestar.types.asgi_types import HTTPScope
 
-from modelyard import errors
+from modelyard import errors, staying
 from modelyard.blobs import Blobs
 from modelyard.registration import Registration, state_of
 from modelyard.signing import Signature, Signer
@@ -50,6 +50,12 @@ class File:
     model_ids: tuple[int, ...]
     path: Path | None
     address: str | None = None
+    # Of a file that stays where it is, and is not ours: whether it still is what was hashed.
+    looks: staying.Looks | None = None
+
+    def is_still(self, descriptor: int) -> bool:
+        """Whether the open file is what was hashed."""
+        return self.looks.are_of(descriptor) if self.looks else os.fstat(descriptor).st_size == self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +74,26 @@ class Downloads:
         return f"{base}{PREFIX}{sha256}/{label}?{query}"
 
     def find(self, sha256: str, label: str, expires_at: int, now: float) -> File:
-        """Return what a checked link names. Raises NoSuchModel where it is not to be had any more."""
+        """Return what a checked link names. Raises NoSuchModel, or FileGone, where it is not to be had any more."""
         name = unquote(label)
         with self.store.reading() as connection:
             blob = blobs.find(connection, sha256)
-            model_ids = tuple(blobs.models_named(connection, sha256, name)) if blob and blob.is_sound else ()
-        if blob is None or not model_ids:
+            is_refused = blob is not None and not blob.is_sound
+            model_ids = () if is_refused else tuple(blobs.models_named(connection, sha256, name))
+        if not model_ids:
             raise errors.NoSuchModel(name)
-        address = self.kept.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
-        path = None if address else self.kept.path(sha256)
-        # Who is sent elsewhere is not sent to a store that is away.
-        if path is None and not (address and self.kept.has(sha256)):
+        if blob is not None:
+            address = self.kept.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
+            path = None if address else self.kept.path(sha256)
+            if address or path:
+                return File(sha256, name, blob.size_bytes, model_ids, path, address)
+        found = staying.find(self.store, sha256)
+        if found is not None:
+            return File(sha256, name, found[1].size_bytes, model_ids, found[0], looks=found[1])
+        if blob is not None:
             raise errors.Unavailable("the file is not where it was kept")
-        return File(sha256, name, blob.size_bytes, model_ids, path, address)
+        staying.note_lost(self.store, sha256)
+        raise errors.FileGone(name)
 
     def flush(self) -> None:
         """Write down how often models were fetched since the last time; that moves their rank."""
@@ -119,7 +132,7 @@ class Downloads:
         if file.address is not None:
             await _send_head(send, 307, [(b"location", file.address.encode()), *_UNSTORED])
             return
-        if self.accel_prefix:
+        if self.accel_prefix and file.looks is None:
             place = f"{self.accel_prefix.rstrip('/')}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
             await _send_head(send, 200, [(b"x-accel-redirect", place.encode()), *headers])
             return
@@ -179,7 +192,7 @@ async def _send_file(send: Send, file: File, ranges: list[ByteRange], headers: l
     assert file.path is not None, "a file without a path has an address"
     descriptor = await asyncio.to_thread(os.open, file.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if os.fstat(descriptor).st_size != file.size_bytes:
+        if not file.is_still(descriptor):
             raise errors.Unavailable("the file is not what was kept")
         whole = ByteRange(0, file.size_bytes - 1)
         if len(ranges) <= 1:
@@ -204,6 +217,9 @@ async def _send_file(send: Send, file: File, ranges: list[ByteRange], headers: l
                 await _send_bytes(send, descriptor, part)
             if is_get:
                 await send({"type": "http.response.body", "body": end, "more_body": True})
+        if not file.is_still(descriptor):
+            # Somebody wrote to it meanwhile: better a broken answer than a whole one of two halves.
+            raise errors.Unavailable("the file changed while it was sent")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         os.close(descriptor)

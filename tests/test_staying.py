@@ -1,0 +1,164 @@
+"""Files that were added where they lie, handed out: only as long as they are what was hashed.
+
+Not covered here: what adding makes of files (test_add.py), and how files are handed out (test_downloads.py).
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from modelyard import blobs
+from modelyard.adding.settling import Owner
+from modelyard.checking import Checking
+from modelyard.domain import Visibility
+
+from .shelves import Shelf, embedding, opened
+from .transfers import ask, find, path_of, upload
+from .yard import Yard, opened_yard
+
+
+@dataclass
+class Served:
+    shelf: Shelf
+    yard: Yard
+    file: Path
+    model_id: int
+
+    def link(self, team: str = "red") -> str:
+        return path_of(find(self.yard, self.model_id, team)["download_url"])
+
+    def status(self) -> int:
+        status: int = find(self.yard, self.model_id)["status"]
+        return status
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    shelf = opened(tmp_path)
+    file = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    with opened_yard(shelf.home) as yard:
+        yield Served(shelf, yard, file, shelf.model().id)
+    shelf.catalog.close()
+
+
+def test_a_file_is_handed_out_from_where_it_lies(served: Served) -> None:
+    whole = served.yard.ask(served.link(), None)
+    part = served.yard.ask(served.link(), None, range="bytes=10-19")
+
+    assert (200, served.file.read_bytes()) == (whole.status, whole.body)
+    assert (206, served.file.read_bytes()[10:20]) == (part.status, part.body)
+    assert [served.file] == [path for path in served.shelf.folder.rglob("*") if path.is_file()]
+
+
+def _rewritten(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[::-1] + b"more")
+
+
+def _swapped(file: Path) -> None:
+    """Another file of the same size under the same name, with the old one's time."""
+    before = file.stat()
+    other = file.with_name("other")
+    other.write_bytes(bytes(before.st_size))
+    other.replace(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _touched_up(file: Path) -> None:
+    """Other bytes in the same file: its time alone tells."""
+    file.write_bytes(bytes(file.stat().st_size))
+    os.utime(file, ns=(1, 1))
+
+
+@pytest.mark.parametrize("change", [Path.unlink, _rewritten, _swapped, _touched_up])
+def test_a_file_that_is_not_what_was_hashed_is_gone_and_its_model_unavailable(served: Served, change: object) -> None:
+    link = served.link()
+    change(served.file)  # type: ignore[operator] # one of the four above
+
+    first = served.yard.ask(link, None)
+    again = served.yard.ask(link, None)
+
+    assert (410, "FILE_GONE") == (first.status, first.json["reason"])
+    assert 404 == again.status
+    assert 0 == served.status()
+
+
+def test_adding_its_folder_again_makes_it_available_again(served: Served) -> None:
+    content = served.file.read_bytes()
+    link = served.link()
+    served.file.unlink()
+    served.yard.ask(link, None)
+    served.file.write_bytes(content)
+
+    served.shelf.add()
+
+    assert 1 == served.status()
+    assert 200 == served.yard.ask(served.link(), None).status
+
+
+def test_nothing_is_noted_of_a_file_whose_folder_is_away(served: Served, tmp_path: Path) -> None:
+    link = served.link()
+    served.shelf.folder.rename(tmp_path / "away")
+    away = served.yard.ask(link, None)
+    (tmp_path / "away").rename(served.shelf.folder)
+
+    assert 410 == away.status
+    assert 1 == served.status()
+    assert 200 == served.yard.ask(link, None).status
+
+
+def test_a_second_file_with_the_same_bytes_takes_its_place(served: Served) -> None:
+    copied = served.shelf.folder / "deeper" / "copy.safetensors"
+    copied.parent.mkdir()
+    copied.write_bytes(served.file.read_bytes())
+    served.shelf.add()
+    link = served.link()
+
+    served.file.unlink()
+
+    assert 200 == served.yard.ask(link, None).status
+    assert 1 == served.status()
+
+
+def test_what_is_kept_too_is_handed_out_when_the_file_is_gone(served: Served) -> None:
+    where = blobs.open_places("", served.shelf.home, {})
+    upload(served.yard, "uploaded", served.file.read_bytes())
+    Checking(served.shelf.catalog.store, where.kept, where.incoming).check_next()
+    link = served.link()
+
+    served.file.unlink()
+
+    assert 200 == served.yard.ask(link, None).status
+    assert 1 == served.status()
+
+
+def test_a_teams_file_is_that_teams(served: Served, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    file = embedding(own / "secret.safetensors", seed=9)
+    served.shelf.add(own, owner=Owner(team="red", visibility=Visibility.PRIVATE))
+    (model,) = ask(served.yard, "/v3/model?filter.visibility=private").json["models"]
+
+    assert file.read_bytes() == served.yard.ask(path_of(model["download_url"]), None).body
+    assert [] == ask(served.yard, "/v3/model?filter.visibility=private", "blue").json["models"]
+    assert 404 == ask(served.yard, f"/v3/model/details?id={model['id']}", "blue").status
+
+
+def test_collecting_leaves_files_where_they_are(served: Served) -> None:
+    where = blobs.open_places("", served.shelf.home, {})
+
+    collected = Checking(served.shelf.catalog.store, where.kept, where.incoming).collect(0, dry_run=False)
+
+    assert [] == collected
+    assert 200 == served.yard.ask(served.link(), None).status
+
+
+def test_files_that_stay_where_they_are_fill_no_teams_quota(tmp_path: Path) -> None:
+    shelf = opened(tmp_path)
+    file = embedding(shelf.folder / "own.safetensors")
+    shelf.add(owner=Owner(team="red", visibility=Visibility.PRIVATE))
+    with opened_yard(shelf.home, team_bytes_max=file.stat().st_size) as yard:
+        upload(yard, "another", embedding(tmp_path / "another.safetensors", seed=1).read_bytes())
+    shelf.catalog.close()
