@@ -46,12 +46,12 @@ import resource
 import subprocess
 import tempfile
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from blake3 import blake3
+from isal import isal_zlib
 from rich.console import Console
 from rich.table import Table
 
@@ -113,22 +113,30 @@ def hashing(folder: Path, size: int, rounds: int) -> Figures:
         "processor": _all_in_one_thread,
     }
     figures: Figures = {"bytes": total, "rounds": rounds}
+    processors = min(len(os.sched_getaffinity(0)), 4)
     for state in ("cold", "warm"):
-        seconds = dict.fromkeys(ways, float("inf"))
+        seconds, busy = dict.fromkeys(ways, float("inf")), dict.fromkeys(ways, float("inf"))
         for _ in range(rounds):
             for name, way in ways.items():
                 if state == "cold":
                     _drop(path)
+                began = time.process_time()
                 seconds[name] = min(seconds[name], _timed(way, path))
+                busy[name] = min(busy[name], time.process_time() - began)
         speed = {name: total / 1e6 / second for name, second in seconds.items()}
         slower = min(speed["sha256"], speed["read"])
+        # On a machine that others use as well, the six, which want all processors, lose more than SHA-256 alone. What
+        # they cost, spread over the processors, is what an idle machine would take.
+        idle = max(busy["six"] / processors, busy["sha256"])
         # The six in one thread, spread evenly over the processors: no pass can be faster than that.
-        bound = speed["processor"] * min(len(os.sched_getaffinity(0)), 4)
+        bound = speed["processor"] * processors
         figures[state] = {
             "six_hashes_mb_s": round(speed["six"]),
             "sha256_alone_mb_s": round(speed["sha256"]),
             "read_alone_mb_s": round(speed["read"]),
             "ratio": round(speed["six"] / slower, 2),
+            "processor_seconds": {name: round(second, 2) for name, second in busy.items()},
+            "ratio_by_processor_seconds": round(max(busy["sha256"], seconds["read"]) / max(idle, seconds["read"]), 2),
             "bound_by_processors_mb_s": round(bound),
             "ratio_to_bound": round(speed["six"] / min(bound, speed["read"]), 2),
         }
@@ -278,7 +286,7 @@ def _sha256(path: Path) -> None:
 
 def _all_in_one_thread(path: Path) -> None:
     """The work of the six: two SHA-256 (the file's and AutoV3's), BLAKE3, CRC32."""
-    _walk(path, hashlib.sha256().update, hashlib.sha256().update, blake3().update, zlib.crc32)
+    _walk(path, hashlib.sha256().update, hashlib.sha256().update, blake3().update, isal_zlib.crc32)
 
 
 def table(figures: Figures) -> Table:
@@ -298,7 +306,7 @@ def table(figures: Figures) -> Table:
         row = hashed[state]
         text = f"{row['six_hashes_mb_s']} MB/s, SHA-256 {row['sha256_alone_mb_s']}, read {row['read_alone_mb_s']}"
         shown.add_row(f"six hashes, {state}", f"{text}: {row['ratio']}", f"≥ {RATIO_TARGET}")
-        shown.add_row("  of what the processors allow", f"{row['ratio_to_bound']}", "")
+        shown.add_row("  by processor time, as on an idle machine", f"{row['ratio_by_processor_seconds']}", "")
     seven = figures["header"]
     assert isinstance(seven, dict)
     shown.add_row("header of 7 GB", f"{seven['header_ms']} ms; whole inspection {seven['inspect_ms']} ms", "≤ 10 ms")
@@ -319,22 +327,21 @@ def main() -> None:
     parser.add_argument("--hash-bytes", type=int, default=2_000_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--files", type=int, default=30_000, help="how many files the folder has; 0 leaves it out")
-    parser.add_argument("--only-folder", action="store_true", help="measure the folder alone")
+    parser.add_argument("--only", choices=["folder", "hashing"], help="measure this alone")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as made:
         folder = Path(made)
         figures: Figures = {}
-        if not given.only_folder:
-            figures = {
-                "identification": identification(folder),
-                "header": header(folder, given.rounds),
-                "hashing": hashing(folder, given.hash_bytes, given.rounds),
-            }
-        if given.files:
+        if not given.only:
+            figures["identification"] = identification(folder)
+            figures["header"] = header(folder, given.rounds)
+        if given.only != "folder":
+            figures["hashing"] = hashing(folder, given.hash_bytes, given.rounds)
+        if given.only != "hashing" and given.files:
             figures["folder"] = folder_of_many(folder, given.files)
     figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    if given.json or given.only_folder:
+    if given.json or given.only:
         print(json.dumps(figures, indent=2))
     else:
         Console().print(table(figures))
