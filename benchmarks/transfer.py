@@ -6,8 +6,8 @@ The server runs as its own process on one core (taskset), and so does nginx, whi
 on the other core and throws away what it gets. Each number is the best of several, taken in turns, so that a noisy
 machine is noisy for all. Upload is tus with one PATCH, SHA-256 counted while it arrives, fsync before it is
 acknowledged; beside it SHA-256 alone and a copy of the same file on the same disk with fsync, each on one core.
-Memory is the growth of the server's peak while eight clients download at once, divided by eight. Not measured here:
-pages beside slow downloads.
+Memory is the growth of the server's peak while eight clients download at once, divided by eight. Last, pages of twenty
+models are asked for one after the other over one connection, alone and while 200 clients download at 1 MB/s each.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import http.client
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ from modelyard.store import open_store
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 ROUNDS = 5
+SLOW_READERS = 200
+PAGES = 2000
 _SOURCE = str(Path(__file__).parents[1] / "src")
 
 
@@ -147,6 +150,64 @@ def copy_alone(path: Path, to: Path) -> float:
     return seconds
 
 
+class SlowReaders:
+    """Clients that download at a speed each, by one thread that reads of each what its time has come for."""
+
+    def __init__(self, port: int, path: str, count: int, bytes_per_second: int) -> None:
+        self._sockets = []
+        self._ended = threading.Event()
+        self._rate = bytes_per_second
+        self.read_bytes = 0
+        for _ in range(count):
+            connected = socket.create_connection(("127.0.0.1", port))
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
+            connected.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+            connected.setblocking(False)
+            self._sockets.append(connected)
+        self._thread = threading.Thread(target=self._read)
+
+    def _read(self) -> None:
+        block = bytearray(1 << 20)
+        began = time.perf_counter()
+        taken = [0] * len(self._sockets)
+        while not self._ended.is_set():
+            allowed = int((time.perf_counter() - began) * self._rate)
+            for number, connected in enumerate(self._sockets):
+                while (left := allowed - taken[number]) > 0:
+                    try:
+                        count = connected.recv_into(block, min(left, len(block)))
+                    except BlockingIOError:
+                        break
+                    assert count, "a download ended; give --mb more"
+                    taken[number] += count
+            self.read_bytes = sum(taken)
+            time.sleep(0.01)
+
+    def __enter__(self) -> "SlowReaders":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        for connected in self._sockets:
+            connected.close()
+
+
+def page_seconds(port: int, key: str, count: int) -> list[float]:
+    """Ask for pages, and return how long each took, the shortest first."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    taken = []
+    for _ in range(count):
+        began = time.perf_counter()
+        connection.request("GET", "/v3/model", headers={"Authorization": f"Bearer {key}"})
+        connection.getresponse().read()
+        taken.append(time.perf_counter() - began)
+        time.sleep(0.002)
+    connection.close()
+    return sorted(taken)
+
+
 def make_model(path: Path, size: int) -> None:
     """Write a sound safetensors file of about a size."""
     header = json.dumps({"x": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
@@ -217,6 +278,12 @@ def main() -> None:
             for client in clients:
                 client.join()
             grown = peak_bytes(worker) - before
+            alone = page_seconds(port, key, PAGES)
+            with SlowReaders(port, link, SLOW_READERS, 1_000_000) as readers:
+                time.sleep(1)
+                read_bytes, began = readers.read_bytes, time.perf_counter()
+                beside = page_seconds(port, key, PAGES)
+                speed = (readers.read_bytes - read_bytes) / (time.perf_counter() - began) / 1e6
     slower = max(min(hashes), min(copies))
     print(
         f"download {megabytes / min(ours):7.0f} MB/s, nginx {megabytes / min(theirs):7.0f}: "
@@ -229,6 +296,11 @@ def main() -> None:
     print(
         f"upload   {megabytes / min(uploads):7.0f} MB/s, SHA-256 {megabytes / min(hashes):.0f}, copy "
         f"{megabytes / min(copies):.0f}: {slower / min(uploads):.2f} of the slower"
+    )
+    p99, p99_beside = (taken[len(taken) * 99 // 100] * 1000 for taken in (alone, beside))
+    print(
+        f"pages    p99 {p99:.2f} ms, and {p99_beside:.2f} beside {SLOW_READERS} downloads, {speed:.0f} MB/s together: "
+        f"{p99_beside / p99:.1f}"
     )
     print(f"memory   {grown / 8 / 2**20:.1f} MiB a download more, eight at once")
 

@@ -9,6 +9,7 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
+from modelyard.blobs.incoming import Appending
 from modelyard.web.exchange import Answer, Exchange, Method, exchange_of, send_error
 
 # What a client says of a model fits in a hundredth of this.
@@ -16,6 +17,8 @@ JSON_BYTES_MAX = 64 * 1024
 # A client that sends no byte for so long is gone; what came of it stays, and it can go on where that ends.
 STALLED_SECONDS_MAX = 60.0
 BLOCK_BYTES = 1024 * 1024
+# How much arrives until the disk is told to write what it has.
+SYNC_BYTES = 32 * 1024 * 1024
 
 T = TypeVar("T")
 Handler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
@@ -126,6 +129,41 @@ async def blocks(receive: Receive) -> AsyncIterator[list[bytes]]:
         raise
     if gathered:
         yield gathered
+
+
+async def append_body(appending: Appending, receive: Receive, look: Callable[[list[bytes]], None]) -> None:
+    """Append a body as it comes; ``look`` sees each block before it is written, and may refuse it.
+
+    The next block arrives while one is hashed and written in a thread, and the disk begins to write before the last
+    one is there: the wait for it at the end is then a short one. What came before an interruption is written.
+    """
+    writing: asyncio.Future[None] | None = None
+    syncing: asyncio.Future[None] | None = None
+    unsynced_bytes = 0
+    try:
+        async for gathered in blocks(receive):
+            look(gathered)
+            if writing is not None:
+                await writing
+            writing = asyncio.ensure_future(asyncio.to_thread(_write, appending, gathered))
+            unsynced_bytes += sum(map(len, gathered))
+            if unsynced_bytes >= SYNC_BYTES and (syncing is None or syncing.done()):
+                # The system tells of a failed write once: whoever hears of it has to pass it on.
+                if syncing is not None:
+                    syncing.result()
+                syncing = asyncio.ensure_future(asyncio.to_thread(appending.sync))
+                unsynced_bytes = 0
+    finally:
+        done = [future for future in (writing, syncing) if future is not None]
+        if done:
+            await asyncio.wait(done)
+    for future in done:
+        future.result()
+
+
+def _write(appending: Appending, gathered: list[bytes]) -> None:
+    # Hashing and writing a megabyte at a time is what makes it fast.
+    appending.write(b"".join(gathered))
 
 
 def decoded(body: bytes, kind: type[T]) -> T:

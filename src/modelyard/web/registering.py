@@ -17,7 +17,6 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
-from modelyard.blobs.incoming import Appending
 from modelyard.catalog import Catalog
 from modelyard.declaring import (
     checked_categories,
@@ -31,7 +30,7 @@ from modelyard.declaring import (
 from modelyard.domain import COVERS, Entry, Facts, Layer, Status, Viewer, model_type
 from modelyard.signing import Signature, Signer
 from modelyard.uploading import Edit, Uploading
-from modelyard.web.bodies import Disconnected, blocks, content_length, decoded
+from modelyard.web.bodies import Disconnected, append_body, content_length, decoded
 from modelyard.web.exchange import Answer, Exchange, exchange_of
 
 PUT_PREFIX = "/v3/model/uploader/"
@@ -211,20 +210,11 @@ async def _take(uploading: Uploading, upload_id: str, length_bytes: int, receive
     appending = await asyncio.to_thread(uploading.incoming.open, upload_id)
     try:
         appending.restart()
-        writing: asyncio.Future[None] | None = None
         try:
-            async for gathered in blocks(receive):
-                # The next block arrives while this one is hashed and written.
-                if writing is not None:
-                    await writing
-                writing = asyncio.ensure_future(asyncio.to_thread(write_all, appending, gathered))
-            if writing is not None:
-                await writing
+            await append_body(appending, receive, lambda _: None)
             if appending.size_bytes != length_bytes:
                 raise Disconnected
         except BaseException:
-            if writing is not None:
-                await asyncio.wait([writing])
             appending.restart()
             raise
         await asyncio.to_thread(appending.sync)
@@ -233,11 +223,6 @@ async def _take(uploading: Uploading, upload_id: str, length_bytes: int, receive
     sha256 = uploading.incoming.sha256(upload_id, length_bytes)
     assert sha256 is not None, "a body that was written whole was hashed whole"
     return sha256
-
-
-def write_all(appending: Appending, gathered: list[bytes]) -> None:
-    """Append chunks as one block: hashing and writing a megabyte at a time is what makes it fast."""
-    appending.write(b"".join(gathered))
 
 
 def _edit_of(change: Change) -> Edit:

@@ -21,9 +21,8 @@ from modelyard.blobs.incoming import Appending
 from modelyard.domain import Viewer
 from modelyard.store.uploads import Upload
 from modelyard.uploading import Uploading
-from modelyard.web.bodies import blocks, content_length
+from modelyard.web.bodies import append_body, content_length
 from modelyard.web.exchange import Exchange, Header, exchange_of, send_error
-from modelyard.web.registering import write_all
 
 PATH = "/v3/uploads"
 # Which model an upload became; ours, beside the protocol.
@@ -236,24 +235,20 @@ class _Checksum:
 async def _append_body(appending: Appending, limit: int, checksum: _Checksum | None, receive: Receive) -> None:
     """Append a body as it comes. What came before an interruption stays, unless its checksum cannot be had."""
     hashed = _ALGORITHMS[checksum.algorithm]() if checksum else None
-    writing: asyncio.Future[None] | None = None
     expected_bytes = appending.size_bytes
+
+    def look(gathered: list[bytes]) -> None:
+        nonlocal expected_bytes
+        if hashed is not None:
+            for chunk in gathered:
+                hashed.update(chunk)
+        expected_bytes += sum(map(len, gathered))
+        if expected_bytes > limit:
+            raise errors.TooLarge("the upload", limit)
+
     try:
-        async for gathered in blocks(receive):
-            if writing is not None:
-                await writing
-            if hashed is not None:
-                for chunk in gathered:
-                    hashed.update(chunk)
-            expected_bytes += sum(map(len, gathered))
-            if expected_bytes > limit:
-                raise errors.TooLarge("the upload", limit)
-            writing = asyncio.ensure_future(asyncio.to_thread(write_all, appending, gathered))
-        if writing is not None:
-            await writing
+        await append_body(appending, receive, look)
     except BaseException:
-        if writing is not None:
-            await asyncio.wait([writing])
         if checksum is not None:
             appending.cut_back()
         raise

@@ -18,6 +18,8 @@ from modelyard import errors, wire
 # The head of a request that is not complete yet. nginx takes 32 KiB by default; the longest query string answered is 8.
 HEAD_BYTES_MAX = 65_536
 HEAD_SECONDS_MAX = 30
+# Of a body that arrives faster than it is taken.
+BODY_BYTES_WAITING_MAX = 1024 * 1024
 # Listings are done in microseconds; what may still be in flight is a slow reader of a page.
 SHUTDOWN_SECONDS_MAX = 30
 LINGER_SECONDS = 2
@@ -68,6 +70,15 @@ class Protocol(HttpToolsProtocol):
         self.reads_head = False
         self._stop_head_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Gather a body until reading pauses. uvicorn does so at 64 KiB, and pausing costs more than hashing those."""
+        if (self.parser.should_upgrade() and self._should_upgrade()) or self.cycle.response_complete:
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > BODY_BYTES_WAITING_MAX:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what could not be parsed; ``msg`` is uvicorn's sentence."""
