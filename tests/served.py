@@ -98,6 +98,6 @@ def serving(home: Path, workers: int, key: str) -> Iterator[Served]:
             assert address is not None, "it did not start"
             yield Served(int(address[1]), parent.pid, key)
             parent.terminate()
-            assert parent.wait(30) == 0
+            assert parent.wait(120) == 0
         finally:
             parent.kill()

@@ -123,7 +123,7 @@ def test_ready_says_what_it_answers_from_while_it_takes_requests(yard: Yard) -> 
     after = yard.ask("/readyz", None)
 
     assert (503, "UNAVAILABLE") == (before.status, before.json["reason"]) == (after.status, after.json["reason"])
-    assert (200, {"status": "ready", "revision": 1}) == (during.status, during.json)
+    assert (200, {"status": "ready", "revision": 1, "stale_seconds": 0.0}) == (during.status, during.json)
 
 
 def refuses(bound: Address) -> bool:

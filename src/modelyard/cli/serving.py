@@ -67,8 +67,9 @@ def _answer(read: settings.Settings, listening: socket.socket) -> None:
         running = server.server(app.create_app(serving, keys, read, log=writing_log))
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn handles both while it runs, and when it is done raises the one it was ended by once more, which
-            # would end us before the store is closed, as if stopping were a failure.
-            signal.signal(number, lambda *_: None)
+            # would end us before the store is closed, as if stopping were a failure. One that comes before it runs
+            # must be known to it.
+            signal.signal(number, lambda *_: setattr(running, "should_exit", True))
         with serving.serving():
             running.run(sockets=[listening])
 

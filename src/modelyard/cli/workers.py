@@ -15,6 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import FrameType
 
 from modelyard import errors
@@ -122,7 +123,9 @@ class Workers:
     def _stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         self._is_stopping = True
         for pid in self._started:
-            os.kill(pid, signal.SIGTERM)
+            # Waited for, and about to be crossed off.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
 
 def _end_with_parent(alive: int) -> None:

@@ -41,6 +41,7 @@ _TAKEN = (
         limit_bytes=wire.QUERY_STRING_BYTES_MAX,
     ),
 )
+_NOT_HERE_YET = errors.Unavailable("this node is at revision 811, not at 812", revision=811, wanted=812)
 # What a reader of the documentation may meet on each route that is asked with a key.
 LISTING_ERRORS: tuple[errors.ModelyardError, ...] = (*_TAKEN, *_UNAUTHENTICATED, *_EVERYWHERE)
 ACCOUNT_ERRORS: tuple[errors.ModelyardError, ...] = (*_UNAUTHENTICATED, *_EVERYWHERE)
@@ -167,6 +168,7 @@ def _listing(page: Json) -> Json:
     answer = operation["responses"]["200"]
     answer["headers"] = _ANSWER_HEADERS
     answer["content"]["application/json"]["example"] = example_page()
+    operation["responses"] |= _failures((_NOT_HERE_YET,))
     operation["responses"]["304"] = {"description": "The answer with this `ETag` still holds."}
     return operation
 
