@@ -72,6 +72,11 @@ def test_a_connection_is_kept_and_requests_may_follow_each_other_unanswered(yard
     assert 5 == received.count(b'"pagination"')
 
 
+def test_idle_connections_outlast_those_of_load_balancers(yard: Yard) -> None:
+    """nginx and most others reuse a connection for 60 s; the one who closes first loses requests of the other."""
+    assert 60 < server.server(yard.app).config.timeout_keep_alive
+
+
 def test_a_body_sent_with_get_is_passed_over(yard: Yard, address: Address) -> None:
     body = b"x" * 300_000
     head = f"GET /v3/user HTTP/1.1\r\nHost: x\r\nAuthorization: {yard.key()}\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -20,6 +20,8 @@ HEAD_BYTES_MAX = 65_536
 HEAD_SECONDS_MAX = 30
 # Of a body that arrives faster than it is taken.
 BODY_BYTES_WAITING_MAX = 1024 * 1024
+# Longer than load balancers keep an idle connection (60 s), so that we never close one under a request of theirs.
+KEEP_ALIVE_SECONDS = 75
 # Listings are done in microseconds; what may still be in flight is a slow reader of a page.
 SHUTDOWN_SECONDS_MAX = 30
 LINGER_SECONDS = 2
@@ -154,6 +156,7 @@ def server(app: ASGIApp) -> uvicorn.Server:
         access_log=False,  # the edge writes a line a request, without what is the caller's own
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
     )
     return uvicorn.Server(config)
