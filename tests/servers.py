@@ -70,7 +70,7 @@ class PostgresServer:
             *_FAST,
             *self.options,
         )
-        command = [*_as_nobody_special(), str(self.programs / "postgres"), "-D", str(self.folder)]
+        command = [*as_nobody_special(), str(self.programs / "postgres"), "-D", str(self.folder)]
         command += [word for setting in settings for word in ("-c", setting)]
         deadline = time.monotonic() + _READY_SECONDS_MAX
         self._process = self._launch(command)
@@ -79,15 +79,15 @@ class PostgresServer:
                 raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text()[-2000:]}")
             if self._process.poll() is not None:
                 # The children of one that was killed take a moment to notice, and keep its memory until then.
-                if "shared memory block" not in self.log.read_text()[-1000:]:
+                if not any(told in self.log.read_text()[-1000:] for told in ("shared memory block", "could not bind")):
                     raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text()[-2000:]}")
                 self._process = self._launch(command)
             time.sleep(0.02)
 
-    def make_database(self, like: str = "template1") -> str:
+    def make_database(self, like: str = "template1", name: str = "") -> str:
         """Make a database as another is, an empty one if not told, and return its URL."""
         self._databases += 1
-        name = f"test_{self._databases}"
+        name = name or f"test_{self._databases}"
         address = ("--host=127.0.0.1", f"--port={self.port}", "--username=postgres")
         self._run("createdb", *address, f"--template={like}", name)
         return self.url(name)
@@ -119,7 +119,7 @@ class PostgresServer:
         return subprocess.run(asked, check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*_as_nobody_special(), str(self.programs / program), *arguments]
+        command = [*as_nobody_special(), str(self.programs / program), *arguments]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr[-2000:]}")
@@ -153,7 +153,8 @@ def free_port() -> int:
     raise RuntimeError("no free port")
 
 
-def _as_nobody_special() -> list[str]:
+def as_nobody_special() -> list[str]:
+    """Return what to put before a command of PostgreSQL's."""
     # PostgreSQL refuses to run as root. In a user namespace root is shown to it as user 1000, and the files stay ours.
     if os.geteuid() != 0:
         return []

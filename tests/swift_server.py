@@ -15,6 +15,7 @@ from . import parts
 from .servers import free_port
 
 _READY_SECONDS_MAX = 120
+_KINDS = ("account", "container", "object", "proxy")
 _USER, _SECRET = "test:tester", "testing-secret"
 _PIPELINE = " ".join(
     (
@@ -32,11 +33,39 @@ _FILTERS = {
 
 @dataclass
 class SwiftServer:
-    """Where it answers, and what a client of it has in its environment."""
+    """Where it answers, and what a client of it has in its environment; killed and started as often as a test likes."""
 
+    folder: Path
     endpoint: str
     buckets: int = 0
     environment: dict[str, str] = field(default_factory=dict)
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start its processes and wait until it answers."""
+        programs = Path(sys.executable).parent
+        with (self.folder / "swift.log").open("ab") as log:
+            self._processes = [
+                subprocess.Popen(
+                    [programs / f"swift-{kind}-server", self.folder / "etc" / f"{kind}-server.conf"],
+                    stdout=log,
+                    stderr=log,
+                    # When Swift ends it ends its whole process group, which is not to be that of the tests.
+                    start_new_session=True,
+                )
+                for kind in _KINDS
+            ]
+        deadline = time.monotonic() + _READY_SECONDS_MAX
+        while not _answers(self.endpoint):
+            if time.monotonic() > deadline or any(process.poll() is not None for process in self._processes):
+                raise RuntimeError(f"Swift did not start:\n{(self.folder / 'swift.log').read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
 
     def make_bucket(self) -> str:
         """Make an empty bucket and return its name."""
@@ -58,43 +87,25 @@ class SwiftServer:
 @contextmanager
 def swift_server(folder: Path) -> Iterator[SwiftServer]:
     """Run Swift in a folder."""
-    kinds = ("account", "container", "object", "proxy")
-    ports = {kind: free_port() for kind in kinds}
+    ports = {kind: free_port() for kind in _KINDS}
     etc = folder / "etc"
     etc.mkdir()
     (folder / "node" / "d1").mkdir(parents=True)
     programs = Path(sys.executable).parent
     _configure(etc, folder / "node", ports, programs)
-    log = (folder / "swift.log").open("ab")
-    running = [
-        subprocess.Popen(
-            [programs / f"swift-{kind}-server", etc / f"{kind}-server.conf"],
-            stdout=log,
-            stderr=log,
-            # When Swift ends it ends its whole process group, which is not to be that of the tests.
-            start_new_session=True,
-        )
-        for kind in kinds
-    ]
     endpoint = f"http://127.0.0.1:{ports['proxy']}"
+    environment = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": _USER,
+        "AWS_SECRET_ACCESS_KEY": _SECRET,
+        "AWS_REGION": "us-east-1",
+    }
+    server = SwiftServer(folder, endpoint, environment=environment)
     try:
-        deadline = time.monotonic() + _READY_SECONDS_MAX
-        while not _answers(endpoint):
-            if time.monotonic() > deadline or any(process.poll() is not None for process in running):
-                raise RuntimeError(f"Swift did not start:\n{(folder / 'swift.log').read_text()[-2000:]}")
-            time.sleep(0.05)
-        environment = {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": _USER,
-            "AWS_SECRET_ACCESS_KEY": _SECRET,
-            "AWS_REGION": "us-east-1",
-        }
-        yield SwiftServer(endpoint, environment=environment)
+        server.start()
+        yield server
     finally:
-        for process in running:
-            process.kill()
-            process.wait()
-        log.close()
+        server.kill()
 
 
 def _answers(endpoint: str) -> bool:

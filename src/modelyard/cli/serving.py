@@ -10,7 +10,7 @@ import click
 
 from modelyard import access, adding, demo, settings
 from modelyard.cli import opening, options, storing, terminal
-from modelyard.cli.workers import Workers
+from modelyard.cli.workers import Workers, apart
 from modelyard.web import app, log, metrics, server
 
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared with, not listened on
@@ -42,9 +42,9 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         click.echo(f"Modelyard answers at {address}, the page to try it on is {address}/docs")
         if demo_key:
             click.echo(f"curl -H 'Authorization: Bearer {demo_key}' '{address}/v3/model?pagination.limit=3'")
-        # Built here, where a person can watch, and before the fork: the workers then only open it.
-        with opening.opened_catalog(read) as built:
-            built.load(opening.indexing)
+        # Built now, where a person can watch: the workers then only open it. Apart, because the threads of a file
+        # store's client would be missing in what is forked after them.
+        apart(lambda: _build(read))
         jobs = {
             "worker": (read.workers, lambda: _answer(read, listening)),
             "upkeep": (1, lambda: _keep_up(read)),
@@ -53,6 +53,12 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         }
         with metrics.shared_by_workers():
             Workers(jobs, terminal.remark).run()
+
+
+def _build(read: settings.Settings) -> None:
+    """Make the index ready, by fetching or building what is missing."""
+    with opening.opened_catalog(read) as built:
+        built.load(opening.indexing)
 
 
 def _answer(read: settings.Settings, listening: socket.socket) -> None:

@@ -128,6 +128,44 @@ class Workers:
                 os.kill(pid, signal.SIGTERM)
 
 
+def apart(work: Callable[[], None]) -> None:
+    """Do some work in a process of its own, and wait for it. What it starts and opens, no later fork inherits.
+
+    Raises SetupError with the message of what it raises.
+    """
+    alive, held = os.pipe()
+    heard, told = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(held)
+            os.close(heard)
+            threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+            work()
+            code = 0
+        except errors.ModelyardError as error:
+            os.write(told, error.message.encode())
+        except Exception:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    try:
+        os.close(told)
+        with os.fdopen(heard, "rb") as pipe:
+            message = pipe.read().decode()
+        _, status = os.waitpid(pid, 0)
+    finally:
+        os.close(held)
+        os.close(alive)
+    if status:
+        raise errors.SetupError(message or f"the index could not be made ready: {_how(status)}")
+
+
 def _end_with_parent(alive: int) -> None:
     # Blocks until the parent's end of the pipe is closed, by whatever way the parent ended.
     os.read(alive, 1)

@@ -1,0 +1,1 @@
+"""Several nodes on one database and one file store, and what happens when any of them dies."""

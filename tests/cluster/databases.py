@@ -1,0 +1,141 @@
+"""PostgreSQL as it is run by those who cannot lose a write: a primary, and two replicas of which one has every commit.
+
+``synchronous_standby_names = 'ANY 1 (…)'``: a commit is acknowledged when one replica has it. Failing over takes the
+replica that has received more; whoever follows finds the new primary by ``target_session_attrs``.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from tests.servers import PostgresServer, as_nobody_special, free_port, postgres_programs
+
+LONG_SECONDS = 120.0
+_OPTIONS = (
+    "max_connections=200",
+    "wal_keep_size=512MB",
+    "wal_receiver_timeout=5s",
+    "wal_retrieve_retry_interval=200ms",
+)
+
+
+@dataclass
+class Databases:
+    """The servers; ``primary`` is the number of the one that takes writes."""
+
+    servers: list[PostgresServer]
+    primary: int = 0
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports of all, whatever they are at the moment."""
+        return [server.port for server in self.servers]
+
+    def replicas(self) -> list[int]:
+        """The numbers of the servers that follow."""
+        return [number for number in range(len(self.servers)) if number != self.primary]
+
+    def fail_over(self) -> None:
+        """Kill the primary, promote the replica that has more, and make a replica of what was the primary."""
+        self.wait_until_followed()
+        self.servers[self.primary].kill()
+        followers = self.replicas()
+        received = {number: self._received(number) for number in followers}
+        chosen = max(followers, key=lambda number: received[number])
+        with self._connected(chosen) as connection:
+            assert connection.execute("SELECT pg_promote(true, 60)").fetchone() == (True,)
+        before, self.primary = self.primary, chosen
+        self._follow(before)
+
+    def wait_until_followed(self) -> None:
+        """Wait until every replica streams."""
+        wait(lambda: self._streaming() == len(self.servers) - 1, "replicas do not follow")
+
+    def revision(self) -> int:
+        """The last revision that is committed."""
+        with self._connected(self.primary) as connection:
+            row = connection.execute("SELECT value FROM counters WHERE name = 'model_revision'").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _streaming(self) -> int:
+        with self._connected(self.primary) as connection:
+            row = connection.execute("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _received(self, number: int) -> int:
+        with self._connected(number) as connection:
+            row = connection.execute(
+                "SELECT pg_wal_lsn_diff(GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')"
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _follow(self, number: int) -> None:
+        """Make a server a replica of the primary, from nothing."""
+        server, primary = self.servers[number], self.servers[self.primary]
+        server.kill()
+        # Children of the one that was killed may still be writing into its folder.
+        server.folder = server.folder.with_name(f"{server.folder.name}+")
+        copied = ["--host=127.0.0.1", f"--port={primary.port}", "--username=postgres", "--checkpoint=fast", "--no-sync"]
+        command = [*as_nobody_special(), str(server.programs / "pg_basebackup"), *copied, "-D", str(server.folder)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert not done.returncode, done.stderr
+        (server.folder / "standby.signal").touch()
+        server.start()
+
+    def _connected(self, number: int) -> "psycopg.Connection[tuple[object, ...]]":
+        port = self.servers[number].port
+        return psycopg.connect(
+            f"host=127.0.0.1 port={port} user=postgres dbname=modelyard connect_timeout=5", autocommit=True
+        )
+
+
+@contextmanager
+def running_databases(folder: Path, count: int = 3) -> Iterator[Databases]:
+    """Give a primary with its replicas, and an empty database ``modelyard`` in it."""
+    ports = [free_port() for _ in range(count)]
+    hosts = f"host={','.join(['127.0.0.1'] * count)} port={','.join(map(str, ports))}"
+    names = ", ".join(f"s{number}" for number in range(count))
+    servers = []
+    for number, port in enumerate(ports):
+        conninfo = f"{hosts} user=postgres application_name=s{number} target_session_attrs=read-write connect_timeout=3"
+        options = (*_OPTIONS, f"primary_conninfo={conninfo}", f"synchronous_standby_names=ANY 1 ({names})")
+        servers.append(PostgresServer(postgres_programs(), folder / f"postgres{number}", port, options))
+    databases = Databases(servers)
+    try:
+        servers[0].make()
+        # Nobody follows yet whose word a commit could wait for.
+        with_replicas, servers[0].options = servers[0].options, _OPTIONS
+        servers[0].start()
+        servers[0].make_database(name="modelyard")
+        servers[0].options = with_replicas
+        servers[0].kill()
+        servers[0].start()
+        for number in databases.replicas():
+            databases._follow(number)
+        databases.wait_until_followed()
+        yield databases
+    finally:
+        for server in servers:
+            server.kill()
+            server.stop()
+
+
+def wait(condition: Callable[[], bool], problem: str, seconds: float = LONG_SECONDS) -> None:
+    """Wait for a condition; what cannot be asked just now is not true yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except (OSError, psycopg.Error):
+            pass
+        assert time.monotonic() < deadline, problem
+        time.sleep(0.05)

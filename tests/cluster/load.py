@@ -1,0 +1,274 @@
+"""Clients of a cluster, and the oracle that judges every answer they get.
+
+Each model that a writer changes says in its name how often it was changed: ``w0.m1_n17``. So an answer is judged by
+numbers: it holds no change that nobody asked for, and every change that was acknowledged at or before its revision.
+"""
+
+import base64
+import contextlib
+import http.client
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from modelyard import errors
+from modelyard.catalog import open_catalog
+from modelyard.domain import Facts, Layer, Record, Source, model_type
+from modelyard.store import open_store
+from tests.cluster.nodes import ANSWER_SECONDS_MAX, Cluster, Node
+from tests.transfers import lora_bytes
+from tests.yard import Reply
+
+BATCH_MODELS = 20
+_FIRST_BATCH_ID = 500_000
+# What a request may fail by while its node dies or begins.
+_NO_ANSWER = (OSError, http.client.HTTPException)
+
+
+@dataclass
+class Oracle:
+    """What was asked for and what was acknowledged, and what is wrong with answers."""
+
+    problems: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    slowest_seconds: float = 0.0
+    _asked: dict[int, int] = field(default_factory=dict)
+    _acknowledged: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def asked(self, model_id: int, number: int) -> None:
+        """Note that a change is about to be asked for."""
+        with self._turn:
+            self._asked[model_id] = number
+
+    def acknowledged(self, model_id: int, number: int, revision: int) -> None:
+        """Note that a change was acknowledged, as being in ``revision``."""
+        with self._turn:
+            self._acknowledged.setdefault(model_id, []).append((revision, number))
+
+    def least(self, model_id: int, revision: int) -> int:
+        """Return the change that an answer of this revision has to hold, or a later one."""
+        with self._turn:
+            return max((n for r, n in self._acknowledged.get(model_id, ()) if r <= revision), default=0)
+
+    def judge(self, model_id: int, number: int, least: int, where: str) -> None:
+        """Judge the change that an answer holds."""
+        with self._turn:
+            most = self._asked.get(model_id, 0)
+        if not least <= number <= most:
+            self.wrong(f"{where}: model {model_id} is at {number}, not from {least} to {most}")
+
+    def wrong(self, problem: str) -> None:
+        """Note a problem."""
+        with self._turn:
+            self.problems.append(problem)
+
+    def answered(self, kind: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        with self._turn:
+            self.counts[f"{kind} {status}"] += 1
+            self.slowest_seconds = max(self.slowest_seconds, seconds)
+
+    def models(self) -> dict[int, int]:
+        """The models that were changed, with the last change that was acknowledged."""
+        return {model_id: self.least(model_id, 1 << 62) for model_id in self._asked}
+
+
+@dataclass
+class Load:
+    """Threads that write and read until told to stop. Each has its own randomness, from the seed."""
+
+    cluster: Cluster
+    key: str
+    oracle: Oracle
+    seed: int
+    stopped: threading.Event = field(default_factory=threading.Event)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    batches: int = 0
+
+    @contextmanager
+    def running(self, writers: int = 2, readers: int = 2) -> Iterator[None]:
+        """Run the load while entered; what goes wrong with it itself is a problem too."""
+        models = [self._made(number) for number in range(2 * writers)]
+        works: list[Callable[[random.Random], None]] = [self._import, self._upload_on, self._read_batches]
+        works += [lambda chance, at=at: self._write(models[2 * at : 2 * at + 2], chance) for at in range(writers)]  # type: ignore[misc] # mypy cannot infer a lambda with a default
+        works += [self._read] * readers
+        threads = [
+            threading.Thread(target=self._guarded, args=(work, random.Random(f"{self.seed} {number}")), daemon=True)
+            for number, work in enumerate(works)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.stopped.set()
+            for thread in threads:
+                thread.join(3 * ANSWER_SECONDS_MAX)
+                if thread.is_alive():
+                    self.oracle.wrong("a client still waits for its answer")
+
+    def _guarded(self, work: Callable[[random.Random], None], chance: random.Random) -> None:
+        try:
+            while not self.stopped.is_set():
+                work(chance)
+                self.stopped.wait(chance.uniform(0.0, 0.1))
+        except Exception as problem:
+            self.oracle.wrong(f"the load itself failed: {problem!r}")
+
+    # --- requests
+
+    def ask(self, kind: str, node: Node, method: str, target: str, body: object = None, **headers: str) -> Reply | None:
+        """Ask a node; None where it does not answer because it is dying or not there yet."""
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        began = time.monotonic()
+        try:
+            reply = node.ask(method, target, content, authorization=f"Bearer {self.key}", **headers)
+        except _NO_ANSWER as problem:
+            seconds = time.monotonic() - began
+            if isinstance(problem, TimeoutError) or seconds > ANSWER_SECONDS_MAX:
+                self.oracle.wrong(f"{kind}: no answer in {seconds:.0f} s")
+            self.oracle.answered(kind, 0, 0)
+            return None
+        self.oracle.answered(kind, reply.status, time.monotonic() - began)
+        return reply
+
+    def _any(self, chance: random.Random) -> Node:
+        return chance.choice(self.cluster.nodes)
+
+    # --- writing
+
+    def _write(self, models: list[int], chance: random.Random) -> None:
+        """Change a model through any node; then read it through any, as it was acknowledged."""
+        model_id = chance.choice(models)
+        number = self.oracle._asked.get(model_id, 0) + 1
+        self.oracle.asked(model_id, number)
+        change = {"name": f"m{model_id}_n{number}"}
+        reply = self.ask("write", self._any(chance), "PATCH", f"/v3/model?id={model_id}", change)
+        if reply is None or reply.status == 503:
+            return  # it may have been done, or not; but not by half
+        if reply.status != 200:
+            self.oracle.wrong(f"a write was answered {reply.status}: {reply.body[:300]!r}")
+            return
+        revision = int(reply.headers["modelyard-revision"])
+        self.oracle.acknowledged(model_id, number, revision)
+        target = f"/v3/model?filter.model_version_id={model_id}"
+        read = self.ask("read own", self._any(chance), "GET", target, modelyard_min_revision=str(revision))
+        if read is not None and read.status == 200:
+            self._judge_models(read, number, "read own")
+        elif read is not None and read.status != 503:
+            self.oracle.wrong(f"a read of one's own write was answered {read.status}")
+
+    def _import(self, chance: random.Random) -> None:
+        """Write models that belong together in one transaction, as an importer does; its clock is an hour ahead."""
+        self.batches += 1
+        generation = self.batches
+        facts = Facts(name=f"g{generation}", type=model_type("LORA"), tags=("batch",), rank=1)
+        records = [
+            Record(
+                _FIRST_BATCH_ID + number, Source.CIVITAI, Layer.UPSTREAM, replace(facts, sd_name=f"batch{number}.pt")
+            )
+            for number in range(BATCH_MODELS)
+        ]
+        with contextlib.suppress(errors.Unavailable, errors.DatabaseAway):
+            store = open_store(self.cluster.url, clock=lambda: time.time() + 3600)
+            try:
+                for _ in open_catalog(store).register_many(records):
+                    pass
+                self.oracle.counts["import"] += 1
+            finally:
+                store.close()
+        self.stopped.wait(chance.uniform(0.2, 1.0))
+
+    # --- reading
+
+    def _read(self, chance: random.Random) -> None:
+        """Read any changed model through any node: never less than its revision promises."""
+        models = list(self.oracle.models())
+        if not models:
+            return
+        target = f"/v3/model?filter.model_version_id={chance.choice(models)}"
+        reply = self.ask("read", self._any(chance), "GET", target)
+        if reply is not None:
+            self._judge_models(reply, 0, "read")
+
+    def _judge_models(self, reply: Reply, least: int, where: str) -> None:
+        if reply.status != 200:
+            self.oracle.wrong(f"{where}: answered {reply.status}: {reply.body[:300]!r}")
+            return
+        revision = int(reply.headers["modelyard-revision"])
+        listed: list[dict[str, Any]] = reply.json["models"]
+        if len(listed) != 1:
+            self.oracle.wrong(f"{where}: {len(listed)} models have one id")
+        for model in listed:
+            number = number_of(model)
+            self.oracle.judge(model["id"], number, max(least, self.oracle.least(model["id"], revision)), where)
+
+    def _read_batches(self, chance: random.Random) -> None:
+        """Read what was written together: all of it, of one generation."""
+        reply = self.ask("read batch", self._any(chance), "GET", "/v3/model?filter.tags=batch&pagination.limit=100")
+        if reply is None:
+            return
+        if reply.status != 200:
+            self.oracle.wrong(f"read batch: answered {reply.status}")
+            return
+        names = Counter(model["name"] for model in reply.json["models"])
+        if names and (len(names), names.total()) != (1, BATCH_MODELS):
+            self.oracle.wrong(f"a torn answer: {names}")
+
+    # --- uploading
+
+    def _upload_on(self, chance: random.Random) -> None:
+        self._upload(self._any(chance), f"u{len(self.uploads)}", chance.randrange(1 << 30))
+        self.stopped.wait(chance.uniform(0.3, 1.0))
+
+    def _upload(self, node: Node, name: str, seed: int) -> str | None:
+        """Upload a model in one request of tus; return the upload's path if all its bytes were acknowledged."""
+        content = lora_bytes(fill=seed % 1000, seed=seed)
+        said = metadata(filename=f"{name}.safetensors", name=f"{name}_n0", type_name="lora")
+        words = {"upload_length": str(len(content)), "upload_metadata": said}
+        reply = self.ask("upload", node, "POST", "/v3/uploads", content, **words, **TUS, **TUS_BODY)
+        if reply is None or reply.status == 503:
+            return None
+        if (reply.status, reply.headers.get("upload-offset")) != (201, str(len(content))):
+            self.oracle.wrong(f"an upload was answered {reply.status}: {reply.headers} {reply.body[:300]!r}")
+            return None
+        path = "/v3/uploads/" + reply.headers["location"].rpartition("/")[2]
+        self.uploads[path] = content
+        return path
+
+    def model_of(self, path: str) -> int | None:
+        """Return the model that an upload became, as any node tells."""
+        for node in self.cluster.nodes:
+            reply = self.ask("upload", node, "HEAD", path, **TUS)
+            if reply is not None and reply.status == 200 and "modelyard-model" in reply.headers:
+                return int(reply.headers["modelyard-model"])
+        return None
+
+    def _made(self, number: int) -> int:
+        """Return a model to change, made by an upload through the cluster while nothing is wrong with it yet."""
+        path = self._upload(self.cluster.nodes[number % len(self.cluster.nodes)], f"w{number}", number)
+        assert path is not None, f"the cluster takes nothing: {self.oracle.problems}"
+        model_id = self.model_of(path)
+        assert model_id is not None, "an upload that was acknowledged is no model"
+        return model_id
+
+
+TUS = {"tus_resumable": "1.0.0"}
+TUS_BODY = {"content_type": "application/offset+octet-stream"}
+
+
+def metadata(**said: str) -> str:
+    """Return a header of tus that says words."""
+    return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in said.items())
+
+
+def number_of(model: dict[str, Any]) -> int:
+    """Return how often a model was changed, by its name."""
+    return int(model["name"].rpartition("_n")[2])

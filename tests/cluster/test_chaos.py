@@ -1,0 +1,170 @@
+"""Three nodes, three PostgreSQL servers and a file store, under load, while one part after another dies.
+
+``MODELYARD_CHAOS_SECONDS`` says for how long (45 by itself, 600 in a full run), ``MODELYARD_CHAOS_SEED`` in which
+order.
+Only what must hold is asserted, whatever the timing: every acknowledged write is there, no answer is wrong or torn,
+every request is answered, and all heals. How fast all that is, benchmarks/cluster.py measures.
+
+Not covered: the clocks of nodes (the importer's is an hour off), disks that fill, machines that lose their memory.
+"""
+
+import hashlib
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from modelyard.access import Access
+from modelyard.domain import Scope
+from modelyard.store import Store, open_store, schema
+from modelyard.store.opening import dialect_of
+from tests.cluster.databases import wait
+from tests.cluster.load import Load, Oracle, number_of
+from tests.cluster.network import Cut
+from tests.cluster.nodes import Cluster, running_cluster
+
+SECONDS = float(os.environ.get("MODELYARD_CHAOS_SECONDS", "45"))
+SEED = int(os.environ.get("MODELYARD_CHAOS_SEED", "7"))
+
+
+def kill_node(cluster: Cluster, chance: random.Random) -> None:
+    """End a node; it is started again by itself."""
+    chance.choice(cluster.nodes).kill()
+
+
+def kill_primary(cluster: Cluster, chance: random.Random) -> None:
+    """End the primary; a replica is promoted, and what was the primary follows it."""
+    cluster.databases.fail_over()
+
+
+def kill_replica(cluster: Cluster, chance: random.Random) -> None:
+    """End a replica for a while."""
+    replica = cluster.databases.servers[chance.choice(cluster.databases.replicas())]
+    replica.kill()
+    time.sleep(chance.uniform(0.0, 2.0))
+    replica.start()
+
+
+def restart_primary(cluster: Cluster, chance: random.Random) -> None:
+    """End the primary for a while; nobody takes its place, so writes wait or fail."""
+    primary = cluster.databases.servers[cluster.databases.primary]
+    primary.kill()
+    time.sleep(chance.uniform(0.0, 3.0))
+    primary.start()
+
+
+def kill_file_store(cluster: Cluster, chance: random.Random) -> None:
+    """End the file store for a while."""
+    cluster.swift.kill()
+    time.sleep(chance.uniform(0.0, 2.0))
+    cluster.swift.start()
+
+
+def cut_node_off(cluster: Cluster, chance: random.Random) -> None:
+    """Reset all connections of a node to the databases, and refuse new ones for a while."""
+    network = chance.choice(cluster.nodes).network
+    network.cut(Cut.RESET)
+    time.sleep(chance.uniform(0.0, 3.0))
+    network.mend()
+
+
+def cut_node_off_silently(cluster: Cluster, chance: random.Random) -> None:
+    """Let nothing through between a node and the databases, telling neither, for a while."""
+    network = chance.choice(cluster.nodes).network
+    network.cut(Cut.SILENT)
+    time.sleep(chance.uniform(0.5, 5.0))
+    network.mend()
+
+
+def lose_notification(cluster: Cluster, chance: random.Random) -> None:
+    """Commit a change that nobody is notified of."""
+    dialect = dialect_of(cluster.url)
+    store = Store(replace(dialect, end_writing=lambda _: None), time.time)
+    with store.writing() as writing:
+        writing.remove([writing.connection.execute(sa.select(sa.func.max(schema.models.c.id))).scalar_one() + 1])
+        writing.put_base_model(store.base_models()[0])
+        writing.put([])
+        counted = sa.update(schema.counters).where(schema.counters.c.name == schema.MODEL_REVISION)
+        writing.connection.execute(counted.values(value=schema.counters.c.value + 1))
+    store.close()
+
+
+EVENTS: tuple[Callable[[Cluster, random.Random], None], ...] = (
+    kill_node,
+    kill_primary,
+    kill_replica,
+    restart_primary,
+    kill_file_store,
+    cut_node_off,
+    cut_node_off_silently,
+    lose_notification,
+)
+
+
+def a_key(cluster: Cluster) -> str:
+    store = open_store(cluster.url)
+    key, _ = Access(store).create_key("red", [Scope.READ, Scope.WRITE])
+    store.close()
+    for node in cluster.nodes:
+        wait(lambda node=node: node.ask("GET", "/v3/user", authorization=key).status == 200, "a key is never known")  # type: ignore[misc] # mypy cannot infer a lambda with a default
+    return key
+
+
+@pytest.mark.timeout(SECONDS + 1200)
+def test_whatever_dies_nothing_acknowledged_is_lost_and_no_answer_is_wrong(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    oracle = Oracle()
+    happened: Counter[str] = Counter()
+    with running_cluster(tmp_path) as cluster:
+        load = Load(cluster, a_key(cluster), oracle, SEED)
+        with load.running():
+            ends_at = time.monotonic() + SECONDS
+            while time.monotonic() < ends_at and not oracle.problems:
+                # Every kind once before any comes again.
+                for event in chance.sample(EVENTS, len(EVENTS)):
+                    if time.monotonic() < ends_at and not oracle.problems:
+                        happened[event.__name__] += 1
+                        event(cluster, chance)
+                        time.sleep(chance.uniform(0.2, 2.0))
+        cluster.mend()
+        judge_the_end(cluster, load, oracle)
+    told = f"seed {SEED}, {dict(happened)}, {dict(oracle.counts)}, slowest {oracle.slowest_seconds:.1f} s"
+    print(told)
+
+    assert not oracle.problems, f"{told}\n" + "\n".join(oracle.problems[:20])
+    assert oracle.counts["write 200"] > 0
+    assert oracle.counts["read 200"] > 0
+
+
+def judge_the_end(cluster: Cluster, load: Load, oracle: Oracle) -> None:
+    """Every node has every acknowledged write, all of them the same; every upload became a model that can be used."""
+    for model_id, least in oracle.models().items():
+        shown = set()
+        for node in cluster.nodes:
+            reply = load.ask("end", node, "GET", f"/v3/model?filter.model_version_id={model_id}")
+            assert reply is not None, "a healed node does not answer"
+            (model,) = reply.json["models"]
+            shown.add(model["name"])
+            oracle.judge(model_id, number_of(model), least, "at the end")
+        if len(shown) != 1:
+            oracle.wrong(f"nodes differ on model {model_id}: {shown}")
+    for path, content in load.uploads.items():
+        model_id_of_upload = load.model_of(path)
+        if model_id_of_upload is None:
+            oracle.wrong(f"an upload that was acknowledged is no model: {path}")
+            continue
+        target = f"/v3/model?filter.model_version_id={model_id_of_upload}"
+        expected = hashlib.sha256(content).hexdigest()[:10].upper()
+
+        def is_checked(target: str = target, expected: str = expected) -> bool:
+            reply = load.ask("end", cluster.nodes[0], "GET", target)
+            models = reply.json["models"] if reply is not None else []
+            return [(1, expected)] == [(model["status"], model["hash_sha256"]) for model in models]
+
+        wait(is_checked, f"upload {path} is never checked, model {model_id_of_upload}", seconds=300)
