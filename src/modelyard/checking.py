@@ -22,7 +22,7 @@ from modelyard.blobs import Blobs, Incoming
 from modelyard.covers import Covers, render
 from modelyard.declaring import extension_of_format, found_facts, sd_name_of
 from modelyard.domain import Entry, Facts, Layer, Status
-from modelyard.inspection import THUMBNAIL, FileChanged, Inspection, inspect_file, thumbnail_of
+from modelyard.inspection import THUMBNAIL, Inspection, inspect_file, thumbnail_of
 from modelyard.registration import Registration, state_of
 from modelyard.store import Store, Writing, blobs, covers, jobs, uploads
 from modelyard.store.blobs import SOUND, Blob
@@ -34,6 +34,9 @@ LOOK_SECONDS = 0.2
 HOUSEKEEPING_SECONDS = 60.0
 LEASE_SECONDS = 60
 _ATTEMPTS_MAX = 10
+# How often bytes that arrived are looked for before they count as lost: a store that wakes up may not know them yet.
+_LOOKS_MAX = 5
+_AWAY_SECONDS = 5
 # What arrives without a row beside it is a begin that died in between, or one that is just being made.
 _STRAY_SECONDS = 3600
 
@@ -92,11 +95,19 @@ class Checking:
             job = jobs.take(writing.connection, CHECK, self._owner, writing.now, LEASE_SECONDS)
         if job is None:
             return False
+        if job.attempts > _ATTEMPTS_MAX:
+            # No failure was written down: whoever tried it did not live to do so.
+            self._fail(job, "its check never came to an end")
+            return True
         try:
             with self._lease_kept(job):
                 self._check(job)
-        except (errors.Unavailable, FileChanged, OSError) as problem:
-            self._postpone(job, problem)
+        except errors.Unavailable as problem:
+            self._postpone(job, problem.message)
+        except Exception as problem:
+            # A mistake of ours in one file is not to end the checks of all others.
+            log.warning("checking %s failed (attempt %d)", job.subject, job.attempts, exc_info=problem)
+            self._fail(job, f"{type(problem).__name__}: {problem}")
         return True
 
     def tidy(self) -> None:
@@ -143,6 +154,8 @@ class Checking:
         if path is None:
             if upload.received_at is None and upload.expires_at > self._clock():
                 self._wait(job)  # announced and registered, and not put into the file store yet
+            elif upload.received_at is not None and job.attempts < _LOOKS_MAX:
+                raise FileNotFoundError("the bytes are not where they were put")
             else:
                 self._refuse(job, upload, upload.model_id, "error: the bytes never came")
             return
@@ -241,14 +254,21 @@ class Checking:
 
     def _wait(self, job: Job) -> None:
         with self._store.writing() as writing:
-            jobs.postpone(writing.connection, job, "", writing.now + 2)
+            jobs.postpone(writing.connection, job, "", writing.now + 2, counts=False)
 
-    def _postpone(self, job: Job, problem: Exception) -> None:
-        """Try again later, and less often the longer it fails; it is no fault of the file."""
-        log.warning("checking %s failed (attempt %d): %s", job.subject, job.attempts, problem)
+    def _postpone(self, job: Job, problem: str) -> None:
+        """Try again when what is away may be there; that is no failed attempt, however long it lasts."""
+        log.warning("checking %s waits: %s", job.subject, problem)
         with self._store.writing() as writing:
-            delay_seconds = min(2 ** min(job.attempts, _ATTEMPTS_MAX), 600)
-            jobs.postpone(writing.connection, job, str(problem), writing.now + delay_seconds)
+            jobs.postpone(writing.connection, job, problem, writing.now + _AWAY_SECONDS, counts=False)
+
+    def _fail(self, job: Job, problem: str) -> None:
+        """Try again later, and less often the longer it fails; in the end give it up, for a person to look at."""
+        with self._store.writing() as writing:
+            if job.attempts >= _ATTEMPTS_MAX:
+                jobs.bury(writing.connection, job, problem)
+            else:
+                jobs.postpone(writing.connection, job, problem, writing.now + min(2**job.attempts, 600))
 
     @contextmanager
     def _lease_kept(self, job: Job) -> Iterator[None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelyard import errors
+from modelyard.blobs.copying import copy
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.blobs.incoming import Incoming
 from modelyard.blobs.s3 import S3Blobs, open_s3
@@ -26,6 +27,7 @@ __all__ = [
     "S3Blobs",
     "SharedFile",
     "SharedFiles",
+    "copy",
     "open_places",
     "open_shared",
 ]
@@ -57,6 +59,9 @@ class Blobs(Protocol):
 
     def share_uploaded(self, name: str, path: Path) -> None:
         """Put what arrived in a local file where every machine can fetch it, as if it had been put at its address."""
+
+    def fetch(self, sha256: str, path: Path) -> None:
+        """Copy the bytes into a local file. Raises FileNotFoundError where they are not here."""
 
     def uploaded_size(self, name: str) -> int | None:
         """Return how many bytes were put at an upload's address; None for none."""

@@ -62,6 +62,10 @@ class FolderBlobs:
     def share_uploaded(self, name: str, path: Path) -> None:
         """Do nothing: who shares this folder shares what arrives in it."""
 
+    def fetch(self, sha256: str, path: Path) -> None:
+        """Copy the bytes into a local file. Raises FileNotFoundError where they are not here."""
+        shutil.copyfile(self._place(sha256), path)
+
     def uploaded_size(self, name: str) -> int | None:  # noqa: ARG002 # the protocol's signature
         """Return None: nothing is put here by others."""
         return None

@@ -68,6 +68,10 @@ class S3Blobs:
         """Put what arrived here where every machine can fetch it."""
         put_file(self._store, path, _incoming(name))
 
+    def fetch(self, sha256: str, path: Path) -> None:
+        """Copy the bytes into a local file. Raises FileNotFoundError where they are not here."""
+        fetch_file(self._store, _key(sha256), path)
+
     def uploaded_size(self, name: str) -> int | None:
         """Return how many bytes were put at an upload's address; None for none."""
         return self._size(_incoming(name))
@@ -140,18 +144,31 @@ def bucket_of(url: str, environ: Mapping[str, str]) -> S3Store:
 def put_file(store: S3Store, path: Path, key: str) -> None:
     """Put a file; a large one goes up in parts, and appears when the last one is there."""
     size_bytes = path.stat().st_size
-    asked(
-        lambda: obstore.put(
-            store,
-            key,
-            path,
-            use_multipart=size_bytes > _PART_BYTES,
-            chunk_size=_PART_BYTES,
-            max_concurrency=_PARTS_AT_ONCE,
+    try:
+        asked(
+            lambda: obstore.put(
+                store,
+                key,
+                path,
+                use_multipart=size_bytes > _PART_BYTES,
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
         )
-    )
+    except FileNotFoundError as problem:
+        if not path.exists():
+            raise
+        # Of a store that is half awake, as of one where nobody made the bucket.
+        raise errors.Unavailable("the bucket is not there") from problem
     if _size(store, key) != size_bytes:
         raise errors.Unavailable("the file store did not keep all bytes")
+
+
+def fetch_file(store: S3Store, key: str, path: Path) -> None:
+    """Copy an object into a local file, a part at a time. Raises FileNotFoundError where there is none."""
+    with full_disk_told(), path.open("wb") as file:
+        for chunk in asked(lambda: obstore.get(store, key)).stream(min_chunk_size=4 << 20):
+            file.write(chunk)
 
 
 def _size(store: S3Store, key: str) -> int | None:

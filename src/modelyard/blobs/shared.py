@@ -9,8 +9,8 @@ from pathlib import Path
 import obstore
 from obstore.store import S3Store
 
-from modelyard.blobs.durable import full_disk_told
-from modelyard.blobs.s3 import asked, bucket_of, put_file
+from modelyard import errors
+from modelyard.blobs.s3 import asked, bucket_of, fetch_file, put_file
 
 # A connection to a store gives some 100 MB/s; several at once fill the network.
 _AT_ONCE = 8
@@ -40,7 +40,10 @@ class SharedFiles:
 
     def write(self, name: str, content: bytes) -> None:
         """Put a small file; who reads sees the old one or the new one."""
-        asked(lambda: obstore.put(self._store, name, content))
+        try:
+            asked(lambda: obstore.put(self._store, name, content))
+        except FileNotFoundError as problem:
+            raise errors.Unavailable("the bucket is not there") from problem
 
     def send(self, names: Mapping[str, Path]) -> None:
         """Put local files under names, some at once. Raises Unavailable if not all are there at the end."""
@@ -51,7 +54,7 @@ class SharedFiles:
     def fetch(self, names: Mapping[str, Path]) -> None:
         """Copy files into local ones, some at once. Raises FileNotFoundError for what is not there."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for _ in pool.map(lambda item: self._fetch(*item), names.items()):
+            for _ in pool.map(lambda item: fetch_file(self._store, *item), names.items()):
                 pass
 
     def all(self, prefix: str) -> Iterator[SharedFile]:
@@ -64,11 +67,6 @@ class SharedFiles:
         """Remove files; without effect for those that are not there."""
         if names:
             asked(lambda: obstore.delete(self._store, names))
-
-    def _fetch(self, name: str, path: Path) -> None:
-        with full_disk_told(), path.open("wb") as file:
-            for chunk in asked(lambda: obstore.get(self._store, name)).stream(min_chunk_size=4 << 20):
-                file.write(chunk)
 
 
 def open_shared(url: str, environ: Mapping[str, str]) -> SharedFiles | None:

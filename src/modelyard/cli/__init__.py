@@ -25,6 +25,10 @@ COMMANDS = {
     "export": ("modelyard.cli.exporting:export", "Write what is known, for other programs."),
     "pull": ("modelyard.cli.transferring:pull", "Fetch models' files from a server."),
     "push": ("modelyard.cli.transferring:push", "Send models' files to a server."),
+    "jobs": ("modelyard.cli.jobs:jobs", "List the work to be done, and what was given up."),
+    "migrate": ("modelyard.cli.moving:migrate", "Copy the record to another database, and the files."),
+    "backup": ("modelyard.cli.moving:backup", "Write the record into a file, while it is served."),
+    "restore": ("modelyard.cli.moving:restore", "Make the database be what a backup has."),
     "gc": ("modelyard.cli.collecting:gc", "Remove files that no model needs any more."),
     "key": ("modelyard.cli.keys:key", "Make, list and revoke API keys."),
 }

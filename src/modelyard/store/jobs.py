@@ -15,6 +15,8 @@ CHECK = "check"
 
 _JOB = schema.jobs.c
 _FAILURE_CHARS_MAX = 500
+# When work is due that was given up.
+NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,26 @@ class Job:
     kind: str
     subject: str
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A piece of work as people are shown it."""
+
+    id: int
+    kind: str
+    subject: str
+    attempts: int
+    run_at: int
+    owner: str | None
+    failure: str
+
+    @property
+    def state(self) -> str:
+        """``waiting``, ``running``, or ``dead``: given up."""
+        if self.run_at >= NEVER:
+            return "dead"
+        return "waiting" if self.owner is None else "running"
 
 
 def add(connection: sa.Connection, kind: str, subject: str, now: int, *, run_at: int | None = None) -> None:
@@ -69,10 +91,40 @@ def finish(connection: sa.Connection, job: Job) -> None:
     connection.execute(sa.delete(schema.jobs).where(_JOB.id == job.id))
 
 
-def postpone(connection: sa.Connection, job: Job, failure: str, run_at: int) -> None:
-    """Give a piece of work back, to be tried again later, with the reason why."""
-    values = {"run_at": run_at, "leased_until": None, "lease_owner": None, "failure": failure[:_FAILURE_CHARS_MAX]}
+def postpone(connection: sa.Connection, job: Job, failure: str, run_at: int, *, counts: bool = True) -> None:
+    """Give a piece of work back, to be tried again later, with the reason why; ``counts``: as an attempt."""
+    values = {
+        "run_at": run_at,
+        "leased_until": None,
+        "lease_owner": None,
+        "failure": failure[:_FAILURE_CHARS_MAX],
+        "attempts": job.attempts if counts else job.attempts - 1,
+    }
     connection.execute(sa.update(schema.jobs).where(_JOB.id == job.id).values(**values))
+
+
+def bury(connection: sa.Connection, job: Job, failure: str) -> None:
+    """Give a piece of work up: it stays, with the reason why, until somebody has it tried again."""
+    postpone(connection, job, failure, NEVER)
+
+
+def retry(connection: sa.Connection, id_: int, now: int) -> bool:
+    """Have a piece of work tried again at once, from the first attempt on; return whether there is such."""
+    afresh = {"run_at": now, "leased_until": None, "lease_owner": None, "attempts": 0}
+    return bool(connection.execute(sa.update(schema.jobs).where(_JOB.id == id_).values(**afresh)).rowcount)
+
+
+def listed(connection: sa.Connection) -> list[Listed]:
+    """Return all work that is not done, what was given up last, each in the order in which it will be done."""
+    query = sa.select(
+        _JOB.id, _JOB.kind, _JOB.subject, _JOB.attempts, _JOB.run_at, _JOB.lease_owner, _JOB.failure
+    ).order_by(_JOB.run_at, _JOB.id)
+    return [Listed(*row) for row in connection.execute(query)]
+
+
+def dead_count(connection: sa.Connection) -> int:
+    """Return how many pieces of work were given up."""
+    return int(connection.execute(sa.select(sa.func.count()).where(_JOB.run_at >= NEVER)).scalar_one())
 
 
 def drop(connection: sa.Connection, kind: str, subject: str) -> None:

@@ -56,6 +56,7 @@ def show(site: Site, visit: Visit) -> Answer:
     segments = site.catalog.segments()
     with site.catalog.store.reading() as connection:
         waiting = jobs.count(connection, jobs.CHECK)
+        given_up = jobs.dead_count(connection)
     beats = site.pulse.beats()
     return page(
         visit,
@@ -72,6 +73,7 @@ def show(site: Site, visit: Visit) -> Answer:
         rows=sum(count for count, _ in segments),
         index_bytes=_size_bytes(site.home / "index"),
         waiting=waiting,
+        given_up=given_up,
         charts=charts_of(beats) if len(beats) > 1 else (),
         minutes=round(SAMPLES_MAX * SAMPLE_SECONDS / 60),
         box=(WIDTH, HEIGHT),

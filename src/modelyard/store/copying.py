@@ -1,0 +1,172 @@
+"""One database into another: every table, a batch a transaction, resumed where it ended, compared at the end.
+
+    source, one unchanging view ──table by table, in the order of keys──> target, empty but for an earlier run's work
+    note "copying" of the target: whose view it is a copy of, which table, after which key
+
+The target keeps its own identity: what is derived from the source, such as an index, is not taken for its own.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from blake3 import blake3
+
+from modelyard import errors
+from modelyard.store import schema
+from modelyard.store.dialect import read_revisions
+from modelyard.store.store import Store
+
+BATCH_ROWS = 2_000
+_NOTE = "copying"
+# What a database says of itself, and no other may say of it.
+_OWN_NOTES = ("identity", _NOTE, "publisher")
+# No table refers to one that comes after it.
+_TABLES = schema.metadata.sorted_tables
+
+
+class _Progress(NamedTuple):
+    """How far a copy is: of whose view, which tables are done, and after which key of which table it goes on."""
+
+    view: str
+    done: tuple[str, ...] = ()
+    table: str = ""
+    after: Sequence[Any] | None = None
+
+
+def copy(source: Store, target: Store, on_rows: Callable[[int], object] = int) -> dict[str, int]:
+    """Copy all tables, and return how many rows each has; ``on_rows`` is told of every batch.
+
+    Begun again after an interruption, it goes on. Raises SetupError where the target has rows of its own, and Conflict
+    where the two differ at the end, because somebody wrote to one of them.
+    """
+    with source.reading() as reading:
+        progress = _begun(target, f"{source.identity} {read_revisions(reading)}")
+        for table in _TABLES:
+            if table.name not in progress.done:
+                progress = _copy_table(reading, target, table, progress, on_rows)
+        _pass_ids(target)
+        counts = _compared(reading, target)
+    with target.writing() as writing:
+        writing.remember(_NOTE, None)
+    return counts
+
+
+def count_rows(store: Store) -> int:
+    """Return how many rows all tables have together."""
+    with store.reading() as reading:
+        return sum(reading.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in _TABLES)
+
+
+def _begun(target: Store, view: str) -> _Progress:
+    """Return how far an earlier run came; begin anew where that was of another view of the source."""
+    noted = target.remembered(_NOTE)
+    if noted is not None:
+        progress = _Progress(*json.loads(noted))
+        if progress.view == view:
+            return progress
+    progress = _Progress(view)
+    with target.writing() as writing:
+        if noted is None:
+            _refuse_filled(writing.connection, target.url)
+        for table in reversed(_TABLES):
+            if table is schema.notes:
+                writing.connection.execute(sa.delete(table).where(table.c.key.not_in(_OWN_NOTES)))
+            elif table is not schema.counters:  # which every transaction reads
+                writing.connection.execute(sa.delete(table))
+        writing.remember(_NOTE, json.dumps(progress))
+    return progress
+
+
+def _refuse_filled(connection: sa.Connection, shown: str) -> None:
+    for table in (schema.models, schema.api_keys, schema.uploads, schema.files):
+        if connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one():
+            raise errors.SetupError(f"{shown} is not empty: it has {table.name} of its own; name an empty database")
+
+
+def _copy_table(
+    reading: sa.Connection, target: Store, table: sa.Table, progress: _Progress, on_rows: Callable[[int], object]
+) -> _Progress:
+    for rows in _batches(reading, table, progress.after if progress.table == table.name else None):
+        progress = progress._replace(table=table.name, after=_key(table, rows[-1]))
+        with target.writing() as writing:
+            if table is schema.counters:
+                writing.connection.execute(sa.delete(table))
+            writing.connection.execute(sa.insert(table), rows)
+            writing.remember(_NOTE, json.dumps(progress))
+        on_rows(len(rows))
+    progress = _Progress(progress.view, (*progress.done, table.name))
+    with target.writing() as writing:
+        writing.remember(_NOTE, json.dumps(progress))
+    return progress
+
+
+def _key(table: sa.Table, row: dict[str, Any]) -> list[Any]:
+    return [row[column.name] for column in table.primary_key.columns]
+
+
+def _batches(
+    connection: sa.Connection, table: sa.Table, after: Sequence[Any] | None = None
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield a table's rows in the order of its keys, those after a key."""
+    keys = list(table.primary_key.columns)
+    query = sa.select(table).order_by(*keys).limit(BATCH_ROWS)
+    if table is schema.notes:
+        query = query.where(schema.notes.c.key.not_in(_OWN_NOTES))
+    while True:
+        asked = query if after is None else query.where(sa.tuple_(*keys) > sa.tuple_(*after))
+        rows = [dict(row._mapping) for row in connection.execute(asked)]
+        if not rows:
+            return
+        yield rows
+        after = _key(table, rows[-1])
+
+
+def _pass_ids(target: Store) -> None:
+    """Have the target give ids beyond those that were brought."""
+    with target.writing() as writing:
+        if writing.connection.dialect.name != "postgresql":
+            return  # SQLite goes on from the greatest by itself
+        for table in _TABLES:
+            (key, *others) = table.primary_key.columns
+            if not others and key.autoincrement is not False and isinstance(key.type, sa.Integer | sa.BigInteger):
+                named = {"table": table.name, "column": key.name}
+                sequence = writing.connection.execute(_SEQUENCE, named).scalar_one()
+                greatest = writing.connection.execute(sa.select(sa.func.max(key))).scalar_one()
+                if sequence is not None and greatest is not None:
+                    writing.connection.execute(sa.select(sa.func.setval(sequence, greatest)))
+
+
+_SEQUENCE = sa.text("SELECT pg_get_serial_sequence(:table, :column)")
+
+
+def _compared(reading: sa.Connection, target: Store) -> dict[str, int]:
+    """Return how many rows each table has. Raises Conflict where a table differs."""
+    counts = {}
+    with target.reading() as copied:
+        for table in _TABLES:
+            expected, found = _digest(reading, table), _digest(copied, table)
+            if expected != found:
+                raise errors.Conflict(
+                    f"the copy of {table.name} differs from what it was copied from: {found[0]} rows, not"
+                    f" {expected[0]}; stop who writes to either database, and begin again",
+                    table=table.name,
+                )
+            counts[table.name] = expected[0]
+    return counts
+
+
+def _digest(connection: sa.Connection, table: sa.Table) -> tuple[int, str]:
+    digest = blake3()
+    count = 0
+    for rows in _batches(connection, table):
+        for row in rows:
+            digest.update(repr([_plain(value) for value in row.values()]).encode())
+        count += len(rows)
+    return count, digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as every driver gives it."""
+    return value.hex() if isinstance(value, bytes | memoryview) else value
