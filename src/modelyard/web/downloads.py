@@ -85,7 +85,8 @@ class Downloads:
         if blob is not None:
             address = self.kept.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
             path = None if address else self.kept.path(sha256)
-            if address or path:
+            # Who is sent elsewhere is not sent to a store that is away.
+            if path or (address and self.kept.has(sha256)):
                 return File(sha256, name, blob.size_bytes, model_ids, path, address)
         found = staying.find(self.store, sha256)
         if found is not None:
