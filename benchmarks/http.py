@@ -213,14 +213,14 @@ def nginx(folder: Path, size: int) -> Iterator[Server | None]:
 # --- The client ------------------------------------------------------------------------------------------------------
 
 
-def drive(port: int, requests: Sequence[bytes], count: int) -> tuple[int, int]:
-    """Send ``count`` requests over kept connections, one in flight on each; return the status and the mean size."""
-    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
+def drive(port: int, requests: Sequence[bytes], count: int, width: int = CONNECTIONS) -> tuple[int, int]:
+    """Send ``count`` requests over ``width`` connections, one in flight on each; return status and mean size."""
+    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(width)]
     for connection in connections:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     status = total = 0
     following = cycle(requests)
-    for _ in range(count // CONNECTIONS):
+    for _ in range(count // width):
         for connection in connections:
             connection.sendall(next(following))
         for connection in connections:
@@ -228,7 +228,7 @@ def drive(port: int, requests: Sequence[bytes], count: int) -> tuple[int, int]:
             total += len(body)
     for connection in connections:
         connection.close()
-    return status, total // (count // CONNECTIONS * CONNECTIONS)
+    return status, total // (count // width * width)
 
 
 def page_requests(port: int, query: str, key: str, extra: str) -> list[bytes]:

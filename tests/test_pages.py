@@ -262,3 +262,17 @@ def test_the_examples_do_what_they_say(night: Yard) -> None:
             assert 0 == run.returncode, (example.name, run.stderr)
             for model in expected.json["models"]:
                 assert model["sd_name"] in run.stdout, example.name
+
+
+# --- the design
+
+
+def test_the_design_document_names_every_token_and_styles_use_no_other(yard: Yard) -> None:
+    styles = {name: yard.ask(f"/static/{name}", None).body.decode() for name in ("page.css", "docs.css")}
+    described = set(re.findall(r"`(--[a-z0-9-]+)`", (Path(__file__).parents[1] / "docs" / "design.md").read_text()))
+    made = set(re.findall(r"^\s*(--[a-z0-9-]+):", styles["page.css"], re.MULTILINE))
+
+    assert made <= described
+    for name, style in styles.items():
+        used = set(re.findall(r"var\((--[a-z0-9-]+)\)", style))
+        assert used <= described | {"--p1", "--p2"}, name

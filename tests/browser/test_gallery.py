@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
+
 from modelyard.domain import Record
 from tests import parts
 
@@ -257,3 +259,14 @@ def test_everything_is_reached_without_scripts(browsing: Browsing, yard: Yard) -
     expect(page.get_by_role("heading", name="Hashes")).to_be_visible()
     page.get_by_role("link", name="All models").click()
     expect(page.locator(".card")).to_have_count(A_PAGE)
+
+
+@pytest.mark.parametrize("with_scripts", [True, False])
+def test_on_a_phone_the_filters_are_behind_a_switch(browsing: Browsing, with_scripts: bool) -> None:
+    page = browsing.window(width=360, height=640, java_script_enabled=with_scripts)
+    page.goto("/")
+    expect(page.locator("#filters")).to_be_hidden()
+    page.get_by_text("Filters", exact=True).click()
+    page.locator("#filters").get_by_role("link", name="Checkpoint").click()
+
+    expect(page.get_by_role("link", name="Without Checkpoint")).to_be_visible()

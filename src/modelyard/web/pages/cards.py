@@ -85,7 +85,16 @@ class Cards:
 
     def __init__(self) -> None:
         self._kept: Kept[tuple[bytes, int | None], Markup] = Kept(_KEPT_BYTES_MAX)
+        self._read: Kept[bytes, wire.ModelRecord] = Kept(_KEPT_BYTES_MAX)
         self._template = environment().get_template("card.html")
+
+    def read(self, record: bytes) -> wire.ModelRecord:
+        """Return what a rendered record says."""
+        read = self._read.get(record)
+        if read is None:
+            read = read_record(record)
+            self._read.put(record, read, 4 * len(record))  # its strings and fields as objects, roughly
+        return read
 
     def render(self, record: bytes, read: wire.ModelRecord, rank: int | None) -> Markup:
         """Return the card of a rendered record, which was read already."""

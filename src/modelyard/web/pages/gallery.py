@@ -7,7 +7,7 @@ milliseconds, so a keystroke's answer does not wait for them: the script asks fo
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -17,7 +17,7 @@ from modelyard.domain import TYPE_FAMILIES, ModelQuery, Source, Viewer, Visibili
 from modelyard.index import Facets
 from modelyard.web.exchange import Answer
 from modelyard.web.kept import Kept
-from modelyard.web.pages.cards import SOURCE_LABELS, Cards, label_of_type, read_record
+from modelyard.web.pages.cards import SOURCE_LABELS, Cards, label_of_type
 from modelyard.web.pages.templating import render
 from modelyard.web.pages.visits import Site, Visit, page, part
 
@@ -68,7 +68,9 @@ class Asked:
     visit: Visit
     viewer: Viewer
     query: ModelQuery
+    # Beside each pair, how an address spells it: a page has a hundred addresses that differ in one pair.
     pairs: Pairs
+    spelled: list[str]
 
     @property
     def text(self) -> str:
@@ -77,14 +79,26 @@ class Asked:
 
     def with_pair(self, name: str, value: str, *, alone: bool) -> str:
         """Return the address of the same question with a value chosen; ``alone``: instead of the filter's others."""
-        pairs = [pair for pair in self.pairs if pair[0] != _CURSOR and not (alone and pair[0] == name)]
-        return address_of([*pairs, (name, value)])
+        kept = [
+            spelled
+            for pair, spelled in zip(self.pairs, self.spelled, strict=True)
+            if pair[0] != _CURSOR and not (alone and pair[0] == name)
+        ]
+        return "/?" + "&".join([*kept, _spelled((name, value))])
 
     def without(self, *names: str, value: str | None = None) -> str:
         """Return the address of the same question without some filters, or without one of their values."""
-        gone = {*names, _CURSOR}
-        kept = [pair for pair in self.pairs if pair[0] not in gone or (value is not None and pair[1] != value)]
-        return address_of([pair for pair in kept if pair[0] != _CURSOR])
+        kept = [
+            spelled
+            for pair, spelled in zip(self.pairs, self.spelled, strict=True)
+            if pair[0] != _CURSOR and (pair[0] not in names or (value is not None and pair[1] != value))
+        ]
+        return "/?" + "&".join(kept) if kept else "/"
+
+
+@lru_cache(maxsize=4096)
+def _spelled(pair: tuple[str, str]) -> str:
+    return urlencode([pair])
 
 
 def address_of(pairs: Iterable[tuple[str, str]]) -> str:
@@ -100,6 +114,7 @@ class Gallery:
         self._site = site
         self._cards = Cards()
         self._answers: Kept[tuple[object, ...], tuple[int, Answer]] = Kept(_KEPT_BYTES_MAX)
+        self._filters: Kept[tuple[object, ...], tuple[int, str]] = Kept(_KEPT_BYTES_MAX)
         self._facets: Kept[tuple[str | None, ModelQuery], tuple[int, Facets]] = Kept(_KEPT_BYTES_MAX)
         self._bases: tuple[int, dict[str, str]] = (-1, {})
 
@@ -113,7 +128,7 @@ class Gallery:
 
     def show_filters(self, visit: Visit) -> Answer:
         """Answer the filters with their counts."""
-        return self._kept("filters", lambda asked: part(self._filters(asked)), visit)
+        return self._kept("filters", lambda asked: part(self._filters_of(asked)), visit)
 
     def _kept(self, kind: str, answer: Callable[[Asked], Answer], visit: Visit) -> Answer:
         viewer = visit.reader
@@ -134,18 +149,18 @@ class Gallery:
         pairs = wire.given(visit.query_string)
         if wire.NAMES["limit"] not in dict(pairs):
             query = replace(query, limit=LIMIT)
-        return Asked(visit, viewer, query, pairs)
+        return Asked(visit, viewer, query, pairs, [*map(_spelled, pairs)])
 
     def _page(self, asked: Asked) -> Answer:
         results = Markup(self._results(asked))  # noqa: S704 # a template's text, escaped there
-        filters = Markup(self._filters(asked))  # noqa: S704 # the same
+        filters = Markup(self._filters_of(asked))  # noqa: S704 # the same
         return page(asked.visit, "gallery.html", asked=asked, results=results, filters=filters)
 
     # --- results
 
     def _results(self, asked: Asked) -> str:
         found = self._site.catalog.search(asked.viewer, asked.query)
-        read = [read_record(record) for record in found.records]
+        read = [self._cards.read(record) for record in found.records]
         rank_of = self._site.catalog.ranks_of([record.id for record in read])
         cards = [
             self._cards.render(record, seen, rank_of.get(seen.id))
@@ -191,7 +206,19 @@ class Gallery:
 
     # --- filters
 
-    def _filters(self, asked: Asked) -> str:
+    def _filters_of(self, asked: Asked) -> str:
+        """Return the filters of a question, which are the same beside every page of its answer."""
+        revision = self._site.catalog.revision
+        key = (asked.viewer.team, asked.visit.shows_nsfw, asked.without())
+        kept = self._filters.get(key)
+        if kept is not None and kept[0] == revision:
+            return kept[1]
+        made = self._filters_made(asked)
+        if self._site.catalog.revision == revision:
+            self._filters.put(key, (revision, made), len(made))
+        return made
+
+    def _filters_made(self, asked: Asked) -> str:
         whole = self._facets_of(asked.viewer, asked.query)
         groups = [
             self._whose(asked),
@@ -206,7 +233,7 @@ class Gallery:
             total=whole.total,
             groups=[group for group in groups if group.choices],
             shows_nsfw=asked.visit.shows_nsfw,
-            here=address_of(asked.pairs),
+            here=asked.without(),
         )
 
     def _facets_of(self, viewer: Viewer, query: ModelQuery) -> Facets:

@@ -3,7 +3,8 @@
 
 const $ = (id) => document.getElementById(id);
 const root = document.documentElement;
-const QUIET_MS = 60; // a pause in typing that is worth a question; the answer itself takes a few milliseconds
+const QUIET_MS = 15; // keys that come at once, as an input method's do, are one question; its answer takes milliseconds
+const COUNT_MS = 150; // counts take the server longer: they are for whoever has stopped typing
 
 function tell(text) {
   $("told").textContent = text;
@@ -46,7 +47,7 @@ function gallery() {
   const remember = (change) => history.replaceState({ ...state(), ...change }, "");
 
   /** Ask a question: results first, then the counts. An older question's answer is never drawn over a newer one's. */
-  async function ask(address, { push = false, top = true } = {}) {
+  async function ask(address, { push = false, top = true, counts = 0 } = {}) {
     const number = ++latest;
     if (asking) asking.abort();
     asking = new AbortController();
@@ -65,6 +66,8 @@ function gallery() {
       if (top) scrollTo(0, 0);
       root.classList.remove("waiting");
       performance.measure("answer drawn", { start: began });
+      if (counts) await new Promise((done) => { setTimeout(done, counts); });
+      if (number !== latest) return;
       const filters = await piece("/parts/filters" + query, asking.signal);
       if (number !== latest) return;
       put(filters);
@@ -100,7 +103,7 @@ function gallery() {
       history.replaceState({}, "", address);
     }
     document.title = `${input.value.trim() || "Models"} · Modelyard`;
-    ask(address);
+    ask(address, { counts: COUNT_MS });
   }
 
   input.addEventListener("input", () => {
@@ -203,9 +206,6 @@ function gallery() {
   addEventListener("pagehide", () => remember({ y: scrollY }));
   if (state().pages || state().y !== undefined) restore(false);
   else watch();
-
-  // On a phone the filters are a drawer, and begin closed.
-  if (matchMedia("(max-width: 56rem)").matches) $("drawer").open = false;
 
   return input;
 }
