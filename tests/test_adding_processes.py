@@ -202,7 +202,7 @@ def test_an_add_that_is_broken_off_keeps_what_was_done_and_goes_on(shelf: Shelf)
 
 def test_watching_takes_in_what_comes_and_ends_with_a_signal(shelf: Shelf) -> None:
     embedding(shelf.folder / "a.safetensors", 1)
-    with adding_process(shelf, "--watch") as process:
+    with adding_process(shelf, "--watch", "--every", "5") as process:
         until(lambda: len(shelf.models()) == 1)
         embedding(shelf.folder / "new folder" / "b.safetensors", 2)
         until(lambda: len(shelf.models()) == 2)
@@ -235,7 +235,7 @@ def test_what_changes_during_a_scan_starts_the_next_one(shelf: Shelf) -> None:
 
 def test_watching_without_hashes_hashes_beside(shelf: Shelf) -> None:
     embedding(shelf.folder / "a.safetensors")
-    with adding_process(shelf, "--watch", "--no-hash") as process:
+    with adding_process(shelf, "--watch", "--no-hash", "--every", "5") as process:
         until(lambda: [Status.AVAILABLE] == [model.status for model in shelf.models()])
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_SECONDS)

@@ -12,10 +12,12 @@ interrupted goes on when it is done again: a batch that was settled is not looke
 
 from modelyard.adding.adding import Adding, BrokenOff, Report, Told, duplicates_json
 from modelyard.adding.following import follow, hash_pending, join_later_matches
+from modelyard.adding.looking import look_for_cycles_seldom
 from modelyard.adding.settling import Owner
-from modelyard.adding.watching import watch
+from modelyard.adding.watching import RESCAN_SECONDS, watch
 
 __all__ = [
+    "RESCAN_SECONDS",
     "Adding",
     "BrokenOff",
     "Owner",
@@ -25,5 +27,6 @@ __all__ = [
     "follow",
     "hash_pending",
     "join_later_matches",
+    "look_for_cycles_seldom",
     "watch",
 ]

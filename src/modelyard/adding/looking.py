@@ -155,8 +155,15 @@ def _pool(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
 def _begin_process() -> None:
     # Ctrl-C goes to all processes of a terminal; ours end when the parent is done with them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A header is tens of thousands of objects without a cycle among them. Looking for one takes a fifth of the time
-    # with Python's own threshold of 700 (3.5 against 2.9 ms a header of 340 tensors, November 2026).
+    look_for_cycles_seldom()
+
+
+def look_for_cycles_seldom() -> None:
+    """Set up a process for headers and files by the thousand: small objects, and not one cycle among them.
+
+    Looking for cycles takes a fifth of the time with Python's own threshold of 700 (3.5 against 2.9 ms a header of 340
+    tensors, 0.26 against 0.20 s to read 30,000 files from the record, November 2026).
+    """
     gc.freeze()
     gc.set_threshold(200_000, 10, 10)
 

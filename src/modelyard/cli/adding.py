@@ -51,6 +51,14 @@ _RESULTS = {
     "--no-hash", is_flag=True, help="List them at once from their headers; the server, --watch or a later add hashes."
 )
 @click.option("--watch", "with_watch", is_flag=True, help="Go on, and take in what changes, until Ctrl-C.")
+@click.option(
+    "--every",
+    "rescan_seconds",
+    type=click.FloatRange(min=1),
+    default=adding.RESCAN_SECONDS,
+    show_default=True,
+    help="With --watch: compare everything at least so often, in seconds; network disks tell of no change.",
+)
 @click.option("--dry-run", is_flag=True, help="Change nothing, hash nothing; say what would be done.")
 @options.json_option
 def add(
@@ -60,6 +68,7 @@ def add(
     public: bool,
     no_hash: bool,
     with_watch: bool,
+    rescan_seconds: float,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -79,11 +88,12 @@ def add(
         if not with_watch and not os.path.lexists(path):
             # A folder that is gone takes its models along; a name that never was one is a slip.
             terminal.remark(f"{shown(path)}: there is no such file or folder")
+    adding.look_for_cycles_seldom()
     with opening.opened_catalog(options.read_settings()) as taking:
         report = _once(taking, paths, owner, with_hashes=not no_hash, dry_run=dry_run)
         _write(report, as_json=as_json, dry_run=dry_run)
         if with_watch:
-            _go_on(taking, paths, owner, with_hashes=not no_hash, as_json=as_json)
+            _go_on(taking, paths, owner, rescan_seconds, with_hashes=not no_hash, as_json=as_json)
     if not with_watch and not report.found and not report.results:
         raise errors.UnsupportedFile("there is no model file in what was given")
 
@@ -107,7 +117,13 @@ def _once(
 
 
 def _go_on(
-    taking: catalog.Catalog, paths: tuple[bytes, ...], owner: Owner, *, with_hashes: bool, as_json: bool
+    taking: catalog.Catalog,
+    paths: tuple[bytes, ...],
+    owner: Owner,
+    rescan_seconds: float,
+    *,
+    with_hashes: bool,
+    as_json: bool,
 ) -> None:
     terminal.remark("watching for changes; Ctrl-C ends it")
 
@@ -124,13 +140,13 @@ def _go_on(
 
     with _ended_by_signals() as ended:
         if with_hashes:
-            adding.watch(paths, rescan, ended)
+            adding.watch(paths, rescan, ended, rescan_seconds=rescan_seconds)
             return
         kept = storing.covers_of(taking.store, options.read_settings())
         hashing = threading.Thread(target=adding.follow, args=(taking.store, kept, ended), name="modelyard-hashing")
         hashing.start()
         try:
-            adding.watch(paths, rescan, ended)
+            adding.watch(paths, rescan, ended, rescan_seconds=rescan_seconds)
         finally:
             ended.set()
             hashing.join()
