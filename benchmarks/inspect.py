@@ -153,8 +153,8 @@ def header(folder: Path, rounds: int) -> Figures:
     figures: Figures = {
         "file_bytes": path.stat().st_size,
         "tensors": len(shapes),
-        "inspect_ms": round(_best(lambda: inspection.inspect_file(path, with_hashes=False), rounds * 3) * 1000, 1),
-        "header_ms": round(_best(lambda: _frame(path), rounds * 3) * 1000, 1),
+        "inspect_ms": round(_best(lambda: inspection.inspect_file(path, with_hashes=False), rounds * 10) * 1000, 1),
+        "header_ms": round(_best(lambda: _frame(path), rounds * 10) * 1000, 1),
     }
     path.unlink()
     return figures

@@ -96,11 +96,12 @@ class Shelf:
             pass
 
 
-def opened(tmp_path: Path) -> Shelf:
+def opened(tmp_path: Path, url: str = "") -> Shelf:
+    """Open an empty shelf; in SQLite unless told otherwise."""
     home, folder = tmp_path / "home", tmp_path / "models"
     home.mkdir()
     folder.mkdir()
-    return Shelf(home, folder, open_catalog(open_store(f"sqlite:///{home}/modelyard.sqlite"), home))
+    return Shelf(home, folder, open_catalog(open_store(url or f"sqlite:///{home}/modelyard.sqlite"), home))
 
 
 def hashes_of(path: Path) -> Hashes:

@@ -272,6 +272,52 @@ def test_a_file_that_was_moved_to_another_disk_is_recognised_by_its_hash(shelf: 
     ]
 
 
+def test_a_file_that_was_moved_and_only_listed_is_recognised_when_it_is_hashed(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    before = shelf.model()
+    (shelf.folder / "other").mkdir()
+    shutil.copy(path, shelf.folder / "other" / "day.safetensors")
+    path.unlink()
+    shelf.add(with_hashes=False)
+
+    assert [Status.UNAVAILABLE] * 2 == [model.status for model in shelf.models()]
+
+    assert {"moved": 1} == shelf.add().results
+    assert before == shelf.model()
+    assert ["day.safetensors"] == [*files_of(shelf)]
+
+
+def test_a_folder_s_life_is_the_same_on_both_databases(url: str, tmp_path: Path) -> None:
+    shelf = opened(tmp_path, url)
+    known = embedding(shelf.folder / "known.safetensors", 1)
+    shelf.import_from_civitai(77, hashes_of(known), tags=("anime",))
+    twin = embedding(shelf.folder / "caf\udce9" / "twin.safetensors", 2)
+    embedding(shelf.folder / "b.safetensors", 2)
+    embedding(shelf.folder / "c.safetensors", 2, metadata={"note": "mine"})
+    listed = shelf.add(with_hashes=False)
+    hashed = adding.hash_pending(shelf.catalog.store, lambda: False)
+    known.rename(shelf.folder / "renamed.safetensors")
+    twin.unlink()
+    embedding(shelf.folder / "later.safetensors", 3)
+    shelf.say(min(model.id for model in shelf.models() if model.id >= OWN_ID_MIN), name="Mine")
+    after = shelf.add()
+    shelf.import_from_civitai(78, hashes_of(shelf.folder / "later.safetensors"))
+    last = shelf.add()
+    models = [(model.id, model.name, model.status.value) for model in shelf.models() if model.id < OWN_ID_MIN]
+    own = sorted((model.name, model.status.value) for model in shelf.models() if model.id >= OWN_ID_MIN)
+    with shelf.catalog.store.reading() as connection:
+        groups = files.duplicates(connection, None)
+    shelf.catalog.close()
+
+    assert ({"added": 4}, 4, 4) == (listed.results, listed.pending, hashed)
+    assert {"moved": 1, "gone": 1, "added": 1} == after.results
+    assert (4, 1) == (last.unchanged, last.merged)
+    assert [(77, "v1", 1), (78, "v1", 1)] == models
+    assert [("Mine", 1), ("c", 1)] == own
+    assert [False] == [group.is_same_bytes for group in groups]
+
+
 def test_a_model_of_an_import_loses_a_file_that_was_replaced(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors", 1)
     shelf.import_from_civitai(77, hashes_of(path))

@@ -104,7 +104,9 @@ class Settling:
         except errors.InvalidBody as problem:
             return self._put_aside(replace(look, state=FileState.BROKEN, reason=problem.message), row, owner)
         result: Result = "added" if model_id is None else "matched" if is_joined else "updated"
-        if look.sha256 and row is None and self._forget_moved(look.sha256, look.found.path):
+        # Only now is it known by its hash which file this is.
+        is_first_hash = look.sha256 is not None and (row is None or row.hashes_pending)
+        if is_first_hash and self._forget_moved(look.sha256 or "", look.found.path):
             result = "moved"
         if row is not None and row.model_id not in (None, entry.model.id):
             self._leave(row, entry, is_same_file=row.hashes_pending and _is_same(look.found, row))
