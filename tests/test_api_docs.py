@@ -4,6 +4,7 @@
 looks and works in a browser is not covered here.
 """
 
+import functools
 import json
 import os
 import re
@@ -67,8 +68,36 @@ def test_a_table_says_what_the_code_does(name: str, table: str) -> None:
 
 def test_every_route_is_documented() -> None:
     told = set(re.findall(r"`GET (/[\w./]*)`", PAGE.read_text()))
+    read = {path for path, methods in openapi.document()["paths"].items() if "get" in methods and "{" not in path}
 
-    assert {*openapi.document()["paths"], "/metrics", "/openapi.json", "/docs", "/v3/model/details"} == told
+    assert {*read, "/metrics", "/openapi.json", "/docs"} == told
+
+
+def test_the_document_has_every_route_and_method_of_the_api(stocked: Yard) -> None:
+    """Pages for people, and what is read by programs of an operator, are no part of it."""
+    paths = {path: {*methods, "options"} for path, methods in openapi.document()["paths"].items()}
+    filled = {"{upload}": 32 * "a", "{sha256}": 64 * "a", "{label}": "a", "{name}": 32 * "a", "{width}": "640.webp"}
+
+    def allowed_at(path: str) -> set[str]:
+        asked = functools.reduce(lambda text, name: text.replace(name, filled[name]), filled, path)
+        headers = stocked.ask(asked, None, method="OPTIONS").headers
+        return {*headers["access-control-allow-methods"].lower().split(", ")}
+
+    for methods in paths.values():
+        methods |= {"head"} if "get" in methods else set()
+    mounted = {path.partition("/{")[0] for path in paths}
+    api = {route.path for route in _litestar(stocked).routes} - {"/metrics", "/openapi.json"}
+
+    assert mounted == {path for path in api if path.startswith(("/v3/", "/files", "/covers", "/healthz", "/readyz"))}
+    # What is mounted takes the methods of all that lies below it.
+    for path, methods in paths.items():
+        under = path.partition("/{")[0]
+        below = {method for other in paths if other.partition("/{")[0] == under for method in paths[other]}
+        assert methods <= allowed_at(path) <= below, path
+
+
+def _litestar(stocked: Yard) -> Any:
+    return stocked.app._app
 
 
 def test_the_example_of_an_error_is_one(stocked: Yard) -> None:

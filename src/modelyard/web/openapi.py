@@ -4,19 +4,17 @@ Nothing of the API is spelled here a second time: parameters, record and errors 
 examples of errors are errors that were really rendered.
 """
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import msgspec
 
 from modelyard import __version__, domain, errors, wire
+from modelyard.web import describing_transfers
 from modelyard.web.account import Metadata, User
+from modelyard.web.describing import Json, error_schema, open_operation, operation, responses
 from modelyard.web.exchange import Answer, Exchange
 from modelyard.web.listing import FacetsAnswer
 from modelyard.web.operations import Health, Readiness
-
-Json = dict[str, Any]
 
 EXAMPLE_MODEL = domain.Model(
     id=1_000_000_001,
@@ -113,10 +111,14 @@ def _rendered() -> bytes:
 
 def document() -> Json:
     """Return the OpenAPI 3.1 document as plain values."""
-    (page, facets, user, metadata, health, readiness), schemas = msgspec.json.schema_components(
-        (wire.ModelPage, FacetsAnswer, User, Metadata, Health, Readiness), ref_template="#/components/schemas/{name}"
+    (page, facets, user, metadata, health, readiness, *sent), schemas = msgspec.json.schema_components(
+        (wire.ModelPage, FacetsAnswer, User, Metadata, Health, Readiness, *describing_transfers.TYPES),
+        ref_template="#/components/schemas/{name}",
     )
-    schemas["Error"] = _error_schema()
+    # Lists where Python has tuples, as JSON has.
+    schemas = msgspec.json.decode(msgspec.json.encode(schemas))
+    schemas["Error"] = error_schema()
+    moved = describing_transfers.paths(sent)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -128,13 +130,14 @@ def document() -> Json:
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"key": []}],
         "paths": {
-            "/v3/model": {"get": _listing(page)},
+            **moved,
+            "/v3/model": {"get": _listing(page), **moved["/v3/model"]},
             "/v3/model/facets": {"get": _facets(facets)},
-            "/v3/user": {"get": _operation("getUser", "Who the key belongs to", user, ACCOUNT_ERRORS)},
-            "/v3/metadata": {"get": _operation("getMetadata", "The catalogue's words", metadata, ACCOUNT_ERRORS)},
-            "/healthz": {"get": _open_operation("getHealth", "Whether the process is alive", health, ())},
+            "/v3/user": {"get": operation("getUser", "Who the key belongs to", user, ACCOUNT_ERRORS)},
+            "/v3/metadata": {"get": operation("getMetadata", "The catalogue's words", metadata, ACCOUNT_ERRORS)},
+            "/healthz": {"get": open_operation("getHealth", "Whether the process is alive", health, ())},
             "/readyz": {
-                "get": _open_operation(
+                "get": open_operation(
                     "getReadiness",
                     "Whether the process takes requests",
                     readiness,
@@ -158,29 +161,29 @@ def document() -> Json:
 
 
 def _listing(page: Json) -> Json:
-    operation = _operation("getModels", "Get Model", page, LISTING_ERRORS)
-    operation["description"] = (
+    described = operation("getModels", "Get Model", page, LISTING_ERRORS)
+    described["description"] = (
         "Returns models, the most popular first. All filters act together, and before paging: a page is short only "
         "when nothing is left. An empty value is the same as none. A parameter that does not exist is ignored, and "
         f"named in `{wire.IGNORED_HEADER}`."
     )
-    operation["parameters"] = [*map(_parameter, wire.PARAMETERS), *REQUEST_HEADERS]
-    answer = operation["responses"]["200"]
+    described["parameters"] = [*map(_parameter, wire.PARAMETERS), *REQUEST_HEADERS]
+    answer = described["responses"]["200"]
     answer["headers"] = _ANSWER_HEADERS
     answer["content"]["application/json"]["example"] = example_page()
-    operation["responses"] |= _failures((_NOT_HERE_YET,))
-    operation["responses"]["304"] = {"description": "The answer with this `ETag` still holds."}
-    return operation
+    described["responses"] |= responses((_NOT_HERE_YET,))
+    described["responses"]["304"] = {"description": "The answer with this `ETag` still holds."}
+    return described
 
 
 def _facets(schema: Json) -> Json:
-    operation = _operation("getFacets", "Count models by their properties", schema, LISTING_ERRORS)
-    operation["description"] = (
+    described = operation("getFacets", "Count models by their properties", schema, LISTING_ERRORS)
+    described["description"] = (
         "Returns how many models match in all, by type, source and base model, and the most frequent tags. The same "
         "parameters filter; those of `pagination` have no effect."
     )
-    operation["parameters"] = [*map(_parameter, wire.PARAMETERS), STRICT_HEADER]
-    return operation
+    described["parameters"] = [*map(_parameter, wire.PARAMETERS), STRICT_HEADER]
+    return described
 
 
 def example_page() -> Json:
@@ -214,57 +217,3 @@ def _typed(parameter: wire.Parameter) -> object:
             return int(parameter.example)
         case _:
             return parameter.example
-
-
-def _operation(name: str, summary: str, schema: Mapping[str, Any], failures: tuple[errors.ModelyardError, ...]) -> Json:
-    return {
-        "operationId": name,
-        "summary": summary,
-        "responses": {
-            "200": {"description": "OK", "content": {"application/json": {"schema": schema}}},
-            **_failures(failures),
-        },
-    }
-
-
-def _open_operation(
-    name: str, summary: str, schema: Mapping[str, Any], failures: tuple[errors.ModelyardError, ...]
-) -> Json:
-    return _operation(name, summary, schema, failures) | {"security": []}
-
-
-def _failures(failures: tuple[errors.ModelyardError, ...]) -> Json:
-    described: dict[str, Json] = {}
-    for failure in failures:
-        answer = wire.render_error(failure)
-        body = msgspec.json.decode(answer.body)
-        response = described.setdefault(
-            str(answer.status),
-            {
-                "description": "",
-                "content": {
-                    "application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "examples": {}},
-                },
-            },
-        )
-        if answer.headers:
-            response["headers"] = {name: {"schema": {"type": "string"}} for name, _ in answer.headers}
-        response["content"]["application/json"]["examples"][body["reason"]] = {"value": body}
-        response["description"] = ", ".join(f"`{name}`" for name in response["content"]["application/json"]["examples"])
-    return described
-
-
-def _error_schema() -> Json:
-    reasons = dict.fromkeys(reason for _, reason in wire.ERROR_ANSWERS.values())
-    return {
-        "title": "Error",
-        "description": "Every error of every route.",
-        "type": "object",
-        "required": ["code", "reason", "message", "metadata"],
-        "properties": {
-            "code": {"type": "integer", "description": "The HTTP status."},
-            "reason": {"type": "string", "enum": list(reasons)},
-            "message": {"type": "string", "description": "What was wrong, where, and what is accepted."},
-            "metadata": {"type": "object", "description": "The facts, such as parameter, given, allowed."},
-        },
-    }
