@@ -7,6 +7,7 @@ import base64
 import hashlib
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from modelyard.cli import run
 from modelyard.web.downloads import content_disposition
 
 from . import parts
@@ -259,3 +261,38 @@ def test_the_link_begins_as_the_request_was_addressed_or_as_the_setting_says(ser
     asked = ask(served.yard, f"/v3/model?filter.model_version_id={served.model_id}", host="models.example:8080")
 
     assert "models.example:8080" == urlsplit(asked.json["models"][0]["download_url"]).netloc
+
+
+def test_links_outlive_the_key_that_signed_them_until_the_overlap_is_over(tmp_path: Path) -> None:
+    with opened_yard(tmp_path) as yard:
+        model_id = upload(yard, "served", CONTENT)["id"]
+        checking(yard, tmp_path).check_next()
+        old = path_of(find(yard, model_id)["download_url"])
+
+    assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing"])
+    with opened_yard(tmp_path) as yard:
+        new = path_of(find(yard, model_id)["download_url"])
+        rotated = [yard.ask(link, None).status for link in (old, new)]
+    assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing", "--overlap", "0s"])
+    with opened_yard(tmp_path) as yard:
+        ended = [yard.ask(link, None).status for link in (old, new)]
+
+    assert old != new
+    assert [200, 200] == rotated
+    assert [403, 403] == ended
+
+
+def test_a_running_server_takes_up_a_rotated_key(tmp_path: Path) -> None:
+    with opened_yard(tmp_path) as yard:
+        model_id = upload(yard, "served", CONTENT)["id"]
+        checking(yard, tmp_path).check_next()
+        assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing"])
+
+        with opened_yard(tmp_path) as another:
+            link = path_of(find(another, model_id)["download_url"])
+
+        # One that has not read the new key yet, and is shown a link by another worker, reads it within a second.
+        end = time.monotonic() + 90
+        while yard.ask(link, None).status != 200:
+            assert time.monotonic() < end, "it did not take the key up"
+            time.sleep(0.05)

@@ -9,7 +9,8 @@ import http.client
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from modelyard.checking import Checking
 
 from . import npm, parts
+from .served import serving
 from .transfers import WRITER, checking, find, lora_bytes
 from .yard import Address, Reply, Yard, listening, opened_yard
 
@@ -371,3 +373,90 @@ def test_errors_have_the_one_shape(bench: Bench) -> None:
     reply = bench.ask("PUT", "/v3/uploads")
 
     assert ["code", "reason", "message", "metadata"] == list(json.loads(reply.body))
+
+
+# --- Several workers
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(0.02)
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether some process holds the lock of a file."""
+    return file.exists() and f":{file.stat().st_ino} " in Path("/proc/locks").read_text()
+
+
+def test_a_client_that_comes_back_to_another_worker_takes_over_from_its_dead_connection(tmp_path: Path) -> None:
+    content = lora_bytes(fill=100_000)
+    with opened_yard(tmp_path) as yard:
+        key = yard.key("red", *WRITER)
+    words = {"Authorization": f"Bearer {key}", "Tus-Resumable": "1.0.0", "Content-Type": BODY["content-type"]}
+    with serving(tmp_path, 2, key) as served, served.one_connection_to_each(2) as by_worker:
+        first, second = by_worker.values()
+
+        def ask(connection: http.client.HTTPConnection, method: str, path: str, body: bytes, **headers: str) -> Reply:
+            given = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, words | given)
+            answer = connection.getresponse()
+            body = answer.read()
+            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+
+        made = ask(first, "POST", "/v3/uploads", b"", upload_length=str(len(content)), content_type="text/plain")
+        path = "/v3/uploads/" + made.headers["location"].rpartition("/")[2]
+        # The connection is there, and nothing comes of it any more.
+        first.putrequest("PATCH", path)
+        for name, value in (words | {"Upload-Offset": "0", "Content-Length": str(len(content))}).items():
+            first.putheader(name, value)
+        first.endheaders()
+        first.send(content[:1000])
+        until(lambda: _is_locked(tmp_path / "blobs" / "incoming" / path.rpartition("/")[2]))
+
+        # As clients do: asked where it goes on, and tried again while it is locked.
+        answered = [423]
+        while answered[-1] == 423:
+            offset = int(ask(second, "HEAD", path, b"").headers["upload-offset"])
+            sent = ask(second, "PATCH", path, content[offset:], upload_offset=str(offset))
+            answered.append(sent.status)
+        told = ask(second, "HEAD", path, b"")
+        given_up = first.getresponse()
+        given_up.read()
+
+    assert (204, str(len(content))) == (sent.status, sent.headers["upload-offset"])
+    assert str(len(content)) == told.headers["upload-offset"]
+    assert 423 == given_up.status
+    assert [] == list((tmp_path / "blobs" / "incoming").glob("*.asked"))
+
+
+def test_an_upload_begun_on_one_worker_is_ended_on_another(tmp_path: Path) -> None:
+    content = lora_bytes(fill=100_000)
+    with opened_yard(tmp_path) as yard:
+        key = yard.key("red", *WRITER)
+    words = {"Authorization": f"Bearer {key}", "Tus-Resumable": "1.0.0", "Content-Type": BODY["content-type"]}
+    with serving(tmp_path, 2, key) as served, served.one_connection_to_each(2) as by_worker:
+        connections = [*by_worker.values()]
+        path, at = "/v3/uploads", 0
+        connections[0].request("POST", path, headers=words | {"Upload-Length": str(len(content)), "Content-Type": "-"})
+        answer = connections[0].getresponse()
+        answer.read()
+        path = "/v3/uploads/" + answer.headers["location"].rpartition("/")[2]
+        for number in range(4):
+            piece = content[at : at + len(content) // 3]
+            connections[number % 2].request("PATCH", path, piece, words | {"Upload-Offset": str(at)})
+            answer = connections[number % 2].getresponse()
+            answer.read()
+            at += len(piece)
+            assert (204, str(at)) == (answer.status, answer.headers["upload-offset"])
+
+        def models() -> list[dict[str, Any]]:
+            connections[0].request("GET", "/v3/model?filter.visibility=private", headers=words)
+            listed: list[dict[str, Any]] = json.loads(connections[0].getresponse().read())["models"]
+            return listed
+
+        until(lambda: [1] == [model["status"] for model in models()])
+        (model,) = models()
+
+    assert hashlib.sha256(content).hexdigest()[:10].upper() == model["hash_sha256"]

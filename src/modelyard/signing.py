@@ -21,7 +21,7 @@ from modelyard import errors
 
 SECRET_BYTES = 32
 _SIGNATURE_BYTES = 16
-_ROUND_SECONDS = 3600
+ROUND_SECONDS = 3600
 # How often an unknown key makes the others be read again: forged links must not become questions to the database.
 _READ_AGAIN_SECONDS = 1.0
 _CACHED_LINKS = 20_000
@@ -67,7 +67,7 @@ class Signer:
 
     def expiry(self, ttl_seconds: int) -> int:
         """Return until when a link made now is good: ``ttl_seconds`` at least, rounded up so that it repeats."""
-        step = min(_ROUND_SECONDS, ttl_seconds)
+        step = min(ROUND_SECONDS, ttl_seconds)
         return (math.floor(self._clock()) // step + 1) * step + ttl_seconds
 
     def query(self, purpose: str, subject: str, label: str, expires_at: int) -> str:

@@ -68,6 +68,24 @@ class Incoming:
         """Begin to append; raise Locked while somebody else does, NoSuchUpload where nothing was begun."""
         return Appending(self, upload_id)
 
+    def ask_for(self, upload_id: str) -> None:
+        """Ask whoever writes to an upload, in whichever process of this machine, to let go of it."""
+        self._asked(upload_id).touch()
+
+    def stop_asking(self, upload_id: str) -> None:
+        """Take that back."""
+        self._asked(upload_id).unlink(missing_ok=True)
+
+    def is_asked_for(self, upload_id: str, since_ns: int) -> bool:
+        """Whether somebody has asked for an upload since a time, in nanoseconds of the clock."""
+        try:
+            return self._asked(upload_id).stat().st_mtime_ns > since_ns
+        except FileNotFoundError:
+            return False
+
+    def _asked(self, upload_id: str) -> Path:
+        return self.path(upload_id).with_suffix(".asked")
+
     def sha256(self, upload_id: str, size_bytes: int) -> str | None:
         """Return the hash of what arrived, lower case, if this process saw all of it."""
         with self._turn:
@@ -88,6 +106,7 @@ class Incoming:
     def remove(self, upload_id: str) -> None:
         """Remove what arrived; without effect if there is nothing."""
         self.path(upload_id).unlink(missing_ok=True)
+        self.stop_asking(upload_id)
         with self._turn:
             self._running.pop(upload_id, None)
 

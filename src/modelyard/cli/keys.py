@@ -1,12 +1,16 @@
-"""`modelyard key`: make, list and revoke API keys."""
+"""`modelyard key`: make, list and revoke API keys, and the secret that links are signed with."""
 
 import click
 import msgspec
 
-from modelyard import store
+from modelyard import signing, store
 from modelyard.access import Access
 from modelyard.cli import options, terminal
 from modelyard.domain import Scope
+from modelyard.store import downloads
+
+# How often servers read the secrets again, with some to spare.
+_TAKEN_UP_SECONDS = 120
 
 
 @click.group(epilog="Example: modelyard key create --team alice")
@@ -89,6 +93,30 @@ def revoke(key_or_id: str, as_json: bool) -> None:
         terminal.write_json(_shown(record))
         return
     terminal.remark(f"key {record.id} ({record.hint}) of team {record.team} is revoked")
+
+
+@key.command("rotate-signing", epilog="Example: modelyard key rotate-signing --overlap 7d")
+@options.home_option
+@click.option(
+    "--overlap",
+    type=options.Span(),
+    help="How long links signed until now stay good; as long as a link is good for, if not given. 0s ends them all.",
+)
+@options.json_option
+def rotate_signing(overlap: int | None, as_json: bool) -> None:
+    """Sign download links with a fresh secret from now on. A server that runs takes it up within a minute."""
+    read = options.read_settings()
+    # Until every worker has read it, links are signed with the old one: they are to live as long as they say.
+    longest_seconds = read.download_url_ttl_seconds + signing.ROUND_SECONDS + _TAKEN_UP_SECONDS
+    overlap = longest_seconds if overlap is None else overlap
+    with options.opened_store(read) as opened, opened.writing() as writing:
+        ends_at = writing.now + overlap
+        downloads.add_signing_key(writing.connection, signing.fresh_secret(), writing.now, others_end_at=ends_at)
+        newest = max(key.id for key in downloads.signing_keys(writing.connection))
+    if as_json:
+        terminal.write_json({"signing_key": newest, "others_end_at": ends_at})
+        return
+    terminal.remark(f"links are signed by key {newest}; older ones end at {terminal.shown_time(ends_at)} UTC")
 
 
 def _shown(record: store.Key) -> dict[str, object]:

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -37,6 +38,9 @@ _PARTS_MAX = 1000
 # How long a request that wants to write waits for one that seems dead: a client that resumes does so because its
 # connection is gone, and the server may not have noticed.
 _TAKE_OVER_SECONDS = 3.0
+_LOOK_SECONDS = 0.02
+# How often a writer looks whether another worker asks for its upload: one stat.
+_LISTEN_SECONDS = 0.2
 _WORDS = frozenset(
     {"filename", "name", "type_name", "base_model", "base_model_type", "visibility", "source", "tags", "is_nsfw"}
 )
@@ -167,6 +171,7 @@ class Resumable:
         checksum = _checksum_of(exchange)
         appending = await self._opened(upload.id)
         self.writers[upload.id] = writer = _Writer(_this_task(), asyncio.Event(), asyncio.Event())
+        listening = asyncio.create_task(self._listen(upload.id, writer))
         try:
             if appending.size_bytes != given:
                 raise errors.OffsetConflict(given, appending.size_bytes)
@@ -184,6 +189,7 @@ class Resumable:
                 await asyncio.to_thread(appending.sync)
             offset = appending.size_bytes
         finally:
+            listening.cancel()
             del self.writers[upload.id]
             appending.close()
         if offset == limit:
@@ -191,19 +197,34 @@ class Resumable:
         return offset
 
     async def _opened(self, upload_id: str) -> Appending:
-        """Open an upload to append; another request of this process that writes to it is told to stop first."""
+        """Open an upload to append; another request that writes to it, on any worker, is told to stop first."""
+        incoming = self.uploading.incoming
         deadline = asyncio.get_running_loop().time() + _TAKE_OVER_SECONDS
-        while True:
-            try:
-                return await asyncio.to_thread(self.uploading.incoming.open, upload_id)
-            except errors.Locked:
-                writer = self.writers.get(upload_id)
-                if writer is None or asyncio.get_running_loop().time() > deadline:
-                    raise
-                if not (writer.shall_stop.is_set() or writer.is_ending.is_set()):
-                    writer.shall_stop.set()
-                    writer.task.cancel()
-                await asyncio.sleep(0.02)
+        has_asked = False
+        try:
+            while True:
+                try:
+                    return await asyncio.to_thread(incoming.open, upload_id)
+                except errors.Locked:
+                    if asyncio.get_running_loop().time() > deadline:
+                        raise
+                if writer := self.writers.get(upload_id):
+                    writer.stop()
+                else:
+                    # Again each time: whoever began to write meanwhile heeds only what is asked after that.
+                    await asyncio.to_thread(incoming.ask_for, upload_id)
+                    has_asked = True
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            if has_asked:
+                incoming.stop_asking(upload_id)
+
+    async def _listen(self, upload_id: str, writer: "_Writer") -> None:
+        """Stop a writer when another worker asks for its upload."""
+        since_ns = time.time_ns()
+        while not self.uploading.incoming.is_asked_for(upload_id, since_ns):  # noqa: ASYNC110 # asked by other processes
+            await asyncio.sleep(_LISTEN_SECONDS)
+        writer.stop()
 
     def _location(self, exchange: Exchange, upload: Upload) -> bytes:
         return f"{self.base_of(exchange)}{PATH}/{upload.id}".encode()
@@ -216,6 +237,12 @@ class _Writer:
     task: "asyncio.Task[object]"
     shall_stop: asyncio.Event
     is_ending: asyncio.Event
+
+    def stop(self) -> None:
+        """Have it stop, unless it ends by itself already."""
+        if not (self.shall_stop.is_set() or self.is_ending.is_set()):
+            self.shall_stop.set()
+            self.task.cancel()
 
 
 def _this_task() -> "asyncio.Task[object]":
