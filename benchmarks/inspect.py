@@ -19,17 +19,15 @@ each cold reading.
 
     python benchmarks/inspect.py [--folder FOLDER] [--hash-bytes 2000000000] [--rounds 3] [--files 30000] [--json]
 
-Last figures, 2 cores (AMD EPYC, SHA instructions), 23 November 2026, Python 3.11:
+Last figures, 2 cores (Intel Xeon, SHA instructions), 25 November 2026, Python 3.11, with other work on both cores:
 
     identification   34 expectations: 28 met, 6 left open with the expected base among the candidates (a CLIP-L, a VAE
                      and a VAE approximation serve several bases, tensor for tensor), 0 missed, 0 wrong and confident
-    hashing          on the idle machine, warm: six hashes 1,004 MB/s, SHA-256 alone 1,503: 0.67. A file that is no
-                     safetensors file has no AutoV3: five hashes 1,368 MB/s, 0.91. Below the target of 0.9 for
-                     safetensors, because it cannot be reached: SHA-256 1,690, BLAKE3 5,920 and CRC32 2,250 MB/s a core
-                     make 1.8 core-milliseconds a megabyte with the second SHA-256, so 2 cores end at 1,110 MB/s. By
-                     the same arithmetic, not measured, three cores would do
-    header           6.5 ms, the whole inspection 8.7 ms (2,515 tensors), with other work on both cores
-    memory           47 MB
+    hashing          warm, by processor time over 2 cores: 0.91 (six hashes 1.46 s a gigabyte, SHA-256 alone 0.66);
+                     cold 0.66 to 0.82. By the clock, at load 12, nothing can be said
+    header           5.4 ms, the whole inspection 7.4 ms (2,515 tensors)
+    folder           at load 3: first scan 47 s (61 s of processor time), unchanged 1.4 s, 220 MB
+    memory           38 MB
 """
 
 import sys
