@@ -1,7 +1,9 @@
 """`modelyard serve`: the server, in one process or several."""
 
+import contextlib
 import dataclasses
 import os
+import resource
 import signal
 import socket
 import threading
@@ -33,6 +35,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         port=read.port if port is None else port,
         workers=read.workers if workers is None else workers,
     )
+    _allow_connections()
     # First of all: that the port is taken is to be known before anything slow is done.
     with server.listen(read.host, read.port) as listening:
         with options.opened_store(read) as opened:
@@ -59,6 +62,13 @@ def _build(read: settings.Settings) -> None:
     """Make the index ready, by fetching or building what is missing."""
     with opening.opened_catalog(read) as built:
         built.load(opening.indexing)
+
+
+def _allow_connections() -> None:
+    """Take as many open files as the system allows: each connection is one, and the usual limit is a thousand."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _answer(read: settings.Settings, listening: socket.socket) -> None:
