@@ -4,6 +4,7 @@ Not covered here: the command and its processes (test_adding_processes.py), side
 (test_layers.py), what a file is (tests/inspection).
 """
 
+import json
 import os
 import pickle
 import shutil
@@ -20,6 +21,9 @@ from modelyard.store import files
 from modelyard.store.files import FileState
 
 from .attacks import pickles
+from .inspection import expectations
+from .inspection.made_files import recorded_header, write_safetensors
+from .real_input import data_dir
 from .shelves import Heard, Shelf, embedding, hashes_of, opened
 
 RED = Owner(Source.UPLOADING, "red", Visibility.PRIVATE)
@@ -570,6 +574,57 @@ def test_files_that_vanish_between_scan_and_look_are_no_models(shelf: Shelf, wit
     report = adding_them.run([os.fsencode(shelf.folder)])
 
     assert ({"gone": 2}, [], {}) == (report.results, shelf.models(), files_of(shelf))
+
+
+def test_a_file_that_our_reader_stumbles_over_keeps_no_other_out(shelf: Shelf) -> None:
+    stumbled = []
+
+    def stumble() -> None:
+        if not stumbled:
+            stumbled.append(True)
+            raise LookupError("no such tensor")
+
+    embedding(shelf.folder / "a.safetensors", 1)
+    embedding(shelf.folder / "b.safetensors", 2)
+    adding_both = adding.Adding(shelf.catalog.store, Owner(), Heard(when_hashed=stumble))
+    report = adding_both.run([os.fsencode(shelf.folder)])
+
+    assert {"broken": 1, "added": 1} == report.results
+    assert "a fault of ours: LookupError: no such tensor" in files_of(shelf)["a.safetensors"].reason
+    assert {"added": 1} == shelf.add().results
+    assert ["a.safetensors", "b.safetensors"] == sorted(model.sd_name for model in shelf.models())
+
+
+def test_recorded_files_are_listed_as_what_they_are(shelf: Shelf) -> None:
+    recorded = data_dir()
+    said = [each for each in expectations.expectations(recorded) if each.type]
+    for number, each in enumerate(said):
+        folder = shelf.folder / str(number)
+        folder.mkdir()
+        if each.is_header and ".pth" not in each.name:
+            shapes, metadata = recorded_header(each.path)
+            write_safetensors(folder / "model.safetensors", shapes, metadata)
+        elif not each.is_header:
+            shutil.copy(each.path, folder)
+    report = shelf.add(with_hashes=False)
+    with shelf.catalog.store.reading() as connection:
+        known = files.below(connection, [os.fsencode(shelf.folder)])
+    types = {
+        int(Path(os.fsdecode(path)).parent.name): shelf.entry(each.model_id).model.type.name
+        for path, each in known.items()
+    }
+
+    assert report.found == report.results["added"] == len(types) >= 30
+    assert {number: expectations.TYPES[said[number].type or ""] for number in types} == types
+
+
+def test_damaged_files_are_listed_as_unavailable_and_sound_ones_as_available(shelf: Shelf) -> None:
+    odd = data_dir() / "odd" / "safetensors"
+    shutil.copytree(odd, shelf.folder / "odd")
+    shelf.add()
+    expected = {each["file"]: each["expect"] == "valid" for each in json.loads((odd / "INDEX.json").read_text())}
+
+    assert expected == {name: known.state is FileState.PRESENT for name, known in files_of(shelf).items()}
 
 
 # --- Without hashes first ---

@@ -40,7 +40,7 @@ def follow(store: Store, kept: Covers, ended: Event, *, look_seconds: float = LO
                 join_later_matches(store)
                 # What this changed itself is looked at once more, and then there is nothing to change.
                 seen = revision
-        except errors.Unavailable as problem:
+        except errors.ModelyardError as problem:
             log.warning("hashing waits: %s", problem.message)
         ended.wait(look_seconds)
 

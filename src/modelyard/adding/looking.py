@@ -33,6 +33,7 @@ _AUTOV3_OF_NOTHING = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B78
 # Extensions that other things have as well, such as a trainer's arguments or a vocabulary: a file of such a name is a
 # model only if there are weights in it, and is told if it would do harm.
 _SHARED_EXTENSIONS = (b".bin", b".pkl", b".pt2")
+_OUR_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ def look(
         return Look(found, FileState.BROKEN, reason=unsupported.message, is_model=False)
     except OSError as problem:
         return Look(found, FileState.BROKEN, reason=f"cannot be read: {problem.strerror}", is_model=False)
+    except _OUR_MISTAKES as mistake:
+        # One file that our reader stumbles over must not keep thirty thousand others out, or end the server's process.
+        reason = f"our reader failed on it, which is a fault of ours: {type(mistake).__name__}: {mistake}"[:500]
+        return Look(found, FileState.BROKEN, reason=reason, is_model=False)
     if _looks(before) != _looks(after):
         return Look(found, FileState.CHANGED, reason="the file changed while it was read")
     seen = replace(found, size_bytes=before.st_size, mtime_ns=before.st_mtime_ns, inode=before.st_ino)
