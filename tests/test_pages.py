@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
 
-from modelyard.domain import MODEL_TYPES, Entry, Facts, Layer, Scope
+from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source
 from modelyard.web.pages import reference
 
 from . import parts
@@ -227,6 +228,81 @@ def test_a_page_and_the_api_hold_the_same_models_in_the_same_order(yard: Yard, r
         target = following[1].replace("&amp;", "&") if following else None
 
     assert yard.ask("/v3/model?filter.types=checkpoint&pagination.limit=100").ids == walked
+
+
+def text_of(page: str) -> str:
+    """What a page says, without its markup."""
+    main = page[page.index("<main") :]
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", main.replace("<wbr>", ""))).split())
+
+
+def test_a_models_page_says_all_that_is_known_and_by_whom(yard: Yard, red: Browser) -> None:
+    sha256, autov3 = "AB" * 32, "CD" * 32
+    hashes = Hashes(autov1="0123ABCD", sha256=sha256, autov3=autov3, blake3="EF" * 32, crc32="89ABCDEF")
+    facts = Facts(
+        name="v2",
+        sd_name="harbourLights_v2_77.safetensors",
+        type=MODEL_TYPES["lora"],
+        base_model="SDXL 1.0",
+        tags=("harbour", "night"),
+        categories=("style",),
+        rank=1234,
+        hashes=hashes,
+        upstream_model_id=7,
+        upstream_model_name="Harbour Lights",
+        trigger_words=("harbour lights", "at dusk"),
+        size_bytes=228_000_000,
+        licence="CreativeML",
+        notes="Made at sea.",
+    )
+    header = Facts(base_model="SDXL 1.0", evidence=("type lora: lora_down and lora_up",))
+    others = {
+        78: Facts(name="v1", sd_name="harbourLights_v1_78.safetensors", tags=facts.tags, upstream_model_id=7, rank=9),
+        79: Facts(name="copy", sd_name="copy_79.safetensors", hashes=Hashes(sha256=sha256)),
+        80: Facts(name="again", sd_name="again_80.safetensors", hashes=Hashes(sha256="11" * 32, autov3=autov3)),
+        81: Facts(name="v1", sd_name="harbourLights_v9_81.safetensors", tags=facts.tags, upstream_model_id=8),
+    }
+    records = [Record(77, Source.CIVITAI, Layer.UPSTREAM, facts), Record(77, Source.CIVITAI, Layer.HEADER, header)]
+    records += [Record(id_, Source.CIVITAI, Layer.UPSTREAM, said) for id_, said in others.items()]
+    assert {"skipped"}.isdisjoint(outcome.result for outcome in yard.catalog.register_many(records))
+    reply = red.ask("/models/77")
+    page = reply.body.decode()
+    said = text_of(page)
+
+    assert 200 == reply.status
+    for expected in (
+        "Harbour Lights",
+        "v2",
+        "#harbour",
+        "<lora:harbourLights_v2_77:1>",
+        "harbour lights, at dusk",
+        "SDXL 1.0 from upstream",
+        "1,234",
+        "228 MB (228,000,000 bytes)",
+        "CreativeML",
+        "style from upstream",
+        "type lora: lora_down and lora_up",
+        "Made at sea.",
+        "/v3/model?filter.model_version_id=77",
+    ):
+        assert expected in said, expected
+    for digits in ("0123ABCD", sha256[:10], sha256, autov3, "EF" * 32, "89ABCDEF"):
+        assert f">{digits}</code><button" in page
+    duplicates, versions = page[page.index('id="duplicates"') :], page[page.index('id="versions"') :]
+    assert ["79", "80"] == re.findall(r'<li><a href="/models/(\d+)"', duplicates)
+    assert ["78", "79", "80"] == re.findall(r'<li><a href="/models/(\d+)"', versions)
+    assert 'href="https://civitai.com/models/7?modelVersionId=77" rel="nofollow noopener' in page
+
+
+def test_the_status_page_counts_what_there_is_and_what_waits(yard: Yard, red: Browser) -> None:
+    said = text_of(red.ask("/status").body.decode())
+
+    assert "Models 2 " in said
+    assert f"Revision {yard.catalog.revision} " in said
+    assert "Files to check 0" in said
+    assert "Checkpoint 2" in said
+    assert "Civitai 1" in said
+    assert "SD 1.5 2" in said
 
 
 # --- the examples of the API's page

@@ -144,3 +144,12 @@ def test_hostile_text_is_text(browsing: Browsing, yard: Yard, with_scripts: bool
             assert HARMLESS.match(address), address
             if not address.startswith("/"):
                 assert {"nofollow", "noopener"} <= set((link.get_attribute("rel") or "").split())
+
+
+def test_what_is_offered_to_copy_is_copied(browsing: Browsing, yard: Yard) -> None:
+    page = browsing.window(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"/models/{yard.records[0].id}")
+    for label, id_ in (("SHA-256", "hash-2"), ("the call", "curl")):
+        page.get_by_role("button", name=f"Copy {label}").click()
+        expect(page.get_by_role("status")).to_have_text("Copied")
+        assert page.locator(f"#{id_}").inner_text() == page.evaluate("() => navigator.clipboard.readText()")
