@@ -116,14 +116,19 @@ function upload(file, isOnly) {
     if (!isPaused) send();
     else state.textContent = `Paused at ${percent(bar.value)}`;
   });
-  const giveUp = button("Cancel", async () => {
+  const giveUp = button("Cancel", () => {
     isGivenUp = isPaused = true;
     if (sending) sending.abort();
+    forget();
+    row.remove();
+  });
+
+  /** Have the server let go of what it was sent; if it does not hear of it, that expires. */
+  async function forget() {
     const address = localStorage.getItem(fingerprint(file));
     localStorage.removeItem(fingerprint(file));
-    row.remove();
-    if (address) await request("DELETE", address, {}).catch(() => {}); // if not, it expires
-  });
+    if (address) await request("DELETE", address, {}).catch(() => {});
+  }
 
   const percent = (sent) => `${Math.floor((100 * sent) / Math.max(file.size, 1))} %`;
   const began = { at: 0, sent: 0 };
@@ -140,6 +145,7 @@ function upload(file, isOnly) {
     while (!isPaused) {
       try {
         const { address, offset } = await begin(file, isOnly);
+        if (isGivenUp) return forget(); // cancelled while the server was being asked for a place
         began.at = performance.now();
         began.sent = offset;
         let at = offset;
