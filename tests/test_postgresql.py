@@ -11,6 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from modelyard import errors
+from modelyard.catalog import open_catalog
+from modelyard.domain import ANONYMOUS, ModelQuery
 from modelyard.store import Store, open_store, postgresql
 from tests.databases import Open
 from tests.processes import entry, wait_for
@@ -195,3 +197,43 @@ def test_a_url_may_name_several_servers_and_the_one_that_answers_is_taken(
     store = open_at(f"postgresql://postgres@/{database}?{hosts}&target_session_attrs=read-write")
 
     assert 1 == store.revision()
+
+
+def test_what_is_followed_is_read_from_a_replica_and_never_goes_back(
+    own_server: PostgresServer, tmp_path: Path
+) -> None:
+    """The replica is a database that is as another one was: it stays behind for ever, and says less than is known."""
+    url = own_server.make_database()
+    writer = open_store(url)
+    put(writer, 1)
+    put(writer, 2)
+    writer.close()
+    behind = own_server.make_database(like=sa.make_url(url).database or "")
+    store = open_store(url, replicas=behind)
+    put(store, 3)
+
+    assert (3, {1, 2, 3}) == (store.changes(0).revision, {model.id for model in store.changes(0).models})
+    assert (2, {1, 2}) == (store.followed(0).revision, {model.id for model in store.followed(0).models})
+    assert (3, []) == (store.followed(3).revision, store.followed(3).models)
+    with store.snapshot() as snapshot:
+        assert (2, 2) == (snapshot.revision, snapshot.count)
+    catalog = open_catalog(store)
+    assert 2 == catalog.count(ANONYMOUS, ModelQuery())
+    assert 2 == catalog.revision
+    store.close()
+
+
+def test_without_its_replicas_a_node_follows_the_database_itself(postgres: PostgresServer) -> None:
+    store = open_store(postgres.make_database(), replicas="postgresql://postgres@127.0.0.1:1/away")
+    put(store, 1)
+
+    assert (1, 1) == (store.followed(0).revision, len(store.followed(0).models))
+    with store.snapshot() as snapshot:
+        assert 1 == snapshot.count
+    store.close()
+
+
+@pytest.mark.parametrize("replicas", ["sqlite:///x.sqlite", "mysql://db/x", "nothing"])
+def test_what_cannot_be_a_replica_is_refused(postgres: PostgresServer, replicas: str) -> None:
+    with pytest.raises(errors.SetupError, match="database"):
+        open_store(postgres.make_database(), replicas=replicas)

@@ -245,7 +245,7 @@ class Catalog:
         while self._is_loaded and self._store.revision_hint() > self._index.revision:
             index = self._index
             before = index.revision
-            changes = self._store.changes(before)
+            changes = self._store.followed(before)
             if changes.revision <= before:
                 return False
             with self._turn:

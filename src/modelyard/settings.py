@@ -79,6 +79,12 @@ class Settings:
         "Where the record is kept, as an SQLAlchemy URL; empty: `modelyard.sqlite` in the home folder.",
         _text,
     )
+    database_read: str = _setting(
+        "",
+        "URL",
+        "Replicas of a PostgreSQL database, for what nodes read to follow it; empty: the database itself.",
+        _text,
+    )
     host: str = _setting(
         "127.0.0.1", "address", "The address to listen on; `0.0.0.0` for all of this machine's.", _text
     )

@@ -53,7 +53,7 @@ def read_settings() -> settings.Settings:
 @contextlib.contextmanager
 def opened_store(read: settings.Settings) -> Iterator[store.Store]:
     """Open the store of a home folder, and close it after use."""
-    opened = store.open_store(read.database)
+    opened = store.open_store(read.database, replicas=read.database_read)
     try:
         yield opened
     finally:

@@ -21,6 +21,8 @@ from modelyard.store.dialect import Revisions, read_revisions
 
 CHANNEL = "modelyard_revisions"
 _POLL_SECONDS = 0.25
+# How soon those who do not have everything yet look again: a replica may be a moment behind.
+_BEHIND_SECONDS = 0.05
 _RETRY_SECONDS_MAX = 2.0
 # A busy machine may be late with a question; a database not heard of for so long counts as away.
 _SILENT_SECONDS_MAX = 3.0
@@ -120,7 +122,7 @@ class Listener:
     def _follow_on(self) -> None:
         has_all = True
         while not self._closed.is_set():
-            self._news.wait(None if has_all else _POLL_SECONDS)
+            self._news.wait(None if has_all else _BEHIND_SECONDS)
             self._news.clear()
             try:
                 has_all = self._catch_up()

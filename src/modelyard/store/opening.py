@@ -14,6 +14,9 @@ from modelyard.store import postgresql, schema, sqlite
 from modelyard.store.dialect import Dialect
 
 VERSION_TABLE = "modelyard_schema"
+# The oldest schema whose versions may work on a database of this one: since then, migrations only added.
+SERVES_NOTE = "serves"
+_OLDEST_SERVED = "0005"
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -43,18 +46,34 @@ def migrate(dialect: Dialect) -> None:
     scripts = ScriptDirectory.from_config(config)
     head = scripts.get_current_head()
     dialect.prepare(dialect.engine)
+    known = {script.revision for script in scripts.walk_revisions()}
     with dialect.engine.connect() as connection:
         version = _version(connection)
-    if version == head:
-        return
+        if version == head or _serves_us(connection, version, known):
+            return
     with dialect.engine.connect().execution_options(writes=True) as connection, connection.begin():
         dialect.begin_writing(connection)
         version = _version(connection)
-        if version == head:
+        if version == head or _serves_us(connection, version, known):
             return
         _refuse_foreign(connection, version, scripts)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        _say_whom_it_serves(connection, dialect)
+
+
+def _serves_us(connection: sa.Connection, version: str | None, known: set[str]) -> bool:
+    """Whether a newer version made the database, and says that it still serves ours: nodes are upgraded in turn."""
+    if version is None or version in known:
+        return False
+    serves = connection.execute(sa.select(schema.notes.c.value).where(schema.notes.c.key == SERVES_NOTE)).scalar()
+    return serves is not None and serves <= max(known)
+
+
+def _say_whom_it_serves(connection: sa.Connection, dialect: Dialect) -> None:
+    note = {"key": SERVES_NOTE, "value": _OLDEST_SERVED}
+    insert = dialect.insert(schema.notes).values(note)
+    connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_={"value": _OLDEST_SERVED}))
 
 
 def _version(connection: sa.Connection) -> str | None:

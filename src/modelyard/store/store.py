@@ -7,7 +7,7 @@ drivers do not leave it: a database that is away or busy is ``Unavailable``.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -61,7 +61,8 @@ class Snapshot:
 class Store:
     """An open database. Threads may share it; processes each open their own."""
 
-    def __init__(self, dialect: Dialect, clock: Callable[[], float]) -> None:
+    def __init__(self, dialect: Dialect, clock: Callable[[], float], replicas: Dialect | None = None) -> None:
+        self._replicas = replicas
         self.url = dialect.engine.url.render_as_string(hide_password=True)
         self._dialect = dialect
         self._clock = clock
@@ -99,21 +100,27 @@ class Store:
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """Give one unchanging view of the record. Writers go on meanwhile."""
-        with self._reading() as connection:
-            yield Snapshot(connection)
+        """Give one unchanging view of the record, of a replica where there are some. Writers go on meanwhile."""
+        with ExitStack() as stack:
+            try:
+                found = Snapshot(stack.enter_context(self._reading_replica()))
+            except errors.Unavailable:
+                if self._replicas is None:
+                    raise
+                found = Snapshot(stack.enter_context(self._reading()))
+            yield found
 
     def changes(self, after: int) -> Changes:
         """Return what changed since revision ``after``, all of it of one moment."""
         with self._reading() as connection:
-            revision = read_revisions(connection).models
-            if revision == after:
-                return Changes(revision, [], [])
-            return Changes(
-                revision,
-                list(rows.models_of(connection.execute(_CHANGED, {"after": after}))),
-                list(connection.execute(_REMOVED, {"after": after}).scalars()),
-            )
+            return _changes(connection, after)
+
+    def followed(self, after: int) -> Changes:
+        """Return the same as a replica has it, which may be less; the same where there are none, or they are away."""
+        if self._replicas is not None:
+            with suppress(errors.Unavailable), self._reading_replica() as connection:
+                return _changes(connection, after)
+        return self.changes(after)
 
     def changed_count(self, after: int) -> int:
         """Return how many models changed since revision ``after``; removed ones are not counted."""
@@ -184,6 +191,8 @@ class Store:
         """Close all connections; the store cannot be used after this."""
         self._hints.close()
         self._dialect.engine.dispose()
+        if self._replicas is not None:
+            self._replicas.engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -194,6 +203,12 @@ class Store:
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         with _translated(), self._dialect.engine.connect().execution_options(**self._dialect.reading) as connection:
+            yield connection
+
+    @contextmanager
+    def _reading_replica(self) -> Iterator[sa.Connection]:
+        asked = self._replicas or self._dialect
+        with _translated(), asked.engine.connect().execution_options(**asked.reading) as connection:
             yield connection
 
     @contextmanager
@@ -217,16 +232,27 @@ class Store:
             return read_revisions(connection)
 
 
-def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
+def _changes(connection: sa.Connection, after: int) -> Changes:
+    revision = read_revisions(connection).models
+    if revision <= after:
+        return Changes(after, [], [])  # a replica may be behind whoever asks: nobody goes back
+    return Changes(
+        revision,
+        list(rows.models_of(connection.execute(_CHANGED, {"after": after}))),
+        list(connection.execute(_REMOVED, {"after": after}).scalars()),
+    )
+
+
+def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: str = "") -> Store:
     """Open the database that a SQLAlchemy URL names, bringing its tables up to date.
 
     Raises DatabaseAway where it cannot be opened, SetupError where it was made by a newer version. Several processes
-    may do this at once.
+    may do this at once. ``replicas`` is a URL of databases that follow this one, and are read for what is followed.
     """
     dialect = opening.dialect_of(url)
     try:
         opening.migrate(dialect)
-        return Store(dialect, clock)
+        return Store(dialect, clock, _replicas_of(dialect, replicas) if replicas else None)
     except BaseException as problem:
         dialect.engine.dispose()
         if not isinstance(problem, sa.exc.DBAPIError | OSError | dialect.engine.dialect.loaded_dbapi.Error):
@@ -234,6 +260,13 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
         shown = dialect.engine.url.render_as_string(hide_password=True)
         reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
         raise errors.DatabaseAway(f"{shown} cannot be opened: {str(reason).strip()}") from problem
+
+
+def _replicas_of(dialect: Dialect, url: str) -> Dialect:
+    followers = opening.dialect_of(url)
+    if "sqlite" in (followers.engine.dialect.name, dialect.engine.dialect.name):
+        raise errors.SetupError("database_read: only PostgreSQL has replicas")
+    return followers
 
 
 # NotSupported and Internal are what PostgreSQL and its driver say to a writer on a standby.
