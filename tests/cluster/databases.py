@@ -15,7 +15,7 @@ import psycopg
 
 from tests.servers import PostgresServer, as_nobody_special, free_port, postgres_programs
 
-LONG_SECONDS = 120.0
+LONG_SECONDS = 300.0
 _OPTIONS = (
     "max_connections=200",
     "wal_keep_size=512MB",

@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.25
 _BEHIND_SECONDS = 0.05
 _RETRY_SECONDS_MAX = 2.0
 # A busy machine may be late with a question; a database not heard of for so long counts as away.
-_SILENT_SECONDS_MAX = 3.0
+_SILENT_SECONDS_MAX = 5.0
 
 log = logging.getLogger(__name__)
 
