@@ -11,6 +11,7 @@ from modelyard import errors
 from modelyard.blobs import Blobs, Incoming, open_places
 from modelyard.checking import Checking
 
+from .pictures import picture, size_of
 from .swift_server import SwiftServer
 from .transfers import ask, find, lora_bytes, path_of, sha256_base64
 from .yard import opened_yard
@@ -22,6 +23,22 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
         return open_places("", tmp_path, {}).kept
     server: SwiftServer = request.getfixturevalue("swift")
     return open_places(f"s3://{server.make_bucket()}/some/prefix", tmp_path, server.environment).kept
+
+
+def test_covers_are_kept_in_the_file_store(swift: SwiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in swift.environment.items():
+        monkeypatch.setenv(name, value)
+    with opened_yard(tmp_path, blobs=f"s3://{swift.make_bucket()}") as yard:
+        made = ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_length="0", content_length="0")
+        told = ask(yard, path_of(made.headers["location"]), method="HEAD", tus_resumable="1.0.0")
+        model_id = int(told.headers["modelyard-model"])
+
+        sent = ask(yard, f"/v3/model/cover?id={model_id}", method="PUT", body=picture())
+        shown = yard.ask(path_of(sent.json["cover_url"]), None)
+
+    assert 200 == sent.status, sent.body
+    assert ("WEBP", (640, 800)) == size_of(shown.body)
+    assert [] == [path for path in (tmp_path / "blobs").rglob("*") if path.suffix == ".webp" or len(path.name) == 64]
 
 
 def a_file(folder: Path, content: bytes) -> tuple[Path, str]:
@@ -52,6 +69,15 @@ def test_what_is_kept_comes_back(kept: Blobs, tmp_path: Path, size: int) -> None
     assert content == bytes_of(kept, sha256)
     assert not path.exists()
     assert [(sha256, size)] == list(kept.all())
+
+
+def test_small_ones_are_read_whole(kept: Blobs, tmp_path: Path) -> None:
+    path, sha256 = a_file(tmp_path, b"small")
+    kept.keep(path, sha256)
+
+    assert b"small" == kept.read(sha256)
+    with pytest.raises(FileNotFoundError):
+        kept.read(64 * "0")
 
 
 def test_keeping_twice_keeps_once(kept: Blobs, tmp_path: Path) -> None:
