@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source
+from modelyard.store import jobs
 from modelyard.web.pages import reference
 
 from . import parts
@@ -295,11 +296,18 @@ def test_a_models_page_says_all_that_is_known_and_by_whom(yard: Yard, red: Brows
 
 
 def test_the_status_page_counts_what_there_is_and_what_waits(yard: Yard, red: Browser) -> None:
+    with yard.store.writing() as writing:
+        for subject in ("one", "two", "three"):
+            jobs.add(writing.connection, jobs.CHECK, subject, 0)
+        taken = jobs.take(writing.connection, jobs.CHECK, "nobody", 1, 60)
+        assert taken
+        jobs.bury(writing.connection, taken, "cannot be read")
+
     said = text_of(red.ask("/status").body.decode())
 
     assert "Models 2 " in said
     assert f"Revision {yard.catalog.revision} " in said
-    assert "Files to check 0" in said
+    assert "Files to check 2 1 given up" in said
     assert "Checkpoint 2" in said
     assert "Civitai 1" in said
     assert "SD 1.5 2" in said

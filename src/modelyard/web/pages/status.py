@@ -55,8 +55,8 @@ def show(site: Site, visit: Visit) -> Answer:
     names = {base.name.lower(): base.name for base in site.catalog.store.base_models()}
     segments = site.catalog.segments()
     with site.catalog.store.reading() as connection:
-        waiting = jobs.count(connection, jobs.CHECK)
         given_up = jobs.dead_count(connection)
+        waiting = jobs.count(connection, jobs.CHECK) - given_up
     beats = site.pulse.beats()
     return page(
         visit,
