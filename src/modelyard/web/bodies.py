@@ -19,6 +19,8 @@ STALLED_SECONDS_MAX = 60.0
 BLOCK_BYTES = 1024 * 1024
 # How much arrives until the disk is told to write what it has.
 SYNC_BYTES = 32 * 1024 * 1024
+# Of a block: beyond, they are small.
+_PIECES_MAX = 16
 
 T = TypeVar("T")
 Handler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
@@ -162,8 +164,9 @@ async def append_body(appending: Appending, receive: Receive, look: Callable[[li
 
 
 def _write(appending: Appending, gathered: list[bytes]) -> None:
-    # Hashing and writing a megabyte at a time is what makes it fast.
-    appending.write(b"".join(gathered))
+    # Copying large pieces together costs a tenth of what hashing them does; writing small ones singly costs more.
+    for piece in gathered if len(gathered) <= _PIECES_MAX else (b"".join(gathered),):
+        appending.write(piece)
 
 
 def decoded(body: bytes, kind: type[T]) -> T:
