@@ -11,6 +11,7 @@ from modelyard.domain import ANONYMOUS, Model, ModelQuery, Offset, Source, Viewe
 from modelyard.index import Index
 from modelyard.index import search as search_module
 from modelyard.index import segment as segment_module
+from modelyard.index.keys import filter_key
 
 from . import oracle
 from .strategies import models, queries, viewers
@@ -179,3 +180,26 @@ def test_windows_over_large_tiers_leave_nothing_out(monkeypatch: pytest.MonkeyPa
             for flags in ({"is_sdxl": True, "is_nsfw": True}, {"is_sdxl": False, "is_nsfw": True, "terms": ("model",)}):
                 query = ModelQuery(start=start, limit=limit, **flags)  # type: ignore[arg-type] # each of its own type
                 assert answer(index, ANONYMOUS, query) == expected(by_id, ANONYMOUS, query)
+
+
+def test_a_union_counts_in_the_cache_as_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted as two bytes a row, dense unions of a large catalogue would empty the cache at every question."""
+    monkeypatch.setattr(segment_module, "TIER_FIRST", 1 << 14)
+    index = Index(render)
+    types = [model_type(name) for name in ("LORA", "LoCon", "VAE")]
+    index.load((a_model(number, type=types[number % 3]) for number in range(1, 9_001)), 1)
+    (part,) = index.parts
+    loras = tuple(type_keys("lora", "locon"))
+    for key in loras:
+        part.segment.one(0, key)
+    before = part.segment._cache_bytes
+
+    union = part.segment.any_of(0, loras)
+
+    assert not isinstance(union, segment_module.Extreme)
+    assert 6_000 == len(union)
+    assert part.segment._cache_bytes - before <= 9_000 // 8 + 200
+
+
+def type_keys(*names: str) -> list[int]:
+    return [filter_key(f"type={name}") for name in names]

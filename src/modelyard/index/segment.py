@@ -259,7 +259,8 @@ class Segment:
         else:
             joined = BitMap.union(*bitmaps) if len(bitmaps) > 1 else bitmaps[0]
             union = ALL if len(joined) == size else joined
-        self._keep(tier, keys, union, len(union) * 2 if isinstance(union, BitMap) else 0)
+        # Two bytes a row, or a bit for every row of the tier: roaring takes what is less.
+        self._keep(tier, keys, union, min(2 * len(union), size // 8) if isinstance(union, BitMap) else 0)
         return union
 
     def _load(self, tier: int, key: int) -> TierSet:
