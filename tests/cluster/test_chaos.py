@@ -1,6 +1,6 @@
 """Three nodes, three PostgreSQL servers and a file store, under load, while one part after another dies.
 
-``MODELYARD_CHAOS_SECONDS`` says for how long (45 by itself, 600 in a full run), ``MODELYARD_CHAOS_SEED`` in which
+``MODELYARD_CHAOS_SECONDS`` says for how long (60 by itself, 600 in a full run), ``MODELYARD_CHAOS_SEED`` in which
 order.
 Only what must hold is asserted, whatever the timing: every acknowledged write is there, no answer is wrong or torn,
 every request is answered, and all heals. How fast all that is, benchmarks/cluster.py measures.
@@ -29,7 +29,7 @@ from tests.cluster.load import Load, Oracle, number_of
 from tests.cluster.network import Cut
 from tests.cluster.nodes import Cluster, running_cluster
 
-SECONDS = float(os.environ.get("MODELYARD_CHAOS_SECONDS", "45"))
+SECONDS = float(os.environ.get("MODELYARD_CHAOS_SECONDS", "60"))
 SEED = int(os.environ.get("MODELYARD_CHAOS_SEED", "7"))
 
 
