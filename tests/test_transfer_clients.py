@@ -18,6 +18,7 @@ from modelyard.domain import Scope
 
 from . import parts
 from .pictures import picture
+from .processes import files_of_at_most
 from .served import serving
 from .test_tus import BODY, metadata
 from .transfers import ask, checking, find, lora_bytes, path_of, put_file, upload
@@ -58,17 +59,6 @@ def test_the_vendors_client_lists_what_was_uploaded(tmp_path: Path) -> None:
     assert [] == others
 
 
-@contextlib.contextmanager
-def files_up_to(size_bytes: int) -> Iterator[None]:
-    """Let no file of this process grow over a size: what a full disk does, to large files only."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_disk_that_is_full_is_told_and_what_arrived_is_gone_on_with(tmp_path: Path) -> None:
     content = lora_bytes(fill=12_000_000)
     words = {"tus_resumable": "1.0.0"}
@@ -82,7 +72,7 @@ def test_a_disk_that_is_full_is_told_and_what_arrived_is_gone_on_with(tmp_path: 
             )
             return sent.status, sent.json["reason"] if sent.body else ""
 
-        with files_up_to(8_000_000):
+        with files_of_at_most(8_000_000):
             full = append(0)
         told = int(ask(yard, path, method="HEAD", **words).headers["upload-offset"])
         gone_on = append(told)
@@ -101,7 +91,7 @@ _BODY_WORDS = {name.replace("-", "_"): value for name, value in BODY.items()}
 def test_a_put_that_finds_the_disk_full_leaves_nothing_half(tmp_path: Path) -> None:
     content = lora_bytes(fill=12_000_000)
     with opened_yard(tmp_path) as yard:
-        with files_up_to(8_000_000):
+        with files_of_at_most(8_000_000):
             full = put_file(yard, "mine", content)
         again = put_file(yard, "mine", content)
 

@@ -10,12 +10,10 @@ import logging
 import multiprocessing
 import os
 import re
-import resource
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from modelyard.errors import SetupError
 from modelyard.index import SegmentFolder
 from modelyard.store import open_store
 
-from .processes import wait_for
+from .processes import files_of_at_most, wait_for
 from .yard import a_model
 
 SPAWNED = multiprocessing.get_context("spawn")
@@ -216,17 +214,6 @@ def test_upkeep_waits_for_a_disk_that_refuses_and_goes_on_after(
     assert wait_for(lambda: len(names(catalog)) == 1)
     ended.set()
     working.join()
-
-
-@contextmanager
-def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """Let this process write no file beyond a size, as on a full disk. Nothing is written to the database meanwhile."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # --- Disks -----------------------------------------------------------------------------------------------------------

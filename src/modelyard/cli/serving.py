@@ -92,12 +92,18 @@ def _answer(read: settings.Settings, listening: socket.socket) -> None:
 
 def _keep_up(read: settings.Settings) -> None:
     """Keep the index's segments up with the store until a signal ends it."""
+    ended = _begun(read)
+    with opening.opened_catalog(read) as kept:
+        kept.keep_up(ended)
+
+
+def _begun(read: settings.Settings) -> threading.Event:
+    """Lead what a job says into the log, and return what a signal that ends it sets."""
     log.open_log(read.log_level).take_over()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with opening.opened_catalog(read) as kept:
-        kept.keep_up(ended)
+    return ended
 
 
 def _address(listening: socket.socket) -> str:
@@ -108,20 +114,14 @@ def _address(listening: socket.socket) -> str:
 
 def _inspect(read: settings.Settings) -> None:
     """Check what comes in, and tidy up, until a signal ends it."""
-    log.open_log(read.log_level).take_over()
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = _begun(read)
     with storing.opened_checking(read) as checking:
         checking.run(ended)
 
 
 def _hash(read: settings.Settings) -> None:
     """Hash the files that were listed without, until a signal ends it; whoever asks something goes first."""
-    log.open_log(read.log_level).take_over()
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = _begun(read)
     os.nice(_HASHING_NICENESS)
     with options.opened_store(read) as opened:
         adding.follow(opened, storing.covers_of(opened, read), ended)

@@ -87,14 +87,19 @@ def content_length(exchange: Exchange) -> int | None:
 
 
 async def read_small(exchange: Exchange, receive: Receive) -> bytes:
-    """Return a body of at most ``JSON_BYTES_MAX``. Raises TooLarge before it is read, where it says its length."""
-    if (content_length(exchange) or 0) > JSON_BYTES_MAX:
-        raise errors.TooLarge("the request's body", JSON_BYTES_MAX)
+    """Return a body of at most ``JSON_BYTES_MAX``. Raises TooLarge as ``read_up_to`` does."""
+    return await read_up_to(JSON_BYTES_MAX, exchange, receive, "the request's body")
+
+
+async def read_up_to(bytes_max: int, exchange: Exchange, receive: Receive, what: str) -> bytes:
+    """Return a body of at most so many bytes. Raises TooLarge, of ``what``, before it is read if it says its length."""
+    if (content_length(exchange) or 0) > bytes_max:
+        raise errors.TooLarge(what, bytes_max)
     body = bytearray()
     async for chunk in chunks(receive):
         body += chunk
-        if len(body) > JSON_BYTES_MAX:
-            raise errors.TooLarge("the request's body", JSON_BYTES_MAX)
+        if len(body) > bytes_max:
+            raise errors.TooLarge(what, bytes_max)
     return bytes(body)
 
 

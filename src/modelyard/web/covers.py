@@ -15,7 +15,7 @@ from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
 from modelyard.domain import COVERS, Entry, Facts, Viewer, cover_path
 from modelyard.uploading import Edit, Uploading
-from modelyard.web.bodies import chunks, content_length
+from modelyard.web.bodies import read_up_to
 from modelyard.web.exchange import Answer, Exchange, Header, exchange_of
 from modelyard.web.kept import Kept
 
@@ -103,13 +103,7 @@ class Sending:
 
 async def _whole(exchange: Exchange, receive: Receive) -> bytes:
     """Return a picture's bytes. Raises TooLarge before they are read, where their length is said."""
-    if (content_length(exchange) or 0) > BYTES_MAX:
-        raise errors.TooLarge("the picture", BYTES_MAX)
-    picture = bytearray()
-    async for chunk in chunks(receive):
-        picture += chunk
-        if len(picture) > BYTES_MAX:
-            raise errors.TooLarge("the picture", BYTES_MAX)
+    picture = await read_up_to(BYTES_MAX, exchange, receive, "the picture")
     if not picture:
         raise errors.InvalidBody("the request's body is empty; accepted: a picture's bytes")
-    return bytes(picture)
+    return picture
