@@ -17,7 +17,7 @@ from modelyard import adding
 from modelyard.adding import Owner, looking
 from modelyard.domain import OWN_ID_MIN, Hashes, Layer, Source, Status, Viewer, Visibility
 from modelyard.ingest import folders
-from modelyard.store import files
+from modelyard.store import blobs, files
 from modelyard.store.files import FileState
 
 from .attacks import pickles
@@ -41,6 +41,12 @@ def files_of(shelf: Shelf) -> dict[str, files.KnownFile]:
     with shelf.catalog.store.reading() as connection:
         known = files.below(connection, [b"/"])
     return {path.decode(errors="replace").rpartition("/")[2]: each for path, each in known.items()}
+
+
+def keep(shelf: Shelf, sha256: str, verdict: str = "clean") -> None:
+    """Put on record that these bytes are kept, as after an upload of them."""
+    with shelf.catalog.store.writing() as writing:
+        blobs.put(writing.connection, blobs.Blob(sha256, 1, writing.now, verdict, ""))
 
 
 # --- Found ---
@@ -121,6 +127,46 @@ def test_a_file_given_by_its_name_is_added_alone(shelf: Shelf) -> None:
     shelf.add(path)
 
     assert ["a.safetensors"] == [model.sd_name for model in shelf.models()]
+
+
+def test_a_file_given_by_its_name_is_known_the_next_time_and_noted_when_it_is_gone(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add(path)
+    again = shelf.add(path)
+    bytes_hashed = shelf.heard.bytes_hashed
+    path.unlink()
+    gone = shelf.add(path)
+
+    assert (1, {}, 0) == (again.unchanged, again.results, bytes_hashed)
+    assert ({"gone": 1}, Status.UNAVAILABLE) == (gone.results, shelf.model().status)
+
+
+def test_adding_a_folder_touches_no_folder_whose_name_begins_with_its_name(url: str, tmp_path: Path) -> None:
+    """Of the characters that follow, some sort before "/" and some after it."""
+    shelf = opened(tmp_path, url)
+    neighbours = [tmp_path / f"models{end}" for end in ("!", "-old", ".bak", "0", ":", "A", "_", "é", "\udcff")]
+    for seed, folder in enumerate([shelf.folder, *neighbours]):
+        embedding(folder / f"{seed}.safetensors", seed)
+    shelf.add(shelf.folder, *neighbours)
+    listed = shelf.add(*neighbours, with_hashes=False)
+    report = shelf.add()
+    with shelf.catalog.store.reading() as connection:
+        below = files.below(connection, [os.fsencode(shelf.folder)])
+    statuses = {model.status for model in shelf.models()}
+    shelf.catalog.close()
+
+    assert (9, {}) == (listed.unchanged, listed.results)
+    assert (1, {}) == (report.unchanged, report.results)
+    assert [os.fsencode(shelf.folder / "0.safetensors")] == list(below)
+    assert {Status.AVAILABLE} == statuses
+
+
+def test_files_of_a_neighbouring_folder_that_wait_for_hashes_are_not_counted(shelf: Shelf, tmp_path: Path) -> None:
+    embedding(shelf.folder / "night.safetensors", 1)
+    embedding(tmp_path / "models-old" / "day.safetensors", 2)
+    shelf.add(tmp_path / "models-old", with_hashes=False)
+
+    assert 1 == shelf.add(with_hashes=False).pending
 
 
 def test_a_name_that_is_not_utf8_is_kept_to_the_byte_and_shown_without(shelf: Shelf) -> None:
@@ -226,6 +272,22 @@ def test_a_file_that_is_gone_makes_its_model_unavailable_and_available_when_it_i
 
     assert Status.AVAILABLE == shelf.model().status
     assert 0 == shelf.heard.bytes_hashed
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [("clean", Status.AVAILABLE), ("suspicious", Status.AVAILABLE), ("dangerous", Status.UNAVAILABLE)],
+)
+def test_a_model_whose_bytes_are_kept_stays_available_without_its_file_if_they_are_sound(
+    shelf: Shelf, verdict: str, status: Status
+) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    keep(shelf, shelf.model().blob or "", verdict)
+    path.unlink()
+    shelf.add()
+
+    assert status == shelf.model().status
 
 
 def test_a_folder_that_is_gone_makes_all_its_models_unavailable(shelf: Shelf) -> None:
@@ -334,6 +396,82 @@ def test_a_model_of_an_import_loses_a_file_that_was_replaced(shelf: Shelf) -> No
     assert (hashes_of(path), Status.AVAILABLE) == (own.hashes, own.status)
 
 
+def test_a_model_loses_one_of_its_two_files_when_that_is_replaced(shelf: Shelf) -> None:
+    kept = embedding(shelf.folder / "a.safetensors", 1)
+    replaced = embedding(shelf.folder / "b.safetensors", 1)
+    shelf.add()
+    before = shelf.model()
+    embedding(replaced, 2)
+    shelf.add()
+    first, second = shelf.models()
+
+    assert before == first
+    assert hashes_of(kept) == first.hashes
+    assert (hashes_of(replaced), "b.safetensors") == (second.hashes, second.sd_name)
+
+
+def test_a_model_whose_bytes_are_kept_does_not_become_what_replaces_its_file(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add()
+    before = shelf.model()
+    keep(shelf, before.blob or "")
+    embedding(path, 2)
+    shelf.add()
+    first, second = shelf.models()
+
+    assert before == first
+    assert hashes_of(path) == second.hashes
+
+
+def test_a_copy_of_a_file_that_was_then_changed_is_a_model_of_its_own(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add()
+    before = shelf.model()
+    copied = Path(shutil.copy(path, shelf.folder / "copied.safetensors"))
+    embedding(path, 2)
+    report = shelf.add()
+    first, second = shelf.models()
+    evidence = " ".join(shelf.entry(second.id).layers[Layer.HEADER].evidence or ())
+
+    assert {"updated": 1, "added": 1} == report.results
+    assert (before.id, hashes_of(path)) == (first.id, first.hashes)
+    assert hashes_of(copied) == second.hashes
+    assert {"night.safetensors": first.id, "copied.safetensors": second.id} == {
+        name: known.model_id for name, known in files_of(shelf).items()
+    }
+    assert "the same tensors" not in evidence
+
+
+def test_a_missing_file_that_comes_back_with_other_bytes_stays_on_record_beside_its_copy(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add()
+    path.rename(shelf.home / "away")
+    shelf.add()
+    copied = Path(shutil.copy(shelf.home / "away", shelf.folder / "copied.safetensors"))
+    embedding(path, 2)
+    shelf.add()
+    again = shelf.add()
+
+    assert (2, {}) == (again.unchanged, again.results)
+    assert [hashes_of(path), hashes_of(copied)] == [model.hashes for model in shelf.models()]
+
+
+def test_two_files_that_exchange_their_bytes_exchange_their_models(shelf: Shelf) -> None:
+    one, other = (embedding(shelf.folder / f"{name}.safetensors", seed) for seed, name in enumerate("ab"))
+    shelf.add()
+    before = shelf.models()
+    embedding(one, 1)
+    embedding(other, 0)
+    shelf.add()
+
+    assert [(model.id, model.hashes, Status.AVAILABLE) for model in before] == [
+        (model.id, model.hashes, model.status) for model in shelf.models()
+    ]
+    assert [model.id for model in reversed(before)] == [
+        files_of(shelf)[f"{name}.safetensors"].model_id for name in "ab"
+    ]
+
+
 def test_a_model_that_its_owner_removed_is_not_made_again(shelf: Shelf) -> None:
     embedding(shelf.folder / "night.safetensors")
     shelf.add(owner=RED)
@@ -343,13 +481,63 @@ def test_a_model_that_its_owner_removed_is_not_made_again(shelf: Shelf) -> None:
     assert [] == shelf.models()
 
 
+def test_a_removed_model_is_not_made_again_when_a_side_car_of_its_file_changes(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add(owner=RED)
+    shelf.catalog.remove(Viewer("red"), shelf.model().id)
+    path.with_suffix(".txt").write_text("notes")
+    report = shelf.add(owner=RED)
+
+    assert ({"updated": 1}, []) == (report.results, shelf.models())
+    assert ({"found": 1, "unchanged": 1}, []) == (
+        {name: shelf.add(owner=RED).to_json()[name] for name in ("found", "unchanged")},
+        shelf.models(),
+    )
+
+
+def test_a_removed_model_is_not_made_again_when_its_file_is_hashed(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add(owner=RED, with_hashes=False)
+    shelf.catalog.remove(Viewer("red"), shelf.model().id)
+    adding.hash_pending(shelf.catalog.store, lambda: False)
+    known = files_of(shelf)["night.safetensors"]
+
+    assert [] == shelf.models()
+    assert (hashes_of(path).sha256, None, False) == ((known.sha256 or "").upper(), known.model_id, known.hashes_pending)
+
+
+def test_other_bytes_in_the_place_of_a_removed_model_s_file_are_a_model(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add(owner=RED)
+    removed = shelf.model()
+    shelf.catalog.remove(Viewer("red"), removed.id)
+    embedding(path, 2)
+    shelf.add(owner=RED)
+
+    assert hashes_of(path) == shelf.model().hashes
+    assert removed.id != shelf.model().id
+
+
 def test_what_is_already_here_stays_whose_it_is(shelf: Shelf) -> None:
     embedding(shelf.folder / "night.safetensors")
     shelf.add(owner=RED)
     embedding(shelf.folder / "night.safetensors", 3)
     shelf.add()
 
+    known = files_of(shelf)["night.safetensors"]
+
     assert ("red", Visibility.PRIVATE) == (shelf.model().team, shelf.model().visibility)
+    assert ("red", Visibility.PRIVATE, Source.UPLOADING) == (known.team, known.visibility, known.source)
+
+
+def test_a_file_that_a_team_added_as_public_stays_that_team_s_when_the_operator_adds_it(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add(owner=Owner(Source.TRAINING, "red", Visibility.PUBLIC))
+    path.with_suffix(".txt").write_text("notes")
+    shelf.add()
+    known = files_of(shelf)["night.safetensors"]
+
+    assert ("red", Visibility.PUBLIC, Source.TRAINING) == (known.team, known.visibility, known.source)
 
 
 # --- One model, not two ---
@@ -377,6 +565,18 @@ def test_a_short_autov3_as_civitai_answers_it_matches(shelf: Shelf) -> None:
     shelf.add()
 
     assert 77 == shelf.model().id
+
+
+def test_a_file_is_rather_a_model_of_an_import_than_one_of_ours(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "a.safetensors")
+    shelf.add()
+    # By AutoV3 alone nothing is joined later.
+    shelf.import_from_civitai(77, Hashes(autov3=hashes_of(path).autov3))
+    shutil.copy(path, shelf.folder / "b.safetensors")
+    report = shelf.add()
+
+    assert {"matched": 1} == report.results
+    assert (77, Status.AVAILABLE) == (files_of(shelf)["b.safetensors"].model_id, shelf.entry(77).model.status)
 
 
 def test_a_model_that_an_import_brought_later_is_the_one_that_was_here(shelf: Shelf) -> None:
@@ -490,6 +690,16 @@ def test_what_only_has_the_extension_of_a_model_makes_none(shelf: Shelf) -> None
     assert 2 == shelf.add().unchanged
 
 
+def test_what_is_no_model_is_none_when_a_file_beside_it_changes(shelf: Shelf) -> None:
+    path = shelf.folder / "training_args.bin"
+    path.write_bytes(pickle.dumps({"learning_rate": 1e-4}))
+    shelf.add()
+    path.with_suffix(".txt").write_text("notes")
+    shelf.add()
+
+    assert [] == shelf.models()
+
+
 def test_weights_in_a_file_of_any_such_name_are_a_model(shelf: Shelf) -> None:
     (shelf.folder / "pytorch_lora_weights.bin").write_bytes(pickles.weights_in_a_zip())
 
@@ -595,6 +805,34 @@ def test_a_file_that_our_reader_stumbles_over_keeps_no_other_out(shelf: Shelf) -
     assert ["a.safetensors", "b.safetensors"] == sorted(model.sd_name for model in shelf.models())
 
 
+def test_a_model_whose_file_can_no_longer_be_read_is_unavailable_and_says_why(shelf: Shelf) -> None:
+    def stumble() -> None:
+        raise LookupError("no such tensor")
+
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add()
+    embedding(path, 2)
+    report = adding.Adding(shelf.catalog.store, Owner(), Heard(when_hashed=stumble)).run([os.fsencode(shelf.folder)])
+    evidence = shelf.entry().layers[Layer.HEADER].evidence
+
+    assert ({"broken": 1}, Status.UNAVAILABLE) == (report.results, shelf.model().status)
+    assert ("error: our reader failed on it, which is a fault of ours: LookupError: no such tensor",) == evidence
+
+
+def test_a_model_stays_available_when_one_of_its_two_files_can_no_longer_be_read(shelf: Shelf) -> None:
+    def stumble() -> None:
+        raise LookupError("no such tensor")
+
+    path = embedding(shelf.folder / "a.safetensors", 1)
+    embedding(shelf.folder / "b.safetensors", 1)
+    shelf.add()
+    before = shelf.entry()
+    embedding(path, 2)
+    adding.Adding(shelf.catalog.store, Owner(), Heard(when_hashed=stumble)).run([os.fsencode(shelf.folder)])
+
+    assert before == shelf.entry()
+
+
 def test_recorded_files_are_listed_as_what_they_are(shelf: Shelf) -> None:
     recorded = data_dir()
     said = [each for each in expectations.expectations(recorded) if each.type]
@@ -644,6 +882,60 @@ def test_without_hashes_models_are_listed_at_once_and_available_when_they_are_ha
     assert hashes_of(path) == shelf.model().hashes
 
 
+def test_a_changed_file_that_is_only_listed_has_no_hashes_until_it_is_hashed(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add()
+    before = shelf.model()
+    embedding(path, 2)
+    report = shelf.add(with_hashes=False)
+    listed, known = shelf.model(), files_of(shelf)["night.safetensors"]
+
+    assert (before.id, Hashes(), None, Status.UNAVAILABLE) == (listed.id, listed.hashes, listed.blob, listed.status)
+    assert (None, None, True, 1) == (known.sha256, known.autov3, known.hashes_pending, report.pending)
+
+    shelf.add()
+
+    assert (hashes_of(path), Status.AVAILABLE) == (shelf.model().hashes, shelf.model().status)
+
+
+def test_a_changed_file_of_an_import_s_model_is_another_model_though_it_is_only_listed(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.import_from_civitai(77, hashes_of(path))
+    shelf.add()
+    embedding(path, 2)
+    shelf.add(with_hashes=False)
+    outside, own = shelf.models()
+
+    assert [(77, Status.UNAVAILABLE), (own.id, Status.UNAVAILABLE)] == [
+        (model.id, model.status) for model in (outside, own)
+    ]
+    assert own.id == files_of(shelf)["night.safetensors"].model_id
+
+
+def test_files_that_went_before_they_were_hashed_wait_for_nothing(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add(with_hashes=False)
+    path.unlink()
+
+    assert 0 == shelf.add(with_hashes=False).pending
+
+
+def test_files_that_wait_for_hashes_are_told_once_each_in_order(url: str, tmp_path: Path) -> None:
+    shelf = opened(tmp_path, url)
+    for seed in range(3):
+        embedding(shelf.folder / f"{seed}.safetensors", seed)
+    shelf.add(with_hashes=False)
+    with shelf.catalog.store.reading() as connection:
+        first, *others = files.pending(connection, 10)
+        next_one = files.pending(connection, 1, after=first.id or 0)
+    shelf.catalog.close()
+
+    assert [os.fsencode(shelf.folder / f"{seed}.safetensors") for seed in range(3)] == [
+        known.path for known in (first, *others)
+    ]
+    assert others[:1] == next_one
+
+
 def test_what_was_listed_without_hashes_is_hashed_in_the_background(shelf: Shelf) -> None:
     embedding(shelf.folder / "night.safetensors", 1)
     embedding(shelf.folder / "day.safetensors", 2)
@@ -672,6 +964,20 @@ def test_a_file_that_was_listed_first_joins_the_model_that_its_hash_names(shelf:
     shelf.add()
 
     assert (77, ("mine",), Status.AVAILABLE) == (shelf.model().id, shelf.model().tags, shelf.model().status)
+
+
+def test_a_model_that_was_only_listed_does_not_become_the_one_whose_bytes_replaced_its_file(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors", 1)
+    shelf.add(with_hashes=False)
+    listed = shelf.model()
+    shelf.say(listed.id, tags=("mine",))
+    embedding(path, 2)
+    shelf.import_from_civitai(77, hashes_of(path))
+    shelf.add()
+
+    assert [(77, (), Status.AVAILABLE), (listed.id, ("mine",), Status.UNAVAILABLE)] == [
+        (model.id, model.tags, model.status) for model in shelf.models()
+    ]
 
 
 def test_files_that_turn_out_the_same_become_one_model(shelf: Shelf) -> None:

@@ -234,6 +234,18 @@ def test_a_side_car_that_changed_is_read_again_and_the_file_is_not(shelf: Shelf)
     assert (before, Status.AVAILABLE) == (shelf.model().hashes, shelf.model().status)
 
 
+def test_a_side_car_that_says_less_than_before_takes_nothing_away(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    write_json(path.with_name("night.civitai.info"), A_VERSION)
+    shelf.add()
+    write_json(path.with_name("night.civitai.info"), {"id": 77, "modelId": 7, "name": "v2.1", "files": []})
+    shelf.add()
+    said, model = shelf.entry().layers[Layer.SIDECAR], shelf.model()
+
+    assert ("v2.1", "Pony", ("style", "landscape")) == (said.name, said.base_model, said.tags)
+    assert ("v2.1", "Pony", ("style", "landscape")) == (model.name, model.base_model, model.tags)
+
+
 def test_a_side_car_that_tells_of_other_bytes_is_told(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     write_json(path.with_name("night.civitai.info"), A_VERSION)

@@ -13,7 +13,7 @@ from typing import Literal
 from modelyard import errors
 from modelyard.adding import naming
 from modelyard.adding.looking import Look, contradicted
-from modelyard.domain import OWN_ID_MIN, Entry, Facts, Layer, Model, Source, Status, Visibility, richer
+from modelyard.domain import OWN_ID_MIN, Entry, Facts, Hashes, Layer, Model, Source, Status, Visibility, richer
 from modelyard.ingest.folders import Found, Hint
 from modelyard.ingest.trainers import trained_name
 from modelyard.inspection import Verdict
@@ -70,7 +70,9 @@ class Settling:
         autov3s = [look.autov3 for look in hashed if look.autov3]
         self._by_hash = files.models_by_hash(self._connection, sha256s, autov3s)
         for known in files.with_sha256(self._connection, sha256s):
-            if known.state is FileState.MISSING and known.sha256:
+            # One that is looked at itself is not missing any more, whatever became of its bytes.
+            is_missing = known.state is FileState.MISSING and known.path not in self._rows
+            if is_missing and known.sha256:
                 self._missing.setdefault(known.sha256, []).append(known)
         ids = {id_ for found in self._by_hash.values() for id_ in found}
         ids |= {row.model_id for row in self._rows.values() if row.model_id is not None}
@@ -106,14 +108,11 @@ class Settling:
         result: Result = "added" if model_id is None else "matched" if is_joined else "updated"
         # Only now is it known by its hash which file this is.
         is_first_hash = look.sha256 is not None and (row is None or row.hashes_pending)
-        if is_first_hash and self._forget_moved(look.sha256 or "", look.found.path):
+        if is_first_hash and self._forget_moved(look.sha256 or ""):
             result = "moved"
         if row is not None and row.model_id not in (None, entry.model.id):
             self._leave(row, entry, is_same_file=row.hashes_pending and _is_same(look.found, row))
         self._put(look, row, owner, entry.model.id)
-        if look.sha256:
-            for key in filter(None, (look.sha256.upper(), (look.autov3 or "")[:12])):
-                self._by_hash.setdefault(key, []).append(entry.model.id)
         if look.state is FileState.BROKEN:
             return Settled(look.found.path, "broken", entry.model.id, look.reason)
         return Settled(look.found.path, result, entry.model.id)
@@ -183,7 +182,20 @@ class Settling:
             # Nothing about the file itself is new: what its owner made of the model stays.
             status = before.model.status if not row.hashes_pending else status
         state = replace(state, status=status, blob=look.sha256)
-        return self._registration.set(model_id, layers, state)
+        entry = self._registration.set(model_id, layers, state)
+        self._note_hashes(before, entry)
+        return entry
+
+    def _note_hashes(self, before: Entry | None, after: Entry) -> None:
+        """Have the files that follow match the hashes that a model has now, and no others.
+
+        A file that was copied and then changed has given its model other hashes: the copy is not that model.
+        """
+        for key in _hash_keys(before.model.hashes) if before else ():
+            if after.model.id in self._by_hash.get(key, ()):
+                self._by_hash[key].remove(after.model.id)
+        for key in _hash_keys(after.model.hashes):
+            self._by_hash.setdefault(key, []).append(after.model.id)
 
     def _header(self, look: Look, model_id: int) -> Facts:
         same = [id_ for id_ in self._by_hash.get((look.autov3 or "")[:12], []) if look.autov3 and id_ != model_id]
@@ -316,14 +328,11 @@ class Settling:
             self._files.setdefault(to_id, {})[path] = replace(known, model_id=to_id)
         self._merged.append(from_id)
 
-    def _forget_moved(self, sha256: str, path: bytes) -> bool:
-        gone = [known for known in self._missing.pop(sha256, []) if known.path != path and known.id is not None]
-        self._forgotten |= {known.id for known in gone if known.id is not None}
-        for known in gone:
-            self._changed.pop(known.path, None)
-            if known.model_id in self._files:
-                self._files[known.model_id].pop(known.path, None)
-        return bool(gone)
+    def _forget_moved(self, sha256: str) -> bool:
+        """Forget the missing files with these bytes, which are at another path now; return whether there were any."""
+        moved = self._missing.pop(sha256, [])
+        self._forgotten |= {known.id for known in moved if known.id is not None}
+        return bool(moved)
 
     def _put(self, look: Look, row: KnownFile | None, owner: Owner, model_id: int | None) -> None:
         found = look.found
@@ -366,6 +375,11 @@ def _is_same(found: Found, row: KnownFile) -> bool:
 def _is_sound(known: KnownFile) -> bool:
     """Whether a file can be handed out: there, hashed, and neither broken nor dangerous."""
     return known.state is FileState.PRESENT and not known.hashes_pending
+
+
+def _hash_keys(hashes: Hashes) -> list[str]:
+    """Return what a model with these hashes is found by, as ``files.models_by_hash`` spells it."""
+    return [key for key in (hashes.sha256 or hashes.short, (hashes.autov3 or "")[:12]) if key]
 
 
 def _may_join(owner: Owner, model: Model) -> bool:
