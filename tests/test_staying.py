@@ -4,7 +4,7 @@ Not covered here: what adding makes of files (test_add.py), and how files are ha
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,24 @@ def test_a_file_that_is_not_what_was_hashed_is_gone_and_its_model_unavailable(se
     assert (410, "FILE_GONE") == (first.status, first.json["reason"])
     assert 404 == again.status
     assert 0 == served.status()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, _rewritten, _swapped, _touched_up])
+def test_an_owner_cannot_make_a_model_available_whose_file_is_not_what_was_hashed(
+    served: Served, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    file = embedding(tmp_path / "own" / "secret.safetensors", seed=9)
+    served.shelf.add(file, owner=Owner(team="red", visibility=Visibility.PRIVATE))
+    model_id = served.shelf.models()[-1].id
+    target = f"/v3/model?id={model_id}"
+    withdrawn = ask(served.yard, target, method="PATCH", body={"status": 0})
+    offered = ask(served.yard, target, method="PATCH", body={"status": 1})
+    ask(served.yard, target, method="PATCH", body={"status": 0})
+    change(file)
+    refused = ask(served.yard, target, method="PATCH", body={"status": 1})
+
+    assert [200, 200, 409] == [withdrawn.status, offered.status, refused.status]
+    assert 0 == find(served.yard, model_id)["status"]
 
 
 def test_adding_its_folder_again_makes_it_available_again(served: Served) -> None:

@@ -415,6 +415,17 @@ def test_an_id_of_ours_that_came_from_elsewhere_is_not_given_again(store: Store)
         assert OWN_ID_MIN + 42 == writing.next_own_id()
 
 
+def test_the_last_id_of_ours_is_given_and_none_after_it(store: Store) -> None:
+    put(store, entry(OWN_ID_MAX - 1))
+
+    with store.writing() as writing:
+        last = writing.next_own_id()
+    with pytest.raises(errors.Unavailable, match="all ids"), store.writing() as writing:
+        writing.next_own_id()
+
+    assert OWN_ID_MAX == last
+
+
 def test_when_all_ids_of_ours_are_taken_it_is_said(store: Store) -> None:
     put(store, entry(OWN_ID_MAX))
 
