@@ -606,6 +606,19 @@ def test_a_team_s_private_file_does_not_open_a_public_model_for_download(shelf: 
     assert public.sd_name != private.sd_name
 
 
+def test_a_team_s_private_file_does_not_open_its_own_public_model_for_download(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "a.safetensors")
+    shelf.add(path, owner=Owner(Source.UPLOADING, "red", Visibility.PUBLIC))
+    copied = Path(shutil.copy(path, shelf.folder / "b.safetensors"))
+    path.unlink()
+    shelf.add(path)
+    shelf.add(copied, owner=RED)
+
+    assert [(Visibility.PUBLIC, Status.UNAVAILABLE), (Visibility.PRIVATE, Status.AVAILABLE)] == [
+        (model.visibility, model.status) for model in shelf.models()
+    ]
+
+
 def test_a_public_file_does_not_join_a_team_s_private_model(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "a.safetensors")
     shelf.add(path, owner=RED)

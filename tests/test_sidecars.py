@@ -246,6 +246,18 @@ def test_a_side_car_that_says_less_than_before_takes_nothing_away(shelf: Shelf) 
     assert ("v2.1", "Pony", ("style", "landscape")) == (model.name, model.base_model, model.tags)
 
 
+def test_a_side_car_of_one_of_two_same_files_speaks_of_the_one_model(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "a.safetensors")
+    embedding(shelf.folder / "b.safetensors")
+    shelf.add()
+    before = shelf.model()
+    write_json(path.with_name("a.json"), {"notes": "for nights"})
+    report = shelf.add()
+
+    assert {"updated": 1} == report.results
+    assert (before, "for nights") == (shelf.model(), shelf.entry().layers[Layer.SIDECAR].notes)
+
+
 def test_a_side_car_that_tells_of_other_bytes_is_told(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     write_json(path.with_name("night.civitai.info"), A_VERSION)

@@ -15,7 +15,7 @@ from modelyard.adding.settling import Owner
 from modelyard.checking import Checking
 from modelyard.domain import Visibility
 
-from .shelves import Shelf, embedding, opened
+from .shelves import Shelf, embedding, hashes_of, opened
 from .transfers import ask, find, path_of, upload
 from .yard import Yard, opened_yard
 
@@ -162,6 +162,30 @@ def test_a_teams_file_is_that_teams(served: Served, tmp_path: Path) -> None:
     assert file.read_bytes() == served.yard.ask(path_of(model["download_url"]), None).body
     assert [] == ask(served.yard, "/v3/model?filter.visibility=private", "blue").json["models"]
     assert 404 == ask(served.yard, f"/v3/model/details?id={model['id']}", "blue").status
+
+
+def test_a_model_that_its_owner_made_private_stays_so_when_its_files_are_looked_at_again(
+    served: Served, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    first, second = embedding(own / "a.safetensors", seed=9), embedding(own / "b.safetensors", seed=9)
+    served.shelf.add(own, owner=Owner(team="red", visibility=Visibility.PUBLIC))
+    model_id = served.shelf.models()[-1].id
+    hidden = ask(served.yard, f"/v3/model?id={model_id}", method="PATCH", body={"visibility": "private"})
+    for file in (first, second):
+        file.with_suffix(".txt").write_text("notes")
+    served.shelf.add(own)
+    served.shelf.import_from_civitai(77, hashes_of(first))
+    for file in (first, second):
+        os.utime(file, ns=(1, 1))
+    served.shelf.add(own)
+
+    assert 200 == hidden.status
+    assert [(77, Visibility.PUBLIC, None), (model_id, Visibility.PRIVATE, hashes_of(first).sha256)] == [
+        (model.id, model.visibility, model.blob and model.blob.upper())
+        for model in served.shelf.models()
+        if model.id != served.model_id
+    ]
 
 
 def test_collecting_leaves_files_where_they_are(served: Served) -> None:

@@ -91,9 +91,10 @@ class Settling:
         if look.state is FileState.MISSING:
             return Settled(look.found.path, "gone")
         if row is not None:
-            # Who added it first says whose it is.
-            owner = Owner(row.source, row.team, row.visibility)
-            look = _with_known_hashes(look, row, self._entry(row.model_id))
+            entry = self._entry(row.model_id)
+            # Who added it first says whose it is, and the owner of its model by now who may see it.
+            owner = Owner(row.source, row.team, entry.model.visibility if entry else row.visibility)
+            look = _with_known_hashes(look, row, entry)
             if row.model_id is None and row.verdict and _is_same(look.found, row):
                 # Its model was removed, by somebody who knew why, or it never was one.
                 self._put(look, row, owner, None)
@@ -151,13 +152,15 @@ class Settling:
         return None, False
 
     def _stays(self, row: KnownFile, look: Look) -> bool:
-        """Whether a file whose bytes changed is still the same model: one of ours that this file alone makes."""
+        """Whether a file is still the same model: with the same bytes, or with others if it alone makes one of ours."""
         assert row.model_id is not None, "asked of a file with a model"
         entry = self._entry(row.model_id)
         if entry is None:
             return False
+        if look.sha256 is not None and look.sha256 == row.sha256:
+            return True
         if row.model_id < OWN_ID_MIN:
-            return look.sha256 is not None and look.sha256 == row.sha256
+            return False
         others = [known for path, known in self._files.get(row.model_id, {}).items() if path != row.path]
         is_kept_elsewhere = entry.model.blob is not None and blobs.find(self._connection, entry.model.blob) is not None
         return not is_kept_elsewhere and not any(known.is_there for known in others)
@@ -385,7 +388,7 @@ def _hash_keys(hashes: Hashes) -> list[str]:
 def _may_join(owner: Owner, model: Model) -> bool:
     if owner.visibility is Visibility.PUBLIC:
         return model.visibility is Visibility.PUBLIC
-    return model.team == owner.team
+    return model.visibility is Visibility.PRIVATE and model.team == owner.team
 
 
 def _with_known_hashes(look: Look, row: KnownFile, entry: Entry | None) -> Look:
