@@ -15,7 +15,7 @@ import pytest
 
 from modelyard import adding
 from modelyard.adding import Owner, looking
-from modelyard.domain import OWN_ID_MIN, Hashes, Layer, Source, Status, Viewer, Visibility
+from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, Record, Source, Status, Viewer, Visibility
 from modelyard.ingest import folders
 from modelyard.store import blobs, files
 from modelyard.store.files import FileState
@@ -567,6 +567,17 @@ def test_a_short_autov3_as_civitai_answers_it_matches(shelf: Shelf) -> None:
     assert 77 == shelf.model().id
 
 
+def test_a_model_of_other_bytes_is_not_matched_by_the_beginning_of_its_hash(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    short = hashes_of(path).short
+    shelf.import_from_civitai(77, Hashes(sha256=short + "0" * 54, autov2=short))
+    report = shelf.add()
+    again = shelf.add()
+
+    assert ({"added": 1}, 0) == (report.results, again.merged)
+    assert (77, None) == (shelf.models()[0].id, shelf.models()[0].blob)
+
+
 def test_a_file_is_rather_a_model_of_an_import_than_one_of_ours(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "a.safetensors")
     shelf.add()
@@ -604,6 +615,101 @@ def test_a_team_s_private_file_does_not_open_a_public_model_for_download(shelf: 
     # What the tensors cannot tell is known by the hash.
     assert "Pony" == private.base_model
     assert public.sd_name != private.sd_name
+
+
+def test_what_is_copied_of_a_public_model_is_not_its_rank_name_or_file(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.import_from_civitai(77, hashes_of(path), base_model="Pony", rank=7, size_bytes=9, file_name="theirs.pt")
+    shelf.add(owner=RED)
+    copied = shelf.entry(shelf.models()[-1].id).layers[Layer.UPSTREAM]
+
+    assert "Pony" == copied.base_model
+    assert [None] * 5 == [copied.sd_name, copied.rank, copied.hashes, copied.size_bytes, copied.file_name]
+
+
+def test_nothing_is_copied_of_another_team_s_private_model(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    facts = Facts(name="secret", sd_name="secret.safetensors", hashes=hashes_of(path), base_model="Pony")
+    record = Record(77, Source.UPLOADING, Layer.UPSTREAM, facts, Visibility.PRIVATE, "blue")
+    for _ in shelf.catalog.register_many([record]):
+        pass
+    shelf.add(owner=RED)
+
+    assert ["Pony", "SD 1.5"] == [model.base_model for model in shelf.models()]
+
+
+def test_two_teams_files_of_one_name_keep_it_and_a_public_one_does_not(shelf: Shelf, tmp_path: Path) -> None:
+    for seed, owner in enumerate((RED, Owner(Source.UPLOADING, "blue", Visibility.PRIVATE), Owner())):
+        shelf.add(embedding(tmp_path / str(seed) / "night.safetensors", seed).parent, owner=owner)
+    red, blue, public = shelf.models()
+
+    assert ["night.safetensors", "night.safetensors", f"night_{public.id}.safetensors"] == [
+        model.sd_name for model in (red, blue, public)
+    ]
+
+
+def test_files_of_two_teams_that_are_added_together_keep_their_common_name(shelf: Shelf, tmp_path: Path) -> None:
+    blue = Owner(Source.UPLOADING, "blue", Visibility.PRIVATE)
+    paths = [tmp_path / "red" / "night.safetensors", tmp_path / "blue" / "night.safetensors"]
+    for seed, (path, owner) in enumerate(zip(paths, (RED, blue), strict=True)):
+        shelf.add(embedding(path, seed), owner=owner)
+        shelf.catalog.remove(Viewer(owner.team), shelf.model().id)
+        # Other bytes are another model, and the record says whose.
+        embedding(path, seed + 10)
+    shelf.add(*paths)
+
+    assert {"red": "night.safetensors", "blue": "night.safetensors"} == {
+        model.team: model.sd_name for model in shelf.models()
+    }
+
+
+def test_duplicates_of_another_team_s_private_files_and_of_what_is_gone_or_no_model_are_not_told(
+    url: str, tmp_path: Path
+) -> None:
+    shelf = opened(tmp_path, url)
+    blue = Owner(Source.UPLOADING, "blue", Visibility.PRIVATE)
+    places = {name: tmp_path / name for name in ("red", "blue", "gone", "arguments")}
+    for name in ("a", "b"):
+        embedding(places["red"] / f"{name}.safetensors", 1)
+        embedding(places["blue"] / f"{name}.safetensors", 2)
+        embedding(places["gone"] / f"{name}.safetensors", 3)
+        places["arguments"].mkdir(exist_ok=True)
+        (places["arguments"] / f"{name}.bin").write_bytes(pickle.dumps({"learning_rate": 1e-4}))
+    shelf.add(places["red"], owner=RED)
+    shelf.add(places["blue"], owner=blue)
+    shelf.add(places["gone"], places["arguments"])
+    (places["gone"] / "b.safetensors").unlink()
+    shelf.add(places["gone"])
+    with shelf.catalog.store.reading() as connection:
+        told = {team: files.duplicates(connection, team) for team in ("red", "blue", None)}
+    shelf.catalog.close()
+
+    assert {"red": ["red"], "blue": ["blue"], None: []} == {
+        team: [Path(os.fsdecode(group.files[0].path)).parent.name for group in groups] for team, groups in told.items()
+    }
+
+
+def test_an_import_does_not_take_a_private_model_s_file_and_waits_for_one_that_is_gone(
+    url: str, tmp_path: Path
+) -> None:
+    shelf = opened(tmp_path, url)
+    private = embedding(shelf.folder / "private.safetensors", 1)
+    gone = embedding(shelf.folder / "gone.safetensors", 2)
+    shelf.add(private, owner=RED)
+    shelf.add(gone)
+    gone.rename(tmp_path / "away")
+    shelf.add(gone)
+    shelf.import_from_civitai(77, hashes_of(private))
+    shelf.import_from_civitai(78, hashes_of(tmp_path / "away"))
+    before = shelf.add()
+    count = len(shelf.models())
+    (tmp_path / "away").rename(gone)
+    after = shelf.add()
+    left = [model.id for model in shelf.models() if model.id < OWN_ID_MIN or model.team == "red"]
+    shelf.catalog.close()
+
+    assert (0, 4) == (before.merged, count)
+    assert (1, [77, 78, OWN_ID_MIN]) == (after.merged, left)
 
 
 def test_a_team_s_private_file_does_not_open_its_own_public_model_for_download(shelf: Shelf) -> None:

@@ -3,6 +3,7 @@
 Not covered here: what adding makes of files (test_add.py), and how files are handed out (test_downloads.py).
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import blobs
+from modelyard import blobs, staying
 from modelyard.adding.settling import Owner
 from modelyard.checking import Checking
 from modelyard.domain import Visibility
+from modelyard.store import blobs as stored_blobs
+from modelyard.store import files
+from modelyard.store.files import FileState
 
 from .shelves import Shelf, embedding, hashes_of, opened
 from .transfers import ask, find, path_of, upload
@@ -33,6 +37,10 @@ class Served:
     def status(self) -> int:
         status: int = find(self.yard, self.model_id)["status"]
         return status
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -139,6 +147,57 @@ def test_a_second_file_with_the_same_bytes_takes_its_place(served: Served) -> No
 
     assert 200 == served.yard.ask(link, None).status
     assert 1 == served.status()
+
+
+def test_a_model_stays_available_when_only_one_of_its_two_files_was_changed(served: Served) -> None:
+    copied = served.shelf.folder / "copied.safetensors"
+    copied.write_bytes(served.file.read_bytes())
+    served.shelf.add()
+    served.file.unlink()
+
+    staying.note_lost(served.shelf.catalog.store, sha256_of(copied))
+
+    assert 1 == served.status()
+    with served.shelf.catalog.store.reading() as connection:
+        assert {served.file: FileState.MISSING, copied: FileState.PRESENT} == {
+            Path(os.fsdecode(known.path)): known.state for known in files.with_sha256(connection, [sha256_of(copied)])
+        }
+
+
+def test_a_changed_file_is_noted_as_changed_and_not_as_missing(served: Served) -> None:
+    sha256 = sha256_of(served.file)
+    _rewritten(served.file)
+
+    staying.note_lost(served.shelf.catalog.store, sha256)
+
+    with served.shelf.catalog.store.reading() as connection:
+        assert [FileState.CHANGED] == [known.state for known in files.with_sha256(connection, [sha256])]
+
+
+@pytest.mark.parametrize(("verdict", "status"), [("clean", 1), ("dangerous", 0)])
+def test_kept_bytes_hold_a_model_available_only_if_they_are_sound(served: Served, verdict: str, status: int) -> None:
+    sha256 = sha256_of(served.file)
+    with served.shelf.catalog.store.writing() as writing:
+        stored_blobs.put(writing.connection, stored_blobs.Blob(sha256, 1, writing.now, verdict, ""))
+    served.file.unlink()
+
+    staying.note_lost(served.shelf.catalog.store, sha256)
+
+    assert status == served.status()
+
+
+def test_a_file_that_is_broken_or_of_another_inode_is_not_handed_out(served: Served) -> None:
+    sha256 = sha256_of(served.file)
+    path, looks = staying.find(served.shelf.catalog.store, sha256) or (Path(), None)
+    _swapped(served.file)
+    with served.file.open("rb") as file:
+        is_same = looks is not None and looks.are_of(file.fileno())
+    served.file.with_suffix(".sha256").write_text("ab" * 32)
+    os.utime(served.file, ns=(1, 1))
+    served.shelf.add()
+
+    assert (served.file, False) == (path, is_same)
+    assert None is staying.find(served.shelf.catalog.store, sha256_of(served.file))
 
 
 def test_what_is_kept_too_is_handed_out_when_the_file_is_gone(served: Served) -> None:
