@@ -627,15 +627,17 @@ def test_what_is_copied_of_a_public_model_is_not_its_rank_name_or_file(shelf: Sh
     assert [None] * 5 == [copied.sd_name, copied.rank, copied.hashes, copied.size_bytes, copied.file_name]
 
 
-def test_nothing_is_copied_of_another_team_s_private_model(shelf: Shelf) -> None:
+def test_nothing_is_copied_of_another_team_s_private_model(shelf: Shelf, tmp_path: Path) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     facts = Facts(name="secret", sd_name="secret.safetensors", hashes=hashes_of(path), base_model="Pony")
     record = Record(77, Source.UPLOADING, Layer.UPSTREAM, facts, Visibility.PRIVATE, "blue")
     for _ in shelf.catalog.register_many([record]):
         pass
     shelf.add(owner=RED)
+    public = shelf.add(Path(shutil.copy(path, tmp_path)))
 
-    assert ["Pony", "SD 1.5"] == [model.base_model for model in shelf.models()]
+    assert 0 == public.merged
+    assert ["Pony", "SD 1.5", "SD 1.5"] == [model.base_model for model in shelf.models()]
 
 
 def test_two_teams_files_of_one_name_keep_it_and_a_public_one_does_not(shelf: Shelf, tmp_path: Path) -> None:
@@ -648,7 +650,7 @@ def test_two_teams_files_of_one_name_keep_it_and_a_public_one_does_not(shelf: Sh
     ]
 
 
-def test_files_of_two_teams_that_are_added_together_keep_their_common_name(shelf: Shelf, tmp_path: Path) -> None:
+def test_files_of_two_teams_that_are_added_together_both_keep_their_name(shelf: Shelf, tmp_path: Path) -> None:
     blue = Owner(Source.UPLOADING, "blue", Visibility.PRIVATE)
     paths = [tmp_path / "red" / "night.safetensors", tmp_path / "blue" / "night.safetensors"]
     for seed, (path, owner) in enumerate(zip(paths, (RED, blue), strict=True)):

@@ -130,6 +130,16 @@ def test_a_target_with_models_of_its_own_is_refused(store: Store, target_url: st
         copying.copy(store, target)
 
 
+def test_a_target_with_keys_of_its_own_is_refused(store: Store, target_url: str, open_at: Open) -> None:
+    target = open_at(target_url)
+    with target.writing() as writing:
+        writing.add_key(b"1", team="acme", scopes=frozenset(), hint="", expires_at=None)
+
+    with pytest.raises(errors.SetupError, match="is not empty: it has api_keys of its own"):
+        copying.copy(store, target)
+    assert 1 == len(target.key_ring().keys)
+
+
 def test_a_target_that_is_written_to_meanwhile_is_noticed(store: Store, target_url: str, open_at: Open) -> None:
     filled(store)
     target = open_at(target_url)

@@ -93,6 +93,24 @@ def test_counters_left_over_from_another_database_are_put_right(tmp_path: Path, 
     assert 1 == second.revision_hint()
 
 
+@pytest.mark.parametrize("left", ["models", "keys"])
+def test_one_counter_that_is_left_over_is_put_right_too(tmp_path: Path, open_at: Open, left: str) -> None:
+    first = open_at(sqlite_url(tmp_path))
+    with first.writing() as writing:
+        if left == "models":
+            writing.put([entry(1)])
+        else:
+            writing.add_key(b"1", team="acme", scopes=frozenset(), hint="", expires_at=None)
+    first.close()
+    for path in tmp_path.glob("modelyard.sqlite*"):
+        if not path.name.endswith("-counters"):
+            path.unlink()
+
+    second = open_at(sqlite_url(tmp_path))
+
+    assert (0, 0) == (second.revision_hint(), second.keys_hint())
+
+
 def test_a_full_disk_is_said_and_loses_nothing_that_was_acknowledged(tmp_path: Path, open_at: Open) -> None:
     assert processes.FILE_FULL == run(processes.write_until_full, sqlite_url(tmp_path), 600_000)
 

@@ -33,7 +33,7 @@ from modelyard.domain import (
     Visibility,
     fold_base,
 )
-from modelyard.store import Store, opening, schema
+from modelyard.store import Store, finding, opening, schema
 from modelyard.store.base_models import KNOWN
 from tests.databases import Open
 from tests.processes import entry
@@ -454,6 +454,35 @@ def test_a_name_is_taken_if_another_model_that_the_team_can_see_has_it(
 
     with store.writing() as writing:
         assert taken == writing.sd_name_taken(sd_name, team, besides)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        ("7", [7]),
+        ("99", [9]),  # no such id, and a model of that name
+        ("9223372036854775808", []),  # one more than any database's integer
+        ("9" * 30, []),
+        ("night", [8, 7]),  # the most popular first
+        ("100%", [9]),
+        ("n_ght", []),
+        ("AB" * 32, [7]),
+        ("sha256:" + "ab" * 32, [7]),
+        (" 0xABABABABAB", [7]),
+    ],
+)
+def test_a_model_is_found_by_id_name_or_hash_as_a_person_writes_it(store: Store, wanted: str, ids: list[int]) -> None:
+    put(
+        store,
+        entry(7, sd_name="night.pt", rank=1, hashes=Hashes(sha256="AB" * 32)),
+        entry(8, sd_name="night.safetensors", rank=2),
+        entry(9, sd_name="100%.safetensors", name="99"),
+        entry(10, sd_name="100 nights.safetensors"),
+        entry(11, sd_name="100%x.safetensors"),
+    )
+
+    with store.reading() as connection:
+        assert ids == finding.model_ids(connection, wanted)
 
 
 def test_teams_come_into_being_with_what_names_them(store: Store) -> None:

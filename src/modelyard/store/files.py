@@ -132,7 +132,8 @@ def inspection_of(connection: sa.Connection, file_id: int) -> str:
 
 def paths_of(connection: sa.Connection, sha256: str) -> list[Path]:
     """Return the paths of sound files with these bytes that still look as when they were hashed."""
-    is_sound = (_FILE.state == FileState.PRESENT.value) & _FILE.hashes_pending.is_(False)
+    # One that waits for its hashes has none to be found by.
+    is_sound = _FILE.state == FileState.PRESENT.value
     known = _known(connection, _SELECT.where(_FILE.sha256 == sha256, is_sound).order_by(_FILE.id))
     return [Path(os.fsdecode(file.path)) for file in known if is_as_recorded(file)]
 
