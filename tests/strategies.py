@@ -39,6 +39,9 @@ WORDS = (
     "😀",
     "_",
     "real",
+    # Every trigram of the first lies in the second, and the word does not.
+    "animetic",
+    "animexx nimetic",
 )
 TAGS = ("anime", "Base Model", "手描き", "anatomical", " padded ", "ß", "line\nfeed", "real")
 HEX = "0123456789ABCDEF"

@@ -3,11 +3,24 @@
 Not covered here: segments on disk, several processes (test_segments.py), the wire's spelling (test_wire.py).
 """
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.domain import ANONYMOUS, Model, ModelQuery, Offset, Source, Viewer, fold, model_type
+from modelyard.domain import (
+    ANONYMOUS,
+    Hashes,
+    Model,
+    ModelQuery,
+    Offset,
+    Source,
+    Viewer,
+    Visibility,
+    fold,
+    model_type,
+)
 from modelyard.index import Index
 from modelyard.index import search as search_module
 from modelyard.index import segment as segment_module
@@ -15,7 +28,7 @@ from modelyard.index.keys import filter_key
 
 from . import oracle
 from .strategies import models, queries, viewers
-from .yard import a_model
+from .yard import a_model, a_private
 
 
 def render(model: Model) -> bytes:
@@ -63,6 +76,16 @@ changes = st.lists(
 )
 
 
+def questions_about(subjects: list[Model]) -> list[ModelQuery]:
+    """Questions by the id and by a hash of each model, and two by the id of one and the hash of another."""
+    digits = [min(model.hashes.spellings()) for model in subjects if model.hashes.spellings()]
+    return [
+        *(ModelQuery(id=model.id) for model in subjects),
+        *(ModelQuery(hash=hash_) for hash_ in digits),
+        *(ModelQuery(id=subjects[0].id, hash=hash_) for hash_ in digits[-2:]),
+    ]
+
+
 @given(catalogues, changes, viewers, st.lists(queries, min_size=1, max_size=4))
 @settings(deadline=None, max_examples=200)
 def test_after_any_changes_answers_equal_the_oracle(
@@ -78,11 +101,12 @@ def test_after_any_changes_answers_equal_the_oracle(
     for revision, (changed, removed) in enumerate(batches, 2):
         removed = removed - {model.id for model in changed}
         index.apply(changed, removed, revision)
+        before = by_id
         by_id = {key: model for key, model in by_id.items() if key not in removed}
         by_id |= {model.id: model for model in changed}
 
         assert index.revision == revision
-        for query in asked:
+        for query in (*asked, *questions_about([*changed, *(before[key] for key in removed & before.keys())])):
             assert answer(index, viewer, query) == expected(by_id, viewer, query)
             assert index.count_of(viewer, query) == len(oracle.matching(by_id.values(), viewer, query))
 
@@ -150,9 +174,128 @@ def test_a_collapsed_name_is_found_by_its_spaced_words() -> None:
     assert page.records == [b"1"]
 
 
-def test_types_of_other_teams_private_models_are_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    from modelyard.domain import Visibility
+# --- One model by its id or hash -------------------------------------------------------------------------------------
 
+
+def hash_of(number: int) -> Hashes:
+    return Hashes(sha256=f"{number:064X}")
+
+
+def index_of_forty() -> Index:
+    index = Index(render)
+    index.load([a_model(n, hashes=hash_of(n)) for n in range(1, 41)], 1)
+    return index
+
+
+def ids_of(index: Index, query: ModelQuery, viewer: Viewer = ANONYMOUS) -> list[int]:
+    return answer(index, viewer, query)[0]
+
+
+def with_id(model_id: int) -> ModelQuery:
+    return ModelQuery(id=model_id)
+
+
+def with_hash(number: int) -> ModelQuery:
+    return ModelQuery(hash=f"{number:064X}")
+
+
+def test_a_model_made_private_is_not_answered_to_others_by_its_id_or_hash() -> None:
+    index = index_of_forty()
+
+    index.apply([a_private(20, "red", hashes=hash_of(20))], [], 2)
+
+    for query in (with_id(20), with_hash(20)):
+        assert [] == ids_of(index, query)
+        assert [20] == ids_of(index, query, Viewer("red"))
+        assert 0 == index.count_of(ANONYMOUS, query)
+
+
+def test_a_removed_model_is_not_answered_by_its_id_or_hash() -> None:
+    index = index_of_forty()
+
+    index.apply([], [20], 2)
+
+    for query in (with_id(20), with_hash(20)):
+        assert [] == ids_of(index, query)
+        assert 0 == index.count_of(ANONYMOUS, query)
+
+
+def test_a_changed_model_is_answered_once_by_its_id_and_by_its_new_hash_alone() -> None:
+    index = index_of_forty()
+
+    index.apply([a_model(20, hashes=hash_of(99))], [], 2)
+
+    assert [20] == ids_of(index, with_id(20))
+    assert [20] == ids_of(index, with_hash(99))
+    assert [] == ids_of(index, with_hash(20))
+
+
+def test_an_id_with_the_hash_of_another_model_finds_nothing() -> None:
+    index = index_of_forty()
+
+    assert [20] == ids_of(index, replace(with_hash(20), id=20))
+    assert [] == ids_of(index, replace(with_hash(21), id=20))
+
+
+def test_pages_of_models_with_one_hash_go_on_after_the_last_one() -> None:
+    index = Index(render)
+    index.load([a_model(n, hashes=hash_of(7)) for n in range(1, 6)], 1)
+    query = replace(with_hash(7), limit=2)
+
+    pages = []
+    start = None
+    for _ in range(4):
+        page, start = answer(index, ANONYMOUS, replace(query, start=start))  # type: ignore[arg-type] # a position
+        pages.append(page)
+        if start is None:
+            break
+
+    assert [[1, 2], [3, 4], [5]] == pages
+    assert [] == ids_of(index, replace(with_id(3), start=a_model(3).position))
+
+
+def test_the_rank_of_a_changed_model_is_its_new_one() -> None:
+    index = index_of_forty()
+
+    index.apply([a_model(20, rank=5_000)], [], 2)
+
+    assert {19: 981, 20: 5_000} == index.ranks_of([19, 20])
+
+
+# --- Words and who sees what -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terms", [("animetic",), ("style", "animetic")])
+def test_a_text_with_all_trigrams_of_a_word_but_without_the_word_does_not_match(terms: tuple[str, ...]) -> None:
+    index = Index(render)
+    catalogue = [a_model(1, name="animetic style"), a_model(2, name="animexx nimetic style")]
+    # With many other rows the few candidates are looked at one by one, without them the whole text is scanned.
+    others = [a_model(n, name="other") for n in range(3, 200)]
+
+    for rows in (catalogue, [*catalogue, *others]):
+        index.load(rows, 1)
+
+        assert [1] == ids_of(index, ModelQuery(terms=terms))
+        assert 1 == index.count_of(ANONYMOUS, ModelQuery(terms=terms))
+
+
+def test_spaces_around_a_tag_do_not_matter() -> None:
+    index = Index(render)
+    index.load([a_model(1, tags=(" Line Art ",))], 1)
+
+    assert [1] == ids_of(index, ModelQuery(tags=("line art",)))
+
+
+def test_a_private_model_of_no_team_is_shown_to_nobody() -> None:
+    index = Index(render)
+    index.load([a_model(1), a_model(2, visibility=Visibility.PRIVATE, team=None)], 1)
+
+    for viewer in (ANONYMOUS, Viewer("red")):
+        assert [1] == ids_of(index, ModelQuery(), viewer)
+        assert [] == ids_of(index, ModelQuery(visibility=Visibility.PRIVATE), viewer)
+
+
+def test_types_of_other_teams_private_models_are_not_known() -> None:
     model = Model(1, "n", "s", model_type("Secret"), Source.UPLOADING, Visibility.PRIVATE, "red")
     index = Index(render)
     index.load([model], 1)
