@@ -83,6 +83,64 @@ def test_a_tag_that_is_rare_on_the_whole_and_frequent_among_the_matches_is_count
     assert [("rare", 3)] == index.facets(ANONYMOUS, ModelQuery(terms=("wanted",)), TAGS_MAX).tags
 
 
+# --- More tags than are counted in one step -------------------------------------------------------------------------
+
+STEP = 64
+
+
+def top_tags(index: Index, tags_max: int = TAGS_MAX) -> list[tuple[str, int]]:
+    return index.facets(ANONYMOUS, ModelQuery(terms=("wanted",)), tags_max).tags
+
+
+def tag_range(first: int, after: int) -> tuple[str, ...]:
+    return tuple(f"t{number:03}" for number in range(first, after))
+
+
+@pytest.mark.parametrize("place", [STEP - 1, STEP, STEP + 1, 2 * STEP - 1, 2 * STEP])
+def test_the_tag_at_every_place_of_the_frequency_list_is_counted(place: int) -> None:
+    """Each tag is on one model less than the one before it, so its place is its number."""
+    others = [a_model(n, tags=tag_range(0, n)) for n in range(1, 3 * STEP)]
+    index = index_of([*others, a_model(900, name="wanted", tags=(f"t{place:03}",))])
+
+    assert [(f"t{place:03}", 1)] == top_tags(index)
+
+
+def test_a_rare_tag_with_as_many_matches_as_the_frequent_ones_is_in_its_place_by_name() -> None:
+    others = [a_model(n, tags=tag_range(0, STEP)) for n in range(10, 13)]
+    index = index_of([*others, a_model(1, name="wanted", tags=("a", *tag_range(0, STEP)))])
+
+    assert [("a", 1), *((tag, 1) for tag in tag_range(0, 4))] == top_tags(index)
+
+
+def test_a_rare_tag_that_more_matches_have_than_the_frequent_ones_is_shown() -> None:
+    frequent = [a_model(n, tags=tag_range(0, STEP)) for n in range(10, 20)]
+    matches = [a_model(n, name="wanted", tags=("rare", *(tag_range(0, STEP) if n < 3 else ()))) for n in (1, 2, 3)]
+
+    assert [("rare", 3), *((tag, 2) for tag in tag_range(0, 4))] == top_tags(index_of([*frequent, *matches]))
+
+
+def test_more_tags_than_one_step_are_listed_if_so_many_are_asked_for() -> None:
+    matches = [a_model(1, name="wanted", tags=tag_range(0, 80)), a_model(2, name="wanted", tags=tag_range(0, STEP))]
+
+    expected = [*((tag, 2) for tag in tag_range(0, STEP)), *((tag, 1) for tag in tag_range(STEP, 80))]
+
+    assert expected == top_tags(index_of(matches), tags_max=100)
+    assert expected[:70] == top_tags(index_of(matches), tags_max=70)
+
+
+def test_the_most_frequent_tags_of_several_segments_are_counted_together() -> None:
+    """Neither segment has the tag among its first ones, and together the matches have most of it."""
+    first = [a_model(n, tags=tag_range(0, STEP)) for n in range(10, 20)]
+    first += [a_model(n, name="wanted", tags=("both", "one")) for n in (1, 2)]
+    second = [a_model(3, name="wanted", tags=("both", *tag_range(100, 170)))]
+    index = index_of(first, second)
+
+    assert 2 == len(index.parts)
+    assert [("both", 3), ("one", 2), *((tag, 1) for tag in tag_range(100, 103))] == top_tags(index)
+
+
+# --- Suggestions -----------------------------------------------------------------------------------------------------
+
 WORDS = ("landscape", "portrait", "realistic", "watercolour", "cyberpunk", "жанровая", "ﬁshnet", "architecture")
 
 
