@@ -155,6 +155,8 @@ REFUSED: dict[str, list[str]] = {
         "c_" + base64.b64encode(b'{"rank":1,"id":"2"}').decode(),
         "c_" + base64.b64encode(b'[99999999999999999999,"2"]').decode(),
         "c_" + base64.b64encode(b'[9223372036854775808,"2"]').decode(),
+        "c_" + base64.b64encode(b'[-9223372036854775808,"2"]').decode(),
+        "c_" + base64.b64encode(b'[1,"9223372036854775808"]').decode(),
         "c_" + base64.b64encode(b"\xff\xfe").decode(),
         "c_" + 255 * "9",
         "c_" + 400 * "A",
@@ -255,6 +257,12 @@ def test_tags_must_all_hold_and_are_asked_once_each() -> None:
     assert ("anime", "base model") == parsed(
         "filter.tags=Anime&filter.tags=base+model&filter.tags=ANIME&filter.tags="
     ).tags
+
+
+def test_what_a_query_string_says_is_listed_once_and_in_order() -> None:
+    query_string = b"filter.tags=anime&filter.types=vae,lora,%20vae,&filter.tags=anime&nonsense=1&filter.query="
+
+    assert [("filter.tags", "anime"), ("filter.types", "vae"), ("filter.types", "lora")] == wire.given(query_string)
 
 
 def test_a_type_is_known_to_those_who_may_see_its_models() -> None:
