@@ -122,6 +122,8 @@ def test_categories_keep_their_numbers() -> None:
         ("lora", "style v1.5 of old_77", "style v1.5 of old_77"),
         ("lora", ".safetensors", ".safetensors"),
         ("lora", "ends_with_dot_1.", "ends_with_dot_1."),
+        ("lora", "name_1.twelveletter", "name_1"),
+        ("lora", "name_1.thirteenchars", "name_1.thirteenchars"),
         ("upscaler", "4x_9.pth", "4x_9.pth"),
     ],
 )
@@ -270,6 +272,18 @@ def test_the_strongest_layer_that_speaks_wins_even_with_an_empty_word() -> None:
     }
 
     assert Facts(name="mine", tags=(), base_model_type="Standard", notes="guessed") == resolve(layers)
+
+
+def test_hashes_of_one_file_from_several_layers_are_put_together() -> None:
+    layers = {
+        Layer.HEADER: Facts(hashes=Hashes(sha256=SHA256, crc32="01234567")),
+        Layer.UPSTREAM: Facts(hashes=Hashes(autov2="1A805277C8", autov3=64 * "B")),
+        Layer.USER: Facts(hashes=Hashes(autov1="ABCDEF01")),
+    }
+
+    expected = Hashes(autov1="ABCDEF01", autov2="1A805277C8", autov3=64 * "B", sha256=SHA256, crc32="01234567")
+
+    assert expected == resolve(layers).hashes
 
 
 @given(st.dictionaries(st.sampled_from(Layer), facts, min_size=1))
