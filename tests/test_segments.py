@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from modelyard import wire
 from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import ANONYMOUS, Entry, Model, ModelQuery, Offset, Viewer
-from modelyard.index import DamagedSegmentError
+from modelyard.index import DamagedSegmentError, Index
 from modelyard.index import segment as segment_module
 from modelyard.index.files import write_sealed
 from modelyard.store import open_store
@@ -212,6 +212,52 @@ def test_what_memory_hides_on_disk_is_alive_again_when_it_leaves_memory(tmp_path
     assert [set(), {1}, {1, 2}, {1, 2, 3}, {1, 2, 3, 4}] == [set(found) for found in answered]
     reader.close()
     keeper.close()
+
+
+def test_a_merged_segment_does_not_show_again_what_a_segment_appended_meanwhile_replaces(tmp_path: Path) -> None:
+    """A reader has the appended segment already when the merged one takes the place of the older ones."""
+    reader, keeper = opened(tmp_path), opened(tmp_path)
+    for number in range(1, 9):
+        put(keeper, a_model(number))
+        upkeep_of(keeper).append()
+    write = upkeep_of(keeper)._write
+
+    def append_and_write(*rows: Any, **options: Any) -> Any:
+        patch.undo()
+        written = write(*rows, **options)
+        put(reader, a_model(1, name="changed"))
+        remove(reader, 2)
+        upkeep_of(reader).append()
+        assert [1, *range(3, 9)] == ids(answer(reader, ANONYMOUS, ModelQuery()))
+        return written
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upkeep_of(keeper), "_write", append_and_write)
+        assert upkeep_of(keeper).merge()
+    put(keeper, a_model(9))
+
+    body = json.loads(answer(reader, ANONYMOUS, ModelQuery()))
+    assert [(1, "changed"), *((n, f"v{n}") for n in range(3, 10))] == [(m["id"], m["name"]) for m in body["models"]]
+    reader.close()
+    keeper.close()
+
+
+def test_a_list_on_disk_that_is_behind_memory_does_not_take_the_index_back(tmp_path: Path) -> None:
+    catalog = opened(tmp_path)
+    put(catalog, a_model(1))
+    catalog.settle()
+    opened_list = upkeep_of(catalog).folder.open()
+    assert opened_list is not None
+    current, stored = opened_list
+    index = Index(lambda model: str(model.id).encode())
+    index.adopt(stored, current.revision)
+    index.apply([a_model(2)], [], current.revision + 1)
+
+    index.adopt(stored, current.revision)
+
+    assert current.revision + 1 == index.revision
+    assert 2 == index.count_of(ANONYMOUS, ModelQuery())
+    catalog.close()
 
 
 def test_several_processes_answer_as_the_oracle_right_after_every_write(empty_database: Path, tmp_path: Path) -> None:
