@@ -30,8 +30,9 @@ from modelyard.domain import (
     model_type,
 )
 from modelyard.ingest import civitai
-from modelyard.registration import Outcome
+from modelyard.registration import Outcome, Registration, state_of
 from modelyard.store import Store
+from modelyard.store.store import Changes
 
 from .databases import Open, sqlite_url
 
@@ -281,6 +282,29 @@ def test_what_has_no_name_is_skipped_and_said(catalog: Catalog) -> None:
     assert [2] == ids(catalog)
 
 
+def test_what_has_no_file_name_is_skipped_and_said(catalog: Catalog) -> None:
+    (nameless,) = register(catalog, only(1, Layer.UPSTREAM, name="v1"))
+
+    assert (None, "skipped", "no name") == (nameless.id, nameless.result, nameless.reason)
+
+
+def test_what_one_transaction_set_is_not_read_again_from_before_it(catalog: Catalog, store: Store) -> None:
+    register(catalog, record(1), record(2))
+    with store.writing() as writing:
+        registration = Registration(writing, store.base_models())
+        registration.load([1])
+        entry = registration.entry(1)
+        assert entry is not None
+        changed = registration.set(1, {Layer.UPSTREAM: replace(SAID, name="v2")}, state_of(entry.model))
+
+        registration.load([1, 2])
+
+        assert changed == registration.entry(1)
+        assert registration.entry(2) is not None
+        registration.put()
+    assert "v2" == catalog.get(ANONYMOUS, 1).model.name
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -462,6 +486,55 @@ def test_what_one_acknowledged_the_next_question_to_another_sees(others: tuple[C
 
     register(one, private(2, "red"))
     assert [2, 1] == ids(other, RED)
+
+
+def test_what_was_read_before_others_went_on_is_not_applied_after(
+    tmp_path: Path, open_at: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one thread waits for the database, another brings the index further: it never goes back."""
+    store = open_at(sqlite_url(tmp_path))
+    catalog = open_catalog(store)
+    register(catalog, record(1, name="v1"))
+    assert ["v1"] == [model["name"] for model in answer(catalog)]
+    read = store.followed
+    revisions: list[int] = []
+
+    def read_and_be_overtaken(after: int) -> Changes:
+        changes = read(after)
+        monkeypatch.setattr(store, "followed", read_and_note)
+        register(catalog, record(1, name="v3"))
+        assert ["v3"] == [model["name"] for model in answer(catalog)]
+        revisions.append(catalog.revision)
+        return changes
+
+    def read_and_note(after: int) -> Changes:
+        revisions.append(catalog.revision)
+        return read(after)
+
+    register(catalog, record(1, name="v2"))
+    monkeypatch.setattr(store, "followed", read_and_be_overtaken)
+    assert ["v3"] == [model["name"] for model in answer(catalog)]
+
+    assert [1, 3] == revisions
+    assert 3 == catalog.revision
+
+
+def test_answers_stay_as_they_were_while_what_is_newer_cannot_be_read(
+    tmp_path: Path, open_at: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_at(sqlite_url(tmp_path))
+    catalog = open_catalog(store)
+    register(catalog, record(1))
+    assert [1] == ids(catalog)
+
+    def refuse(after: int) -> Changes:
+        raise errors.Unavailable(f"nothing after {after} can be read")
+
+    register(catalog, record(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "followed", refuse)
+        assert [1] == ids(catalog)
+    assert [2, 1] == ids(catalog)
 
 
 def test_a_catalogue_opened_later_finds_everything(catalog: Catalog, url: str, open_at: Open) -> None:
