@@ -211,7 +211,7 @@ class Index:
         disk: list[Part] = []
         for opened in stored:
             part = known.get(id(opened.segment))
-            if part is None or part.dead_on_disk is None:
+            if part is None:
                 part = _fresh(opened.segment, opened.manifest.revision, opened.removed)
                 part = replace(part, dead_on_disk=part.dead)
             disk.append(part)
