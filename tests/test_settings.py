@@ -75,6 +75,59 @@ def test_a_variable_that_cannot_be_meant_is_refused_by_its_name(tmp_path: Path, 
         settings.load(tmp_path, {"MODELYARD_RATE_LIMIT_PER_MINUTE": value})
 
 
+def test_a_number_too_long_to_read_is_refused_by_what_is_accepted_and_shown_cut_short(tmp_path: Path) -> None:
+    with pytest.raises(errors.SetupError) as refused:
+        settings.load(tmp_path, {"MODELYARD_PORT": 5_000 * "9"})
+
+    expected = f"MODELYARD_PORT: '{64 * '9'}' is not accepted; accepted: a whole number from 0 to 65535"
+    assert expected == refused.value.message
+
+
+def test_the_last_slash_of_the_public_address_is_dropped(tmp_path: Path) -> None:
+    assert "https://yard/a" == settings.load(tmp_path, {"MODELYARD_PUBLIC_URL": "https://yard/a/"}).public_url
+
+
+@pytest.mark.parametrize("value", ["https://a b", "https://a\x07", "ftp://a"])
+def test_a_public_address_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(errors.SetupError, match=r"MODELYARD_PUBLIC_URL: .* http:// or https://"):
+        settings.load(tmp_path, {"MODELYARD_PUBLIC_URL": value})
+
+
+def test_networks_are_read_with_and_without_spaces_and_may_be_none(tmp_path: Path) -> None:
+    environ = {"MODELYARD_COVER_NETWORKS": "10.1.0.0/16, fd00::/8"}
+    assert "10.1.0.0/16,fd00::/8" == settings.load(tmp_path, environ).cover_networks
+
+    (tmp_path / "modelyard.toml").write_text('cover_networks = ""')
+    assert "" == settings.load(tmp_path, {}).cover_networks
+
+
+@pytest.mark.parametrize("value", ["10.1.0.0/33", "10.1.0.1/16", "example.org", "10.1.0.0/16;fd00::/8"])
+def test_a_network_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(errors.SetupError, match=r"MODELYARD_COVER_NETWORKS: .* 10\.1\.0\.0/16 or fd00::/8"):
+        settings.load(tmp_path, {"MODELYARD_COVER_NETWORKS": value})
+
+
+def test_a_home_folder_is_of_its_user_or_of_where_the_command_was_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    assert tmp_path / "yard" == settings.load(Path("~/yard"), {}).home
+    assert tmp_path / "yard" == settings.load(Path("yard"), {}).home
+
+
+def test_a_database_of_ones_own_is_used(tmp_path: Path) -> None:
+    assert "postgresql://a/b" == settings.load(tmp_path, {"MODELYARD_DATABASE": "postgresql://a/b"}).database
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "modelyard.toml").mkdir()
+
+    with pytest.raises(errors.SetupError, match="cannot be read"):
+        settings.load(tmp_path, {})
+
+
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "modelyard.toml").write_bytes(b"host = '\xff'")
 
