@@ -97,7 +97,7 @@ def read_tags(tags: list[str]) -> tuple[str, ...]:
 
 def read_category(category: str) -> tuple[str, ...]:
     """Return the category that a number names."""
-    if category.isascii() and category.isdigit() and int(category[:9]) in CATEGORIES:
+    if category.isascii() and category.isdigit() and len(category) <= 9 and int(category) in CATEGORIES:
         return (CATEGORIES[int(category[:9])],)
     raise _refused("category_id", category, "an id of model_categories of GET /v3/metadata")
 

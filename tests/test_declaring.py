@@ -1,0 +1,165 @@
+"""What an uploader says of a model: which words are accepted, what they become, and where their limits are.
+
+Not covered here: the words as they come over HTTP (test_uploads.py, test_tus.py), and what a look at a file says
+(test_inspecting.py).
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from modelyard import declaring, errors
+from modelyard.domain import CATEGORIES, Facts, Source, Visibility, model_type
+
+COVER = "/covers/" + 32 * "0" + "/640.webp"
+
+
+def field_refused(read: Callable[[], object]) -> object:
+    with pytest.raises(errors.InvalidBody) as refused:
+        read()
+    return refused.value.facts["field"]
+
+
+def test_every_word_of_an_upload_becomes_a_fact() -> None:
+    declared = declaring.read_declared(
+        {
+            "filename": "folder/My File.GGUF",
+            "name": "mine",
+            "type_name": "LORA",
+            "base_model": " SD 1.5 ",
+            "base_model_type": "Standard",
+            "tags": "night, harbour,,night",
+            "is_nsfw": "F",
+            "category_id": "100000",
+            "cover_url": COVER,
+            "source": "training",
+            "visibility": "public",
+        }
+    )
+
+    facts = Facts(
+        name="mine",
+        type=model_type("LORA"),
+        base_model="SD 1.5",
+        base_model_type="Standard",
+        tags=("night", "harbour"),
+        is_nsfw=False,
+        categories=(CATEGORIES[100_000],),
+        cover_url=COVER,
+        file_name="My File.GGUF",
+    )
+    assert declaring.Declared(facts, Source.TRAINING, Visibility.PUBLIC, "gguf") == declared
+
+
+def test_an_upload_that_says_nothing_is_a_private_model_of_its_team() -> None:
+    declared = declaring.read_declared({})
+
+    assert declaring.Declared(Facts(name="model"), Source.UPLOADING, Visibility.PRIVATE, "") == declared
+
+
+@pytest.mark.parametrize(
+    ("file_name", "label", "name", "extension"),
+    [
+        ("a.safetensors", "a.safetensors", "a", "safetensors"),
+        ("C:\\models\\a b.pt", "a b.pt", "a_b", "pt"),
+        ("../../a.ckpt", "a.ckpt", "a", "ckpt"),
+        ("without", "without", "without", ""),
+        (".without", ".without", "without", ""),
+        ("новый.pt", "новый.pt", "model", "pt"),
+        ("a\x00\n.pt", "a.pt", "a", "pt"),
+        (300 * "a", 255 * "a", 100 * "a", ""),
+    ],
+)
+def test_a_file_name_gives_a_label_a_name_and_an_extension(
+    file_name: str, label: str, name: str, extension: str
+) -> None:
+    declared = declaring.read_declared({"filename": file_name})
+
+    assert (label, name, extension) == (declared.facts.file_name, declared.facts.name, declared.extension)
+
+
+def test_an_extension_is_accepted_with_its_dot_and_in_any_case_before_that_of_the_name() -> None:
+    declared = declaring.read_declared({"filename": "a.exe", "file_extension": ".SafeTensors"})
+
+    assert "safetensors" == declared.extension
+
+
+def test_a_file_of_another_extension_is_refused() -> None:
+    with pytest.raises(errors.UnsupportedFile, match="'exe' is not accepted"):
+        declaring.read_declared({"filename": "a.exe"})
+
+
+@pytest.mark.parametrize(
+    ("field", "accepted"),
+    [
+        ("filename", 1_024 * "a"),
+        ("name", 100 * "a"),
+        ("name", "a b-c_d.e"),
+        ("type_name", 100 * "a"),
+        ("base_model", 100 * "я"),
+        ("is_nsfw", "TRUE"),
+        ("is_nsfw", "0"),
+        ("cover_url", "https://a/" + 2_038 * "b"),
+        ("cover_url", "http://a"),
+        ("tags", ",".join(f"t{n}" for n in range(100))),
+        ("tags", ",".join(["same"] * 101)),
+        ("source", "uploading"),
+    ],
+)
+def test_words_up_to_their_limit_are_accepted(field: str, accepted: str) -> None:
+    declaring.read_declared({field: accepted})
+
+
+@pytest.mark.parametrize(
+    ("field", "refused"),
+    [
+        ("filename", 1_025 * "a"),
+        ("name", 101 * "a"),
+        ("name", "   "),
+        ("name", "a/b"),
+        ("name", "я"),
+        ("type_name", 101 * "a"),
+        ("type_name", "a,b"),
+        ("base_model", "a\nb"),
+        ("base_model_type", 101 * "a"),
+        ("is_nsfw", "yes"),
+        ("cover_url", "https://a/" + 2_039 * "b"),
+        ("cover_url", "https://a b"),
+        ("cover_url", "https://a\x07"),
+        ("cover_url", "ftp://a"),
+        ("cover_url", COVER.replace(".webp", ".png")),
+        ("tags", ",".join(f"t{n}" for n in range(101))),
+        ("tags", 101 * "a"),
+        ("source", "civitai"),
+        ("visibility", "Public"),
+        ("category_id", "99999"),
+        ("category_id", "-100000"),
+        ("category_id", "١٠٠٠٠٠"),
+        ("category_id", "0001000001"),
+        ("category_id", 5_000 * "9"),
+    ],
+)
+def test_words_beyond_their_limit_are_refused_by_their_field(field: str, refused: str) -> None:
+    assert field == field_refused(lambda: declaring.read_declared({field: refused}))
+
+
+def test_an_empty_cover_is_accepted_as_none() -> None:
+    assert "" == declaring.checked_cover("")
+
+
+def test_categories_are_known_by_name_and_listed_once() -> None:
+    assert ("anime", "style") == declaring.checked_categories(["anime", "style", "anime"])
+    assert "categories" == field_refused(lambda: declaring.checked_categories(["anime", "Anime"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "extension", "sd_name"),
+    [
+        ("My LoRA v1.0", "safetensors", "My_LoRA_v1.0_7.safetensors"),
+        ("mine", "", "mine_7"),
+        (" . ", "pt", "model_7.pt"),
+        ("_a_", "pt", "a_7.pt"),
+    ],
+)
+def test_a_file_is_called_by_its_models_name_and_id(name: str, extension: str, sd_name: str) -> None:
+    assert sd_name == declaring.sd_name_of(name, 7, extension)
