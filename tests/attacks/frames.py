@@ -48,6 +48,11 @@ def header_that_is_a_list() -> bytes:
     return frame(b"[1,2,3]\0")
 
 
+@attack("error", "does not begin with '{'")
+def header_with_a_space_before_it() -> bytes:
+    return frame(b" " + json.dumps({"a": entry(0, 4)}).encode(), bytes(4))
+
+
 @attack("error", "is not UTF-8")
 def header_that_is_not_utf8() -> bytes:
     return frame(b'{"\xff\xfe": 1}')
@@ -197,6 +202,11 @@ def negative_size() -> bytes:
 
 
 @attack("error", "is not a size")
+def two_negative_sizes_whose_product_fits() -> bytes:
+    return framed({"a": entry(0, 24, [-2, -3], "F32")}, 24)
+
+
+@attack("error", "is not a size")
 def size_that_is_true() -> bytes:
     return framed({"a": entry(0, 1, [True])}, 1)
 
@@ -214,6 +224,11 @@ def size_that_wraps_around() -> bytes:
 @attack("error", "64 bits")
 def bits_that_wrap_around() -> bytes:
     return framed({"a": entry(0, 0, [2**61], "F64")})
+
+
+@attack("error", "64 bits")
+def size_that_wraps_around_before_a_zero() -> bytes:
+    return framed({"a": entry(0, 0, [2**63, 2**63, 0], "F32")})
 
 
 @attack("error", "not JSON we accept")
