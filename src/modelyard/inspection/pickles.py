@@ -178,18 +178,16 @@ _DANGEROUS_NAMES = _names(
     map filter reduce __build_class__
     """
 )
+# Beside the names above, which are dangerous in every module.
 _DANGEROUS_GLOBALS: Final[Mapping[str, frozenset[str]]] = {
-    "builtins": _DANGEROUS_NAMES,
-    "__builtin__": _DANGEROUS_NAMES,
-    "torch": frozenset({"load", "compile", "hub"}),
+    "torch": frozenset({"load", "hub"}),
     "torch.serialization": frozenset({"load", "_load"}),
     "torch.jit": frozenset({"load", "script"}),
     "numpy": frozenset({"load", "fromfile", "loadtxt", "genfromtxt", "memmap", "save"}),
     "logging": frozenset({"FileHandler"}),
     "logging.config": frozenset({"listen", "fileConfig", "dictConfig"}),
-    "io": frozenset({"open", "FileIO", "open_code"}),
-    "_io": frozenset({"open", "FileIO", "open_code"}),
-    "codecs": frozenset({"open"}),
+    "io": frozenset({"FileIO", "open_code"}),
+    "_io": frozenset({"FileIO", "open_code"}),
 }
 _DANGEROUS_PREFIXES = (
     "numpy.testing",
