@@ -264,6 +264,24 @@ def test_the_cover_is_the_first_image_that_may_be_shown_to_everyone(
     assert facts_of(images=None).cover_url == ""
 
 
+def test_an_empty_base_model_type_is_silence_so_that_a_guess_may_speak() -> None:
+    record, guess = convert(a_model(a_version(name="v4-inpainting", baseModelType="")))
+
+    assert isinstance(record, Record)
+    assert isinstance(guess, Record)
+    assert (None, "Inpainting") == (record.facts.base_model_type, guess.facts.base_model_type)
+
+
+@pytest.mark.parametrize("level", [0, None, ""])
+@pytest.mark.parametrize(
+    ("nsfw", "cover_url"), [(False, "https://a"), ("None", "https://a"), (True, ""), ("Mature", "")]
+)
+def test_where_an_image_has_no_level_yet_its_older_field_decides(level: object, nsfw: object, cover_url: str) -> None:
+    images = [{"url": "https://a", "nsfwLevel": level, "nsfw": nsfw}]
+
+    assert cover_url == facts_of(images=images).cover_url
+
+
 @pytest.mark.parametrize(
     ("told", "tags"),
     [
@@ -330,6 +348,31 @@ def test_all_six_kinds_of_hash_are_read_whatever_their_case() -> None:
     assert (hashes.sha256, hashes.blake3, hashes.crc32) == ("CA" * 32, "D9" * 32, "E2477533")
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "lengths"),
+    [
+        ("AutoV1", "autov1", (8,)),
+        ("AutoV2", "autov2", (10,)),
+        ("AutoV3", "autov3", (12, 64)),
+        ("SHA256", "sha256", (64,)),
+        ("BLAKE3", "blake3", (64,)),
+        ("CRC32", "crc32", (8,)),
+    ],
+)
+def test_a_hash_has_one_of_the_lengths_of_its_kind(name: str, field: str, lengths: tuple[int, ...]) -> None:
+    """AutoV3 was told whole until Civitai shortened it."""
+    for length in range(1, 70):
+        (outcome,) = convert(a_model(a_version(files=[a_file(hashes={name: "A" * length})])))
+
+        if length in lengths:
+            assert isinstance(outcome, Record)
+            assert "A" * length == getattr(outcome.facts.hashes, field)
+        else:
+            assert (
+                (DAMAGED, True) == (outcome.reason, name in outcome.detail) if isinstance(outcome, Skipped) else False
+            )
+
+
 # --- Answers about one version ---------------------------------------------------------------------------------------
 
 
@@ -345,8 +388,21 @@ def test_an_answer_about_one_version_or_by_hash_is_read() -> None:
     assert facts.tags is None
 
 
-def test_a_version_that_does_not_tell_its_models_type_is_skipped() -> None:
-    assert skipped_of(a_version(modelId=4201)).reason == DAMAGED
+@pytest.mark.parametrize("model", [None, {}, {"type": None}, {"type": ""}, {"type": " "}, {"name": "Realistic"}])
+def test_a_version_whose_model_has_no_type_is_skipped_and_the_rest_is_read(model: object) -> None:
+    """Its place and the field are reported, and the import goes on."""
+    skipped, record = convert([a_version(modelId=4201, model=model), a_model(a_version(id=7))])
+
+    assert Skipped("version 114600", DAMAGED, "the model's type is missing - at `$.model.type`") == skipped
+    assert isinstance(record, Record)
+    assert 7 == record.id
+
+
+@pytest.mark.parametrize("spelled", ["", "  "])
+def test_a_model_of_an_empty_type_is_skipped_once(spelled: str) -> None:
+    assert Skipped("model 4201", DAMAGED, "the model's type is missing - at `$.type`") == skipped_of(
+        a_model(a_version(), a_version(id=2), type=spelled)
+    )
 
 
 # --- Inpainting ------------------------------------------------------------------------------------------------------

@@ -155,6 +155,7 @@ def _named(what: str, answer: object, otherwise: str) -> str:
 def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
     try:
         model = msgspec.convert(answer, _Model, strict=False)
+        kind = _type(model.type, "$.type")
         tags = _tags(model.tags)
     except msgspec.ValidationError as error:
         yield Skipped(where, DAMAGED, str(error))
@@ -163,7 +164,7 @@ def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
         yield Skipped(where, NO_VERSIONS)
         return
     shared = Facts(
-        type=model_type(model.type.strip()),
+        type=kind,
         is_nsfw=model.nsfw,
         tags=tags,
         upstream_model_id=model.id,
@@ -195,16 +196,21 @@ def _version_records(answer: object, shared: Facts | None, where: str) -> Iterat
 
 
 def _told_by_version(version: _Version) -> Facts:
-    model = version.model
-    if model is None or not model.type:
-        # Which file a version is depends on the type, and no later answer is certain to bring it.
-        raise msgspec.ValidationError("the version does not tell its model's type - at `$.model.type`")
+    model = version.model or _VersionsModel()
     return Facts(
-        type=model_type(model.type.strip()),
+        type=_type(model.type, "$.model.type"),
         is_nsfw=model.nsfw,
         upstream_model_id=version.modelId,
         upstream_model_name=model.name,
     )
+
+
+def _type(spelled: str | None, where: str) -> ModelType:
+    word = (spelled or "").strip()
+    if not word:
+        # Which file a version is depends on the type, and no later answer is certain to bring it.
+        raise msgspec.ValidationError(f"the model's type is missing - at `{where}`")
+    return model_type(word)
 
 
 def _facts(version: _Version, shared: Facts, file: _File, hashes: Hashes | None) -> Facts:
