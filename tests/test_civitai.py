@@ -187,6 +187,22 @@ def test_a_file_without_metadata_is_a_safetensor_by_its_name() -> None:
     assert facts_of(files=files).sd_name == "m_2.SAFETENSORS"
 
 
+def test_a_file_that_states_its_format_is_not_judged_by_its_name() -> None:
+    files = [
+        a_file(id=1, name="m.safetensors", metadata=metadata(format="PickleTensor")),
+        a_file(id=2, name="m.bin", metadata=metadata()),
+    ]
+
+    assert facts_of(files=files).sd_name == "m_2.bin"
+
+
+def test_a_version_that_was_never_published_is_dated_by_its_making() -> None:
+    made = "2023-07-01T00:00:00.000Z"
+
+    assert made == facts_of(createdAt=made).published_at
+    assert made == facts_of(createdAt=made, publishedAt=None).published_at
+
+
 @pytest.mark.parametrize("kind", ["Training Data", "Config", "Archive", "Text Encoder", "VAE", None])
 def test_a_version_with_only_other_files_is_skipped_and_says_which(kind: str | None) -> None:
     skipped = skipped_of(a_model(a_version(id=5, files=[a_file(type=kind)])))
@@ -228,6 +244,8 @@ def test_pruned_models_and_negatives_are_models(kind: str) -> None:
         ("ends with a dot.", "ends with a dot._7"),
         (".safetensors", "_7.safetensors"),
         ("archive.7z", "archive_7.7z"),
+        ("a." + "x" * 12, "a_7." + "x" * 12),
+        ("a." + "x" * 13, "a." + "x" * 13 + "_7"),
         ("dots... and (brackets)", "dots... and (brackets)_7"),
         ("two\r\nlines.pt", "two lines_7.pt"),
         ("", "_7"),

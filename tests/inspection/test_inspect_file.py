@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from modelyard.errors import UnsupportedFile
-from modelyard.inspection import FileChanged, inspect_file
-from tests.inspection.made_files import header_bytes, write_safetensors
+from modelyard.inspection import THUMBNAIL, FileChanged, inspect_file, thumbnail_of
+from tests.attacks.pickles import zipped
+from tests.inspection.made_files import frame, gguf, header_bytes, state_dict_pickle, write_safetensors
 
 LORA = {
     f"lora_unet_down_blocks_{block}_attentions_0_transformer_blocks_0_attn2_to_k.lora_{end}.weight": ("F16", shape)
@@ -89,6 +90,78 @@ def test_names_that_are_not_utf8_are_read(tmp_path: Path) -> None:
 
     assert "lora" == inspect_file(os.fsdecode(odd)).identity.type.value
     assert "lora" == inspect_file(Path(os.fsdecode(odd))).identity.type.value
+
+
+PNG = "iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    ("text", "picture"),
+    [
+        (f"data:image/png;base64,{PNG}", b"\x89PNG\r\n\x1a\n"),
+        ("data:image/png;base64,", b""),
+        (f"data:image/png,{PNG}", None),
+        (f"data:text/html;base64,{PNG}", None),
+        (f"data:image/png;base64,{PNG}!", None),
+        ("data:image/png;base64,abc", None),
+        (PNG, None),
+        ("", None),
+    ],
+)
+def test_the_picture_of_a_header_is_what_its_text_holds(text: str, picture: bytes | None, tmp_path: Path) -> None:
+    path = write_safetensors(tmp_path / "model.safetensors", LORA, {THUMBNAIL: text})
+
+    assert picture == thumbnail_of(path)
+
+
+def test_what_is_no_safetensors_file_has_no_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "broken").write_bytes(b"{}")
+
+    assert (None, None) == (thumbnail_of(tmp_path / "pipe"), thumbnail_of(tmp_path / "broken"))
+
+
+def test_a_sound_file_that_is_a_harmless_zip_as_well_is_suspicious_and_lists_its_imports(tmp_path: Path) -> None:
+    inner = zipped({"archive/data.pkl": state_dict_pickle({"a": ("F16", [4])})})
+    raw, _ = header_bytes({"a": ("U8", [len(inner)])})
+    (tmp_path / "both.safetensors").write_bytes(frame(raw, inner))
+    (tmp_path / "one.pt").write_bytes(inner)
+
+    found, alone = inspect_file(tmp_path / "both.safetensors"), inspect_file(tmp_path / "one.pt")
+
+    assert ("safetensors", "suspicious", ("zip",)) == (found.format, found.verdict, found.also)
+    assert ("clean", ()) == (alone.verdict, alone.also)
+    assert ("collections.OrderedDict", "torch.HalfStorage", "torch._utils._rebuild_tensor_v2") == found.imports
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.SFT"])
+@pytest.mark.parametrize("content", [b"", b"\0\1\2"])
+def test_what_is_named_safetensors_is_told_what_it_lacks_to_be_one(content: bytes, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "model.pt").write_bytes(content)
+
+    assert f"as safetensors: header length: needs 8 bytes, the file has {len(content)}" in (
+        inspect_file(tmp_path / name).reason
+    )
+    assert "as safetensors" not in inspect_file(tmp_path / "model.pt").reason
+
+
+def test_autov3_and_an_identity_need_the_format_and_a_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(frame(b'{"__metadata__": {"ss_base_model_version": "sdxl"}}'))
+    empty = inspect_file(path)
+
+    assert ("clean", {"ss_base_model_version": "sdxl"}) == (empty.verdict, empty.metadata)
+    assert not empty.identity.base_model.is_known
+
+
+def test_the_limit_of_the_header_is_the_callers_for_gguf_too(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf({}, {"general.name": "x" * 100}))
+
+    assert "clean" == inspect_file(path).verdict
+    refused = inspect_file(path, header_limit_bytes=100)
+    assert ("error", True) == (refused.verdict, "over its limit" in refused.reason)
 
 
 def test_a_symlink_is_followed_and_a_loop_is_an_error(tmp_path: Path) -> None:
