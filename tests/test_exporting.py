@@ -185,3 +185,71 @@ def test_a_team_s_own_facts_are_written_beside_its_own_files(shelf: Shelf, expor
         json.loads(beside(path, "a1111").read_bytes())["description"] for path in (first, second)
     ]
     assert Facts(notes="note 0") == shelf.entry(shelf.models()[0].id).layers[Layer.USER]
+
+
+@pytest.mark.parametrize(
+    ("base_model", "generation"),
+    [
+        ("SD 1.5", "SD1"),
+        ("SD 1.4", "SD1"),
+        ("SD 2.1", "SD2"),
+        ("SDXL 1.0", "SDXL"),
+        ("Pony", "SDXL"),
+        ("Flux.1 D", "Unknown"),
+    ],
+)
+def test_a1111_is_told_the_generation_that_its_editor_offers(
+    shelf: Shelf, exported: Exported, base_model: str, generation: str
+) -> None:
+    path = a_model(shelf)
+    shelf.say(77, base_model=base_model)
+    exported("a1111")
+
+    assert generation == json.loads(beside(path, "a1111").read_bytes())["sd version"]
+
+
+def test_a_model_that_civitai_does_not_have_is_not_said_to_be_from_there(shelf: Shelf, exported: Exported) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    exported("civitai-info")
+    exported("lora-manager")
+    version = json.loads(beside(path, "civitai-info").read_bytes())
+    managed = json.loads(beside(path, "lora-manager").read_bytes())
+
+    assert {"id", "modelId", "publishedAt", "description"} & version.keys() == set()
+    assert (False, []) == (managed["from_civitai"], version["images"])
+    assert "id" not in managed["civitai"]
+
+
+def test_hashes_are_written_as_each_program_spells_them(shelf: Shelf, exported: Exported) -> None:
+    path = a_model(shelf)
+    exported("lora-manager")
+    managed = json.loads(beside(path, "lora-manager").read_bytes())
+    hashes = hashes_of(path)
+
+    assert (hashes.autov3 or "")[:12].lower() == managed["autov3"]
+    assert ("completed", True) == (managed["hash_status"], managed["from_civitai"])
+    assert {
+        "AutoV2": hashes.short,
+        "AutoV3": hashes.autov3,
+        "SHA256": hashes.sha256,
+        "BLAKE3": hashes.blake3,
+        "CRC32": hashes.crc32,
+    } == managed["civitai"]["files"][0]["hashes"]
+
+
+def test_a_file_that_is_only_listed_has_no_hash_yet(shelf: Shelf, exported: Exported) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add(with_hashes=False)
+    exported("lora-manager")
+    managed = json.loads(beside(path, "lora-manager").read_bytes())
+
+    assert ("pending", "", "") == (managed["hash_status"], managed["sha256"], managed["autov3"])
+    assert {} == managed["civitai"]["files"][0]["hashes"]
+
+
+def test_a_pipe_in_a_side_car_s_place_is_not_waited_for(shelf: Shelf, exported: Exported) -> None:
+    path = a_model(shelf)
+    os.mkfifo(beside(path, "a1111"))
+
+    assert {"foreign": 1} == exported("a1111")
