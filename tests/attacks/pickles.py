@@ -231,6 +231,18 @@ def command_in_a_later_pickle_that_breaks_off() -> bytes:
     return pickle.dumps({"a": 1}, 2) + b"cbuiltins\nexec\n(X\x40\x00\x00\x00import os"
 
 
+@attack("suspicious", "not looked at to its end", name="model.pt", large=True)
+def command_behind_more_opcodes_than_are_walked() -> bytes:
+    """torch loads all of the pickles of its old form; the first uses up what all of them may cost."""
+    first, _, rest = legacy_torch(b"\x80\x02" + b"N0" * 100 + system(2)).partition(b"\x80\x02")[2].partition(b".")
+    return b"\x80\x02" + b"N0" * 499_950 + first + b"." + rest
+
+
+@attack("suspicious", "more than 64 pickles", name="model.ckpt")
+def command_behind_more_pickles_than_are_looked_at() -> bytes:
+    return b"N." * 64 + system(2)
+
+
 @attack("suspicious", "two members that are data.pkl", name="model.pt")
 def two_harmless_members_of_one_name() -> bytes:
     """Loaders may read different ones of the two."""

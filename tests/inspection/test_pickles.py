@@ -7,15 +7,19 @@ import collections
 import io
 import pickle
 import pickletools
+import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.inspection import inspect_file, picklewalk, statedict
-from modelyard.inspection.picklemachine import Global, Limits
-from modelyard.inspection.pickles import Verdict, judge_global
+from modelyard.inspection.header import Tensor
+from modelyard.inspection.picklemachine import OPAQUE, Global, Limits, Made
+from modelyard.inspection.pickles import Verdict, judge_global, scan_pickle
+from tests.attacks.pickles import zipped
 from tests.inspection.made_files import legacy_torch, state_dict_pickle, write_torch_zip
 
 SHAPES = {"layer.weight": ("F16", [4, 3, 1, 1]), "layer.bias": ("F32", [4]), "steps": ("I64", [])}
@@ -144,3 +148,282 @@ def test_a_walk_ends_at_its_limits_and_keeps_what_it_found() -> None:
 )
 def test_imports_are_clean_by_list_dangerous_by_list_and_else_suspicious(name: str, verdict: Verdict) -> None:
     assert verdict == judge_global(Global(*name.rsplit(".", 1)))
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+
+
+def names_of(value: object) -> dict[str, tuple[int, ...]]:
+    header = statedict.header_of(value)
+    return {name: tensor.shape for name, tensor in header.tensors.items()} if header else {}
+
+
+TENSOR = Tensor("F16", (2,))
+
+
+def test_tensors_are_named_by_where_they_lie() -> None:
+    layers = Made(None, None, {"_modules": {"conv": Made(None, None, {"_parameters": {"weight": TENSOR}})}})
+    plain = Made(None, None, {"weight": TENSOR})
+    array = Made(Tensor("F32", (3,)), None)
+
+    assert {"a.b": (2,), "c.0": (2,), "c.1.d": (2,), "7": (2,)} == names_of(
+        {"a": {"b": TENSOR}, "c": [TENSOR, {"d": TENSOR}, ({},)], 7: TENSOR}
+    )
+    assert {"net.conv.weight": (2,)} == names_of({"net": layers})
+    assert {"net.weight": (2,), "array": (3,)} == names_of({"net": plain, "array": array})
+
+
+def test_a_wrapper_without_tensors_is_none() -> None:
+    assert {"weight": (2,)} == names_of({"state_dict": {}, "params_ema": {"step": 1}, "weight": TENSOR})
+
+
+def test_the_first_of_two_tensors_of_one_name_counts() -> None:
+    assert {"1": (2,)} == names_of({1: TENSOR, "1": Tensor("F16", (9,))})
+
+
+def test_a_state_dict_is_walked_to_a_depth_and_so_many_tensors() -> None:
+    def nested(depth: int) -> object:
+        value: object = TENSOR
+        for _ in range(depth):
+            value = [value]
+        return value
+
+    assert 1 == len(names_of(nested(statedict.DEPTH_MAX)))
+    assert {} == names_of(nested(statedict.DEPTH_MAX + 1))
+    assert statedict.TENSORS_MAX == len(names_of([TENSOR] * (statedict.TENSORS_MAX + 1)))
+    # Children that hold nothing are steps as well.
+    assert {} == names_of([[{}] * statedict.VISITS_MAX, TENSOR])
+
+
+def test_texts_beside_the_weights_are_kept_short_and_few() -> None:
+    header = statedict.header_of({"w": TENSOR, "name": "n" * 600, "k" * 600: 1, "ok": True, "list": ["x"], 5: "five"})
+    many = statedict.header_of({"w": TENSOR} | {f"key {number}": number for number in range(65)})
+
+    assert header is not None
+    assert {"name": "n" * 512, "k" * 512: "1", "ok": "True"} == header.metadata
+    assert many is not None
+    assert 64 == len(many.metadata)
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (b"I00\n.", False),
+        (b"I01\n.", True),
+        (b"I-12\n.", -12),
+        (b"L12L\n.", 12),
+        (b"L" + b"9" * 100 + b"\n.", 10**100 - 1),
+        (b"L" + b"9" * 101 + b"\n.", OPAQUE),
+        (b"\x8a\x40" + b"\xff" * 64 + b".", -1),
+        (b"\x8a\x41" + b"\xff" * 65 + b".", OPAQUE),
+        (b"J\xff\xff\xff\xff.", -1),
+        (b"K\xff.", 255),
+        (b"M\xff\xff.", 65_535),
+        (b"S'a\\x41\\101\\n\\q'\n.", "aAA\n\\q"),
+        (b'S"it\'s"\n.', "it's"),
+        (b"S'a\"\n.", OPAQUE),
+        (b"Sa\n.", OPAQUE),
+        (b"S'\n.", OPAQUE),
+        (b"V\\u0041\n.", "A"),
+        (b"U\x01a.", "a"),
+        (b"T\x01\0\0\0a.", "a"),
+        (b"X" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20) + b".", "a" * (1 << 20)),
+        (b"X" + struct.pack("<I", (1 << 20) + 1) + b"a" * ((1 << 20) + 1) + b".", OPAQUE),
+        (b"(K\x01K\x02K\x03t.", (1, 2, 3)),
+        (b"K\x01K\x02K\x03\x87.", (1, 2, 3)),
+        (b"(K\x01K\x021K\x03.", 3),
+        (b"K\x012\x86.", (1, 1)),
+        (b"](K\x01K\x02e.", [1, 2]),
+        (b"(X\x01\0\0\0aK\x01d.", {"a": 1}),
+        (b"K\x05q\x070h\x07.", 5),
+        (b"K\x05\x94K\x06\x9400h\x01.", 6),
+    ],
+)
+def test_a_value_is_what_unpickling_would_make_or_opaque_where_it_is_long(content: bytes, value: object) -> None:
+    found = walked(content)
+
+    assert ("", value, len(content)) == (found.problem, found.value, found.end)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "ends at byte 0 without STOP"),
+        (b"N", "ends at byte 1 without STOP"),
+        (b"\xffN.", "byte 0 is no opcode: 0xff"),
+        (b"0.", "takes from an empty stack"),
+        (b"2.", "looks at an empty stack"),
+        (b"q\0.", "looks at an empty stack"),
+        (b"t.", "looks for a mark that is not there"),
+        (b"h\0.", "asks for memo 0, which is not there"),
+        (b"(o.", "makes an object of nothing"),
+        (b"Ix\n.", "for a number"),
+        (b"I1", "does not end"),
+        (b"X\x05\0\0\0abc", "ends at byte 8 without STOP"),
+        (b"\x8e" + struct.pack("<Q", 1 << 62), "announces"),
+        (b"\x8e" + struct.pack("<Q", (1 << 62) - 1), "without STOP"),
+        (b"X" + struct.pack("<I", 2 << 20) + b"a" * ((2 << 20) - 1), "without STOP"),
+    ],
+)
+def test_a_pickle_that_is_not_whole_ends_the_walk_with_what_is_wrong(content: bytes, problem: str) -> None:
+    found = walked(content)
+
+    assert problem in found.problem
+    assert not found.over_limit
+
+
+@pytest.mark.parametrize(
+    ("content", "limits", "problem"),
+    [
+        (b"N0N0N.", Limits(opcodes=5), "has more than 5 opcodes"),
+        (b"X\x03\0\0\0abc.", Limits(bytes=8), "is longer than 8 bytes"),
+        (b"cabc\ndef\n.", Limits(bytes=9), "is longer than 9 bytes"),
+        (b"](K\x01K\x02e.", Limits(work=2), "moves more items"),
+        (b"]q\0(NNNe0ccollections\nOrderedDict\nh\0\x85R.", Limits(work=6), "moves more items"),
+    ],
+)
+def test_a_walk_may_cost_what_its_limits_say_and_no_more(content: bytes, limits: Limits, problem: str) -> None:
+    over = picklewalk.walk(io.BytesIO(content), limits)
+    wider = Limits(limits.opcodes + 1, limits.bytes + 1, limits.work + 1)
+
+    assert (True, True) == (problem in over.problem, over.over_limit)
+    assert "" == picklewalk.walk(io.BytesIO(content), wider).problem
+
+
+def test_a_line_is_not_read_over_the_limit_of_bytes() -> None:
+    reader = io.BytesIO(b"c" + b"a" * 10_000 + b"\nb\n.")
+
+    found = picklewalk.walk(reader, Limits(bytes=100))
+
+    assert "does not end" in found.problem
+    assert 100 == reader.tell()
+
+
+def test_only_what_can_be_a_shape_makes_a_tensor() -> None:
+    def shape_of(sizes: bytes) -> object:
+        storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x01tQ"
+        value = walked(b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\0" + sizes + b"tR.").value
+        return value.shape if isinstance(value, Tensor) else None
+
+    assert () == shape_of(b")")
+    assert (2, 3) == shape_of(b"K\x02K\x03\x86")
+    assert ((1 << 48) - 1,) == shape_of(b"\x8a\x07" + b"\xff" * 6 + b"\0\x85")
+    assert (1,) * 16 == shape_of(b"(" + b"K\x01" * 16 + b"t")
+    for other in (b"(" + b"K\x01" * 17 + b"t", b"\x88\x85", b"J\xff\xff\xff\xff\x85", b"N\x85", b"]"):
+        assert shape_of(other) is None
+    assert shape_of(b"\x8a\x07" + bytes(6) + b"\x01\x85") is None
+
+
+@pytest.mark.parametrize(
+    ("storage", "dtype"),
+    [
+        ("DoubleStorage", "F64"),
+        ("FloatStorage", "F32"),
+        ("HalfStorage", "F16"),
+        ("BFloat16Storage", "BF16"),
+        ("LongStorage", "I64"),
+        ("IntStorage", "I32"),
+        ("ShortStorage", "I16"),
+        ("CharStorage", "I8"),
+        ("ByteStorage", "U8"),
+        ("BoolStorage", "BOOL"),
+        ("QInt8Storage", "unknown"),
+    ],
+)
+def test_a_tensors_type_is_its_storages(storage: str, dtype: str) -> None:
+    kept = b"(" + text("storage") + f"ctorch\n{storage}\n".encode() + text("0") + text("cpu") + b"K\x01tQ"
+    rebuilt = b"ctorch._utils\n_rebuild_tensor_v2\n(" + kept + b"K\0K\x02\x85tR"
+    parameter = b"ctorch._utils\n_rebuild_parameter\n(" + rebuilt + b"\x88N\x87R"
+    derived = (
+        b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\nN(" + kept + b"K\0K\x02\x85ttR"
+    )
+
+    assert Tensor(dtype, (2,)) == walked(rebuilt + b".").value
+    assert Tensor(dtype, (2,)) == walked(parameter.replace(b"parameter\n(", b"parameter\n") + b".").value
+    assert Tensor(dtype, (2,)) == walked(derived + b".").value
+
+
+@pytest.mark.parametrize("kind", ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "b1"])
+def test_a_numpy_arrays_type_and_shape_are_read(kind: str) -> None:
+    names = {"f": "F", "i": "I", "u": "U"}
+    expected = "BOOL" if kind == "b1" else f"{names[kind[0]]}{int(kind[1]) * 8}"
+    value = walked(pickle.dumps({"a": np.zeros((2, 3), kind)}, 2)).value
+
+    assert Tensor(expected, (2, 3)) == (header.tensors["a"] if (header := statedict.header_of(value)) else None)
+
+
+def test_a_mapping_with_a_factory_keeps_its_items() -> None:
+    assert {"a": 1} == walked(pickle.dumps(collections.defaultdict(int, {"a": 1}), 2)).value
+
+
+@pytest.mark.parametrize("start", [b"\x80\x02", b"\x80\x05", b"", b"(0", b"]0", b"}0"])
+def test_a_command_in_a_member_of_any_name_is_found_however_it_begins(start: bytes, tmp_path: Path) -> None:
+    members = {"archive/data.pkl": state_dict_pickle(SHAPES), "archive/data/0": start + b"cposix\nsystem\n."}
+    (tmp_path / "model.pt").write_bytes(zipped(members))
+
+    assert "dangerous" == inspect_file(tmp_path / "model.pt").verdict
+
+
+def test_a_command_by_inst_in_a_member_of_any_name_is_found(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(zipped({"archive/data/0": b"(iposix\nsystem\n."}))
+
+    assert "dangerous" == inspect_file(tmp_path / "model.pt").verdict
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".PKL"])
+def test_a_member_that_is_named_as_a_pickle_is_looked_at_whatever_it_begins_with(suffix: str, tmp_path: Path) -> None:
+    command = b"N0cposix\nsystem\n."
+    (tmp_path / "named.zip").write_bytes(zipped({f"a/model{suffix}": command}))
+    (tmp_path / "other.zip").write_bytes(zipped({"a/model.txt": command}))
+
+    assert ("dangerous", "clean") == (
+        inspect_file(tmp_path / "named.zip").verdict,
+        inspect_file(tmp_path / "other.zip").verdict,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "verdict"),
+    [
+        (b"N." * 63 + b"cposix\nsystem\n.", "dangerous"),
+        (b"N." * 64, "clean"),
+        (b"N." * 64 + b"cposix\nsystem\n.", "suspicious"),
+    ],
+)
+def test_so_many_pickles_after_each_other_are_looked_at(content: bytes, verdict: str) -> None:
+    assert verdict == scan_pickle(io.BytesIO(content), len(content)).verdict
+
+
+def test_the_opcodes_of_all_pickles_of_a_series_have_one_limit() -> None:
+    content = b"N0N." * 3
+    scans = [scan_pickle(io.BytesIO(content), len(content), Limits(opcodes=count)) for count in (13, 7)]
+
+    assert ["clean", "suspicious"] == [scan.verdict for scan in scans]
+
+
+@pytest.mark.parametrize(
+    ("version", "descr", "verdict"),
+    [
+        (1, "'<f4'", "clean"),
+        (2, "'<f4'", "clean"),
+        (1, "'|O'", "dangerous"),
+        (2, "'|O'", "dangerous"),
+        (3, "'|O'", "dangerous"),
+        (1, "'object'", "dangerous"),
+        (1, r"'\x4f'", "dangerous"),
+    ],
+)
+def test_a_numpy_array_is_a_pickle_where_its_type_may_be_objects(
+    version: int, descr: str, verdict: str, tmp_path: Path
+) -> None:
+    literal = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}\n".encode()
+    length = struct.pack("<H" if version == 1 else "<I", len(literal))
+    content = b"\x93NUMPY" + bytes([version, 0]) + length + literal + b"cposix\nsystem\n."
+    (tmp_path / "model.npy").write_bytes(content)
+    (tmp_path / "cut.npy").write_bytes(content[: content.index(b"}")])
+
+    assert (verdict, "error") == (
+        inspect_file(tmp_path / "model.npy").verdict,
+        inspect_file(tmp_path / "cut.npy").verdict,
+    )

@@ -281,11 +281,14 @@ def _scan_series(reader: BinaryIO, size_bytes: int, findings: _Findings, where: 
     values: list[object] = []
     opcodes_left = limits.opcodes
     at = 0
-    while at < size_bytes and len(values) < PICKLES_MAX:
+    while at < size_bytes:
+        if len(values) == PICKLES_MAX:
+            findings.note(Verdict.SUSPICIOUS, f"{where}more than {PICKLES_MAX} pickles, not all looked at")
+            break
         reader.seek(at)
         walk = picklewalk.walk(reader, replace(limits, opcodes=opcodes_left))
         opcodes_left -= walk.opcodes
-        if at and walk.problem and not walk.globals:
+        if at and walk.problem and not walk.globals and not walk.over_limit:
             break  # not a pickle any more
         _judge_walk(walk, findings, where)
         _ask_picklescan(reader, at, walk, findings, where)
