@@ -216,6 +216,8 @@ def test_folders_are_walked_to_a_depth_and_no_further(tmp_path: Path) -> None:
 
 def test_one_file_is_found_with_what_lies_beside_it(tmp_path: Path) -> None:
     lay(tmp_path, "a.pt", "a.json", "a.png", "b.json")
+    # A side-car that is a link could lead anywhere, so it is none.
+    (tmp_path / "a.txt").symlink_to(tmp_path / "b.json")
     found = find_file(os.fsencode(tmp_path / "a.pt"))
 
     assert found is not None
@@ -301,6 +303,7 @@ def test_a_list_of_folders_that_is_too_long_or_a_link_is_not_read(tmp_path: Path
         ("/models/lora/models/vae/a.pt", "/models", "vae", None),
         ("/models/sdxl/lora/a.pt", "/models", "lora", "SDXL 1.0"),
         ("/models/sdxl/a.pt", "/models", None, None),
+        ("/models/sdxl", "/models", None, None),
         ("/models/style/lora/a.pt", "/models", None, None),
         ("/models/a.pt", "/models", None, None),
         ("/lora/yard/a.pt", "/lora/yard", None, None),

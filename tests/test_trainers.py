@@ -1,6 +1,8 @@
 """What trainers' notes in a header tell. Not here: what adding makes of it (test_add)."""
 
 import json
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -32,6 +34,17 @@ def test_the_trainer_is_known_by_its_notes(metadata: dict[str, str], trainer: st
     assert trainer == read_training(metadata, MODIFIED_AT).trainer
 
 
+@pytest.fixture
+def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server whose own time is nine hours ahead of UTC."""
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_tokyo")
 @pytest.mark.parametrize(
     ("metadata", "finished_at"),
     [

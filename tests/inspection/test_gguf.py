@@ -188,6 +188,14 @@ def test_an_alignment_that_is_no_power_of_two_is_refused(alignment: int) -> None
         read(header_of([entry("general.alignment", 4, struct.pack("<I", alignment))]))
 
 
-def test_an_alignment_of_a_thousand_digits_is_refused() -> None:
+@pytest.mark.parametrize("digits", [str(2**40), "1" * 1_000, "-32", "", "32 "])
+def test_an_alignment_is_a_number_of_32_bits_in_digits(digits: str) -> None:
     with pytest.raises(BrokenFile, match="not a power of two"):
-        read(header_of([entry("general.alignment", 8, text("1" * 1_000))]))
+        read(header_of([entry("general.alignment", 8, text(digits))]))
+
+
+def test_a_file_that_was_cut_off_after_its_size_was_taken_is_refused() -> None:
+    content = header_of([entry("key", 8, text("value"))])[:40]
+
+    with pytest.raises(BrokenFile, match="the file ends at 40"):
+        gguf.read_header(io.BytesIO(content), 1_000)

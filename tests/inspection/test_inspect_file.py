@@ -146,7 +146,16 @@ def test_what_is_named_safetensors_is_told_what_it_lacks_to_be_one(content: byte
     assert "as safetensors" not in inspect_file(tmp_path / "model.pt").reason
 
 
-def test_autov3_and_an_identity_need_the_format_and_a_tensor(tmp_path: Path) -> None:
+def test_bytes_that_begin_as_an_empty_header_have_no_autov3(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(bytes(8) + b"{}" + bytes(64))
+    found = inspect_file(path)
+
+    assert found.hashes is not None
+    assert ("unknown", None) == (found.format, found.hashes.autov3)
+
+
+def test_metadata_without_a_tensor_is_shown_and_says_nothing_of_the_kind(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(frame(b'{"__metadata__": {"ss_base_model_version": "sdxl"}}'))
     empty = inspect_file(path)
