@@ -192,6 +192,162 @@ def test_what_a_person_edits_wins_over_what_a_program_fetched_and_notes_are_kept
     assert "at 0.7\n\n<p>For nights.</p>\n\na note" == facts.notes
 
 
+# --- Values at their edges ---
+
+
+@pytest.mark.parametrize(
+    ("said", "facts"),
+    [
+        ({"modelId": 1}, {"upstream_model_id": 1}),
+        ({"modelId": 2**53 - 1}, {"upstream_model_id": 2**53 - 1}),
+        ({"modelId": 2**53}, {}),
+        ({"modelId": 0}, {}),
+        ({"modelId": True}, {}),
+        ({"name": " a\n name "}, {"name": "a name"}),
+        ({"name": "n" * 1_001}, {"name": "n" * 1_000}),
+        ({"name": ""}, {}),
+        ({"description": "d" * 20_001}, {"notes": "d" * 20_000}),
+        ({"model": {"type": "LORA"}}, {"type": "lora"}),
+        ({"model": {"type": "Unknown"}}, {}),
+        ({"model": {"type": "other"}}, {}),
+        ({"model": {"type": "7"}}, {}),
+        ({"model": {"nsfw": False}}, {"is_nsfw": False}),
+        ({"model": {"nsfw": 1}}, {}),
+        ({"model": {"tags": ["x" * 100, "x" * 101, "y", "y", " , "]}}, {"tags": ("x" * 100, "y")}),
+        ({"model": {"tags": [f"t{n}" for n in range(101)]}}, {"tags": tuple(f"t{n}" for n in range(100))}),
+        ({"trainedWords": [f"w{n}" for n in range(501)]}, {"trigger_words": tuple(f"w{n}" for n in range(500))}),
+        ({"publishedAt": "2024", "createdAt": "2023"}, {"published_at": "2024"}),
+        ({"createdAt": "2023"}, {"published_at": "2023"}),
+    ],
+)
+def test_a_value_is_taken_as_far_as_it_can_be_kept(tmp_path: Path, said: object, facts: dict[str, Any]) -> None:
+    path = tmp_path / "night.civitai.info"
+    path.write_text(json.dumps(said))
+    found = read_sidecars([os.fsencode(path)])
+
+    assert ((), facts) == (found.skipped, is_said(found.facts) if found.facts else {})
+
+
+@pytest.mark.parametrize(
+    ("image", "is_cover"),
+    [
+        ({"nsfwLevel": 1}, True),
+        ({"nsfwLevel": 2}, False),
+        ({"nsfwLevel": "None"}, True),
+        ({"nsfwLevel": "Soft"}, False),
+        ({"nsfwLevel": 2, "nsfw": False}, False),
+        ({"nsfw": False}, True),
+        ({"nsfw": "None"}, True),
+        ({"nsfw": "false"}, True),
+        ({"nsfw": True}, False),
+        ({"nsfw": "X"}, False),
+        ({}, False),
+        ({"nsfwLevel": 1, "type": "image"}, True),
+        ({"nsfwLevel": 1, "type": "video"}, False),
+        ({"nsfwLevel": 1, "url": "http://example.org/a"}, True),
+        ({"nsfwLevel": 1, "url": "file:///etc/passwd"}, False),
+        ({"nsfwLevel": 1, "url": "https://example.org/a b"}, False),
+    ],
+)
+def test_a_cover_is_a_picture_that_is_safe_to_show(tmp_path: Path, image: dict[str, Any], is_cover: bool) -> None:
+    image = {"url": "https://example.org/a"} | image
+    path = write_json(tmp_path / "night.civitai.info", {"images": [image]})
+    found = read_sidecars([os.fsencode(path)]).facts
+
+    assert (image["url"] if is_cover else None) == (found.cover_url if found else None)
+
+
+@pytest.mark.parametrize("base_model", ["Unknown", "Other", ""])
+def test_lora_manager_s_words_for_nothing_are_silence(tmp_path: Path, base_model: str) -> None:
+    own = {"model_name": "Valley", "base_model": base_model, "tags": []}
+    facts = read(tmp_path / "night.metadata.json", own | {"civitai": {"baseModel": "Pony", "model": {"tags": ["a"]}}})
+
+    assert ("Pony", ("a",)) == (facts.base_model, facts.tags)
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "expected"),
+    [
+        (4, 768, ("SD 1.5", None)),
+        (9, 768, ("SD 1.5", "Inpainting")),
+        (8, 768, ("SD 1.5", "Pix2Pix")),
+        (5, 1024, ("SD 2.1", "Depth")),
+        (4, 2048, (None, None)),
+    ],
+)
+def test_a_configuration_tells_base_and_purpose_by_its_numbers(
+    tmp_path: Path, channels: int, width: int, expected: tuple[str | None, str | None]
+) -> None:
+    parameters = {"in_channels": channels, "context_dim": width}
+    said = {"model": {"params": {"unet_config": {"params": parameters}}}}
+    facts = read(tmp_path / "night.yaml", said)
+
+    assert expected == (facts.base_model, facts.base_model_type)
+
+
+def test_the_first_checksum_counts_and_a_longer_number_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.sha256").write_text("AB" * 32)
+    (tmp_path / "b.sha256").write_text("cd" * 32)
+    (tmp_path / "c.sha256").write_text("ef" * 33)
+    found = read_sidecars([os.fsencode(tmp_path / name) for name in ("a.sha256", "b.sha256", "c.sha256")])
+
+    assert ("ab" * 32, None) == (found.checksum, found.facts)
+    told = read_sidecars([os.fsencode(tmp_path / "c.sha256")])
+    assert (None, [NOT_AS_NAMED]) == (told.checksum, [each.reason for each in told.skipped])
+
+
+def test_claims_are_whole_hashes_in_lower_case(tmp_path: Path) -> None:
+    hashes = [{"SHA256": f" {'AB' * 32} "}, {"SHA256": "ab" * 31}, {"SHA256": "ef" * 33}, {"AutoV2": "AB" * 32}]
+    path = write_json(tmp_path / "night.civitai.info", {"files": [{"hashes": each} for each in hashes]})
+
+    assert {"night.civitai.info": frozenset({"ab" * 32})} == read_sidecars([os.fsencode(path)]).claims
+
+
+def test_a_side_car_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    content = b'{"notes": "a"}'
+    (tmp_path / "fits.json").write_bytes(content.ljust(sidecars.BYTES_MAX))
+    (tmp_path / "longer.json").write_bytes(content.ljust(sidecars.BYTES_MAX + 1))
+    found = read_sidecars([os.fsencode(tmp_path / "fits.json"), os.fsencode(tmp_path / "longer.json")])
+
+    assert [f"longer than {sidecars.BYTES_MAX:,} bytes"] == [each.detail for each in found.skipped]
+    assert found.facts is not None
+    assert "a" == found.facts.notes
+
+
+def test_notes_of_all_side_cars_together_are_kept_to_a_length(tmp_path: Path) -> None:
+    for name in ("a.txt", "a.md"):
+        (tmp_path / name).write_text(name[-1] * 15_000)
+    facts = read_sidecars([os.fsencode(tmp_path / "a.txt"), os.fsencode(tmp_path / "a.md")]).facts
+
+    assert facts is not None
+    assert "d" * 15_000 + "\n\n" + "t" * 4_998 == facts.notes
+
+
+def test_a_side_car_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
+    write_json(tmp_path / "elsewhere.json", {"notes": "not to be read"})
+    (tmp_path / "night.json").symlink_to(tmp_path / "elsewhere.json")
+    found = read_sidecars([os.fsencode(tmp_path / "night.json")])
+
+    assert (None, [folders.NOT_READABLE]) == (found.facts, [each.reason for each in found.skipped])
+
+
+def test_only_what_this_catalogue_wrote_and_nobody_edited_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "night.json"
+    marked = sidecars.marked({"notes": "ours"}, "one")
+
+    def notes_read(said: object, catalogue: str) -> str | None:
+        facts = read_sidecars([os.fsencode(write_json(path, said))], catalogue=catalogue).facts
+        return facts.notes if facts else None
+
+    assert [None, "ours", "ours", "edited", "modelyard"] == [
+        notes_read(marked, "one"),
+        notes_read(marked, "another"),
+        notes_read(marked, ""),
+        notes_read(marked | {"notes": "edited"}, "one"),
+        notes_read({"notes": "modelyard"}, "one"),
+    ]
+
+
 # --- Beside a file ---
 
 
