@@ -1,6 +1,7 @@
 """The six hashes, against their definitions computed the slow way; progress, bounded memory, and files that change."""
 
 import hashlib
+import io
 import os
 import threading
 import zlib
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.inspection import FileChanged, FileHashes, Hasher, hash_file
-from modelyard.inspection.hashing import BLOCK_BYTES, check_unchanged
+from modelyard.inspection.hashing import BLOCK_BYTES, check_unchanged, hash_reader
 from tests.inspection.made_files import frame, header_bytes
 
 MIB = 1 << 20
@@ -48,6 +49,21 @@ def test_hashes_of_a_file_are_the_definitions(size: int, tmp_path: Path) -> None
         path.write_bytes(content)
 
         assert slowly(content) == hash_file(path)
+
+
+def test_a_header_that_ends_behind_the_file_gives_no_autov3(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    for length, has_header in ((2, True), (3, False), (100_000_001, False)):
+        path.write_bytes(length.to_bytes(8, "little") + b"{}")
+
+        assert has_header == (hash_file(path).autov3 is not None)
+
+
+def test_no_more_bytes_are_hashed_than_were_asked_for() -> None:
+    """A file may grow as fast as it is read."""
+    content = sound(3 * MIB)
+
+    assert slowly(content[: 2 * MIB + 5]) == hash_reader(io.BytesIO(content), 2 * MIB + 5)
 
 
 def test_a_header_longer_than_a_block_is_left_out_of_autov3(tmp_path: Path) -> None:

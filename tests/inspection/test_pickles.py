@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from modelyard.inspection import inspect_file, picklewalk, statedict
 from modelyard.inspection.header import Tensor
-from modelyard.inspection.picklemachine import OPAQUE, Global, Limits, Made
+from modelyard.inspection.picklemachine import OPAQUE, Global, Limits, Made, Storage
 from modelyard.inspection.pickles import Verdict, judge_global, scan_pickle
 from tests.attacks.pickles import zipped
 from tests.inspection.made_files import legacy_torch, state_dict_pickle, write_torch_zip
@@ -244,6 +244,7 @@ def test_a_value_is_what_unpickling_would_make_or_opaque_where_it_is_long(conten
     found = walked(content)
 
     assert ("", value, len(content)) == (found.problem, found.value, found.end)
+    assert type(value) is type(found.value)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +355,18 @@ def test_a_numpy_arrays_type_and_shape_are_read(kind: str) -> None:
 
 
 def test_a_mapping_with_a_factory_keeps_its_items() -> None:
+    pairs = b"ccollections\ndefaultdict\nN](" + text("a") + b"K\x01\x86e\x86R."
+
     assert {"a": 1} == walked(pickle.dumps(collections.defaultdict(int, {"a": 1}), 2)).value
+    assert {"a": 1} == walked(pairs).value
+
+
+def test_a_persistent_id_is_a_storage_where_it_says_so() -> None:
+    kept = b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x01tQ."
+
+    assert Storage("F32", 1) == walked(b"(" + text("storage") + kept).value
+    assert OPAQUE is walked(b"(" + text("module") + kept).value
+    assert OPAQUE is walked(b"N" + b"Q.").value
 
 
 @pytest.mark.parametrize("start", [b"\x80\x02", b"\x80\x05", b"", b"(0", b"]0", b"}0"])
