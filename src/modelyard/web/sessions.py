@@ -110,11 +110,18 @@ def refuse_foreign(exchange: Exchange) -> None:
     elif origin is not None:
         # Browsers do not send the other over plain HTTP to another machine.
         host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
-        is_ours = urlsplit(origin.decode("latin-1")).netloc.lower() == host
+        is_ours = bool(host) and _host_of(origin) == host
     else:
         is_ours = True  # no browser: every one of them says where a POST comes from
     if not is_ours:
         raise errors.ForeignRequest
+
+
+def _host_of(origin: bytes) -> str:
+    try:
+        return urlsplit(origin.decode("latin-1")).netloc.lower()
+    except ValueError:  # a bracket that is never closed
+        return ""
 
 
 def cookies(exchange: Exchange) -> dict[str, str]:
