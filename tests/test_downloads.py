@@ -141,6 +141,7 @@ def test_a_forged_altered_or_borrowed_link_is_403(served: Served) -> None:
     path, _, query = served.link.partition("?")
     other_label = path.rpartition("/")[0] + "/other.safetensors"
     other_file = path.replace(SHA256, "0" * 64)
+    _, expires, signature = query.split("&")
 
     replies = [
         served.yard.ask(target, None)
@@ -150,6 +151,11 @@ def test_a_forged_altered_or_borrowed_link_is_403(served: Served) -> None:
             f"{other_label}?{query}",
             f"{other_file}?{query}",
             f"{path}?{query}x",
+            f"{path}?key=%C2%B2&{expires}&{signature}",
+            f"{path}?key=x&{expires}&{signature}",
+            f"{path}?key=1&expires=x&{signature}",
+            f"{path}?key=1&expires=%C2%B2&{signature}",
+            f"{path}?key=1&{expires}&signature=%C3%A9",
         )
     ]
 

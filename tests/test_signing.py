@@ -1,5 +1,7 @@
 """Signed links: who changed one, kept one too long, or made one, gets nothing. Time is told, not waited for."""
 
+import base64
+import hmac
 from dataclasses import dataclass, field
 
 import pytest
@@ -58,6 +60,11 @@ def test_a_changed_link_is_refused_whatever_was_changed() -> None:
         (good.key, good.expires, good.signature + "="),
         ("", "", ""),
         ("x", "١٢", "é"),
+        ("²", good.expires, good.signature),
+        ("x", good.expires, good.signature),
+        (good.key, "²", good.signature),
+        (good.key, "x", good.signature),
+        (good.key, "-1", good.signature),
         (good.key, "9" * 40, good.signature),
     ]:
         with pytest.raises(errors.LinkRefused):
@@ -128,3 +135,40 @@ def test_a_key_made_elsewhere_is_found_and_forged_ids_do_not_ask_the_database_ea
             signer.check("get", SHA, "a", Signature(str(key), link.expires, link.signature))
 
     assert ring.reads - reads <= 1
+
+
+def test_a_signature_has_128_bits() -> None:
+    signer = Ring().signer()
+
+    assert 22 == len(signature(signer.query("get", SHA, "a", 1_800_000_000)).signature)
+
+
+def test_the_signature_is_the_documented_one() -> None:
+    """Links are kept by clients: an update of the server must not refuse them."""
+    signer = Ring().signer()
+    mac = hmac.digest(b"1" * 32, f"get\n{SHA}\n1800000000\na".encode(), "sha256")[:16]
+    text = base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
+    assert f"key=1&expires=1800000000&signature={text}" == signer.query("get", SHA, "a", 1_800_000_000)
+
+
+@pytest.mark.parametrize(("ttl_seconds", "most"), [(60, 120), (3600, 7200), (86_400, 90_000)])
+def test_a_link_is_good_for_its_time_and_not_much_longer(ttl_seconds: int, most: int) -> None:
+    ring = Ring()
+    signer = ring.signer()
+    for now in (ring.now, ring.now + 0.5, 7200.0 * 1000, 7200.0 * 1000 - 0.1):
+        ring.now = now
+        assert now + ttl_seconds <= signer.expiry(ttl_seconds) <= now + most
+
+
+def test_a_link_ends_with_the_second_that_it_names() -> None:
+    ring = Ring()
+    signer = ring.signer()
+    given = signature(signer.query("get", SHA, "a", int(ring.now) + 60))
+
+    ring.now += 59.9
+    signer.check("get", SHA, "a", given)
+    ring.now = 1_700_000_060.0
+
+    with pytest.raises(errors.LinkExpired):
+        signer.check("get", SHA, "a", given)
