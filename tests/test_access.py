@@ -298,3 +298,92 @@ def test_a_refused_key_is_not_used(on_file: Store) -> None:
     access.flush_last_used()
 
     assert [None] == [key.last_used_at for key in access.list_keys()]
+
+
+def test_a_use_that_could_not_be_written_is_written_later_unless_there_is_a_newer_one(
+    on_file: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(1_000.0)
+    access = Access(on_file, clock=clock)
+    (often, first), (once, second) = access.create_key("acme", READ), access.create_key("acme", READ)
+    access.viewer_of(often)
+    access.viewer_of(once)
+
+    def away() -> None:
+        # Used once more while the database is found to be away.
+        clock.now = 2_000.0
+        access.viewer_of(often)
+        raise errors.Unavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(on_file, "writing", away)
+        with pytest.raises(errors.Unavailable):
+            access.flush_last_used()
+    access.flush_last_used()
+
+    assert {first.id: 2_000, second.id: 1_000} == {key.id: key.last_used_at for key in access.list_keys()}
+
+
+# --- While the database is away --------------------------------------------------------------------------------------
+
+
+def test_keys_that_were_never_read_are_not_called_bad_while_the_database_is_away(
+    on_file: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, _ = Access(on_file).create_key("acme", READ)
+    access = Access(on_file)
+    with monkeypatch.context() as patched:
+        patched.setattr(on_file, "key_ring", away)
+        for ask in (lambda: access.viewer_of(secret), lambda: access.viewer_of_id(1), access.load):
+            with pytest.raises(errors.Unavailable):
+                ask()
+
+    assert "acme" == access.viewer_of(secret).team
+
+
+def test_keys_that_were_read_go_on_counting_while_the_database_is_away(
+    on_file: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access, other = Access(on_file), Access(on_file)
+    secret, _ = access.create_key("acme", READ)
+    access.load()
+    newer, _ = other.create_key("acme", READ)
+    with monkeypatch.context() as patched:
+        patched.setattr(on_file, "key_ring", away)
+        assert "acme" == access.viewer_of(secret).team
+        assert refused(access, newer)
+
+    assert "acme" == access.viewer_of(newer).team
+
+
+def away() -> None:
+    raise errors.Unavailable("the database is away")
+
+
+# --- Who a session speaks for ----------------------------------------------------------------------------------------
+
+
+def test_the_id_of_a_key_speaks_for_its_team_until_the_key_expires_or_is_revoked(on_file: Store) -> None:
+    clock = Clock()
+    access = Access(on_file, clock=clock)
+    secret, brief = access.create_key("acme", READ, 60)
+    lasting_secret, lasting = access.create_key("acme", READ)
+    assert (brief.id, lasting.id) == (access.id_of(secret), access.id_of(f"Bearer {lasting_secret}"))
+
+    clock.now += 59.9
+    assert Viewer("acme", READ) == access.viewer_of_id(brief.id)
+    clock.now = 1_000_060.0
+    with pytest.raises(errors.InvalidKey):
+        access.viewer_of_id(brief.id)
+    with pytest.raises(errors.InvalidKey):
+        access.id_of(secret)
+    access.revoke_key(str(lasting.id))
+    for id_ in (lasting.id, 0, -1, 999):
+        with pytest.raises(errors.InvalidKey):
+            access.viewer_of_id(id_)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "Bearer", "sk_unknown"])
+def test_what_is_no_key_has_no_id(on_file: Store, text: str) -> None:
+    with pytest.raises(errors.InvalidKey):
+        Access(on_file, anonymous="public").id_of(text)
