@@ -27,7 +27,7 @@ from modelyard.declaring import (
     read_tags,
     read_visibility,
 )
-from modelyard.domain import COVERS, Entry, Facts, Layer, Status, Viewer, model_type
+from modelyard.domain import COVERS, Entry, Facts, Layer, Scope, Status, Viewer, model_type
 from modelyard.signing import Signature, Signer
 from modelyard.uploading import Edit, Uploading
 from modelyard.web.bodies import Disconnected, append_body, content_length, decoded
@@ -173,6 +173,8 @@ class Registering:
     def details(self, exchange: Exchange) -> Answer:
         """Answer a model with what was declared, what was found, and, to its owner, why it is not available."""
         viewer = self.caller_of(exchange)
+        if not viewer.may(Scope.READ):
+            raise errors.NotAllowed(Scope.READ)
         entry = self.catalog.get(viewer, id_of(exchange))
         is_own = viewer.team is not None and viewer.team == entry.model.team
         found = entry.layers.get(Layer.HEADER)

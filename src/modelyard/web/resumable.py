@@ -19,7 +19,7 @@ from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
 from modelyard.blobs.incoming import Appending
-from modelyard.domain import Viewer
+from modelyard.domain import Scope, Viewer
 from modelyard.store.uploads import Upload
 from modelyard.uploading import Uploading
 from modelyard.web.bodies import append_body, content_length
@@ -73,6 +73,10 @@ class Resumable:
             await send_error(refusal, scope, send)
             return
         viewer = self.caller_of(exchange)
+        if viewer.team is None:
+            raise errors.MissingKey
+        if not viewer.may(Scope.WRITE):
+            raise errors.NotAllowed(Scope.WRITE)
         match method, bool(upload_id):
             case "POST", False:
                 await self._create(viewer, exchange, receive, send)

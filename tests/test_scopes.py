@@ -1,0 +1,317 @@
+"""Who may do what: every route and method with every scope, by key and by session; and whose models are whose.
+
+The routes come from the application: one that has no row here fails. That a session cannot be used by another site is
+in test_sessions.py and test_pages.py.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import pytest
+
+from modelyard.domain import COVERS, Scope
+
+from .yard import Reply, Yard, a_model, a_private, opened_yard
+
+PUBLIC, OWN, OTHERS, NONE = 1, 1_000_000_001, 1_000_000_002, 1_000_000_999
+UPLOAD = "0123456789abcdef" * 2
+TUS = {"tus_resumable": "1.0.0"}
+PATCHED = {**TUS, "content_type": "application/offset+octet-stream", "upload_offset": "0"}
+BODY = b'{"model_name":"m","file_extension":"pt"}'
+NO_SCOPE = frozenset[Scope]()
+READ, WRITE, ADMIN = (frozenset({scope}) for scope in (Scope.READ, Scope.WRITE, Scope.ADMIN))
+CALLERS = (READ, WRITE, READ | WRITE, ADMIN)
+caller = pytest.mark.parametrize("scopes", CALLERS, ids=lambda scopes: "+".join(sorted(scopes)))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A request that changes no model, the scopes it needs, and its status for whoever has them."""
+
+    method: str
+    target: str
+    needs: frozenset[Scope]
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.target}"
+
+
+API = [
+    Row("GET", "/v3/model", READ, 200),
+    Row("HEAD", "/v3/model", READ, 200),
+    Row("POST", "/v3/model", WRITE, 400, b'{"name":"nobody","file_extension":"pt"}'),
+    Row("PATCH", f"/v3/model?id={NONE}", WRITE, 404, b'{"name":"x"}'),
+    Row("DELETE", f"/v3/model?id={NONE}", WRITE, 404),
+    Row("GET", f"/v3/model/details?id={OWN}", READ, 200),
+    Row("HEAD", f"/v3/model/details?id={OWN}", READ, 200),
+    Row("GET", "/v3/model/facets", READ, 200),
+    Row("HEAD", "/v3/model/facets", READ, 200),
+    Row("GET", "/v3/metadata", READ, 200),
+    Row("HEAD", "/v3/metadata", READ, 200),
+    Row("GET", "/v3/user", READ, 200),
+    Row("HEAD", "/v3/user", READ, 200),
+    Row("POST", "/v3/model/uploader", WRITE, 200, BODY),
+    Row("PUT", f"/v3/model/cover?id={NONE}", WRITE, 404, b"x"),
+    Row("DELETE", f"/v3/model/cover?id={NONE}", WRITE, 404),
+    Row("POST", "/v3/uploads", WRITE, 201, b"", {**TUS, "upload_length": "8"}),
+    Row("HEAD", f"/v3/uploads/{UPLOAD}", WRITE, 404, b"", TUS),
+    Row("PATCH", f"/v3/uploads/{UPLOAD}", WRITE, 404, b"x", PATCHED),
+    Row("DELETE", f"/v3/uploads/{UPLOAD}", WRITE, 404, b"", TUS),
+]
+# The link is the permission, or there is nothing to protect.
+OPEN = [
+    Row("PUT", f"/v3/model/uploader/{UPLOAD}?key=1&expires=1&signature=x", NO_SCOPE, 403, b"x"),
+    Row("GET", f"/files/{'0' * 64}/a.pt?key=1&expires=1&signature=x", NO_SCOPE, 403),
+    Row("HEAD", f"/files/{'0' * 64}/a.pt?key=1&expires=1&signature=x", NO_SCOPE, 403),
+    Row("GET", f"{COVERS}{'a' * 32}/640.webp", NO_SCOPE, 404),
+    Row("HEAD", f"{COVERS}{'a' * 32}/640.webp", NO_SCOPE, 404),
+    *(
+        Row(method, path, NO_SCOPE, 200)
+        for method in ("GET", "HEAD")
+        for path in ("/healthz", "/metrics", "/openapi.json", "/docs", "/sign-in")
+    ),
+    # Ready is what a server is, and this application was not started.
+    Row("GET", "/readyz", NO_SCOPE, 503),
+    Row("HEAD", "/readyz", NO_SCOPE, 503),
+    Row("POST", "/sign-in", NO_SCOPE, 401, b"key=x"),
+    Row("POST", "/sign-out", NO_SCOPE, 303),
+    Row("POST", "/preferences", NO_SCOPE, 303),
+]
+PAGES = [
+    *(
+        Row(method, path, READ, 200)
+        for method in ("GET", "HEAD")
+        for path in ("/", "/parts/results", "/parts/filters", f"/models/{OWN}", "/status")
+    ),
+    *(
+        Row(method, path, needs, 200)
+        for method in ("GET", "HEAD")
+        for path, needs in ((f"/models/{OWN}/edit", READ | WRITE), ("/upload", WRITE))
+    ),
+    Row("POST", f"/models/{NONE}/edit", WRITE, 404),
+    Row("POST", f"/models/{NONE}/delete", WRITE, 404),
+    Row("POST", "/undo", WRITE, 403),
+    Row("GET", f"/uploaded/{UPLOAD}", WRITE, 404),
+    Row("GET", "/keys", ADMIN, 200),
+    Row("HEAD", "/keys", ADMIN, 200),
+    Row("POST", "/keys", ADMIN, 400),
+    Row("POST", "/keys/revoke", ADMIN, 404),
+]
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    """A public model, and one of each of two teams."""
+    with opened_yard(tmp_path_factory.mktemp("scopes")) as opened:
+        opened.put(
+            a_model(PUBLIC),
+            a_private(OWN, "red", sd_name="own.pt"),
+            a_private(OTHERS, "blue", sd_name="others.pt", tags=("hidden",)),
+        )
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def open_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    """One that shows its public models to strangers."""
+    with opened_yard(tmp_path_factory.mktemp("open"), anonymous="public") as opened:
+        yield opened
+
+
+@dataclass(frozen=True)
+class Session:
+    """A browser that is signed in."""
+
+    yard: Yard
+    cookie: str
+    token: str
+
+    def ask(self, row: Row) -> Reply:
+        """Ask as a page does: its form brings the token."""
+        body = urlencode({"token": self.token}).encode() + b"&" + row.body if row.method == "POST" else row.body
+        return self.yard.ask(row.target, None, method=row.method, body=body, cookie=self.cookie, **row.headers)
+
+    def call(self, row: Row) -> Reply:
+        """Call the API as a page's script does."""
+        headers = {"cookie": self.cookie, "modelyard_token": self.token, **row.headers}
+        return self.yard.ask(row.target, None, method=row.method, body=row.body, **headers)
+
+
+Sessions = dict[frozenset[Scope], Session]
+
+
+def sign_in(yard: Yard, team: str, scopes: frozenset[Scope]) -> Session:
+    form = urlencode({"key": yard.key(team, *sorted(scopes))}).encode()
+    cookie = yard.ask("/sign-in", None, method="POST", body=form).headers["set-cookie"].partition(";")[0]
+    token = re.search(r'data-token="([^"]+)"', yard.ask("/docs", None, cookie=cookie).body.decode())
+    assert token is not None
+    return Session(yard, cookie, token[1])
+
+
+@pytest.fixture(scope="module")
+def sessions(yard: Yard) -> Sessions:
+    return {scopes: sign_in(yard, "red", scopes) for scopes in CALLERS}
+
+
+def status_for(row: Row, scopes: frozenset[Scope]) -> int:
+    """The status for whoever has these scopes; an admin's key carries all."""
+    return row.status if row.needs <= scopes or scopes == ADMIN else 403
+
+
+@caller
+@pytest.mark.parametrize("row", [*API, *OPEN], ids=str)
+def test_a_key_does_what_its_scope_allows(yard: Yard, row: Row, scopes: frozenset[Scope]) -> None:
+    authorization = f"Bearer {yard.key('red', *sorted(scopes))}"
+
+    reply = yard.ask(row.target, None, method=row.method, body=row.body, authorization=authorization, **row.headers)
+
+    assert status_for(row, scopes) == reply.status
+    if row.needs and reply.status == 403 and row.method != "HEAD":
+        assert ("API_NOT_ALLOWED", {"scope": "".join(row.needs)}) == (reply.json["reason"], reply.json["metadata"])
+
+
+@caller
+@pytest.mark.parametrize("row", API, ids=str)
+def test_a_session_calls_the_api_as_its_scope_allows(sessions: Sessions, row: Row, scopes: frozenset[Scope]) -> None:
+    assert status_for(row, scopes) == sessions[scopes].call(row).status
+
+
+@caller
+@pytest.mark.parametrize("row", PAGES, ids=str)
+def test_a_session_sees_the_pages_that_its_scope_allows(sessions: Sessions, row: Row, scopes: frozenset[Scope]) -> None:
+    assert status_for(row, scopes) == sessions[scopes].ask(row).status
+
+
+@pytest.mark.parametrize("row", API, ids=str)
+def test_without_a_key_the_api_answers_401(yard: Yard, row: Row) -> None:
+    reply = yard.ask(row.target, None, method=row.method, body=row.body, **row.headers)
+
+    assert 401 == reply.status
+
+
+@pytest.mark.parametrize("row", PAGES, ids=str)
+def test_without_a_session_a_page_leads_to_the_sign_in(yard: Yard, row: Row) -> None:
+    reply = yard.ask(row.target, None, method=row.method, body=row.body)
+
+    assert (303, "/sign-in") == (reply.status, reply.headers["location"].partition("?")[0])
+
+
+@pytest.mark.parametrize("row", OPEN, ids=str)
+def test_what_is_open_answers_a_stranger_too(yard: Yard, row: Row) -> None:
+    assert row.status == yard.ask(row.target, None, method=row.method, body=row.body).status
+
+
+@pytest.mark.parametrize("row", [row for row in (*API, *PAGES) if row.needs != READ], ids=str)
+def test_where_strangers_may_read_they_may_do_nothing_else(open_yard: Yard, row: Row) -> None:
+    reply = open_yard.ask(row.target, None, method=row.method, body=row.body, **row.headers)
+
+    assert (401 if row in API else 303) == reply.status
+    if row in PAGES:
+        assert reply.headers["location"].startswith("/sign-in")
+
+
+def routes(yard: Yard) -> set[tuple[str, str]]:
+    """Every method and path that the application answers; files that are the same for everybody are left out."""
+    # The edge hides the application inside it from everything else.
+    paths = {route.path for route in vars(yard.app)["_app"].routes}
+    pairs = set()
+    for path in paths:
+        if not path.startswith("/static/"):
+            reply = yard.ask(path, None, method="OPTIONS")
+            assert 204 == reply.status, path
+            pairs |= {(method, path) for method in reply.headers["access-control-allow-methods"].split(", ")}
+    return {(method, path) for method, path in pairs if method != "OPTIONS"}
+
+
+def test_every_route_and_method_has_a_row_here_and_every_row_a_route(yard: Yard) -> None:
+    mounts = {"/models", "/uploaded", "/files", "/covers", "/v3/model/uploader", "/v3/uploads"}
+
+    def is_of(row: Row, method: str, path: str) -> bool:
+        is_below = path in mounts and row.path.startswith(path + "/")
+        return row.method == method and (row.path == path or is_below)
+
+    rows = [*API, *OPEN, *PAGES]
+    pairs = routes(yard)
+
+    assert [] == [pair for pair in sorted(pairs) if not any(is_of(row, *pair) for row in rows)]
+    assert [] == [str(row) for row in rows if not any(is_of(row, *pair) for pair in pairs)]
+
+
+# --- Whose is what
+
+BY_ID = {
+    "/v3/model?id={}": ("PATCH", "DELETE"),
+    "/v3/model/details?id={}": ("GET", "HEAD"),
+    "/v3/model/cover?id={}": ("PUT", "DELETE"),
+}
+PAGES_BY_ID = {"/models/{}": ("GET",), "/models/{}/edit": ("GET", "POST"), "/models/{}/delete": ("POST",)}
+
+
+@pytest.mark.parametrize(
+    ("target", "method"), [(target, method) for target, methods in BY_ID.items() for method in methods]
+)
+def test_another_teams_private_model_is_answered_as_one_that_is_not_there(yard: Yard, target: str, method: str) -> None:
+    body = b'{"name":"mine"}' if method == "PATCH" else b"x" if method == "PUT" else b""
+    key = f"Bearer {yard.key('red', Scope.ADMIN)}"
+    replies = {
+        id_: yard.ask(target.format(id_), None, method=method, body=body, authorization=key) for id_ in (OTHERS, NONE)
+    }
+
+    assert {404} == {reply.status for reply in replies.values()}
+    others, none = (replies[id_].body.replace(str(id_).encode(), b"ID") for id_ in (OTHERS, NONE))
+    assert none == others
+
+
+@pytest.mark.parametrize(
+    ("target", "method"), [(target, method) for target, methods in PAGES_BY_ID.items() for method in methods]
+)
+def test_the_page_of_another_teams_private_model_is_that_of_one_that_is_not_there(
+    sessions: Sessions, target: str, method: str
+) -> None:
+    replies = {id_: sessions[ADMIN].ask(Row(method, target.format(id_), WRITE, 404)) for id_ in (OTHERS, NONE)}
+
+    assert {404} == {reply.status for reply in replies.values()}
+    others, none = (replies[id_].body.replace(str(id_).encode(), b"ID") for id_ in (OTHERS, NONE))
+    assert none == others
+
+
+@pytest.mark.parametrize(
+    ("target", "method"),
+    [(target, method) for target, methods in BY_ID.items() for method in methods if method not in ("GET", "HEAD")],
+)
+def test_a_public_model_is_changed_by_its_team_only(yard: Yard, target: str, method: str) -> None:
+    body = b'{"name":"mine"}' if method == "PATCH" else b"x" if method == "PUT" else b""
+    for team in ("red", "blue"):
+        key = f"Bearer {yard.key(team, Scope.ADMIN)}"
+        assert 404 == yard.ask(target.format(PUBLIC), None, method=method, body=body, authorization=key).status
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        f"filter.model_version_id={OTHERS}",
+        "filter.query=others",
+        "filter.tags=hidden",
+        "filter.visibility=private",
+        "pagination.limit=100",
+    ],
+)
+def test_no_listing_shows_another_teams_private_model(yard: Yard, sessions: Sessions, question: str) -> None:
+    for target in (f"/v3/model?{question}", f"/v3/model/facets?{question}"):
+        reply = yard.ask(target, None, authorization=f"Bearer {yard.key('red', Scope.ADMIN)}")
+        assert 200 == reply.status
+        assert b"others.pt" not in reply.body
+        assert b"hidden" not in reply.body
+    for target in (f"/?{question}", f"/parts/results?{question}"):
+        reply = sessions[ADMIN].ask(Row("GET", target, READ, 200))
+        assert 200 == reply.status
+        assert f"/models/{OTHERS}".encode() not in reply.body
