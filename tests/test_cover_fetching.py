@@ -2,7 +2,10 @@
 
 import ipaddress
 import json
+import ssl
+import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +17,12 @@ import pytest
 
 from modelyard import blobs, errors
 from modelyard.cli import run
-from modelyard.covers import Covers, Guard, fetch, gather, wanted
+from modelyard.covers import BYTES_MAX, Covers, Guard, fetch, fetching, gather, wanted
 from modelyard.covers.fetching import NotNow
 from modelyard.domain import Facts, Layer, Record, Source, model_type
+from modelyard.store import covers as store_covers
 
+from . import parts
 from .pictures import picture
 from .transfers import find, path_of
 from .yard import Yard, opened_yard
@@ -53,6 +58,9 @@ class Pictures:
         self.asked: Counter[str] = server.asked
         self.headers_seen: list[dict[str, str]] = server.headers_seen
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def put(self, path: str, answer: Callable[[Any], None]) -> str:
         self._server.answers[path] = answer
@@ -93,7 +101,11 @@ NOT_PUBLIC = [
     "100.64.0.1",
     "198.18.0.1",
     "192.0.2.1",
+    "198.51.100.1",
+    "203.0.113.1",
     "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
     "255.255.255.255",
     "::",
     "::1",
@@ -101,10 +113,18 @@ NOT_PUBLIC = [
     "fc00::1",
     "fd12:3456::1",
     "fec0::1",
+    "fe80::1%lo",
     "ff02::1",
+    "ff0e::1",
+    "::127.0.0.1",
+    "::ffff:0:127.0.0.1",
+    "100::1",
     "::ffff:127.0.0.1",
     "::ffff:169.254.169.254",
+    "::ffff:10.0.0.1",
     "64:ff9b::a9fe:a9fe",
+    "64:ff9b::5db8:d70e",
+    "64:ff9b:1::5db8:d70e",
     "2002:7f00:1::",
     "2001:0:7f00:1::",
     "2001:db8::1",
@@ -135,7 +155,23 @@ def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
         fetch(f"http://{host}/a.png", Guard())
 
 
-@pytest.mark.parametrize("numeric", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+def test_the_networks_that_are_allowed_are_asked_and_no_others() -> None:
+    allowed = [ipaddress.ip_network(network) for network in ("10.1.0.0/16", "fd00:1::/32")]
+
+    def may_ask(numeric: str) -> bool:
+        try:
+            return [numeric] == Guard(allowed, lambda _host, _port: [numeric]).addresses("pictures.example", 80)
+        except errors.UnsupportedFile:
+            return False
+
+    inside = ["10.1.0.1", "10.1.255.255", "::ffff:10.1.0.1", "fd00:1::1"]
+    outside = ["10.0.255.255", "10.2.0.0", "127.0.0.1", "::ffff:10.2.0.1", "fd00:2::1", "::1", "64:ff9b::a01:1"]
+    assert (inside, []) == ([*filter(may_ask, inside)], [*filter(may_ask, outside)])
+
+
+@pytest.mark.parametrize(
+    "numeric", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14", "172.32.0.1"]
+)
 def test_public_addresses_may_be_asked(numeric: str) -> None:
     guard = Guard(resolve=lambda _host, _port: [numeric])
 
@@ -258,13 +294,95 @@ def test_an_answer_that_ends_early_is_no_answer(pictures: Pictures) -> None:
         fetch(url, Guard([HERE]))
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_what_may_pass_is_told_apart(pictures: Pictures, status: int) -> None:
     url = pictures.put("/later", lambda on: on.reply(b"", status, retry_after="7"))
 
     with pytest.raises(NotNow) as passing:
         fetch(url, Guard([HERE]))
     assert 7.0 == passing.value.after_seconds
+
+
+@pytest.mark.parametrize("status", [204, 206, 300, 304, 305, 400, 401, 403, 404, 410, 418, 451, 501, 505])
+def test_any_other_status_is_final(pictures: Pictures, status: int) -> None:
+    url = pictures.put("/never", lambda on: on.reply(b"", status, retry_after="7", location="/elsewhere"))
+
+    with pytest.raises(errors.UnsupportedFile, match=f"status {status}"):
+        fetch(url, Guard([HERE]))
+    assert 0 == pictures.asked["/elsewhere"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed(pictures: Pictures, status: int) -> None:
+    url = pictures.put("/a", lambda on: on.reply(b"", status, location="/b"))
+    pictures.put("/b", lambda on: on.reply(b"picture"))
+
+    assert b"picture" == fetch(url, Guard([HERE]))
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [("0", 0.0), (" 12 ", 12.0), ("9" * 400, 999_999.0), ("soon", None), ("\xb2", None), ("-1", None), ("1.5", None)],
+)
+def test_how_long_a_host_asks_to_wait_is_read_if_it_is_a_number(
+    pictures: Pictures, retry_after: str, seconds: float | None
+) -> None:
+    url = pictures.put("/later", lambda on: on.reply(b"", 503, retry_after=retry_after))
+
+    with pytest.raises(NotNow) as passing:
+        fetch(url, Guard([HERE]))
+    assert seconds == passing.value.after_seconds
+
+
+def test_a_picture_of_the_largest_size_is_taken_and_one_byte_more_is_not(pictures: Pictures) -> None:
+    url = pictures.put("/largest", lambda on: on.reply(bytes(BYTES_MAX)))
+    over = pictures.put("/over", _quietly(lambda on: on.reply(bytes(BYTES_MAX + 1))))
+
+    assert BYTES_MAX == 16 * 1024 * 1024 == len(fetch(url, Guard([HERE])))
+    with pytest.raises(errors.TooLarge):
+        fetch(over, Guard([HERE]))
+
+
+# --- Over TLS
+
+
+@pytest.fixture
+def tls(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve the pictures over TLS as pictures.example, by a certificate that is trusted here; gives the port."""
+    command = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 -subj /CN=pictures.example"
+    command += " -addext subjectAltName=DNS:pictures.example -keyout key.pem -out certificate.pem"
+    subprocess.run([parts.program("openssl"), *command.split()], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    fetching._tls.cache_clear()
+    pictures.encrypt(context)
+    yield pictures.url.rpartition(":")[2]
+    fetching._tls.cache_clear()
+
+
+def test_over_tls_the_certificate_has_to_be_that_of_the_name(pictures: Pictures, tls: str) -> None:
+    pictures.put("/a.png", lambda on: on.reply(b"picture"))
+    guard = Guard([HERE], lambda _host, _port: ["127.0.0.1"])
+
+    assert b"picture" == fetch(f"https://pictures.example:{tls}/a.png", guard)
+    for host in ("other.example", "127.0.0.1"):
+        with pytest.raises(NotNow, match="certificate"):
+            fetch(f"https://{host}:{tls}/a.png", guard)
+    assert 1 == pictures.asked["/a.png"]
+
+
+def test_a_redirect_from_https_stays_with_https(pictures: Pictures, tls: str) -> None:
+    guard = Guard([HERE], lambda _host, _port: ["127.0.0.1"])
+    pictures.put("/a.png", lambda on: on.reply(b"picture"))
+    pictures.put("/b", lambda on: on.reply(b"", 302, location="/a.png"))
+    assert b"picture" == fetch(f"https://pictures.example:{tls}/b", guard)
+    with _served() as plain:
+        pictures.put("/c", lambda on: on.reply(b"", 302, location=plain.put("/a.png", lambda on: on.reply(b"picture"))))
+
+        with pytest.raises(errors.UnsupportedFile, match="from https"):
+            fetch(f"https://pictures.example:{tls}/c", guard)
+        assert 0 == plain.asked["/a.png"]
 
 
 # --- What models show of it
@@ -369,3 +487,32 @@ def test_an_import_brings_covers_along_when_asked(
     assert (1, {}) == (brought["covers"], brought["skipped"])
     with opened_yard(again) as yard:
         assert find(yard, 11)["cover_url"].startswith("http://127.0.0.1/covers/")
+
+
+def test_what_failed_is_asked_for_again_after_a_month(tmp_path: Path) -> None:
+    url = "http://pictures.example/a.png"
+    with opened_yard(tmp_path) as yard:
+        _model(yard, 1, url)
+
+        def is_wanted(days_later: float) -> bool:
+            tried_at = int(time.time() - days_later * 86_400)
+            with yard.store.writing() as writing:
+                store_covers.note_address(writing.connection, url, None, "status 404", tried_at)
+            return {url: [1]} == wanted(yard.store, [1])
+
+        assert [False, False, True] == [is_wanted(days) for days in (0, 29.9, 30.1)]
+
+
+def test_a_host_that_asks_to_wait_is_waited_for_but_not_for_ever(pictures: Pictures, tmp_path: Path) -> None:
+    waits: list[float] = []
+    later = pictures.put("/later", lambda on: on.reply(b"", 503, retry_after="7"))
+    never = pictures.put("/never", lambda on: on.reply(b"", 503, retry_after="86400"))
+    silent = pictures.put("/silent", lambda on: on.reply(b"", 503))
+    with opened_yard(tmp_path) as yard:
+        where = blobs.open_places("", tmp_path, {})
+        kept = Covers(yard.store, where.kept, where.incoming)
+        for url in (later, never, silent):
+            answers = list(gather(yard.store, kept, Guard([HERE]), {url: [1]}, sleep=waits.append))
+            assert [url] == [answer.address for answer in answers]
+
+    assert [7.0, 7.0, 60.0, 60.0, 2.0, 4.0] == waits

@@ -162,7 +162,7 @@ class Client:
                     offset = int(self._ask("HEAD", place, headers=_TUS).headers["upload-offset"])
                 on_bytes(offset, whole)
         told = self._ask("HEAD", place, headers=_TUS).headers.get(wire.MODEL_HEADER, "")
-        if not told.isdigit():
+        if not (told.isascii() and told.isdigit()):
             raise errors.NotFound("the upload is whole, and the server does not tell its model", file=path.name)
         return self.get(int(told))
 
@@ -243,7 +243,7 @@ def _error_of(answer: httpx2.Response) -> errors.ModelyardError:
     error = kind.__new__(kind)
     errors.ModelyardError.__init__(error, message, **{str(name): value for name, value in facts.items()})
     wait = answer.headers.get("retry-after", "")
-    if wait.isdigit():
+    if wait.isascii() and wait.isdigit():
         error.facts = {**error.facts, "wait": min(int(wait), 300)}
     return error
 

@@ -192,4 +192,5 @@ def _answered(response: http.client.HTTPResponse) -> bytes | str:
 
 def _seconds(retry_after: str | None) -> float | None:
     # A date is left out: hosts of pictures send numbers.
-    return float(retry_after[:6]) if retry_after and retry_after.strip().isdigit() else None
+    seconds = (retry_after or "").strip()
+    return float(seconds[:6]) if seconds.isascii() and seconds.isdigit() else None
