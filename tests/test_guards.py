@@ -1,0 +1,245 @@
+"""Lists of what is let through, and limits, with every entry spelled out: CORS, redirects, forms, rates, undo.
+
+Not covered here: scopes and teams (test_scopes.py), sessions (test_sessions.py), links (test_signing.py), where covers
+come from (test_cover_fetching.py).
+"""
+
+import hashlib
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from modelyard import errors
+from modelyard.domain import Entry, Scope, Viewer
+from modelyard.signing import SecretKey, Signer
+from modelyard.web.pages.changing import seal, unseal
+
+from .test_pages import Browser, signed_in
+from .yard import Yard, a_private, opened_yard
+
+ELSEWHERE = "https://console.example"
+
+
+# --- What pages of other origins may read and send
+
+
+def test_a_preflight_allows_these_headers_for_a_day_and_no_session(yard: Yard) -> None:
+    headers = yard.ask("/v3/model", None, method="OPTIONS", origin=ELSEWHERE).headers
+
+    assert {
+        "authorization",
+        "content-type",
+        "if-none-match",
+        "modelyard-min-revision",
+        "prefer",
+        "range",
+        "tus-resumable",
+        "upload-checksum",
+        "upload-concat",
+        "upload-length",
+        "upload-metadata",
+        "upload-offset",
+        "x-http-method-override",
+        "x-request-id",
+    } == set(headers["access-control-allow-headers"].split(", "))
+    assert "86400" == headers["access-control-max-age"]
+    assert "GET, POST, PATCH, DELETE, HEAD, OPTIONS" == headers["access-control-allow-methods"]
+    assert "access-control-allow-credentials" not in headers
+
+
+def test_a_page_of_another_origin_may_read_these_headers(yard: Yard) -> None:
+    headers = yard.ask("/v3/model", origin=ELSEWHERE).headers
+
+    assert {
+        "ETag",
+        "Location",
+        "Modelyard-Ignored",
+        "Modelyard-Revision",
+        "Modelyard-Suggestion",
+        "Modelyard-Total",
+        "Preference-Applied",
+        "Retry-After",
+        "Tus-Checksum-Algorithm",
+        "Tus-Extension",
+        "Tus-Max-Size",
+        "Tus-Resumable",
+        "Tus-Version",
+        "Upload-Concat",
+        "Upload-Expires",
+        "Upload-Length",
+        "Upload-Metadata",
+        "Upload-Offset",
+        "X-Request-Id",
+    } == set(headers["access-control-expose-headers"].split(", "))
+    assert "access-control-allow-credentials" not in headers
+    assert "access-control-expose-headers" not in yard.ask("/v3/model").headers
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_ours"),
+    [
+        ("https://a.example", True),
+        ("https://b.example", True),
+        ("http://a.example", False),
+        ("https://a.example:8443", False),
+        ("https://a.example.evil.example", False),
+        ("https://evil-a.example", False),
+        ("https://a.example, https://b.example", False),
+        ("null", False),
+        ("", False),
+        ("*", False),
+    ],
+)
+def test_only_the_named_origins_may_read_answers(tmp_path: Path, origin: str, is_ours: bool) -> None:
+    with opened_yard(tmp_path, cors_origins=" https://a.example,,https://b.example ") as yard:
+        for method in ("GET", "OPTIONS"):
+            headers = yard.ask("/healthz", None, method=method, origin=origin).headers
+            assert (origin if is_ours else None) == headers.get("access-control-allow-origin")
+            assert "Origin" in headers["vary"]
+
+
+# --- Where a form may lead
+
+
+@pytest.mark.parametrize("to", ["/", "/models/1", "/?filter.query=a%20b", "/a/../b", "/" + "a" * 2000])
+def test_a_form_leads_on_to_an_address_of_ours(yard: Yard, to: str) -> None:
+    assert to == yard.ask("/preferences", None, method="POST", body=urlencode({"to": to}).encode()).headers["location"]
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "",
+        "models/1",
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example/",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "/ok\r\nSet-Cookie: a=b",
+        "/ü",
+        "/a\\b",
+        "javascript:alert(1)",
+        "/" + "a" * 2001,
+    ],
+)
+def test_a_form_leads_nowhere_else(yard: Yard, to: str) -> None:
+    reply = yard.ask("/preferences", None, method="POST", body=urlencode({"to": to}).encode())
+
+    assert (303, "/") == (reply.status, reply.headers["location"])
+
+
+@pytest.mark.parametrize(("choice", "kept"), [("shown", "shown"), ("blurred", "blurred"), ("x; Path=/a", "blurred")])
+def test_a_choice_is_one_of_two(yard: Yard, choice: str, kept: str) -> None:
+    reply = yard.ask("/preferences", None, method="POST", body=urlencode({"nsfw": choice}).encode())
+
+    assert f"modelyard_nsfw={kept}; Path=/; Max-Age=31622400; HttpOnly; SameSite=Lax" == reply.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out", "/preferences"])
+@pytest.mark.parametrize("headers", [{"sec_fetch_site": "cross-site"}, {"origin": "https://evil.example"}])
+def test_another_site_signs_nobody_in_or_out(yard: Yard, path: str, headers: dict[str, str]) -> None:
+    reply = yard.ask(path, None, method="POST", body=urlencode({"key": yard.key()}).encode(), **headers)
+
+    assert 403 == reply.status
+    assert "set-cookie" not in reply.headers
+
+
+# --- What a form may bring
+
+
+def test_a_form_over_its_limits_is_refused(yard: Yard) -> None:
+    def status(body: bytes, **headers: str) -> int:
+        return yard.ask("/sign-in", None, method="POST", body=body, **headers).status
+
+    assert 413 == status(b"key=" + b"x" * 64 * 1024)
+    assert 413 == status(b"key=x", content_length=str(64 * 1024 + 1))
+    assert 400 == status(b"&".join([b"a=1"] * 201))
+    assert 400 == status(b"key=\xff")
+    assert 401 == status(b"&".join([b"a=1"] * 200))
+
+
+# --- How often
+
+
+def test_pages_count_for_the_limit_of_the_team_and_of_the_address(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, rate_limit_per_minute=3) as yard:
+        body = urlencode({"key": yard.key()}).encode()
+        cookie = yard.ask("/sign-in", None, method="POST", body=body).headers["set-cookie"].partition(";")[0]
+        team = [yard.ask("/", None, cookie=cookie).status for _ in range(4)]
+        api = yard.ask("/v3/model").status
+        address = [yard.ask("/sign-in", None).status for _ in range(3)]
+
+    assert [200, 200, 200, 429] == team
+    assert 429 == api
+    assert [200, 200, 429] == address
+
+
+def test_trying_keys_on_the_page_is_limited(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, rate_limit_per_minute=2) as yard:
+        statuses = [yard.ask("/sign-in", None, method="POST", body=b"key=sk_x").status for _ in range(3)]
+
+    assert [401, 401, 429] == statuses
+
+
+# --- What was deleted, sealed
+
+
+def test_a_sealed_model_is_good_for_an_hour_and_for_its_team() -> None:
+    now = [1_700_000_000.0]
+    signer = Signer(lambda: [SecretKey(1, b"1" * 32)], clock=lambda: now[0])
+    red = Viewer("red", frozenset({Scope.WRITE}))
+    entry = Entry(a_private(7, "red"), {})
+    sealed = seal(signer, red, entry, now[0])
+
+    now[0] += 3599
+    assert entry == unseal(signer, red, sealed)
+    for stranger in (Viewer("blue"), Viewer(None)):
+        with pytest.raises(errors.LinkRefused):
+            unseal(signer, stranger, sealed)
+    now[0] += 1
+    with pytest.raises(errors.LinkExpired):
+        unseal(signer, red, sealed)
+
+
+def test_what_was_signed_for_something_else_opens_nothing() -> None:
+    """The same text, signed as a session, a token or a link."""
+    signer = Signer(lambda: [SecretKey(1, b"1" * 32)], clock=lambda: 1_700_000_000.0)
+    red = Viewer("red", frozenset({Scope.WRITE}))
+    *signature, content = seal(signer, red, Entry(a_private(7, "red"), {}), 1_700_000_000).split(".")
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    for purpose in ("session", "token", "get", "put"):
+        query = signer.query(purpose, "red", digest, int(signature[1]))
+        other = ".".join([pair.partition("=")[2] for pair in query.split("&")] + [content])
+        with pytest.raises(errors.LinkRefused):
+            unseal(signer, red, other)
+
+
+# --- Keys, on their page
+
+
+@pytest.fixture
+def red(yard: Yard) -> Browser:
+    return signed_in(yard)
+
+
+@pytest.mark.parametrize(
+    ("days", "seconds"), [("", None), ("30", 30 * 86_400), ("90", 90 * 86_400), ("365", 365 * 86_400)]
+)
+def test_a_key_lives_as_long_as_was_chosen(red: Browser, days: str, seconds: int | None) -> None:
+    assert 200 == red.post("/keys", said={"scope": "write", "days": days}).status
+
+    key = red.yard.access.list_keys("red")[-1]
+    assert frozenset({Scope.WRITE}) == key.scopes
+    assert (None if seconds is None else key.created_at + seconds) == key.expires_at
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"scope": "all"}, {"scope": "read", "days": "0"}, {"scope": "read", "days": "-1"}]
+)
+def test_a_key_of_no_scope_or_another_life_is_not_made(red: Browser, said: dict[str, str]) -> None:
+    before = red.yard.access.list_keys()
+
+    assert 400 == red.post("/keys", said=said).status
+    assert before == red.yard.access.list_keys()
