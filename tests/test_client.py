@@ -1,20 +1,24 @@
 """The Python client and `modelyard pull` and `push`, against a server over a socket."""
 
+import base64
 import hashlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import msgspec
 import pytest
 
-from modelyard import errors
+from modelyard import errors, wire
 from modelyard.cli import run
 from modelyard.client import Client
+from modelyard.domain import Hashes
+from modelyard.wire import ModelRecord
 
 from .processes import wait_for
 from .transfers import WRITER, checking, lora_bytes, upload
@@ -206,3 +210,157 @@ def test_a_pull_that_is_killed_is_continued_by_the_next(bench: Bench, tmp_path: 
     assert ".part" == left.suffix
     (whole,) = files.iterdir()
     assert hashlib.sha256(content).digest() == hashlib.sha256(whole.read_bytes()).digest()
+
+
+# --- What a server may not make the client do
+
+
+CONTENT = b"a model's bytes" * 100
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+DIGEST = {"repr-digest": f"sha-256=:{base64.b64encode(bytes.fromhex(SHA256)).decode()}:"}
+
+
+def a_record(**changes: object) -> ModelRecord:
+    """A model whose file is at another host."""
+    record = msgspec.json.decode(wire.fill_holes(wire.render_record(a_model(7)), str, ""), type=ModelRecord)
+    values = {"download_url": "http://files.example/f", "sd_name": "m.pt", "hash_sha256": SHA256[:10].upper()}
+    return msgspec.structs.replace(record, **(values | changes))
+
+
+def a_client(answer: Callable[[httpx2.Request], httpx2.Response], pauses: list[float] | None = None) -> Client:
+    sleep = [].append if pauses is None else pauses.append
+    return Client("http://yard.example/", "sk_key", transport=httpx2.MockTransport(answer), sleep=sleep)
+
+
+def test_the_key_goes_to_the_server_and_to_nobody_else(tmp_path: Path) -> None:
+    keys: dict[str, str | None] = {}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        keys[str(request.url)] = request.headers.get("authorization")
+        if request.url.path == "/v3/model":
+            return httpx2.Response(200, json={"models": [], "pagination": {"next_cursor": ""}})
+        if request.url.path == "/f":
+            return httpx2.Response(302, headers={"location": "http://third.example/g"})
+        return httpx2.Response(200, content=CONTENT, headers=DIGEST)
+
+    with a_client(answer) as client:
+        list(client.models())
+        client.download(a_record(), tmp_path / "m.pt")
+
+    model_url, *others = keys
+    assert model_url.startswith("http://yard.example/v3/model?")
+    assert "Bearer sk_key" == keys[model_url]
+    assert {"http://files.example/f": None, "http://third.example/g": None} == {url: keys[url] for url in others}
+
+
+def test_the_server_cannot_lead_a_call_with_the_key_elsewhere() -> None:
+    hosts = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        hosts.append(request.url.host)
+        return httpx2.Response(307, headers={"location": "http://evil.example/"})
+
+    with a_client(answer) as client, pytest.raises((errors.ModelyardError, msgspec.DecodeError)):
+        list(client.models())
+
+    assert ["yard.example"] == hosts
+
+
+@pytest.mark.parametrize("name", ["../m.pt", "a/b.pt", "a\\b.pt", "/m.pt", "..", ".", "", "a\0b", "a\nb", "a" * 256])
+def test_a_file_has_no_name_that_leads_elsewhere(tmp_path: Path, name: str) -> None:
+    with a_client(lambda _: httpx2.Response(200, content=CONTENT)) as client, pytest.raises(errors.InvalidRequest):
+        client.download(a_record(sd_name=name), tmp_path)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("headers", "hash_sha256", "is_good"),
+    [
+        (DIGEST, SHA256[:10].upper(), True),
+        (DIGEST, "", True),
+        ({}, SHA256[:10].upper(), True),
+        ({}, SHA256.upper(), True),
+        ({}, "0" * 10, False),
+        (DIGEST, "0" * 10, False),
+        ({"repr-digest": f"sha-256=:{base64.b64encode(bytes(32)).decode()}:"}, "", False),
+    ],
+)
+def test_a_file_has_to_be_what_the_record_and_the_answer_say(
+    tmp_path: Path, headers: dict[str, str], hash_sha256: str, is_good: bool
+) -> None:
+    with a_client(lambda _: httpx2.Response(200, content=CONTENT, headers=headers)) as client:
+        record = a_record(hash_sha256=hash_sha256)
+        if is_good:
+            assert CONTENT == client.download(record, tmp_path).read_bytes()
+        else:
+            with pytest.raises(errors.HashMismatch):
+                client.download(record, tmp_path)
+
+    assert (["m.pt"] if is_good else []) == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_server_that_knows_no_ranges_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "m.pt.part").write_bytes(b"x" * 50)
+
+    with a_client(lambda _: httpx2.Response(200, content=CONTENT, headers=DIGEST)) as client:
+        assert CONTENT == client.download(a_record(), tmp_path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pause"), [("7", 7.0), ("86400", 300.0), ("soon", None), ("-1", None), ("\xb2", None)]
+)
+def test_a_pause_that_a_server_asks_for_has_a_limit(retry_after: str, pause: float | None) -> None:
+    pauses: list[float] = []
+    headers = [(b"retry-after", retry_after.encode("latin-1"))]
+    answers = iter([httpx2.Response(503, headers=headers), httpx2.Response(404, json={})])
+
+    with a_client(lambda _: next(answers), pauses) as client, pytest.raises(errors.ModelyardError):
+        list(client.models())
+
+    assert 1 == len(pauses)
+    assert pause == pauses[0] if pause else 0 < pauses[0] <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("status", "tries"), [(423, 6), (429, 6), (502, 6), (503, 6), (504, 6), (400, 1), (401, 1), (404, 1), (500, 1)]
+)
+def test_what_may_pass_is_tried_six_times_and_anything_else_once(status: int, tries: int) -> None:
+    calls = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request)
+        return httpx2.Response(status, json={"reason": "", "message": "m"})
+
+    with a_client(answer) as client, pytest.raises(errors.ModelyardError, match="m"):
+        list(client.models())
+
+    assert tries == len(calls)
+
+
+def test_a_server_that_cannot_be_reached_is_unavailable_in_the_end() -> None:
+    pauses: list[float] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused", request=request)
+
+    with a_client(answer, pauses) as client, pytest.raises(errors.Unavailable, match="cannot be reached"):
+        list(client.models())
+
+    assert 5 == len(pauses)
+    assert all(0.25 * 2**n * 0.5 <= pause <= 0.25 * 2**n for n, pause in enumerate(pauses, 1))
+
+
+def test_a_model_is_meant_by_its_id_its_hash_or_its_name(bench: Bench) -> None:
+    bench.yard.put(
+        a_model(1, name="night", sd_name="night_1.pt", rank=1),
+        a_model(2, name="night two", sd_name="night_2.pt", rank=2, hashes=Hashes(sha256="AB" * 32)),
+        a_model(3, name="1", sd_name="one_3.pt", rank=3),
+    )
+    names = {"1": 1, "2": 2, "night": 1, "night_2.pt": 2, "ab" * 32: 2, "ABABABABAB": 2}
+
+    with bench.client() as client:
+        assert names == {name: client.find(name).id for name in names}
+        for name in ("nigh", "99", "cd" * 32, "night_2.p"):
+            with pytest.raises(errors.NoSuchModel):
+                client.find(name)
