@@ -302,3 +302,20 @@ def test_a_running_server_takes_up_a_rotated_key(tmp_path: Path) -> None:
         while yard.ask(link, None).status != 200:
             assert time.monotonic() < end, "it did not take the key up"
             time.sleep(0.05)
+
+
+def test_a_running_server_refuses_links_of_a_key_that_was_ended_at_once(tmp_path: Path) -> None:
+    """As soon as it is shown a link of the new key, which never has the id of the old one."""
+    with opened_yard(tmp_path) as yard:
+        model_id = upload(yard, "served", CONTENT)["id"]
+        checking(yard, tmp_path).check_next()
+        old = path_of(find(yard, model_id)["download_url"])
+        assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing", "--overlap", "0s"])
+        with opened_yard(tmp_path) as another:
+            new = path_of(find(another, model_id)["download_url"])
+
+        end = time.monotonic() + 90
+        while yard.ask(new, None).status != 200:
+            assert time.monotonic() < end, "it did not take the key up"
+            time.sleep(0.05)
+        assert 403 == yard.ask(old, None).status

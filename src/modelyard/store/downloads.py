@@ -52,7 +52,10 @@ def signing_keys(connection: sa.Connection) -> list[SigningKey]:
 
 def add_signing_key(connection: sa.Connection, secret: bytes, now: int, *, others_end_at: int) -> None:
     """Make a secret the one that signs; what those before it signed is good until ``others_end_at`` at most."""
-    ends_later = _KEY.ends_at.is_(None) | (_KEY.ends_at > others_end_at)
-    connection.execute(sa.update(schema.signing_keys).where(ends_later).values(ends_at=others_end_at))
-    connection.execute(sa.delete(schema.signing_keys).where(_KEY.ends_at <= now))
+    # Inserted before the others go: SQLite gives the id of the last row again once that row is deleted, and a server
+    # that knows the id would go on with the secret that had it.
     connection.execute(sa.insert(schema.signing_keys).values(secret=secret, created_at=now))
+    is_other = _KEY.secret != secret
+    ends_later = _KEY.ends_at.is_(None) | (_KEY.ends_at > others_end_at)
+    connection.execute(sa.update(schema.signing_keys).where(is_other & ends_later).values(ends_at=others_end_at))
+    connection.execute(sa.delete(schema.signing_keys).where(_KEY.ends_at <= now))
