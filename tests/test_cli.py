@@ -299,6 +299,54 @@ def test_a_key_is_made_with_scopes_and_an_end_and_is_told_as_json(modelyard: Mod
     assert made["expires_at"] - made["created_at"] == 90 * 86_400
 
 
+@pytest.mark.parametrize(
+    ("span", "seconds"),
+    [("90", 90), ("5s", 5), ("5m", 300), ("12h", 43_200), ("2d", 172_800), ("2w", 1_209_600), ("1y", 31_536_000)],
+)
+def test_a_key_ends_after_the_span_that_is_given(modelyard: Modelyard, span: str, seconds: int) -> None:
+    made = modelyard("key", "create", "--team", "alice", "--expires", span, "--json").json
+
+    assert made["expires_at"] - made["created_at"] in (seconds, seconds - 1)
+
+
+@pytest.mark.parametrize("span", ["", "d", "-1d", "1.5h", "1 d", "1D", "²d", "1000000000d", "0", "0d"])
+def test_what_is_no_span_makes_no_key(modelyard: Modelyard, span: str) -> None:
+    refused = modelyard("key", "create", "--team", "alice", f"--expires={span}")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert modelyard("key", "list", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scopes"),
+    [
+        ((), ["read", "write"]),
+        (("--scope", "read"), ["read"]),
+        (("--scope", "write, admin"), ["admin", "write"]),
+    ],
+)
+def test_a_key_may_do_what_it_was_made_for_and_manage_keys_only_when_told(
+    modelyard: Modelyard, arguments: tuple[str, ...], scopes: list[str]
+) -> None:
+    assert modelyard("key", "create", "--team", "alice", *arguments, "--json").json["scopes"] == scopes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds"), [((), None), (("--overlap", "0s"), 0), (("--overlap", "7d"), 604_800)]
+)
+def test_links_signed_by_an_older_secret_end_after_the_overlap(
+    modelyard: Modelyard, arguments: tuple[str, ...], seconds: int | None
+) -> None:
+    """Without a word a link lives as long as it says: a day, rounded up to the hour, and until servers have read it."""
+    before = time.time()
+    first = modelyard("key", "rotate-signing", *arguments, "--json").json
+    second = modelyard("key", "rotate-signing", *arguments, "--json").json
+
+    overlap = 86_400 + 3600 + 120 if seconds is None else seconds
+    assert second["signing_key"] == first["signing_key"] + 1
+    assert 0 <= first["others_end_at"] - int(before) - overlap <= time.time() - before + 1
+
+
 def test_keys_are_listed_without_their_secret(modelyard: Modelyard) -> None:
     secret = modelyard("key", "create", "--team", "alice").out.strip()
     modelyard("key", "create", "--team", "bob")

@@ -99,6 +99,35 @@ def test_only_the_named_origins_may_read_answers(tmp_path: Path, origin: str, is
             assert "Origin" in headers["vary"]
 
 
+@pytest.mark.parametrize(("path", "status"), [("/sign-in", 200), ("/docs", 200), ("/?pagination.limit=x", 400)])
+def test_a_page_allows_itself_these_sources_and_nobody_to_frame_it(tmp_path: Path, path: str, status: int) -> None:
+    with opened_yard(tmp_path, anonymous="public") as yard:
+        reply = yard.ask(path, None)
+
+    assert status == reply.status
+    assert {
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    } == set(reply.headers["content-security-policy"].split("; "))
+    assert ("same-origin", "nosniff", "same-origin") == tuple(
+        reply.headers[name] for name in ("referrer-policy", "x-content-type-options", "cross-origin-opener-policy")
+    )
+    assert "text/html; charset=utf-8" == reply.headers["content-type"]
+
+
+def test_a_page_is_kept_by_no_cache_between(red: Browser) -> None:
+    page, key = red.ask("/"), red.post("/keys", said={"scope": "read"})
+
+    assert ("private, no-cache", "no-store") == (page.headers["cache-control"], key.headers["cache-control"])
+    assert "Cookie" in page.headers["vary"]
+
+
 # --- Where a form may lead
 
 

@@ -295,6 +295,13 @@ def test_a_public_model_is_changed_by_its_team_only(yard: Yard, target: str, met
         assert 404 == yard.ask(target.format(PUBLIC), None, method=method, body=body, authorization=key).status
 
 
+@pytest.mark.parametrize("path", ["edit", "delete"])
+def test_the_form_that_changes_a_public_model_is_not_shown_to_others(sessions: Sessions, path: str) -> None:
+    row = Row("GET", f"/models/{PUBLIC}/{path}", WRITE, 404)
+
+    assert [404, 404] == [sessions[scopes].ask(row).status for scopes in (READ | WRITE, ADMIN)]
+
+
 @pytest.mark.parametrize(
     "question",
     [
