@@ -185,6 +185,7 @@ def test_public_addresses_may_be_asked(numeric: str) -> None:
         "file:///etc/passwd",
         "http://",
         "http://user:secret@pictures.example/a.png",
+        "http://@pictures.example/a.png",
         "http://pictures.example:0/",
         "http://pictures.example:99999/",
         "http://[::1/",
@@ -193,8 +194,11 @@ def test_public_addresses_may_be_asked(numeric: str) -> None:
     ],
 )
 def test_what_is_no_address_to_fetch_from_is_refused(address: str) -> None:
-    with pytest.raises(errors.UnsupportedFile):
-        fetch(address, Guard(resolve=lambda _host, _port: ["93.184.215.14"]))
+    def resolve(host: str, _port: int) -> list[str]:
+        raise AssertionError(f"{host} was looked up")
+
+    with pytest.raises(errors.UnsupportedFile, match="no address to fetch from"):
+        fetch(address, Guard(resolve=resolve))
 
 
 def test_a_redirect_is_checked_like_the_first_address(pictures: Pictures) -> None:
