@@ -1,10 +1,12 @@
 """What tests of bytes in and out share: model files made on the spot, and a yard whose jobs are done when told."""
 
+import asyncio
 import base64
 import hashlib
 import json
 import os
 import pickle
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,3 +105,42 @@ def find(yard: Yard, model_id: int, team: str = "red") -> dict[str, Any]:
     (model,) = ask(yard, f"/v3/model?filter.model_version_id={model_id}", team).json["models"]
     found: dict[str, Any] = model
     return found
+
+
+def exchange_messages(
+    yard: Yard,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    messages: Iterable[dict[str, Any]] = (),
+    on_send: Callable[[dict[str, Any]], object] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Speak ASGI with the application message by message; return what it sent until its end, or until it failed."""
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in {"host": "127.0.0.1", **headers}.items()],
+        "client": ("127.0.0.1", 40_000),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+    waiting = iter(messages)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return next(waiting, {"type": "http.request", "body": b"", "more_body": False})
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        on_send(message)
+
+    asyncio.run(yard.app(scope, receive, send))
+    return sent

@@ -25,6 +25,14 @@ def sync_folder(path: Path) -> None:
     sync_file(path)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, so that a power cut takes none of them."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
 @contextmanager
 def full_disk_told() -> Iterator[None]:
     """Raise StorageFull where the disk, a quota or a limit on files takes no more bytes."""

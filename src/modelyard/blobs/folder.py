@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelyard.blobs.durable import sync_file, sync_folder
+from modelyard.blobs.durable import make_folder, sync_file, sync_folder
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -25,8 +25,11 @@ class FolderBlobs:
         """Keep a hashed file's bytes by moving the file; from another file system they are copied first."""
         place = self._place(sha256)
         if place.is_file():
+            # Another process may have named it a moment ago, and not have flushed the name yet.
+            self._sync_name(place)
             path.unlink(missing_ok=True)
             return
+        make_folder(self._folder)
         place.parent.mkdir(parents=True, exist_ok=True)
         sync_file(path)
         if path.stat().st_dev != place.parent.stat().st_dev:
@@ -39,8 +42,7 @@ class FolderBlobs:
             path.replace(place)
         # Nobody writes to what is kept, not even by mistake.
         place.chmod(0o444)
-        for folder in (place.parent, place.parent.parent, self._folder):
-            sync_folder(folder)
+        self._sync_name(place)
 
     def path(self, sha256: str) -> Path | None:
         """Return the local file that has the bytes; None where there is none."""
@@ -86,6 +88,10 @@ class FolderBlobs:
         for path in sorted(self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")):
             if _NAME.fullmatch(path.name):
                 yield path.name, path.stat().st_size
+
+    def _sync_name(self, place: Path) -> None:
+        for folder in (place.parent, place.parent.parent, self._folder):
+            sync_folder(folder)
 
     def _place(self, sha256: str) -> Path:
         # The one place where text becomes a path: nothing but a hash may.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from modelyard import errors
-from modelyard.blobs.durable import full_disk_told, sync_folder
+from modelyard.blobs.durable import full_disk_told, make_folder, sync_folder
 
 _ID = re.compile(r"[0-9a-f]{32}")
 # Room that is left for the database and the log, whatever is uploaded.
@@ -45,7 +45,7 @@ class Incoming:
 
     def create(self, upload_id: str, expected_bytes: int = 0) -> None:
         """Make an empty file, or raise StorageFull where as much as is expected has no room."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self.refuse_if_full(expected_bytes)
         with full_disk_told():
             self.path(upload_id).touch(exist_ok=False)

@@ -36,6 +36,7 @@ def backup(url: str, path: Path) -> None:
             _run("pg_dump", parsed, "--format=custom", "--no-owner", f"--file={making}")
         _flush(making)
         making.rename(path)
+        _flush_names(path.parent)
     except OSError as problem:
         raise errors.SetupError(f"{path} cannot be written: {problem.strerror}") from problem
     finally:
@@ -94,6 +95,7 @@ def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
         for suffix in ("-wal", "-shm", "-counters"):
             target.with_name(target.name + suffix).unlink(missing_ok=True)
         making.replace(target)
+        _flush_names(target.parent)
     except OSError as problem:
         raise errors.SetupError(f"{target} cannot be written: {problem.strerror}") from problem
     finally:
@@ -154,9 +156,13 @@ def _run(program: str, url: sa.URL | None, *arguments: str) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _flush_names(folder: Path) -> None:
+    # Some file systems of networks do not flush folders.
     with suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)

@@ -11,6 +11,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -146,8 +147,12 @@ class Resumable:
         size_bytes = self.uploading.incoming.size(upload.id)
         if size_bytes is None:
             raise errors.NoSuchUpload(upload.id)
-        if size_bytes == upload.length_bytes and upload.id not in self.writers:
-            self.uploading.received(upload.id, size_bytes)
+        if size_bytes == upload.length_bytes:
+            # Whoever still writes to it may take its bytes back; whoever died may not have had them flushed.
+            with suppress(errors.Locked), self.uploading.incoming.open(upload.id) as appending:
+                appending.sync()
+                if appending.size_bytes == size_bytes:
+                    self.uploading.received(upload.id, size_bytes)
         return size_bytes
 
     async def _append(self, viewer: Viewer, exchange: Exchange, upload_id: str, receive: Receive, send: Send) -> None:
