@@ -164,7 +164,6 @@ class Checking:
         sha256 = inspection.hashes.sha256.lower()
         for announced in (upload.announced_sha256, upload.sha256):
             if announced is not None and announced != sha256:
-                self._incoming.remove(upload.id)
                 reason = f"mismatch: announced SHA-256 {announced}, received {sha256}"
                 self._refuse(job, upload, upload.model_id, reason)
                 return
