@@ -4,6 +4,8 @@ Not covered here: resumable uploads (test_tus.py), and what a killed server leav
 """
 
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from typing import Any
 import pytest
 
 from modelyard.checking import Checking
+from modelyard.store import blobs as rows
+from modelyard.web.registering import PURPOSE
+from modelyard.web.transferring import open_signer
 
 from .transfers import (
     ask,
@@ -24,7 +29,7 @@ from .transfers import (
     sha256_base64,
     upload,
 )
-from .yard import Yard, opened_yard
+from .yard import Reply, Yard, opened_yard
 
 
 @dataclass
@@ -294,7 +299,7 @@ def test_an_extension_we_do_not_keep_is_415(bench: Bench) -> None:
     assert (415, "UNSUPPORTED_FILE") == (reply.status, reply.json["reason"])
 
 
-def test_an_altered_or_expired_upload_url_takes_nothing(bench: Bench) -> None:
+def test_an_altered_upload_url_takes_nothing(bench: Bench) -> None:
     said = {"model_name": "m", "file_extension": "safetensors"}
     urls = [ask(bench.yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"] for _ in range(2)]
     one, other = (path_of(url) for url in urls)
@@ -302,6 +307,186 @@ def test_an_altered_or_expired_upload_url_takes_nothing(bench: Bench) -> None:
 
     assert 403 == bench.yard.ask(swapped, None, method="PUT", body=b"x", content_length="1").status
     assert 403 == bench.yard.ask(one.replace("expires=1", "expires=2"), None, method="PUT", body=b"x").status
+
+
+def test_an_expired_upload_url_takes_nothing(bench: Bench) -> None:
+    address = announce(bench.yard, "m").partition("?")[0]
+    upload_id = address.rpartition("/")[2]
+    signer = open_signer(bench.yard.store)
+    expired = f"{address}?{signer.query(PURPOSE, upload_id, '', int(time.time()) - 1)}"
+
+    reply = put(bench.yard, expired, lora_bytes())
+
+    assert (410, "LINK_EXPIRED") == (reply.status, reply.json["reason"])
+    assert b"" == (bench.home / "blobs" / "incoming" / upload_id).read_bytes()
+
+
+def test_an_upload_whose_time_is_over_takes_nothing(bench: Bench) -> None:
+    address = announce(bench.yard, "m")
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
+
+    reply = put(bench.yard, address, lora_bytes())
+
+    assert 410 == reply.status
+    assert [b""] == [path.read_bytes() for path in (bench.home / "blobs" / "incoming").iterdir()]
+
+
+def test_a_file_can_be_put_again_until_it_is_a_model(bench: Bench) -> None:
+    first, second, third = lora_bytes(fill=5000), lora_bytes(seed=1), lora_bytes(seed=2)
+    address = announce(bench.yard, "m")
+    body = {"name": "m", "file_extension": "safetensors"}
+
+    statuses = [put(bench.yard, address, content).status for content in (first, second)]
+    model_id = ask(bench.yard, "/v3/model", method="POST", body=body).json["id"]
+    late = put(bench.yard, address, third)
+    bench.checking.check_next()
+    model = find(bench.yard, model_id)
+
+    assert ([200, 200], 409) == (statuses, late.status)
+    assert (1, hashlib.sha256(second).hexdigest()[:10].upper()) == (model["status"], model["hash_sha256"])
+    assert second == bench.yard.ask(path_of(model["download_url"]), None).body
+
+
+def test_the_same_file_under_the_same_name_is_there_already_though_its_hash_was_not_announced(bench: Bench) -> None:
+    upload(bench.yard, "one", lora_bytes())
+    bench.checking.check_next()
+    assert 200 == put(bench.yard, announce(bench.yard, "one"), lora_bytes()).status
+
+    again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
+
+    assert (409, "MODEL_ALREADY_EXISTED") == (again.status, again.json["reason"])
+
+
+def test_a_removed_model_leaves_no_arrived_bytes(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+
+    assert [] == list((bench.home / "blobs" / "incoming").iterdir())
+
+
+def test_bytes_that_changed_between_their_arrival_and_their_check_are_refused(bench: Bench) -> None:
+    assert 200 == put(bench.yard, announce(bench.yard, "m"), lora_bytes()).status
+    registered = ask(bench.yard, "/v3/model", method="POST", body={"name": "m", "file_extension": "safetensors"})
+    (arrived,) = (bench.home / "blobs" / "incoming").iterdir()
+    arrived.write_bytes(lora_bytes(seed=1))
+
+    bench.checking.check_next()
+
+    model_id = registered.json["id"]
+    assert 0 == find(bench.yard, model_id)["status"]
+    assert "mismatch" == ask(bench.yard, f"/v3/model/details?id={model_id}").json["check"]["verdict"]
+    assert [] == [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+
+
+def announce(yard: Yard, name: str) -> str:
+    """Announce a file without its hash; return where to put it."""
+    body = {"model_name": name, "file_extension": "safetensors"}
+    return path_of(ask(yard, "/v3/model/uploader", method="POST", body=body).json["upload_url"])
+
+
+def put(yard: Yard, address: str, content: bytes) -> Reply:
+    return yard.ask(address, None, method="PUT", body=content, content_length=str(len(content)))
+
+
+def create(yard: Yard, length: int, **headers: str) -> Reply:
+    """Begin a resumable upload."""
+    return ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_length=str(length), **headers)
+
+
+def test_a_resumable_upload_counts_against_the_quota(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, team_bytes_max=1000) as yard:
+        over = create(yard, 1001)
+        whole = create(yard, 1000)
+        more = create(yard, 1)
+        freed = ask(yard, path_of(whole.headers["location"]), method="DELETE", tus_resumable="1.0.0")
+        again = create(yard, 1000, upload_concat="partial")
+
+    assert [(413, "QUOTA_EXCEEDED")] * 2 == [(reply.status, reply.json["reason"]) for reply in (over, more)]
+    assert [201, 204, 201] == [whole.status, freed.status, again.status]
+    assert 1 == len(list((tmp_path / "blobs" / "incoming").iterdir()))
+
+
+def test_a_part_that_is_joined_twice_counts_twice_against_the_quota(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, team_bytes_max=1000) as yard:
+        parts = []
+        for _ in range(2):
+            made = create(yard, 400, upload_concat="partial")
+            parts.append(path_of(made.headers["location"]))
+            words = {"content_type": "application/offset+octet-stream", "upload_offset": "0"}
+            ask(yard, parts[-1], method="PATCH", body=b"x" * 400, tus_resumable="1.0.0", **words)
+
+        def join(*paths: str) -> Reply:
+            concat = "final;" + " ".join(paths)
+            return ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_concat=concat)
+
+        over = join(parts[0], parts[0], parts[1])
+        after = [ask(yard, part, method="HEAD", tus_resumable="1.0.0").status for part in parts]
+        joined = join(*parts)
+
+    assert (413, "QUOTA_EXCEEDED") == (over.status, over.json["reason"])
+    assert [200, 200] == after
+    assert 201 == joined.status, joined.body
+
+
+def test_a_file_that_fills_the_quota_to_the_byte_is_taken(tmp_path: Path) -> None:
+    content = lora_bytes()
+    with opened_yard(tmp_path, team_bytes_max=len(content)) as yard:
+        assert 200 == put(yard, announce(yard, "m"), content).status
+
+
+def test_each_way_in_has_the_limit_of_a_file_and_of_open_uploads(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, upload_bytes_max=1000, uploads_open_max=2) as yard:
+        address = announce(yard, "m")
+        long = [create(yard, 1001), put(yard, address, b"x" * 1001)]
+        last = create(yard, 1000, upload_concat="partial")
+        many = [create(yard, 10), ask(yard, "/v3/model/uploader", method="POST", body=ANNOUNCEMENT)]
+        part = path_of(last.headers["location"])
+        words = {"content_type": "application/offset+octet-stream", "upload_offset": "0"}
+        ask(yard, part, method="PATCH", body=b"x" * 1000, tus_resumable="1.0.0", **words)
+        joined = ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_concat=f"final;{part} {part}")
+
+    assert [(413, "FILE_EXCEEDS_MAX_SIZE")] * 3 == [(reply.status, reply.json["reason"]) for reply in (*long, joined)]
+    assert 201 == last.status
+    assert [(429, "TOO_MANY_UPLOADS")] * 2 == [(reply.status, reply.json["reason"]) for reply in many]
+
+
+ANNOUNCEMENT = {"model_name": "m", "file_extension": "safetensors"}
+
+
+def test_what_is_swept_from_the_arrivals_is_old_and_no_upload_s(bench: Bench) -> None:
+    announce(bench.yard, "m")
+    incoming = bench.home / "blobs" / "incoming"
+    (known,) = incoming.iterdir()
+    old, young = incoming / ("a" * 32), incoming / ("b" * 32)
+    for path in (old, young):
+        path.touch()
+    for path in (known, old):
+        os.utime(path, (1, 1))
+
+    bench.checking.tidy()
+
+    assert {known.name, young.name} == {path.name for path in incoming.iterdir()}
+
+
+def test_a_dry_run_of_collecting_notes_nothing(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.check_next()
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("DELETE FROM uploads")
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+
+    bench.checking.collect(3600, dry_run=True)
+    with bench.yard.store.reading() as connection:
+        dry = rows.find(connection, hashlib.sha256(lora_bytes()).hexdigest())
+    bench.checking.collect(3600, dry_run=False)
+    with bench.yard.store.reading() as connection:
+        noted = rows.find(connection, hashlib.sha256(lora_bytes()).hexdigest())
+
+    assert dry is not None
+    assert noted is not None
+    assert (True, False) == (dry.unused_since is None, noted.unused_since is None)
 
 
 def test_a_body_over_its_limit_is_refused_before_it_is_read(bench: Bench) -> None:

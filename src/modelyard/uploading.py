@@ -174,6 +174,8 @@ class Uploading:
                 for part_id in dict.fromkeys(part_ids):
                     if not uploads.remove(writing.connection, part_id):
                         raise errors.NoSuchUpload(part_id)
+                # The same part any number of times: more bytes than the parts had.
+                self._refuse_over_quota(writing, team, length_bytes)
                 uploads.put(writing.connection, upload)
         except BaseException:
             self.incoming.remove(upload.id)

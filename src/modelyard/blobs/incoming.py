@@ -97,7 +97,11 @@ class Incoming:
         with self.open(upload_id) as target, full_disk_told():
             os.ftruncate(target.descriptor, 0)
             for part_id in part_ids:
-                with self.path(part_id).open("rb") as part:
+                try:
+                    part = self.path(part_id).open("rb")
+                except FileNotFoundError:
+                    raise errors.NoSuchUpload(part_id) from None
+                with part:
                     while os.copy_file_range(part.fileno(), target.descriptor, 1 << 30):
                         pass
             os.fsync(target.descriptor)
