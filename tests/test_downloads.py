@@ -3,23 +3,33 @@
 Not covered here: how fast (benchmarks/transfer.py).
 """
 
+import asyncio
 import base64
 import hashlib
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from litestar.exceptions import LitestarException
 
+from modelyard import errors
+from modelyard.blobs import open_places
 from modelyard.cli import run
-from modelyard.web.downloads import content_disposition
+from modelyard.store import downloads as rows
+from modelyard.web.downloads import Downloads, content_disposition
+from modelyard.web.exchange import open_exchange
+from modelyard.web.transferring import open_signer
 
 from . import parts
-from .transfers import ask, checking, dangerous_bytes, find, lora_bytes, path_of, upload
+from .transfers import ask, checking, dangerous_bytes, exchange_messages, find, lora_bytes, path_of, upload
 from .yard import Reply, Yard, listening, opened_yard
 
 CONTENT = lora_bytes(fill=2_000_000, seed=3)
@@ -213,6 +223,136 @@ def test_downloads_are_counted_once_each_and_move_the_rank(tmp_path: Path) -> No
     assert ([*reversed(ids)], [ids[0], ids[2], ids[1]]) == (before, after)
     assert entry is not None
     assert 2 == entry.model.rank
+
+
+def test_downloads_are_written_down_once_however_often_they_are_flushed(tmp_path: Path) -> None:
+    with opened_yard(tmp_path) as yard:
+        model_id = upload(yard, "m", lora_bytes())["id"]
+        checking(yard, tmp_path).check_next()
+        link = path_of(find(yard, model_id)["download_url"])
+        served = Downloads(yard.store, open_places("", tmp_path, {}).kept, open_signer(yard.store))
+
+        def fetch() -> None:
+            asyncio.run(served.answer(scope_of(link), nobody))
+
+        fetch()
+        fetch()
+        served.flush()
+        served.flush()
+        fetch()
+        served.flush()
+        with yard.store.reading() as connection:
+            counts = rows.counts(connection, [model_id])
+
+    assert {model_id: 3} == counts
+
+
+def test_downloads_that_cannot_be_written_down_are_counted_when_the_database_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened_yard(tmp_path) as yard:
+        model_id = upload(yard, "m", lora_bytes())["id"]
+        checking(yard, tmp_path).check_next()
+        link = path_of(find(yard, model_id)["download_url"])
+        served = Downloads(yard.store, open_places("", tmp_path, {}).kept, open_signer(yard.store))
+        asyncio.run(served.answer(scope_of(link), nobody))
+
+        def away(_: object) -> AbstractContextManager[Any]:
+            # Meanwhile others are served.
+            asyncio.run(served.answer(scope_of(link), nobody))
+            raise errors.Unavailable("the database is away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(yard.store), "writing", away)
+            with pytest.raises(errors.Unavailable):
+                served.flush()
+        served.flush()
+        with yard.store.reading() as connection:
+            counts = rows.counts(connection, [model_id])
+
+    assert {model_id: 2} == counts
+
+
+def scope_of(link: str) -> Any:
+    """What the route of downloads has before it when a link is asked for."""
+    path, _, query = link.partition("?")
+    scope: Any = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [],
+    }
+    open_exchange(scope, "id", 0)
+    return scope
+
+
+async def nobody(_: object) -> None:
+    """Take what is sent, and look at none of it."""
+
+
+def test_head_of_several_ranges_sends_no_bytes(served: Served) -> None:
+    got = served.fetch(range="bytes=0-9,100-109")
+    asked = served.yard.ask(served.link, None, method="HEAD", range="bytes=0-9,100-109")
+
+    assert (206, b"") == (asked.status, asked.body)
+    assert got.headers["content-length"] == asked.headers["content-length"]
+
+
+def test_a_block_of_which_the_page_cache_has_only_the_beginning_is_read_whole(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preadv = os.preadv
+
+    def half(descriptor: int, buffers: list[bytearray], at: int, flags: int = 0) -> int:
+        block = bytearray(len(buffers[0]) // 2)
+        size_bytes = preadv(descriptor, [block], at)
+        buffers[0][:size_bytes] = block[:size_bytes]
+        return size_bytes
+
+    monkeypatch.setattr(os, "preadv", half)
+
+    assert CONTENT == served.fetch().body
+
+
+def test_a_kept_file_of_another_length_is_not_sent(tmp_path: Path) -> None:
+    with opened_yard(tmp_path) as yard:
+        model_id = upload(yard, "m", CONTENT)["id"]
+        checking(yard, tmp_path).check_next()
+        link = path_of(find(yard, model_id)["download_url"])
+        (kept,) = (path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
+        kept.chmod(0o644)
+        with kept.open("ab") as file:
+            file.write(b"x")
+
+        reply = yard.ask(link, None)
+
+    assert (503, "UNAVAILABLE") == (reply.status, reply.json["reason"])
+
+
+@pytest.mark.parametrize("ranges", ["", "bytes=0-99,200-299"])
+def test_the_answer_is_broken_off_where_the_file_changes_while_it_is_sent(tmp_path: Path, ranges: str) -> None:
+    with opened_yard(tmp_path) as yard:
+        model_id = upload(yard, "m", CONTENT)["id"]
+        checking(yard, tmp_path).check_next()
+        link = path_of(find(yard, model_id)["download_url"])
+        (kept,) = (path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
+        kept.chmod(0o644)
+        sent: list[dict[str, Any]] = []
+
+        def change(message: dict[str, Any]) -> None:
+            sent.append(message)
+            if len(sent) == 2:
+                with kept.open("ab") as file:
+                    file.write(b"x")
+
+        with pytest.raises(LitestarException) as failure:
+            exchange_messages(yard, "GET", link, {"range": ranges} if ranges else {}, on_send=change)
+
+    assert isinstance(failure.value.__cause__, errors.Unavailable)
+    assert len(sent) > 1
+    assert all(message.get("more_body", True) for message in sent)
 
 
 @pytest.mark.parametrize(
