@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import shutil
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -147,6 +149,89 @@ def test_one_writes_at_a_time_and_the_hash_goes_along(tmp_path: Path) -> None:
 
     assert hashlib.sha256(b"one two").hexdigest() == incoming.sha256("0" * 32, 7)
     assert Incoming(tmp_path / "incoming").sha256("0" * 32, 7) is None
+
+
+def test_an_upload_that_begins_anew_has_only_its_new_bytes(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"something long")
+    with incoming.open("0" * 32) as appending:
+        appending.restart()
+        appending.write(b"short")
+
+    assert b"short" == incoming.path("0" * 32).read_bytes()
+    assert hashlib.sha256(b"short").hexdigest() == incoming.sha256("0" * 32, 5)
+
+
+def test_bytes_that_are_taken_back_leave_what_was_there_and_its_hash(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"first")
+    with incoming.open("0" * 32) as appending:
+        appending.write(b" wrong")
+        appending.cut_back()
+        appending.write(b" right")
+
+    assert b"first right" == incoming.path("0" * 32).read_bytes()
+    assert hashlib.sha256(b"first right").hexdigest() == incoming.sha256("0" * 32, 11)
+
+
+def test_a_removed_upload_is_forgotten_with_its_hash_and_its_requests(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"x")
+    incoming.ask_for("0" * 32)
+
+    incoming.remove("0" * 32)
+
+    assert incoming.sha256("0" * 32, 1) is None
+    assert [] == list((tmp_path / "incoming").iterdir())
+
+
+def test_the_hash_of_bytes_that_this_process_did_not_see_is_not_known(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"mine")
+    with Incoming(tmp_path / "incoming").open("0" * 32) as appending:
+        appending.write(b" another's")
+    with incoming.open("0" * 32) as appending:
+        appending.write(b" mine")
+
+    assert b"mine another's mine" == incoming.path("0" * 32).read_bytes()
+    assert incoming.sha256("0" * 32, 19) is None
+
+
+def test_the_hash_of_a_joined_file_is_left_to_its_check(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    for upload_id in ("0" * 32, "1" * 32):
+        incoming.create(upload_id)
+    with incoming.open("1" * 32) as appending:
+        appending.write(b"part")
+
+    incoming.join("0" * 32, ["1" * 32, "1" * 32])
+
+    assert b"partpart" == incoming.path("0" * 32).read_bytes()
+    assert incoming.sha256("0" * 32, 8) is None
+
+
+def test_room_is_left_for_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    free = 300 * 1024 * 1024
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    room = 44 * 1024 * 1024
+
+    incoming.create("0" * 32, room)
+    with pytest.raises(errors.StorageFull):
+        incoming.create("1" * 32, room + 1)
+    free = 200 * 1024 * 1024
+    with pytest.raises(errors.StorageFull):
+        incoming.create("1" * 32)
+
+    assert ["0" * 32] == [path.name for path in (tmp_path / "incoming").iterdir()]
 
 
 @pytest.mark.parametrize("upload_id", ["../x", "", "a" * 31, "A" * 32, "a" * 32 + "\n", "a/b"])

@@ -17,7 +17,11 @@ from typing import Any
 
 import pytest
 
+from modelyard import errors
+from modelyard.blobs import Incoming, open_places
 from modelyard.checking import Checking
+from modelyard.domain import Viewer
+from modelyard.uploading import Limits, Uploading
 
 from . import npm, parts
 from .served import serving
@@ -48,8 +52,10 @@ class Bench:
         finally:
             connection.close()
 
-    def create(self, length: int, team: str = "red", **said: str) -> str:
-        made = self.ask("POST", "/v3/uploads", team, upload_length=str(length), upload_metadata=metadata(**said))
+    def create(self, length: int, team: str = "red", concat: str = "", **said: str) -> str:
+        headers = {"upload_concat": concat} if concat else {}
+        words = {"upload_length": str(length), "upload_metadata": metadata(**said)}
+        made = self.ask("POST", "/v3/uploads", team, **words, **headers)
         assert 201 == made.status, made.body
         return "/v3/uploads/" + made.headers["location"].rpartition("/")[2]
 
@@ -367,6 +373,108 @@ def test_tus_js_client_uploads_as_it_is(bench: Bench, tus_folder: Path, tmp_path
     (model,) = bench.models()
     assert ("by_tus-js", 1) == (model["name"], model["status"])
     assert hashlib.sha256(content).hexdigest()[:10].upper() == model["hash_sha256"]
+
+
+def test_a_joined_upload_takes_no_bytes(bench: Bench) -> None:
+    part = bench.create(4, concat="partial")
+    bench.append(part, 0, b"abcd")
+    final = bench.ask("POST", "/v3/uploads", upload_concat=f"final;{part}")
+    path = "/v3/uploads/" + final.headers["location"].rpartition("/")[2]
+
+    refused = [bench.append(path, offset, b"more").status for offset in (0, 4)]
+
+    assert [403, 403] == refused
+    assert b"abcd" == (bench.home / "blobs" / "incoming" / path.rpartition("/")[2]).read_bytes()
+    assert "4" == bench.ask("HEAD", path).headers["upload-offset"]
+
+
+def test_an_upload_by_put_takes_no_resumable_bytes(bench: Bench) -> None:
+    body = json.dumps({"model_name": "m", "file_extension": "safetensors"}).encode()
+    announced = bench.ask("POST", "/v3/model/uploader", body=body).json["upload_url"]
+    upload_id = announced.partition("?")[0].rpartition("/")[2]
+
+    reply = bench.append(f"/v3/uploads/{upload_id}", 0, b"")
+
+    assert 404 == reply.status
+
+
+def test_a_finished_upload_takes_no_more_bytes(bench: Bench) -> None:
+    path = bench.create(4)
+    assert 204 == bench.append(path, 0, b"abcd").status
+
+    at_the_end, with_bytes, at_another_place = (
+        bench.append(path, offset, body) for offset, body in ((4, b""), (4, b"e"), (3, b""))
+    )
+
+    assert (204, "4") == (at_the_end.status, at_the_end.headers["upload-offset"])
+    assert [(409, "UPLOAD_OFFSET_CONFLICT")] * 2 == [
+        (reply.status, reply.json["reason"]) for reply in (with_bytes, at_another_place)
+    ]
+    assert b"abcd" == (bench.home / "blobs" / "incoming" / path.rpartition("/")[2]).read_bytes()
+
+
+def test_a_finished_upload_is_answered_after_its_time_is_over(bench: Bench) -> None:
+    path = bench.create(4)
+    bench.append(path, 0, b"abcd")
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
+
+    reply = bench.ask("HEAD", path)
+
+    assert (200, "4") == (reply.status, reply.headers["upload-offset"])
+    assert "modelyard-model" in reply.headers
+
+
+@pytest.mark.parametrize("checksum", ["md5 AAAA", "sha256", "sha256 ", "sha256 !!!", ""])
+def test_a_checksum_that_cannot_be_checked_is_400(bench: Bench, checksum: str) -> None:
+    path = bench.create(4)
+
+    reply = bench.append(path, 0, b"abcd", upload_checksum=checksum)
+
+    assert (400, "0") == (reply.status, bench.ask("HEAD", path).headers["upload-offset"])
+
+
+def test_an_upload_that_another_worker_may_still_take_back_is_not_complete(bench: Bench) -> None:
+    content = lora_bytes()
+    path = bench.create(len(content))
+    incoming = Incoming(bench.home / "blobs" / "incoming")
+    with incoming.open(path.rpartition("/")[2]) as appending:
+        appending.write(content)
+        told = bench.ask("HEAD", path)
+        before = bench.models()
+        appending.cut_back()
+
+    assert (200, []) == (told.status, before)
+    assert "0" == bench.ask("HEAD", path).headers["upload-offset"]
+    assert 204 == bench.append(path, 0, content).status
+    assert 1 == len(bench.models())
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_part_that_another_request_joins_meanwhile_is_joined_once(bench: Bench, is_first: bool) -> None:
+    part = bench.create(4, concat="partial")
+    bench.append(part, 0, b"abcd")
+    part_id = part.rpartition("/")[2]
+    viewer = Viewer("red", frozenset(WRITER))
+    where = open_places("", bench.home, {})
+    limits = Limits(10_000, 10, 0, 3600)
+    joined: list[str] = []
+
+    class Interrupted(Incoming):
+        def join(self, upload_id: str, part_ids: list[str]) -> None:
+            if not is_first:
+                super().join(upload_id, part_ids)
+            other = Uploading(bench.yard.store, where.kept, where.incoming, limits)
+            joined.append(other.join(viewer, [part_id], {}).id)
+            if is_first:
+                super().join(upload_id, part_ids)
+
+    uploading = Uploading(bench.yard.store, where.kept, Interrupted(where.incoming.folder), limits)
+    with pytest.raises(errors.NoSuchUpload):
+        uploading.join(viewer, [part_id], {})
+
+    assert joined == [path.name for path in where.incoming.folder.iterdir()]
+    assert 1 == len(bench.models())
 
 
 def test_errors_have_the_one_shape(bench: Bench) -> None:
