@@ -42,6 +42,8 @@ class Disk:
 
     root: Path
     early_names: list[str] = field(default_factory=list)
+    # What a power cut would have left at the moment when a file was renamed to this name.
+    remains_by_name: "dict[str, Remains]" = field(default_factory=dict)
     _names: dict[int, dict[str, int]] = field(default_factory=dict)
     _contents: dict[int, bytes] = field(default_factory=dict)
     _pins: list[int] = field(default_factory=list)
@@ -98,6 +100,7 @@ def watched(root: Path) -> Iterator[Disk]:
         def named(source: Any, target: Any, **folders: Any) -> None:
             if not disk.is_flushed(Path(os.fsdecode(source))):
                 disk.early_names.append(os.fsdecode(target))
+            disk.remains_by_name[os.fsdecode(target)] = disk.remains()
             name(source, target, **folders)
 
         return named

@@ -286,6 +286,9 @@ def test_an_index_that_is_listed_is_on_disk(tmp_path: Path) -> None:
 
     written = [path for path in files_below(tmp_path / "index") if path.suffix != ".lock"]
     assert {"CURRENT", "manifest.json", "checksums.npy"} <= {path.name for path in written}
+    before = within(disk.remains_by_name[str(tmp_path / "index" / "CURRENT")], tmp_path / "index")
+    segments = [path for path in written if path.name != "CURRENT"]
+    assert [path.read_bytes() for path in segments] == [before.read(path) for path in segments]
     # The index folder itself may go: what is in it is made again from the database.
     assert [path.read_bytes() for path in written] == [within(left, tmp_path / "index").read(path) for path in written]
     assert [] == disk.early_names
@@ -313,7 +316,8 @@ def test_an_index_that_was_fetched_is_on_disk_before_it_is_listed(tmp_path: Path
 
     assert made.path != fetched.path
     assert (fetched.path / "CURRENT").read_bytes() == left.read(fetched.path / "CURRENT")
-    assert segment.name in left.names[left.inode]
+    before = within(disk.remains_by_name[str(fetched.path / "CURRENT")], fetched.path)
+    assert segment.name in before.names[before.inode]
 
 
 def test_a_backup_is_on_disk_under_its_name(tmp_path: Path) -> None:
