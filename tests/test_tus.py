@@ -25,7 +25,7 @@ from modelyard.uploading import Limits, Uploading
 
 from . import npm, parts
 from .served import serving
-from .transfers import WRITER, checking, find, lora_bytes
+from .transfers import WRITER, ask, checking, exchange_messages, find, lora_bytes
 from .yard import Address, Reply, Yard, listening, opened_yard
 
 TUS_JS = "tus-js-client@4.3.1"
@@ -448,6 +448,73 @@ def test_an_upload_that_another_worker_may_still_take_back_is_not_complete(bench
     assert "0" == bench.ask("HEAD", path).headers["upload-offset"]
     assert 204 == bench.append(path, 0, content).status
     assert 1 == len(bench.models())
+
+
+def test_only_finished_parts_are_joined(bench: Bench) -> None:
+    open_part = bench.create(4, concat="partial")
+    bench.append(open_part, 0, b"abc")
+    whole = bench.create(4)
+    bench.append(whole, 0, b"abcd")
+
+    replies = [bench.ask("POST", "/v3/uploads", upload_concat=f"final;{path}") for path in (open_part, whole)]
+
+    assert [400, 400] == [reply.status for reply in replies]
+    assert [200, 200] == [bench.ask("HEAD", path).status for path in (open_part, whole)]
+
+
+def test_an_upload_that_became_a_model_is_not_given_up(bench: Bench) -> None:
+    path = bench.create(4)
+    bench.append(path, 0, b"abcd")
+
+    reply = bench.ask("DELETE", path)
+
+    assert 409 == reply.status
+    assert 200 == bench.ask("HEAD", path).status
+    assert b"abcd" == (bench.home / "blobs" / "incoming" / path.rpartition("/")[2]).read_bytes()
+
+
+def test_an_interrupted_body_with_a_checksum_is_taken_back(bench: Bench) -> None:
+    path = bench.create(10)
+    digest = base64.b64encode(hashlib.sha256(b"0123456789").digest()).decode()
+    headers = {
+        "authorization": f"Bearer {bench.yard.key('red', *WRITER)}",
+        "tus-resumable": "1.0.0",
+        "upload-offset": "0",
+        "upload-checksum": f"sha256 {digest}",
+        **BODY,
+    }
+    messages = [{"type": "http.request", "body": b"01234", "more_body": True}, {"type": "http.disconnect"}]
+
+    exchange_messages(bench.yard, "PATCH", path, headers, messages)
+
+    assert "0" == bench.ask("HEAD", path).headers["upload-offset"]
+
+
+def test_a_body_that_does_not_say_its_length_is_cut_off_at_the_upload_s(bench: Bench) -> None:
+    path = bench.create(10)
+    headers = {
+        "authorization": f"Bearer {bench.yard.key('red', *WRITER)}",
+        "tus-resumable": "1.0.0",
+        "upload-offset": "0",
+        **BODY,
+    }
+
+    start, _ = exchange_messages(bench.yard, "PATCH", path, headers, [{"type": "http.request", "body": b"x" * 11}])
+
+    assert 413 == start["status"]
+    assert "0" == bench.ask("HEAD", path).headers["upload-offset"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"upload_length": "5", "upload_metadata": "name " + "QUFB" * 2100}, 413),
+        ({"upload_concat": "final;" + f"/v3/uploads/{'a' * 32} " * 1001}, 400),
+    ],
+    ids=["metadata", "parts"],
+)
+def test_what_a_creation_says_has_a_limit(bench: Bench, headers: dict[str, str], status: int) -> None:
+    assert status == ask(bench.yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", **headers).status
 
 
 @pytest.mark.parametrize("is_first", [True, False])

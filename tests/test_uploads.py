@@ -19,9 +19,11 @@ from modelyard.web.registering import PURPOSE
 from modelyard.web.transferring import open_signer
 
 from .transfers import (
+    WRITER,
     ask,
     checking,
     dangerous_bytes,
+    exchange_messages,
     find,
     lora_bytes,
     path_of,
@@ -511,3 +513,153 @@ def test_what_nothing_points_at_is_collected_after_its_grace(bench: Bench) -> No
     assert [] == kept == waiting
     assert [sha256] == [each.sha256 for each in told] == [each.sha256 for each in collected]
     assert [] == [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+
+
+def test_an_upload_that_is_complete_is_not_open(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, uploads_open_max=1) as yard:
+        statuses = [put(yard, announce(yard, f"m{number}"), lora_bytes(seed=number)).status for number in range(3)]
+
+    assert [200, 200, 200] == statuses
+
+
+def test_an_announced_file_becomes_one_model(bench: Bench) -> None:
+    upload(bench.yard, "one", lora_bytes())
+
+    again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
+
+    assert (400, "INVALID_REQUEST_BODY") == (again.status, again.json["reason"])
+
+
+def test_a_model_is_made_of_the_file_with_its_extension_and_hash(bench: Bench) -> None:
+    contents = {"safetensors": lora_bytes(), "pt": dangerous_bytes()}
+    for extension, content in contents.items():
+        put_file(bench.yard, "m", content, extension=extension)
+    put_file(bench.yard, "m", lora_bytes(seed=1))
+
+    first = {"name": "m", "file_extension": "safetensors", "file_sha256": sha256_base64(contents["safetensors"])}
+    by_hash = ask(bench.yard, "/v3/model", method="POST", body=first).json["id"]
+    by_extension = ask(bench.yard, "/v3/model", method="POST", body={"name": "m", "file_extension": "pt"}).json["id"]
+    while bench.checking.check_next():
+        pass
+
+    assert (
+        hashlib.sha256(contents["safetensors"]).hexdigest()[:10].upper() == (find(bench.yard, by_hash)["hash_sha256"])
+    )
+    checked = ask(bench.yard, f"/v3/model/details?id={by_extension}").json["check"]
+    assert "dangerous" == checked["verdict"]
+
+
+def test_the_newest_of_two_announced_files_is_taken(bench: Bench) -> None:
+    old, new = lora_bytes(), lora_bytes(seed=1)
+    put_file(bench.yard, "m", old)
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE uploads SET created_at = created_at - 60")
+    put_file(bench.yard, "m", new)
+
+    made = ask(bench.yard, "/v3/model", method="POST", body={"name": "m", "file_extension": "safetensors"})
+    bench.checking.check_next()
+
+    assert hashlib.sha256(new).hexdigest()[:10].upper() == find(bench.yard, made.json["id"])["hash_sha256"]
+
+
+def test_an_upload_whose_time_is_over_stays_while_its_check_waits(bench: Bench) -> None:
+    model_id = upload(bench.yard, "m", lora_bytes())["id"]
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
+
+    bench.checking.tidy()
+    bench.checking.check_next()
+
+    assert 1 == find(bench.yard, model_id)["status"]
+
+
+def test_a_blob_that_is_needed_again_is_not_collected_and_has_its_whole_grace_after_that(bench: Bench) -> None:
+    sha256 = hashlib.sha256(lora_bytes()).hexdigest()
+
+    def uploaded() -> int:
+        model_id: int = upload(bench.yard, "m", lora_bytes())["id"]
+        bench.checking.check_next()
+        with bench.yard.store.writing() as writing:
+            writing.connection.exec_driver_sql("DELETE FROM uploads")
+        return model_id
+
+    def unused_since() -> int | None:
+        with bench.yard.store.reading() as connection:
+            blob = rows.find(connection, sha256)
+        assert blob is not None
+        return blob.unused_since
+
+    ask(bench.yard, f"/v3/model?id={uploaded()}", method="DELETE")
+    bench.checking.tidy()
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE blobs SET unused_since = 1000")
+    bench.checking.tidy()
+    noted = unused_since()
+    model_id = uploaded()
+    kept = bench.checking.collect(3600, dry_run=False)
+    bench.checking.tidy()
+    used = unused_since()
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+    waiting = bench.checking.collect(3600, dry_run=False)
+
+    assert (1000, [], None, []) == (noted, kept, used, waiting)
+
+
+def test_a_quota_counts_a_team_s_own_bytes_once(tmp_path: Path) -> None:
+    content = lora_bytes()
+    with opened_yard(tmp_path, team_bytes_max=2 * len(content)) as yard:
+        check = checking(yard, tmp_path)
+        for name, team in (("one", "red"), ("two", "red"), ("one", "blue")):
+            upload(yard, name, content, team)
+            check.check_next()
+        fits = create(yard, len(content))
+        more = create(yard, 1)
+
+    assert (201, 413) == (fits.status, more.status)
+
+
+def test_two_models_of_one_file_are_told_apart_by_name_and_team(bench: Bench) -> None:
+    content = lora_bytes()
+    ids = []
+    for name, team in (("one", "blue"), ("one", "red"), ("two", "red")):
+        ids.append(upload(bench.yard, name, content, team)["id"])
+        bench.checking.check_next()
+    link = path_of(find(bench.yard, ids[2])["download_url"])
+    ask(bench.yard, f"/v3/model?id={ids[2]}", method="PATCH", body={"status": 0})
+
+    unavailable = bench.yard.ask(link, None).status
+    ask(bench.yard, f"/v3/model?id={ids[2]}", method="PATCH", body={"status": 1})
+
+    assert [404, 200] == [unavailable, bench.yard.ask(link, None).status]
+
+
+def test_a_put_that_ends_early_leaves_nothing(bench: Bench) -> None:
+    address = announce(bench.yard, "m")
+    content = lora_bytes()
+    messages = [{"type": "http.request", "body": content[:100], "more_body": True}, {"type": "http.disconnect"}]
+
+    exchange_messages(bench.yard, "PUT", address, {"content-length": str(len(content))}, messages)
+    left = [path.read_bytes() for path in (bench.home / "blobs" / "incoming").iterdir()]
+
+    assert [b""] == left
+    assert 200 == put(bench.yard, address, content).status
+
+
+def test_a_put_without_its_length_is_refused(bench: Bench) -> None:
+    reply = bench.yard.ask(announce(bench.yard, "m"), None, method="PUT", body=lora_bytes())
+
+    assert (400, "INVALID_REQUEST_BODY") == (reply.status, reply.json["reason"])
+
+
+def test_a_body_that_does_not_say_its_length_is_cut_off_at_its_limit(bench: Bench) -> None:
+    headers = {"authorization": f"Bearer {bench.yard.key('red', *WRITER)}"}
+    pieces: list[int] = []
+
+    def endless() -> Iterator[dict[str, Any]]:
+        for number in range(1000):
+            pieces.append(number)
+            yield {"type": "http.request", "body": b" " * 16_384, "more_body": True}
+
+    start, _ = exchange_messages(bench.yard, "POST", "/v3/model", headers, endless())
+
+    assert (413, 5) == (start["status"], len(pieces))
