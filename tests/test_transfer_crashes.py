@@ -1,7 +1,7 @@
 """The server and the check are killed at random instants of uploads: every acknowledged byte is there afterwards.
 
-``MODELYARD_KILLS`` says how often (100 and more in a full run). Not covered here: power cuts, which only a machine that
-forgets its page cache can show.
+``MODELYARD_KILLS`` says how often (100 and more in a full run). Not covered here: power cuts (test_durability.py), and
+how long a lease lasts (test_jobs.py).
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from modelyard.access import Access
@@ -25,7 +26,9 @@ from modelyard.store import open_store
 from .servers import free_port
 from .transfers import lora_bytes
 
-KILLS = int(os.environ.get("MODELYARD_KILLS", "10"))
+KILLS = int(os.environ.get("MODELYARD_KILLS", "5"))
+# A start of the server takes most of the time of a kill: several uploads are interrupted by each.
+UPLOADS_AT_ONCE = 3
 READY_SECONDS_MAX = 120
 SOURCE = str(Path(__file__).parents[1] / "src")
 
@@ -95,10 +98,8 @@ def test_kills_at_any_instant_lose_no_acknowledged_byte_and_publish_nothing_half
     acknowledged: dict[str, int] = {}
     done = 0
     with a_server(tmp_path) as server:
-        for kill in range(KILLS):
-            content = lora_bytes(fill=chance.randrange(1_000, 6_000_000), seed=kill)
-            timer = threading.Timer(chance.uniform(0.0, 0.15), server.kill)
-            timer.start()
+
+        def send(content: bytes) -> None:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 status, headers, _ = server.ask("POST", "/v3/uploads", upload_length=str(len(content)), **words)
                 assert 201 == status
@@ -110,7 +111,17 @@ def test_kills_at_any_instant_lose_no_acknowledged_byte_and_publish_nothing_half
                     status, headers, _ = server.ask("PATCH", path, sent, **words, **BODY, upload_offset=str(at))
                     assert 204 == status
                     acknowledged[path] = int(headers["upload-offset"])
+
+        for kill in range(KILLS):
+            timer = threading.Timer(chance.uniform(0.0, 0.15), server.kill)
+            with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+                sizes = [chance.randrange(1_000, 6_000_000) for _ in range(UPLOADS_AT_ONCE)]
+                made = [lora_bytes(fill=size, seed=UPLOADS_AT_ONCE * kill + n) for n, size in enumerate(sizes)]
+                timer.start()
+                for _ in pool.map(send, made):
+                    pass
             timer.join()
+            end_leases(tmp_path)
             server.start()
             done += 1
             refuse_half(server, words, contents)
@@ -124,6 +135,14 @@ def test_kills_at_any_instant_lose_no_acknowledged_byte_and_publish_nothing_half
 
     assert KILLS == done
     assert sorted(hashlib.sha256(content).hexdigest()[:10].upper() for content in contents.values()) == sorted(listed)
+
+
+def end_leases(home: Path) -> None:
+    """Have the leases of the processes that were killed run out now, and not in a minute."""
+    store = open_store(f"sqlite:///{home}/modelyard.sqlite")
+    with store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE jobs SET leased_until = 1 WHERE leased_until IS NOT NULL")
+    store.close()
 
 
 BODY = {"content_type": "application/offset+octet-stream"}
@@ -157,7 +176,6 @@ def finish(server: Server, path: str, content: bytes, words: dict[str, str]) -> 
 
 
 def wait_for_all(server: Server, words: dict[str, str], count: int) -> list[str]:
-    # A check that was killed is done again when its lease has run out.
     deadline = time.monotonic() + 120
     while len(listed := available(server, words)) < count:
         assert time.monotonic() < deadline, f"{len(listed)} of {count} models"
