@@ -410,6 +410,13 @@ def test_the_link_begins_as_the_request_was_addressed_or_as_the_setting_says(ser
     assert "models.example:8080" == urlsplit(asked.json["models"][0]["download_url"]).netloc
 
 
+@pytest.mark.parametrize("host", ["evil.example/x?", "a b", 'a"b', ""])
+def test_a_host_that_is_none_is_not_put_into_a_link(served: Served, host: str) -> None:
+    asked = ask(served.yard, f"/v3/model?filter.model_version_id={served.model_id}", host=host)
+
+    assert asked.json["models"][0]["download_url"].startswith("http://127.0.0.1:80/files/")
+
+
 def test_links_outlive_the_key_that_signed_them_until_the_overlap_is_over(tmp_path: Path) -> None:
     with opened_yard(tmp_path) as yard:
         model_id = upload(yard, "served", CONTENT)["id"]

@@ -31,7 +31,7 @@ from .transfers import (
     sha256_base64,
     upload,
 )
-from .yard import Reply, Yard, opened_yard
+from .yard import Reply, Yard, a_model, opened_yard
 
 
 @dataclass
@@ -102,6 +102,15 @@ def test_a_dangerous_file_stays_unavailable_and_its_owner_is_told_why(bench: Ben
     assert "system" in own["check"]["reason"]
     assert others["check"] is None
     assert 409 == made_available.status
+
+
+def test_nobody_without_a_team_is_told_of_the_check_of_a_model_without_one(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, anonymous="public") as yard:
+        yard.put(a_model(7))
+
+        details = yard.ask("/v3/model/details?id=7", None)
+
+    assert (200, None) == (details.status, details.json["check"])
 
 
 @pytest.mark.parametrize("header", [True, False])
