@@ -44,7 +44,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelyard import settings
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.catalog import open_catalog
 from modelyard.domain import MODEL_TYPES, Facts, Hashes, Layer, Record, Scope, Source
 from modelyard.store import open_store
@@ -123,7 +123,8 @@ def serve(role: str, home: Path, size: int) -> None:
     from litestar.types.asgi_types import HTTPScope
 
     from modelyard import wire
-    from modelyard.web import listing, reading, server
+    from modelyard.web.api import list_models
+    from modelyard.web import routing, server
     from modelyard.web.app import create_app
     from modelyard.web.log import open_log
 
@@ -131,7 +132,7 @@ def serve(role: str, home: Path, size: int) -> None:
     print(listening.getsockname()[1], flush=True)
     if role in OURS:
         if role == "new":
-            listing.KEPT_BYTES_MAX = reading.KEPT_BYTES_MAX = 0
+            list_models.KEPT_BYTES_MAX = routing.KEPT_BYTES_MAX = 0
             wire._parsed = wire._parsed.__wrapped__
         log = open_log("info", (home / "log").open("a"))
         log.take_over()

@@ -29,7 +29,7 @@ from modelyard import wire
 from modelyard.catalog import open_catalog
 from modelyard.domain import Model, ModelQuery, Record, Viewer
 from modelyard.index import Index
-from modelyard.ingest.files import read_paths
+from modelyard.civitai.dumps import read_paths
 from modelyard.store import open_store
 
 VIEWER = Viewer(synthesis.TEAMS[0])

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from benchmarks import http
 from modelyard import wire
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import (
     Entry,
@@ -33,7 +33,7 @@ from modelyard.domain import (
     model_type,
 )
 from modelyard.store import open_store
-from tests.served import serving
+from tests.process_commands import serving
 
 TEAM = "team-0"
 _LOADERS = 2

@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks import synthesis
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.domain import Entry, Scope
 from modelyard.store import Store, open_store
 
@@ -116,7 +116,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         urls = {"SQLite": f"sqlite:///{folder}/modelyard.sqlite"}
         if arguments.postgresql:
-            from tests.servers import postgres_server  # only here: it needs the tests' own parts
+            from tests.process_servers import postgres_server  # only here: it needs the tests' own parts
 
             server = stack.enter_context(postgres_server(folder, "fsync=on", "full_page_writes=on"))
             urls["PostgreSQL"] = server.url()

@@ -20,9 +20,9 @@ import numpy as np
 from benchmarks import synthesis
 from modelyard import wire
 from modelyard.index import SegmentFolder
-from modelyard.index.build import Row, write_rows
-from modelyard.index.files import SegmentWriter
-from modelyard.index.live import row_of
+from modelyard.index.builder import Row, write_rows
+from modelyard.index.segment_file import SegmentWriter
+from modelyard.index.reader import row_of
 
 IDENTITY, RENDERING = "invented", "1"
 _SPILL_ROWS = 100_000

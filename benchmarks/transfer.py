@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.domain import Scope
 from modelyard.store import open_store
 

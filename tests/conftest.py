@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain import Record
-from modelyard.ingest.files import read_paths
+from modelyard.civitai.dumps import read_paths
 
-from . import npm, parts, real_input
+from . import npm, requirements, real_input
 from .databases import open_at, postgres, store, url  # noqa: F401 # fixtures: pytest finds them here by their names
 from .swift_server import SwiftServer, swift_server
-from .yard import Address, Yard, listening, models_of_kinds_that_are_rare, opened_yard, private_models_of_red
+from .app_fixture import Address, Yard, listening, models_of_kinds_that_are_rare, opened_yard, private_models_of_red
 
 SDK = "novita-sdk@3.1.3"
 
@@ -26,7 +26,7 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
 @pytest.fixture(scope="session")
 def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
     """An S3-compatible store for all; a test makes a bucket of its own."""
-    parts.module("swift")
+    requirements.module("swift")
     with swift_server(tmp_path_factory.mktemp("swift")) as server:
         yield server
 

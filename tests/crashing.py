@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from modelyard import upkeep, wire
+from modelyard import indexer, wire
 from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import ANONYMOUS, Facts, Layer, Model, ModelQuery, Offset, Record, Source, Viewer, model_type
 from modelyard.index import segment
@@ -57,7 +57,7 @@ def import_in_batches(home: Path, round_: int, acknowledging: Connection) -> Non
 
 def keep_up(home: Path) -> None:
     """Append and merge without the usual patience."""
-    upkeep.APPEND_MODELS_MIN, upkeep.APPEND_SECONDS, upkeep.LOOK_SECONDS = 16, 0.02, 0.002
+    indexer.APPEND_MODELS_MIN, indexer.APPEND_SECONDS, indexer.LOOK_SECONDS = 16, 0.02, 0.002
     opened(home).keep_up(threading.Event())
 
 

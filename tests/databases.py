@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.store import Store, open_store
-from tests.servers import PostgresServer, postgres_server
+from tests.process_servers import PostgresServer, postgres_server
 
 # The type of the fixture ``open_at``.
 Open = Callable[[str], Store]

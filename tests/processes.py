@@ -11,7 +11,7 @@ from multiprocessing.queues import Queue
 from typing import Any
 
 from modelyard import errors
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.domain import Entry, Facts, Layer, Model, Scope, Source, model_type
 from modelyard.store import open_store
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from . import parts
+from . import requirements
 
 
 def data_dir() -> Path:
@@ -11,5 +11,5 @@ def data_dir() -> Path:
     told = os.environ.get("MODELYARD_TEST_DATA")
     folder = Path(told) if told else Path(__file__).parents[2] / "shared" / "data"
     if not (folder / "civitai").is_dir():
-        parts.absent(f"no recorded input at {folder}; set MODELYARD_TEST_DATA")
+        requirements.absent(f"no recorded input at {folder}; set MODELYARD_TEST_DATA")
     return folder

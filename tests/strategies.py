@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from modelyard import wire
+from modelyard.domain import TYPE_FAMILIES
 from modelyard.domain import (
     ANONYMOUS,
     Hashes,
@@ -101,7 +102,7 @@ queries = st.builds(
     source=st.none() | st.sampled_from(Source),
     types=st.just(frozenset())
     | st.frozensets(st.sampled_from([name.casefold() for name in TYPES]), max_size=3).map(
-        lambda given: frozenset().union(*(wire.TYPE_FAMILIES.get(name, {name}) for name in given))
+        lambda given: frozenset().union(*(TYPE_FAMILIES.get(name, {name}) for name in given))
     ),
     is_sdxl=st.none() | st.booleans(),
     is_inpainting=st.sampled_from((False, False, False, True)),

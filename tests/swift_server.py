@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import parts
-from .servers import free_port
+from . import requirements
+from .process_servers import free_port
 
 _READY_SECONDS_MAX = 120
 _KINDS = ("account", "container", "object", "proxy")
@@ -69,7 +69,7 @@ class SwiftServer:
 
     def make_bucket(self) -> str:
         """Make an empty bucket and return its name."""
-        boto3 = parts.module("boto3")
+        boto3 = requirements.module("boto3")
         self.buckets += 1
         name = f"bucket{self.buckets}"
         client = boto3.client(

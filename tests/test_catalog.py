@@ -29,8 +29,8 @@ from modelyard.domain import (
     Visibility,
     model_type,
 )
-from modelyard.ingest import civitai
-from modelyard.registration import Outcome, Registration, state_of
+from modelyard.civitai import records as civitai_records
+from modelyard.registry.writer import Outcome, Registration, state_of
 from modelyard.store import Store
 from modelyard.store.store import Changes
 
@@ -182,7 +182,7 @@ DOCUMENTED = (
 
 def test_the_documents_example_is_answered_byte_for_byte(store: Store) -> None:
     catalog = open_catalog(store, ttl_seconds=2_592_000)
-    register(catalog, *(found for found in civitai.convert([HANDS, INPAINTING]) if isinstance(found, Record)))
+    register(catalog, *(found for found in civitai_records.convert([HANDS, INPAINTING]) if isinstance(found, Record)))
     asked = wire.parse_query(b"filter.visibility=public&pagination.limit=2&pagination.cursor=c_0", lambda: ())
 
     page = catalog.search(RED, asked.query)

@@ -22,7 +22,7 @@ from modelyard.wire import ModelRecord
 
 from .processes import wait_for
 from .transfers import WRITER, checking, lora_bytes, upload
-from .yard import Address, Yard, a_model, listening, opened_yard
+from .app_fixture import Address, Yard, a_model, listening, opened_yard
 
 
 @dataclass

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard import declaring, errors
+from modelyard.registry import fields
+from modelyard import errors
 from modelyard.domain import CATEGORIES, Facts, Source, Visibility, model_type
 
 COVER = "/covers/" + 32 * "0" + "/640.webp"
@@ -21,7 +22,7 @@ def field_refused(read: Callable[[], object]) -> object:
 
 
 def test_every_word_of_an_upload_becomes_a_fact() -> None:
-    declared = declaring.read_declared(
+    declared = fields.read_declared(
         {
             "filename": "folder/My File.GGUF",
             "name": "mine",
@@ -48,13 +49,13 @@ def test_every_word_of_an_upload_becomes_a_fact() -> None:
         cover_url=COVER,
         file_name="My File.GGUF",
     )
-    assert declaring.Declared(facts, Source.TRAINING, Visibility.PUBLIC, "gguf") == declared
+    assert fields.Declared(facts, Source.TRAINING, Visibility.PUBLIC, "gguf") == declared
 
 
 def test_an_upload_that_says_nothing_is_a_private_model_of_its_team() -> None:
-    declared = declaring.read_declared({})
+    declared = fields.read_declared({})
 
-    assert declaring.Declared(Facts(name="model"), Source.UPLOADING, Visibility.PRIVATE, "") == declared
+    assert fields.Declared(Facts(name="model"), Source.UPLOADING, Visibility.PRIVATE, "") == declared
 
 
 @pytest.mark.parametrize(
@@ -73,20 +74,20 @@ def test_an_upload_that_says_nothing_is_a_private_model_of_its_team() -> None:
 def test_a_file_name_gives_a_label_a_name_and_an_extension(
     file_name: str, label: str, name: str, extension: str
 ) -> None:
-    declared = declaring.read_declared({"filename": file_name})
+    declared = fields.read_declared({"filename": file_name})
 
     assert (label, name, extension) == (declared.facts.file_name, declared.facts.name, declared.extension)
 
 
 def test_an_extension_is_accepted_with_its_dot_and_in_any_case_before_that_of_the_name() -> None:
-    declared = declaring.read_declared({"filename": "a.exe", "file_extension": ".SafeTensors"})
+    declared = fields.read_declared({"filename": "a.exe", "file_extension": ".SafeTensors"})
 
     assert "safetensors" == declared.extension
 
 
 def test_a_file_of_another_extension_is_refused() -> None:
     with pytest.raises(errors.UnsupportedFile, match="'exe' is not accepted"):
-        declaring.read_declared({"filename": "a.exe"})
+        fields.read_declared({"filename": "a.exe"})
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_file_of_another_extension_is_refused() -> None:
     ],
 )
 def test_words_up_to_their_limit_are_accepted(field: str, accepted: str) -> None:
-    declaring.read_declared({field: accepted})
+    fields.read_declared({field: accepted})
 
 
 @pytest.mark.parametrize(
@@ -140,16 +141,16 @@ def test_words_up_to_their_limit_are_accepted(field: str, accepted: str) -> None
     ],
 )
 def test_words_beyond_their_limit_are_refused_by_their_field(field: str, refused: str) -> None:
-    assert field == field_refused(lambda: declaring.read_declared({field: refused}))
+    assert field == field_refused(lambda: fields.read_declared({field: refused}))
 
 
 def test_an_empty_cover_is_accepted_as_none() -> None:
-    assert "" == declaring.checked_cover("")
+    assert "" == fields.checked_cover("")
 
 
 def test_categories_are_known_by_name_and_listed_once() -> None:
-    assert ("anime", "style") == declaring.checked_categories(["anime", "style", "anime"])
-    assert "categories" == field_refused(lambda: declaring.checked_categories(["anime", "Anime"]))
+    assert ("anime", "style") == fields.checked_categories(["anime", "style", "anime"])
+    assert "categories" == field_refused(lambda: fields.checked_categories(["anime", "Anime"]))
 
 
 @pytest.mark.parametrize(
@@ -162,4 +163,4 @@ def test_categories_are_known_by_name_and_listed_once() -> None:
     ],
 )
 def test_a_file_is_called_by_its_models_name_and_id(name: str, extension: str, sd_name: str) -> None:
-    assert sd_name == declaring.sd_name_of(name, 7, extension)
+    assert sd_name == fields.sd_name_of(name, 7, extension)

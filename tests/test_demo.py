@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelyard import demo
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.catalog import open_catalog
 from modelyard.domain import (
     ANONYMOUS,

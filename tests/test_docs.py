@@ -26,7 +26,7 @@ from modelyard.cli import cli
 from modelyard.settings import SETTINGS
 from tests.civitai_server import CivitaiServer, civitai_server
 
-from . import parts
+from . import requirements
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")])
@@ -267,7 +267,7 @@ def a_server(environment: dict[str, str], log: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followed]:
-    parts.program("curl")
+    requirements.program("curl")
     folder = tmp_path_factory.mktemp("reader")
     programs = folder / "bin"
     programs.mkdir()

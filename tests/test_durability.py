@@ -19,17 +19,17 @@ import pytest
 from modelyard.blobs import FolderBlobs, Incoming, open_places
 from modelyard.catalog import open_catalog
 from modelyard.cli import run
-from modelyard.index.folder import SegmentFolder
-from modelyard.store import backups, open_store
+from modelyard.index.directory import SegmentFolder
+from modelyard.store import backup, open_store
 
 from .databases import sqlite_url
 from .durability import Disk, Remains, Witness, watched
 from .pictures import picture
 from .processes import entry
-from .shelves import embedding, opened
+from .scan_fixture import embedding, opened
 from .swift_server import SwiftServer
 from .transfers import WRITER, ask, checking, exchange_messages, find, lora_bytes, path_of, sha256_base64, upload
-from .yard import Reply, Yard, opened_yard
+from .app_fixture import Reply, Yard, opened_yard
 
 CONTENT = lora_bytes(fill=50_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -325,7 +325,7 @@ def test_a_backup_is_on_disk_under_its_name(tmp_path: Path) -> None:
     with store.writing() as writing:
         writing.put([entry(1)])
     with watched(tmp_path) as disk:
-        backups.backup(sqlite_url(tmp_path), tmp_path / "monday")
+        backup.backup(sqlite_url(tmp_path), tmp_path / "monday")
         left = disk.remains()
     store.close()
 
@@ -339,7 +339,7 @@ def test_a_database_that_was_restored_is_on_disk_under_its_name(
     (tmp_path / "home").mkdir()
     url = sqlite_url(tmp_path / "home")
     open_store(url).close()
-    backups.backup(url, tmp_path / "monday")
+    backup.backup(url, tmp_path / "monday")
     taken: list[tuple[bytes | None, bytes]] = []
     target = tmp_path / "home" / "modelyard.sqlite"
     with watched(tmp_path) as disk:
@@ -349,8 +349,8 @@ def test_a_database_that_was_restored_is_on_disk_under_its_name(
             return open_store(given)
 
         # From here on SQLite flushes what it does, out of sight.
-        monkeypatch.setattr(backups, "open_store", open_noting)
-        backups.restore(tmp_path / "monday", url, force=True)
+        monkeypatch.setattr(backup, "open_store", open_noting)
+        backup.restore(tmp_path / "monday", url, force=True)
 
     ((left, expected),) = taken
     assert expected == left

@@ -5,22 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.ingest import Skipped
-from modelyard.ingest.folders import (
-    BROKEN_LINK,
-    LEADS_OUT,
-    LONG_PATH,
-    NOT_A_FILE,
-    NOT_READABLE,
-    STILL_ARRIVING,
-    Hint,
-    Scanned,
-    find_file,
-    hint,
-    is_inside,
-    is_model_name,
-    scan,
-)
+from modelyard.domain import Skipped
+from modelyard.library.walk import BROKEN_LINK, LEADS_OUT, LONG_PATH, NOT_A_FILE, NOT_READABLE, STILL_ARRIVING, Hint, Scanned, find_file, hint, is_inside, is_model_name, scan
 from modelyard.store.files import PATH_BYTES_MAX
 
 

@@ -13,10 +13,10 @@ import pytest
 from modelyard import errors
 from modelyard.domain import Entry, Scope, Viewer
 from modelyard.signing import SecretKey, Signer
-from modelyard.web.pages.changing import seal, unseal
+from modelyard.web.pages.edit import seal, unseal
 
-from .test_pages import Browser, signed_in
-from .yard import Yard, a_private, opened_yard
+from .web.pages.test_pages import Browser, signed_in
+from .app_fixture import Yard, a_private, opened_yard
 
 ELSEWHERE = "https://console.example"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from modelyard.web.metrics import Metrics
-from modelyard.web.pages.pulse import SAMPLES_MAX, Beat, Pulse, Sample, quantile
+from modelyard.web.pages.traffic import SAMPLES_MAX, Beat, Pulse, Sample, quantile
 from modelyard.web.pages.status import HEIGHT, WIDTH, charts_of
 
 INF = float("inf")

@@ -13,7 +13,7 @@ import pytest
 
 from modelyard.domain import COVERS, Scope
 
-from .yard import Reply, Yard, a_model, a_private, opened_yard
+from .app_fixture import Reply, Yard, a_model, a_private, opened_yard
 
 PUBLIC, OWN, OTHERS, NONE = 1, 1_000_000_001, 1_000_000_002, 1_000_000_999
 UPLOAD = "0123456789abcdef" * 2

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from modelyard import errors
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.domain import ANONYMOUS, Scope, Viewer
 from modelyard.signing import SecretKey, Signer
 from modelyard.store import open_store
-from modelyard.web.exchange import Exchange, open_exchange
-from modelyard.web.rates import RateLimit
+from modelyard.web.requests import Exchange, open_exchange
+from modelyard.web.rate_limit import RateLimit
 from modelyard.web.sessions import COOKIE, LASTS_SECONDS, Sessions, cookies, refuse_foreign, refuse_without_token
 
 from .databases import sqlite_url
-from .yard import opened_yard
+from .app_fixture import opened_yard
 
 DAY_SECONDS = 86_400
 

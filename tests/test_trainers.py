@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelyard.ingest.trainers import Training, read_training, trained_name
+from modelyard.library.trainers import Training, read_training, trained_name
 
 MODIFIED_AT = 1_700_000_000
 FINISHED_AT = 1_699_325_939

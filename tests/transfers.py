@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelyard import blobs
-from modelyard.checking import Checking
+from modelyard.uploads.verification import Checking
 from modelyard.domain import Scope
 
-from .yard import Reply, Yard
+from .app_fixture import Reply, Yard
 
 WRITER = (Scope.READ, Scope.WRITE)
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.rivals.asking import Ask, Asked, Item, some
-from tests.servers import postgres_server
+from tests.process_servers import postgres_server
 
 _TABLES = """
 CREATE EXTENSION pg_trgm;

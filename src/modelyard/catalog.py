@@ -29,10 +29,10 @@ from modelyard.domain import (
     fold_base,
 )
 from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentFolder
-from modelyard.publishing import Published
-from modelyard.registration import Outcome, Registration
+from modelyard.replication import Published
+from modelyard.registry.writer import Outcome, Registration
 from modelyard.store import Store
-from modelyard.upkeep import Upkeep
+from modelyard.indexer import Upkeep
 
 # One transaction's worth of an import: large enough that the disk's flush is not felt, small enough that little is done
 # again after an interruption, and that readers see it grow.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from modelyard import errors
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.catalog import open_catalog
 from modelyard.domain import (
     OWN_ID_MIN,

@@ -1,7 +1,7 @@
 """The nouns: what a model is, who looks, what is asked, where a page starts.
 
 Plain values that everything depends on and that depend on nothing: standard library only, no I/O, no spelling of
-the API (that is ``modelyard.wire``).
+the API (that is ``modelyard.wire.parameters``).
 """
 
 import enum

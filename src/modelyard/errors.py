@@ -1,7 +1,7 @@
 """Every error Modelyard raises on purpose, and the facts each one carries.
 
 A class exists where a caller would act differently. This module knows no HTTP: the table that maps a class to a
-status and a reason is in ``modelyard.wire``.
+status and a reason is in ``modelyard.wire.parameters``.
 
     ModelyardError
     ├── InvalidRequest               the caller's words cannot be used

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tests import parts
+from tests import requirements
 
 if TYPE_CHECKING:  # at run time it may be absent: parts says so
     from playwright.sync_api import Browser, Page, Request
@@ -34,8 +34,8 @@ _ARGUMENTS = (
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start a browser, and end it."""
-    playwright = parts.module("playwright.sync_api")
-    program = parts.program("chromium")
+    playwright = requirements.module("playwright.sync_api")
+    program = requirements.program("chromium")
     playwright.expect.set_options(timeout=PATIENCE_MS)
     with playwright.sync_playwright() as driving:
         browser = driving.chromium.launch(executable_path=program, args=[*_ARGUMENTS])

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelyard import demo
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.catalog import open_catalog
 from modelyard.domain import Facts, Hashes, Layer, Record, Scope, Source, model_type
 from modelyard.store import Store, open_store
 from tests import npm
-from tests.served import serving
+from tests.process_commands import serving
 
 from .browsing import Browsing, chromium
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from modelyard import demo
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.store import open_store
 from tests.browser.browsing import Browsing, chromium
 from tests.browser.conftest import EVERYTHING
 from tests.pictures import picture
-from tests.served import serving
+from tests.process_commands import serving
 from tests.transfers import lora_bytes
 
 if TYPE_CHECKING:  # at run time it may be absent: chromium() says so

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests import parts
+from tests import requirements
 from tests.pictures import picture
 from tests.transfers import lora_bytes
 
@@ -13,7 +13,7 @@ from .browsing import Browsing
 from .conftest import Yard
 from .test_teams import upload
 
-expect = parts.module("playwright.sync_api").expect
+expect = requirements.module("playwright.sync_api").expect
 
 
 def test_a_cover_is_chosen_shown_in_the_size_that_is_needed_and_taken_away(

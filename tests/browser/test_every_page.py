@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import parts
+from tests import requirements
 from tests.transfers import lora_bytes
 
 from .browsing import Browsing
@@ -17,7 +17,7 @@ from .conftest import EVIL, EVIL_ID, Yard
 if TYPE_CHECKING:  # at run time it may be absent: parts.module says so
     from playwright.sync_api import Page
 
-expect = parts.module("playwright.sync_api").expect
+expect = requirements.module("playwright.sync_api").expect
 
 HARMLESS = re.compile(r"/(?!/)|https://civitai\.com/|https://elsewhere\.example/")
 Axe = Callable[..., list[str]]

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from modelyard.domain import Record
-from tests import parts
+from tests import requirements
 
 from .browsing import Browsing
 from .conftest import Yard
@@ -21,7 +21,7 @@ from .conftest import Yard
 if TYPE_CHECKING:  # at run time it may be absent: parts.module says so
     from playwright.sync_api import Page, Route
 
-expect = parts.module("playwright.sync_api").expect
+expect = requirements.module("playwright.sync_api").expect
 
 A_PAGE = 24
 

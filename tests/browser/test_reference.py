@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 from modelyard.domain import Scope
-from tests import parts
+from tests import requirements
 
 from .browsing import Browsing
 from .conftest import Yard
 
-expect = parts.module("playwright.sync_api").expect
+expect = requirements.module("playwright.sync_api").expect
 
 
 def test_the_documented_call_is_tried_with_a_key(browsing: Browsing, yard: Yard) -> None:

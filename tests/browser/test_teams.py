@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from modelyard.domain import Scope
-from tests import parts
+from tests import requirements
 from tests.transfers import lora_bytes
 
 from .browsing import Browsing
@@ -23,7 +23,7 @@ from .conftest import Yard
 if TYPE_CHECKING:  # at run time it may be absent: parts.module says so
     from playwright.sync_api import Page, Request, Route
 
-expect = parts.module("playwright.sync_api").expect
+expect = requirements.module("playwright.sync_api").expect
 
 # The uploader sends pieces of eight mebibytes: three of them.
 PIECE_BYTES = 8 * 1024 * 1024

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.servers import PostgresServer, as_nobody_special, free_port, postgres_programs
+from tests.process_servers import PostgresServer, as_nobody_special, free_port, postgres_programs
 
 LONG_SECONDS = 300.0
 _OPTIONS = (

@@ -23,7 +23,7 @@ from modelyard.domain import Facts, Layer, Record, Source, model_type
 from modelyard.store import open_store
 from tests.cluster.nodes import ANSWER_SECONDS_MAX, Cluster, Node
 from tests.transfers import lora_bytes
-from tests.yard import Reply
+from tests.app_fixture import Reply
 
 BATCH_MODELS = 20
 _FIRST_BATCH_ID = 500_000

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from tests.cluster.databases import Databases, running_databases, wait
 from tests.cluster.network import Network
-from tests.served import PROGRAM, environment
-from tests.servers import free_port
+from tests.process_commands import PROGRAM, environment
+from tests.process_servers import free_port
 from tests.swift_server import SwiftServer, swift_server
-from tests.yard import Reply
+from tests.app_fixture import Reply
 
 # What every request is answered within. The longest that we wait for ourselves is a writer's turn and a connection.
 ANSWER_SECONDS_MAX = 90.0

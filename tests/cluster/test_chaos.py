@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.domain import Scope
 from modelyard.store import Store, open_store, schema
-from modelyard.store.opening import dialect_of
+from modelyard.store.migrate import dialect_of
 from tests.cluster.databases import wait
 from tests.cluster.load import Load, Oracle, number_of
 from tests.cluster.network import Cut

@@ -9,8 +9,8 @@ from pathlib import Path
 from modelyard.catalog import open_catalog
 from modelyard.domain import ANONYMOUS, Facts, Layer, ModelQuery, Record, Source, Viewer, model_type
 from modelyard.store import Store, open_store
-from modelyard.uploading import Limits, Uploading
-from tests.servers import PostgresServer
+from modelyard.uploads.uploads import Limits, Uploading
+from tests.process_servers import PostgresServer
 
 MODELS, BATCH, UPLOADS = 1_500, 100, 30
 SPAWNED = multiprocessing.get_context("spawn")
@@ -33,7 +33,7 @@ def upload_models(url: str, home: str) -> None:
     """Register models of a team, one a transaction, and change each once."""
     from modelyard import blobs
     from modelyard.domain import Scope
-    from modelyard.uploading import Edit
+    from modelyard.uploads.uploads import Edit
 
     store = open_store(url)
     where = blobs.open_places("", Path(home), {})

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelyard.errors import BrokenFile, UnsupportedFile
-from modelyard.inspection import formats, gguf, identify, pickles, picklewalk, safetensors, statedict
-from modelyard.inspection.picklemachine import Limits
+from modelyard.inspection import formats, gguf, identify, pickle_scan, pickle_opcodes, safetensors, state_dict
+from modelyard.inspection.pickle_vm import Limits
 from tests.attacks import frames, ggufs, strangers
 from tests.attacks import pickles as hostile_pickles
 from tests.attacks.attack import ATTACKS
@@ -50,21 +50,21 @@ def read_gguf(content: bytes) -> None:
 
 
 def walk_pickle(content: bytes) -> None:
-    header = statedict.header_of(picklewalk.walk(io.BytesIO(content), LIMITS).value)
+    header = state_dict.header_of(pickle_opcodes.walk(io.BytesIO(content), LIMITS).value)
     if header is not None:
         identify(header)
 
 
 def scan_pickle(content: bytes) -> None:
-    pickles.scan_pickle(io.BytesIO(content), len(content), LIMITS)
+    pickle_scan.scan_pickle(io.BytesIO(content), len(content), LIMITS)
 
 
 def scan_zip(content: bytes) -> None:
-    pickles.scan_zip(io.BytesIO(content), LIMITS)
+    pickle_scan.scan_zip(io.BytesIO(content), LIMITS)
 
 
 def scan_npy(content: bytes) -> None:
-    pickles.scan_npy(io.BytesIO(content), LIMITS)
+    pickle_scan.scan_npy(io.BytesIO(content), LIMITS)
 
 
 def recognise(content: bytes) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.inspection import Header, Identity, Tensor, identify
 from modelyard.inspection.findings import CERTAIN, LIKELY
-from modelyard.inspection.notes import bounded, trigger_words
+from modelyard.inspection.header_metadata import bounded, trigger_words
 
 SD1_WIDTH, SD2_WIDTH, SDXL_WIDTH = 768, 1024, 2048
 

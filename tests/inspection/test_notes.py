@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from modelyard.inspection.notes import bounded, trigger_words
+from modelyard.inspection.header_metadata import bounded, trigger_words
 
 
 @pytest.mark.parametrize(

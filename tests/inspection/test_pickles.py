@@ -15,23 +15,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.inspection import inspect_file, picklewalk, statedict
+from modelyard.inspection import inspect_file, pickle_opcodes, state_dict
 from modelyard.inspection.header import Tensor
-from modelyard.inspection.picklemachine import OPAQUE, Global, Limits, Made, Storage
-from modelyard.inspection.pickles import Verdict, judge_global, scan_pickle
+from modelyard.inspection.pickle_vm import OPAQUE, Global, Limits, Made, Storage
+from modelyard.inspection.pickle_scan import Verdict, judge_global, scan_pickle
 from tests.attacks.pickles import zipped
 from tests.inspection.made_files import legacy_torch, state_dict_pickle, write_torch_zip
 
 SHAPES = {"layer.weight": ("F16", [4, 3, 1, 1]), "layer.bias": ("F32", [4]), "steps": ("I64", [])}
 
 
-def walked(content: bytes) -> picklewalk.Walk:
-    return picklewalk.walk(io.BytesIO(content))
+def walked(content: bytes) -> pickle_opcodes.Walk:
+    return pickle_opcodes.walk(io.BytesIO(content))
 
 
 def test_every_opcode_of_this_python_has_a_step() -> None:
     """A new protocol's opcodes would end a walk early, so they must be noticed."""
-    assert set() == {opcode.name for opcode in pickletools.opcodes} - set(picklewalk._NAMED)
+    assert set() == {opcode.name for opcode in pickletools.opcodes} - set(pickle_opcodes._NAMED)
 
 
 plain = st.recursive(
@@ -92,7 +92,7 @@ def test_names_and_shapes_of_a_state_dict_are_read(wrapper: str, tmp_path: Path)
         assert (kind, "clean") == (found.format, found.verdict)
         assert 4 * 3 + 4 + 1 == found.identity.parameters
 
-    header = statedict.header_of(walked(content).value)
+    header = state_dict.header_of(walked(content).value)
     assert header is not None
     assert wrapper == header.wrapper
     assert {name: tuple(shape) for name, (_, shape) in SHAPES.items()} == {
@@ -116,7 +116,7 @@ def test_averaged_weights_are_preferred_to_the_plain_ones() -> None:
     plain_weights, averaged = state_dict_pickle({"a": ("F32", [1])})[2:-1], state_dict_pickle({"a": ("F32", [2])})[2:-1]
     content = b"\x80\x02}(X\x06\x00\x00\x00params" + plain_weights + b"X\x0a\x00\x00\x00params_ema" + averaged + b"u."
 
-    header = statedict.header_of(walked(content).value)
+    header = state_dict.header_of(walked(content).value)
 
     assert header is not None
     assert ("params_ema", (2,)) == (header.wrapper, header.tensors["a"].shape)
@@ -125,7 +125,7 @@ def test_averaged_weights_are_preferred_to_the_plain_ones() -> None:
 def test_a_walk_ends_at_its_limits_and_keeps_what_it_found() -> None:
     content = b"cos\nsystem\n0" + b"N0" * 1_000 + b"N."
 
-    found = picklewalk.walk(io.BytesIO(content), Limits(opcodes=100))
+    found = pickle_opcodes.walk(io.BytesIO(content), Limits(opcodes=100))
 
     assert found.over_limit
     assert {Global("os", "system")} == found.globals
@@ -155,7 +155,7 @@ def text(value: str) -> bytes:
 
 
 def names_of(value: object) -> dict[str, tuple[int, ...]]:
-    header = statedict.header_of(value)
+    header = state_dict.header_of(value)
     return {name: tensor.shape for name, tensor in header.tensors.items()} if header else {}
 
 
@@ -189,16 +189,16 @@ def test_a_state_dict_is_walked_to_a_depth_and_so_many_tensors() -> None:
             value = [value]
         return value
 
-    assert 1 == len(names_of(nested(statedict.DEPTH_MAX)))
-    assert {} == names_of(nested(statedict.DEPTH_MAX + 1))
-    assert statedict.TENSORS_MAX == len(names_of([TENSOR] * (statedict.TENSORS_MAX + 1)))
+    assert 1 == len(names_of(nested(state_dict.DEPTH_MAX)))
+    assert {} == names_of(nested(state_dict.DEPTH_MAX + 1))
+    assert state_dict.TENSORS_MAX == len(names_of([TENSOR] * (state_dict.TENSORS_MAX + 1)))
     # A child counts when it is listed and when it is visited.
-    assert {} == names_of([[{}] * (statedict.VISITS_MAX * 2 // 3), TENSOR])
+    assert {} == names_of([[{}] * (state_dict.VISITS_MAX * 2 // 3), TENSOR])
 
 
 def test_texts_beside_the_weights_are_kept_short_and_few() -> None:
-    header = statedict.header_of({"w": TENSOR, "name": "n" * 600, "k" * 600: 1, "ok": True, "list": ["x"], 5: "five"})
-    many = statedict.header_of({"w": TENSOR} | {f"key {number}": number for number in range(65)})
+    header = state_dict.header_of({"w": TENSOR, "name": "n" * 600, "k" * 600: 1, "ok": True, "list": ["x"], 5: "five"})
+    many = state_dict.header_of({"w": TENSOR} | {f"key {number}": number for number in range(65)})
 
     assert header is not None
     assert {"name": "n" * 512, "k" * 512: "1", "ok": "True"} == header.metadata
@@ -285,17 +285,17 @@ def test_a_pickle_that_is_not_whole_ends_the_walk_with_what_is_wrong(content: by
     ],
 )
 def test_a_walk_may_cost_what_its_limits_say_and_no_more(content: bytes, limits: Limits, problem: str) -> None:
-    over = picklewalk.walk(io.BytesIO(content), limits)
+    over = pickle_opcodes.walk(io.BytesIO(content), limits)
     wider = Limits(limits.opcodes + 1, limits.bytes + 1, limits.work + 1)
 
     assert (True, True) == (problem in over.problem, over.over_limit)
-    assert "" == picklewalk.walk(io.BytesIO(content), wider).problem
+    assert "" == pickle_opcodes.walk(io.BytesIO(content), wider).problem
 
 
 def test_a_line_is_not_read_over_the_limit_of_bytes() -> None:
     reader = io.BytesIO(b"c" + b"a" * 10_000 + b"\nb\n.")
 
-    found = picklewalk.walk(reader, Limits(bytes=100))
+    found = pickle_opcodes.walk(reader, Limits(bytes=100))
 
     assert "does not end" in found.problem
     assert 100 == reader.tell()
@@ -351,7 +351,7 @@ def test_a_numpy_arrays_type_and_shape_are_read(kind: str) -> None:
     expected = "BOOL" if kind == "b1" else f"{names[kind[0]]}{int(kind[1]) * 8}"
     value = walked(pickle.dumps({"a": np.zeros((2, 3), kind)}, 2)).value
 
-    assert Tensor(expected, (2, 3)) == (header.tensors["a"] if (header := statedict.header_of(value)) else None)
+    assert Tensor(expected, (2, 3)) == (header.tensors["a"] if (header := state_dict.header_of(value)) else None)
 
 
 def test_a_mapping_with_a_factory_keeps_its_items() -> None:

@@ -10,11 +10,11 @@ Nothing is moved, copied or written beside the files, and nothing outside the gi
 interrupted goes on when it is done again: a batch that was settled is not looked at twice.
 """
 
-from modelyard.adding.adding import Adding, BrokenOff, Report, Told, duplicates_json
-from modelyard.adding.following import follow, hash_pending, join_later_matches
-from modelyard.adding.looking import look_for_cycles_seldom
-from modelyard.adding.settling import Owner
-from modelyard.adding.watching import RESCAN_SECONDS, watch
+from modelyard.library.scanner import Adding, BrokenOff, Report, Told, duplicates_json
+from modelyard.library.pending_hashes import follow, hash_pending, join_later_matches
+from modelyard.library.probe import look_for_cycles_seldom
+from modelyard.library.reconcile import Owner
+from modelyard.library.watcher import RESCAN_SECONDS, watch
 
 __all__ = [
     "RESCAN_SECONDS",

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelyard.blobs.durable import make_folder, sync_file, sync_folder
+from modelyard.blobs.fsync import make_folder, sync_file, sync_folder
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 

@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from modelyard import errors
-from modelyard.blobs.durable import full_disk_told, sync_file
+from modelyard.blobs.fsync import full_disk_told, sync_file
 
 # Files above a part's size go up in parts, some at once: memory is parts times parts at once, 32 MiB.
 _PART_BYTES = 8 * 1024 * 1024

@@ -15,22 +15,22 @@ from modelyard.cli.options import home_option
 # Where each command is, and its line in `modelyard --help`. A command's module is imported when it is called: the web
 # server and the catalogue take most of a second to import, which `modelyard --help` and `modelyard key` must not cost.
 COMMANDS = {
-    "serve": ("modelyard.cli.serving:serve", "Answer the API, and the pages to try it on."),
-    "import": ("modelyard.cli.importing:import_", "Take models in from other catalogues' records."),
-    "add": ("modelyard.cli.adding:add", "Take model files in where they lie."),
-    "search": ("modelyard.cli.searching:search", "Search the catalogue from the terminal."),
-    "verify": ("modelyard.cli.indexing:verify", "Check every byte of the index, and the database."),
-    "reindex": ("modelyard.cli.indexing:reindex", "Build the index anew from the database."),
-    "inspect": ("modelyard.cli.inspecting:inspect", "Say what a model file is, with the evidence."),
-    "export": ("modelyard.cli.exporting:export", "Write what is known, for other programs."),
-    "pull": ("modelyard.cli.transferring:pull", "Fetch models' files from a server."),
-    "push": ("modelyard.cli.transferring:push", "Send models' files to a server."),
+    "serve": ("modelyard.cli.serve:serve", "Answer the API, and the pages to try it on."),
+    "import": ("modelyard.cli.import_civitai:import_", "Take models in from other catalogues' records."),
+    "add": ("modelyard.cli.add:add", "Take model files in where they lie."),
+    "search": ("modelyard.cli.search:search", "Search the catalogue from the terminal."),
+    "verify": ("modelyard.cli.index:verify", "Check every byte of the index, and the database."),
+    "reindex": ("modelyard.cli.index:reindex", "Build the index anew from the database."),
+    "inspect": ("modelyard.cli.inspect:inspect", "Say what a model file is, with the evidence."),
+    "export": ("modelyard.cli.export:export", "Write what is known, for other programs."),
+    "pull": ("modelyard.cli.pull_push:pull", "Fetch models' files from a server."),
+    "push": ("modelyard.cli.pull_push:push", "Send models' files to a server."),
     "jobs": ("modelyard.cli.jobs:jobs", "List the work to be done, and what was given up."),
-    "migrate": ("modelyard.cli.moving:migrate", "Copy the record to another database, and the files."),
-    "backup": ("modelyard.cli.moving:backup", "Write the record into a file, while it is served."),
-    "restore": ("modelyard.cli.moving:restore", "Make the database be what a backup has."),
-    "gc": ("modelyard.cli.collecting:gc", "Remove files that no model needs any more."),
-    "key": ("modelyard.cli.keys:key", "Make, list and revoke API keys."),
+    "migrate": ("modelyard.cli.database:migrate", "Copy the record to another database, and the files."),
+    "backup": ("modelyard.cli.database:backup", "Write the record into a file, while it is served."),
+    "restore": ("modelyard.cli.database:restore", "Make the database be what a backup has."),
+    "gc": ("modelyard.cli.gc:gc", "Remove files that no model needs any more."),
+    "key": ("modelyard.cli.key:key", "Make, list and revoke API keys."),
 }
 
 

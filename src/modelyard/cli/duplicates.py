@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import click
 
-from modelyard.cli import terminal
-from modelyard.ingest.folders import shown
+from modelyard.cli import output
+from modelyard.library.walk import shown
 from modelyard.store.files import Duplicates
 
 
@@ -14,7 +14,7 @@ def write(groups: Sequence[Duplicates]) -> None:
     if not groups:
         return
     click.echo()
-    terminal.write_table(
+    output.write_table(
         ("duplicates", "model", "bytes", "file"),
         (
             (

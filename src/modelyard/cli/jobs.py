@@ -3,7 +3,7 @@
 import click
 
 from modelyard import errors
-from modelyard.cli import options, terminal
+from modelyard.cli import options, output
 from modelyard.store import jobs as work
 
 
@@ -18,7 +18,7 @@ def jobs(context: click.Context, as_json: bool) -> None:
     with options.opened_store(options.read_settings()) as opened, opened.reading() as connection:
         listed = work.listed(connection)
     if as_json:
-        terminal.write_json(
+        output.write_json(
             [
                 {
                     "id": job.id,
@@ -34,7 +34,7 @@ def jobs(context: click.Context, as_json: bool) -> None:
             ]
         )
         return
-    terminal.write_table(
+    output.write_table(
         ("id", "kind", "subject", "state", "attempts", "next", "failure"),
         (
             (
@@ -43,7 +43,7 @@ def jobs(context: click.Context, as_json: bool) -> None:
                 job.subject,
                 job.state,
                 str(job.attempts),
-                "" if job.state == "dead" else terminal.shown_time(job.run_at),
+                "" if job.state == "dead" else output.shown_time(job.run_at),
                 job.failure,
             )
             for job in listed
@@ -66,4 +66,4 @@ def retry(job_ids: tuple[int, ...], all_dead: bool) -> None:
         missing = [id_ for id_ in job_ids if not work.retry(writing.connection, id_, writing.now)]
         if missing:
             raise errors.NotFound(f"no jobs {', '.join(map(str, missing))}", jobs=missing)
-    terminal.remark(f"{len(job_ids)} to be tried again")
+    output.remark(f"{len(job_ids)} to be tried again")

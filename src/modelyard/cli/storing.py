@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from modelyard import blobs, settings
-from modelyard.checking import Checking
+from modelyard.uploads.verification import Checking
 from modelyard.cli import options
 from modelyard.covers import Covers, Guard
 from modelyard.store import Store

@@ -7,9 +7,9 @@
 It knows pictures and addresses. Which of its covers a model shows is for ``registration``.
 """
 
-from modelyard.covers.fetching import Guard, fetch
-from modelyard.covers.gathering import Gathered, gather, wanted
-from modelyard.covers.keeping import Covers
-from modelyard.covers.pictures import BYTES_MAX, Rendered, render
+from modelyard.covers.download import Guard, fetch
+from modelyard.covers.importer import Gathered, gather, wanted
+from modelyard.covers.covers import Covers
+from modelyard.covers.thumbnails import BYTES_MAX, Rendered, render
 
 __all__ = ["BYTES_MAX", "Covers", "Gathered", "Guard", "Rendered", "fetch", "gather", "render", "wanted"]

@@ -5,9 +5,9 @@ like on the wire is given to it as a function.
 """
 
 from modelyard.index.facets import Facets
-from modelyard.index.files import DamagedSegmentError
-from modelyard.index.folder import SegmentFolder
-from modelyard.index.live import Index, plan_for
+from modelyard.index.segment_file import DamagedSegmentError
+from modelyard.index.directory import SegmentFolder
+from modelyard.index.reader import Index, plan_for
 from modelyard.index.search import Page
 
 __all__ = ["DamagedSegmentError", "Facets", "Index", "Page", "SegmentFolder", "plan_for"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.index.keys import filter_key
+from modelyard.index.terms import filter_key
 from modelyard.index.search import Part, Plan, verified_rows
 from modelyard.index.segment import ALL, Array, Segment
 

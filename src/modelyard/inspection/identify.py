@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from modelyard.inspection import adapters, notes, rules
+from modelyard.inspection import adapters, header_metadata, rules
 from modelyard.inspection.findings import CERTAIN, LIKELY, NONE, PLAUSIBLE, UNKNOWN, Evidence, Finding
 from modelyard.inspection.header import Header
-from modelyard.inspection.notes import Claim
-from modelyard.inspection.rules import layers
+from modelyard.inspection.header_metadata import Claim
+from modelyard.inspection.rules import adapter_bases
 from modelyard.inspection.rules.rule import UNET, WHOLE, Rule
 
 _NOT_KNOWN = Finding()
@@ -38,7 +38,7 @@ class Identity:
 
 def identify(header: Header) -> Identity:
     """Say what the model with this header is. Cost: a few passes over the tensors' names, 1–3 ms for a thousand."""
-    claims = notes.claims(header.metadata)
+    claims = header_metadata.claims(header.metadata)
     adapter = adapters.read_adapter(header)
     if adapter is not None:
         found = _of_adapter(adapter)
@@ -56,13 +56,13 @@ def identify(header: Header) -> Identity:
         part=found.part,
         precision=_precision(numbers, len(header.tensors)),
         parameters=sum(numbers.values()),
-        trigger_words=notes.trigger_words(header.metadata),
+        trigger_words=header_metadata.trigger_words(header.metadata),
     )
 
 
 def _of_adapter(adapter: adapters.Adapter) -> Identity:
     type_, why = adapters.type_of(adapter)
-    base = layers.base_of(adapter)
+    base = adapter_bases.base_of(adapter)
     roles = ", ".join(sorted(adapter.roles))
     seen = Evidence(base.rule, "tensor", "layers", base.seen, base.says)
     return Identity(

@@ -3,10 +3,10 @@
 It knows the domain. It does not know who may see what, how the API spells things, or the index that follows it.
 """
 
-from modelyard.store.keys import Key, KeyRing
+from modelyard.store.api_keys import Key, KeyRing
 from modelyard.store.rows import refuse_team_name, refuse_unstorable
 from modelyard.store.store import Changes, Snapshot, Store, open_store
-from modelyard.store.writing import Writing
+from modelyard.store.transaction import Writing
 
 __all__ = [
     "Changes",

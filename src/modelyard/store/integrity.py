@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.store import opening
+from modelyard.store import migrate
 
 _PROBLEMS_MAX = 20
 
@@ -13,7 +13,7 @@ def problems(url: str) -> list[str] | None:
 
     SQLite reads every page and index for it, some 0.5 s a GB; writers go on. PostgreSQL has checksums, and pg_amcheck.
     """
-    dialect = opening.dialect_of(url)
+    dialect = migrate.dialect_of(url)
     if dialect.engine.dialect.name != "sqlite":
         return None
     try:

@@ -20,7 +20,7 @@ from modelyard.store.dialect import (
     StatementsById,
     row_statements,
 )
-from modelyard.store.listening import CHANNEL, Listener
+from modelyard.store.postgresql_notifier import CHANNEL, Listener
 
 # Any number, the same in all processes: PostgreSQL's advisory locks are named by one, within a database.
 _WRITERS_LOCK = 7_201_450_511

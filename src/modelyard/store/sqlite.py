@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from modelyard import errors
 from modelyard.store.dialect import BUSY_SECONDS, Dialect, Row, StatementsById, row_statements
-from modelyard.store.shared_hints import SharedHints
+from modelyard.store.sqlite_notifier import SharedHints
 
 # The log file is cut back to this after an import has made it large.
 _LOG_BYTES_KEPT = 64 * 2**20

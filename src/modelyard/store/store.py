@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from modelyard import errors
 from modelyard.domain import BaseModel, Entry, Model
-from modelyard.store import keys, opening, rows, schema
+from modelyard.store import api_keys, migrate, rows, schema
 from modelyard.store.dialect import Dialect, Revisions, read_revisions
-from modelyard.store.writing import Writing, entries_by_id
+from modelyard.store.transaction import Writing, entries_by_id
 
 # Measured on SQLite: 6.6 µs a row from 100 on, and a third more at 2,000, which no longer fit the cache.
 _ROWS_AT_ONCE = 500
@@ -178,10 +178,10 @@ class Store:
             identity: str = connection.execute(query).scalar_one()
         return identity
 
-    def key_ring(self) -> keys.KeyRing:
+    def key_ring(self) -> api_keys.KeyRing:
         """Return all API keys with their digests, and the keys' revision, of one moment."""
         with self._reading() as connection:
-            return keys.KeyRing(read_revisions(connection).keys, keys.keys_of(connection))
+            return api_keys.KeyRing(read_revisions(connection).keys, api_keys.keys_of(connection))
 
     def ping(self) -> None:
         """Raise Unavailable if the database does not answer."""
@@ -249,9 +249,9 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: st
     Raises DatabaseAway where it cannot be opened, SetupError where it was made by a newer version. Several processes
     may do this at once. ``replicas`` is a URL of databases that follow this one, and are read for what is followed.
     """
-    dialect = opening.dialect_of(url)
+    dialect = migrate.dialect_of(url)
     try:
-        opening.migrate(dialect)
+        migrate.migrate(dialect)
         return Store(dialect, clock, _replicas_of(dialect, replicas) if replicas else None)
     except BaseException as problem:
         dialect.engine.dispose()
@@ -263,7 +263,7 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: st
 
 
 def _replicas_of(dialect: Dialect, url: str) -> Dialect:
-    followers = opening.dialect_of(url)
+    followers = migrate.dialect_of(url)
     if "sqlite" in (followers.engine.dialect.name, dialect.engine.dialect.name):
         raise errors.SetupError("database_read: only PostgreSQL has replicas")
     return followers

@@ -9,8 +9,8 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
-from modelyard.blobs.incoming import Appending
-from modelyard.web.exchange import Answer, Exchange, Method, exchange_of, send_error
+from modelyard.blobs.partial import Appending
+from modelyard.web.requests import Answer, Exchange, Method, exchange_of, send_error
 
 # What a client says of a model fits in a hundredth of this.
 JSON_BYTES_MAX = 64 * 1024

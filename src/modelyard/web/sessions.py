@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from modelyard import errors
-from modelyard.access import Access
+from modelyard.auth import Access
 from modelyard.domain import Scope, Viewer
 from modelyard.signing import Signature, Signer
-from modelyard.web.exchange import Exchange, Header
-from modelyard.web.rates import RateLimit
+from modelyard.web.requests import Exchange, Header
+from modelyard.web.rate_limit import RateLimit
 
 COOKIE = "modelyard_session"
 TOKEN_FIELD = "token"  # noqa: S105 # the name of a field, not its content

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from modelyard.store import opening
+from modelyard.store import migrate
 
 context.configure(
     connection=context.config.attributes["connection"],
-    version_table=opening.VERSION_TABLE,
+    version_table=migrate.VERSION_TABLE,
     # SQLite's changes of tables are transactional as PostgreSQL's are; Alembic does not assume it.
     transactional_ddl=True,
 )

@@ -15,11 +15,11 @@ from markupsafe import Markup
 from modelyard import errors, wire
 from modelyard.domain import TYPE_FAMILIES, ModelQuery, Source, Viewer, Visibility, fold, fold_base
 from modelyard.index import Facets
-from modelyard.web.exchange import Answer
-from modelyard.web.kept import Kept
+from modelyard.web.requests import Answer
+from modelyard.web.cache import Kept
 from modelyard.web.pages.cards import SOURCE_LABELS, Cards, label_of_type
-from modelyard.web.pages.templating import render
-from modelyard.web.pages.visits import Site, Visit, page, part
+from modelyard.web.pages.templates import render
+from modelyard.web.pages.page import Site, Visit, page, part
 
 # Divides by 2, 3, 4 and 6: whole rows on most screens.
 LIMIT = 24

@@ -21,11 +21,11 @@ from modelyard.domain import (
     fold,
     resolve,
 )
-from modelyard.web.exchange import Answer
+from modelyard.web.requests import Answer
 from modelyard.web.pages.cards import SOURCE_LABELS, art_of, cover_of, label_of_type, read_record, title_of
 from modelyard.web.pages.gallery import address_of
-from modelyard.web.pages.templating import size
-from modelyard.web.pages.visits import Site, Visit, page
+from modelyard.web.pages.templates import size
+from modelyard.web.pages.page import Site, Visit, page
 
 PREFIX = "/models/"
 _ID_DIGITS_MAX = 18

@@ -1,0 +1,237 @@
+"""Files and folders of recorded answers → records, with a place (file:line) for every complaint.
+
+    .json            one answer, a page {"items": […]} or a list; also one answer a line, whatever the name says
+    .jsonl .ndjson   one answer a line
+    .civitai.info    one version's answer, as A1111's helpers lay beside a model file
+    … .gz … .xz      any of these, compressed
+
+Memory stays bounded whatever is read: lines and whole documents have a limit, and a longer one is reported instead of
+read in. Nothing here raises because of what a file holds.
+"""
+
+import gzip
+import io
+import lzma
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from modelyard.domain import Record
+from modelyard.domain import Skipped
+from modelyard.civitai import records
+
+# The longest recorded answer of one model is 27 KB, of a page of 100 models 3 MB.
+LINE_BYTES_MAX = 16 * 2**20
+DOCUMENT_BYTES_MAX = 256 * 2**20
+
+NOT_READABLE = "cannot be read"
+DAMAGED_ARCHIVE = "damaged or truncated archive"
+NOT_UTF8 = "not UTF-8"
+TOO_LONG = "longer than accepted"
+EMPTY = "empty file"
+
+_NAMES = re.compile(r".*(\.json|\.jsonl|\.ndjson|\.civitai\.info)(\.gz|\.xz)?", re.IGNORECASE | re.DOTALL)
+_LINED_NAMES = re.compile(r".*\.(jsonl|ndjson)(\.gz|\.xz)?", re.IGNORECASE | re.DOTALL)
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the given files, and all that are ours by name in the given folders and below, sorted within each.
+
+    Links to folders are followed, each folder is visited once: a loop of links ends.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found.extend(_files_below(path))
+        else:
+            found.append(path)
+    return found
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    visited: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders.sort()
+        for name in sorted(names):
+            path = Path(place, name)
+            # A pipe or a device in a folder would block or never end.
+            if _NAMES.fullmatch(name) and (path.is_file() or path.is_symlink()):
+                yield path
+
+
+def read_paths(
+    paths: Iterable[Path],
+    *,
+    consumed: Callable[[int], object] = int,
+    line_bytes_max: int = LINE_BYTES_MAX,
+    document_bytes_max: int = DOCUMENT_BYTES_MAX,
+) -> Iterator[Record | Skipped]:
+    """Yield what the files and folders hold, in order; what cannot be used is yielded as Skipped.
+
+    ``consumed`` is told how many further bytes of a file (as it lies on disk) have been used up.
+    """
+    for path in find_files(paths):
+        try:
+            with path.open("rb") as raw:
+                stream = _Metered(_unpacked(raw, path), raw, consumed)
+                yield from _read(stream, path, line_bytes_max, document_bytes_max)
+                stream.report()
+        except OSError as error:
+            yield Skipped(str(path), NOT_READABLE, error.strerror or str(error))
+
+
+class _Metered:
+    """A stream of lines that tells how much of the file below it has been used."""
+
+    def __init__(self, stream: IO[bytes], raw: IO[bytes], consumed: Callable[[int], object]) -> None:
+        self._stream, self._raw, self._consumed = stream, raw, consumed
+        self._told = 0
+        self._has_size = raw.seekable()  # a pipe has none, and no end to be on the way to
+
+    def readline(self, limit: int) -> bytes:
+        line = self._stream.readline(limit)
+        self.report()
+        return line
+
+    def read(self, limit: int) -> bytes:
+        return self._stream.read(limit)
+
+    def report(self) -> None:
+        position = self._raw.tell() if self._has_size else 0
+        if position != self._told:
+            self._consumed(position - self._told)
+            self._told = position
+
+
+def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
+    match path.suffix.lower():
+        case ".gz":
+            return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value] # reads as IO[bytes] does; typeshed calls it a buffered stream
+        case ".xz":
+            return lzma.LZMAFile(raw)
+    return raw
+
+
+class _Place:
+    """Where reading stands; the line a complaint is about."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.line = path, 0
+
+    def skipped(self, reason: str, detail: str = "") -> Skipped:
+        return Skipped(f"{self.path}:{max(self.line, 1)}", reason, detail)
+
+    def told(self, outcome: Record | Skipped) -> Record | Skipped:
+        if isinstance(outcome, Record):
+            return outcome
+        at = f"{self.path}:{self.line}"
+        return replace(outcome, where=at if outcome.where == records.THE_ANSWER else f"{at}: {outcome.where}")
+
+
+def _read(stream: _Metered, path: Path, line_bytes_max: int, document_bytes_max: int) -> Iterator[Record | Skipped]:
+    place = _Place(path)
+    try:
+        first = stream.readline(line_bytes_max + 1)
+        if not first:
+            yield Skipped(str(path), EMPTY)
+        elif first.startswith((b"\xff\xfe", b"\xfe\xff")):
+            yield place.skipped(NOT_UTF8, "the file begins with the mark of UTF-16")
+        else:
+            first = first.removeprefix(b"\xef\xbb\xbf")
+            if _LINED_NAMES.fullmatch(path.name) or _is_json(first):
+                yield from _read_lines(stream, first, place, line_bytes_max)
+            else:
+                yield from _read_document(stream, first, place, document_bytes_max)
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+        yield place.skipped(DAMAGED_ARCHIVE, str(error))
+
+
+def _read_lines(stream: "_Metered | io.BytesIO", first: bytes, place: _Place, limit: int) -> Iterator[Record | Skipped]:
+    line = first
+    while line:
+        place.line += 1
+        if len(line) > limit:
+            yield place.skipped(TOO_LONG, f"a line of more than {limit:,} bytes")
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(limit + 1)
+        elif not line.isspace():
+            for outcome in records.convert(line):
+                yield place.told(outcome)
+        line = stream.readline(limit + 1)
+
+
+def _read_document(stream: _Metered, first: bytes, place: _Place, limit: int) -> Iterator[Record | Skipped]:
+    document = first + stream.read(limit + 1 - len(first))
+    if len(document) > limit:
+        yield place.skipped(
+            TOO_LONG, f"a document of more than {limit:,} bytes; one model a line (.jsonl) has no limit"
+        )
+        return
+    try:
+        answers = _answers(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        rest = io.BytesIO(document)
+        rest.readline()
+        if _is_json(rest.readline()):
+            # Lines after all, of which the first one is damaged.
+            lines = io.BytesIO(document)
+            yield from _read_lines(lines, lines.readline(), place, limit)
+        else:
+            place.line = _line_of(error, document)
+            yield place.skipped(records.NOT_JSON, str(error))
+        return
+    position = 0
+    place.line = 1
+    for answer in answers:
+        text = bytes(answer)
+        start = document.index(text, position)
+        place.line += document.count(b"\n", position, start)
+        position = start
+        for outcome in records.convert(text):
+            yield place.told(outcome)
+
+
+class _PageOfAnswers(msgspec.Struct):
+    items: list[msgspec.Raw]
+
+
+def _answers(document: bytes) -> list[msgspec.Raw]:
+    """Return the answers in a page or a list, or the one that the document is, each as its JSON text."""
+    whole = msgspec.json.decode(document, type=msgspec.Raw)
+    match document.lstrip()[:1]:
+        case b"[":
+            return msgspec.json.decode(document, type=list[msgspec.Raw])
+        case b"{":
+            try:
+                return msgspec.json.decode(document, type=_PageOfAnswers).items
+            except msgspec.ValidationError:
+                return [whole]
+    return [whole]
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+_BYTE = re.compile(r"\(byte (\d+)\)|in position (\d+)")
+
+
+def _line_of(error: Exception, document: bytes) -> int:
+    """Return the line a JSON error is on; the last one where the error tells no place, for then the end is missing."""
+    told = _BYTE.search(str(error))
+    return 1 + document.count(b"\n", 0, int(told[1] or told[2]) if told else None)

@@ -1,0 +1,388 @@
+"""What Civitai says about its models → records, one a version.
+
+Reads the answers of ``/models``, ``/models/{id}``, ``/model-versions/{id}`` and ``/model-versions/by-hash/{hash}`` of
+every year since 2022, from bytes or from parsed JSON. Knows nothing of files, networks and the catalogue.
+
+One version becomes one record, described by one of its files. That rule, and the names made from it, are checked
+against rows that the vendor's API answered: its `realisticVisionV40_v40VAE-inpainting_81543.safetensors` is Civitai's
+file 81543 of version 114600, which is the full SafeTensor, although Civitai marks the pruned one as primary.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, ModelType, Record, Source, model_type
+from modelyard.domain import Skipped
+
+# Where a complaint is about the whole of what was given; a reader that knows a better place puts its own.
+THE_ANSWER = "answer"
+
+NOT_JSON = "not JSON"
+NO_USABLE_FILE = "no usable file"
+DAMAGED = "damaged record"
+NOT_AN_ANSWER = "not a Civitai answer"
+NO_VERSIONS = "model without versions"
+
+# --- The answers' shapes ---------------------------------------------------------------------------------------------
+#
+# Only what is used. Any field may be missing or null, because each year's answers lack others; a field that is there
+# must have its type, or the record is damaged. Lengths are far above what real ones reach (longest name 177, file name
+# 137, tag 218 characters, 103 tags of a model): they keep a hostile answer out of the index, not a real one.
+
+_Name = Annotated[str, Meta(max_length=1024)]
+_Words = Annotated[list[_Name], Meta(max_length=4096)]
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Id = Annotated[int, Meta(ge=1, lt=OWN_ID_MIN)]
+
+
+class _Stats(Struct):
+    downloadCount: _Count | None = None
+
+
+class _FileFormat(Struct):
+    format: str | None = None
+    size: str | None = None
+
+
+class _File(Struct):
+    id: _Count
+    name: _Name
+    type: str | None = None
+    sizeKB: float | None = None
+    metadata: _FileFormat | None = None
+    hashes: dict[str, str | None] | None = None
+
+
+class _Image(Struct):
+    url: Annotated[str, Meta(max_length=4096)] | None = None
+    type: str | None = None
+    nsfw: bool | str | None = None
+    nsfwLevel: int | str | None = None
+
+
+class _VersionsModel(Struct):
+    name: _Name | None = None
+    type: _Name | None = None
+    nsfw: bool | None = None
+
+
+class _Version(Struct):
+    id: _Id
+    name: _Name | None = None
+    modelId: _Id | None = None
+    model: _VersionsModel | None = None
+    baseModel: _Name | None = None
+    baseModelType: _Name | None = None
+    trainedWords: Annotated[list[str | None], Meta(max_length=4096)] | None = None
+    publishedAt: _Name | None = None
+    createdAt: _Name | None = None
+    stats: _Stats | None = None
+    files: list[_File] | None = None
+    images: list[_Image] | None = None
+
+
+class _Tag(Struct):
+    name: _Name
+
+
+class _Model(Struct):
+    id: _Id
+    name: _Name
+    type: _Name
+    nsfw: bool | None = None
+    tags: list[Any] | None = None
+    modelVersions: list[Any] | None = None
+    allowNoCredit: bool | None = None
+    allowCommercialUse: str | list[str] | None = None
+    allowDerivatives: bool | None = None
+    allowDifferentLicense: bool | None = None
+
+
+# --- From an answer to its versions ----------------------------------------------------------------------------------
+
+
+def convert(answer: bytes | object) -> Iterator[Record | Skipped]:
+    """Yield a record for each version that an answer tells of, in its order, and what is skipped.
+
+    ``answer`` is JSON text or parsed JSON: a model, a version, a page ``{"items": […]}`` or a list of them. A version
+    whose kind had to be guessed is followed by a second record of the same id in the layer of guesses.
+    """
+    if isinstance(answer, bytes | bytearray | memoryview):
+        try:
+            answer = msgspec.json.decode(answer)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            yield Skipped(THE_ANSWER, NOT_JSON, str(error))
+            return
+        except RecursionError:
+            yield Skipped(THE_ANSWER, NOT_JSON, "nested too deeply")
+            return
+    yield from _converted(answer)
+
+
+def _converted(answer: object) -> Iterator[Record | Skipped]:
+    match answer:
+        case {"items": [*items]} | [*items]:
+            for number, item in enumerate(items):
+                yield from _item(item, f"item {number}")
+        case _:
+            yield from _item(answer, THE_ANSWER)
+
+
+def _item(answer: object, where: str) -> Iterator[Record | Skipped]:
+    match answer:
+        case {"modelVersions": _}:
+            yield from _model_records(answer, _named("model", answer, where))
+        case {"files": _} | {"modelId": _} | {"model": _}:
+            yield from _version_records(answer, None, _named("version", answer, where))
+        case {"error": error}:
+            yield Skipped(where, "Civitai answered with an error", str(error)[:200])
+        case _:
+            yield Skipped(where, NOT_AN_ANSWER)
+
+
+def _named(what: str, answer: object, otherwise: str) -> str:
+    match answer:
+        case {"id": int(number)}:
+            return f"{what} {number}"
+        case _:
+            return otherwise
+
+
+def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
+    try:
+        model = msgspec.convert(answer, _Model, strict=False)
+        kind = _type(model.type, "$.type")
+        tags = _tags(model.tags)
+    except msgspec.ValidationError as error:
+        yield Skipped(where, DAMAGED, str(error))
+        return
+    if not model.modelVersions:
+        yield Skipped(where, NO_VERSIONS)
+        return
+    shared = Facts(
+        type=kind,
+        is_nsfw=model.nsfw,
+        tags=tags,
+        upstream_model_id=model.id,
+        upstream_model_name=model.name,
+        licence=_licence(model),
+    )
+    for number, version in enumerate(model.modelVersions):
+        yield from _version_records(version, shared, f"{where}, {_named('version', version, f'version at {number}')}")
+
+
+def _version_records(answer: object, shared: Facts | None, where: str) -> Iterator[Record | Skipped]:
+    """Yield what one version is; ``shared`` is what its model said, None if the version stands alone."""
+    try:
+        version = msgspec.convert(answer, _Version, strict=False)
+        shared = shared or _told_by_version(version)
+        file = _chosen_file(version.files or [], shared.type)
+        hashes = _hashes(file.hashes) if file else None
+    except msgspec.ValidationError as error:
+        yield Skipped(where, DAMAGED, str(error))
+        return
+    if file is None:
+        listed = ", ".join(sorted({file.type or "untyped" for file in version.files or []}))
+        yield Skipped(where, NO_USABLE_FILE, f"only {listed}" if listed else "none at all")
+        return
+    yield Record(version.id, Source.CIVITAI, Layer.UPSTREAM, _facts(version, shared, file, hashes))
+    guess = _guessed(version, shared, file)
+    if guess:
+        yield Record(version.id, Source.CIVITAI, Layer.GUESS, guess)
+
+
+def _told_by_version(version: _Version) -> Facts:
+    model = version.model or _VersionsModel()
+    return Facts(
+        type=_type(model.type, "$.model.type"),
+        is_nsfw=model.nsfw,
+        upstream_model_id=version.modelId,
+        upstream_model_name=model.name,
+    )
+
+
+def _type(spelled: str | None, where: str) -> ModelType:
+    word = (spelled or "").strip()
+    if not word:
+        # Which file a version is depends on the type, and no later answer is certain to bring it.
+        raise msgspec.ValidationError(f"the model's type is missing - at `{where}`")
+    return model_type(word)
+
+
+def _facts(version: _Version, shared: Facts, file: _File, hashes: Hashes | None) -> Facts:
+    return Facts(
+        name=version.name or None,
+        sd_name=sd_name(file.name, file.id),
+        type=shared.type,
+        base_model=version.baseModel,
+        # Silence, not "": a guess may speak where Civitai does not. No answer recorded in July 2023 tells it.
+        base_model_type=version.baseModelType or None,
+        is_nsfw=shared.is_nsfw,
+        tags=shared.tags,
+        cover_url=_cover_url(version.images or []),
+        rank=version.stats.downloadCount if version.stats else None,
+        hashes=hashes,
+        file_name=file.name,
+        size_bytes=None if file.sizeKB is None else round(file.sizeKB * 1024),
+        upstream_model_id=shared.upstream_model_id,
+        upstream_model_name=shared.upstream_model_name,
+        trigger_words=_words(version.trainedWords),
+        published_at=version.publishedAt or version.createdAt,
+        licence=shared.licence,
+    )
+
+
+# --- The file that a version is --------------------------------------------------------------------------------------
+
+# "VAE" is the model itself only of a VAE; a checkpoint's is an accessory. "Training Data", "Config", "Archive",
+# "Text Encoder" never are.
+_MODEL_FILES = frozenset({"Model", "Pruned Model", "Negative"})
+_SIZE_ORDER = {"full": 0, None: 1, "pruned": 2}
+_EXTENSION_CHARS_MAX = 12
+
+
+def _chosen_file(files: list[_File], kind: ModelType | None) -> _File | None:
+    wanted = _MODEL_FILES | {"VAE"} if kind is not None and kind.name == "vae" else _MODEL_FILES
+    usable = [file for file in files if file.type in wanted]
+    return min(usable, key=_file_order) if usable else None
+
+
+def _file_order(file: _File) -> tuple[bool, int, float, int]:
+    """Order files best first: SafeTensor, then full before unstated before pruned, then larger, then lower id."""
+    told = file.metadata or _FileFormat()
+    safe = told.format == "SafeTensor" or (not told.format and file.name.lower().endswith(".safetensors"))
+    size = told.size or ("pruned" if file.type == "Pruned Model" else None)
+    return not safe, _SIZE_ORDER.get(size, 1), -(file.sizeKB or 0.0), file.id
+
+
+def sd_name(file_name: str, file_id: int) -> str:
+    """Return the catalogue's name of a file: its stem, its id, its extension."""
+    stem, extension = _stem_and_extension(file_name)
+    return f"{stem}_{file_id}{extension}"
+
+
+def _stem_and_extension(file_name: str) -> tuple[str, str]:
+    """Split a file's name; the extension has its dot, and is empty if there is none.
+
+    What follows the last dot is an extension if it looks like one: letters and digits, short, not all digits. So
+    ``kl-f8.vae.pt`` ends in ``.pt``, and ``style v1.5`` has none.
+    """
+    name = _CONTROL.sub(" ", file_name).strip()
+    stem, dot, extension = name.rpartition(".")
+    is_one = bool(dot) and len(extension) <= _EXTENSION_CHARS_MAX and extension.isalnum() and not extension.isdecimal()
+    return (stem, dot + extension) if is_one else (name, "")
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_HASH_FIELDS = {
+    "AutoV1": ("autov1", (8,)),
+    "AutoV2": ("autov2", (10,)),
+    "AutoV3": ("autov3", (12, 64)),
+    "SHA256": ("sha256", (64,)),
+    "BLAKE3": ("blake3", (64,)),
+    "CRC32": ("crc32", (8,)),
+}
+_HEX = re.compile(r"[0-9A-F]+")
+
+
+def _hashes(told: Mapping[str, str | None] | None) -> Hashes | None:
+    if not told:
+        return None
+    known = {}
+    for name, value in told.items():
+        if name in _HASH_FIELDS and value:
+            field, lengths = _HASH_FIELDS[name]
+            value = value.upper()
+            if len(value) not in lengths or not _HEX.fullmatch(value):
+                raise msgspec.ValidationError(f"{name} is not a hash: {value[:80]!r} - at `$.files[...].hashes`")
+            known[field] = value
+    return Hashes(**known) if known else None
+
+
+# --- Single facts ----------------------------------------------------------------------------------------------------
+
+
+def _tags(told: list[Any] | None) -> tuple[str, ...] | None:
+    if told is None:
+        return None
+    names = told
+    if not all(isinstance(tag, str) for tag in told):
+        # Some answers list tags as objects, some as names.
+        names = [tag if isinstance(tag, str) else msgspec.convert(tag, _Tag).name for tag in told]
+    return _words(msgspec.convert(names, _Words))
+
+
+def _words(told: list[Any] | None) -> tuple[str, ...] | None:
+    if told is None:
+        return None
+    return tuple(dict.fromkeys(word for text in told if text and (word := text.strip())))
+
+
+def _cover_url(images: list[_Image]) -> str:
+    return next((image.url for image in images if image.url and image.type != "video" and _is_safe(image)), "")
+
+
+_LEVELS_SAFE = {1, "None"}
+_WORDS_SAFE = {False, "None", "false"}
+
+
+def _is_safe(image: _Image) -> bool:
+    """Whether an image may be shown to everyone.
+
+    Told as a boolean (2022), as None, Soft, Mature or X (2023), and as a bit of 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX,
+    32 blocked (since 2024), where 0 is "not looked at yet". Anything but the first step counts as not safe.
+    """
+    if image.nsfwLevel:
+        return image.nsfwLevel in _LEVELS_SAFE
+    return image.nsfw in _WORDS_SAFE
+
+
+def _licence(model: _Model) -> str | None:
+    """Return Civitai's four permissions as one line, None if it tells none."""
+    uses = model.allowCommercialUse
+    if isinstance(uses, str):
+        uses = [use for use in uses.strip("{}").split(",") if use]  # also seen as PostgreSQL writes a set: {Image,Rent}
+    said = []
+    if uses is not None:
+        said.append("commercial use: " + (", ".join(use for use in uses if use != "None") or "no"))
+    for told, yes, no in (
+        (model.allowNoCredit, "credit not required", "credit required"),
+        (model.allowDerivatives, "derivatives allowed", "no derivatives"),
+        (model.allowDifferentLicense, "other permissions allowed", "same permissions required"),
+    ):
+        if told is not None:
+            said.append(yes if told else no)
+    return "; ".join(said) or None
+
+
+# The word, not the letters: of 5,366 checkpoint versions recorded in July 2023 it stands in 140 version or file names.
+# 139 are inpainting models, most by the suffix "-inpainting" that Civitai itself gives the file of a version whose base
+# model type is Inpainting; the other one is "ThinPaintLine", which a search for the letters takes too. It cannot see
+# models that say it in no name (FLUX.1 Fill), nor is a version safe that calls itself "not for inpainting".
+_INPAINTING = re.compile(r"(?<![A-Za-z])in[Pp]aint|In[Pp]aint|(?<![A-Z])INPAINT")
+
+
+def _guessed(version: _Version, shared: Facts, file: _File) -> Facts | None:
+    """Return what can be told of a version that Civitai is silent about; None where there is nothing to guess."""
+    # The vendor's own rows, too, are called by the file where the version has no name.
+    name = None if version.name else _stem_and_extension(file.name)[0]
+    saying = _name_of_inpainting(version, shared)
+    if not name and not saying:
+        return None
+    return Facts(
+        name=name,
+        base_model_type="Inpainting" if saying else None,
+        evidence=(f"the name {saying!r} says inpainting",) if saying else None,
+    )
+
+
+def _name_of_inpainting(version: _Version, shared: Facts) -> str | None:
+    """Return the name that says a checkpoint is for inpainting, if Civitai does not say what it is for."""
+    if version.baseModelType or shared.type is None or shared.type.name != "checkpoint":
+        return None
+    names = [version.name or "", *(file.name for file in version.files or [] if file.type in _MODEL_FILES)]
+    return next((name for name in names if _INPAINTING.search(name)), None)

@@ -1,0 +1,101 @@
+"""Pictures that are kept: as blobs, under a random name that their address has.
+
+Whoever has the address may see the cover, as whoever has a link may fetch a file; it cannot be guessed, and does not
+tell whether somebody else has the same picture.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Collection
+from contextlib import suppress
+
+from modelyard import errors
+from modelyard.blobs import Blobs, Incoming
+from modelyard.covers.thumbnails import Rendered
+from modelyard.domain import COVER_WIDTHS, COVERS
+from modelyard.registry.writer import Registration, state_of
+from modelyard.store import Store, Writing, covers
+from modelyard.store import blobs as blob_rows
+from modelyard.store.blobs import Blob
+from modelyard.store.covers import Origin
+
+_PATH = re.compile(re.escape(COVERS) + r"([0-9a-f]{32})/([0-9]{1,5})\.webp")
+
+
+class Covers:
+    """The covers of one store, in one place of blobs. Threads may share it."""
+
+    def __init__(self, store: Store, kept: Blobs, incoming: Incoming) -> None:
+        self._store = store
+        self._blobs = kept
+        self._incoming = incoming
+
+    def keep(self, rendered: Rendered) -> str:
+        """Keep a picture, and return its name. Keeping twice keeps once."""
+        with self._store.reading() as connection:
+            name = covers.with_sha256(connection, rendered.sha256)
+        if name is not None:
+            return name
+        by_width = {width: hashlib.sha256(webp).hexdigest() for width, webp in rendered.by_width.items()}
+        for width, sha256 in by_width.items():
+            self._keep(rendered.by_width[width], sha256)
+        with self._store.writing() as writing:
+            name = covers.with_sha256(writing.connection, rendered.sha256)
+            if name is not None:
+                return name
+            name = secrets.token_hex(16)
+            for width, sha256 in by_width.items():
+                self._note_blob(writing, sha256, len(rendered.by_width[width]))
+            covers.put(writing.connection, name, rendered.sha256, by_width, writing.now)
+        return name
+
+    def _keep(self, webp: bytes, sha256: str) -> None:
+        if self._blobs.has(sha256):
+            return
+        arrival = secrets.token_hex(16)
+        self._incoming.create(arrival, len(webp))
+        try:
+            with self._incoming.open(arrival) as appending:
+                appending.write(webp)
+            self._blobs.keep(self._incoming.path(arrival), sha256)
+        finally:
+            self._incoming.remove(arrival)
+
+    def _note_blob(self, writing: Writing, sha256: str, size_bytes: int) -> None:
+        # Whoever collects what is not needed does so in a write transaction, and may have taken it since.
+        if not self._blobs.has(sha256):
+            raise errors.Unavailable("what was kept is not there")
+        if blob_rows.find(writing.connection, sha256) is None:
+            blob_rows.put(writing.connection, Blob(sha256, size_bytes, writing.now, "clean", "a cover"))
+
+    def picture(self, path: str) -> tuple[str, bytes] | None:
+        """Return the hash and the bytes of the WebP that a path means; None where there is none."""
+        found = _PATH.fullmatch(path)
+        if found is None or int(found[2]) not in COVER_WIDTHS:
+            return None
+        with self._store.reading() as connection:
+            sha256 = covers.picture(connection, found[1], int(found[2]))
+        if sha256 is None:
+            return None
+        with suppress(FileNotFoundError):
+            return sha256, self._blobs.read(sha256)
+        raise errors.Unavailable("the cover is not where it was kept")
+
+    def give(self, writing: Writing, origin: Origin, names: "dict[int, str | None]") -> None:
+        """Note which cover was found with each model, and have the models show them."""
+        there = list(writing.entries(names))
+        for model_id in there:
+            covers.give(writing.connection, model_id, origin, names[model_id])
+        self.show_again(writing, there)
+
+    def show_again(self, writing: Writing, model_ids: Collection[int]) -> None:
+        """Have models show the covers that are known by now."""
+        registration = Registration(writing, self._store.base_models())
+        registration.load(model_ids)
+        for model_id in model_ids:
+            entry = registration.entry(model_id)
+            # What was put without layers was never resolved, and has nothing to be resolved from.
+            if entry is not None and entry.layers:
+                registration.set(model_id, entry.layers, state_of(entry.model))
+        registration.put()

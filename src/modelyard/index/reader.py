@@ -1,0 +1,303 @@
+"""The index as others see it: a snapshot of segments that is swapped whole, and the questions put to it.
+
+    oldest ─────────────────────────────────────────────► newest
+    segments on disk (shared by all processes)  │  segments in memory (this process's, small)
+
+Readers take the snapshot once and never lock. A change makes a small segment in memory, marks the rows it replaces as
+dead in the older ones, and swaps. Small ones are merged geometrically: a segment joins its newer neighbour when it is
+less than ``MERGE_GROWTH`` times as large, so there are few of them, and a row is moved a logarithmic number of times.
+Segments that appear on disk take the place of those in memory that they cover.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from pyroaring import BitMap
+
+from modelyard.domain import Model, ModelQuery, Source, Viewer, Visibility, fold, fold_base, search_text
+from modelyard.index import search
+from modelyard.index.builder import Row, build
+from modelyard.index.facets import Facets, facets
+from modelyard.index.segment_file import StoredSegment
+from modelyard.index.terms import GRAM_MAX, filter_key, gram_keys, hash_key
+from modelyard.index.search import Dead, Page, Part
+from modelyard.index.segment import ALL, All, Array, Segment
+from modelyard.index.suggest import nearest
+
+MERGE_GROWTH = 4
+_NO_IDS = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What readers see: parts from the oldest to the newest, and the store's revision they stand for.
+
+    ``rows`` are the parts that have rows; the others only take models away.
+    """
+
+    parts: tuple[Part, ...]
+    revision: int
+    rows: tuple[Part, ...] = ()
+
+
+def row_of(model: Model, record: bytes) -> Row:
+    """Return the model as the index takes it."""
+    filters = [
+        "public" if model.visibility is Visibility.PUBLIC else f"team={model.team}",
+        f"type={model.type.name}",
+        f"source={model.source.value}",
+        "sdxl=1" if model.is_sdxl else "sdxl=0",
+        "nsfw=1" if model.is_nsfw else "nsfw=0",
+        _base_filter(model.base_model),
+    ]
+    if model.tags:
+        filters += dict.fromkeys(map(_tag_filter, model.tags))
+    if model.is_inpainting:
+        filters.append("inpainting")
+    text = search_text(model.sd_name, model.name, model.tags)
+    return Row(model.rank, model.id, text.encode(), record, filters, list(map(hash_key, model.hashes.spellings())))
+
+
+@lru_cache(maxsize=65_536)
+def _tag_filter(tag: str) -> str:
+    return f"tag={fold(tag).strip()}"
+
+
+@lru_cache(maxsize=4_096)
+def _base_filter(base_model: str) -> str:
+    return f"base={fold_base(base_model)}"
+
+
+def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
+    """Return the question as sets, within what the viewer may see: public rows, and the own team's private ones."""
+    unions = [_visible(viewer.team, query.visibility)]
+    if query.types:
+        unions.append(_any_type(query.types))
+    if query.source is not None:
+        unions.append(_SOURCES[query.source])
+    if query.is_sdxl is not None:
+        unions.append(_SDXL[query.is_sdxl])
+    if query.is_nsfw is not None:
+        unions.append(_NSFW[query.is_nsfw])
+    if query.is_inpainting:
+        unions.append(_INPAINTING)
+    if query.base_model is not None:
+        unions.append((filter_key(f"base={query.base_model}"),))
+    unions += [(filter_key(f"tag={tag}"),) for tag in query.tags]
+    grams: tuple[int, ...] = ()
+    terms: tuple[bytes, ...] = ()
+    for term in query.terms:
+        text, keys = _text(term)
+        if len(text) <= GRAM_MAX:
+            unions.append(keys)  # the gram is the term: nothing is left to verify
+        else:
+            grams += keys
+            terms += (text,)
+    return search.Plan(
+        tuple(unions),
+        grams if len(terms) < 2 else tuple(dict.fromkeys(grams)),
+        terms,
+        query.id,
+        hash_key(query.hash) if query.hash else None,
+        is_impossible=not unions[0],
+    )
+
+
+_SOURCES = {source: (filter_key(f"source={source.value}"),) for source in Source}
+_SDXL = {flag: (filter_key(f"sdxl={flag:d}"),) for flag in (False, True)}
+_NSFW = {flag: (filter_key(f"nsfw={flag:d}"),) for flag in (False, True)}
+_INPAINTING = (filter_key("inpainting"),)
+
+
+@lru_cache(maxsize=4_096)
+def _visible(team: str | None, visibility: Visibility | None) -> tuple[int, ...]:
+    """Return the keys of what a team may see and asked to see; none for the private models of nobody."""
+    public = (filter_key("public"),) if visibility is not Visibility.PRIVATE else ()
+    own = (filter_key(f"team={team}"),) if visibility is not Visibility.PUBLIC and team is not None else ()
+    return public + own
+
+
+@lru_cache(maxsize=4_096)
+def _any_type(names: frozenset[str]) -> tuple[int, ...]:
+    return tuple(sorted(filter_key(f"type={name}") for name in names))
+
+
+@lru_cache(maxsize=16_384)
+def _text(term: str) -> tuple[bytes, tuple[int, ...]]:
+    """Return a term's bytes, and the keys of its grams."""
+    text = term.encode()
+    return text, tuple(gram_keys(text))
+
+
+class Index:
+    """A snapshot, and the way from one to the next. Cost of a page: see benchmarks/search.py."""
+
+    def __init__(self, render: Callable[[Model], bytes]) -> None:
+        self.render = render
+        self._snapshot = Snapshot((), 0)
+
+    @property
+    def revision(self) -> int:
+        """The store's revision that answers stand for."""
+        return self._snapshot.revision
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the current snapshot, oldest first."""
+        return self._snapshot.parts
+
+    # --- questions
+
+    def search(self, viewer: Viewer, query: ModelQuery) -> Page:
+        """Return the page that the query asks for, as the viewer may see it."""
+        return search.page(self._snapshot.rows, plan_for(viewer, query), query.start, query.limit)
+
+    def count_of(self, viewer: Viewer, query: ModelQuery) -> int:
+        """Return how many models match; limit and start are not looked at."""
+        return search.count(self._snapshot.rows, plan_for(viewer, query))
+
+    def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int) -> Facets:
+        """Return how many matches each type, source, base model and the most frequent tags have."""
+        return facets(self._snapshot.rows, plan_for(viewer, query), tags_max)
+
+    def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
+        """Return the query's terms with those that nothing has respelt, such that something matches; None if there
+        is no such spelling near."""
+        parts = self._snapshot.rows
+        visible = plan_for(viewer, ModelQuery())
+        respelt = list(query.terms)
+        for at, term in enumerate(query.terms):
+            if search.page(parts, plan_for(viewer, ModelQuery(terms=(term,))), None, 1).records:
+                continue
+            for word in nearest(parts, visible, term):
+                respelt[at] = word
+                # The other terms may be misspelt as well: what is left of them is not asked yet.
+                asked = replace(query, terms=tuple(respelt[: at + 1]), start=None, limit=1)
+                if search.page(parts, plan_for(viewer, asked), None, 1).records:
+                    break
+            else:
+                return None
+        found = search.page(parts, plan_for(viewer, replace(query, terms=tuple(respelt))), None, 1).records
+        return " ".join(respelt) if found and respelt != list(query.terms) else None
+
+    def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
+        """Return the ranks of models that an answer showed, by id."""
+        return search.ranks(self._snapshot.rows, ids)
+
+    def type_names(self, viewer: Viewer) -> set[str]:
+        """Return the types that some model the viewer may see has."""
+        parts = self._snapshot.rows
+        visible = plan_for(viewer, ModelQuery()).unions
+        named = {name for part in parts for name in part.segment.filter_names() if name.startswith("type=")}
+        return {
+            name.removeprefix("type=")
+            for name in named
+            if search.page(parts, search.Plan(unions=(*visible, (filter_key(name),))), None, 1).records
+        }
+
+    # --- changes
+
+    def load(self, models: Iterable[Model], revision: int) -> None:
+        """Start anew from all models of the store, in memory."""
+        segment = build(row_of(model, self.render(model)) for model in models)
+        self._swap([_fresh(segment, revision, _NO_IDS)], revision)
+
+    def adopt(self, stored: Sequence[StoredSegment], revision: int) -> None:
+        """Answer from these segments on disk, which stand for ``revision``, and from what is newer in memory."""
+        before = self._snapshot
+        known = {id(part.segment): part for part in before.parts}
+        disk: list[Part] = []
+        for opened in stored:
+            part = known.get(id(opened.segment))
+            if part is None:
+                part = _fresh(opened.segment, opened.manifest.revision, opened.removed)
+                part = replace(part, dead_on_disk=part.dead)
+            disk.append(part)
+        # What lay on disk has been told of everything that lay there; what is new on disk, of nothing.
+        told_known = max((part.revision for part in before.parts if part.is_stored), default=-1)
+        memory = [part for part in before.parts if not part.is_stored and part.revision > revision]
+        parts: list[Part] = []
+        for at, part in enumerate(disk):
+            told = told_known if id(part.segment) in known else -1
+            dead = part.dead_on_disk or ()
+            for newer in disk[at + 1 :]:
+                if newer.revision > told:
+                    dead = with_dead(part.segment, dead, newer.segment.arrays.sorted_ids, newer.removed)
+            # A part in memory may reach back over revisions that meanwhile lie on disk, and then hides rows there that
+            # it merely repeats. So what it hides is not kept: when it goes, they are alive again.
+            part = replace(part, dead_on_disk=dead, dead=dead)
+            for newer in memory:
+                part = without(part, newer.segment.arrays.sorted_ids, newer.removed)
+            parts.append(part)
+        self._swap([*parts, *memory], max(revision, before.revision))
+
+    def apply(self, changed: Sequence[Model], removed: Collection[int], revision: int) -> None:
+        """Follow the store by what changed since this snapshot's revision."""
+        rows = [row_of(model, self.render(model)) for model in changed]
+        gone = np.fromiter(removed, np.int64, len(removed))
+        ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
+        parts = [without(part, ids, gone) for part in self._snapshot.parts]
+        while parts and not parts[-1].is_stored and _weight(parts[-1]) < MERGE_GROWTH * (len(rows) + len(gone)):
+            older = parts.pop()
+            rows += living_rows(older)
+            gone = np.concatenate((gone, older.removed))
+        segment = build(rows)
+        parts.append(_fresh(segment, revision, gone))
+        self._swap(parts, revision)
+
+    def _swap(self, parts: list[Part], revision: int) -> None:
+        self._snapshot = Snapshot(tuple(parts), revision, tuple(part for part in parts if part.segment.count))
+
+
+def _weight(part: Part) -> int:
+    return part.segment.count + len(part.removed)
+
+
+def living_rows(part: Part) -> Iterator[Row]:
+    """Yield the rows of a part that are not dead, in order, as they were given to ``build``."""
+    segment = part.segment
+    arrays = segment.arrays
+    names = list(segment.filter_names())
+    filter_at = arrays.row_filter_at.data
+    # The hashes again by row, as their order by hash was made from.
+    by_row = np.argsort(arrays.hash_rows, kind="stable")
+    hash_keys = arrays.hash_keys[by_row]
+    hash_ends = np.cumsum(np.bincount(arrays.hash_rows, minlength=segment.count)).data if segment.count else ()
+    for row in search.matches(part, search.Plan()):
+        neg_rank, neg_id = segment.order(row)
+        numbers = arrays.row_filters[filter_at[row] : filter_at[row + 1]]
+        hashes = hash_keys[hash_ends[row - 1] if row else 0 : hash_ends[row]]
+        filters = [names[number] for number in numbers.tolist()]
+        yield Row(-neg_rank, -neg_id, segment.text(row), segment.records((row,))[0], filters, hashes.tolist())
+
+
+def without(part: Part, *gone: Array) -> Part:
+    """Return the part with the rows of these ids dead."""
+    dead = with_dead(part.segment, part.dead, *gone)
+    return part if dead is part.dead else replace(part, dead=dead)
+
+
+def with_dead(segment: Segment, dead: Dead, *gone: Array) -> Dead:
+    """Return the dead rows of a segment with those of these ids among them."""
+    rows = np.sort(np.concatenate([segment.rows_of_ids(ids) for ids in gone]))
+    if not len(rows):
+        return dead
+    more: list[BitMap | All | None] = []
+    cuts = np.searchsorted(rows, segment.bounds)
+    for tier, before in enumerate(dead):
+        new = rows[cuts[tier] : cuts[tier + 1]]
+        if before is ALL or not len(new):
+            more.append(before)
+            continue
+        joined = BitMap(new.tolist())
+        if isinstance(before, BitMap):
+            joined |= before
+        more.append(ALL if len(joined) == segment.bounds[tier + 1] - segment.bounds[tier] else joined)
+    return tuple(more)
+
+
+def _fresh(segment: Segment, revision: int, removed: Array) -> Part:
+    """Return a part of which no row is dead."""
+    return Part(segment, (None,) * len(segment.tiers), revision, removed)

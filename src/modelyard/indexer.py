@@ -1,0 +1,222 @@
+"""Keeping the segments on disk up with the store: building them, adding what is new, merging what is small.
+
+Nothing here answers questions, and nothing is lost if it never runs: answers are right without it, only slower to
+start. It runs as a process of its own beside the server, at the lowest priority, and within commands that change much
+at once.
+"""
+
+import heapq
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+
+from modelyard import errors
+from modelyard.domain import Model
+from modelyard.index import Index
+from modelyard.index.builder import Row, write_rows
+from modelyard.index.segment_file import DamagedSegmentError, SegmentWriter
+from modelyard.index.directory import SegmentFolder
+from modelyard.index.reader import MERGE_GROWTH, living_rows, row_of
+from modelyard.store import Store
+
+# So many changed models are read whole and sorted in memory (about 3 KB each); more are a rebuild, which streams.
+APPEND_MODELS_MAX = 100_000
+# The server's own process writes what is new when it is so many models, or so old.
+APPEND_MODELS_MIN = 512
+APPEND_SECONDS = 5.0
+LOOK_SECONDS = 0.5
+# The longest pause after the disk or the database refused.
+WAIT_SECONDS_MAX = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The writer of one home's segments."""
+
+    def __init__(self, store: Store, folder: SegmentFolder, render: Callable[[Model], bytes]) -> None:
+        self._store = store
+        self.folder = folder
+        self._render = render
+
+    def rebuild(self, *, pool: Executor | None = None, on_rows: Callable[[int], object] = int) -> None:
+        """Build all segments anew from the store, and make them current. Cost: about 60 s a million models on a core.
+
+        Writers and readers go on meanwhile. Memory is bounded by the largest tier. ``on_rows`` is told of progress.
+        """
+        with self._store.snapshot() as snapshot:
+            revision = snapshot.revision
+            models = snapshot.models(in_order=True)
+            written = self._write(map(self._row, models), 0, revision, pool=pool, on_rows=on_rows)
+        with self.folder.publishing():
+            name = written.place()
+            # Others may have gone beyond this revision with what the new list leaves out; it must not fall behind them.
+            names, revision = self._with_newer((name,), revision)
+            self._publish(names, revision)
+            self.folder.sweep()
+
+    def append(self, on_rows: Callable[[int], object] = int) -> bool:
+        """Write what is newer than the current list as one more segment; return whether there was anything.
+
+        Builds anew where there is no list, or where so much is new that it costs no more, and tells ``on_rows`` of it.
+        """
+        current = self.folder.current()
+        if current is None or self._store.changed_count(current.revision) > APPEND_MODELS_MAX:
+            self.rebuild(on_rows=on_rows)
+            return True
+        with self.folder.publishing():
+            current = self.folder.current()
+            if current is None:
+                return True  # withdrawn meanwhile; the next look builds anew
+            names, revision = self._with_newer(current.names, current.revision)
+            if revision == current.revision:
+                return False
+            self._publish(names, revision)
+        return True
+
+    def merge(self) -> bool:
+        """Join the newest segments that are too small to stand alone; return whether any were."""
+        opened = self.folder.open()
+        if opened is None:
+            return False
+        current, stored = opened
+        index = Index(self._render)
+        index.adopt(stored, current.revision)
+        parts = index.parts
+        first = _first_to_merge([part.segment.count + len(part.removed) for part in parts])
+        if first is None:
+            return False
+        merged = parts[first:]
+        # Without an older segment there is nothing left for a removal to hide.
+        removed = np.concatenate([part.removed for part in merged]) if first else np.empty(0, np.int64)
+        rows = heapq.merge(*map(living_rows, merged), key=lambda row: (-row.rank, -row.id))
+        after = stored[first].manifest.after
+        written = self._write(rows, after, merged[-1].revision, removed=removed)
+        with self.folder.publishing():
+            now = self.folder.current()
+            if now is None or now.names[: len(current.names)] != current.names:
+                written.abandon()  # built anew meanwhile
+                return False
+            names = (*current.names[:first], written.place(), *now.names[len(current.names) :])
+            self._publish(names, now.revision)
+            self.folder.sweep()
+        return True
+
+    def settle(self, on_rows: Callable[[int], object] = int) -> None:
+        """Bring the segments fully up to date, merged, unless another process is at it."""
+        with self.folder.merging() as is_ours:
+            while is_ours:
+                try:
+                    self.append(on_rows)
+                    while self.merge():
+                        pass
+                    return
+                except DamagedSegmentError as damage:
+                    self._withdraw(damage)
+
+    def run(self, ended: threading.Event, settled: Callable[[], object] = int) -> None:
+        """Keep up until ``ended`` is set, while no other process does; at the lowest priority.
+
+        ``settled`` is called whenever there is nothing left to write or merge.
+        """
+        os.nice(19)
+        with ExitStack() as stack:
+            while not stack.enter_context(self.folder.merging()):
+                stack.close()
+                if ended.wait(LOOK_SECONDS):
+                    return
+            last = time.monotonic()
+            wait_seconds = LOOK_SECONDS
+            while not ended.wait(wait_seconds):
+                try:
+                    last = self._look(last)
+                    settled()
+                    wait_seconds = LOOK_SECONDS
+                except DamagedSegmentError as damage:
+                    self._withdraw(damage)
+                except errors.Unavailable as problem:
+                    # Answers do not need us: the disk may get room again, the database may come back.
+                    wait_seconds = min(2 * wait_seconds, WAIT_SECONDS_MAX)
+                    log.error("%s; trying again in %.0f s", problem.message, wait_seconds)
+
+    def _withdraw(self, damage: DamagedSegmentError) -> None:
+        log.error("segment damaged, building anew: %s", damage)
+        self.folder.condemn(damage.folder)
+
+    def _look(self, last_append: float) -> float:
+        current = self.folder.current()
+        hint = self._store.revision_hint()
+        if current is None or current.revision < hint:
+            is_old = time.monotonic() - last_append > APPEND_SECONDS
+            if current is None or is_old or self._store.changed_count(current.revision) >= APPEND_MODELS_MIN:
+                self.append()
+                last_append = time.monotonic()
+        while self.merge():
+            pass
+        return last_append
+
+    def _row(self, model: Model) -> Row:
+        return row_of(model, self._render(model))
+
+    def _with_newer(self, names: tuple[str, ...], revision: int) -> tuple[tuple[str, ...], int]:
+        """Return the list with one more segment for what the store has beyond ``revision``."""
+        changes = self._store.changes(revision)
+        if changes.revision == revision:
+            return names, revision
+        rows = sorted(map(self._row, changes.models), key=lambda row: (-row.rank, -row.id))
+        removed = np.fromiter(changes.removed, np.int64, len(changes.removed))
+        written = self._write(rows, revision, changes.revision, removed=removed)
+        return (*names, written.place()), changes.revision
+
+    def _write(
+        self,
+        rows: Iterable[Row],
+        after: int,
+        revision: int,
+        *,
+        removed: "np.typing.NDArray[np.int64] | None" = None,
+        pool: Executor | None = None,
+        on_rows: Callable[[int], object] = int,
+    ) -> SegmentWriter:
+        """Write a segment. It is placed under the lock under which it is listed, or another's sweep could take it."""
+        with self._disk():
+            writer = SegmentWriter(self.folder.new_path(after, revision))
+            try:
+                count, tiers = write_rows(writer, iter(rows), pool=pool, on_rows=on_rows)
+                writer.append("removed", removed if removed is not None else b"")
+                writer.finish(after=after, revision=revision, count=count, tiers=tiers)
+            except BaseException:
+                writer.abandon()
+                raise
+            return writer
+
+    def _publish(self, names: tuple[str, ...], revision: int) -> None:
+        with self._disk():
+            self.folder.publish(names, revision)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Say in one line what the disk refuses: room, or the right to write."""
+        try:
+            yield
+        except OSError as problem:
+            where = self.folder.path
+            raise errors.Unavailable(f"the index in {where} cannot be written: {problem.strerror}") from problem
+
+
+def _first_to_merge(weights: list[int]) -> int | None:
+    """Return where the run of segments starts that should become one: the oldest that what follows it outweighs a
+    ``MERGE_GROWTH``-th of. None if every one stands alone."""
+    newer = 0
+    first = None
+    for at in range(len(weights) - 1, -1, -1):
+        if newer and weights[at] < MERGE_GROWTH * newer:
+            first = at
+        newer += weights[at]
+    return first

@@ -1,0 +1,266 @@
+"""Untrusted bytes in, facts out: hashes, format, safety, and what kind of model it is, with evidence.
+
+Pure synchronous functions over a path. Only the given path is opened, nothing is written, and nothing in a file is
+ever run: pickles are read opcode by opcode (``picklewalk``), not unpickled. Knows nothing of the catalogue, the
+store or the network.
+
+    formats       which format, by the first and last bytes
+    safetensors   one format's frame: limit, parse, validate
+    gguf          the same for GGUF
+    pickles       the verdict on pickles, alone and in zips; picklewalk and statedict read their tensors' names
+    identify      a header's meaning, by the tables in rules, and by adapters and notes
+    hashing       six hashes in one pass
+"""
+
+import base64
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from modelyard.errors import BrokenFile, UnsupportedFile
+from modelyard.inspection import formats, gguf, hashing, header_metadata, pickle_scan, pickle_opcodes, safetensors
+from modelyard.inspection.findings import NONE, UNKNOWN, Evidence, Finding
+from modelyard.inspection.formats import FileFormat, Recognised
+from modelyard.inspection.hashing import FileChanged, FileHashes, Hasher, hash_file
+from modelyard.inspection.header import Header, Tensor
+from modelyard.inspection.identify import Identity, identify
+from modelyard.inspection.pickle_vm import Limits
+from modelyard.inspection.pickle_scan import Verdict
+from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
+
+__all__ = [
+    "HEADER_LIMIT_BYTES",
+    "NONE",
+    "THUMBNAIL",
+    "UNKNOWN",
+    "Evidence",
+    "FileChanged",
+    "FileFormat",
+    "FileHashes",
+    "Finding",
+    "Hasher",
+    "Header",
+    "Identity",
+    "Inspection",
+    "Tensor",
+    "Verdict",
+    "hash_file",
+    "identify",
+    "inspect_file",
+    "thumbnail_of",
+]
+
+# How much of a safetensors file is walked as if it were a pickle; what the walk steps over does not count.
+_POLYGLOT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Everything one look at a file gives.
+
+    ``verdict`` is about safety and soundness: "clean" (sound; for a pickle only that no known bad import is in it),
+    "suspicious", "dangerous", or "error" (broken, or no model at all), with the reason.
+    """
+
+    size_bytes: int
+    format: str
+    verdict: Verdict
+    reason: str
+    identity: Identity = field(default_factory=Identity)
+    hashes: FileHashes | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    # Names that a pickle imports, and other formats the same bytes can be read as.
+    imports: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the file can be taken in: neither broken nor dangerous. Unknown is sound."""
+        return self.verdict in (Verdict.CLEAN, Verdict.SUSPICIOUS)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object that ``modelyard inspect --json`` prints."""
+        identity = self.identity
+        return {
+            "format": self.format,
+            "verdict": str(self.verdict),
+            "reason": self.reason,
+            "size_bytes": self.size_bytes,
+            "hashes": self.hashes.to_json() if self.hashes else None,
+            "type": identity.type.to_json(),
+            "base_model": identity.base_model.to_json(),
+            "base_model_type": identity.base_model_type.to_json(),
+            "architecture": identity.architecture.to_json(),
+            "dialect": identity.dialect.to_json(),
+            "part": identity.part.to_json(),
+            "precision": identity.precision.to_json(),
+            "parameters": identity.parameters,
+            "trigger_words": list(identity.trigger_words),
+            "metadata": self.metadata,
+            "imports": list(self.imports),
+            "also": list(self.also),
+        }
+
+
+# ModelSpec's name for a picture in a header.
+THUMBNAIL = "modelspec.thumbnail"
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What reading one format gives."""
+
+    format: str
+    verdict: Verdict
+    reason: str
+    header: Header | None = None
+    imports: tuple[str, ...] = ()
+
+
+def inspect_file(
+    path: str | os.PathLike[str],
+    *,
+    with_hashes: bool = True,
+    header_limit_bytes: int = HEADER_LIMIT_BYTES,
+    on_bytes: Callable[[int], None] | None = None,
+) -> Inspection:
+    """Look at a file: format, verdict, identity, and its hashes unless told not to.
+
+    A broken file is an answer (verdict "error"), not an exception. Without hashes only the header is read: at most
+    ``header_limit_bytes``. ``on_bytes`` is called with the bytes hashed by each step.
+    Raises FileChanged if the file did not hold still, UnsupportedFile for what is no regular file, OSError if it
+    cannot be read.
+    """
+    # Not to block on a named pipe; without effect on regular files.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb", buffering=0) as raw:
+        before = os.fstat(raw.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise UnsupportedFile("this is not a regular file", path=os.fspath(path))
+        with open(os.dup(raw.fileno()), "rb") as reader:  # noqa: PTH123  # a descriptor, no path
+            contents, recognised = _read(reader, before.st_size, header_limit_bytes, os.fsdecode(path))
+        hashes = None
+        if with_hashes:
+            raw.seek(0)
+            hashes = hashing.hash_reader(raw, before.st_size, on_bytes)
+    hashing.check_unchanged(path, before)
+    if hashes is not None and contents.format != FileFormat.SAFETENSORS:
+        hashes = hashing.without_autov3(hashes)
+    return Inspection(
+        size_bytes=before.st_size,
+        format=contents.format,
+        verdict=contents.verdict,
+        reason=contents.reason,
+        identity=identify(contents.header) if contents.header is not None and contents.header.tensors else Identity(),
+        hashes=hashes,
+        metadata=header_metadata.bounded(contents.header.metadata) if contents.header is not None else {},
+        imports=contents.imports,
+        also=tuple(recognised.also),
+    )
+
+
+def thumbnail_of(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the picture in a safetensors file's header, unchecked; None for none.
+
+    Raises OSError if the file cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as reader:
+        status = os.fstat(reader.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        try:
+            metadata = safetensors.read_frame(reader, status.st_size).header.metadata
+        except BrokenFile:
+            return None
+    head, _, encoded = metadata.get(THUMBNAIL, "").partition(",")
+    if not (head.startswith("data:image/") and head.endswith(";base64")):
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return None
+
+
+def _read(reader: BinaryIO, size_bytes: int, limit_bytes: int, name: str) -> tuple[_Contents, Recognised]:
+    recognised = formats.recognise(reader, size_bytes)
+    try:
+        contents = _contents(reader, size_bytes, recognised, limit_bytes, name)
+    except BrokenFile as broken:
+        return _Contents(recognised.format, Verdict.ERROR, broken.message), recognised
+    except UnsupportedFile as unsupported:
+        return _Contents(recognised.format, Verdict.ERROR, unsupported.message), recognised
+    return _with_polyglots(contents, recognised, reader), recognised
+
+
+def _contents(reader: BinaryIO, size_bytes: int, recognised: Recognised, limit_bytes: int, name: str) -> _Contents:
+    match recognised.format:
+        case FileFormat.SAFETENSORS:
+            return _read_safetensors(reader, size_bytes, limit_bytes)
+        case FileFormat.ZIP:
+            return _of_scan(pickle_scan.scan_zip(reader))
+        case FileFormat.PICKLE:
+            return _of_scan(pickle_scan.scan_pickle(reader, size_bytes))
+        case FileFormat.NPY:
+            return _of_scan(pickle_scan.scan_npy(reader))
+        case FileFormat.GGUF:
+            header = gguf.read_header(reader, size_bytes, limit_bytes)
+            return _Contents(FileFormat.GGUF, Verdict.CLEAN, "a sound GGUF header", header)
+        case FileFormat.ONNX:
+            return _Contents(FileFormat.ONNX, Verdict.CLEAN, "ONNX by its first bytes; not looked into further")
+    if recognised.maybe_pickle:
+        scan = pickle_scan.scan_pickle(reader, size_bytes)
+        if scan.verdict is not Verdict.ERROR:
+            return _of_scan(scan)
+    return _refused(reader, size_bytes, recognised.format, limit_bytes, name)
+
+
+def _read_safetensors(reader: BinaryIO, size_bytes: int, limit_bytes: int) -> _Contents:
+    frame = safetensors.read_frame(reader, size_bytes, limit_bytes)
+    # A header's length can be chosen so that its bytes are opcodes that step over the JSON into a tensor. Such a file
+    # is sound as safetensors and runs code when it is unpickled (tests/attacks has one).
+    reader.seek(0)
+    imports = pickle_scan.dangerous_imports(pickle_opcodes.walk(reader, Limits(opcodes=10_000, bytes=_POLYGLOT_BYTES)))
+    if imports:
+        reason = f"a sound safetensors frame, and a pickle that runs code when it is unpickled ({', '.join(imports)})"
+        return _Contents(FileFormat.SAFETENSORS, Verdict.DANGEROUS, reason, frame.header, imports)
+    return _Contents(FileFormat.SAFETENSORS, Verdict.CLEAN, "a sound safetensors frame", frame.header)
+
+
+def _of_scan(scan: pickle_scan.PickleScan) -> _Contents:
+    return _Contents(scan.kind, scan.verdict, scan.reason, scan.header, scan.globals)
+
+
+def _with_polyglots(contents: _Contents, recognised: Recognised, reader: BinaryIO) -> _Contents:
+    """A file that ends as a zip: zip readers see other contents than the format's own readers."""
+    if FileFormat.ZIP not in recognised.also or recognised.format is FileFormat.ZIP:
+        return contents
+    inner = pickle_scan.scan_zip(reader)
+    verdict = pickle_scan.worse(pickle_scan.worse(contents.verdict, inner.verdict), Verdict.SUSPICIOUS)
+    reason = f"{contents.reason}; the same bytes are a zip ({inner.reason})"
+    imports = tuple(sorted({*contents.imports, *inner.globals}))
+    return _Contents(contents.format, verdict, reason, contents.header, imports)
+
+
+_REASONS = {
+    FileFormat.EMPTY: "the file is empty",
+    FileFormat.HTML: "this is an HTML page, not a model: a download that was answered with an error or a login page",
+    FileFormat.JSON: "this is JSON text, not a model: a download that was answered with an error, or a side-car",
+    FileFormat.XML: "this is an XML text, not a model: a download that was answered with an error",
+    FileFormat.LFS_POINTER: "this is a Git LFS pointer, not the file it stands for: fetch it with git lfs pull",
+    FileFormat.UNKNOWN: "these bytes are in no format we know",
+    FileFormat.TEXT: "this is text, not a model",
+}
+
+
+def _refused(reader: BinaryIO, size_bytes: int, found: FileFormat, limit_bytes: int, name: str) -> _Contents:
+    """No model. A file that is named safetensors is told what it lacks to be one: the name decides nothing else."""
+    reason = _REASONS.get(found, f"this is a file of the kind {found!s}, not a model we can look into")
+    if found in (FileFormat.UNKNOWN, FileFormat.EMPTY) and name.lower().endswith((".safetensors", ".sft")):
+        try:
+            safetensors.read_frame(reader, size_bytes, limit_bytes)
+        except BrokenFile as broken:
+            reason = f"{reason}; as safetensors: {broken.message}"
+    return _Contents(found, Verdict.ERROR, reason)

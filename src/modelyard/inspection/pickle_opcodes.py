@@ -1,0 +1,338 @@
+"""Walk a pickle's opcodes without running them: which globals it names, and which tensors it would build.
+
+Every cost has a limit that is checked before it is paid: bytes read, opcodes, length of one argument, memo entries,
+work on containers. What is over a limit ends the walk with a problem; what was found until then is kept, because a
+pickle has run by then as well.
+"""
+
+import pickletools
+import re
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+
+from modelyard.inspection.pickle_vm import DEFAULT_LIMITS, INTEGER_BYTES_MAX, MARK, OPAQUE, Global, Limits, Machine, Opaque, Stop, Walk, persistent_object
+
+LINE_DIGITS_MAX = 100
+
+
+def walk(reader: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> Walk:
+    """Walk one pickle from where ``reader`` stands to its STOP."""
+    machine = Machine(reader, limits)
+    found = machine.found
+    try:
+        _run(machine, limits)
+    except Stop as stop:
+        found.problem = stop.problem
+        found.over_limit = stop.over_limit
+    found.end = machine.position
+    return found
+
+
+def _run(machine: Machine, limits: Limits) -> None:
+    steps = _STEPS
+    while True:
+        code = machine.read(1)
+        entry = steps.get(code[0])
+        if entry is None:
+            raise Stop(f"byte {machine.position - 1:,} is no opcode: {code[0]:#04x}")
+        machine.found.opcodes += 1
+        if machine.found.opcodes > limits.opcodes:
+            raise Stop(f"has more than {limits.opcodes:,} opcodes", over_limit=True)
+        argument_of, step = entry
+        if step(machine, argument_of(machine) if argument_of is not None else None):
+            return
+
+
+# --- one function an opcode; True ends the walk ---
+
+_Argument = Callable[[Machine], object]
+_Step = Callable[[Machine, object], bool]
+
+
+def _text(found: bytes | Opaque) -> object:
+    return found.decode(errors="replace") if isinstance(found, bytes) else OPAQUE
+
+
+def _integer(found: bytes | Opaque) -> object:
+    if isinstance(found, bytes) and len(found) <= INTEGER_BYTES_MAX:
+        return int.from_bytes(found, "little", signed=True)
+    return OPAQUE
+
+
+def _integer_line(m: Machine) -> object:
+    line = m.line()
+    if line in (b"00", b"01"):
+        return line == b"01"
+    digits = line.rstrip(b"L")
+    if len(digits) > LINE_DIGITS_MAX:
+        return OPAQUE
+    try:
+        return int(digits)
+    except ValueError:
+        raise Stop(f"has {line[:20]!a} for a number") from None
+
+
+def _quoted_line(m: Machine) -> object:
+    """STRING: a quoted text with Python's escapes, which can spell any name."""
+    line = m.line()
+    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+        return OPAQUE
+    return _ESCAPE.sub(_unescaped, line[1:-1]).decode(errors="replace")
+
+
+# codecs.escape_decode does this too, and warns of escapes that it does not know, which will be errors some day.
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"\n": b""}
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    if len(code) == 3 and code[:1] == b"x":
+        return bytes([int(code[1:], 16)])
+    if code.isdigit() and code < b"8":
+        return bytes([int(code, 8) & 0xFF])
+    return _ESCAPED.get(code, code if code in (b"\\", b"'", b'"') else found[0])
+
+
+def _escaped_line(m: Machine) -> object:
+    """UNICODE: a text with \\u escapes, which can spell any name."""
+    return m.line().decode("raw-unicode-escape", errors="replace")
+
+
+def _push(m: Machine, argument: object) -> bool:
+    m.push(argument)
+    return False
+
+
+def _push_opaque(m: Machine, _: object) -> bool:
+    m.push(OPAQUE)
+    return False
+
+
+def _nothing(_: Machine, __: object) -> bool:
+    return False
+
+
+def _tuple_of(count: int) -> _Step:
+    def step(m: Machine, _: object) -> bool:
+        taken = [m.pop() for _ in range(count)]
+        m.push(tuple(reversed(taken)))
+        return False
+
+    return step
+
+
+def _pop(m: Machine, _: object) -> bool:
+    m.pop()
+    return False
+
+
+def _pop_mark(m: Machine, _: object) -> bool:
+    m.pop_to_mark()
+    return False
+
+
+def _dup(m: Machine, _: object) -> bool:
+    m.push(m.top())
+    return False
+
+
+def _append(m: Machine, _: object) -> bool:
+    item = m.pop()
+    _extend(m, [item])
+    return False
+
+
+def _appends(m: Machine, _: object) -> bool:
+    _extend(m, m.pop_to_mark())
+    return False
+
+
+def _extend(m: Machine, items: list[object]) -> None:
+    target = m.top()
+    if isinstance(target, list):
+        target.extend(items)
+
+
+def _set_item(m: Machine, _: object) -> bool:
+    value, key = m.pop(), m.pop()
+    m.set_item(m.top(), key, value)
+    return False
+
+
+def _set_items(m: Machine, _: object) -> bool:
+    items = m.pop_to_mark()
+    target = m.top()
+    for index in range(0, len(items) - 1, 2):
+        m.set_item(target, items[index], items[index + 1])
+    return False
+
+
+def _dict_of(m: Machine, _: object) -> bool:
+    items = m.pop_to_mark()
+    made: dict[object, object] = {}
+    for index in range(0, len(items) - 1, 2):
+        m.set_item(made, items[index], items[index + 1])
+    m.push(made)
+    return False
+
+
+def _global(m: Machine, names: object) -> bool:
+    m.push(_named(m, names))
+    return False
+
+
+def _named(m: Machine, names: object) -> Global:
+    module, name = names if isinstance(names, tuple) else (OPAQUE, OPAQUE)
+    return m.import_global(module, name)
+
+
+def _stack_global(m: Machine, _: object) -> bool:
+    name, module = m.pop(), m.pop()
+    m.push(m.import_global(module, name))
+    return False
+
+
+def _instance(m: Machine, names: object) -> bool:
+    function = _named(m, names)
+    m.push(m.call(function, tuple(m.pop_to_mark())))
+    return False
+
+
+def _object(m: Machine, _: object) -> bool:
+    taken = m.pop_to_mark()
+    if not taken:
+        raise Stop(f"makes an object of nothing at byte {m.position:,}")
+    m.push(m.call(taken[0], tuple(taken[1:])))
+    return False
+
+
+def _reduce(m: Machine, _: object) -> bool:
+    arguments, function = m.pop(), m.pop()
+    m.push(m.call(function, arguments))
+    return False
+
+
+def _new_object_ex(m: Machine, _: object) -> bool:
+    m.pop()
+    return _reduce(m, None)
+
+
+def _build(m: Machine, _: object) -> bool:
+    state = m.pop()
+    m.build(state)
+    return False
+
+
+def _extension(m: Machine, _: object) -> bool:
+    m.found.extensions = True
+    m.push(OPAQUE)
+    return False
+
+
+def _persistent_pop(m: Machine, _: object) -> bool:
+    m.push(persistent_object(m.pop()))
+    return False
+
+
+def _put(m: Machine, key: object) -> bool:
+    if type(key) is not int or key < 0:
+        raise Stop("numbers a memo entry with no number")
+    m.memo_put(key)
+    return False
+
+
+def _memoize(m: Machine, _: object) -> bool:
+    m.memo_put(m.memo_next())
+    return False
+
+
+def _get(m: Machine, key: object) -> bool:
+    if type(key) is not int:
+        raise Stop("asks for a memo entry with no number")
+    m.push(m.memo_get(key))
+    return False
+
+
+def _stop(m: Machine, _: object) -> bool:
+    m.found.value = m.pop()
+    return True
+
+
+def _two_lines(m: Machine) -> object:
+    module, name = m.line(), m.line()
+    return module.decode(errors="replace"), name.decode(errors="replace")
+
+
+# By the names that pickletools gives them: a test compares both, so that a new protocol's opcodes are noticed.
+_NAMED: Mapping[str, tuple[_Argument | None, _Step]] = {
+    "INT": (_integer_line, _push),
+    "BININT": (lambda m: m.number(4, signed=True), _push),
+    "BININT1": (lambda m: m.number(1), _push),
+    "BININT2": (lambda m: m.number(2), _push),
+    "LONG": (_integer_line, _push),
+    "LONG1": (lambda m: _integer(m.counted(1)), _push),
+    "LONG4": (lambda m: _integer(m.counted(4)), _push),
+    "STRING": (_quoted_line, _push),
+    "BINSTRING": (lambda m: _text(m.counted(4)), _push),
+    "SHORT_BINSTRING": (lambda m: _text(m.counted(1)), _push),
+    "BINBYTES": (lambda m: m.counted(4), _push_opaque),
+    "SHORT_BINBYTES": (lambda m: m.counted(1), _push_opaque),
+    "BINBYTES8": (lambda m: m.counted(8), _push_opaque),
+    "BYTEARRAY8": (lambda m: m.counted(8), _push_opaque),
+    "NEXT_BUFFER": (None, _push_opaque),
+    "READONLY_BUFFER": (None, _nothing),
+    "NONE": (None, _push),
+    "NEWTRUE": (None, lambda m, _: _push(m, True)),
+    "NEWFALSE": (None, lambda m, _: _push(m, False)),
+    "UNICODE": (_escaped_line, _push),
+    "SHORT_BINUNICODE": (lambda m: _text(m.counted(1)), _push),
+    "BINUNICODE": (lambda m: _text(m.counted(4)), _push),
+    "BINUNICODE8": (lambda m: _text(m.counted(8)), _push),
+    "FLOAT": (lambda m: m.line(), _push_opaque),
+    "BINFLOAT": (lambda m: m.number(8), _push_opaque),
+    "EMPTY_LIST": (None, lambda m, _: _push(m, [])),
+    "APPEND": (None, _append),
+    "APPENDS": (None, _appends),
+    "LIST": (None, lambda m, _: _push(m, m.pop_to_mark())),
+    "EMPTY_TUPLE": (None, lambda m, _: _push(m, ())),
+    "TUPLE": (None, lambda m, _: _push(m, tuple(m.pop_to_mark()))),
+    "TUPLE1": (None, _tuple_of(1)),
+    "TUPLE2": (None, _tuple_of(2)),
+    "TUPLE3": (None, _tuple_of(3)),
+    "EMPTY_DICT": (None, lambda m, _: _push(m, {})),
+    "DICT": (None, _dict_of),
+    "SETITEM": (None, _set_item),
+    "SETITEMS": (None, _set_items),
+    "EMPTY_SET": (None, lambda m, _: _push(m, [])),
+    "ADDITEMS": (None, _appends),
+    "FROZENSET": (None, lambda m, _: _push(m, m.pop_to_mark())),
+    "POP": (None, _pop),
+    "DUP": (None, _dup),
+    "MARK": (None, lambda m, _: _push(m, MARK)),
+    "POP_MARK": (None, _pop_mark),
+    "GET": (_integer_line, _get),
+    "BINGET": (lambda m: m.number(1), _get),
+    "LONG_BINGET": (lambda m: m.number(4), _get),
+    "PUT": (_integer_line, _put),
+    "BINPUT": (lambda m: m.number(1), _put),
+    "LONG_BINPUT": (lambda m: m.number(4), _put),
+    "MEMOIZE": (None, _memoize),
+    "EXT1": (lambda m: m.number(1), _extension),
+    "EXT2": (lambda m: m.number(2), _extension),
+    "EXT4": (lambda m: m.number(4), _extension),
+    "GLOBAL": (_two_lines, _global),
+    "STACK_GLOBAL": (None, _stack_global),
+    "REDUCE": (None, _reduce),
+    "BUILD": (None, _build),
+    "INST": (_two_lines, _instance),
+    "OBJ": (None, _object),
+    "NEWOBJ": (None, _reduce),
+    "NEWOBJ_EX": (None, _new_object_ex),
+    "PROTO": (lambda m: m.number(1), _nothing),
+    "STOP": (None, _stop),
+    "FRAME": (lambda m: m.number(8), _nothing),
+    "PERSID": (lambda m: m.line(), _push_opaque),
+    "BINPERSID": (None, _persistent_pop),
+}
+_STEPS = {ord(opcode.code): _NAMED[opcode.name] for opcode in pickletools.opcodes if opcode.name in _NAMED}

@@ -1,0 +1,319 @@
+"""The machine that a pickle walk runs on: bytes, stack and memo, each with its limit, and what values mean.
+
+The same stack and memo that unpickling has, and nothing else: a global is kept as its name, calling one gives a note of
+the call, and only the few calls that rebuild tensors are understood, as "a tensor of this shape". Nothing is imported,
+called or set. What the opcodes do with it is in ``modelyard.inspection.pickle_opcodes``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+from modelyard.inspection.header import Tensor
+
+ARGUMENT_BYTES_MAX = 1 << 20
+LINE_BYTES_MAX = 1 << 16
+INTEGER_BYTES_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one walk may cost. An SDXL checkpoint's pickle has about 75,000 opcodes in 0.4 MB."""
+
+    opcodes: int = 1_000_000
+    bytes: int = 64 << 20
+    # Moves of container items: what APPENDS, SETITEMS, TUPLE and calls with lists touch in all.
+    work: int = 8_000_000
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """A name that the pickle imports; ``?`` where it is computed and cannot be told."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(slots=True, eq=False)
+class Made:
+    """What a call would make, not made: the function, its arguments, and the state that BUILD gives it."""
+
+    function: object
+    arguments: object
+    state: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A block of numbers outside the pickle, by a persistent id."""
+
+    dtype: str
+    numbers: int | None
+
+
+class _Mark:
+    pass
+
+
+class Opaque:
+    """A value that is not needed for names and shapes: floats, long bytes, odd keys."""
+
+
+MARK: Final = _Mark()
+OPAQUE: Final = Opaque()
+UNKNOWN_NAME = "?"
+
+
+@dataclass(slots=True)
+class Walk:
+    """What was found; ``problem`` is empty when the pickle ended with STOP."""
+
+    value: object = None
+    globals: set[Global] = field(default_factory=set)
+    opcodes: int = 0
+    end: int = 0  # position after the last byte walked
+    problem: str = ""
+    over_limit: bool = False
+    # Extension-registry codes name globals in a table that only the loading program has.
+    extensions: bool = False
+
+
+class Stop(Exception):
+    """Ends the walk; the text is the problem."""
+
+    def __init__(self, problem: str, over_limit: bool = False) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.over_limit = over_limit
+
+
+class Machine:
+    """The stack machine of one walk."""
+
+    def __init__(self, reader: BinaryIO, limits: Limits) -> None:
+        self.found = Walk()
+        self.position = reader.tell()
+        self._reader = reader
+        self._limits = limits
+        self._bytes_left = limits.bytes
+        self._work_left = limits.work
+        self._stack: list[object] = []
+        self._memo: dict[int, object] = {}
+
+    # --- bytes ---
+
+    def read(self, count: int) -> bytes:
+        if count > self._bytes_left:
+            raise Stop(f"is longer than {self._limits.bytes:,} bytes", over_limit=True)
+        found = self._reader.read(count)
+        self._bytes_left -= len(found)
+        self.position += len(found)
+        if len(found) < count:
+            raise Stop(f"ends at byte {self.position:,} without STOP")
+        return found
+
+    def number(self, width: int, signed: bool = False) -> int:
+        return int.from_bytes(self.read(width), "little", signed=signed)
+
+    def counted(self, width: int) -> bytes | Opaque:
+        """An argument that says its length; a long one is stepped over."""
+        length = self.number(width)
+        if length <= ARGUMENT_BYTES_MAX:
+            return self.read(length)
+        if length >= 1 << 62:
+            raise Stop(f"announces {length:,} bytes at byte {self.position:,}")
+        self._reader.seek(length - 1, 1)
+        self.position += length - 1
+        self.read(1)  # proves that the bytes are there
+        return OPAQUE
+
+    def line(self) -> bytes:
+        """An argument that ends with its line."""
+        found = self._reader.readline(min(LINE_BYTES_MAX, self._bytes_left))
+        self._bytes_left -= len(found)
+        self.position += len(found)
+        if not found.endswith(b"\n"):
+            raise Stop(f"has a line at byte {self.position - len(found):,} that does not end")
+        return found[:-1]
+
+    # --- stack ---
+
+    def push(self, value: object) -> None:
+        self._stack.append(value)
+
+    def pop(self) -> object:
+        if not self._stack:
+            raise Stop(f"takes from an empty stack at byte {self.position:,}")
+        return self._stack.pop()
+
+    def top(self) -> object:
+        if not self._stack:
+            raise Stop(f"looks at an empty stack at byte {self.position:,}")
+        return self._stack[-1]
+
+    def pop_to_mark(self) -> list[object]:
+        stack = self._stack
+        for depth in range(len(stack) - 1, -1, -1):
+            if stack[depth] is MARK:
+                taken = stack[depth + 1 :]
+                del stack[depth:]
+                self.work(len(taken) + 1)
+                return taken
+        raise Stop(f"looks for a mark that is not there at byte {self.position:,}")
+
+    def work(self, amount: int) -> None:
+        self._work_left -= amount
+        if self._work_left < 0:
+            raise Stop("moves more items than any model needs", over_limit=True)
+
+    def memo_put(self, key: int) -> None:
+        self._memo[key] = self.top()
+
+    def memo_next(self) -> int:
+        return len(self._memo)
+
+    def memo_get(self, key: int) -> object:
+        if key not in self._memo:
+            raise Stop(f"asks for memo {key}, which is not there, at byte {self.position:,}")
+        return self._memo[key]
+
+    # --- meaning ---
+
+    def import_global(self, module: object, name: object) -> Global:
+        if isinstance(module, str) and isinstance(name, str):
+            found = Global(module, name)
+        else:
+            found = Global(UNKNOWN_NAME, UNKNOWN_NAME)
+        self.found.globals.add(found)
+        return found
+
+    def call(self, function: object, arguments: object) -> object:
+        """What calling would give, as far as names and shapes need it."""
+        if isinstance(function, Global) and isinstance(arguments, tuple):
+            rebuild = _REBUILDS.get((function.module, function.name))
+            if rebuild is not None:
+                made = rebuild(self, arguments)
+                if made is not None:
+                    return made
+        return Made(function, arguments)
+
+    def build(self, state: object) -> None:
+        target = self.top()
+        if isinstance(target, Made):
+            array = _numpy_array(target, state)
+            if array is not None:
+                # The memo holds the unbuilt array as well; both names mean the same object.
+                target.function, target.arguments = array, None
+            target.state = state
+
+    def set_item(self, target: object, key: object, value: object) -> None:
+        if isinstance(target, Made):
+            target = _items_of(target)
+        # Only keys whose hash is cheap and cannot recurse: a tuple nested a million deep would end the process.
+        if isinstance(target, dict) and type(key) in (str, int):
+            target[key] = value
+
+
+def _items_of(made: Made) -> object:
+    """The dict that an unknown mapping type is given by SETITEMS."""
+    if made.state is None:
+        made.state = {}
+    return made.state
+
+
+def _numpy_array(made: Made, state: object) -> Tensor | None:
+    """An array made by numpy's _reconstruct and the state (version, shape, dtype, …) that follows it."""
+    function = made.function
+    if not (isinstance(function, Global) and function.name == "_reconstruct" and "numpy" in function.module):
+        return None
+    if not (isinstance(state, tuple) and len(state) >= 3 and _is_shape(state[1])):
+        return None
+    dtype = "unknown"
+    kind = state[2]
+    if isinstance(kind, Made) and isinstance(kind.arguments, tuple) and kind.arguments:
+        dtype = _NUMPY_DTYPES.get(str(kind.arguments[0]), "unknown")
+    return Tensor(dtype, state[1])
+
+
+def _is_shape(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) <= 16
+        and all(type(size) is int and 0 <= size < 1 << 48 for size in value)
+    )
+
+
+def _rebuild_tensor(_: Machine, arguments: tuple[object, ...]) -> object:
+    """torch._utils._rebuild_tensor and its newer forms: (storage, offset, size, stride, …)."""
+    if len(arguments) < 3 or not isinstance(arguments[0], Storage) or not _is_shape(arguments[2]):
+        return None
+    return Tensor(arguments[0].dtype, arguments[2])  # type: ignore[arg-type]  # _is_shape says it is a tuple of int
+
+
+def _first_argument(_: Machine, arguments: tuple[object, ...]) -> object:
+    return arguments[0] if arguments else None
+
+
+def _new_mapping(machine: Machine, arguments: tuple[object, ...]) -> object:
+    """An empty dict, or one of the pairs that older pickles pass as a list."""
+    made: dict[object, object] = {}
+    if len(arguments) == 1 and isinstance(arguments[0], list):
+        machine.work(len(arguments[0]))
+        for pair in arguments[0]:
+            if isinstance(pair, (list, tuple)) and len(pair) == 2:
+                machine.set_item(made, pair[0], pair[1])
+    return made
+
+
+_REBUILDS: Mapping[tuple[str, str], Callable[[Machine, tuple[object, ...]], object]] = {
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _first_argument,
+    ("torch._utils", "_rebuild_parameter_with_state"): _first_argument,
+    ("torch._tensor", "_rebuild_from_type_v2"): lambda machine, given: (
+        machine.call(given[0], given[2]) if len(given) >= 3 else None
+    ),
+    ("torch", "Size"): _first_argument,
+    ("collections", "OrderedDict"): _new_mapping,
+    ("collections", "defaultdict"): lambda machine, given: _new_mapping(machine, given[1:]),
+}
+
+_STORAGE_DTYPES: Mapping[str, str] = {
+    "DoubleStorage": "F64",
+    "FloatStorage": "F32",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
+}
+_NUMPY_DTYPES: Mapping[str, str] = {
+    "f8": "F64",
+    "f4": "F32",
+    "f2": "F16",
+    "i8": "I64",
+    "i4": "I32",
+    "i2": "I16",
+    "i1": "I8",
+    "u1": "U8",
+    "b1": "BOOL",
+}
+
+
+def persistent_object(identity: object) -> object:
+    """torch's persistent id: ("storage", type, key, location, numbers, …)."""
+    if isinstance(identity, tuple) and len(identity) >= 5 and identity[0] == "storage":
+        kind, numbers = identity[1], identity[4]
+        name = kind.name if isinstance(kind, Global) else ""
+        return Storage(_STORAGE_DTYPES.get(name, "unknown"), numbers if type(numbers) is int else None)
+    return OPAQUE

@@ -1,0 +1,234 @@
+"""The verb: places → what became of everything in them."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from modelyard.library.pending_hashes import join_later_matches
+from modelyard.library.probe import Look, look, look_at_all
+from modelyard.library.changes import Plan, compare
+from modelyard.library.reconcile import Owner, Settled, Settling
+from modelyard.domain import Skipped
+from modelyard.library.walk import Found, Hint, Scanned, hint, is_inside, scan, shown
+from modelyard.store import Store, files
+from modelyard.store.files import Duplicates
+
+# One transaction's worth; with hashing, which is slow, sooner: what was done is not done again after an interruption.
+_BATCH_FILES = 2_000
+_BATCH_SECONDS = 2.0
+
+
+class Told(Protocol):
+    """Who is told how far it is."""
+
+    def planned(self, files: int, bytes_to_hash: int) -> None:
+        """So many files are to be looked at, and so many bytes of them to be hashed."""
+
+    def hashed(self, count: int) -> None:
+        """So many more bytes are hashed."""
+
+    def looked(self, settled: Settled) -> None:
+        """One more file is done and on record."""
+
+    def skipped(self, skipped: Skipped) -> None:
+        """Something was passed by."""
+
+    def is_over(self) -> bool:
+        """Whether nobody waits any more: asked between blocks of bytes and between files."""
+
+
+@dataclass(slots=True)
+class _Counts:
+    results: Counter[str] = field(default_factory=Counter)
+    touched: set[bytes] = field(default_factory=set)
+    skipped: list[Skipped] = field(default_factory=list)
+    merged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the places. ``results`` counts files; ``pending`` are listed and not hashed yet."""
+
+    found: int
+    unchanged: int
+    results: Mapping[str, int]
+    merged: int
+    pending: int
+    skipped: tuple[Skipped, ...]
+    duplicates: tuple[Duplicates, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object that ``modelyard add --json`` prints."""
+        return {
+            "found": self.found,
+            "unchanged": self.unchanged,
+            **{result: self.results.get(result, 0) for result in RESULTS},
+            "merged": self.merged,
+            "pending": self.pending,
+            "skipped": [{"path": each.where, "reason": each.reason, "detail": each.detail} for each in self.skipped],
+            "duplicates": [duplicates_json(group) for group in self.duplicates],
+        }
+
+
+RESULTS = ("added", "matched", "updated", "moved", "gone", "broken", "later", "other")
+
+
+def duplicates_json(group: Duplicates) -> dict[str, object]:
+    """Return one group of duplicates as JSON tells it."""
+    return {
+        "same": "bytes" if group.is_same_bytes else "tensors",
+        "hash": group.hash,
+        "files": [
+            {"path": shown(file.path), "model": file.model_id, "size_bytes": file.size_bytes} for file in group.files
+        ],
+    }
+
+
+class BrokenOff(Exception):
+    """It was to end before it was done. What was looked at is on record, and the same again goes on."""
+
+
+class _Undone(Exception):
+    """Leaves the transaction of a dry run."""
+
+
+class Adding:
+    """Takes files in where they lie, for one store. ``told`` is told of the progress, by the thread that works."""
+
+    def __init__(
+        self,
+        store: Store,
+        owner: Owner,
+        told: Told,
+        *,
+        with_hashes: bool = True,
+        dry_run: bool = False,
+        processes: int | None = None,
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._told = told
+        self._with_hashes = with_hashes and not dry_run
+        self._dry_run = dry_run
+        self._catalogue = store.identity
+        self._processes = processes or len(os.sched_getaffinity(0))
+
+    def run(self, paths: Iterable[bytes]) -> Report:
+        """Bring the catalogue up to what lies in the places now. Raises BrokenOff if that is not waited for."""
+        scanned = scan(paths, trained=self._owner.source.value == "training")
+        counts = _Counts()
+        self._skip(scanned.skipped, counts)
+        with self._store.reading() as connection:
+            known = files.below(connection, scanned.roots)
+        plan = compare(scanned, known, with_hashes=self._with_hashes)
+        self._settle_changes(plan, counts)
+        self._look_at(plan, scanned, counts)
+        if not self._dry_run:
+            counts.merged += join_later_matches(self._store)
+        return self._report(scanned, plan, counts)
+
+    def _skip(self, some: Iterable[Skipped], counts: _Counts) -> None:
+        for skipped in some:
+            counts.skipped.append(skipped)
+            self._told.skipped(skipped)
+
+    def _settle_changes(self, plan: Plan, counts: _Counts) -> None:
+        """What needs no look: gone, back, renamed."""
+        for start in range(0, max(len(plan.gone), len(plan.back), len(plan.renamed)), _BATCH_FILES):
+            part = slice(start, start + _BATCH_FILES)
+
+            def settle(settling: Settling, part: slice = part) -> list[Settled]:
+                # Renamed first: a name that another file had is free then.
+                return [
+                    *settling.take_renamed(plan.renamed[part]),
+                    *settling.take_gone(plan.gone[part]),
+                    *settling.take_back(plan.back[part]),
+                ]
+
+            self._write(settle, counts)
+
+    def _look_at(self, plan: Plan, scanned: Scanned, counts: _Counts) -> None:
+        whole = sum(found.size_bytes for found in plan.look) if self._with_hashes else 0
+        self._told.planned(len(plan.look) + len(plan.beside), whole)
+        for batch in _batches(self._looks(plan), self._told.is_over):
+            self._skip((skipped for each in batch for skipped in each.told.skipped), counts)
+            hints = {each.found.path: said for each in batch if (said := _hint_of(each.found, scanned))}
+
+            def settle(
+                settling: Settling, batch: Sequence[Look] = batch, hints: Mapping[bytes, Hint] = hints
+            ) -> list[Settled]:
+                return settling.take(batch, self._owner, hints)
+
+            self._write(settle, counts)
+
+    def _looks(self, plan: Plan) -> Iterator[Look]:
+        # The side-cars of files that are known cost no hash.
+        yield from look_at_all(plan.beside, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
+        if self._with_hashes:
+            # Hashing has threads of its own, one a hash, and a disk: files go one after the other.
+            for found in plan.look:
+                yield look(found, with_hashes=True, catalogue=self._catalogue, on_bytes=self._on_bytes)
+        else:
+            yield from look_at_all(plan.look, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
+
+    def _on_bytes(self, count: int) -> None:
+        self._told.hashed(count)
+        if self._told.is_over():
+            raise BrokenOff
+
+    def _write(self, settle: Callable[[Settling], list[Settled]], counts: _Counts) -> None:
+        settled: list[Settled] = []
+        with suppress(_Undone), self._store.writing() as writing:
+            settling = Settling(writing, self._store)
+            settled = settle(settling)
+            if self._dry_run:
+                raise _Undone
+            settling.finish()
+        for each in settled:
+            counts.results[each.result] += 1
+            counts.touched.add(each.path)
+            self._told.looked(each)
+
+    def _report(self, scanned: Scanned, plan: Plan, counts: _Counts) -> Report:
+        with self._store.reading() as connection:
+            groups = files.duplicates(connection, self._owner.team) if counts.touched else []
+            pending = files.pending_count(connection, scanned.roots)
+        return Report(
+            found=len(scanned.found),
+            unchanged=plan.unchanged,
+            results=dict(counts.results),
+            merged=counts.merged,
+            pending=pending,
+            skipped=tuple(counts.skipped),
+            duplicates=tuple(group for group in groups if any(file.path in counts.touched for file in group.files)),
+        )
+
+
+def _batches(looks: Iterator[Look], is_over: Callable[[], bool]) -> Iterator[list[Look]]:
+    """Yield looks by the batch: a full one, or what two seconds brought; broken off, what was seen until then."""
+    batch: list[Look] = []
+    began = time.monotonic()
+    try:
+        for each in looks:
+            batch.append(each)
+            if is_over():
+                raise BrokenOff
+            if len(batch) >= _BATCH_FILES or time.monotonic() - began >= _BATCH_SECONDS:
+                yield batch
+                batch = []
+                began = time.monotonic()
+    except BrokenOff:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _hint_of(found: Found, scanned: Scanned) -> Hint | None:
+    root = next((root for root in scanned.roots if is_inside(found.path, root)), b"")
+    return hint(found.path, root, scanned.kinds)

@@ -1,0 +1,82 @@
+"""Files that stay where they are, handed out: which still are what was hashed, and what becomes of the other models.
+
+A file is known by its looks: size, time of change and inode. One that looks different is not what was checked, and is
+not handed out; whoever adds its folder again looks at it anew.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelyard.domain import Status
+from modelyard.registry.writer import Registration, state_of
+from modelyard.store import Store, Writing, blobs, files
+from modelyard.store.files import FileState, KnownFile
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What tells that a file is still the one that was hashed."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+    def are_of(self, descriptor: int) -> bool:
+        """Whether an open file looks so."""
+        status = os.fstat(descriptor)
+        return (status.st_size, status.st_mtime_ns, status.st_ino) == (self.size_bytes, self.mtime_ns, self.inode)
+
+
+def find(store: Store, sha256: str) -> tuple[Path, Looks] | None:
+    """Return a sound file with these bytes, and its looks, to be compared once it is open; None where there is none."""
+    with store.reading() as connection:
+        known = [file for file in files.with_sha256(connection, [sha256]) if is_sound(file)]
+    for file in known:
+        if files.is_as_recorded(file):
+            return Path(os.fsdecode(file.path)), Looks(file.size_bytes, file.mtime_ns, file.inode)
+    return None
+
+
+def is_sound(file: KnownFile) -> bool:
+    """Whether a file was there, hashed, and neither broken nor dangerous when it was last looked at."""
+    return file.state is FileState.PRESENT and not file.hashes_pending
+
+
+def note_lost(store: Store, sha256: str) -> None:
+    """Note files with these bytes that changed or are gone, and have models without any other be unavailable.
+
+    A file whose whole folder is not there may be on another machine, or on a disk that is away: nothing is noted of it.
+    """
+    with store.reading() as connection:
+        if not _lost(files.with_sha256(connection, [sha256])):
+            return
+    with store.writing() as writing:
+        known = files.with_sha256(writing.connection, [sha256])
+        lost = _lost(known)
+        files.put(writing.connection, [(file, None) for file in lost.values()])
+        there = {file.model_id for file in known if is_sound(file) and file.path not in lost}
+        _make_unavailable(writing, store, {file.model_id for file in lost.values()} - there)
+
+
+def _lost(known: list[KnownFile]) -> dict[bytes, KnownFile]:
+    """Return, by path, what is to be noted of the sound files that are not what they were."""
+    lost = {}
+    for file in known:
+        if is_sound(file) and not files.is_as_recorded(file) and os.path.isdir(os.path.dirname(file.path)):
+            state = FileState.CHANGED if os.path.lexists(file.path) else FileState.MISSING
+            lost[file.path] = replace(file, state=state)
+    return lost
+
+
+def _make_unavailable(writing: Writing, store: Store, model_ids: set[int | None]) -> None:
+    ids = [model_id for model_id in model_ids if model_id is not None]
+    registration = Registration(writing, store.base_models())
+    registration.load(ids)
+    for model_id in ids:
+        entry = registration.entry(model_id)
+        kept = blobs.find(writing.connection, entry.model.blob) if entry and entry.model.blob else None
+        if entry is not None and not (kept and kept.is_sound):
+            state = replace(state_of(entry.model), status=Status.UNAVAILABLE)
+            registration.set(model_id, entry.layers, state)
+    registration.put()

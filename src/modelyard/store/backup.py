@@ -1,0 +1,168 @@
+"""A database into a file, while it is being served, and a file into a database.
+
+SQLite by its own backup API, which copies pages of one moment; PostgreSQL by its own programs, ``pg_dump`` and
+``pg_restore``, as nothing else keeps up with its versions. What comes back gets a new identity: an index that was
+built of what came after the backup must not be taken for one of this database.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import uuid
+from contextlib import closing, suppress
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from modelyard import errors
+from modelyard.store import migrate, schema
+from modelyard.store.store import open_store
+
+_PAGES_AT_ONCE = 4_096
+_PROBLEM_CHARS_MAX = 2_000
+
+
+def backup(url: str, path: Path) -> None:
+    """Write a database into a file, as it is at one moment, and flush it. Readers and writers go on meanwhile."""
+    if path.exists():
+        raise errors.SetupError(f"{path} is there already; name a file that is not")
+    parsed = _parsed(url)
+    making = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            _backup_sqlite(Path(str(parsed.database)), making)
+        else:
+            _run("pg_dump", parsed, "--format=custom", "--no-owner", f"--file={making}")
+        _flush(making)
+        making.rename(path)
+        _flush_names(path.parent)
+    except OSError as problem:
+        raise errors.SetupError(f"{path} cannot be written: {problem.strerror}") from problem
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def restore(path: Path, url: str, *, force: bool) -> None:
+    """Make a database be what a file has. One that is not empty is replaced only by ``force``.
+
+    The caller sees to it that nobody serves it. Raises SetupError for what is no backup, before anything is done.
+    """
+    parsed = _parsed(url)
+    if not path.is_file():
+        raise errors.SetupError(f"{path} is no file")
+    if parsed.get_backend_name() == "sqlite":
+        _restore_sqlite(path, Path(str(parsed.database)), force=force)
+    else:
+        _restore_postgresql(path, parsed, force=force)
+    restored = open_store(url)
+    try:
+        with restored.writing() as writing:
+            writing.remember("identity", uuid.uuid4().hex)
+    finally:
+        restored.close()
+
+
+def _parsed(url: str) -> sa.URL:
+    dialect = migrate.dialect_of(url)
+    dialect.engine.dispose()
+    return dialect.engine.url
+
+
+def _backup_sqlite(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise errors.SetupError(f"{source} is no database")
+    try:
+        with closing(_opened(source)) as reading, closing(sqlite3.connect(target)) as writing:
+            reading.backup(writing, pages=_PAGES_AT_ONCE)
+            # A copy in the log's mode would need two more files beside it.
+            writing.execute("PRAGMA journal_mode=DELETE")
+        _refuse_damaged(target)
+    except sqlite3.Error as problem:
+        raise errors.SetupError(f"{source} cannot be backed up: {problem}") from problem
+
+
+def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
+    _refuse_damaged(path)
+    if target.exists() and not force:
+        raise errors.SetupError(f"{target} is there already; --force replaces it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    making = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(path, making)
+        _flush(making)
+        # What belongs to the one that is replaced would be taken for this one's.
+        for suffix in ("-wal", "-shm", "-counters"):
+            target.with_name(target.name + suffix).unlink(missing_ok=True)
+        making.replace(target)
+        _flush_names(target.parent)
+    except OSError as problem:
+        raise errors.SetupError(f"{target} cannot be written: {problem.strerror}") from problem
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Raise SetupError for what is not a whole database of Modelyard."""
+    try:
+        with closing(_opened(path)) as connection:
+            (told,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error as problem:
+        raise errors.SetupError(f"{path} is no backup of a SQLite database: {problem}") from problem
+    if told != "ok":
+        raise errors.SetupError(f"{path} is damaged: {told}")
+    if not {migrate.VERSION_TABLE, schema.models.name} <= tables:
+        raise errors.SetupError(f"{path} is no database of Modelyard")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _restore_postgresql(path: Path, url: sa.URL, *, force: bool) -> None:
+    _run("pg_restore", None, "--list", str(path))
+    dialect = migrate.dialect_of(url.render_as_string(hide_password=False))
+    try:
+        with dialect.engine.connect() as connection:
+            there = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
+    except sa.exc.DBAPIError as problem:
+        raise errors.DatabaseAway(f"{url.render_as_string()} cannot be opened: {problem.orig}") from problem
+    finally:
+        dialect.engine.dispose()
+    if there and not force:
+        raise errors.SetupError(f"{url.render_as_string()} is not empty; --force replaces what it has")
+    replacing = ("--clean", "--if-exists") if there else ()
+    _run("pg_restore", url, "--exit-on-error", "--single-transaction", "--no-owner", *replacing, str(path))
+
+
+def _run(program: str, url: sa.URL | None, *arguments: str) -> None:
+    found = shutil.which(program)
+    if found is None:
+        raise errors.SetupError(f"PostgreSQL's own program {program} is needed, and is not installed")
+    command = [found, *arguments]
+    environment = dict(os.environ)
+    if url is not None:
+        plain = url.set(drivername="postgresql", password=None)
+        command.insert(1, f"--dbname={plain.render_as_string()}")
+        if url.password:
+            # Not among the arguments, which every user of the machine can list.
+            environment["PGPASSWORD"] = str(url.password)
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise errors.SetupError(f"{program} failed: {done.stderr.strip()[:_PROBLEM_CHARS_MAX]}")
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_names(folder: Path) -> None:
+    # Some file systems of networks do not flush folders.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

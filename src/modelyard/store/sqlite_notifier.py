@@ -1,0 +1,87 @@
+"""Hints between the processes of one machine: two counters that all of them have mapped.
+
+A writer raises the counters after its commit and before it acknowledges, so that what was acknowledged is known to the
+next request of every process. Whoever asks raises them too, once a second, to the database's values: that tells of a
+writer that died between its commit and raising.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from modelyard import errors
+from modelyard.store.shared_counter import SharedCounter
+from modelyard.store.dialect import Revisions
+
+_POLL_SECONDS = 1.0
+
+
+class SharedHints:
+    """The counters of one database file, beside it."""
+
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[], Revisions],
+        without_writers: Callable[[], AbstractContextManager[Revisions]],
+    ) -> None:
+        self._models = SharedCounter(path, slot=0)
+        self._keys = SharedCounter(path, slot=1)
+        self._read = read
+        self._polling = threading.Lock()
+        self._poll_at = 0.0
+        self._heard_at = time.monotonic()
+        self._is_away = False
+        known, committed = Revisions(self._models.value, self._keys.value), read()
+        if known.models > committed.models or known.keys > committed.keys:
+            # Left over from another database of this name. They are lowered while no writer is inside: one that
+            # committed before is counted in what is read there, one that comes after will raise them.
+            with without_writers() as committed:
+                self._models.set_to(committed.models)
+                self._keys.set_to(committed.keys)
+
+    def models(self) -> int:
+        """Return the models' revision; some 200 ns."""
+        if time.monotonic() >= self._poll_at:
+            self._poll()
+        return self._models.value
+
+    def keys(self) -> int:
+        """Return the keys' revision, likewise."""
+        if time.monotonic() >= self._poll_at:
+            self._poll()
+        return self._keys.value
+
+    def tell(self, committed: Revisions) -> None:
+        """Raise the counters."""
+        self._models.raise_to(committed.models)
+        self._keys.raise_to(committed.keys)
+
+    def away_seconds(self) -> float | None:
+        """Return for how long the database could not be read; None while it can."""
+        return time.monotonic() - self._heard_at if self._is_away else None
+
+    def follow(self, catch_up: Callable[[], bool]) -> bool:  # noqa: ARG002 # the protocol's signature
+        """Return False: the counters are exact, and reading the database takes no time."""
+        return False
+
+    def close(self) -> None:
+        """Let go of the counters."""
+        self._models.close()
+        self._keys.close()
+
+    def _poll(self) -> None:
+        # One thread asks; the others go on with what is known.
+        if not self._polling.acquire(blocking=False):
+            return
+        try:
+            self._poll_at = time.monotonic() + _POLL_SECONDS
+            self.tell(self._read())
+            self._heard_at, self._is_away = time.monotonic(), False
+        except errors.Unavailable:
+            # Nothing newer can be known now, and what is known stays true: reads go on without the database.
+            self._is_away = True
+        finally:
+            self._polling.release()

@@ -1,0 +1,192 @@
+"""One write transaction: everything that changes the record is here.
+
+All that one transaction puts or removes carries one revision, the next. Writers follow one another, so that the order
+of commits is the order of revisions, and who has seen revision N has seen all before it.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import sqlalchemy as sa
+
+from modelyard import errors
+from modelyard.domain import OWN_ID_MAX, OWN_ID_MIN, BaseModel, Entry, Scope, Visibility
+from modelyard.store import api_keys, rows, schema
+from modelyard.store.dialect import Dialect, Revisions, read_revisions
+
+
+class Writing:
+    """The open transaction. ``revision`` is taken only if something is put or removed."""
+
+    def __init__(self, connection: sa.Connection, dialect: Dialect, now: int) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._now = now
+        self._before = read_revisions(connection)
+        self._put_or_removed = False
+        self._keys_changed = False
+
+    @property
+    def connection(self) -> sa.Connection:
+        """The transaction, for the tables beside the models; what is changed through it moves no revision."""
+        return self._connection
+
+    @property
+    def now(self) -> int:
+        """When the transaction began, in Unix seconds."""
+        return self._now
+
+    @property
+    def revision(self) -> int:
+        """The next revision, which what is put or removed here carries."""
+        return self._before.models + 1
+
+    def entries(self, ids: Collection[int]) -> dict[int, Entry]:
+        """Return those of the entries that exist, by id."""
+        return entries_by_id(self._connection, self._dialect, ids)
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Insert or replace the entries whole, layers included, at this revision.
+
+        Raises InvalidBody, before anything is written, for what cannot be stored. A team that is new is made.
+        """
+        if not entries:
+            return
+        # The last of two with one id wins, as if they had been put one after the other.
+        by_id = {entry.model.id: entry for entry in entries}
+        for entry in by_id.values():
+            rows.refuse_unstorable_model(entry.model)
+        model_rows = [rows.row_of(entry.model, self.revision) for entry in by_id.values()]
+        layer_rows = [row for entry in by_id.values() for row in rows.layer_rows_of(entry)]
+        self._put_or_removed = True
+        self._make_teams({entry.model.team for entry in by_id.values()})
+        self._dialect.put_rows(self._connection, model_rows, layer_rows)
+        self._connection.execute(self._dialect.by_ids.forget_removed, {"ids": self._dialect.listed(by_id)})
+        self._pass_own_id(max(by_id))
+
+    def remove(self, ids: Collection[int]) -> None:
+        """Delete the models that exist among ``ids``, leaving a tombstone each at this revision."""
+        gone = self._connection.execute(self._dialect.by_ids.remove, {"ids": self._dialect.listed(ids)})
+        removed = [{"id": id_, "revision": self.revision} for id_ in gone.scalars()]
+        if removed:
+            self._connection.execute(sa.insert(schema.tombstones), removed)
+            self._put_or_removed = True
+
+    def next_own_id(self) -> int:
+        """Return an id of ours that no model has or ever had."""
+        id_ = read_counter(self._connection, schema.NEXT_OWN_ID)
+        if id_ > OWN_ID_MAX:
+            raise errors.Unavailable("all ids that this catalogue can give are taken")
+        write_counter(self._connection, schema.NEXT_OWN_ID, id_ + 1)
+        return id_
+
+    def sd_name_taken(self, sd_name: str, team: str | None, besides: int | None = None) -> bool:
+        """Whether a model other than ``besides`` has the name, among those public and the team's.
+
+        With ``team`` None, the name is for everyone to see, and any model that has it counts.
+        """
+        asked = {"sd_name": sd_name, "team": team, "besides": -1 if besides is None else besides}
+        return self._connection.execute(_SD_NAME_TAKEN, asked).first() is not None
+
+    def put_base_model(self, base_model: BaseModel) -> None:
+        """Insert or replace a base model by its name."""
+        self._upsert(schema.base_models, "name", rows.row_of_base_model(base_model))
+
+    def remember(self, key: str, value: str | None) -> None:
+        """Keep a small text under a name; None forgets it."""
+        if value is None:
+            self._connection.execute(sa.delete(schema.notes).where(schema.notes.c.key == key))
+        else:
+            self._upsert(schema.notes, "key", {"key": key, "value": value})
+
+    def add_key(
+        self, digest: bytes, *, team: str, scopes: frozenset[Scope], hint: str, expires_at: int | None
+    ) -> api_keys.Key:
+        """Insert an API key by its digest; a team that is new is made."""
+        rows.refuse_team_name(team)
+        self._make_teams({team})
+        self._keys_changed = True
+        return api_keys.add(
+            self._connection,
+            digest,
+            team=team,
+            scopes=scopes,
+            hint=hint,
+            created_at=self._now,
+            expires_at=expires_at,
+        )
+
+    def revoke_key(self, id_: int) -> api_keys.Key | None:
+        """Revoke an API key; None if there is no such key. A key revoked before keeps its first time."""
+        self._keys_changed = True
+        return api_keys.revoke(self._connection, id_, self._now)
+
+    def touch_keys(self, used_at_by_id: dict[int, int]) -> None:
+        """Note when keys were last used. No revision moves: nothing that decides anything has changed."""
+        api_keys.touch(self._connection, used_at_by_id)
+
+    def finish(self) -> Revisions:
+        """Write the revisions that were taken, and return them; the store commits after this."""
+        if not self._put_or_removed and not self._keys_changed:
+            return self._before
+        models, keys_ = self._before.models + self._put_or_removed, self._before.keys + self._keys_changed
+        if self._put_or_removed:
+            write_counter(self._connection, schema.MODEL_REVISION, models)
+        if self._keys_changed:
+            write_counter(self._connection, schema.KEYS_REVISION, keys_)
+        self._dialect.end_writing(self._connection)
+        return Revisions(models, keys_)
+
+    def _make_teams(self, names: Iterable[str | None]) -> None:
+        made = [{"name": name, "created_at": self._now} for name in sorted(filter(None, names))]
+        if made:
+            self._connection.execute(self._dialect.insert(schema.teams).on_conflict_do_nothing(), made)
+
+    def _pass_own_id(self, id_: int) -> None:
+        # An entry may bring an id of ours along, from a backup or another catalogue: it is not given again.
+        if OWN_ID_MIN <= id_ <= OWN_ID_MAX and id_ >= read_counter(self._connection, schema.NEXT_OWN_ID):
+            write_counter(self._connection, schema.NEXT_OWN_ID, id_ + 1)
+
+    def _upsert(self, table: sa.Table, key: str, values: dict[str, object]) -> None:
+        insert = self._dialect.insert(table).values(values)
+        changed = {name: insert.excluded[name] for name in values if name != key}
+        self._connection.execute(insert.on_conflict_do_update(index_elements=[key], set_=changed))
+
+
+def read_counter(connection: sa.Connection, name: str) -> int:
+    """Return a counter of the database."""
+    value: int = connection.execute(_READ_COUNTER, {"wanted": name}).scalar_one()
+    return value
+
+
+def write_counter(connection: sa.Connection, name: str, value: int) -> None:
+    """Set a counter of the database."""
+    connection.execute(_WRITE_COUNTER, {"wanted": name, "given": value})
+
+
+_READ_COUNTER = sa.select(schema.counters.c.value).where(schema.counters.c.name == sa.bindparam("wanted"))
+_WRITE_COUNTER = (
+    sa.update(schema.counters)
+    .where(schema.counters.c.name == sa.bindparam("wanted"))
+    .values(value=sa.bindparam("given"))
+)
+
+
+_MODEL = schema.models.c
+_TEAM = sa.bindparam("team", type_=sa.Text)
+_SD_NAME_TAKEN = (
+    sa.select(_MODEL.id)
+    .where(
+        _MODEL.sd_name == sa.bindparam("sd_name"),
+        _TEAM.is_(None) | (_MODEL.visibility == Visibility.PUBLIC.value) | (_MODEL.team == _TEAM),
+        _MODEL.id != sa.bindparam("besides"),
+    )
+    .limit(1)
+)
+
+
+def entries_by_id(connection: sa.Connection, dialect: Dialect, ids: Collection[int]) -> dict[int, Entry]:
+    """Return those of the entries that exist, by id."""
+    wanted = {"ids": dialect.listed(ids)}
+    layers = rows.layers_of(connection.execute(dialect.by_ids.layers, wanted))
+    models = rows.models_of(connection.execute(dialect.by_ids.models, wanted))
+    return {model.id: Entry(model, layers.get(model.id, {})) for model in models}

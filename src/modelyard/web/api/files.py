@@ -1,0 +1,263 @@
+"""``/files/<sha256>/<label>``: a signed link hands a file out, whole or in ranges, to whoever has the link.
+
+The link is checked in memory. What it names is looked up once a request: a model that was removed, hidden or found
+dangerous since is not there any more. Bytes come from the page cache without leaving the loop, and from the disk in
+a thread; at most two blocks a download are in memory, and small ones for a client that reads slowly.
+"""
+
+import asyncio
+import base64
+import os
+import re
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+from urllib.parse import parse_qs, quote, unquote
+
+from litestar.types import Send
+from litestar.types.asgi_types import HTTPScope
+
+from modelyard import errors
+from modelyard.library import served_files
+from modelyard.blobs import Blobs
+from modelyard.registry.writer import Registration, state_of
+from modelyard.signing import Signature, Signer
+from modelyard.store import Store, blobs, download_counts
+from modelyard.web.requests import Exchange, Header, exchange_of
+from modelyard.web.range_header import ByteRange, read_ranges
+
+PREFIX = "/files/"
+PURPOSE = "get"
+# Measured (docs/benchmarks.md): blocks of 1 MiB are four times as fast as of 64 KiB. A slow client keeps what it is
+# sent waiting in memory, so blocks begin small and grow while they go out quickly.
+_BLOCK_BYTES_MIN, _BLOCK_BYTES_MAX = 64 * 1024, 1024 * 1024
+_QUICK_SECONDS = 0.05
+# A client that takes no byte for so long is gone.
+_STALLED_SECONDS_MAX = 120.0
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UNSTORED: tuple[Header, ...] = ((b"cache-control", b"private, no-store"),)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a link names, found: the bytes here, or an address that has them."""
+
+    sha256: str
+    label: str
+    size_bytes: int
+    model_ids: tuple[int, ...]
+    path: Path | None
+    address: str | None = None
+    # Of a file that stays where it is, and is not ours: whether it still is what was hashed.
+    looks: served_files.Looks | None = None
+
+    def is_still(self, descriptor: int) -> bool:
+        """Whether the open file is what was hashed."""
+        return self.looks.are_of(descriptor) if self.looks else os.fstat(descriptor).st_size == self.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Downloads:
+    """What hands files out. ``accel_prefix`` is what nginx calls the blobs' folder, empty where there is no nginx."""
+
+    store: Store
+    kept: Blobs
+    signer: Signer
+    accel_prefix: str = ""
+    counted: Counter[int] = field(default_factory=Counter)
+
+    def link(self, base: str, sha256: str, label: str, ttl_seconds: int) -> str:
+        """Return a link to a blob under a percent-encoded label."""
+        query = self.signer.query(PURPOSE, sha256, label, self.signer.expiry(ttl_seconds))
+        return f"{base}{PREFIX}{sha256}/{label}?{query}"
+
+    def find(self, sha256: str, label: str, expires_at: int, now: float) -> File:
+        """Return what a checked link names. Raises NoSuchModel, or FileGone, where it is not to be had any more."""
+        name = unquote(label)
+        with self.store.reading() as connection:
+            blob = blobs.find(connection, sha256)
+            is_refused = blob is not None and not blob.is_sound
+            model_ids = () if is_refused else tuple(blobs.models_named(connection, sha256, name))
+        if not model_ids:
+            raise errors.NoSuchModel(name)
+        if blob is not None:
+            address = self.kept.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
+            path = None if address else self.kept.path(sha256)
+            # Who is sent elsewhere is not sent to a store that is away.
+            if path or (address and self.kept.has(sha256)):
+                return File(sha256, name, blob.size_bytes, model_ids, path, address)
+        found = served_files.find(self.store, sha256)
+        if found is not None:
+            return File(sha256, name, found[1].size_bytes, model_ids, found[0], looks=found[1])
+        if blob is not None:
+            raise errors.Unavailable("the file is not where it was kept")
+        served_files.note_lost(self.store, sha256)
+        raise errors.FileGone(name)
+
+    def flush(self) -> None:
+        """Write down how often models were fetched since the last time; that moves their rank."""
+        counted = dict(self.counted)
+        self.counted.clear()
+        if not counted:
+            return
+        try:
+            with self.store.writing() as writing:
+                there = writing.entries(counted)
+                download_counts.add(writing.connection, {model_id: counted[model_id] for model_id in there})
+                registration = Registration(writing, self.store.base_models())
+                registration.load(list(there))
+                for model_id, entry in there.items():
+                    registration.set(model_id, entry.layers, state_of(entry.model))
+                registration.put()
+        except errors.Unavailable:
+            self.counted.update(counted)
+            raise
+
+    async def answer(self, scope: HTTPScope, send: Send) -> None:
+        """Answer GET or HEAD of a link. Raises LinkRefused, LinkExpired, NoSuchModel, RangeNotSatisfiable."""
+        exchange = exchange_of(scope)
+        sha256, label, given = _parsed(scope)
+        expires_at = self.signer.check(PURPOSE, sha256, label, given)
+        file = await asyncio.to_thread(self.find, sha256, label, expires_at, time.time())
+        is_get = scope["method"] == "GET"
+        headers = _headers(file)
+        if _has_already(exchange, sha256):
+            await _send_head(send, 304, headers)
+            return
+        asked = exchange.headers.get(b"range")
+        ranges = read_ranges(asked, file.size_bytes) if asked and _may_range(exchange, sha256) else []
+        if is_get and (not ranges or ranges[0].first == 0):
+            self.counted.update(file.model_ids)
+        if file.address is not None:
+            await _send_head(send, 307, [(b"location", file.address.encode()), *_UNSTORED])
+            return
+        if self.accel_prefix and file.looks is None:
+            place = f"{self.accel_prefix.rstrip('/')}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+            await _send_head(send, 200, [(b"x-accel-redirect", place.encode()), *headers])
+            return
+        await _send_file(send, file, ranges, headers, is_get=is_get)
+
+
+def content_disposition(label: str) -> bytes:
+    """Return the header that names a download (RFC 6266): plain ASCII for old clients, UTF-8 for the others."""
+    safe = "".join(c if c.isprintable() and c not in '/\\"' else "_" for c in label)[:255] or "model"
+    plain = safe.encode("ascii", "replace").decode().replace("?", "_")
+    if plain == safe:
+        return f'attachment; filename="{plain}"'.encode()
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}".encode()
+
+
+def _parsed(scope: HTTPScope) -> tuple[str, str, Signature]:
+    """Return blob, label and signature of a link; the label as it is spelled, for so it was signed."""
+    raw_path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
+    sha256, _, label = raw_path.removeprefix(PREFIX).partition("/")
+    if not (raw_path.startswith(PREFIX) and _SHA256.fullmatch(sha256) and label and "/" not in label):
+        raise errors.NoSuchRoute(scope["path"])
+    asked = parse_qs(scope["query_string"][:1024].decode("latin-1"))
+    given = [asked.get(name, [""])[0] for name in ("key", "expires", "signature")]
+    return sha256, label, Signature(*given)
+
+
+def _headers(file: File) -> list[Header]:
+    digest = base64.b64encode(bytes.fromhex(file.sha256))
+    return [
+        (b"etag", b'"%s"' % file.sha256.encode()),
+        (b"accept-ranges", b"bytes"),
+        (b"content-disposition", content_disposition(file.label)),
+        (b"repr-digest", b"sha-256=:%s:" % digest),
+        (b"digest", b"sha-256=" + digest),
+        (b"x-content-type-options", b"nosniff"),
+        *_UNSTORED,
+    ]
+
+
+def _has_already(exchange: Exchange, sha256: str) -> bool:
+    condition = exchange.headers.get(b"if-none-match")
+    return condition is not None and (condition.strip() == b"*" or b'"%s"' % sha256.encode() in condition)
+
+
+def _may_range(exchange: Exchange, sha256: str) -> bool:
+    """Whether a range may be answered: If-Range names our file, strongly, or is not there. A date never does."""
+    condition = exchange.headers.get(b"if-range")
+    return condition is None or condition.strip() == b'"%s"' % sha256.encode()
+
+
+async def _send_head(send: Send, status: int, headers: list[Header]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_file(send: Send, file: File, ranges: list[ByteRange], headers: list[Header], *, is_get: bool) -> None:
+    assert file.path is not None, "a file without a path has an address"
+    descriptor = await asyncio.to_thread(os.open, file.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if not file.is_still(descriptor):
+            raise errors.Unavailable("the file is not what was kept")
+        whole = ByteRange(0, file.size_bytes - 1)
+        if len(ranges) <= 1:
+            part = ranges[0] if ranges else whole
+            if ranges:
+                headers.append((b"content-range", _content_range(part, file)))
+            headers.append((b"content-type", b"application/octet-stream"))
+            headers.append((b"content-length", b"%d" % part.size_bytes))
+            await send({"type": "http.response.start", "status": 206 if ranges else 200, "headers": headers})
+            if is_get:
+                await _send_bytes(send, descriptor, part)
+        else:
+            boundary = os.urandom(12).hex().encode()
+            pieces = [(_part_head(boundary, part, file), part) for part in ranges]
+            end = b"\r\n--%s--\r\n" % boundary
+            length = sum(len(head) + part.size_bytes for head, part in pieces) + len(end)
+            headers.append((b"content-type", b"multipart/byteranges; boundary=" + boundary))
+            headers.append((b"content-length", b"%d" % length))
+            await send({"type": "http.response.start", "status": 206, "headers": headers})
+            for head, part in pieces if is_get else ():
+                await send({"type": "http.response.body", "body": head, "more_body": True})
+                await _send_bytes(send, descriptor, part)
+            if is_get:
+                await send({"type": "http.response.body", "body": end, "more_body": True})
+        if not file.is_still(descriptor):
+            # Somebody wrote to it meanwhile: better a broken answer than a whole one of two halves.
+            raise errors.Unavailable("the file changed while it was sent")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        os.close(descriptor)
+
+
+def _content_range(part: ByteRange, file: File) -> bytes:
+    return b"bytes %d-%d/%d" % (part.first, part.last, file.size_bytes)
+
+
+def _part_head(boundary: bytes, part: ByteRange, file: File) -> bytes:
+    return b"\r\n--%s\r\ncontent-type: application/octet-stream\r\ncontent-range: %s\r\n\r\n" % (
+        boundary,
+        _content_range(part, file),
+    )
+
+
+async def _send_bytes(send: Send, descriptor: int, part: ByteRange) -> None:
+    """Send a range. Raises TimeoutError for a client that has stopped reading: the server cuts the connection."""
+    at, block_bytes = part.first, _BLOCK_BYTES_MIN
+    while at <= part.last:
+        block = await _read(descriptor, at, min(block_bytes, part.last - at + 1))
+        if not block:
+            raise errors.Unavailable("the file became shorter while it was sent")
+        at += len(block)
+        began = time.monotonic()
+        async with asyncio.timeout(_STALLED_SECONDS_MAX):
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+        is_quick = time.monotonic() - began < _QUICK_SECONDS
+        block_bytes = min(block_bytes * 2, _BLOCK_BYTES_MAX) if is_quick else _BLOCK_BYTES_MIN
+
+
+async def _read(descriptor: int, at: int, size_bytes: int) -> bytes:
+    """Read what the page cache has without leaving the loop; what it has not, in a thread."""
+    block = bytearray(size_bytes)
+    with suppress(BlockingIOError, OSError):
+        # OSError: a file system that cannot say what is cached.
+        if os.preadv(descriptor, [block], at, os.RWF_NOWAIT) == size_bytes:
+            return cast("bytes", block)  # never changed again, and ASGI servers take any buffer
+    return await asyncio.to_thread(os.pread, descriptor, size_bytes, at)

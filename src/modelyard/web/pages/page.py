@@ -1,0 +1,197 @@
+"""What every page needs: who visits, what their form says, and an answer in HTML, errors too.
+
+exchange → session → viewer → show(visit) → Answer → ETag, gzip
+              └ a key that is not good any more: signed out, and asked to sign in
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, quote
+
+from litestar.types import Receive, Send
+from litestar.types.asgi_types import HTTPScope
+
+from modelyard import errors, wire
+from modelyard.auth import Access
+from modelyard.catalog import Catalog
+from modelyard.domain import Scope, Viewer
+from modelyard.uploads.uploads import Uploading
+from modelyard.web import sessions
+from modelyard.web.bodies import Disconnected, read_small
+from modelyard.web.requests import Answer, Exchange, Header, Method, exchange_of
+from modelyard.web.pages.traffic import Pulse
+from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
+from modelyard.web.rate_limit import RateLimit
+from modelyard.web.routing import Squeeze, represent
+from modelyard.web.sessions import Session, Sessions
+
+SIGN_IN = "/sign-in"
+NSFW_COOKIE = "modelyard_nsfw"
+# The same address shows each visitor something else, and what it shows is looked at again each time.
+_CACHING: tuple[Header, ...] = ((b"cache-control", b"private, no-cache"), (b"vary", b"Cookie, Accept-Encoding"))
+_UNSTORED: tuple[Header, ...] = ((b"cache-control", b"no-store"),)
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts that pages speak with."""
+
+    catalog: Catalog
+    access: Access
+    sessions: Sessions
+    rate_limit: RateLimit
+    uploading: Uploading
+    links_for: Callable[[Exchange], Callable[[str, str], str]]
+    base_of: Callable[[Exchange], str]
+    squeeze: Squeeze
+    pulse: Pulse
+    home: Path
+    shows_nsfw: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request for a page. ``viewer`` is None for a stranger where strangers may see nothing."""
+
+    exchange: Exchange
+    viewer: Viewer | None
+    session: Session | None
+    shows_nsfw: bool
+    form: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def reader(self) -> Viewer:
+        """Who looks at models. Raises MissingKey or NotAllowed."""
+        if self.viewer is None:
+            raise errors.MissingKey
+        if not self.viewer.may(Scope.READ):
+            raise errors.NotAllowed(Scope.READ)
+        return self.viewer
+
+    def member(self, scope: Scope) -> Session:
+        """Return the session of somebody who may do this. Raises MissingKey or NotAllowed."""
+        if self.session is None:
+            raise errors.MissingKey
+        if not self.session.viewer.may(scope):
+            raise errors.NotAllowed(scope)
+        return self.session
+
+    def said(self, name: str) -> str:
+        """Return a field of the form, empty where it was not sent."""
+        return self.form.get(name, [""])[0].strip()
+
+    @property
+    def query_string(self) -> bytes:
+        """What the address says after its question mark."""
+        return self.exchange.scope["query_string"]
+
+    @property
+    def address(self) -> str:
+        """The address asked for, on this server."""
+        query = self.query_string.decode("latin-1")
+        path = quote(self.exchange.scope["path"])
+        return f"{path}?{query}" if query else path
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether cookies may be kept to encrypted connections."""
+        return self.exchange.scope["scheme"] == "https"
+
+
+Show = Callable[[Visit], Answer]
+
+
+def showing(site: Site, show: Show, *, waits: bool = False, proven: bool = True) -> Method:
+    """Return the ASGI callable of a page. ``waits``: it asks the database, so it runs in a thread.
+
+    ``proven``: what is posted changes something, and has to bring the session's token.
+    """
+
+    async def answer(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        try:
+            form = _form(await read_small(exchange, receive)) if scope["method"] == "POST" else {}
+            visit = _visit(site, exchange, form, proven=proven)
+            answered = await asyncio.to_thread(show, visit) if waits else show(visit)
+        except Disconnected:
+            answered = Answer(b"", HTML, status=408, caching=_UNSTORED)
+        except errors.ModelyardError as error:
+            answered = _problem(exchange, error)
+        status, headers, body = represent(answered, exchange, site.squeeze)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if scope["method"] == "HEAD":
+            body = b""
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return answer
+
+
+def _form(body: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=200)
+    except ValueError:
+        raise errors.InvalidBody("the form cannot be read") from None
+
+
+def _visit(site: Site, exchange: Exchange, form: Mapping[str, list[str]], *, proven: bool) -> Visit:
+    session = site.sessions.of(exchange)
+    if session is not None:
+        viewer: Viewer | None = session.viewer
+        exchange.team = session.viewer.team
+        site.rate_limit.take(session.viewer.team or "")
+    else:
+        site.rate_limit.take("address " + exchange.caller_address)
+        try:
+            viewer = site.access.viewer_of(None)
+        except errors.MissingKey:
+            viewer = None
+    if exchange.method == "POST":
+        sessions.refuse_foreign(exchange)
+        if session is not None and proven:
+            sessions.refuse_without_token(session, form.get(sessions.TOKEN_FIELD, [""])[0])
+    chosen = sessions.cookies(exchange).get(NSFW_COOKIE)
+    return Visit(exchange, viewer, session, chosen == "shown" if chosen else site.shows_nsfw, form)
+
+
+def page(
+    visit: Visit, template: str, /, *, status: int = 200, headers: tuple[Header, ...] = (), **values: object
+) -> Answer:
+    """Return a whole page made from a template."""
+    body = render(template, visit=visit, **values).encode()
+    # What a form brought about is shown once: a key that was made is not to be found again by going back.
+    is_kept = status == 200 and visit.exchange.method != "POST"
+    return Answer(body, HTML, (*PAGE_HEADERS, *headers), status, _CACHING if is_kept else _UNSTORED)
+
+
+def part(body: str) -> Answer:
+    """Return a piece of a page, for its script to put in."""
+    return Answer(body.encode(), HTML, PAGE_HEADERS, caching=_CACHING)
+
+
+def redirect(address: str, *headers: Header) -> Answer:
+    """Send the browser on to an address of ours."""
+    return Answer(b"", HTML, ((b"location", address.encode("latin-1", "replace")), *headers), 303, _UNSTORED)
+
+
+def local(address: str) -> str:
+    """Return an address of ours that a form named, or the gallery's for one that is not ours."""
+    return address if _LOCAL.fullmatch(address) else "/"
+
+
+def _problem(exchange: Exchange, error: errors.ModelyardError) -> Answer:
+    """Return the page that says what went wrong, or the way to sign in."""
+    visit = Visit(exchange, None, None, shows_nsfw=False)
+    if isinstance(error, errors.InvalidKey):
+        gone = sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=visit.is_secure)
+        return redirect(f"{SIGN_IN}?ended=1", gone)
+    if isinstance(error, errors.MissingKey):
+        to = visit.address if exchange.method == "GET" else "/"
+        return redirect(SIGN_IN if to == "/" else f"{SIGN_IN}?to={quote(to, safe='')}")
+    rendered = wire.render_error(error)
+    message = "internal error" if rendered.status == 500 else error.message
+    headers: tuple[Header, ...] = tuple((name.lower().encode(), text.encode()) for name, text in rendered.headers)
+    return page(visit, "problem.html", status=rendered.status, headers=headers, code=rendered.status, message=message)

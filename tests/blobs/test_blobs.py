@@ -1,0 +1,267 @@
+"""One contract for the places that keep bytes: a folder, and an S3-compatible store (Swift, from its wheel)."""
+
+import hashlib
+import os
+import shutil
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from modelyard import errors
+from modelyard.blobs import Blobs, Incoming, open_places
+from modelyard.uploads.verification import Checking
+
+from tests.pictures import picture, size_of
+from tests.swift_server import SwiftServer
+from tests.transfers import ask, find, lora_bytes, path_of, sha256_base64
+from tests.app_fixture import opened_yard
+
+
+@pytest.fixture(params=["folder", "s3"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    if request.param == "folder":
+        return open_places("", tmp_path, {}).kept
+    server: SwiftServer = request.getfixturevalue("swift")
+    return open_places(f"s3://{server.make_bucket()}/some/prefix", tmp_path, server.environment).kept
+
+
+def test_covers_are_kept_in_the_file_store(swift: SwiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in swift.environment.items():
+        monkeypatch.setenv(name, value)
+    with opened_yard(tmp_path, blobs=f"s3://{swift.make_bucket()}") as yard:
+        made = ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_length="0", content_length="0")
+        told = ask(yard, path_of(made.headers["location"]), method="HEAD", tus_resumable="1.0.0")
+        model_id = int(told.headers["modelyard-model"])
+
+        sent = ask(yard, f"/v3/model/cover?id={model_id}", method="PUT", body=picture())
+        shown = yard.ask(path_of(sent.json["cover_url"]), None)
+
+    assert 200 == sent.status, sent.body
+    assert ("WEBP", (640, 800)) == size_of(shown.body)
+    assert [] == [path for path in (tmp_path / "blobs").rglob("*") if path.suffix == ".webp" or len(path.name) == 64]
+
+
+def a_file(folder: Path, content: bytes) -> tuple[Path, str]:
+    path = folder / "arrived"
+    path.write_bytes(content)
+    return path, hashlib.sha256(content).hexdigest()
+
+
+def bytes_of(kept: Blobs, sha256: str) -> bytes:
+    path = kept.path(sha256)
+    if path is not None:
+        return path.read_bytes()
+    link = kept.link(sha256, "attachment", 60)
+    assert link is not None
+    with urllib.request.urlopen(link, timeout=60) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_000_000, 20_000_000])
+def test_what_is_kept_comes_back(kept: Blobs, tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    path, sha256 = a_file(tmp_path, content)
+
+    kept.keep(path, sha256)
+
+    assert kept.has(sha256)
+    assert content == bytes_of(kept, sha256)
+    assert not path.exists()
+    assert [(sha256, size)] == list(kept.all())
+
+
+def test_small_ones_are_read_whole(kept: Blobs, tmp_path: Path) -> None:
+    path, sha256 = a_file(tmp_path, b"small")
+    kept.keep(path, sha256)
+
+    assert b"small" == kept.read(sha256)
+    with pytest.raises(FileNotFoundError):
+        kept.read(64 * "0")
+
+
+def test_keeping_twice_keeps_once(kept: Blobs, tmp_path: Path) -> None:
+    for _ in range(2):
+        path, sha256 = a_file(tmp_path, b"the same")
+        kept.keep(path, sha256)
+
+    assert [(sha256, 8)] == list(kept.all())
+    assert not path.exists()
+
+
+def test_what_is_removed_is_gone_and_removing_again_is_no_error(kept: Blobs, tmp_path: Path) -> None:
+    path, sha256 = a_file(tmp_path, b"gone")
+    kept.keep(path, sha256)
+
+    kept.remove(sha256)
+    kept.remove(sha256)
+
+    assert not kept.has(sha256)
+    assert [] == list(kept.all())
+
+
+def test_what_was_never_kept_is_not_here(kept: Blobs) -> None:
+    assert not kept.has("0" * 64)
+    assert kept.path("0" * 64) is None
+    assert kept.uploaded_size("f" * 32) is None
+
+
+def test_an_address_for_an_upload_takes_it(swift: SwiftServer, tmp_path: Path) -> None:
+    kept = open_places(f"s3://{swift.make_bucket()}", tmp_path, swift.environment).kept
+    link = kept.upload_link("a" * 32, 60)
+    assert link is not None
+
+    request = urllib.request.Request(link, b"put by a client", {"Content-Type": "binary/octet-stream"}, method="PUT")
+    urllib.request.urlopen(request, timeout=60).close()
+    kept.fetch_uploaded("a" * 32, tmp_path / "fetched")
+    size = kept.uploaded_size("a" * 32)
+    kept.forget_uploaded("a" * 32)
+
+    assert (15, b"put by a client") == (size, (tmp_path / "fetched").read_bytes())
+    assert kept.uploaded_size("a" * 32) is None
+
+
+def test_a_store_that_is_away_is_unavailable(tmp_path: Path) -> None:
+    away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    kept = open_places("s3://bucket", tmp_path, away).kept
+
+    with pytest.raises(errors.Unavailable):
+        kept.has("0" * 64)
+
+
+@pytest.mark.parametrize("url", ["s3://", "gs://bucket", "http://x"])
+def test_a_place_that_is_none_is_told_to_the_operator(tmp_path: Path, url: str) -> None:
+    with pytest.raises(errors.SetupError):
+        open_places(url, tmp_path, {})
+
+
+def test_one_writes_at_a_time_and_the_hash_goes_along(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"one ")
+        with pytest.raises(errors.Locked):
+            incoming.open("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"two")
+
+    assert hashlib.sha256(b"one two").hexdigest() == incoming.sha256("0" * 32, 7)
+    assert Incoming(tmp_path / "incoming").sha256("0" * 32, 7) is None
+
+
+def test_an_upload_that_begins_anew_has_only_its_new_bytes(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"something long")
+    with incoming.open("0" * 32) as appending:
+        appending.restart()
+        appending.write(b"short")
+
+    assert b"short" == incoming.path("0" * 32).read_bytes()
+    assert hashlib.sha256(b"short").hexdigest() == incoming.sha256("0" * 32, 5)
+
+
+def test_bytes_that_are_taken_back_leave_what_was_there_and_its_hash(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"first")
+    with incoming.open("0" * 32) as appending:
+        appending.write(b" wrong")
+        appending.cut_back()
+        appending.write(b" right")
+
+    assert b"first right" == incoming.path("0" * 32).read_bytes()
+    assert hashlib.sha256(b"first right").hexdigest() == incoming.sha256("0" * 32, 11)
+
+
+def test_a_removed_upload_is_forgotten_with_its_hash_and_its_requests(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"x")
+    incoming.ask_for("0" * 32)
+
+    incoming.remove("0" * 32)
+
+    assert incoming.sha256("0" * 32, 1) is None
+    assert [] == list((tmp_path / "incoming").iterdir())
+
+
+def test_the_hash_of_bytes_that_this_process_did_not_see_is_not_known(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"mine")
+    with Incoming(tmp_path / "incoming").open("0" * 32) as appending:
+        appending.write(b" another's")
+    with incoming.open("0" * 32) as appending:
+        appending.write(b" mine")
+
+    assert b"mine another's mine" == incoming.path("0" * 32).read_bytes()
+    assert incoming.sha256("0" * 32, 19) is None
+
+
+def test_the_hash_of_a_joined_file_is_left_to_its_check(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    for upload_id in ("0" * 32, "1" * 32):
+        incoming.create(upload_id)
+    with incoming.open("1" * 32) as appending:
+        appending.write(b"part")
+
+    incoming.join("0" * 32, ["1" * 32, "1" * 32])
+
+    assert b"partpart" == incoming.path("0" * 32).read_bytes()
+    assert incoming.sha256("0" * 32, 8) is None
+
+
+def test_room_is_left_for_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    incoming = Incoming(tmp_path / "incoming")
+    free = 300 * 1024 * 1024
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    room = 44 * 1024 * 1024
+
+    incoming.create("0" * 32, room)
+    with pytest.raises(errors.StorageFull):
+        incoming.create("1" * 32, room + 1)
+    free = 200 * 1024 * 1024
+    with pytest.raises(errors.StorageFull):
+        incoming.create("1" * 32)
+
+    assert ["0" * 32] == [path.name for path in (tmp_path / "incoming").iterdir()]
+
+
+@pytest.mark.parametrize("upload_id", ["../x", "", "a" * 31, "A" * 32, "a" * 32 + "\n", "a/b"])
+def test_an_id_that_is_none_names_no_file(tmp_path: Path, upload_id: str) -> None:
+    with pytest.raises(errors.NoSuchUpload):
+        Incoming(tmp_path).path(upload_id)
+
+
+def test_a_model_goes_in_and_out_by_presigned_addresses(
+    swift: SwiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in swift.environment.items():
+        monkeypatch.setenv(name, value)
+    url, content = f"s3://{swift.make_bucket()}", lora_bytes(fill=9_000_000)
+    with opened_yard(tmp_path, blobs=url) as yard:
+        place = open_places(url, tmp_path, swift.environment)
+        check = Checking(yard.store, place.kept, place.incoming)
+        said = {"model_name": "far", "file_extension": "safetensors", "file_sha256": sha256_base64(content)}
+        announced = ask(yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
+        put = urllib.request.Request(announced, content, method="PUT")
+        urllib.request.urlopen(put, timeout=60).close()
+        body = {"name": "far", "file_extension": "safetensors", "type_name": "lora"}
+        model_id = ask(yard, "/v3/model", method="POST", body=body).json["id"]
+        before = find(yard, model_id)
+        check.check_next()
+        after = find(yard, model_id)
+        redirect = yard.ask(path_of(after["download_url"]), None)
+
+    with urllib.request.urlopen(redirect.headers["location"], timeout=60) as answer:
+        fetched = answer.read()
+    assert ((0, 1), 307) == ((before["status"], after["status"]), redirect.status)
+    assert "no-store" in redirect.headers["cache-control"]
+    assert content == fetched

@@ -1,0 +1,285 @@
+"""Walking Civitai's live list, against a local server that replays recorded models and fails as told.
+
+Not here: the command (test_cli), and what a record becomes (test_civitai). The real civitai.com is never asked.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modelyard import errors
+from modelyard.domain import Record
+from modelyard.domain import Skipped
+from modelyard.civitai.records import convert
+from modelyard.civitai.client import ATTEMPTS_MAX, BODY_BYTES_MAX, FetchedPage, Patience, Place, Wanted, note_name, open_client, pages, place_text, saved_place
+from tests.civitai_server import NOW, CivitaiServer, civitai_server, recorded_models
+
+MODELS = 250
+
+
+@pytest.fixture(scope="module")
+def _running() -> Iterator[CivitaiServer]:
+    with civitai_server(recorded_models(MODELS)) as running:
+        yield running
+
+
+@pytest.fixture
+def server(_running: CivitaiServer) -> CivitaiServer:
+    reset(_running)
+    return _running
+
+
+def reset(server: CivitaiServer) -> None:
+    server.failures, server.fails_always = [], ""
+    server.asked.clear()
+    server.lines.clear()
+    server.authorizations.clear()
+    server.at_once_max = 0
+
+
+@dataclass
+class Waited:
+    """A patience that notes what it was to wait, and waits nothing."""
+
+    seconds: list[float] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    chance: float = 1.0
+
+    def patience(self) -> Patience:
+        return Patience(self.seconds.append, lambda: NOW, lambda: self.chance, self.told.append)
+
+
+def walk(
+    server: CivitaiServer, wanted: Wanted | None = None, start: Place | None = None, waited: Waited | None = None
+) -> list[FetchedPage]:
+    with open_client(server.address) as client:
+        return list(pages(client, wanted or Wanted(), start, (waited or Waited()).patience()))
+
+
+def outcomes_of(fetched: list[FetchedPage]) -> list[Record | Skipped]:
+    return [outcome for page in fetched for outcome in page.outcomes]
+
+
+def expected(server: CivitaiServer) -> list[Record | Skipped]:
+    return [outcome for model in server.models for outcome in convert(model)]
+
+
+def test_a_walk_yields_every_model_once_in_pages_of_a_hundred(server: CivitaiServer) -> None:
+    fetched = walk(server)
+
+    assert [100, 100, 50] == [page.models for page in fetched]
+    assert [Place("75363|932023|100", 100), Place("75363|932023|200", 200), None] == [
+        page.following for page in fetched
+    ]
+    assert expected(server) == outcomes_of(fetched)
+
+
+def test_one_request_at_a_time_is_made(server: CivitaiServer) -> None:
+    server.failures = ["500", "", "429"]
+
+    walk(server)
+
+    assert len(server.asked) == 5
+    assert server.at_once_max == 1
+
+
+def test_the_question_is_sent_as_civitai_spells_it(server: CivitaiServer) -> None:
+    walk(server, Wanted(types=("LORA", "Checkpoint"), base_models=("SD 1.5", "Flux.1 D"), query="pastel & 花", limit=1))
+
+    assert server.asked == [
+        {
+            "types": ["LORA", "Checkpoint"],
+            "baseModels": ["SD 1.5", "Flux.1 D"],
+            "query": ["pastel & 花"],
+            "sort": ["Newest"],
+            "limit": ["1"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"), [(0, []), (1, ["1"]), (100, ["100"]), (130, ["100", "30"]), (9999, ["100"] * 3)]
+)
+def test_no_more_than_the_limit_is_asked_for(server: CivitaiServer, limit: int, sizes: list[str]) -> None:
+    fetched = walk(server, Wanted(limit=limit))
+
+    assert sizes == [asked["limit"][0] for asked in server.asked]
+    assert min(limit, MODELS) == sum(page.models for page in fetched)
+    assert all(page.following is None for page in fetched[-1:])
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "429",
+        "500",
+        "502",
+        "503",
+        "html",
+        "cut",
+        "cut-chunked",
+        "cut-json",
+        "bad-gzip",
+        "no-answer",
+        "no-items",
+        "endless",
+    ],
+)
+def test_a_passing_failure_is_waited_out_and_nothing_is_lost(server: CivitaiServer, failure: str) -> None:
+    server.failures = ["", failure, failure]
+    waited = Waited()
+
+    fetched = walk(server, waited=waited)
+
+    assert expected(server) == outcomes_of(fetched)
+    assert waited.seconds == [1.0, 2.0]
+    assert len(waited.told) == 2
+
+
+def test_waiting_doubles_up_to_a_minute_with_jitter_and_starts_anew_after_success(server: CivitaiServer) -> None:
+    server.failures = ["500"] * 7 + ["", "500"]
+    longest, shortest = Waited(chance=1.0), Waited(chance=0.0)
+
+    walk(server, waited=longest)
+    server.failures = ["500"] * 7 + ["", "500"]
+    walk(server, waited=shortest)
+
+    assert longest.seconds == [1, 2, 4, 8, 16, 32, 60, 1]
+    assert shortest.seconds == [0.5, 1, 2, 4, 8, 16, 30, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("failure", "seconds"),
+    [("429 7", 7.0), ("429 0", 0.0), ("429-date 42", 42.0), ("429-date -5", 0.0), ("429 soon", 1.0), ("429 -3", 1.0)],
+)
+def test_retry_after_is_obeyed_as_seconds_and_as_a_date(server: CivitaiServer, failure: str, seconds: float) -> None:
+    server.failures = [failure]
+    waited = Waited()
+
+    walk(server, waited=waited)
+
+    assert waited.seconds == [seconds]
+
+
+def test_a_wait_of_hours_is_not_sat_out(server: CivitaiServer) -> None:
+    server.failures = ["429 86400"]
+
+    with pytest.raises(errors.Unavailable, match="come back in 86,400 seconds"):
+        walk(server)
+
+
+@pytest.mark.parametrize("failure", ["429", "500", "html", "cut"])
+def test_it_gives_up_with_a_clear_error_and_goes_on_from_the_last_place(server: CivitaiServer, failure: str) -> None:
+    done: list[FetchedPage] = []
+
+    with open_client(server.address) as client:
+        walking = pages(client, Wanted(), patience=Waited().patience())
+        done.append(next(walking))
+        server.fails_always = failure
+        with pytest.raises(errors.Unavailable, match="8 times in a row"):
+            next(walking)
+
+    assert len(server.asked) == 1 + ATTEMPTS_MAX
+    server.fails_always = ""
+    place = done[-1].following
+    assert place is not None
+    rest = walk(server, start=saved_place(place_text(place)))
+    assert expected(server) == outcomes_of(done + rest)
+
+
+def test_an_address_where_nobody_listens_is_given_up_on() -> None:
+    with open_client("http://127.0.0.1:9/api/v1") as client, pytest.raises(errors.Unavailable, match="ConnectError"):
+        list(pages(client, Wanted(), patience=Waited().patience()))
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        ("400 page cannot be combined with query", "page cannot be combined with query"),
+        ("401", "CIVITAI_TOKEN"),
+        ("403", "CIVITAI_TOKEN"),
+        ("404", "status 404"),
+        ("circle", "redirects without end"),
+    ],
+)
+def test_a_refusal_is_not_tried_again(server: CivitaiServer, failure: str, words: str) -> None:
+    server.fails_always = failure
+    waited = Waited()
+
+    with pytest.raises(errors.SetupError, match=words):
+        walk(server, waited=waited)
+
+    assert waited.seconds == []
+
+
+def test_a_cursor_that_leads_back_to_itself_ends_the_walk(server: CivitaiServer) -> None:
+    server.failures = ["", "same-cursor"]
+
+    with pytest.raises(errors.Unavailable, match="again and again"):
+        walk(server)
+
+
+def test_the_token_is_in_the_header_only(server: CivitaiServer) -> None:
+    with open_client(server.address, "civitai-secret") as client:
+        list(pages(client, Wanted(limit=101)))
+
+    assert {"Bearer civitai-secret"} == {sent for _, sent in server.authorizations}
+    assert len(server.lines) == 2
+    assert not any("secret" in line for line in server.lines)
+
+
+def test_the_token_is_not_sent_on_to_another_host(server: CivitaiServer) -> None:
+    server.failures = ["elsewhere"]
+
+    with open_client(server.address, "civitai-secret") as client:
+        (page,) = pages(client, Wanted(limit=5))
+
+    assert page.models == 5
+    (first, sent_first), (second, sent_second) = server.authorizations
+    assert (first.partition(":")[0], sent_first) == ("127.0.0.1", "Bearer civitai-secret")
+    assert (second.partition(":")[0], sent_second) == ("localhost", None)
+
+
+@pytest.mark.parametrize("token", ["line\nbreak", "naïve"])
+def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(token: str) -> None:
+    with pytest.raises(errors.SetupError, match="CIVITAI_TOKEN") as refused:
+        open_client("http://127.0.0.1:9", token)
+
+    assert token not in refused.value.message
+
+
+def test_a_body_without_end_is_not_read_to_its_end(server: CivitaiServer) -> None:
+    server.fails_always = "endless"
+
+    with pytest.raises(errors.Unavailable, match=f"larger than {BODY_BYTES_MAX:,} bytes"):
+        walk(server)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["", "", "429 0", "500", "html", "cut", "no-answer"]), max_size=7))
+def test_whatever_fails_in_between_every_model_comes_once(server: CivitaiServer, failures: list[str]) -> None:
+    reset(server)
+    server.failures = failures
+
+    assert expected(server) == outcomes_of(walk(server))
+
+
+def test_a_place_is_saved_by_the_walk_and_an_unreadable_one_begins_anew() -> None:
+    lora, vae = Wanted(types=("LORA",)), Wanted(types=("VAE",))
+
+    assert Place("a|b", 100) == saved_place(place_text(Place("a|b", 100)))
+    assert saved_place("nonsense") is None
+    assert saved_place(None) is None
+    assert note_name("https://a", lora) != note_name("https://a", vae)
+    assert note_name("https://a", lora) != note_name("https://a", Wanted(types=("LORA",), limit=5))
+    assert note_name("https://a", Wanted(types=("A", "B"))) == note_name("https://a", Wanted(types=("B", "A")))
+
+
+def test_the_client_says_who_asks(server: CivitaiServer) -> None:
+    with open_client(server.address) as client:
+        assert isinstance(client, httpx2.Client)
+        assert client.headers["User-Agent"].startswith("modelyard/")

@@ -1,0 +1,296 @@
+"""Work that fails: tried again, given up, shown, and tried again when somebody says so.
+
+Leases and who takes what are in test_store.py and test_uploads.py; machines that die, in tests/cluster.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from modelyard.uploads import verification as checks
+from modelyard import errors
+from modelyard.blobs import Blobs, open_places
+from modelyard.uploads.verification import Checking
+from modelyard.cli import run
+from modelyard.domain import Layer, Scope, Viewer
+from modelyard.inspection import Inspection, inspect_file
+from modelyard.store import Store, jobs, open_store
+from modelyard.uploads.uploads import Limits, Uploading
+
+from tests.transfers import checking, find, lora_bytes, upload
+from tests.app_fixture import Yard, opened_yard
+
+DAY_SECONDS = 86_400
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    with opened_yard(tmp_path) as opened:
+        opened.key("red", Scope.READ, Scope.WRITE)
+        yield opened
+
+
+def work_on(yard: Yard, home: Path, attempts: int) -> None:
+    """Do what is due, a day later each time, so that no back-off is waited for."""
+    at = [0.0]
+    for attempt in range(attempts):
+        at[0] = DAY_SECONDS * (attempt + 1)
+        store = open_store(f"sqlite:///{home}/modelyard.sqlite", clock=lambda: time.time() + at[0])
+        made = checking(yard, home)
+        later = Checking(store, made._blobs, made._incoming, clock=lambda: time.time() + at[0])
+        later.check_next()
+        store.close()
+
+
+def listed(home: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    capsys.readouterr()
+    assert 0 == run(["jobs", "--home", str(home), "--json"])
+    found: list[dict[str, object]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_work_that_always_fails_is_given_up_and_shown_and_done_when_it_is_tried_again(
+    yard: Yard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = lora_bytes()
+    model = upload(yard, "name", content)
+    # Where the file is to be kept, its folder cannot be made.
+    in_the_way = tmp_path / "blobs" / hashlib.sha256(content).hexdigest()[:2]
+    in_the_way.touch()
+    assert [("waiting", 0)] == [(job["state"], job["attempts"]) for job in listed(tmp_path, capsys)]
+
+    work_on(yard, tmp_path, 1)
+    first = listed(tmp_path, capsys)
+    work_on(yard, tmp_path, 12)
+    last = listed(tmp_path, capsys)
+
+    assert [("waiting", 1)] == [(job["state"], job["attempts"]) for job in first]
+    assert [("dead", 10, None)] == [(job["state"], job["attempts"], job["run_at"]) for job in last]
+    assert last[0]["failure"]
+    with yard.store.reading() as connection:
+        assert 1 == jobs.dead_count(connection)
+
+    in_the_way.unlink()
+    assert 0 == run(["jobs", "retry", "--home", str(tmp_path), "--all"])
+    assert [("waiting", 0)] == [(job["state"], job["attempts"]) for job in listed(tmp_path, capsys)]
+    work_on(yard, tmp_path, 1)
+
+    assert [] == listed(tmp_path, capsys)
+    assert 1 == find(yard, model["id"])["status"]
+
+
+def test_work_whose_doer_always_dies_is_given_up_too(
+    yard: Yard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upload(yard, "name", lora_bytes())
+    for attempt in range(11):
+        with yard.store.writing() as writing:
+            later = writing.now + DAY_SECONDS * attempt
+            assert jobs.take(writing.connection, jobs.CHECK, "one that dies", later, 60)
+    assert ["running"] == [job["state"] for job in listed(tmp_path, capsys)]
+
+    work_on(yard, tmp_path, 12)
+
+    assert [("dead", "its check never came to an end")] == [
+        (job["state"], job["failure"]) for job in listed(tmp_path, capsys)
+    ]
+
+
+@dataclass
+class Clock:
+    """A clock that goes on when it is told to, a minute ahead of what the yard writes by its own."""
+
+    now: float = field(default_factory=lambda: time.time() + 60)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def clocked(yard: Yard, tmp_path: Path, clock: Clock) -> Iterator[Store]:
+    """The yard's store by the test's clock."""
+    store = open_store(f"sqlite:///{tmp_path}/modelyard.sqlite", clock=clock)
+    assert yard.store.revision() == store.revision()
+    yield store
+    store.close()
+
+
+class AwayBlobs:
+    """A file store that is away until it is back, or takes the bytes of uploads by itself."""
+
+    def __init__(self, blobs: Blobs, *, link: str | None = None) -> None:
+        self._blobs, self._link = blobs, link
+        self.is_away = link is None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def keep(self, path: Path, sha256: str) -> None:
+        if self.is_away:
+            raise errors.Unavailable("the file store is away")
+        self._blobs.keep(path, sha256)
+
+    def upload_link(self, name: str, expires_in_seconds: int) -> str | None:  # noqa: ARG002 # the protocol's signature
+        return self._link
+
+
+def states(store: Store) -> list[tuple[str, int, str]]:
+    with store.reading() as connection:
+        return [(job.state, job.attempts, job.failure) for job in jobs.listed(connection)]
+
+
+def test_what_waits_for_a_file_store_that_is_away_is_never_given_up(
+    yard: Yard, tmp_path: Path, clock: Clock, clocked: Store
+) -> None:
+    model = upload(yard, "name", lora_bytes())
+    where = open_places("", tmp_path, {})
+    away = AwayBlobs(where.kept)
+    check = Checking(clocked, away, where.incoming, clock=clock)
+    for _ in range(30):
+        assert check.check_next()
+        assert not check.check_next()
+        clock.now += 60
+    waiting = states(clocked)
+
+    away.is_away = False
+    assert check.check_next()
+
+    assert [("waiting", 0, "the file store is away")] == waiting
+    assert [] == states(clocked)
+    assert 1 == find(yard, model["id"])["status"]
+
+
+def test_an_upload_that_nobody_put_yet_is_waited_for_until_its_time_is_over(
+    yard: Yard, tmp_path: Path, clock: Clock, clocked: Store
+) -> None:
+    where = open_places("", tmp_path, {})
+    elsewhere = AwayBlobs(where.kept, link="https://store.example/incoming")
+    uploading = Uploading(clocked, elsewhere, where.incoming, Limits(10_000, 10, 0, 3600), clock=clock)
+    viewer = Viewer("red", frozenset({Scope.READ, Scope.WRITE}))
+    words = {"name": "m", "file_extension": "safetensors"}
+    uploading.begin(viewer, "put", words)
+    model_id = uploading.register(viewer, words, None).model.id
+    check = Checking(clocked, elsewhere, where.incoming, clock=clock)
+    for _ in range(30):
+        assert check.check_next()
+        clock.now += 60
+    waiting = states(clocked)
+    clock.now += 3600
+    assert check.check_next()
+
+    entry = clocked.entry(model_id)
+    assert [("waiting", 0, "")] == waiting
+    assert [] == states(clocked)
+    assert entry is not None
+    assert ("error: the bytes never came",) == entry.layers[Layer.HEADER].evidence
+
+
+class Pace:
+    """An event whose waiting lets the test's clock go on, as often as a test needs, and no time pass."""
+
+    def __init__(self, clock: Clock, store: Store) -> None:
+        self._clock, self._store = clock, store
+        self._ended = threading.Event()
+        self.passed = threading.Semaphore(0)
+        self.left = 12
+        self.lapses: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        if not self.left:
+            return self._ended.wait()
+        self.left -= 1
+        self._clock.now += seconds
+        with self._store.reading() as connection:
+            if jobs.is_due(connection, jobs.CHECK, int(self._clock.now)):
+                self.lapses.append(seconds)
+        self.passed.release()
+        return self._ended.is_set()
+
+    def set(self) -> None:
+        self.left = 0
+        self._ended.set()
+
+
+def test_the_lease_of_a_long_check_never_ends_before_the_check(
+    yard: Yard, tmp_path: Path, clock: Clock, clocked: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = upload(yard, "name", lora_bytes())
+    where = open_places("", tmp_path, {})
+    first, second = (Checking(clocked, where.kept, where.incoming, clock=clock) for _ in range(2))
+    pace = Pace(clock, clocked)
+    begun = clock.now
+    taken: list[bool] = []
+
+    def inspect_slowly(path: Path) -> Inspection:
+        for _ in range(12):
+            assert pace.passed.acquire(timeout=30), "the lease is not lengthened"
+            if pace.lapses:
+                break
+            taken.append(second.check_next())
+        return inspect_file(path)
+
+    monkeypatch.setattr(checks, "threading", SimpleNamespace(Event=lambda: pace, Thread=threading.Thread))
+    monkeypatch.setattr(checks, "inspect_file", inspect_slowly)
+    assert first.check_next()
+
+    assert clock.now - begun > 2 * checks.LEASE_SECONDS
+    assert ([], [False] * 12) == (pace.lapses, taken)
+    assert 1 == find(yard, model["id"])["status"]
+
+
+def test_a_lease_is_lengthened_by_its_owner_only(yard: Yard) -> None:
+    upload(yard, "name", lora_bytes())
+    with yard.store.writing() as writing:
+        connection, now = writing.connection, writing.now
+        job = jobs.take(connection, jobs.CHECK, "one", now, 60)
+        assert job is not None
+        by_another = jobs.extend(connection, job, "another", now + 1000)
+        early = jobs.take(connection, jobs.CHECK, "another", now + 59, 60)
+        by_owner = jobs.extend(connection, job, "one", now + 120)
+        extended = jobs.take(connection, jobs.CHECK, "another", now + 119, 60)
+        ended = jobs.take(connection, jobs.CHECK, "another", now + 120, 60)
+        late = jobs.extend(connection, job, "one", now + 1000)
+
+    assert (False, None, True, None, False) == (by_another, early, by_owner, extended, late)
+    assert ended is not None
+    assert (job.id, 2) == (ended.id, ended.attempts)
+
+
+def test_work_is_taken_when_it_is_due_and_the_oldest_first(yard: Yard) -> None:
+    with yard.store.writing() as writing:
+        connection = writing.connection
+        for subject, run_at in (("late", 30), ("early", 10), ("later", 40)):
+            jobs.add(connection, jobs.CHECK, subject, 0, run_at=run_at)
+        jobs.add(connection, jobs.CHECK, "early", 0, run_at=99)
+        jobs.add(connection, "other", "elsewhere", 0)
+        due = [jobs.is_due(connection, jobs.CHECK, now) for now in (9, 10)]
+        taken = [jobs.take(connection, jobs.CHECK, "me", now, 60) for now in (9, 30, 30, 39)]
+        counts = (jobs.count(connection, jobs.CHECK), jobs.dead_count(connection))
+
+    assert [False, True] == due
+    assert [None, "early", "late", None] == [job and job.subject for job in taken]
+    assert (3, 0) == counts
+
+
+def test_what_is_asked_for_has_to_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = ["--home", str(tmp_path)]
+
+    assert 1 == run(["jobs", "retry", *home, "17"])
+    assert 2 == run(["jobs", "retry", *home])
+    assert 2 == run(["jobs", "retry", *home, "--all", "17"])
+    assert 0 == run(["jobs", *home])
+
+    assert "no jobs 17" in capsys.readouterr().err

@@ -1,0 +1,255 @@
+"""`modelyard export side-cars`: only when asked, never over what is somebody else's, and read back as it was meant."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.cli import run
+from modelyard.domain import Facts, Layer
+from modelyard.library.sidecar_export import SUFFIXES, Form
+from modelyard.library.sidecars import read_sidecars
+
+from tests.scan_fixture import Shelf, embedding, hashes_of, opened, write_json
+
+FORMS = [form.value for form in Form]
+Exported = Callable[..., dict[str, int]]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    made = opened(tmp_path)
+    yield made
+    made.catalog.close()
+
+
+@pytest.fixture
+def exported(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> Exported:
+    """Run the command over the shelf; return how many side-cars became what."""
+
+    def run_here(form: str, *options: str, code: int = 0) -> dict[str, int]:
+        capsys.readouterr()
+        command = ["export", "side-cars", "--home", str(shelf.home), "--format", form, "--json", *options]
+        assert code == run([*command, str(shelf.folder)])
+        counts: dict[str, int] = json.loads(capsys.readouterr().out)
+        return {result: count for result, count in counts.items() if count}
+
+    return run_here
+
+
+def beside(path: Path, form: str) -> Path:
+    return path.with_name(path.stem + SUFFIXES[Form(form)].decode())
+
+
+def a_model(shelf: Shelf) -> Path:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.import_from_civitai(
+        77,
+        hashes_of(path),
+        base_model="Pony",
+        tags=("style", "anime"),
+        trigger_words=("night", "valley"),
+        notes="For nights.",
+        upstream_model_id=7,
+        upstream_model_name="Bright Valley",
+        cover_url="https://example.org/night.jpg",
+    )
+    shelf.add()
+    return path
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_written_is_what_the_form_s_readers_expect(shelf: Shelf, exported: Exported, form: str) -> None:
+    path = a_model(shelf)
+
+    assert {"written": 1} == exported(form)
+    said: dict[str, Any] = json.loads(beside(path, form).read_bytes())
+    expected: dict[str, dict[str, Any]] = {
+        "civitai-info": {
+            "id": 77,
+            "modelId": 7,
+            "name": "v1",
+            "baseModel": "Pony",
+            "trainedWords": ["night", "valley"],
+        },
+        "lora-manager": {"file_name": "night", "base_model": "Pony", "sha256": (hashes_of(path).sha256 or "").lower()},
+        "a1111": {"activation text": "night, valley", "description": "For nights.", "sd version": "SDXL"},
+    }
+    assert expected[form] == {name: said[name] for name in expected[form]}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_written_is_read_back_by_another_catalogue(shelf: Shelf, exported: Exported, form: str) -> None:
+    path = a_model(shelf)
+    exported(form)
+    told = read_sidecars([os.fsencode(beside(path, form))], catalogue="another one")
+
+    assert () == told.skipped
+    assert told.facts is not None
+    assert ("For nights.", ("night", "valley")) == (told.facts.notes, told.facts.trigger_words)
+    assert {*told.claims.values()} <= {frozenset({(hashes_of(path).sha256 or "").lower()})}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_our_own_words_are_not_taken_for_somebody_else_s(shelf: Shelf, exported: Exported, form: str) -> None:
+    a_model(shelf)
+    exported(form)
+    shelf.add()
+
+    assert Layer.SIDECAR not in shelf.entry().layers
+    assert {"unchanged": 1} == exported(form)
+
+
+def test_an_edit_of_what_we_wrote_is_somebody_s_word(shelf: Shelf, exported: Exported) -> None:
+    path = a_model(shelf)
+    exported("a1111")
+    said = json.loads(beside(path, "a1111").read_bytes())
+    write_json(beside(path, "a1111"), said | {"activation text": "mine"})
+    shelf.add()
+
+    assert ("mine",) == shelf.entry().layers[Layer.SIDECAR].trigger_words
+    assert {"foreign": 1} == exported("a1111")
+
+
+def test_what_is_known_later_is_written_over_what_we_wrote(shelf: Shelf, exported: Exported) -> None:
+    path = a_model(shelf)
+    exported("lora-manager")
+    shelf.say(77, base_model="Illustrious")
+
+    assert {"written": 1} == exported("lora-manager")
+    assert "Illustrious" == json.loads(beside(path, "lora-manager").read_bytes())["base_model"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_foreign_side_car_is_left_as_it_is_unless_forced(shelf: Shelf, exported: Exported, form: str) -> None:
+    path = a_model(shelf)
+    foreign = b'{"preferred weight": 0.7, "theirs": [1]}'
+    beside(path, form).write_bytes(foreign)
+
+    assert {"foreign": 1} == exported(form)
+    assert foreign == beside(path, form).read_bytes()
+
+    assert {"written": 1} == exported(form, "--force")
+    assert [1] == json.loads(beside(path, form).read_bytes())["theirs"]
+
+
+@pytest.mark.parametrize("raw", [b"not JSON", b"", b"\xff", b"[1]"])
+def test_a_damaged_side_car_is_foreign_as_well(shelf: Shelf, exported: Exported, raw: bytes) -> None:
+    path = a_model(shelf)
+    beside(path, "a1111").write_bytes(raw)
+
+    assert {"foreign": 1} == exported("a1111")
+    assert raw == beside(path, "a1111").read_bytes()
+    assert {"written": 1} == exported("a1111", "--force")
+
+
+def test_a_file_that_was_never_added_gets_none(shelf: Shelf, exported: Exported) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+
+    assert {"unknown": 1} == exported("a1111")
+    assert [path] == list(shelf.folder.iterdir())
+
+
+def test_nothing_is_written_through_a_link_and_the_code_says_so(
+    shelf: Shelf, exported: Exported, tmp_path: Path
+) -> None:
+    path = a_model(shelf)
+    (tmp_path / "elsewhere.json").write_text("{}")
+    beside(path, "a1111").symlink_to(tmp_path / "elsewhere.json")
+
+    assert {"failed": 1} == exported("a1111", "--force", code=1)
+    assert "{}" == (tmp_path / "elsewhere.json").read_text()
+
+
+def test_nothing_half_written_is_left_behind(shelf: Shelf, exported: Exported) -> None:
+    path = a_model(shelf)
+    beside(path, "a1111").mkdir()
+
+    assert {"failed": 1} == exported("a1111", "--force", code=1)
+    assert {path, beside(path, "a1111")} == set(shelf.folder.iterdir())
+
+
+def test_a_team_s_own_facts_are_written_beside_its_own_files(shelf: Shelf, exported: Exported) -> None:
+    """Two files of the same name with different models, each with its own words."""
+    first = embedding(shelf.folder / "a" / "night.safetensors", 1)
+    second = embedding(shelf.folder / "b" / "night.safetensors", 2)
+    shelf.add()
+    for number, model in enumerate(shelf.models()):
+        shelf.say(model.id, notes=f"note {number}")
+    exported("a1111")
+
+    assert ["note 0", "note 1"] == [
+        json.loads(beside(path, "a1111").read_bytes())["description"] for path in (first, second)
+    ]
+    assert Facts(notes="note 0") == shelf.entry(shelf.models()[0].id).layers[Layer.USER]
+
+
+@pytest.mark.parametrize(
+    ("base_model", "generation"),
+    [
+        ("SD 1.5", "SD1"),
+        ("SD 1.4", "SD1"),
+        ("SD 2.1", "SD2"),
+        ("SDXL 1.0", "SDXL"),
+        ("Pony", "SDXL"),
+        ("Flux.1 D", "Unknown"),
+    ],
+)
+def test_a1111_is_told_the_generation_that_its_editor_offers(
+    shelf: Shelf, exported: Exported, base_model: str, generation: str
+) -> None:
+    path = a_model(shelf)
+    shelf.say(77, base_model=base_model)
+    exported("a1111")
+
+    assert generation == json.loads(beside(path, "a1111").read_bytes())["sd version"]
+
+
+def test_a_model_that_civitai_does_not_have_is_not_said_to_be_from_there(shelf: Shelf, exported: Exported) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add()
+    exported("civitai-info")
+    exported("lora-manager")
+    version = json.loads(beside(path, "civitai-info").read_bytes())
+    managed = json.loads(beside(path, "lora-manager").read_bytes())
+
+    assert {"id", "modelId", "publishedAt", "description"} & version.keys() == set()
+    assert (False, []) == (managed["from_civitai"], version["images"])
+    assert "id" not in managed["civitai"]
+
+
+def test_hashes_are_written_as_each_program_spells_them(shelf: Shelf, exported: Exported) -> None:
+    path = a_model(shelf)
+    exported("lora-manager")
+    managed = json.loads(beside(path, "lora-manager").read_bytes())
+    hashes = hashes_of(path)
+
+    assert (hashes.autov3 or "")[:12].lower() == managed["autov3"]
+    assert ("completed", True) == (managed["hash_status"], managed["from_civitai"])
+    assert {
+        "AutoV2": hashes.short,
+        "AutoV3": hashes.autov3,
+        "SHA256": hashes.sha256,
+        "BLAKE3": hashes.blake3,
+        "CRC32": hashes.crc32,
+    } == managed["civitai"]["files"][0]["hashes"]
+
+
+def test_a_file_that_is_only_listed_has_no_hash_yet(shelf: Shelf, exported: Exported) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    shelf.add(with_hashes=False)
+    exported("lora-manager")
+    managed = json.loads(beside(path, "lora-manager").read_bytes())
+
+    assert ("pending", "", "") == (managed["hash_status"], managed["sha256"], managed["autov3"])
+    assert {} == managed["civitai"]["files"][0]["hashes"]
+
+
+def test_a_pipe_in_a_side_car_s_place_is_not_waited_for(shelf: Shelf, exported: Exported) -> None:
+    path = a_model(shelf)
+    os.mkfifo(beside(path, "a1111"))
+
+    assert {"foreign": 1} == exported("a1111")

@@ -1,0 +1,139 @@
+"""Two versions side by side on one database: migrations only add, and what an older version writes is still taken.
+
+Each older schema is made by its own migrations. An older version's code is not run here: its statements are.
+"""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from modelyard import errors
+from modelyard.auth import Access
+from modelyard.domain import Scope
+from modelyard.store import Store, migrations, open_store, migrate
+
+from tests.databases import sqlite_url
+from tests.processes import entry
+from tests.process_servers import PostgresServer
+
+SCRIPTS = Path(migrations.__file__).parent
+
+
+def configuration() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    return config
+
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()]
+OLDER = sorted(REVISIONS)[:-1]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """Two empty databases of one kind."""
+    if request.param == "sqlite":
+        for name in ("one", "other"):
+            (tmp_path / name).mkdir()
+        return sqlite_url(tmp_path / "one"), sqlite_url(tmp_path / "other")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.make_database(), server.make_database()
+
+
+def migrate_to(url: str, revision: str) -> sa.Engine:
+    """Bring an empty database to what an older version knows."""
+    dialect = migrate.dialect_of(url)
+    dialect.prepare(dialect.engine)
+    config = configuration()
+    with dialect.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return dialect.engine
+
+
+@pytest.mark.parametrize("revision", OLDER)
+def test_what_an_older_version_reads_and_writes_is_still_there(urls: tuple[str, str], revision: str) -> None:
+    """Every table and column is, of the same type; what was added needs no word from who does not know it."""
+    older, newer = migrate_to(urls[0], revision), migrate_to(urls[1], max(REVISIONS))
+    before, now = sa.MetaData(), sa.MetaData()
+    before.reflect(older)
+    now.reflect(newer)
+    older.dispose()
+    newer.dispose()
+
+    for name, table in before.tables.items():
+        assert name in now.tables, f"{name} is gone"
+        columns = now.tables[name].columns
+        for column in table.columns:
+            assert column.name in columns, f"{name}.{column.name} is gone"
+            assert repr(column.type) == repr(columns[column.name].type), f"{name}.{column.name}"
+            assert column.nullable or not columns[column.name].nullable, f"{name}.{column.name} may be empty now"
+        for column in columns:
+            if column.name not in table.columns:
+                assert column.nullable or column.server_default is not None, f"{name}.{column.name} is asked for"
+
+
+@pytest.mark.parametrize("revision", OLDER)
+def test_a_database_of_an_older_version_is_brought_up_with_what_it_has(urls: tuple[str, str], revision: str) -> None:
+    engine = migrate_to(urls[0], revision)
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO teams (name, created_at) VALUES ('red', 1)"))
+        connection.execute(sa.text("UPDATE counters SET value = 7 WHERE name = 'model_revision'"))
+    engine.dispose()
+
+    store = open_store(urls[0])
+    try:
+        assert ["red"] == store.teams()
+        assert 7 == store.revision()
+    finally:
+        store.close()
+
+
+def add_what_a_newer_version_would(store: Store, serves: str | None) -> None:
+    """Change a database as a version to come does, and say which versions it still serves."""
+    with store.writing() as writing:
+        for statement in (
+            "ALTER TABLE models ADD COLUMN licence TEXT",
+            "ALTER TABLE layers ADD COLUMN seen_at BIGINT DEFAULT 0",
+            "CREATE TABLE licences (name TEXT PRIMARY KEY)",
+            f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'",
+        ):
+            writing.connection.execute(sa.text(statement))
+        writing.remember(migrate.SERVES_NOTE, serves)
+
+
+def test_this_version_goes_on_beside_a_newer_one_that_only_added(url: str, store: Store) -> None:
+    with store.writing() as writing:
+        writing.put([entry(1)])
+
+    add_what_a_newer_version_would(store, max(REVISIONS))
+    started = open_store(url)
+
+    try:
+        for running in (store, started):
+            before = running.revision()
+            with running.writing() as writing:
+                # Row by row, and as PostgreSQL copies them.
+                writing.put([entry(2)])
+                writing.put([entry(number) for number in range(10, 210)])
+                writing.remove([3])
+            assert before + 1 == running.revision()
+            assert entry(2) == running.entry(2)
+            Access(running).create_key("red", [Scope.READ])
+        assert 2 == len(started.key_ring().keys)
+    finally:
+        started.close()
+
+
+@pytest.mark.parametrize("serves", [None, "9998"])
+def test_this_version_keeps_off_what_a_newer_one_did_not_make_for_it(
+    url: str, store: Store, serves: str | None
+) -> None:
+    add_what_a_newer_version_would(store, serves)
+
+    with pytest.raises(errors.SetupError, match=r"newer version of Modelyard.*9999.*upgrade"):
+        open_store(url)

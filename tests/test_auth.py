@@ -1,0 +1,389 @@
+"""Keys: what a header says, what is refused, how long a key is good, and what is kept of it.
+
+That routes ask for the right scope is in the tests of the routes.
+"""
+
+import multiprocessing
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from modelyard import errors
+from modelyard.auth import Access
+from modelyard.domain import ANONYMOUS, Scope, Viewer
+from modelyard.store import Store
+from tests import processes
+from tests.databases import Open, sqlite_url
+from tests.processes import wait_for
+
+READ = frozenset({Scope.READ})
+
+
+@dataclass
+class Clock:
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def on_file(tmp_path: Path, open_at: Open) -> Store:
+    """A store for what has nothing to do with the kind of database."""
+    return open_at(sqlite_url(tmp_path))
+
+
+def refused(access: Access, authorization: str) -> bool:
+    try:
+        access.viewer_of(authorization)
+    except errors.InvalidKey:
+        return True
+    return False
+
+
+# --- What a header says ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER   {}  ", "{}", "  {} ", "Bearer\t{}"])
+def test_a_good_key_is_its_teams_viewer_however_it_is_sent(on_file: Store, form: str) -> None:
+    access = Access(on_file)
+    secret, _ = access.create_key("acme", {Scope.READ, Scope.WRITE})
+
+    assert Viewer("acme", frozenset({Scope.READ, Scope.WRITE})) == access.viewer_of(form.format(secret))
+
+
+@pytest.mark.parametrize("header", [None, "", "   ", "Bearer", "bearer  "])
+def test_no_key_is_missing_unless_strangers_may_list(on_file: Store, header: str | None) -> None:
+    with pytest.raises(errors.MissingKey):
+        Access(on_file).viewer_of(header)
+    assert ANONYMOUS == Access(on_file, anonymous="public").viewer_of(header)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Bearer sk_unknown",
+        "Bearer {}x",
+        "Bearer x{}",
+        "Bearer {} {}",
+        "Basic {}",
+        "Token {}",
+        "Bearer Bearer {}",
+        "Bearer:{}",
+        "Bearer,{}",
+        "undefined",
+        "Bearer null",
+        "Bearer ünïcödé",
+        "Bearer \udcff",
+        "{}" + " " * 300,
+        "x" * 1_000_000,
+    ],
+)
+@pytest.mark.parametrize("anonymous", ["none", "public"])
+def test_a_key_that_is_not_good_is_invalid_whatever_strangers_may_see(
+    on_file: Store, form: str, anonymous: str
+) -> None:
+    access = Access(on_file, anonymous="public" if anonymous == "public" else "none")
+    secret, _ = access.create_key("acme", READ)
+
+    assert refused(access, form.replace("{}", secret))
+
+
+def test_two_teams_keys_are_told_apart(on_file: Store) -> None:
+    access = Access(on_file)
+    keys = {team: access.create_key(team, READ)[0] for team in ("red", "blue", "red-2")}
+
+    assert {team: team for team in keys} == {team: access.viewer_of(key).team for team, key in keys.items()}
+
+
+# --- How long a key is good ------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_good_until_the_second_it_expires(tmp_path: Path, open_at: Open) -> None:
+    clock = Clock()
+    access = Access(open_at(sqlite_url(tmp_path)), clock=clock)
+    secret, key = access.create_key("acme", READ, 60)
+    assert 1_000_060 == key.expires_at
+
+    clock.now = 1_000_059.9
+    assert not refused(access, secret)
+    clock.now = 1_000_060.0
+    assert refused(access, secret)
+
+
+def test_a_revoked_key_stops_with_the_next_request_in_every_process(tmp_path: Path, open_at: Open) -> None:
+    """Two stores of one file are what two processes have: they share the counters and nothing else."""
+    ours, theirs = Access(open_at(sqlite_url(tmp_path))), Access(open_at(sqlite_url(tmp_path)))
+    secret, key = ours.create_key("acme", READ)
+    kept, _ = ours.create_key("acme", READ)
+    assert not refused(theirs, secret)
+
+    revoked = ours.revoke_key(key.hint)
+
+    assert revoked.revoked_at is not None
+    assert refused(ours, secret)
+    assert refused(theirs, secret)
+    assert not refused(theirs, kept)
+
+
+def test_a_revoked_key_stops_soon_in_processes_of_other_machines(url: str, open_at: Open) -> None:
+    ours, theirs = Access(open_at(url)), Access(open_at(url))
+    secret, key = ours.create_key("acme", READ)
+    assert wait_for(lambda: not refused(theirs, secret))
+
+    ours.revoke_key(str(key.id))
+
+    assert refused(ours, secret)
+    assert wait_for(lambda: refused(theirs, secret))
+
+
+def test_a_key_that_another_process_made_is_good_at_once(tmp_path: Path, open_at: Open) -> None:
+    access = Access(open_at(sqlite_url(tmp_path)))
+    assert refused(access, "sk_" + "A" * 43)
+
+    spawned = multiprocessing.get_context("spawn")
+    queue = spawned.Queue()
+    process = spawned.Process(target=processes.make_key, args=(sqlite_url(tmp_path), "acme", queue))
+    process.start()
+    secret = queue.get()
+
+    assert "acme" == access.viewer_of(secret).team
+    process.join()
+
+
+def test_revoking_twice_keeps_the_first_time(store: Store) -> None:
+    access = Access(store)
+    _, key = access.create_key("acme", READ)
+
+    first, second = access.revoke_key(str(key.id)), access.revoke_key(str(key.id))
+
+    assert first == second
+
+
+# --- Which key is meant ----------------------------------------------------------------------------------------------
+
+
+def test_a_key_may_be_named_by_its_id_its_beginning_or_the_whole_of_it(on_file: Store) -> None:
+    access = Access(on_file)
+    made = [access.create_key("acme", READ) for _ in range(4)]
+
+    named = [str(made[0][1].id), made[1][1].hint, made[2][1].hint.rstrip("…"), made[3][0]]
+
+    assert [key.id for _, key in made] == [access.revoke_key(name).id for name in named]
+
+
+@pytest.mark.parametrize("name", ["", "0", "999", "sk_", "sk_AAAA", "acme", "…", "sk_\ud800", " "])
+def test_a_name_of_no_key_is_said_to_be_none(on_file: Store, name: str) -> None:
+    access = Access(on_file)
+    secret, _ = access.create_key("acme", READ)
+
+    with pytest.raises(errors.NotFound):
+        access.revoke_key(name)
+    with pytest.raises(errors.NotFound):
+        access.revoke_key(secret[:6])
+    with pytest.raises(errors.NotFound):
+        access.revoke_key(secret[:-1] + ("A" if secret[-1] != "A" else "B"))
+    assert not refused(access, secret)
+
+
+def test_a_beginning_that_fits_several_keys_revokes_none(store: Store) -> None:
+    with store.writing() as writing:
+        for digest in (b"a" * 32, b"b" * 32):
+            writing.add_key(digest, team="acme", scopes=READ, hint="sk_abcd…", expires_at=None)
+    access = Access(store)
+
+    with pytest.raises(errors.Conflict) as several:
+        access.revoke_key("sk_abcd…")
+
+    assert [key.id for key in access.list_keys()] == several.value.facts["ids"]
+    assert [None, None] == [key.revoked_at for key in access.list_keys()]
+
+
+def test_keys_are_listed_by_team_oldest_first(store: Store) -> None:
+    access = Access(store)
+    red, blue, red_too = (access.create_key(team, READ)[1] for team in ("red", "blue", "red"))
+
+    assert [red, blue, red_too] == access.list_keys()
+    assert [red, red_too] == access.list_keys("red")
+    assert [] == access.list_keys("green")
+
+
+def test_an_id_is_not_given_to_a_second_key(store: Store) -> None:
+    access = Access(store)
+
+    ids = [access.create_key("acme", READ)[1].id for _ in range(3)]
+
+    assert sorted(set(ids)) == ids
+
+
+# --- What is made and kept -------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_random_and_kept_only_as_its_digest(tmp_path: Path, open_at: Open) -> None:
+    store = open_at(sqlite_url(tmp_path))
+    secret, key = Access(store).create_key("acme", READ)
+    store.close()
+
+    assert re.fullmatch(r"sk_[A-Za-z0-9_-]{43}", secret)
+    assert secret[:7] + "…" == key.hint
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"acme" in kept
+    assert secret.encode() not in kept
+    assert secret[7:].encode() not in kept
+
+
+@pytest.mark.parametrize("team", ["", "Acme", "a b", "-a", "_a", "ü", "a" * 64, "a/b", "a\n", "a\0"])
+def test_a_team_has_a_plain_name(on_file: Store, team: str) -> None:
+    with pytest.raises(errors.InvalidBody, match="team"):
+        Access(on_file).create_key(team, READ)
+    assert [] == on_file.teams()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 10**12])
+def test_a_key_expires_in_the_future_and_not_beyond_the_calendar(on_file: Store, seconds: int) -> None:
+    access = Access(on_file)
+
+    with pytest.raises(errors.InvalidBody, match="expires_in_seconds"):
+        access.create_key("acme", READ, seconds)
+    assert [] == access.list_keys()
+
+
+def test_a_key_without_scopes_is_not_made(on_file: Store) -> None:
+    with pytest.raises(errors.InvalidBody, match="scopes"):
+        Access(on_file).create_key("acme", [])
+
+
+# --- When a key was last used ----------------------------------------------------------------------------------------
+
+
+def test_last_use_is_written_when_flushed_and_moves_nothing_else(store: Store) -> None:
+    clock = Clock()
+    access = Access(store, clock=clock)
+    (secret, _), (unused, _) = access.create_key("acme", READ), access.create_key("acme", READ)
+    access.viewer_of(secret)
+    clock.now += 30.5
+    access.viewer_of(secret)
+    before = (store.revision(), store.keys_hint())
+    assert [None, None] == [key.last_used_at for key in access.list_keys()]
+
+    access.flush_last_used()
+    access.flush_last_used()
+
+    assert [1_000_030, None] == [key.last_used_at for key in access.list_keys()]
+    assert before == (store.revision(), store.keys_hint())
+    assert not refused(access, unused)
+
+
+def test_an_older_use_does_not_replace_a_newer_one(url: str, open_at: Open) -> None:
+    """Processes flush in any order."""
+    early, late = Access(open_at(url), clock=Clock(1_000.0)), Access(open_at(url), clock=Clock(2_000.0))
+    secret, _ = early.create_key("acme", READ)
+    early.viewer_of(secret)
+    assert wait_for(lambda: not refused(late, secret))
+
+    late.flush_last_used()
+    early.flush_last_used()
+
+    assert [2_000] == [key.last_used_at for key in early.list_keys()]
+
+
+def test_a_refused_key_is_not_used(on_file: Store) -> None:
+    access = Access(on_file)
+    secret, key = access.create_key("acme", READ)
+    access.revoke_key(str(key.id))
+
+    assert refused(access, secret)
+    access.flush_last_used()
+
+    assert [None] == [key.last_used_at for key in access.list_keys()]
+
+
+def test_a_use_that_could_not_be_written_is_written_later_unless_there_is_a_newer_one(
+    on_file: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(1_000.0)
+    access = Access(on_file, clock=clock)
+    (often, first), (once, second) = access.create_key("acme", READ), access.create_key("acme", READ)
+    access.viewer_of(often)
+    access.viewer_of(once)
+
+    def away() -> None:
+        # Used once more while the database is found to be away.
+        clock.now = 2_000.0
+        access.viewer_of(often)
+        raise errors.Unavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(on_file, "writing", away)
+        with pytest.raises(errors.Unavailable):
+            access.flush_last_used()
+    access.flush_last_used()
+
+    assert {first.id: 2_000, second.id: 1_000} == {key.id: key.last_used_at for key in access.list_keys()}
+
+
+# --- While the database is away --------------------------------------------------------------------------------------
+
+
+def test_keys_that_were_never_read_are_not_called_bad_while_the_database_is_away(
+    on_file: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, _ = Access(on_file).create_key("acme", READ)
+    access = Access(on_file)
+    with monkeypatch.context() as patched:
+        patched.setattr(on_file, "key_ring", away)
+        for ask in (lambda: access.viewer_of(secret), lambda: access.viewer_of_id(1), access.load):
+            with pytest.raises(errors.Unavailable):
+                ask()
+
+    assert "acme" == access.viewer_of(secret).team
+
+
+def test_keys_that_were_read_go_on_counting_while_the_database_is_away(
+    on_file: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access, other = Access(on_file), Access(on_file)
+    secret, _ = access.create_key("acme", READ)
+    access.load()
+    newer, _ = other.create_key("acme", READ)
+    with monkeypatch.context() as patched:
+        patched.setattr(on_file, "key_ring", away)
+        assert "acme" == access.viewer_of(secret).team
+        assert refused(access, newer)
+
+    assert "acme" == access.viewer_of(newer).team
+
+
+def away() -> None:
+    raise errors.Unavailable("the database is away")
+
+
+# --- Who a session speaks for ----------------------------------------------------------------------------------------
+
+
+def test_the_id_of_a_key_speaks_for_its_team_until_the_key_expires_or_is_revoked(on_file: Store) -> None:
+    clock = Clock()
+    access = Access(on_file, clock=clock)
+    secret, brief = access.create_key("acme", READ, 60)
+    lasting_secret, lasting = access.create_key("acme", READ)
+    assert (brief.id, lasting.id) == (access.id_of(secret), access.id_of(f"Bearer {lasting_secret}"))
+
+    clock.now += 59.9
+    assert Viewer("acme", READ) == access.viewer_of_id(brief.id)
+    clock.now = 1_000_060.0
+    with pytest.raises(errors.InvalidKey):
+        access.viewer_of_id(brief.id)
+    with pytest.raises(errors.InvalidKey):
+        access.id_of(secret)
+    access.revoke_key(str(lasting.id))
+    for id_ in (lasting.id, 0, -1, 999):
+        with pytest.raises(errors.InvalidKey):
+            access.viewer_of_id(id_)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "Bearer", "sk_unknown"])
+def test_what_is_no_key_has_no_id(on_file: Store, text: str) -> None:
+    with pytest.raises(errors.InvalidKey):
+        Access(on_file, anonymous="public").id_of(text)

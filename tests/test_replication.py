@@ -1,0 +1,237 @@
+"""Segments between machines: what one node published, another starts from; what is not whole is refused and built anew.
+
+Two homes on one database are two nodes here. How long either way takes is for benchmarks/cluster.py.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from modelyard import replication
+from modelyard.blobs import SharedFiles, open_shared
+from modelyard.catalog import Catalog, open_catalog
+from modelyard.domain import ANONYMOUS, Entry, ModelQuery
+from modelyard.store import open_store
+
+from .swift_server import SwiftServer
+from .app_fixture import a_model
+
+MODELS = 40
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database and a bucket, and nodes that begin on them."""
+
+    folder: Path
+    shared: SharedFiles
+
+    def node(self, name: str, *, ttl_seconds: int = 60) -> Catalog:
+        store = open_store(f"sqlite:///{self.folder}/modelyard.sqlite")
+        (self.folder / name).mkdir(exist_ok=True)
+        return open_catalog(store, self.folder / name, ttl_seconds=ttl_seconds, shared=self.shared)
+
+    def publisher(self, name: str = "first") -> Catalog:
+        """A node with all models in its segments, published."""
+        node = self.node(name)
+        node.load()
+        published(node).publish()
+        return node
+
+    def names(self) -> list[str]:
+        return sorted(file.name for file in self.shared.all("index/"))
+
+
+@pytest.fixture
+def place(tmp_path: Path, swift: SwiftServer) -> Place:
+    shared = open_shared(f"s3://{swift.make_bucket()}/prefix", swift.environment)
+    assert shared is not None
+    made = Place(tmp_path, shared)
+    store = open_store(f"sqlite:///{tmp_path}/modelyard.sqlite")
+    with store.writing() as writing:
+        writing.put([Entry(a_model(number), {}) for number in range(1, MODELS + 1)])
+    store.close()
+    return made
+
+
+def published(node: Catalog) -> replication.Published:
+    assert node._published is not None
+    return node._published
+
+
+def put(node: Catalog, *ids: int) -> None:
+    with node.store.writing() as writing:
+        writing.put([Entry(a_model(number), {}) for number in ids])
+
+
+def count(node: Catalog) -> int:
+    return node.count(ANONYMOUS, ModelQuery())
+
+
+def started_from(caplog: pytest.LogCaptureFixture, node: Catalog) -> str:
+    """Start a node, and return whether it "fetched" or was "building"."""
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        node.load()
+    said = {record.getMessage().split()[0] for record in caplog.records if record.levelno == logging.INFO}
+    (found,) = said & {"fetched", "building"}
+    return found
+
+
+def test_a_new_node_fetches_what_another_published_and_catches_up(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = place.publisher()
+    put(first, MODELS + 1)
+    with first.store.writing() as writing:
+        writing.remove([1, 2])
+    second = place.node("second")
+
+    assert "fetched" == started_from(caplog, second)
+    assert (MODELS - 1, MODELS - 1) == (count(first), count(second))
+    assert first.revision == second.revision
+
+
+def test_a_node_with_segments_of_its_own_fetches_nothing(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.publisher()
+    with caplog.at_level(logging.INFO):
+        again = place.node("first")
+        again.load()
+
+    assert "fetched" not in caplog.text
+    assert MODELS == count(again)
+
+
+def test_only_what_is_new_is_sent(place: Place) -> None:
+    first = place.publisher()
+    before = place.names()
+    put(first, MODELS + 1)
+    assert first._upkeep is not None
+    first._upkeep.append()
+
+    assert published(first).publish()
+    assert not published(first).publish()
+
+    assert set(before) < set(place.names())
+
+
+def test_one_node_publishes_at_a_time(place: Place) -> None:
+    first, second = place.node("first"), place.node("second")
+    for node in (first, second):
+        node.load()
+
+    published(first).offer()
+    names = place.names()
+    put(second, MODELS + 1)
+    assert second._upkeep is not None
+    second._upkeep.append()
+    published(second).offer()
+
+    assert names
+    assert names == place.names()
+
+
+def test_a_file_store_that_is_away_keeps_nobody_from_starting(
+    place: Place, swift: SwiftServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = open_shared("s3://bucket/prefix", {**swift.environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+    assert away is not None
+    node = Place(place.folder, away).node("second")
+
+    assert "building" == started_from(caplog, node)
+    published(node).offer()
+    assert MODELS == count(node)
+
+
+def a_byte_changed(name: str, content: bytes) -> bytes:
+    at = len(content) // 2
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def cut_short(name: str, content: bytes) -> bytes:
+    return content[:-1]
+
+
+def of_a_path_elsewhere(name: str, content: bytes) -> bytes:
+    """A list that is whole, and names what is no segment of ours."""
+    text = content.partition(b"\n")[2].replace(b"manifest.json", b"../../../x.npy")
+    return blake3(text).hexdigest().encode() + b"\n" + text
+
+
+def of_another_database(name: str, content: bytes) -> bytes:
+    text = content.partition(b"\n")[2].replace(b'"kind": "', b'"kind": "other')
+    return blake3(text).hexdigest().encode() + b"\n" + text
+
+
+def of_the_future(name: str, content: bytes) -> bytes:
+    text = content.partition(b"\n")[2].replace(b'"revision": 1', b'"revision": 100')
+    return blake3(text).hexdigest().encode() + b"\n" + text
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("CURRENT.json", a_byte_changed),
+        ("CURRENT.json", cut_short),
+        ("CURRENT.json", of_a_path_elsewhere),
+        ("CURRENT.json", of_another_database),
+        ("CURRENT.json", of_the_future),
+        ("manifest.json", a_byte_changed),
+        ("checksums.npy", a_byte_changed),
+        ("records.npy", a_byte_changed),
+        ("set_blob_0.npy", cut_short),
+        ("sorted_ids.npy", a_byte_changed),
+    ],
+)
+def test_what_is_not_as_it_was_published_is_refused(
+    place: Place, caplog: pytest.LogCaptureFixture, file: str, change: Callable[[str, bytes], bytes]
+) -> None:
+    place.publisher()
+    (name,) = [name for name in place.names() if name.endswith("/" + file)]
+    content = place.shared.read(name)
+    assert content is not None
+    place.shared.write(name, change(name, content))
+    second = place.node("second")
+
+    assert "building" == started_from(caplog, second)
+    assert MODELS == count(second)
+    assert not [path for path in (place.folder / "second" / "index").iterdir() if path.name.startswith("making-")]
+
+
+def test_what_is_missing_is_refused(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.publisher()
+    (name,) = [name for name in place.names() if name.endswith("/records.npy")]
+    place.shared.remove([name])
+
+    assert "building" == started_from(caplog, place.node("second"))
+
+
+def test_segments_that_were_rendered_otherwise_are_not_fetched(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.publisher()
+
+    assert "building" == started_from(caplog, place.node("second", ttl_seconds=61))
+
+
+def test_what_no_list_names_is_removed_when_nobody_can_be_fetching_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = place.publisher()
+    before = place.names()
+    first.rebuild()
+    put(first, MODELS + 1)
+    assert first._upkeep is not None
+    first._upkeep.append()
+    published(first).publish()
+    assert set(before) < set(place.names())
+
+    # As if an hour had gone by.
+    monkeypatch.setattr(replication, "KEPT_SECONDS", -3600)
+    put(first, MODELS + 2)
+    first._upkeep.append()
+    published(first).publish()
+
+    assert {"CURRENT.json"} == {name.rpartition("/")[2] for name in before if name in place.names()}

@@ -1,0 +1,696 @@
+"""The recorded way in: uploader, PUT, POST, PATCH, DELETE; quotas, bad input, and whose is what.
+
+Not covered here: resumable uploads (test_tus.py), and what a killed server leaves (test_transfer_crashes.py).
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.uploads.verification import Checking
+from modelyard.store import blobs as rows
+from modelyard.web.api.edit_models import PURPOSE
+from modelyard.web.api.routes import open_signer
+
+from tests.transfers import WRITER, ask, checking, dangerous_bytes, exchange_messages, find, lora_bytes, path_of, put_file, sha256_base64, upload
+from tests.app_fixture import Reply, Yard, a_model, opened_yard
+
+
+@dataclass
+class Bench:
+    yard: Yard
+    home: Path
+    checking: Checking
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with opened_yard(tmp_path) as yard:
+        yield Bench(yard, tmp_path, checking(yard, tmp_path))
+
+
+def test_a_model_is_listed_at_once_and_available_when_its_file_was_checked(bench: Bench) -> None:
+    content = lora_bytes()
+
+    registered = upload(bench.yard, "My LoRA v1.0", content, base_model="SD 1.5", tags=["night", "harbour"])
+    before = find(bench.yard, registered["id"])
+    bench.checking.check_next()
+    after = find(bench.yard, registered["id"])
+
+    assert (0, False) == (before["status"], "download_url" in before)
+    assert (1, True) == (after["status"], "download_url" in after)
+    assert hashlib.sha256(content).hexdigest()[:10].upper() == after["hash_sha256"]
+    assert f"My_LoRA_v1.0_{registered['id']}.safetensors" == after["sd_name"]
+    assert ["My LoRA v1.0", "uploading", "private", "SD 1.5", ["night", "harbour"]] == [
+        after[name] for name in ("name", "source", "visibility", "base_model", "tags")
+    ]
+
+
+def test_what_comes_out_is_what_went_in(bench: Bench) -> None:
+    content = lora_bytes(fill=3_000_000)
+    registered = upload(bench.yard, "whole", content)
+    bench.checking.check_next()
+
+    fetched = bench.yard.ask(path_of(find(bench.yard, registered["id"])["download_url"]), None)
+
+    assert 200 == fetched.status
+    assert content == fetched.body
+
+
+def test_both_what_was_declared_and_what_was_found_are_told_with_evidence(bench: Bench) -> None:
+    registered = upload(bench.yard, "declared", lora_bytes(), type_name="checkpoint", base_model="SDXL 1.0")
+    bench.checking.check_next()
+
+    told = ask(bench.yard, f"/v3/model/details?id={registered['id']}").json
+
+    assert "SDXL 1.0" == told["declared"]["base_model"]
+    assert "checkpoint" == told["model"]["type"]["name"]
+    assert "lora" == told["found"]["type"]["name"]
+    assert told["found"]["evidence"][1:]
+    assert "clean" == told["check"]["verdict"]
+
+
+def test_a_dangerous_file_stays_unavailable_and_its_owner_is_told_why(bench: Bench) -> None:
+    registered = upload(bench.yard, "evil", dangerous_bytes(), file_extension="pt", visibility="public")
+    bench.checking.check_next()
+
+    model = find(bench.yard, registered["id"])
+    own = ask(bench.yard, f"/v3/model/details?id={registered['id']}").json
+    others = ask(bench.yard, f"/v3/model/details?id={registered['id']}", "blue").json
+    made_available = ask(bench.yard, f"/v3/model?id={registered['id']}", method="PATCH", body={"status": 1})
+
+    assert (0, False) == (model["status"], "download_url" in model)
+    assert "dangerous" == own["check"]["verdict"]
+    assert "system" in own["check"]["reason"]
+    assert others["check"] is None
+    assert 409 == made_available.status
+
+
+def test_nobody_without_a_team_is_told_of_the_check_of_a_model_without_one(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, anonymous="public") as yard:
+        yard.put(a_model(7))
+
+        details = yard.ask("/v3/model/details?id=7", None)
+
+    assert (200, None) == (details.status, details.json["check"])
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_bytes_other_than_those_announced_are_refused(bench: Bench, header: bool) -> None:
+    content, announced = lora_bytes(), lora_bytes(seed=1)
+    said = {"model_name": "m", "file_extension": "safetensors"} | (
+        {} if header else {"file_sha256": sha256_base64(announced)}
+    )
+    url = ask(bench.yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
+    headers = {"x_amz_checksum_sha256": sha256_base64(announced)} if header else {}
+
+    put = bench.yard.ask(path_of(url), None, method="PUT", body=content, content_length=str(len(content)), **headers)
+
+    assert (422, "HASH_MISMATCH") == (put.status, put.json["reason"])
+
+
+def test_a_body_longer_or_shorter_than_said_is_refused(bench: Bench) -> None:
+    content = lora_bytes()
+    said = {"model_name": "m", "file_extension": "safetensors"}
+    url = ask(bench.yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
+
+    replies = [
+        bench.yard.ask(path_of(url), None, method="PUT", body=content, content_length=str(len(content) + difference))
+        for difference in (-1, 1)
+    ]
+
+    assert {400, 408} >= {reply.status for reply in replies}
+
+
+def test_the_same_bytes_are_kept_once(bench: Bench) -> None:
+    content = lora_bytes()
+    for name, team in (("one", "red"), ("two", "red"), ("three", "blue")):
+        upload(bench.yard, name, content, team)
+        bench.checking.check_next()
+
+    kept = [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+
+    assert [hashlib.sha256(content).hexdigest()] == [path.name for path in kept]
+
+
+def test_the_same_file_under_the_same_name_is_there_already(bench: Bench) -> None:
+    upload(bench.yard, "one", lora_bytes())
+    bench.checking.check_next()
+    put_file(bench.yard, "one", lora_bytes())
+
+    again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
+
+    assert (409, "MODEL_ALREADY_EXISTED") == (again.status, again.json["reason"])
+
+
+def test_a_model_without_an_announced_file_is_refused(bench: Bench) -> None:
+    reply = ask(bench.yard, "/v3/model", method="POST", body={"name": "none", "file_extension": "safetensors"})
+
+    assert (400, "INVALID_REQUEST_BODY") == (reply.status, reply.json["reason"])
+
+
+def test_a_file_announced_by_another_team_cannot_be_registered(bench: Bench) -> None:
+    put_file(bench.yard, "theirs", lora_bytes(), "blue")
+
+    reply = ask(bench.yard, "/v3/model", method="POST", body={"name": "theirs", "file_extension": "safetensors"})
+
+    assert 400 == reply.status
+
+
+CHANGES = [
+    ({"name": "Renamed 2"}, "name", "Renamed 2"),
+    ({"tags": ["a", "b"]}, "tags", ["a", "b"]),
+    ({"tags": []}, "tags", []),
+    ({"categories": ["anime"]}, "categories", ["anime"]),
+    ({"category_id": 100000}, "categories", ["realistic"]),
+    ({"base_model": "Pony"}, "is_sdxl", True),
+    ({"cover_url": "https://example.org/a.png"}, "cover_url", "https://example.org/a.png"),
+    ({"visibility": "public"}, "visibility", "public"),
+    ({"is_nsfw": True}, "is_nsfw", True),
+    ({"status": 0}, "status", 0),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "value"), CHANGES, ids=lambda value: str(value)[:30])
+def test_a_model_is_changed_by_its_owner(bench: Bench, change: dict[str, Any], field: str, value: object) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.check_next()
+
+    changed = ask(bench.yard, f"/v3/model?id={model_id}", method="PATCH", body=change)
+
+    assert 200 == changed.status, changed.body
+    assert value == changed.json[field]
+    assert value == find(bench.yard, model_id)[field]
+
+
+BAD_CHANGES: list[dict[str, Any]] = [
+    {},
+    {"name": "../../etc"},
+    {"name": "a\nb"},
+    {"name": ""},
+    {"tags": "a"},
+    {"tags": ["a\r\nb"]},
+    {"categories": ["nonsense"]},
+    {"status": 2},
+    {"visibility": "secret"},
+    {"cover_url": "file:///etc/passwd"},
+    {"cover_url": "javascript:alert(1)"},
+]
+
+
+@pytest.mark.parametrize("change", BAD_CHANGES, ids=str)
+def test_a_change_that_cannot_be_meant_is_refused_whole(bench: Bench, change: dict[str, Any]) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+
+    reply = ask(bench.yard, f"/v3/model?id={model_id}", method="PATCH", body=change)
+
+    assert (400, "INVALID_REQUEST_BODY") == (reply.status, reply.json["reason"])
+
+
+@pytest.mark.parametrize("visibility", ["private", "public"])
+def test_another_teams_model_is_404_to_whoever_would_change_it(bench: Bench, visibility: str) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes(), visibility=visibility)["id"]
+
+    replies = [
+        ask(bench.yard, f"/v3/model?id={model_id}", "blue", method="PATCH", body={"name": "x"}),
+        ask(bench.yard, f"/v3/model?id={model_id}", "blue", method="DELETE"),
+    ]
+    if visibility == "private":
+        replies.append(ask(bench.yard, f"/v3/model/details?id={model_id}", "blue"))
+
+    assert {(404, "MODEL_NOT_FOUND")} == {(reply.status, reply.json["reason"]) for reply in replies}
+    assert "mine" == find(bench.yard, model_id)["name"]
+
+
+def test_a_key_that_may_only_read_changes_nothing(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    said = b'{"model_name":"m","file_extension":"pt"}'
+
+    replies = [
+        bench.yard.ask("/v3/model/uploader", "red", method="POST", body=said),
+        bench.yard.ask(f"/v3/model?id={model_id}", "red", method="PATCH", body=b'{"name":"x"}'),
+        bench.yard.ask(f"/v3/model?id={model_id}", "red", method="DELETE"),
+    ]
+
+    assert {(403, "API_NOT_ALLOWED")} == {(reply.status, reply.json["reason"]) for reply in replies}
+
+
+def test_a_removed_model_is_gone_and_so_is_its_link(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.check_next()
+    link = path_of(find(bench.yard, model_id)["download_url"])
+
+    removed = ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+
+    assert 200 == removed.status
+    assert [] == ask(bench.yard, f"/v3/model?filter.model_version_id={model_id}").json["models"]
+    assert 404 == bench.yard.ask(link, None).status
+
+
+def test_a_model_removed_while_it_waits_is_not_made_by_the_check(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+
+    assert not bench.checking.check_next()
+    assert [] == ask(bench.yard, "/v3/model?filter.visibility=private").json["models"]
+
+
+def test_limits_are_told_each_with_its_own_error(tmp_path: Path) -> None:
+    content = lora_bytes()
+    with opened_yard(
+        tmp_path, upload_bytes_max=len(content), uploads_open_max=2, team_bytes_max=len(content) + 10
+    ) as yard:
+        said = {"model_name": "m", "file_extension": "safetensors"}
+        first, second = (ask(yard, "/v3/model/uploader", method="POST", body=said) for _ in range(2))
+        third = ask(yard, "/v3/model/uploader", method="POST", body=said)
+        other_team = ask(yard, "/v3/model/uploader", "blue", method="POST", body=said)
+
+        def put(url: str, body: bytes) -> tuple[int, str]:
+            reply = yard.ask(path_of(url), None, method="PUT", body=body, content_length=str(len(body)))
+            return reply.status, reply.json["reason"] if reply.body else ""
+
+        assert (429, "TOO_MANY_UPLOADS") == (third.status, third.json["reason"])
+        assert 200 == other_team.status
+        assert (413, "FILE_EXCEEDS_MAX_SIZE") == put(first.json["upload_url"], content + b"x")
+        assert (200, "") == put(first.json["upload_url"], content)
+        assert (413, "QUOTA_EXCEEDED") == put(second.json["upload_url"], content)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "a\\b", "a\r\nSet-Cookie: x", "é", "", " ", "x" * 101])
+def test_a_name_that_is_none_is_refused(bench: Bench, name: str) -> None:
+    said = {"model_name": name, "file_extension": "safetensors"}
+
+    reply = ask(bench.yard, "/v3/model/uploader", method="POST", body=said)
+
+    assert 400 == reply.status
+
+
+def test_an_extension_we_do_not_keep_is_415(bench: Bench) -> None:
+    reply = ask(bench.yard, "/v3/model/uploader", method="POST", body={"model_name": "m", "file_extension": "exe"})
+
+    assert (415, "UNSUPPORTED_FILE") == (reply.status, reply.json["reason"])
+
+
+def test_an_altered_upload_url_takes_nothing(bench: Bench) -> None:
+    said = {"model_name": "m", "file_extension": "safetensors"}
+    urls = [ask(bench.yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"] for _ in range(2)]
+    one, other = (path_of(url) for url in urls)
+    swapped = one.partition("?")[0] + "?" + other.partition("?")[2]
+
+    assert 403 == bench.yard.ask(swapped, None, method="PUT", body=b"x", content_length="1").status
+    assert 403 == bench.yard.ask(one.replace("expires=1", "expires=2"), None, method="PUT", body=b"x").status
+
+
+def test_an_expired_upload_url_takes_nothing(bench: Bench) -> None:
+    address = announce(bench.yard, "m").partition("?")[0]
+    upload_id = address.rpartition("/")[2]
+    signer = open_signer(bench.yard.store)
+    expired = f"{address}?{signer.query(PURPOSE, upload_id, '', int(time.time()) - 1)}"
+
+    reply = put(bench.yard, expired, lora_bytes())
+
+    assert (410, "LINK_EXPIRED") == (reply.status, reply.json["reason"])
+    assert b"" == (bench.home / "blobs" / "incoming" / upload_id).read_bytes()
+
+
+def test_an_upload_whose_time_is_over_takes_nothing(bench: Bench) -> None:
+    address = announce(bench.yard, "m")
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
+
+    reply = put(bench.yard, address, lora_bytes())
+
+    assert 410 == reply.status
+    assert [b""] == [path.read_bytes() for path in (bench.home / "blobs" / "incoming").iterdir()]
+
+
+def test_a_file_can_be_put_again_until_it_is_a_model(bench: Bench) -> None:
+    first, second, third = lora_bytes(fill=5000), lora_bytes(seed=1), lora_bytes(seed=2)
+    address = announce(bench.yard, "m")
+    body = {"name": "m", "file_extension": "safetensors"}
+
+    statuses = [put(bench.yard, address, content).status for content in (first, second)]
+    model_id = ask(bench.yard, "/v3/model", method="POST", body=body).json["id"]
+    late = put(bench.yard, address, third)
+    bench.checking.check_next()
+    model = find(bench.yard, model_id)
+
+    assert ([200, 200], 409) == (statuses, late.status)
+    assert (1, hashlib.sha256(second).hexdigest()[:10].upper()) == (model["status"], model["hash_sha256"])
+    assert second == bench.yard.ask(path_of(model["download_url"]), None).body
+
+
+def test_the_same_file_under_the_same_name_is_there_already_though_its_hash_was_not_announced(bench: Bench) -> None:
+    upload(bench.yard, "one", lora_bytes())
+    bench.checking.check_next()
+    assert 200 == put(bench.yard, announce(bench.yard, "one"), lora_bytes()).status
+
+    again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
+
+    assert (409, "MODEL_ALREADY_EXISTED") == (again.status, again.json["reason"])
+
+
+def test_a_removed_model_leaves_no_arrived_bytes(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+
+    assert [] == list((bench.home / "blobs" / "incoming").iterdir())
+
+
+def test_bytes_that_changed_between_their_arrival_and_their_check_are_refused(bench: Bench) -> None:
+    assert 200 == put(bench.yard, announce(bench.yard, "m"), lora_bytes()).status
+    registered = ask(bench.yard, "/v3/model", method="POST", body={"name": "m", "file_extension": "safetensors"})
+    (arrived,) = (bench.home / "blobs" / "incoming").iterdir()
+    arrived.write_bytes(lora_bytes(seed=1))
+
+    bench.checking.check_next()
+
+    model_id = registered.json["id"]
+    assert 0 == find(bench.yard, model_id)["status"]
+    assert "mismatch" == ask(bench.yard, f"/v3/model/details?id={model_id}").json["check"]["verdict"]
+    assert [] == [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+
+
+def announce(yard: Yard, name: str) -> str:
+    """Announce a file without its hash; return where to put it."""
+    body = {"model_name": name, "file_extension": "safetensors"}
+    return path_of(ask(yard, "/v3/model/uploader", method="POST", body=body).json["upload_url"])
+
+
+def put(yard: Yard, address: str, content: bytes) -> Reply:
+    return yard.ask(address, None, method="PUT", body=content, content_length=str(len(content)))
+
+
+def create(yard: Yard, length: int, **headers: str) -> Reply:
+    """Begin a resumable upload."""
+    return ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_length=str(length), **headers)
+
+
+def test_a_resumable_upload_counts_against_the_quota(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, team_bytes_max=1000) as yard:
+        over = create(yard, 1001)
+        whole = create(yard, 1000)
+        more = create(yard, 1)
+        freed = ask(yard, path_of(whole.headers["location"]), method="DELETE", tus_resumable="1.0.0")
+        again = create(yard, 1000, upload_concat="partial")
+
+    assert [(413, "QUOTA_EXCEEDED")] * 2 == [(reply.status, reply.json["reason"]) for reply in (over, more)]
+    assert [201, 204, 201] == [whole.status, freed.status, again.status]
+    assert 1 == len(list((tmp_path / "blobs" / "incoming").iterdir()))
+
+
+def test_a_part_that_is_joined_twice_counts_twice_against_the_quota(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, team_bytes_max=1000) as yard:
+        parts = []
+        for _ in range(2):
+            made = create(yard, 400, upload_concat="partial")
+            parts.append(path_of(made.headers["location"]))
+            words = {"content_type": "application/offset+octet-stream", "upload_offset": "0"}
+            ask(yard, parts[-1], method="PATCH", body=b"x" * 400, tus_resumable="1.0.0", **words)
+
+        def join(*paths: str) -> Reply:
+            concat = "final;" + " ".join(paths)
+            return ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_concat=concat)
+
+        over = join(parts[0], parts[0], parts[1])
+        after = [ask(yard, part, method="HEAD", tus_resumable="1.0.0").status for part in parts]
+        joined = join(*parts)
+
+    assert (413, "QUOTA_EXCEEDED") == (over.status, over.json["reason"])
+    assert [200, 200] == after
+    assert 201 == joined.status, joined.body
+
+
+def test_a_file_that_fills_the_quota_to_the_byte_is_taken(tmp_path: Path) -> None:
+    content = lora_bytes()
+    with opened_yard(tmp_path, team_bytes_max=len(content)) as yard:
+        address = announce(yard, "m")
+        # Its own bytes of before do not count when it is put again.
+        statuses = [put(yard, address, content).status for _ in range(2)]
+
+    assert [200, 200] == statuses
+
+
+def test_each_way_in_has_the_limit_of_a_file_and_of_open_uploads(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, upload_bytes_max=1000, uploads_open_max=2) as yard:
+        address = announce(yard, "m")
+        long = [create(yard, 1001), put(yard, address, b"x" * 1001)]
+        last = create(yard, 1000, upload_concat="partial")
+        many = [create(yard, 10), ask(yard, "/v3/model/uploader", method="POST", body=ANNOUNCEMENT)]
+        part = path_of(last.headers["location"])
+        words = {"content_type": "application/offset+octet-stream", "upload_offset": "0"}
+        ask(yard, part, method="PATCH", body=b"x" * 1000, tus_resumable="1.0.0", **words)
+        joined = ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_concat=f"final;{part} {part}")
+
+    assert [(413, "FILE_EXCEEDS_MAX_SIZE")] * 3 == [(reply.status, reply.json["reason"]) for reply in (*long, joined)]
+    assert 201 == last.status
+    assert [(429, "TOO_MANY_UPLOADS")] * 2 == [(reply.status, reply.json["reason"]) for reply in many]
+
+
+ANNOUNCEMENT = {"model_name": "m", "file_extension": "safetensors"}
+
+
+def test_what_is_swept_from_the_arrivals_is_old_and_no_upload_s(bench: Bench) -> None:
+    announce(bench.yard, "m")
+    incoming = bench.home / "blobs" / "incoming"
+    (known,) = incoming.iterdir()
+    old, young = incoming / ("a" * 32), incoming / ("b" * 32)
+    for path in (old, young):
+        path.touch()
+    for path in (known, old):
+        os.utime(path, (1, 1))
+
+    bench.checking.tidy()
+
+    assert {known.name, young.name} == {path.name for path in incoming.iterdir()}
+
+
+def test_a_dry_run_of_collecting_notes_nothing(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.check_next()
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("DELETE FROM uploads")
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+
+    bench.checking.collect(3600, dry_run=True)
+    with bench.yard.store.reading() as connection:
+        dry = rows.find(connection, hashlib.sha256(lora_bytes()).hexdigest())
+    bench.checking.collect(3600, dry_run=False)
+    with bench.yard.store.reading() as connection:
+        noted = rows.find(connection, hashlib.sha256(lora_bytes()).hexdigest())
+
+    assert dry is not None
+    assert noted is not None
+    assert (True, False) == (dry.unused_since is None, noted.unused_since is None)
+
+
+def test_a_body_over_its_limit_is_refused_before_it_is_read(bench: Bench) -> None:
+    reply = ask(bench.yard, "/v3/model", method="POST", body=b"[]", content_length=str(10**9))
+
+    assert (413, "FILE_EXCEEDS_MAX_SIZE") == (reply.status, reply.json["reason"])
+
+
+def test_what_nothing_points_at_is_collected_after_its_grace(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.check_next()
+    with bench.yard.store.writing() as writing:  # the upload's own memory of it is over
+        writing.connection.exec_driver_sql("DELETE FROM uploads")
+    sha256 = hashlib.sha256(lora_bytes()).hexdigest()
+
+    kept = bench.checking.collect(0, dry_run=False)
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+    told = bench.checking.collect(0, dry_run=True)
+    waiting = bench.checking.collect(3600, dry_run=False)
+    collected = bench.checking.collect(0, dry_run=False)
+
+    assert [] == kept == waiting
+    assert [sha256] == [each.sha256 for each in told] == [each.sha256 for each in collected]
+    assert [] == [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+
+
+def test_an_upload_that_is_complete_is_not_open(tmp_path: Path) -> None:
+    with opened_yard(tmp_path, uploads_open_max=1) as yard:
+        statuses = [put(yard, announce(yard, f"m{number}"), lora_bytes(seed=number)).status for number in range(3)]
+
+    assert [200, 200, 200] == statuses
+
+
+def test_an_announced_file_becomes_one_model(bench: Bench) -> None:
+    upload(bench.yard, "one", lora_bytes())
+
+    again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
+
+    assert (400, "INVALID_REQUEST_BODY") == (again.status, again.json["reason"])
+
+
+def test_a_model_is_made_of_the_file_with_its_extension_and_hash(bench: Bench) -> None:
+    contents = {"safetensors": lora_bytes(), "pt": dangerous_bytes()}
+    for extension, content in contents.items():
+        put_file(bench.yard, "m", content, extension=extension)
+    put_file(bench.yard, "m", lora_bytes(seed=1))
+
+    first = {"name": "m", "file_extension": "safetensors", "file_sha256": sha256_base64(contents["safetensors"])}
+    by_hash = ask(bench.yard, "/v3/model", method="POST", body=first).json["id"]
+    by_extension = ask(bench.yard, "/v3/model", method="POST", body={"name": "m", "file_extension": "pt"}).json["id"]
+    while bench.checking.check_next():
+        pass
+
+    assert (
+        hashlib.sha256(contents["safetensors"]).hexdigest()[:10].upper() == (find(bench.yard, by_hash)["hash_sha256"])
+    )
+    checked = ask(bench.yard, f"/v3/model/details?id={by_extension}").json["check"]
+    assert "dangerous" == checked["verdict"]
+
+
+def test_the_newest_of_two_announced_files_is_taken(bench: Bench) -> None:
+    old, new = lora_bytes(), lora_bytes(seed=1)
+    put_file(bench.yard, "m", old)
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE uploads SET created_at = created_at - 60")
+    put_file(bench.yard, "m", new)
+
+    made = ask(bench.yard, "/v3/model", method="POST", body={"name": "m", "file_extension": "safetensors"})
+    bench.checking.check_next()
+
+    assert hashlib.sha256(new).hexdigest()[:10].upper() == find(bench.yard, made.json["id"])["hash_sha256"]
+
+
+def test_an_upload_whose_time_is_over_stays_while_its_check_waits(bench: Bench) -> None:
+    model_id = upload(bench.yard, "m", lora_bytes())["id"]
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
+
+    bench.checking.tidy()
+    bench.checking.check_next()
+
+    assert 1 == find(bench.yard, model_id)["status"]
+
+
+def test_a_blob_that_is_needed_again_is_not_collected_and_has_its_whole_grace_after_that(bench: Bench) -> None:
+    sha256 = hashlib.sha256(lora_bytes()).hexdigest()
+
+    def uploaded() -> int:
+        model_id: int = upload(bench.yard, "m", lora_bytes())["id"]
+        bench.checking.check_next()
+        with bench.yard.store.writing() as writing:
+            writing.connection.exec_driver_sql("DELETE FROM uploads")
+        return model_id
+
+    def unused_since() -> int | None:
+        with bench.yard.store.reading() as connection:
+            blob = rows.find(connection, sha256)
+        assert blob is not None
+        return blob.unused_since
+
+    ask(bench.yard, f"/v3/model?id={uploaded()}", method="DELETE")
+    bench.checking.tidy()
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("UPDATE blobs SET unused_since = 1000")
+    bench.checking.tidy()
+    noted = unused_since()
+    model_id = uploaded()
+    kept = bench.checking.collect(3600, dry_run=False)
+    bench.checking.tidy()
+    used = unused_since()
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+    waiting = bench.checking.collect(3600, dry_run=False)
+
+    assert (1000, [], None, []) == (noted, kept, used, waiting)
+
+
+def test_a_blob_that_an_upload_waits_to_be_is_not_collected(bench: Bench) -> None:
+    model_id = upload(bench.yard, "m", lora_bytes())["id"]
+    bench.checking.check_next()
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+    assert 200 == put(bench.yard, announce(bench.yard, "m"), lora_bytes()).status
+
+    assert [] == bench.checking.collect(0, dry_run=False)
+
+
+def test_a_blob_whose_model_is_back_is_used_again(bench: Bench) -> None:
+    model_id = upload(bench.yard, "m", lora_bytes())["id"]
+    bench.checking.check_next()
+    entry = bench.yard.store.entry(model_id)
+    assert entry is not None
+    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+    with bench.yard.store.writing() as writing:
+        writing.connection.exec_driver_sql("DELETE FROM uploads")
+        writing.connection.exec_driver_sql("UPDATE blobs SET unused_since = 1000")
+    bench.yard.put(entry.model)
+
+    told = bench.checking.collect(3600, dry_run=True)
+    bench.checking.tidy()
+    with bench.yard.store.reading() as connection:
+        blob = rows.find(connection, hashlib.sha256(lora_bytes()).hexdigest())
+
+    assert blob is not None
+    assert ([], None) == (told, blob.unused_since)
+
+
+def test_a_quota_counts_a_team_s_own_bytes_once(tmp_path: Path) -> None:
+    content = lora_bytes()
+    with opened_yard(tmp_path, team_bytes_max=2 * len(content)) as yard:
+        check = checking(yard, tmp_path)
+        for name, team, seed in (("one", "red", 0), ("two", "red", 0), ("one", "blue", 1)):
+            upload(yard, name, lora_bytes(seed=seed), team)
+            check.check_next()
+        ask(yard, "/v3/uploads", "blue", method="POST", tus_resumable="1.0.0", upload_length="1")
+        fits = create(yard, len(content))
+        more = create(yard, 1)
+
+    assert (201, 413) == (fits.status, more.status)
+
+
+def test_two_models_of_one_file_are_told_apart_by_name_and_team(bench: Bench) -> None:
+    content = lora_bytes()
+    ids = []
+    for name, team in (("one", "blue"), ("one", "red"), ("two", "red")):
+        ids.append(upload(bench.yard, name, content, team)["id"])
+        bench.checking.check_next()
+    link = path_of(find(bench.yard, ids[2])["download_url"])
+    ask(bench.yard, f"/v3/model?id={ids[2]}", method="PATCH", body={"status": 0})
+
+    unavailable = bench.yard.ask(link, None).status
+    ask(bench.yard, f"/v3/model?id={ids[2]}", method="PATCH", body={"status": 1})
+
+    assert [404, 200] == [unavailable, bench.yard.ask(link, None).status]
+
+
+def test_a_put_that_ends_early_leaves_nothing(bench: Bench) -> None:
+    address = announce(bench.yard, "m")
+    content = lora_bytes()
+    messages = [{"type": "http.request", "body": content[:100], "more_body": True}, {"type": "http.disconnect"}]
+
+    exchange_messages(bench.yard, "PUT", address, {"content-length": str(len(content))}, messages)
+    left = [path.read_bytes() for path in (bench.home / "blobs" / "incoming").iterdir()]
+
+    assert [b""] == left
+    assert 200 == put(bench.yard, address, content).status
+
+
+def test_a_put_without_its_length_is_refused(bench: Bench) -> None:
+    reply = bench.yard.ask(announce(bench.yard, "m"), None, method="PUT", body=lora_bytes())
+
+    assert (400, "INVALID_REQUEST_BODY") == (reply.status, reply.json["reason"])
+
+
+def test_a_body_that_does_not_say_its_length_is_cut_off_at_its_limit(bench: Bench) -> None:
+    headers = {"authorization": f"Bearer {bench.yard.key('red', *WRITER)}"}
+    pieces: list[int] = []
+
+    def endless() -> Iterator[dict[str, Any]]:
+        for number in range(1000):
+            pieces.append(number)
+            yield {"type": "http.request", "body": b" " * 16_384, "more_body": True}
+
+    start, _ = exchange_messages(bench.yard, "POST", "/v3/model", headers, endless())
+
+    assert (413, 5) == (start["status"], len(pieces))

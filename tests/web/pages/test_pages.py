@@ -1,0 +1,362 @@
+"""The pages over HTTP: what headers protect them, whom a session speaks for, and what it is proof against.
+
+Not covered here: what a browser makes of them (tests/browser), the API (the other test files).
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source
+from modelyard.store import jobs
+from modelyard.web.pages import api_docs
+
+from tests import requirements
+from tests.app_fixture import Reply, Yard, a_model, a_private, listening, opened_yard
+
+EVERYTHING = (Scope.READ, Scope.WRITE, Scope.ADMIN)
+OWN, OTHERS, PUBLIC = 1_000_000_001, 1_000_000_002, 1
+OWN_PAGE = f"/models/{OWN}"
+PAGES = ("/", f"/models/{PUBLIC}", OWN_PAGE, f"{OWN_PAGE}/edit", "/upload", "/keys", "/status", "/docs", "/sign-in")
+
+
+@dataclass
+class Browser:
+    """A cookie, the token of its pages, and who it is signed in as."""
+
+    yard: Yard
+    cookie: str
+    token: str = ""
+
+    def ask(self, target: str, *, method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
+        return self.yard.ask(target, None, method=method, body=body, cookie=self.cookie, **headers)
+
+    def post(
+        self, target: str, token: str | None = None, /, *, said: dict[str, str] | None = None, **headers: str
+    ) -> Reply:
+        form = {"token": self.token if token is None else token, **(said or {})}
+        return self.ask(target, method="POST", body=urlencode(form).encode(), **headers)
+
+
+def signed_in(yard: Yard, team: str = "red", *scopes: Scope) -> Browser:
+    body = urlencode({"key": yard.key(team, *(scopes or EVERYTHING))}).encode()
+    browser = Browser(yard, yard.ask("/sign-in", None, method="POST", body=body).headers["set-cookie"].split(";")[0])
+    found = re.search(r'name="token" value="([^"]+)"', browser.ask("/keys").body.decode())
+    browser.token = found[1] if found else ""
+    return browser
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    """A public model, and one of each of two teams."""
+    with opened_yard(tmp_path) as opened:
+        opened.put(a_model(PUBLIC), a_private(OTHERS, "blue", sd_name="b.pt"))
+        own = a_private(OWN, "red", name="own", sd_name="own.pt")
+        said = Facts(name="own", sd_name="own.pt", type=own.type)
+        with opened.store.writing() as writing:
+            writing.put([Entry(own, {Layer.USER: said})])
+        yield opened
+
+
+@pytest.fixture
+def red(yard: Yard) -> Browser:
+    return signed_in(yard)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_runs_loads_and_sends_nothing_elsewhere(red: Browser, path: str) -> None:
+    reply = red.ask(path)
+    page = reply.body.decode()
+    policy = dict(part.strip().split(" ", 1) for part in reply.headers["content-security-policy"].split(";"))
+
+    assert 200 == reply.status
+    assert "'none'" == policy.pop("default-src")
+    assert {"'self'", "'none'"} >= set(policy.values())
+    assert {"script-src", "style-src", "img-src", "connect-src", "form-action"} <= policy.keys()
+    assert "nosniff" == reply.headers["x-content-type-options"]
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|javascript:", page)
+    assert not re.search(r"""(?:src|srcset|action)=["'](?:https?:)?//""", page)
+    for link in re.findall(r"<a [^>]*href=\"https?://[^>]*>", page):
+        assert "nofollow noopener" in link
+
+
+def test_the_session_is_a_cookie_that_no_script_reads_and_that_does_not_hold_the_key(yard: Yard) -> None:
+    key = yard.key("red", *EVERYTHING)
+    reply = yard.ask("/sign-in", None, method="POST", body=urlencode({"key": key}).encode())
+
+    cookie = reply.headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+    assert key not in cookie
+    assert key[3:20] not in cookie
+
+
+def test_a_stranger_is_sent_to_sign_in_and_from_there_on(yard: Yard) -> None:
+    asked = yard.ask("/?filter.query=night", None)
+    assert (303, "/sign-in?to=" + quote("/?filter.query=night", safe="")) == (asked.status, asked.headers["location"])
+
+    body = urlencode({"key": yard.key("red"), "to": "/?filter.query=night"}).encode()
+    assert "/?filter.query=night" == yard.ask("/sign-in", None, method="POST", body=body).headers["location"]
+    for elsewhere in ("https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"):
+        body = urlencode({"key": yard.key("red"), "to": elsewhere}).encode()
+        assert "/" == yard.ask("/sign-in", None, method="POST", body=body).headers["location"]
+
+
+def test_a_cookie_that_was_changed_is_nobodys(red: Browser) -> None:
+    name, _, value = red.cookie.partition("=")
+    fields = value.split(".")
+    for at, changed in ((0, "1"), (1, "00"), (3, "99999999999"), (4, "0" * len(fields[4]))):
+        forged = [*fields[:at], changed, *fields[at + 1 :]]
+        if forged != fields:
+            red.cookie = f"{name}={'.'.join(forged)}"
+            assert 303 == red.ask("/keys").status, at
+    for nonsense in ("", "....", "a.b.c.d.e", "1" * 300):
+        red.cookie = f"{name}={nonsense}"
+        assert 303 == red.ask("/keys").status
+
+
+@pytest.mark.parametrize("path", [f"/models/{OWN}/delete", f"/models/{OWN}/edit", "/keys", "/keys/revoke", "/undo"])
+def test_what_changes_something_takes_the_sessions_own_token(red: Browser, path: str) -> None:
+    stranger = signed_in(red.yard, "blue")
+
+    assert 403 == red.post(path, "").status
+    assert 403 == red.post(path, stranger.token).status
+    assert 403 == red.post(path, sec_fetch_site="cross-site").status
+    assert 403 == red.post(path, sec_fetch_site="same-site").status
+    assert 403 == red.post(path, origin="https://evil.example").status
+    assert 200 == red.ask(f"/models/{OWN}").status
+
+
+def test_the_api_takes_a_session_from_our_own_pages_only(red: Browser) -> None:
+    reader = "/v3/model?filter.visibility=private"
+    assert 401 == red.ask(reader).status
+    assert [OWN] == red.ask(reader, modelyard_token=red.token).ids
+    assert 403 == red.ask(reader, modelyard_token=red.token, sec_fetch_site="cross-site").status
+    assert 403 == red.ask(reader, modelyard_token="0" * len(red.token)).status
+    assert 403 == red.ask(f"/v3/model?id={OWN}", method="DELETE", modelyard_token="").status
+
+
+def test_another_teams_model_is_not_there(red: Browser) -> None:
+    for target in (
+        f"/models/{OTHERS}",
+        f"/models/{OTHERS}/edit",
+        "/models/0",
+        "/models/x",
+        f"/models/{OWN}/x",
+        "/models/",
+    ):
+        assert 404 == red.ask(target).status, target
+    assert 404 == red.post(f"/models/{OTHERS}/delete").status
+    assert 404 == red.post(f"/models/{OTHERS}/edit", said={"name": "mine"}).status
+    assert 404 == red.post(f"/models/{PUBLIC}/delete").status
+    assert b"Nothing here" in red.ask("/?filter.query=b.pt").body
+
+
+def test_what_was_deleted_comes_back_for_its_team_only_and_unchanged(red: Browser) -> None:
+    deleted = red.post(f"/models/{OWN}/delete")
+    sealed = re.search(r'name="sealed" value="([^"]+)"', deleted.body.decode())
+    assert sealed
+    assert 404 == red.ask(f"/models/{OWN}").status
+    blue = signed_in(red.yard, "blue")
+
+    assert 403 == blue.post("/undo", said={"sealed": sealed[1]}).status
+    for broken in ("", "a.b.c.d", sealed[1][:-4], sealed[1][:-4] + "AAAA", "x" + sealed[1]):
+        assert 403 == red.post("/undo", said={"sealed": broken}).status
+    assert 404 == red.ask(f"/models/{OWN}").status
+    undone = red.post("/undo", said={"sealed": sealed[1]})
+    assert 303 == undone.status
+    assert (303, f"/models/{OWN}") == (undone.status, undone.headers["location"])
+    assert 200 == red.ask(f"/models/{OWN}").status
+
+
+def test_a_revoked_key_ends_its_sessions_at_the_next_request(yard: Yard) -> None:
+    red = signed_in(yard)
+    ids = re.findall(r'name="id" value="(\d+)"', red.ask("/keys").body.decode())
+    assert 1 == len(ids)
+    assert 303 == red.post("/keys/revoke", said={"id": ids[0]}).status
+
+    ended = red.ask("/")
+    assert (303, "/sign-in?ended=1") == (ended.status, ended.headers["location"])
+    assert "Max-Age=0" in ended.headers["set-cookie"]
+    assert 401 == red.ask("/v3/model", modelyard_token=red.token).status
+
+
+def test_only_an_administrators_key_makes_and_revokes_keys_and_only_its_teams(yard: Yard) -> None:
+    red, blue = signed_in(yard), signed_in(yard, "blue")
+    (of_blue,) = re.findall(r'name="id" value="(\d+)"', blue.ask("/keys").body.decode())
+    writer = signed_in(yard, "red", Scope.READ, Scope.WRITE)
+
+    assert 403 == writer.ask("/keys").status
+    assert 404 == red.post("/keys/revoke", said={"id": of_blue}).status
+    assert 400 == red.post("/keys", said={"scope": "everything"}).status
+    assert 400 == red.post("/keys", said={"scope": "read", "days": "7"}).status
+    made = red.post("/keys", said={"scope": "read", "days": "30"})
+    assert "no-store" in made.headers["cache-control"]
+    assert re.search(r'id="made">sk_', made.body.decode())
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/?filter.types=nothing",
+        "/?pagination.limit=1000",
+        "/?pagination.cursor=x",
+        "/?filter.query=%ff",
+        "/?filter.is_nsfw=perhaps",
+    ],
+)
+def test_what_cannot_be_asked_is_said_on_a_page(red: Browser, target: str) -> None:
+    reply = red.ask(target)
+
+    assert 400 == reply.status
+    assert b"<h1>This cannot be asked</h1>" in reply.body
+
+
+def test_a_page_and_the_api_hold_the_same_models_in_the_same_order(yard: Yard, red: Browser) -> None:
+    yard.put(*(a_model(number, rank=number % 7) for number in range(2, 80)))
+    walked: list[int] = []
+    target: str | None = "/?filter.types=checkpoint"
+    while target:
+        page = red.ask(target).body.decode()
+        walked += map(int, re.findall(r'<a href="/models/(\d+)"', page))
+        following = re.search(r'id="next" rel="next nofollow" href="([^"]+)"', page)
+        target = following[1].replace("&amp;", "&") if following else None
+
+    assert yard.ask("/v3/model?filter.types=checkpoint&pagination.limit=100").ids == walked
+
+
+def text_of(page: str) -> str:
+    """What a page says, without its markup."""
+    main = page[page.index("<main") :]
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", main.replace("<wbr>", ""))).split())
+
+
+def test_a_models_page_says_all_that_is_known_and_by_whom(yard: Yard, red: Browser) -> None:
+    sha256, autov3 = "AB" * 32, "CD" * 32
+    hashes = Hashes(autov1="0123ABCD", sha256=sha256, autov3=autov3, blake3="EF" * 32, crc32="89ABCDEF")
+    facts = Facts(
+        name="v2",
+        sd_name="harbourLights_v2_77.safetensors",
+        type=MODEL_TYPES["lora"],
+        base_model="SDXL 1.0",
+        tags=("harbour", "night"),
+        categories=("style",),
+        rank=1234,
+        hashes=hashes,
+        upstream_model_id=7,
+        upstream_model_name="Harbour Lights",
+        trigger_words=("harbour lights", "at dusk"),
+        size_bytes=228_000_000,
+        licence="CreativeML",
+        notes="Made at sea.",
+    )
+    header = Facts(base_model="SDXL 1.0", evidence=("type lora: lora_down and lora_up",))
+    others = {
+        78: Facts(name="v1", sd_name="harbourLights_v1_78.safetensors", tags=facts.tags, upstream_model_id=7, rank=9),
+        79: Facts(name="copy", sd_name="copy_79.safetensors", hashes=Hashes(sha256=sha256)),
+        80: Facts(name="again", sd_name="again_80.safetensors", hashes=Hashes(sha256="11" * 32, autov3=autov3)),
+        81: Facts(name="v1", sd_name="harbourLights_v9_81.safetensors", tags=facts.tags, upstream_model_id=8),
+    }
+    records = [Record(77, Source.CIVITAI, Layer.UPSTREAM, facts), Record(77, Source.CIVITAI, Layer.HEADER, header)]
+    records += [Record(id_, Source.CIVITAI, Layer.UPSTREAM, said) for id_, said in others.items()]
+    assert {"skipped"}.isdisjoint(outcome.result for outcome in yard.catalog.register_many(records))
+    reply = red.ask("/models/77")
+    page = reply.body.decode()
+    said = text_of(page)
+
+    assert 200 == reply.status
+    for expected in (
+        "Harbour Lights",
+        "v2",
+        "#harbour",
+        "<lora:harbourLights_v2_77:1>",
+        "harbour lights, at dusk",
+        "SDXL 1.0 from upstream",
+        "1,234",
+        "228 MB (228,000,000 bytes)",
+        "CreativeML",
+        "style from upstream",
+        "type lora: lora_down and lora_up",
+        "Made at sea.",
+        "/v3/model?filter.model_version_id=77",
+    ):
+        assert expected in said, expected
+    for digits in ("0123ABCD", sha256[:10], sha256, autov3, "EF" * 32, "89ABCDEF"):
+        assert f">{digits}</code><button" in page
+    duplicates, versions = page[page.index('id="duplicates"') :], page[page.index('id="versions"') :]
+    assert ["79", "80"] == re.findall(r'<li><a href="/models/(\d+)"', duplicates)
+    assert ["78", "79", "80"] == re.findall(r'<li><a href="/models/(\d+)"', versions)
+    assert 'href="https://civitai.com/models/7?modelVersionId=77" rel="nofollow noopener' in page
+
+
+def test_the_status_page_counts_what_there_is_and_what_waits(yard: Yard, red: Browser) -> None:
+    with yard.store.writing() as writing:
+        for subject in ("one", "two", "three"):
+            jobs.add(writing.connection, jobs.CHECK, subject, 0)
+        taken = jobs.take(writing.connection, jobs.CHECK, "nobody", 1, 60)
+        assert taken
+        jobs.bury(writing.connection, taken, "cannot be read")
+
+    said = text_of(red.ask("/status").body.decode())
+
+    assert "Models 2 " in said
+    assert f"Revision {yard.catalog.revision} " in said
+    assert "Files to check 2 1 given up" in said
+    assert "Checkpoint 2" in said
+    assert "Civitai 1" in said
+    assert "SD 1.5 2" in said
+
+
+# --- the examples of the API's page
+
+
+@pytest.fixture
+def night(yard: Yard) -> Yard:
+    """Models that the examples find."""
+    yard.put(*(a_model(number, name="night", type=MODEL_TYPES["lora"]) for number in range(2, 6)))
+    return yard
+
+
+def test_the_examples_do_what_they_say(night: Yard) -> None:
+    requirements.module("novita_client")
+    commands = {
+        "sh": ["sh", "-c"],
+        "python": [sys.executable, "-c"],
+        "javascript": [str(requirements.program("node")), "--input-type=module", "-e"],
+    }
+    expected = night.ask("/v3/model?" + api_docs.QUESTION)
+    assert 2 == len(expected.ids)
+    with listening(night) as address:
+        for example in api_docs.examples(address.url):
+            run = subprocess.run(
+                [*commands[example.language], example.code],
+                env={"PATH": "/usr/bin:/bin", "KEY": night.key(), "NO_PROXY": "127.0.0.1"},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+
+            assert 0 == run.returncode, (example.name, run.stderr)
+            for model in expected.json["models"]:
+                assert model["sd_name"] in run.stdout, example.name
+
+
+# --- the design
+
+
+def test_the_design_document_names_every_token_and_styles_use_no_other(yard: Yard) -> None:
+    styles = {name: yard.ask(f"/static/{name}", None).body.decode() for name in ("page.css", "docs.css")}
+    described = set(re.findall(r"`(--[a-z0-9-]+)`", (Path(__file__).parents[3] / "docs" / "design.md").read_text()))
+    made = set(re.findall(r"^\s*(--[a-z0-9-]+):", styles["page.css"], re.MULTILINE))
+
+    assert made <= described
+    for name, style in styles.items():
+        used = set(re.findall(r"var\((--[a-z0-9-]+)\)", style))
+        assert used <= described | {"--p1", "--p2"}, name
