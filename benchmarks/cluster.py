@@ -27,7 +27,7 @@ import psutil
 
 from benchmarks import synthesis
 from modelyard import replication
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.blobs import open_shared
 from modelyard.catalog import open_catalog
 from modelyard.domain import Scope
@@ -225,14 +225,14 @@ def node_starts(count: int, folder: Path) -> Iterator[tuple[str, str]]:
         store = stack.enter_context(closing(open_store(server.make_database())))
         entries = synthesis.entries(count)
         while some := list(islice(entries, 2_000)):
-            with store.writing() as writing:
+            with store.transaction() as writing:
                 writing.put(some)
         (folder / "first").mkdir()
         (folder / "second").mkdir()
         first = open_catalog(store, folder / "first", shared=shared)
         built = timed(first.load)
-        assert first._published is not None
-        published = timed(first._published.publish)
+        assert first._replicator is not None
+        published = timed(first._replicator.publish)
         second = open_catalog(store, folder / "second", shared=shared)
         fetched = timed(second.load)
         assert second.segments() == first.segments()
@@ -267,8 +267,8 @@ def main() -> None:
             (Path(folder) / "cluster").mkdir()
             with running_cluster(Path(folder) / "cluster") as cluster:
                 store = open_store(cluster.url)
-                key, _ = Access(store).create_key("red", [Scope.READ, Scope.WRITE])
-                with store.writing() as writing:
+                key, _ = Auth(store).create_key("red", [Scope.READ, Scope.WRITE])
+                with store.transaction() as writing:
                     writing.put(list(islice(synthesis.entries(10_000), 10_000)))
                 store.close()
                 time.sleep(3)

@@ -44,10 +44,11 @@ from rich.console import Console
 from rich.table import Table
 
 from modelyard import settings
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
 from modelyard.domain import MODEL_TYPES, Facts, Hashes, Layer, Record, Scope, Source
 from modelyard.store import open_store
+from modelyard.wire import parameters
 
 CONNECTIONS = 8
 OURS = ("new", "kept")
@@ -80,11 +81,11 @@ WORDS = """
 
 def build(home: Path) -> str:
     """Fill an empty home with a seeded catalogue; return a key."""
-    store = open_store(settings.load(home, {}).database)
+    store = open_store(settings.load(home, {}).database_url)
     catalog = open_catalog(store)
     for _ in catalog.register_many(records(random.Random(7))):
         pass
-    key, _ = Access(store).create_key("bench", [Scope.READ])
+    key, _ = Auth(store).create_key("bench", [Scope.READ])
     catalog.close()
     return key
 
@@ -122,9 +123,8 @@ def serve(role: str, home: Path, size: int) -> None:
     from litestar.types import Receive, Send
     from litestar.types.asgi_types import HTTPScope
 
-    from modelyard import wire
-    from modelyard.web.api import list_models
     from modelyard.web import routing, server
+    from modelyard.web.api import list_models
     from modelyard.web.app import create_app
     from modelyard.web.log import open_log
 
@@ -133,14 +133,14 @@ def serve(role: str, home: Path, size: int) -> None:
     if role in OURS:
         if role == "new":
             list_models.KEPT_BYTES_MAX = routing.KEPT_BYTES_MAX = 0
-            wire._parsed = wire._parsed.__wrapped__
+            parameters._parsed = parameters._parsed.__wrapped__
         log = open_log("info", (home / "log").open("a"))
         log.take_over()
         chosen = settings.load(home, {})
-        store = open_store(chosen.database)
+        store = open_store(chosen.database_url)
         catalog = open_catalog(store, home)
         catalog.load()
-        server.server(create_app(catalog, Access(store), chosen, log=log)).run(sockets=[listening])
+        server.server(create_app(catalog, Auth(store), chosen, log=log)).run(sockets=[listening])
         return
     body = b"x" * size
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % size)]

@@ -54,6 +54,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelyard import inspection
+from modelyard.inspection import safetensors
 from modelyard.inspection.hashing import BLOCK_BYTES
 from tests.inspection import expectations, made_files
 
@@ -242,7 +243,7 @@ def _recorded() -> Path | None:
 
 def _frame(path: Path) -> None:
     with path.open("rb") as reader:
-        inspection.safetensors.read_frame(reader, path.stat().st_size)
+        safetensors.read_frame(reader, path.stat().st_size)
 
 
 def _best(work: Callable[[], object], rounds: int) -> float:

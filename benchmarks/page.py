@@ -154,7 +154,7 @@ def changed(home: Path, server: driving.Server, caller: Caller, rounds: int) -> 
     with store.snapshot() as snapshot:
         (some, *_) = islice(snapshot.models(), 1)
     for request in requests * (rounds + 1):
-        with store.writing() as writing:
+        with store.transaction() as writing:
             writing.put(writing.entries([some.id]).values())
         # The first answer after a write has the index follow it, whoever asks.
         microseconds(server, [caller.json("/v3/model?pagination.limit=1&filter.source=training")], width=1)

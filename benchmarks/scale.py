@@ -167,7 +167,7 @@ def index_of(home: Path) -> Index:
     found = streaming.folder_of(home).open()
     assert found is not None, f"{home} holds no segments"
     index = Index(wire.render_record)
-    index.adopt(found[1], found[0].revision)
+    index.open_segments(found[1], found[0].revision)
     return index
 
 

@@ -27,9 +27,9 @@ from pathlib import Path
 from benchmarks import rivals, synthesis
 from modelyard import wire
 from modelyard.catalog import open_catalog
+from modelyard.civitai.dumps import read_paths
 from modelyard.domain import Model, ModelQuery, Record, Viewer
 from modelyard.index import Index
-from modelyard.civitai.dumps import read_paths
 from modelyard.store import open_store
 
 VIEWER = Viewer(synthesis.TEAMS[0])

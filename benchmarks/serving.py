@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from benchmarks import http
 from modelyard import wire
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import (
     Entry,
@@ -50,7 +50,7 @@ def opened(home: Path) -> Catalog:
 def key_of(home: Path) -> str:
     """Make a key of the team whose private models are asked for too."""
     store = open_store(f"sqlite:///{home}/modelyard.sqlite")
-    key, _ = Access(store).create_key(TEAM, [Scope.READ], expires_in_seconds=86_400)
+    key, _ = Auth(store).create_key(TEAM, [Scope.READ], expires_in_seconds=86_400)
     store.close()
     return key
 
@@ -128,7 +128,7 @@ def freshness(home: Path, writes: int, workers: int) -> tuple[int, int, float, i
                     seen += outcome.id in server.ids(connection, f"filter.query=fresh{number}x&pagination.limit=5")
                     longest = max(longest, time.perf_counter() - started)
         answered = sum(asked)
-    with writing.store.writing() as removing:
+    with writing.store.transaction() as removing:
         removing.remove(made)
     writing.close()
     return seen, writes * workers, longest, answered
@@ -232,7 +232,7 @@ def _change_ranks(home: Path, ended: Event) -> None:
     with store.snapshot() as snapshot:
         ids = [model.id for _, model in zip(range(200_000), snapshot.models(), strict=False)]
     while not ended.wait(_CHANGE_SECONDS):
-        with store.writing() as writing:
+        with store.transaction() as writing:
             entries = writing.entries(chance.sample(ids, min(_CHANGED_AT_ONCE, len(ids))))
             writing.put([Entry(_risen(entry.model), entry.layers) for entry in entries.values()])
     store.close()
@@ -245,7 +245,7 @@ def _risen(model: Model) -> Model:
 def _keep_up(home: Path, ended: Event) -> None:
     keeping = opened(home)
     stopped = threading.Event()
-    working = threading.Thread(target=keeping.keep_up, args=(stopped,))
+    working = threading.Thread(target=keeping.run_indexer, args=(stopped,))
     working.start()
     ended.wait()
     stopped.set()

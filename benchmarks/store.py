@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks import synthesis
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import Entry, Scope
 from modelyard.store import Store, open_store
 
@@ -45,7 +45,7 @@ def measure(store: Store, count: int) -> Iterator[tuple[str, str]]:
     yield "one model written and acknowledged", per_turn(lambda: put_one(store, one), _TURNS // 10)
     yield "one entry read", per_turn(lambda: store.entry(one.model.id), _TURNS)
     yield "whether anything is new", per_turn(store.revision_hint, 100 * _TURNS)
-    access = Access(store)
+    access = Auth(store)
     secret, _ = access.create_key("benchmark", {Scope.READ})
     yield "whose key this is", per_turn(lambda: access.viewer_of(f"Bearer {secret}"), 100 * _TURNS)
 
@@ -55,7 +55,7 @@ def put(store: Store, entries: Iterator[Entry], at_once: int) -> str:
     wall = cpu = count = 0.0
     while some := list(islice(entries, _TRANSACTION)):
         begin, begin_cpu = time.perf_counter(), time.process_time()
-        with store.writing() as writing:
+        with store.transaction() as writing:
             for start in range(0, len(some), at_once):
                 writing.put(some[start : start + at_once])
         wall += time.perf_counter() - begin
@@ -65,7 +65,7 @@ def put(store: Store, entries: Iterator[Entry], at_once: int) -> str:
 
 
 def put_one(store: Store, entry: Entry) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry])
 
 
@@ -77,7 +77,7 @@ def read_all(store: Store) -> int:
 def read_entries(store: Store) -> int:
     with store.snapshot() as snapshot:
         ids = [model.id for model in islice(snapshot.models(), _TRANSACTION)]
-    with store.writing() as writing:
+    with store.transaction() as writing:
         return len(writing.entries(ids))
 
 

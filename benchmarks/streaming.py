@@ -19,10 +19,10 @@ import numpy as np
 
 from benchmarks import synthesis
 from modelyard import wire
-from modelyard.index import SegmentFolder
+from modelyard.index import SegmentDirectory
 from modelyard.index.builder import Row, write_rows
-from modelyard.index.segment_file import SegmentWriter
 from modelyard.index.reader import row_of
+from modelyard.index.segment_file import SegmentWriter
 
 IDENTITY, RENDERING = "invented", "1"
 _SPILL_ROWS = 100_000
@@ -40,9 +40,9 @@ class Built:
     segment_bytes: int
 
 
-def folder_of(home: Path) -> SegmentFolder:
+def folder_of(home: Path) -> SegmentDirectory:
     """Return the segments of an invented catalogue."""
-    return SegmentFolder(home / "index", IDENTITY, RENDERING)
+    return SegmentDirectory(home / "index", IDENTITY, RENDERING)
 
 
 def spill(count: int, seed: int, folder: Path) -> None:

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import Scope
 from modelyard.store import open_store
 
@@ -259,7 +259,7 @@ def main() -> None:
         file = folder / "model.safetensors"
         make_model(file, megabytes << 20)
         store = open_store(f"sqlite:///{folder}/modelyard.sqlite")
-        key, _ = Access(store).create_key("bench", [Scope.READ, Scope.WRITE])
+        key, _ = Auth(store).create_key("bench", [Scope.READ, Scope.WRITE])
         store.close()
         port, nginx_port = 21_880, 21_881
         with modelyard(folder, port) as worker, nginx(folder / "nginx", folder, nginx_port):

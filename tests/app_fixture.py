@@ -17,13 +17,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from modelyard import settings
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import MODEL_TYPES, Entry, Model, Scope, Source, Status, Visibility
 from modelyard.store import Store, open_store
 from modelyard.web import server
-from modelyard.web.app import create_app
 from modelyard.web.api.list_models import LinkFor
+from modelyard.web.app import create_app
 from modelyard.web.log import Log, open_log
 
 
@@ -62,21 +62,21 @@ class Reply:
 
 
 @dataclass
-class Yard:
+class App:
     store: Store
     catalog: Catalog
-    access: Access
+    access: Auth
     app: Any
     log: Log
     logged: StringIO
     keys: dict[str, str] = field(default_factory=dict)
 
     def put(self, *models: Model) -> None:
-        with self.store.writing() as writing:
+        with self.store.transaction() as writing:
             writing.put([Entry(model, {}) for model in models])
 
     def remove(self, *ids: int) -> None:
-        with self.store.writing() as writing:
+        with self.store.transaction() as writing:
             writing.remove(ids)
 
     def key(self, team: str = "red", *scopes: Scope) -> str:
@@ -139,16 +139,16 @@ class Yard:
 
 
 @contextmanager
-def opened_yard(home: Path, *, link_for: LinkFor | None = None, **chosen: Any) -> Iterator[Yard]:
+def open_app(home: Path, *, link_for: LinkFor | None = None, **chosen: Any) -> Iterator[App]:
     """Open a yard in a folder, with some settings."""
     read = replace(settings.load(home, {}), **chosen)
-    store = open_store(read.database)
+    store = open_store(read.database_url)
     catalog = open_catalog(store)
-    access = Access(store, anonymous=read.anonymous)
+    access = Auth(store, anonymous=read.anonymous_access)
     logged = StringIO()
     log = open_log("info", logged)
     try:
-        yield Yard(store, catalog, access, create_app(catalog, access, read, link_for=link_for, log=log), log, logged)
+        yield App(store, catalog, access, create_app(catalog, access, read, link_for=link_for, log=log), log, logged)
     finally:
         catalog.close()
 
@@ -180,7 +180,7 @@ class Address:
 
 
 @contextmanager
-def listening(yard: Yard) -> Iterator[Address]:
+def listening(yard: App) -> Iterator[Address]:
     """Serve a yard over a socket, by uvicorn in a thread."""
     with server.listen("127.0.0.1", 0) as bound:
         running = server.server(yard.app)

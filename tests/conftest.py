@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.domain import Record
 from modelyard.civitai.dumps import read_paths
+from modelyard.domain import Record
 
-from . import npm, requirements, real_input
+from . import npm, real_input, requirements
+from .app_fixture import Address, App, listening, models_of_kinds_that_are_rare, open_app, private_models_of_red
 from .databases import open_at, postgres, store, url  # noqa: F401 # fixtures: pytest finds them here by their names
 from .swift_server import SwiftServer, swift_server
-from .app_fixture import Address, Yard, listening, models_of_kinds_that_are_rare, opened_yard, private_models_of_red
 
 SDK = "novita-sdk@3.1.3"
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
+def yard(tmp_path: Path) -> Iterator[App]:
     """An empty Modelyard."""
-    with opened_yard(tmp_path) as opened:
+    with open_app(tmp_path) as opened:
         yield opened
 
 
@@ -38,9 +38,9 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_yard(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def real_yard(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The models that Civitai recorded, some of rare kinds, and private ones of the team red. Not to be changed."""
-    with opened_yard(tmp_path_factory.mktemp("real")) as opened:
+    with open_app(tmp_path_factory.mktemp("real")) as opened:
         records = (found for found in read_paths([data_dir / "civitai"]) if isinstance(found, Record))
         for _ in opened.catalog.register_many(records):
             pass
@@ -49,7 +49,7 @@ def real_yard(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
-def real_address(real_yard: Yard) -> Iterator[Address]:
+def real_address(real_yard: App) -> Iterator[Address]:
     """Where ``real_yard`` answers over HTTP."""
     with listening(real_yard) as address:
         yield address

@@ -52,13 +52,13 @@ def import_in_batches(home: Path, round_: int, acknowledging: Connection) -> Non
         outcomes = catalog.register_many(_records(random.Random(rank), rank))
         acknowledging.send({outcome.id: rank for outcome in outcomes})
         if number % 5 == 4:
-            catalog.settle()
+            catalog.flush()
 
 
-def keep_up(home: Path) -> None:
+def run_indexer(home: Path) -> None:
     """Append and merge without the usual patience."""
     indexer.APPEND_MODELS_MIN, indexer.APPEND_SECONDS, indexer.LOOK_SECONDS = 16, 0.02, 0.002
-    opened(home).keep_up(threading.Event())
+    opened(home).run_indexer(threading.Event())
 
 
 def ask_on_and_on(home: Path) -> None:
@@ -86,7 +86,7 @@ def check(home: Path, acknowledged: dict[int, int], round_: int, telling: Connec
     damaged = {name: found for name, found in catalog.verify().items() if not isinstance(found, int)}
     _expect(telling, f"damaged: {damaged}", not damaged)
     if round_ % 2:
-        catalog.settle()
+        catalog.flush()
         _check_answers(opened(home), known, telling)
 
 

@@ -11,7 +11,7 @@ from multiprocessing.queues import Queue
 from typing import Any
 
 from modelyard import errors
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import Entry, Facts, Layer, Model, Scope, Source, model_type
 from modelyard.store import open_store
 
@@ -35,7 +35,7 @@ def put_in_turn(url: str, first_id: int, count: int, own_ids: bool = False) -> N
     """Put models, one a transaction."""
     store = open_store(url)
     for id_ in range(first_id, first_id + count):
-        with store.writing() as writing:
+        with store.transaction() as writing:
             writing.put([entry(writing.next_own_id() if own_ids else id_)])
     store.close()
 
@@ -44,30 +44,30 @@ def put_and_remove(url: str, first_id: int, rounds: int) -> None:
     """Put three models and remove one, a transaction each round; two of three stay."""
     store = open_store(url)
     for id_ in range(first_id, first_id + 3 * rounds, 3):
-        with store.writing() as writing:
+        with store.transaction() as writing:
             writing.put([entry(id_), entry(id_ + 1), entry(id_ + 2)])
-        with store.writing() as writing:
+        with store.transaction() as writing:
             writing.remove([id_])
     store.close()
 
 
 def die_before_commit(url: str) -> None:
     """End as by ``kill -9`` with a transaction open."""
-    with open_store(url).writing() as writing:
+    with open_store(url).transaction() as writing:
         writing.put([entry(1), entry(2)])
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_before_telling(url: str) -> None:
     """End as by ``kill -9`` after a commit, before other processes are told."""
-    with open_store(url).writing(before_telling=lambda: os.kill(os.getpid(), signal.SIGKILL)) as writing:
+    with open_store(url).transaction(before_telling=lambda: os.kill(os.getpid(), signal.SIGKILL)) as writing:
         writing.put([entry(1)])
 
 
 def make_key(url: str, team: str, made: "Queue[str]") -> None:
     """Make a key that may read, and tell it."""
     store = open_store(url)
-    made.put(Access(store).create_key(team, {Scope.READ})[0])
+    made.put(Auth(store).create_key(team, {Scope.READ})[0])
     store.close()
 
 
@@ -79,7 +79,7 @@ def write_until_full(url: str, bytes_max: int) -> None:
     acknowledged = 0
     try:
         while True:
-            with store.writing() as writing:
+            with store.transaction() as writing:
                 writing.put([entry(id_) for id_ in range(acknowledged, acknowledged + 100)])
             acknowledged += 100
     except errors.Unavailable:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelyard.library import Adding, Owner, Report
-from modelyard.library.reconcile import Settled
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import Entry, Facts, Hashes, Layer, Model, Record, Source, model_type
-from modelyard.domain import Skipped
+from modelyard.domain import Entry, Facts, Hashes, Layer, Model, Record, Skipped, Source, model_type
 from modelyard.inspection import hash_file
+from modelyard.library import Ownership, Scanner, ScanReport
+from modelyard.library.reconcile import FileOutcome
 from modelyard.store import open_store
 
 from .inspection.made_files import header_bytes
@@ -34,7 +33,7 @@ def embedding(path: Path, seed: int = 0, metadata: Mapping[str, str] | None = No
 class Heard:
     """What adding told while it went on, and what a test does meanwhile."""
 
-    settled: list[Settled] = field(default_factory=list)
+    settled: list[FileOutcome] = field(default_factory=list)
     skips: list[Skipped] = field(default_factory=list)
     bytes_hashed: int = 0
     when_planned: Callable[[], object] = lambda: None
@@ -47,7 +46,7 @@ class Heard:
         self.bytes_hashed += count
         self.when_hashed()
 
-    def looked(self, settled: Settled) -> None:
+    def looked(self, settled: FileOutcome) -> None:
         self.settled.append(settled)
 
     def skipped(self, skipped: Skipped) -> None:
@@ -66,9 +65,9 @@ class Shelf:
     catalog: Catalog
     heard: Heard = field(default_factory=Heard)
 
-    def add(self, *paths: Path, owner: Owner | None = None, **given: Any) -> Report:
+    def add(self, *paths: Path, owner: Ownership | None = None, **given: Any) -> ScanReport:
         self.heard = Heard()
-        adding = Adding(self.catalog.store, owner or Owner(), self.heard, processes=1, **given)
+        adding = Scanner(self.catalog.store, owner or Ownership(), self.heard, processes=1, **given)
         return adding.run([os.fsencode(path) for path in paths or (self.folder,)])
 
     def models(self) -> list[Model]:

@@ -2,10 +2,9 @@
 
 from hypothesis import strategies as st
 
-from modelyard import wire
-from modelyard.domain import TYPE_FAMILIES
 from modelyard.domain import (
     ANONYMOUS,
+    TYPE_FAMILIES,
     Hashes,
     Model,
     ModelQuery,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelyard import errors
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import ANONYMOUS, Scope, Viewer
 from modelyard.store import Store
 from tests import processes
@@ -35,7 +35,7 @@ def on_file(tmp_path: Path, open_at: Open) -> Store:
     return open_at(sqlite_url(tmp_path))
 
 
-def refused(access: Access, authorization: str) -> bool:
+def refused(access: Auth, authorization: str) -> bool:
     try:
         access.viewer_of(authorization)
     except errors.InvalidKey:
@@ -48,7 +48,7 @@ def refused(access: Access, authorization: str) -> bool:
 
 @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER   {}  ", "{}", "  {} ", "Bearer\t{}"])
 def test_a_good_key_is_its_teams_viewer_however_it_is_sent(on_file: Store, form: str) -> None:
-    access = Access(on_file)
+    access = Auth(on_file)
     secret, _ = access.create_key("acme", {Scope.READ, Scope.WRITE})
 
     assert Viewer("acme", frozenset({Scope.READ, Scope.WRITE})) == access.viewer_of(form.format(secret))
@@ -57,8 +57,8 @@ def test_a_good_key_is_its_teams_viewer_however_it_is_sent(on_file: Store, form:
 @pytest.mark.parametrize("header", [None, "", "   ", "Bearer", "bearer  "])
 def test_no_key_is_missing_unless_strangers_may_list(on_file: Store, header: str | None) -> None:
     with pytest.raises(errors.MissingKey):
-        Access(on_file).viewer_of(header)
-    assert ANONYMOUS == Access(on_file, anonymous="public").viewer_of(header)
+        Auth(on_file).viewer_of(header)
+    assert ANONYMOUS == Auth(on_file, anonymous="public").viewer_of(header)
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_no_key_is_missing_unless_strangers_may_list(on_file: Store, header: str
 def test_a_key_that_is_not_good_is_invalid_whatever_strangers_may_see(
     on_file: Store, form: str, anonymous: str
 ) -> None:
-    access = Access(on_file, anonymous="public" if anonymous == "public" else "none")
+    access = Auth(on_file, anonymous="public" if anonymous == "public" else "none")
     secret, _ = access.create_key("acme", READ)
 
     assert refused(access, form.replace("{}", secret))
 
 
 def test_two_teams_keys_are_told_apart(on_file: Store) -> None:
-    access = Access(on_file)
+    access = Auth(on_file)
     keys = {team: access.create_key(team, READ)[0] for team in ("red", "blue", "red-2")}
 
     assert {team: team for team in keys} == {team: access.viewer_of(key).team for team, key in keys.items()}
@@ -103,7 +103,7 @@ def test_two_teams_keys_are_told_apart(on_file: Store) -> None:
 
 def test_a_key_is_good_until_the_second_it_expires(tmp_path: Path, open_at: Open) -> None:
     clock = Clock()
-    access = Access(open_at(sqlite_url(tmp_path)), clock=clock)
+    access = Auth(open_at(sqlite_url(tmp_path)), clock=clock)
     secret, key = access.create_key("acme", READ, 60)
     assert 1_000_060 == key.expires_at
 
@@ -115,7 +115,7 @@ def test_a_key_is_good_until_the_second_it_expires(tmp_path: Path, open_at: Open
 
 def test_a_revoked_key_stops_with_the_next_request_in_every_process(tmp_path: Path, open_at: Open) -> None:
     """Two stores of one file are what two processes have: they share the counters and nothing else."""
-    ours, theirs = Access(open_at(sqlite_url(tmp_path))), Access(open_at(sqlite_url(tmp_path)))
+    ours, theirs = Auth(open_at(sqlite_url(tmp_path))), Auth(open_at(sqlite_url(tmp_path)))
     secret, key = ours.create_key("acme", READ)
     kept, _ = ours.create_key("acme", READ)
     assert not refused(theirs, secret)
@@ -129,7 +129,7 @@ def test_a_revoked_key_stops_with_the_next_request_in_every_process(tmp_path: Pa
 
 
 def test_a_revoked_key_stops_soon_in_processes_of_other_machines(url: str, open_at: Open) -> None:
-    ours, theirs = Access(open_at(url)), Access(open_at(url))
+    ours, theirs = Auth(open_at(url)), Auth(open_at(url))
     secret, key = ours.create_key("acme", READ)
     assert wait_for(lambda: not refused(theirs, secret))
 
@@ -140,7 +140,7 @@ def test_a_revoked_key_stops_soon_in_processes_of_other_machines(url: str, open_
 
 
 def test_a_key_that_another_process_made_is_good_at_once(tmp_path: Path, open_at: Open) -> None:
-    access = Access(open_at(sqlite_url(tmp_path)))
+    access = Auth(open_at(sqlite_url(tmp_path)))
     assert refused(access, "sk_" + "A" * 43)
 
     spawned = multiprocessing.get_context("spawn")
@@ -154,7 +154,7 @@ def test_a_key_that_another_process_made_is_good_at_once(tmp_path: Path, open_at
 
 
 def test_revoking_twice_keeps_the_first_time(store: Store) -> None:
-    access = Access(store)
+    access = Auth(store)
     _, key = access.create_key("acme", READ)
 
     first, second = access.revoke_key(str(key.id)), access.revoke_key(str(key.id))
@@ -166,7 +166,7 @@ def test_revoking_twice_keeps_the_first_time(store: Store) -> None:
 
 
 def test_a_key_may_be_named_by_its_id_its_beginning_or_the_whole_of_it(on_file: Store) -> None:
-    access = Access(on_file)
+    access = Auth(on_file)
     made = [access.create_key("acme", READ) for _ in range(4)]
 
     named = [str(made[0][1].id), made[1][1].hint, made[2][1].hint.rstrip("…"), made[3][0]]
@@ -176,7 +176,7 @@ def test_a_key_may_be_named_by_its_id_its_beginning_or_the_whole_of_it(on_file: 
 
 @pytest.mark.parametrize("name", ["", "0", "999", "sk_", "sk_AAAA", "acme", "…", "sk_\ud800", " "])
 def test_a_name_of_no_key_is_said_to_be_none(on_file: Store, name: str) -> None:
-    access = Access(on_file)
+    access = Auth(on_file)
     secret, _ = access.create_key("acme", READ)
 
     with pytest.raises(errors.NotFound):
@@ -189,10 +189,10 @@ def test_a_name_of_no_key_is_said_to_be_none(on_file: Store, name: str) -> None:
 
 
 def test_a_beginning_that_fits_several_keys_revokes_none(store: Store) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         for digest in (b"a" * 32, b"b" * 32):
             writing.add_key(digest, team="acme", scopes=READ, hint="sk_abcd…", expires_at=None)
-    access = Access(store)
+    access = Auth(store)
 
     with pytest.raises(errors.Conflict) as several:
         access.revoke_key("sk_abcd…")
@@ -202,7 +202,7 @@ def test_a_beginning_that_fits_several_keys_revokes_none(store: Store) -> None:
 
 
 def test_keys_are_listed_by_team_oldest_first(store: Store) -> None:
-    access = Access(store)
+    access = Auth(store)
     red, blue, red_too = (access.create_key(team, READ)[1] for team in ("red", "blue", "red"))
 
     assert [red, blue, red_too] == access.list_keys()
@@ -211,7 +211,7 @@ def test_keys_are_listed_by_team_oldest_first(store: Store) -> None:
 
 
 def test_an_id_is_not_given_to_a_second_key(store: Store) -> None:
-    access = Access(store)
+    access = Auth(store)
 
     ids = [access.create_key("acme", READ)[1].id for _ in range(3)]
 
@@ -223,7 +223,7 @@ def test_an_id_is_not_given_to_a_second_key(store: Store) -> None:
 
 def test_a_key_is_random_and_kept_only_as_its_digest(tmp_path: Path, open_at: Open) -> None:
     store = open_at(sqlite_url(tmp_path))
-    secret, key = Access(store).create_key("acme", READ)
+    secret, key = Auth(store).create_key("acme", READ)
     store.close()
 
     assert re.fullmatch(r"sk_[A-Za-z0-9_-]{43}", secret)
@@ -236,23 +236,23 @@ def test_a_key_is_random_and_kept_only_as_its_digest(tmp_path: Path, open_at: Op
 
 @pytest.mark.parametrize("team", ["", "Acme", "a b", "-a", "_a", "ü", "a" * 64, "a/b", "a\n", "a\0"])
 def test_a_team_has_a_plain_name(on_file: Store, team: str) -> None:
-    with pytest.raises(errors.InvalidBody, match="team"):
-        Access(on_file).create_key(team, READ)
+    with pytest.raises(errors.InvalidValue, match="team"):
+        Auth(on_file).create_key(team, READ)
     assert [] == on_file.teams()
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 10**12])
 def test_a_key_expires_in_the_future_and_not_beyond_the_calendar(on_file: Store, seconds: int) -> None:
-    access = Access(on_file)
+    access = Auth(on_file)
 
-    with pytest.raises(errors.InvalidBody, match="expires_in_seconds"):
+    with pytest.raises(errors.InvalidValue, match="expires_in_seconds"):
         access.create_key("acme", READ, seconds)
     assert [] == access.list_keys()
 
 
 def test_a_key_without_scopes_is_not_made(on_file: Store) -> None:
-    with pytest.raises(errors.InvalidBody, match="scopes"):
-        Access(on_file).create_key("acme", [])
+    with pytest.raises(errors.InvalidValue, match="scopes"):
+        Auth(on_file).create_key("acme", [])
 
 
 # --- When a key was last used ----------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def test_a_key_without_scopes_is_not_made(on_file: Store) -> None:
 
 def test_last_use_is_written_when_flushed_and_moves_nothing_else(store: Store) -> None:
     clock = Clock()
-    access = Access(store, clock=clock)
+    access = Auth(store, clock=clock)
     (secret, _), (unused, _) = access.create_key("acme", READ), access.create_key("acme", READ)
     access.viewer_of(secret)
     clock.now += 30.5
@@ -278,7 +278,7 @@ def test_last_use_is_written_when_flushed_and_moves_nothing_else(store: Store) -
 
 def test_an_older_use_does_not_replace_a_newer_one(url: str, open_at: Open) -> None:
     """Processes flush in any order."""
-    early, late = Access(open_at(url), clock=Clock(1_000.0)), Access(open_at(url), clock=Clock(2_000.0))
+    early, late = Auth(open_at(url), clock=Clock(1_000.0)), Auth(open_at(url), clock=Clock(2_000.0))
     secret, _ = early.create_key("acme", READ)
     early.viewer_of(secret)
     assert wait_for(lambda: not refused(late, secret))
@@ -290,7 +290,7 @@ def test_an_older_use_does_not_replace_a_newer_one(url: str, open_at: Open) -> N
 
 
 def test_a_refused_key_is_not_used(on_file: Store) -> None:
-    access = Access(on_file)
+    access = Auth(on_file)
     secret, key = access.create_key("acme", READ)
     access.revoke_key(str(key.id))
 
@@ -304,7 +304,7 @@ def test_a_use_that_could_not_be_written_is_written_later_unless_there_is_a_newe
     on_file: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(1_000.0)
-    access = Access(on_file, clock=clock)
+    access = Auth(on_file, clock=clock)
     (often, first), (once, second) = access.create_key("acme", READ), access.create_key("acme", READ)
     access.viewer_of(often)
     access.viewer_of(once)
@@ -330,8 +330,8 @@ def test_a_use_that_could_not_be_written_is_written_later_unless_there_is_a_newe
 def test_keys_that_were_never_read_are_not_called_bad_while_the_database_is_away(
     on_file: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret, _ = Access(on_file).create_key("acme", READ)
-    access = Access(on_file)
+    secret, _ = Auth(on_file).create_key("acme", READ)
+    access = Auth(on_file)
     with monkeypatch.context() as patched:
         patched.setattr(on_file, "key_ring", away)
         for ask in (lambda: access.viewer_of(secret), lambda: access.viewer_of_id(1), access.load):
@@ -344,7 +344,7 @@ def test_keys_that_were_never_read_are_not_called_bad_while_the_database_is_away
 def test_keys_that_were_read_go_on_counting_while_the_database_is_away(
     on_file: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    access, other = Access(on_file), Access(on_file)
+    access, other = Auth(on_file), Auth(on_file)
     secret, _ = access.create_key("acme", READ)
     access.load()
     newer, _ = other.create_key("acme", READ)
@@ -365,7 +365,7 @@ def away() -> None:
 
 def test_the_id_of_a_key_speaks_for_its_team_until_the_key_expires_or_is_revoked(on_file: Store) -> None:
     clock = Clock()
-    access = Access(on_file, clock=clock)
+    access = Auth(on_file, clock=clock)
     secret, brief = access.create_key("acme", READ, 60)
     lasting_secret, lasting = access.create_key("acme", READ)
     assert (brief.id, lasting.id) == (access.id_of(secret), access.id_of(f"Bearer {lasting_secret}"))
@@ -386,4 +386,4 @@ def test_the_id_of_a_key_speaks_for_its_team_until_the_key_expires_or_is_revoked
 @pytest.mark.parametrize("text", ["", "  ", "Bearer", "sk_unknown"])
 def test_what_is_no_key_has_no_id(on_file: Store, text: str) -> None:
     with pytest.raises(errors.InvalidKey):
-        Access(on_file, anonymous="public").id_of(text)
+        Auth(on_file, anonymous="public").id_of(text)

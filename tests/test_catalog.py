@@ -14,6 +14,7 @@ import pytest
 
 from modelyard import errors, wire
 from modelyard.catalog import BATCH_RECORDS, Catalog, open_catalog
+from modelyard.civitai import records as civitai_records
 from modelyard.domain import (
     ANONYMOUS,
     MODEL_TYPES,
@@ -29,8 +30,7 @@ from modelyard.domain import (
     Visibility,
     model_type,
 )
-from modelyard.civitai import records as civitai_records
-from modelyard.registry.writer import Outcome, Registration, state_of
+from modelyard.registry.writer import ModelWriter, Outcome, state_of
 from modelyard.store import Store
 from modelyard.store.store import Changes
 
@@ -290,8 +290,8 @@ def test_what_has_no_file_name_is_skipped_and_said(catalog: Catalog) -> None:
 
 def test_what_one_transaction_set_is_not_read_again_from_before_it(catalog: Catalog, store: Store) -> None:
     register(catalog, record(1), record(2))
-    with store.writing() as writing:
-        registration = Registration(writing, store.base_models())
+    with store.transaction() as writing:
+        registration = ModelWriter(writing, store.base_models())
         registration.load([1])
         entry = registration.entry(1)
         assert entry is not None
@@ -432,7 +432,7 @@ def test_another_teams_model_and_none_at_all_are_the_same_answer(catalog: Catalo
 
     for viewer in (BLUE, ANONYMOUS):
         for model_id in (2, 99):
-            with pytest.raises(errors.NoSuchModel) as caught:
+            with pytest.raises(errors.ModelNotFound) as caught:
                 catalog.get(viewer, model_id)
             assert f"no model '{model_id}'" == caught.value.message
 
@@ -441,15 +441,15 @@ def test_only_the_owner_removes(catalog: Catalog) -> None:
     register(catalog, record(1), private(2, "red"))
 
     for viewer in (BLUE, ANONYMOUS):
-        with pytest.raises(errors.NoSuchModel):
+        with pytest.raises(errors.ModelNotFound):
             catalog.remove(viewer, 2)
     for viewer in (RED, ANONYMOUS):
-        with pytest.raises(errors.NoSuchModel):
+        with pytest.raises(errors.ModelNotFound):
             catalog.remove(viewer, 1)
 
     catalog.remove(RED, 2)
     assert [1] == ids(catalog, RED)
-    with pytest.raises(errors.NoSuchModel):
+    with pytest.raises(errors.ModelNotFound):
         catalog.remove(RED, 2)
 
 
@@ -496,7 +496,7 @@ def test_what_was_read_before_others_went_on_is_not_applied_after(
     catalog = open_catalog(store)
     register(catalog, record(1, name="v1"))
     assert ["v1"] == [model["name"] for model in answer(catalog)]
-    read = store.followed
+    read = store.changes_since
     revisions: list[int] = []
 
     def read_and_be_overtaken(after: int) -> Changes:

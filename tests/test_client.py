@@ -20,14 +20,14 @@ from modelyard.client import Client
 from modelyard.domain import Hashes
 from modelyard.wire import ModelRecord
 
+from .app_fixture import Address, App, a_model, listening, open_app
 from .processes import wait_for
 from .transfers import WRITER, checking, lora_bytes, upload
-from .app_fixture import Address, Yard, a_model, listening, opened_yard
 
 
 @dataclass
 class Bench:
-    yard: Yard
+    yard: App
     address: Address
     home: Path
 
@@ -36,7 +36,7 @@ class Bench:
 
     def check(self) -> None:
         check = checking(self.yard, self.home)
-        while check.check_next():
+        while check.verify_next():
             pass
 
 
@@ -44,7 +44,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     home = tmp_path / "home"
     home.mkdir()
-    with opened_yard(home) as yard, listening(yard) as address:
+    with open_app(home) as yard, listening(yard) as address:
         yield Bench(yard, address, home)
 
 
@@ -107,7 +107,7 @@ def test_a_damaged_part_is_found_out_and_thrown_away(bench: Bench, tmp_path: Pat
 
 
 def test_errors_are_the_servers_own(bench: Bench) -> None:
-    with bench.client() as client, pytest.raises(errors.NoSuchModel):
+    with bench.client() as client, pytest.raises(errors.ModelNotFound):
         client.get(77)
     with Client(bench.address.url, "sk_wrong") as client, pytest.raises(errors.InvalidKey) as refused:
         list(client.models())
@@ -362,5 +362,5 @@ def test_a_model_is_meant_by_its_id_its_hash_or_its_name(bench: Bench) -> None:
     with bench.client() as client:
         assert names == {name: client.find(name).id for name in names}
         for name in ("nigh", "99", "cd" * 32, "night_2.p"):
-            with pytest.raises(errors.NoSuchModel):
+            with pytest.raises(errors.ModelNotFound):
                 client.find(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelyard import demo
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
 from modelyard.domain import (
     ANONYMOUS,
@@ -85,7 +85,7 @@ def test_the_catalogue_is_filled_and_the_key_sees_the_teams_own(store: Store, tm
     key = demo.prepare(store, tmp_path, silent)
 
     assert key is not None
-    viewer = Access(store).viewer_of(f"Bearer {key}")
+    viewer = Auth(store).viewer_of(f"Bearer {key}")
     assert viewer == Viewer(demo.TEAM, frozenset({Scope.READ}))
     catalog = open_catalog(store)
     assert catalog.count(viewer, ModelQuery()) == demo.MODELS
@@ -121,7 +121,7 @@ def test_a_key_that_no_longer_works_is_replaced(store: Store, tmp_path: Path, da
         case "removed":
             path.unlink()
         case "revoked":
-            Access(store).revoke_key(first)
+            Auth(store).revoke_key(first)
         case "nonsense":
             path.write_text("sk_nonsense two words\n")
         case "binary":
@@ -131,7 +131,7 @@ def test_a_key_that_no_longer_works_is_replaced(store: Store, tmp_path: Path, da
 
     assert second is not None
     assert second != first
-    assert Access(store).viewer_of(second).team == demo.TEAM
+    assert Auth(store).viewer_of(second).team == demo.TEAM
 
 
 def test_an_interrupted_start_is_made_good_by_the_next(store: Store, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_interrupted_start_is_made_good_by_the_next(store: Store, tmp_path: P
             pass
         raise KeyboardInterrupt
 
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.remember("demo", "begun")
     with pytest.raises(KeyboardInterrupt):
         demo.prepare(store, tmp_path, interrupted)

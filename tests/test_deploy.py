@@ -38,8 +38,8 @@ def test_the_services_of_compose_fit_together() -> None:
             assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"], volume
     for name, node in nodes.items():
         environment = node["environment"]
-        assert {"MODELYARD_DATABASE", "MODELYARD_BLOBS", "AWS_ENDPOINT_URL"} <= environment.keys(), name
-        assert re.search(r"@(\w+)/", environment["MODELYARD_DATABASE"])[1] in services  # type: ignore[index] # it names a host
+        assert {"MODELYARD_DATABASE_URL", "MODELYARD_STORAGE_URL", "AWS_ENDPOINT_URL"} <= environment.keys(), name
+        assert re.search(r"@(\w+)/", environment["MODELYARD_DATABASE_URL"])[1] in services  # type: ignore[index] # it names a host
         assert re.search(r"//(\w+):", environment["AWS_ENDPOINT_URL"])[1] in services  # type: ignore[index] # the same
         assert (DEPLOY / node["build"]["context"] / node["build"]["dockerfile"]).is_file()
     # Each has a home of its own.

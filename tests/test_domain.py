@@ -21,11 +21,11 @@ from modelyard.domain import (
     Scope,
     Source,
     Viewer,
+    fill_missing,
     fold,
     fold_base,
     model_type,
     resolve,
-    richer,
     search_text,
 )
 
@@ -214,18 +214,18 @@ def test_the_example_of_these_tests_speaks_of_everything() -> None:
 
 
 def test_a_source_that_says_less_takes_nothing_away() -> None:
-    assert SAID == richer(Facts(), SAID)
-    assert SAID == richer(Facts(**EMPTY), SAID)  # type: ignore[arg-type] # a table of fields
+    assert SAID == fill_missing(Facts(), SAID)
+    assert SAID == fill_missing(Facts(**EMPTY), SAID)  # type: ignore[arg-type] # a table of fields
 
 
 def test_a_source_that_says_more_is_believed() -> None:
     later = Facts(name="v2", is_nsfw=False, rank=0, tags=("anime", "style"))
 
-    assert replace(SAID, name="v2", is_nsfw=False, rank=0, tags=("anime", "style")) == richer(later, SAID)
+    assert replace(SAID, name="v2", is_nsfw=False, rank=0, tags=("anime", "style")) == fill_missing(later, SAID)
 
 
 def test_what_was_said_of_another_file_does_not_describe_this_one() -> None:
-    later = richer(Facts(sd_name="b_2.safetensors"), SAID)
+    later = fill_missing(Facts(sd_name="b_2.safetensors"), SAID)
 
     assert (None, None, None) == (later.hashes, later.file_name, later.size_bytes)
     assert ("v1", ("anime",)) == (later.name, later.tags)
@@ -234,9 +234,9 @@ def test_what_was_said_of_another_file_does_not_describe_this_one() -> None:
 @given(facts, facts)
 @settings(deadline=None, max_examples=200)
 def test_hearing_the_same_again_changes_nothing(newer: Facts, older: Facts) -> None:
-    once = richer(newer, older)
+    once = fill_missing(newer, older)
 
-    assert once == richer(newer, once) == richer(once, older) == richer(once, once)
+    assert once == fill_missing(newer, once) == fill_missing(once, older) == fill_missing(once, once)
 
 
 def test_hashes_of_one_file_are_put_together() -> None:
@@ -244,8 +244,8 @@ def test_hashes_of_one_file_are_put_together() -> None:
 
     expected = Hashes(autov2="1A805277C8", autov3=64 * "B", sha256=SHA256, crc32="01234567")
 
-    assert expected == richer(Facts(hashes=short), Facts(hashes=long)).hashes
-    assert expected == richer(Facts(hashes=long), Facts(hashes=short)).hashes
+    assert expected == fill_missing(Facts(hashes=short), Facts(hashes=long)).hashes
+    assert expected == fill_missing(Facts(hashes=long), Facts(hashes=short)).hashes
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_hashes_of_two_files_are_never_mixed(theirs: Hashes) -> None:
     ours = Hashes(sha256=SHA256, autov3=64 * "B", crc32="01234567")
 
     assert ours == resolve({Layer.USER: Facts(hashes=ours), Layer.HEADER: Facts(hashes=theirs)}).hashes
-    assert theirs == richer(Facts(hashes=theirs), Facts(hashes=ours)).hashes
+    assert theirs == fill_missing(Facts(hashes=theirs), Facts(hashes=ours)).hashes
 
 
 def test_the_strongest_layer_that_speaks_wins_even_with_an_empty_word() -> None:

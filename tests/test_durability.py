@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from modelyard.blobs import FolderBlobs, Incoming, open_places
+from modelyard.blobs import FolderBlobs, IncomingFiles, open_storage
 from modelyard.catalog import open_catalog
 from modelyard.cli import run
-from modelyard.index.directory import SegmentFolder
+from modelyard.index.directory import SegmentDirectory
 from modelyard.store import backup, open_store
 
+from .app_fixture import App, Reply, open_app
 from .databases import sqlite_url
 from .durability import Disk, Remains, Witness, watched
 from .pictures import picture
@@ -29,7 +30,6 @@ from .processes import entry
 from .scan_fixture import embedding, opened
 from .swift_server import SwiftServer
 from .transfers import WRITER, ask, checking, exchange_messages, find, lora_bytes, path_of, sha256_base64, upload
-from .app_fixture import Reply, Yard, opened_yard
 
 CONTENT = lora_bytes(fill=50_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -37,7 +37,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Bench:
-    yard: Yard
+    yard: App
     home: Path
     disk: Disk
     witness: Witness
@@ -60,7 +60,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         yard.key("red", *WRITER)
         with watched(tmp_path) as disk:
             yard.app = witness = Witness(yard.app, disk)
@@ -168,7 +168,7 @@ def test_a_file_that_was_put_is_on_disk(bench: Bench) -> None:
 def test_a_model_is_available_only_when_its_file_is_kept_on_disk(bench: Bench) -> None:
     model_id = upload(bench.yard, "m", CONTENT)["id"]
 
-    checking(bench.yard, bench.home).check_next()
+    checking(bench.yard, bench.home).verify_next()
 
     assert 1 == find(bench.yard, model_id)["status"]
     assert CONTENT == blob_in(bench.disk.remains())
@@ -253,7 +253,7 @@ def test_a_kept_file_cannot_be_written_to(tmp_path: Path) -> None:
 
 def test_arriving_files_are_found_after_a_power_cut_in_a_folder_that_was_just_made(tmp_path: Path) -> None:
     with watched(tmp_path) as disk:
-        incoming = Incoming(tmp_path / "blobs" / "incoming")
+        incoming = IncomingFiles(tmp_path / "blobs" / "incoming")
         incoming.create("a" * 32)
         left = disk.remains()
 
@@ -261,7 +261,7 @@ def test_arriving_files_are_found_after_a_power_cut_in_a_folder_that_was_just_ma
 
 
 def test_what_was_put_into_the_file_store_is_on_disk_when_it_was_fetched(swift: SwiftServer, tmp_path: Path) -> None:
-    kept = open_places(f"s3://{swift.make_bucket()}", tmp_path, swift.environment).kept
+    kept = open_storage(f"s3://{swift.make_bucket()}", tmp_path, swift.environment).kept
     kept.share_uploaded("a" * 32, a_file(tmp_path / "arrived"))
     (tmp_path / "fetched").touch()
     with watched(tmp_path) as disk:
@@ -276,11 +276,11 @@ def test_what_was_put_into_the_file_store_is_on_disk_when_it_was_fetched(swift: 
 
 def test_an_index_that_is_listed_is_on_disk(tmp_path: Path) -> None:
     store = open_store(sqlite_url(tmp_path))
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(number) for number in range(1, 50)])
     with watched(tmp_path) as disk:
         catalog = open_catalog(store, tmp_path)
-        catalog.settle()
+        catalog.flush()
         left = disk.remains()
     catalog.close()
 
@@ -301,17 +301,17 @@ def within(remains: Remains, folder: Path) -> Remains:
 
 def test_an_index_that_was_fetched_is_on_disk_before_it_is_listed(tmp_path: Path) -> None:
     source = open_store(sqlite_url(tmp_path))
-    with source.writing() as writing:
+    with source.transaction() as writing:
         writing.put([entry(number) for number in range(1, 50)])
     catalog = open_catalog(source, tmp_path)
-    catalog.settle()
+    catalog.flush()
     catalog.close()
-    made = SegmentFolder(tmp_path / "index", source.identity, "")
+    made = SegmentDirectory(tmp_path / "index", source.identity, "")
     (segment,) = [path for path in (tmp_path / "index").iterdir() if path.is_dir()]
     with watched(tmp_path) as disk:
-        fetched = SegmentFolder(tmp_path / "other", source.identity, "")
+        fetched = SegmentDirectory(tmp_path / "other", source.identity, "")
         shutil.copytree(segment, tmp_path / "fetched")
-        assert fetched.take_over({segment.name: tmp_path / "fetched"}, 1)
+        assert fetched.install({segment.name: tmp_path / "fetched"}, 1)
         left = within(disk.remains(), tmp_path / "other")
 
     assert made.path != fetched.path
@@ -322,7 +322,7 @@ def test_an_index_that_was_fetched_is_on_disk_before_it_is_listed(tmp_path: Path
 
 def test_a_backup_is_on_disk_under_its_name(tmp_path: Path) -> None:
     store = open_store(sqlite_url(tmp_path))
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(1)])
     with watched(tmp_path) as disk:
         backup.backup(sqlite_url(tmp_path), tmp_path / "monday")

@@ -24,12 +24,12 @@ from modelyard import indexer
 from modelyard.catalog import BULK_MODELS, Catalog, open_catalog
 from modelyard.cli import run
 from modelyard.domain import ANONYMOUS, Entry, Facts, Layer, Model, ModelQuery, Record, Source, model_type
-from modelyard.errors import SetupError
-from modelyard.index import SegmentFolder
+from modelyard.errors import ConfigurationError
+from modelyard.index import SegmentDirectory
 from modelyard.store import open_store
 
-from .processes import files_of_at_most, wait_for
 from .app_fixture import a_model
+from .processes import files_of_at_most, wait_for
 
 SPAWNED = multiprocessing.get_context("spawn")
 
@@ -38,13 +38,13 @@ def opened(home: Path) -> Catalog:
     return open_catalog(open_store(f"sqlite:///{home}/modelyard.sqlite"), home)
 
 
-def keeper(catalog: Catalog) -> indexer.Upkeep:
-    assert catalog._upkeep is not None
-    return catalog._upkeep
+def keeper(catalog: Catalog) -> indexer.Indexer:
+    assert catalog._indexer is not None
+    return catalog._indexer
 
 
 def put(catalog: Catalog, *written: Model) -> None:
-    with catalog.store.writing() as writing:
+    with catalog.store.transaction() as writing:
         writing.put([Entry(model, {}) for model in written])
 
 
@@ -54,7 +54,7 @@ def found(catalog: Catalog) -> list[int]:
 
 
 def names(catalog: Catalog) -> tuple[str, ...]:
-    current = keeper(catalog).folder.current()
+    current = keeper(catalog).directory.current()
     return current.names if current else ()
 
 
@@ -70,7 +70,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 def test_many_small_changes_leave_few_segments(catalog: Catalog) -> None:
     put(catalog, *(a_model(n) for n in range(1, 300)))
-    catalog.settle()
+    catalog.flush()
     most = 0
 
     for number in range(60):
@@ -81,17 +81,17 @@ def test_many_small_changes_leave_few_segments(catalog: Catalog) -> None:
         most = max(most, len(names(catalog)))
 
     assert most <= 5
-    assert sorted(path.name for path in keeper(catalog).folder.path.iterdir() if path.is_dir()) == sorted(
+    assert sorted(path.name for path in keeper(catalog).directory.path.iterdir() if path.is_dir()) == sorted(
         names(catalog)
     )
 
 
 def test_nothing_new_writes_nothing(catalog: Catalog) -> None:
     put(catalog, a_model(1))
-    catalog.settle()
+    catalog.flush()
     before = names(catalog)
 
-    catalog.settle()
+    catalog.flush()
 
     assert before == names(catalog)
     assert not keeper(catalog).append()
@@ -99,10 +99,10 @@ def test_nothing_new_writes_nothing(catalog: Catalog) -> None:
 
 def test_what_was_removed_stays_away_after_merging_and_a_restart(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, *(a_model(n) for n in range(1, 60)))
-    catalog.settle()
-    with catalog.store.writing() as writing:
+    catalog.flush()
+    with catalog.store.transaction() as writing:
         writing.remove(range(1, 50))
-    catalog.settle()
+    catalog.flush()
 
     other = opened(tmp_path)
     assert found(other) == list(range(50, 60))
@@ -125,7 +125,7 @@ def test_a_rebuild_does_not_undo_what_was_written_meanwhile(catalog: Catalog, tm
 
 
 def test_what_a_dead_process_was_making_is_swept_and_what_a_living_one_makes_is_not(catalog: Catalog) -> None:
-    index = keeper(catalog).folder.path
+    index = keeper(catalog).directory.path
     dead = SPAWNED.Process(target=os.getpid)
     dead.start()
     dead.join()
@@ -134,7 +134,7 @@ def test_what_a_dead_process_was_making_is_swept_and_what_a_living_one_makes_is_
     kept.mkdir()
 
     put(catalog, a_model(1))
-    catalog.settle()
+    catalog.flush()
     keeper(catalog).rebuild()
 
     assert not left.exists()
@@ -151,7 +151,7 @@ def test_a_bulk_change_is_written_once_for_all_that_serve(catalog: Catalog, tmp_
 
     assert len(names(catalog)) == 2
     assert serving.count(ANONYMOUS, ModelQuery()) == BULK_MODELS + 2
-    assert [part.is_stored for part in serving._index.parts] == [True, True]
+    assert [part.is_stored for part in serving._index.segments] == [True, True]
     serving.close()
 
 
@@ -160,7 +160,7 @@ def test_a_change_is_written_for_all_from_a_bulk_on(
     catalog: Catalog, tmp_path: Path, changed: int, segments: int
 ) -> None:
     put(catalog, a_model(1))
-    catalog.settle()
+    catalog.flush()
 
     with catalog.serving():
         assert changed == len([*catalog.register_many(a_record(n) for n in range(10, 10 + changed))])
@@ -170,7 +170,7 @@ def test_a_change_is_written_for_all_from_a_bulk_on(
 
 def test_a_bulk_change_is_not_written_where_nobody_serves(catalog: Catalog) -> None:
     put(catalog, a_model(1))
-    catalog.settle()
+    catalog.flush()
 
     assert BULK_MODELS == len([*catalog.register_many(a_record(n) for n in range(10, 10 + BULK_MODELS))])
 
@@ -187,7 +187,7 @@ def a_record(number: int) -> Record:
 
 def hold_and_die(home: Path, ready: Any) -> None:
     """Become the one who merges, say so, and be killed."""
-    with SegmentFolder(home / "index", "", "").merging() as is_ours:
+    with SegmentDirectory(home / "index", "", "").merging() as is_ours:
         assert is_ours
         ready.set()
         time.sleep(300)
@@ -200,12 +200,12 @@ def test_one_process_merges_and_another_takes_over_when_it_dies(catalog: Catalog
     assert ready.wait(120)
     put(catalog, a_model(1))
 
-    catalog.settle()
+    catalog.flush()
     assert () == names(catalog)
 
     os.kill(merging.pid or 0, signal.SIGKILL)
     merging.join()
-    catalog.settle()
+    catalog.flush()
     assert 1 == len(names(catalog))
 
 
@@ -213,10 +213,10 @@ def test_a_damaged_segment_met_while_merging_is_replaced(catalog: Catalog, caplo
     put(catalog, *(a_model(n) for n in range(1, 30)))
     keeper(catalog).rebuild()
     put(catalog, *(a_model(n, rank=5) for n in range(1, 20)))
-    for text in keeper(catalog).folder.path.rglob("text.npy"):
+    for text in keeper(catalog).directory.path.rglob("text.npy"):
         text.write_bytes(text.read_bytes()[:-1] + b"?")
 
-    catalog.settle()
+    catalog.flush()
 
     assert "damaged" in caplog.text
     assert not [size for size in catalog.verify().values() if not isinstance(size, int)]
@@ -229,7 +229,7 @@ def test_upkeep_waits_for_a_disk_that_refuses_and_goes_on_after(
     monkeypatch.setattr(indexer, "LOOK_SECONDS", 0.01)
     put(catalog, a_model(1))
     ended = threading.Event()
-    working = threading.Thread(target=catalog.keep_up, args=(ended,))
+    working = threading.Thread(target=catalog.run_indexer, args=(ended,))
     with files_of_at_most(200):
         working.start()
         assert wait_for(lambda: "cannot be written" in caplog.text)
@@ -249,7 +249,7 @@ def answer_on_a_full_disk(home: Path) -> None:
     catalog = opened(home)
     with files_of_at_most(200):
         assert found(catalog) == [2, 1]
-        catalog.settle()
+        catalog.flush()
     assert os.strerror(errno.EFBIG) in stream.lines[0], stream.lines
     assert str(home) in stream.lines[0]
     assert len(stream.lines) == 2
@@ -298,7 +298,7 @@ def import_on_a_full_disk(home: Path) -> None:
 
 def test_an_import_outlives_a_disk_without_room_for_segments(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, a_model(1))
-    catalog.settle()
+    catalog.flush()
     process = SPAWNED.Process(target=import_on_a_full_disk, args=(tmp_path,))
 
     process.start()
@@ -311,7 +311,7 @@ def test_an_import_outlives_a_disk_without_room_for_segments(catalog: Catalog, t
 def test_a_home_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "index").write_text("a file where the folder would be")
 
-    with pytest.raises(SetupError, match=r"cannot be kept: (File exists|Not a directory)"):
+    with pytest.raises(ConfigurationError, match=r"cannot be kept: (File exists|Not a directory)"):
         opened(tmp_path)
 
 
@@ -321,7 +321,7 @@ def test_a_home_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None
 @pytest.fixture
 def home(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put(catalog, *(a_model(n) for n in range(1, 40)))
-    catalog.settle()
+    catalog.flush()
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
     return tmp_path
 

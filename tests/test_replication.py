@@ -17,8 +17,8 @@ from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import ANONYMOUS, Entry, ModelQuery
 from modelyard.store import open_store
 
-from .swift_server import SwiftServer
 from .app_fixture import a_model
+from .swift_server import SwiftServer
 
 MODELS = 40
 
@@ -52,19 +52,19 @@ def place(tmp_path: Path, swift: SwiftServer) -> Place:
     assert shared is not None
     made = Place(tmp_path, shared)
     store = open_store(f"sqlite:///{tmp_path}/modelyard.sqlite")
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([Entry(a_model(number), {}) for number in range(1, MODELS + 1)])
     store.close()
     return made
 
 
-def published(node: Catalog) -> replication.Published:
-    assert node._published is not None
-    return node._published
+def published(node: Catalog) -> replication.SegmentReplicator:
+    assert node._replicator is not None
+    return node._replicator
 
 
 def put(node: Catalog, *ids: int) -> None:
-    with node.store.writing() as writing:
+    with node.store.transaction() as writing:
         writing.put([Entry(a_model(number), {}) for number in ids])
 
 
@@ -87,7 +87,7 @@ def test_a_new_node_fetches_what_another_published_and_catches_up(
 ) -> None:
     first = place.publisher()
     put(first, MODELS + 1)
-    with first.store.writing() as writing:
+    with first.store.transaction() as writing:
         writing.remove([1, 2])
     second = place.node("second")
 
@@ -110,8 +110,8 @@ def test_only_what_is_new_is_sent(place: Place) -> None:
     first = place.publisher()
     before = place.names()
     put(first, MODELS + 1)
-    assert first._upkeep is not None
-    first._upkeep.append()
+    assert first._indexer is not None
+    first._indexer.append()
 
     assert published(first).publish()
     assert not published(first).publish()
@@ -124,12 +124,12 @@ def test_one_node_publishes_at_a_time(place: Place) -> None:
     for node in (first, second):
         node.load()
 
-    published(first).offer()
+    published(first).publish_when_due()
     names = place.names()
     put(second, MODELS + 1)
-    assert second._upkeep is not None
-    second._upkeep.append()
-    published(second).offer()
+    assert second._indexer is not None
+    second._indexer.append()
+    published(second).publish_when_due()
 
     assert names
     assert names == place.names()
@@ -143,7 +143,7 @@ def test_a_file_store_that_is_away_keeps_nobody_from_starting(
     node = Place(place.folder, away).node("second")
 
     assert "building" == started_from(caplog, node)
-    published(node).offer()
+    published(node).publish_when_due()
     assert MODELS == count(node)
 
 
@@ -223,15 +223,15 @@ def test_what_no_list_names_is_removed_when_nobody_can_be_fetching_it(
     before = place.names()
     first.rebuild()
     put(first, MODELS + 1)
-    assert first._upkeep is not None
-    first._upkeep.append()
+    assert first._indexer is not None
+    first._indexer.append()
     published(first).publish()
     assert set(before) < set(place.names())
 
     # As if an hour had gone by.
     monkeypatch.setattr(replication, "KEPT_SECONDS", -3600)
     put(first, MODELS + 2)
-    first._upkeep.append()
+    first._indexer.append()
     published(first).publish()
 
     assert {"CURRENT.json"} == {name.rpartition("/")[2] for name in before if name in place.names()}

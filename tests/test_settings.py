@@ -15,8 +15,8 @@ def test_everything_has_a_default_and_the_database_is_in_the_home_folder(tmp_pat
     loaded = settings.load(tmp_path, {})
 
     assert tmp_path == loaded.home
-    assert f"sqlite:///{tmp_path}/modelyard.sqlite" == loaded.database
-    assert "none" == loaded.anonymous
+    assert f"sqlite:///{tmp_path}/modelyard.sqlite" == loaded.database_url
+    assert "none" == loaded.anonymous_access
     assert 86_400 == loaded.download_url_ttl_seconds
 
 
@@ -50,7 +50,7 @@ def test_the_home_folder_comes_from_the_argument_then_the_environment_then_the_s
         ("port = -1", "accepted: a whole number from 0 to 65535"),
         ("port = true", "neither a text nor a whole number"),
         ("port = 1.5", "neither a text nor a whole number"),
-        ('anonymous = "everyone"', "accepted: none, public"),
+        ('anonymous_access = "everyone"', "accepted: none, public"),
         ('public_url = "example.org"', "http:// or https://"),
         ('host = "a\\u0000b"', "without control characters"),
         ("port = ", "cannot be read"),
@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_meant_is_refused_with_the_place_and_what_is_accep
     path = tmp_path / "modelyard.toml"
     path.write_text(text)
 
-    with pytest.raises(errors.SetupError) as refused:
+    with pytest.raises(errors.ConfigurationError) as refused:
         settings.load(tmp_path, {})
 
     assert said in refused.value.message
@@ -71,12 +71,12 @@ def test_a_file_that_cannot_be_meant_is_refused_with_the_place_and_what_is_accep
 
 @pytest.mark.parametrize("value", ["x", "1e3", "٣", "99999999999999999999", "-5", "0x10"])
 def test_a_variable_that_cannot_be_meant_is_refused_by_its_name(tmp_path: Path, value: str) -> None:
-    with pytest.raises(errors.SetupError, match="MODELYARD_RATE_LIMIT_PER_MINUTE: "):
+    with pytest.raises(errors.ConfigurationError, match="MODELYARD_RATE_LIMIT_PER_MINUTE: "):
         settings.load(tmp_path, {"MODELYARD_RATE_LIMIT_PER_MINUTE": value})
 
 
 def test_a_number_too_long_to_read_is_refused_by_what_is_accepted_and_shown_cut_short(tmp_path: Path) -> None:
-    with pytest.raises(errors.SetupError) as refused:
+    with pytest.raises(errors.ConfigurationError) as refused:
         settings.load(tmp_path, {"MODELYARD_PORT": 5_000 * "9"})
 
     expected = f"MODELYARD_PORT: '{64 * '9'}' is not accepted; accepted: a whole number from 0 to 65535"
@@ -89,22 +89,24 @@ def test_the_last_slash_of_the_public_address_is_dropped(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("value", ["https://a b", "https://a\x07", "ftp://a"])
 def test_a_public_address_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
-    with pytest.raises(errors.SetupError, match=r"MODELYARD_PUBLIC_URL: .* http:// or https://"):
+    with pytest.raises(errors.ConfigurationError, match=r"MODELYARD_PUBLIC_URL: .* http:// or https://"):
         settings.load(tmp_path, {"MODELYARD_PUBLIC_URL": value})
 
 
 def test_networks_are_read_with_and_without_spaces_and_may_be_none(tmp_path: Path) -> None:
-    environ = {"MODELYARD_COVER_NETWORKS": "10.1.0.0/16, fd00::/8"}
-    assert "10.1.0.0/16,fd00::/8" == settings.load(tmp_path, environ).cover_networks
+    environ = {"MODELYARD_COVER_ALLOWED_NETWORKS": "10.1.0.0/16, fd00::/8"}
+    assert "10.1.0.0/16,fd00::/8" == settings.load(tmp_path, environ).cover_allowed_networks
 
-    (tmp_path / "modelyard.toml").write_text('cover_networks = ""')
-    assert "" == settings.load(tmp_path, {}).cover_networks
+    (tmp_path / "modelyard.toml").write_text('cover_allowed_networks = ""')
+    assert "" == settings.load(tmp_path, {}).cover_allowed_networks
 
 
 @pytest.mark.parametrize("value", ["10.1.0.0/33", "10.1.0.1/16", "example.org", "10.1.0.0/16;fd00::/8"])
 def test_a_network_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
-    with pytest.raises(errors.SetupError, match=r"MODELYARD_COVER_NETWORKS: .* 10\.1\.0\.0/16 or fd00::/8"):
-        settings.load(tmp_path, {"MODELYARD_COVER_NETWORKS": value})
+    with pytest.raises(
+        errors.ConfigurationError, match=r"MODELYARD_COVER_ALLOWED_NETWORKS: .* 10\.1\.0\.0/16 or fd00::/8"
+    ):
+        settings.load(tmp_path, {"MODELYARD_COVER_ALLOWED_NETWORKS": value})
 
 
 def test_a_home_folder_is_of_its_user_or_of_where_the_command_was_run(
@@ -118,20 +120,20 @@ def test_a_home_folder_is_of_its_user_or_of_where_the_command_was_run(
 
 
 def test_a_database_of_ones_own_is_used(tmp_path: Path) -> None:
-    assert "postgresql://a/b" == settings.load(tmp_path, {"MODELYARD_DATABASE": "postgresql://a/b"}).database
+    assert "postgresql://a/b" == settings.load(tmp_path, {"MODELYARD_DATABASE_URL": "postgresql://a/b"}).database_url
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "modelyard.toml").mkdir()
 
-    with pytest.raises(errors.SetupError, match="cannot be read"):
+    with pytest.raises(errors.ConfigurationError, match="cannot be read"):
         settings.load(tmp_path, {})
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "modelyard.toml").write_bytes(b"host = '\xff'")
 
-    with pytest.raises(errors.SetupError, match="cannot be read"):
+    with pytest.raises(errors.ConfigurationError, match="cannot be read"):
         settings.load(tmp_path, {})
 
 

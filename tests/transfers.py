@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelyard import blobs
-from modelyard.uploads.verification import Checking
 from modelyard.domain import Scope
+from modelyard.uploads.verification import UploadVerifier
 
-from .app_fixture import Reply, Yard
+from .app_fixture import App, Reply
 
 WRITER = (Scope.READ, Scope.WRITE)
 
@@ -54,10 +54,10 @@ def sha256_base64(content: bytes) -> str:
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
-def checking(yard: Yard, home: Path) -> Checking:
+def checking(yard: App, home: Path) -> UploadVerifier:
     """What checks the files of a yard."""
-    where = blobs.open_places("", home, {})
-    return Checking(yard.store, where.kept, where.incoming)
+    where = blobs.open_storage("", home, {})
+    return UploadVerifier(yard.store, where.kept, where.incoming)
 
 
 def path_of(url: str) -> str:
@@ -66,7 +66,7 @@ def path_of(url: str) -> str:
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
-def ask(yard: Yard, target: str, team: str = "red", *, method: str = "GET", body: Any = b"", **headers: str) -> Reply:
+def ask(yard: App, target: str, team: str = "red", *, method: str = "GET", body: Any = b"", **headers: str) -> Reply:
     """Ask as a team's key that may write; a body that is not bytes goes as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers.setdefault("authorization", f"Bearer {yard.key(team, *WRITER)}")
@@ -74,7 +74,7 @@ def ask(yard: Yard, target: str, team: str = "red", *, method: str = "GET", body
     return yard.ask(target, None, method=method, body=content, **headers)
 
 
-def put_file(yard: Yard, name: str, content: bytes, team: str = "red", extension: str = "safetensors") -> Reply:
+def put_file(yard: App, name: str, content: bytes, team: str = "red", extension: str = "safetensors") -> Reply:
     """Announce a file and put it, as the vendor's console does."""
     said = {"model_name": name, "file_sha256": sha256_base64(content), "file_extension": extension}
     announced = ask(yard, "/v3/model/uploader", team, method="POST", body=said)
@@ -89,7 +89,7 @@ def put_file(yard: Yard, name: str, content: bytes, team: str = "red", extension
     )
 
 
-def upload(yard: Yard, name: str, content: bytes, team: str = "red", **said: Any) -> dict[str, Any]:
+def upload(yard: App, name: str, content: bytes, team: str = "red", **said: Any) -> dict[str, Any]:
     """Upload a model in the recorded form, and return it as registered: not checked yet."""
     extension = said.pop("file_extension", "safetensors")
     assert 200 == put_file(yard, name, content, team, extension).status
@@ -100,7 +100,7 @@ def upload(yard: Yard, name: str, content: bytes, team: str = "red", **said: Any
     return model
 
 
-def find(yard: Yard, model_id: int, team: str = "red") -> dict[str, Any]:
+def find(yard: App, model_id: int, team: str = "red") -> dict[str, Any]:
     """The model as it is listed for a team."""
     (model,) = ask(yard, f"/v3/model?filter.model_version_id={model_id}", team).json["models"]
     found: dict[str, Any] = model
@@ -108,7 +108,7 @@ def find(yard: Yard, model_id: int, team: str = "red") -> dict[str, Any]:
 
 
 def exchange_messages(
-    yard: Yard,
+    yard: App,
     method: str,
     target: str,
     headers: Mapping[str, str],

@@ -19,7 +19,7 @@ from modelyard import errors
 from modelyard.domain import ANONYMOUS, Scope, Viewer
 from modelyard.store import Key, Store, refuse_team_name
 
-__all__ = ["Access", "Key"]
+__all__ = ["Auth", "Key"]
 
 _KEY_BYTES = 32
 # `Bearer`, spaces and a key are 54 characters. What is longer is no key, and is not hashed to find out.
@@ -38,7 +38,7 @@ class _Known:
     ends_at: float
 
 
-class Access:
+class Auth:
     """The keys of a store, ready to be looked up. Threads may share it."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Access:
         self._revision = -1
         self._used_at: dict[int, int] = {}
         # Where the database is far, no caller waits for it.
-        self._is_told = store.follow(self._catch_up)
+        self._is_told = store.subscribe(self._catch_up)
 
     def viewer_of(self, authorization: str | None) -> Viewer:
         """Return who a request's Authorization header speaks for: ``Bearer KEY`` or the bare key.
@@ -107,9 +107,9 @@ class Access:
         """Make a key, and its team if that is new; return the key, which is shown only now, and its record."""
         refuse_team_name(team)
         if not scopes:
-            raise errors.InvalidBody("scopes: a key needs at least one", field="scopes", allowed=[*Scope])
+            raise errors.InvalidValue("scopes: a key needs at least one", field="scopes", allowed=[*Scope])
         if expires_in_seconds is not None and not 0 < expires_in_seconds <= _EXPIRES_IN_SECONDS_MAX:
-            raise errors.InvalidBody(
+            raise errors.InvalidValue(
                 f"expires_in_seconds: {expires_in_seconds} is not accepted; accepted: 1 to {_EXPIRES_IN_SECONDS_MAX}",
                 field="expires_in_seconds",
                 given=expires_in_seconds,
@@ -117,7 +117,7 @@ class Access:
             )
         key = "sk_" + base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).rstrip(b"=").decode()
         expires_at = None if expires_in_seconds is None else int(self._clock()) + expires_in_seconds
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             record = writing.add_key(
                 hashlib.sha256(key.encode()).digest(),
                 team=team,
@@ -137,7 +137,7 @@ class Access:
         NotFound if there is none, Conflict if the beginning fits several. Revoking twice changes nothing.
         """
         key = self._meant(hint_or_id.strip())
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             revoked = writing.revoke_key(key.id)
         if revoked is None:
             raise errors.NotFound(f"no key {key.hint!r}", key=key.hint)
@@ -149,7 +149,7 @@ class Access:
         if not used_at:
             return
         try:
-            with self._store.writing() as writing:
+            with self._store.transaction() as writing:
                 writing.touch_keys(used_at)
         except errors.Unavailable:
             # Kept for the next time; what came in meanwhile is newer.

@@ -28,11 +28,11 @@ from modelyard.domain import (
     Visibility,
     fold_base,
 )
-from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentFolder
-from modelyard.replication import Published
-from modelyard.registry.writer import Outcome, Registration
+from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentDirectory
+from modelyard.indexer import Indexer
+from modelyard.registry.writer import ModelWriter, Outcome
+from modelyard.replication import SegmentReplicator
 from modelyard.store import Store
-from modelyard.indexer import Upkeep
 
 # One transaction's worth of an import: large enough that the disk's flush is not felt, small enough that little is done
 # again after an interruption, and that readers see it grow.
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 # Entered with the number of models to index; what it gives is told of every few thousand done.
-Building = Callable[[int], AbstractContextManager[Callable[[int], object]]]
+ProgressFactory = Callable[[int], AbstractContextManager[Callable[[int], object]]]
 
 
 def _unseen(_: int) -> AbstractContextManager[Callable[[int], object]]:
@@ -72,22 +72,22 @@ class Catalog:
         self._store = store
         render = partial(wire.render_record, ttl_seconds=ttl_seconds)
         self._index = Index(render)
-        self._folder: SegmentFolder | None = None
-        self._upkeep: Upkeep | None = None
-        self._published: Published | None = None
+        self._directory: SegmentDirectory | None = None
+        self._indexer: Indexer | None = None
+        self._replicator: SegmentReplicator | None = None
         if home is not None:
             rendering = f"{wire.RENDERING} {ttl_seconds}"
-            self._folder = SegmentFolder(home / "index", store.identity, rendering)
-            self._upkeep = Upkeep(store, self._folder, render)
+            self._directory = SegmentDirectory(home / "index", store.identity, rendering)
+            self._indexer = Indexer(store, self._directory, render)
             if shared is not None:
-                self._published = Published(shared, store, self._folder)
+                self._replicator = SegmentReplicator(shared, store, self._directory)
         self._is_loaded = False
         self._turn = threading.RLock()
         self._stamp = 0
         self._look_at = 0.0
         self._base_models: list[BaseModel] = []
         # Where the database is far, no question waits for it.
-        self._is_told = store.follow(self._catch_up)
+        self._is_told = store.subscribe(self._catch_up)
 
     @property
     def store(self) -> Store:
@@ -101,30 +101,30 @@ class Catalog:
         """The store's revision that answers stand for."""
         return self._index.revision
 
-    def away_seconds(self) -> float | None:
+    def unreachable_seconds(self) -> float | None:
         """Return for how long nothing has been heard from the database; None while it answers."""
-        return self._store.away_seconds()
+        return self._store.unreachable_seconds()
 
-    def follow(self) -> int:
+    def refresh(self) -> int:
         """Bring answers to the store's revision, and return it: two answers of one revision are the same."""
-        self._follow()
+        self._refresh()
         return self._index.revision
 
     def search(self, viewer: Viewer, query: ModelQuery) -> Page:
         """Return the page of rendered records that the query asks for, as the viewer may see it."""
-        return self._asked(lambda index: index.search(viewer, query))
+        return self._ask(lambda index: index.search(viewer, query))
 
     def count(self, viewer: Viewer, query: ModelQuery) -> int:
         """Return how many models match, whatever the query's limit and start."""
-        return self._asked(lambda index: index.count_of(viewer, query))
+        return self._ask(lambda index: index.count_of(viewer, query))
 
     def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int = 20) -> Facets:
         """Return how many matches each type, source and base model has, and the most frequent tags."""
-        return self._asked(lambda index: index.facets(viewer, query, tags_max))
+        return self._ask(lambda index: index.facets(viewer, query, tags_max))
 
     def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
         """Return the nearest spelling of the query's terms that matches something, for a query that matches nothing."""
-        return self._asked(lambda index: index.suggestion(viewer, query)) if query.terms else None
+        return self._ask(lambda index: index.suggestion(viewer, query)) if query.terms else None
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
         """Return the ranks, by id, of models that ``search`` answered this viewer just now."""
@@ -132,11 +132,11 @@ class Catalog:
 
     def segments(self) -> list[tuple[int, bool]]:
         """Return how many rows each segment has, oldest first, and whether it lies on disk."""
-        return [(part.segment.count, part.is_stored) for part in self._index.parts]
+        return [(part.segment.count, part.is_stored) for part in self._index.segments]
 
     def known_types(self, viewer: Viewer) -> set[str]:
         """Return the types that a filter may ask for: those of models the viewer may see, and those we name."""
-        return self._asked(lambda index: index.type_names(viewer)) | MODEL_TYPES.keys()
+        return self._ask(lambda index: index.type_names(viewer)) | MODEL_TYPES.keys()
 
     def base_models(self, viewer: Viewer) -> list[str]:
         """Return the names of base models: those we know of old, and those that models the viewer may see brought."""
@@ -149,15 +149,18 @@ class Catalog:
         ]
 
     def get(self, viewer: Viewer, model_id: int) -> Entry:
-        """Return a model with its layers, from the store. Raises NoSuchModel, also for what the viewer may not see."""
+        """Return a model with its layers, from the store.
+
+        Raises ModelNotFound, also for what the viewer may not see.
+        """
         entry = self._store.entry(model_id)
         if entry is None or not may_see(viewer, entry.model):
-            raise errors.NoSuchModel(str(model_id))
+            raise errors.ModelNotFound(str(model_id))
         return entry
 
     # --- the index
 
-    def load(self, building: Building = _unseen) -> None:
+    def load(self, building: ProgressFactory = _unseen) -> None:
         """Make the index ready to answer: from its segments in some 20 ms a million models, or by building them.
 
         ``building`` is entered if they have to be built.
@@ -165,11 +168,11 @@ class Catalog:
         with self._turn:
             if self._is_loaded:
                 return
-            if self._upkeep is None:
+            if self._indexer is None:
                 self._load_in_memory()
             else:
                 try:
-                    self._open_segments(self._upkeep, building)
+                    self._open_segments(self._indexer, building)
                 except errors.Unavailable as problem:
                     log.error("%s; answering from memory", problem.message)
                     self._load_in_memory()
@@ -181,13 +184,13 @@ class Catalog:
         with self._store.snapshot() as snapshot:
             self._index.load(snapshot.models(), snapshot.revision)
 
-    def _open_segments(self, upkeep: Upkeep, building: Building) -> None:
+    def _open_segments(self, upkeep: Indexer, building: ProgressFactory) -> None:
         while not self._adopt():
             # One process builds, the others wait for it and find what it made.
-            with upkeep.folder.building():
-                reason = upkeep.folder.problem()
-                if reason and not (self._published and self._published.fetch()):
-                    log.info("building the index in %s: %s", upkeep.folder.path, reason)
+            with upkeep.directory.building():
+                reason = upkeep.directory.problem()
+                if reason and not (self._replicator and self._replicator.fetch()):
+                    log.info("building the index in %s: %s", upkeep.directory.path, reason)
                     with building(self._count()) as on_rows:
                         upkeep.rebuild(on_rows=on_rows)
         with _without_fail():
@@ -201,27 +204,27 @@ class Catalog:
 
     def _adopt(self) -> bool:
         """Take over the current list of segments; return whether there is one."""
-        assert self._folder is not None, "only a catalogue with a home has segments"
-        self._stamp = self._folder.stamp()
+        assert self._directory is not None, "only a catalogue with a home has segments"
+        self._stamp = self._directory.version()
         try:
-            opened = self._folder.open()
+            opened = self._directory.open()
         except DamagedSegmentError as damage:
-            self._condemn(damage)
+            self._invalidate(damage)
             return False
         if opened is None:
             return False
         current, stored = opened
-        self._index.adopt(stored, current.revision)
+        self._index.open_segments(stored, current.revision)
         return True
 
-    def _condemn(self, damage: DamagedSegmentError) -> None:
+    def _invalidate(self, damage: DamagedSegmentError) -> None:
         log.error("segment damaged, building the index anew: %s", damage)
-        assert self._folder is not None, "only segments on disk are checked"
-        self._folder.condemn(damage.folder)
+        assert self._directory is not None, "only segments on disk are checked"
+        self._directory.invalidate(damage.folder)
         self._index = Index(self._index.render)
         self._is_loaded = False
 
-    def _follow(self) -> None:
+    def _refresh(self) -> None:
         """Bring the index to the store's revision. Costs the reading of one shared number when nothing has changed."""
         if not self._is_loaded:
             self.load()
@@ -231,7 +234,7 @@ class Catalog:
             return
         with self._turn:
             self._look_at = now + LOOK_SECONDS
-            if self._folder is not None and self._folder.stamp() != self._stamp:
+            if self._directory is not None and self._directory.version() != self._stamp:
                 self._adopt()
                 if not self._is_loaded:
                     self.load()
@@ -245,7 +248,7 @@ class Catalog:
         while self._is_loaded and self._store.revision_hint() > self._index.revision:
             index = self._index
             before = index.revision
-            changes = self._store.followed(before)
+            changes = self._store.changes_since(before)
             if changes.revision <= before:
                 return False
             with self._turn:
@@ -254,48 +257,48 @@ class Catalog:
                     index.apply(changes.models, changes.removed, changes.revision)
         return self._is_loaded
 
-    def _asked(self, question: Callable[[Index], T]) -> T:
+    def _ask(self, question: Callable[[Index], T]) -> T:
         """Put a question to an index that is up to date; once more if a damaged segment came to light."""
-        self._follow()
+        self._refresh()
         try:
             return question(self._index)
         except DamagedSegmentError as damage:
             with self._turn:
-                self._condemn(damage)
-        self._follow()
+                self._invalidate(damage)
+        self._refresh()
         return question(self._index)
 
-    def keep_up(self, ended: threading.Event) -> None:
+    def run_indexer(self, ended: threading.Event) -> None:
         """Write and merge segments as the store changes, until ``ended`` is set: the work of a process of its own."""
-        assert self._upkeep is not None, "only a catalogue with a home has segments"
-        self._upkeep.run(ended, self._published.offer if self._published else int)
+        assert self._indexer is not None, "only a catalogue with a home has segments"
+        self._indexer.run(ended, self._replicator.publish_when_due if self._replicator else int)
 
     def serving(self) -> AbstractContextManager[None]:
         """Say, while entered, that this process answers: who writes much then prepares it for all."""
-        return self._folder.serving() if self._folder else nullcontext()
+        return self._directory.serving() if self._directory else nullcontext()
 
-    def settle(self, building: Building = _unseen) -> None:
+    def flush(self, building: ProgressFactory = _unseen) -> None:
         """Bring the segments on disk up to date, so that the next start is instant. For commands that changed much."""
-        if self._upkeep is not None:
+        if self._indexer is not None:
             with building(self._count()) as on_rows, _without_fail():
-                self._upkeep.settle(on_rows)
+                self._indexer.compact_now(on_rows)
 
-    def rebuild(self, building: Building = _unseen, pool: Executor | None = None) -> None:
+    def rebuild(self, building: ProgressFactory = _unseen, pool: Executor | None = None) -> None:
         """Build the segments on disk anew, whatever they are; servers go over to them by themselves."""
-        assert self._upkeep is not None, "only a catalogue with a home has segments"
-        with self._upkeep.folder.building(), building(self._count()) as on_rows:
-            self._upkeep.rebuild(pool=pool, on_rows=on_rows)
+        assert self._indexer is not None, "only a catalogue with a home has segments"
+        with self._indexer.directory.building(), building(self._count()) as on_rows:
+            self._indexer.rebuild(pool=pool, on_rows=on_rows)
 
     def verify(self) -> dict[str, int | DamagedSegmentError]:
         """Check every byte of the segments on disk; return each one's size, or its damage.
 
         What is damaged is withdrawn: the next start, or the server that runs, builds it anew.
         """
-        assert self._folder is not None, "only a catalogue with a home has segments"
-        checked = self._folder.verify()
+        assert self._directory is not None, "only a catalogue with a home has segments"
+        checked = self._directory.verify()
         for found in checked.values():
             if isinstance(found, DamagedSegmentError):
-                self._folder.condemn(found.folder)
+                self._directory.invalidate(found.folder)
         return checked
 
     # --- changes
@@ -315,9 +318,9 @@ class Catalog:
         outcomes: list[Outcome] = []
         with (
             suppress(_UndoneError),
-            self._store.writing(self._publish if len(batch) >= BULK_MODELS else None) as writing,
+            self._store.transaction(self._publish if len(batch) >= BULK_MODELS else None) as writing,
         ):
-            registration = Registration(writing, self._store.base_models())
+            registration = ModelWriter(writing, self._store.base_models())
             outcomes = registration.take(batch)
             if dry_run:
                 raise _UndoneError
@@ -326,16 +329,16 @@ class Catalog:
 
     def _publish(self) -> None:
         """Write a bulk change as a segment before others are told of it: they open it, instead of each building it."""
-        if self._upkeep is not None and self._upkeep.folder.is_served():
+        if self._indexer is not None and self._indexer.directory.is_served():
             with _without_fail():
-                self._upkeep.append()
+                self._indexer.append()
 
     def remove(self, viewer: Viewer, model_id: int) -> None:
-        """Remove a model of the viewer's own team. Raises NoSuchModel for any other."""
-        with self._store.writing() as writing:
+        """Remove a model of the viewer's own team. Raises ModelNotFound for any other."""
+        with self._store.transaction() as writing:
             entry = writing.entries([model_id]).get(model_id)
             if entry is None or viewer.team is None or entry.model.team != viewer.team:
-                raise errors.NoSuchModel(str(model_id))
+                raise errors.ModelNotFound(str(model_id))
             writing.remove([model_id])
 
     def close(self) -> None:

@@ -4,7 +4,7 @@
         for model in client.models(types="lora", query="night"):
             client.download(model, Path("loras"))
 
-Answers are the API's own records, typed. Errors are this package's: NoSuchModel, InvalidKey, TooLarge and the others,
+Answers are the API's own records, typed. Errors are this package's: ModelNotFound, InvalidKey, TooLarge and the others,
 with the server's message and facts. What may pass, 429, 503 and lost connections, is tried again, with growing pauses
 and as the server's Retry-After says.
 """
@@ -85,15 +85,15 @@ class Client:
             cursor = page.pagination.next_cursor
 
     def get(self, model_id: int) -> ModelRecord:
-        """Return one model. Raises NoSuchModel."""
+        """Return one model. Raises ModelNotFound."""
         for model in self.models(model_version_id=model_id):
             return model
-        raise errors.NoSuchModel(str(model_id))
+        raise errors.ModelNotFound(str(model_id))
 
     def find(self, wanted: str) -> ModelRecord:
-        """Return the one model that an id, a name in the API, a file's name or a hash means. Raises NoSuchModel."""
+        """Return the one model that an id, a name in the API, a file's name or a hash means. Raises ModelNotFound."""
         if wanted.isascii() and wanted.isdigit() and len(wanted) <= 10:
-            with suppress(errors.NoSuchModel):
+            with suppress(errors.ModelNotFound):
                 return self.get(int(wanted))
         with suppress(errors.InvalidRequest):
             for model in self.models(hash=wanted):
@@ -101,7 +101,7 @@ class Client:
         for model in self.models(query=wanted[: wire.QUERY_CHARS_MAX]):
             if wanted in (model.sd_name, model.sd_name_in_api, model.name):
                 return model
-        raise errors.NoSuchModel(wanted)
+        raise errors.ModelNotFound(wanted)
 
     def download(
         self, model: ModelRecord, path: Path, on_bytes: Callable[[int, int], object] = lambda _done, _whole: None
@@ -154,7 +154,7 @@ class Client:
                 try:
                     answer = self._once("PATCH", place, headers=headers, content=chunk)
                     offset, failures = int(answer.headers["upload-offset"]), 0
-                except (httpx2.TransportError, errors.Conflict, errors.Locked, errors.Unavailable) as problem:
+                except (httpx2.TransportError, errors.Conflict, errors.UploadLocked, errors.Unavailable) as problem:
                     failures += 1
                     if failures >= _ATTEMPTS_MAX:
                         raise _away(problem) from problem
@@ -201,7 +201,7 @@ class Client:
         while True:
             try:
                 return self._once(method, path, **request)
-            except (httpx2.TransportError, errors.RateLimited, errors.Unavailable, errors.Locked) as problem:
+            except (httpx2.TransportError, errors.RateLimited, errors.Unavailable, errors.UploadLocked) as problem:
                 failures += 1
                 if failures >= _ATTEMPTS_MAX:
                     raise _away(problem) from problem

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from modelyard import errors
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
 from modelyard.domain import (
     OWN_ID_MIN,
@@ -122,8 +122,8 @@ def prepare(store: Store, home: Path, tell: Callable[[str], None]) -> str | None
 
     ``tell`` is told what is being done. A start that was interrupted is made good by the next one.
     """
-    access = Access(store)
-    state = store.remembered(_NOTE)
+    access = Auth(store)
+    state = store.get_property(_NOTE)
     if state is None and store.revision() > 0:
         tell("the catalogue is not empty, so it gets no demo models; make a key with: modelyard key create --team NAME")
         return None
@@ -138,11 +138,11 @@ def prepare(store: Store, home: Path, tell: Callable[[str], None]) -> str | None
 
 
 def _remember(store: Store, state: str) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.remember(_NOTE, state)
 
 
-def _kept_key(access: Access, path: Path) -> str:
+def _kept_key(access: Auth, path: Path) -> str:
     """Return the key that the file holds if it still works, else a new one, which is kept there for the next start.
 
     Only a key's digest is in the store; this one's whole point is to be shown again. It may read, and the file is its

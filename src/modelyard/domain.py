@@ -284,7 +284,7 @@ FACT_NAMES = tuple(f.name for f in fields(Facts))
 _FILE_FACTS = frozenset({"hashes", "file_name", "size_bytes"})
 
 
-def richer(newer: Facts, older: Facts) -> Facts:
+def fill_missing(newer: Facts, older: Facts) -> Facts:
     """Return ``newer`` with what it is silent or empty about filled from ``older``: the same source, told twice.
 
     An upstream that lost its tags, or answers half a record after an outage, does not take away what it said before.
@@ -410,3 +410,19 @@ def search_text(sd_name: str, name: str, tags: Sequence[str]) -> str:
     Fields are divided by line feeds: a term has no white space, so none can match across two fields.
     """
     return fold("\n".join((sd_name, name, *tags)))
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that was read and not taken.
+
+    ``where`` leads a person to it (``models.jsonl.xz:17: model 23, version 25``), ``reason`` is one of a few sentences
+    that a summary can count, ``detail`` is what is particular to this case.
+    """
+
+    where: str
+    reason: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}" + (f": {self.detail}" if self.detail else "")

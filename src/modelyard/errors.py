@@ -6,18 +6,18 @@ status and a reason is in ``modelyard.wire.parameters``.
     ModelyardError
     ├── InvalidRequest               the caller's words cannot be used
     │   ├── InvalidParameter         one query parameter: name, given, allowed
-    │   ├── InvalidBody              the request's body: field, given, allowed
+    │   ├── InvalidValue              the request's body: field, given, allowed
     │   └── RequestTooLong           the query string as a whole
     ├── Unauthenticated              who is calling is not known
     │   ├── MissingKey
     │   └── InvalidKey               unknown, revoked or expired
-    ├── NotAllowed                   a good key without the right scope
-    │   ├── LinkRefused              a signed link that is not ours, or was changed
-    │   └── ForeignRequest           a change in a session's name that our own page did not ask for
+    ├── Forbidden                   a good key without the right scope
+    │   ├── InvalidSignature              a signed link that is not ours, or was changed
+    │   └── CrossSiteRequest           a change in a session's name that our own page did not ask for
     ├── NotFound
-    │   ├── NoSuchRoute
-    │   ├── NoSuchModel              also: another team's private model
-    │   └── NoSuchUpload             also: another team's
+    │   ├── RouteNotFound
+    │   ├── ModelNotFound              also: another team's private model
+    │   └── UploadNotFound             also: another team's
     ├── Gone                         what was here is not any more
     │   ├── LinkExpired
     │   ├── UploadExpired
@@ -30,14 +30,14 @@ status and a reason is in ``modelyard.wire.parameters``.
     ├── TooLarge                     a file or body over its limit
     │   └── QuotaExceeded            what the team may keep here is used up
     ├── UnsupportedFile              not a model file we know how to keep
-    │   └── BrokenFile               recognised, and damaged: where, problem
+    │   └── CorruptFile               recognised, and damaged: where, problem
     ├── HashMismatch                 the bytes are not the ones announced
     ├── RateLimited
     │   └── TooManyUploads           the team has as many open as it may
     ├── Unavailable                  a part we depend on is away
     │   └── StorageFull              no room for the bytes
-    └── SetupError                   the operator has to act: home folder, port, database, settings
-        └── DatabaseAway             the database cannot be opened, now or at all
+    └── ConfigurationError                   the operator has to act: home folder, port, database, settings
+        └── DatabaseUnavailable             the database cannot be opened, now or at all
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ class InvalidParameter(InvalidRequest):
         )
 
 
-class InvalidBody(InvalidRequest):
+class InvalidValue(InvalidRequest):
     """The request's body cannot be used."""
 
 
@@ -97,21 +97,21 @@ class InvalidKey(Unauthenticated):
         super().__init__("invalid api-key")
 
 
-class NotAllowed(ModelyardError):
+class Forbidden(ModelyardError):
     """The key is good and lacks the scope."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"this key lacks the scope {scope!r}", scope=scope)
 
 
-class LinkRefused(NotAllowed):
+class InvalidSignature(Forbidden):
     """A signed link was not made by this server, or was changed; which of them is not told."""
 
     def __init__(self) -> None:
         ModelyardError.__init__(self, "this link was not made by this server, or was changed")
 
 
-class ForeignRequest(NotAllowed):
+class CrossSiteRequest(Forbidden):
     """A change in the name of somebody signed in that our own page did not ask for."""
 
     def __init__(self) -> None:
@@ -122,21 +122,21 @@ class NotFound(ModelyardError):
     """What was asked for is not here, or is not the caller's to know of."""
 
 
-class NoSuchRoute(NotFound):
+class RouteNotFound(NotFound):
     """No route has this path."""
 
     def __init__(self, path: str) -> None:
         super().__init__("there is no such route", path=path[:128])
 
 
-class NoSuchModel(NotFound):
+class ModelNotFound(NotFound):
     """No model the caller may see has this id, name or hash."""
 
     def __init__(self, wanted: str) -> None:
         super().__init__(f"no model {wanted[:128]!r}", model=wanted[:128])
 
 
-class NoSuchUpload(NotFound):
+class UploadNotFound(NotFound):
     """No upload of the caller's team has this id."""
 
     def __init__(self, wanted: str) -> None:
@@ -191,7 +191,7 @@ class OffsetConflict(Conflict):
         super().__init__(f"the upload goes on at byte {offset}, not at {given}", given=given, offset=offset)
 
 
-class Locked(ModelyardError):
+class UploadLocked(ModelyardError):
     """Somebody else is writing to this upload at this moment."""
 
     def __init__(self, upload: str) -> None:
@@ -230,7 +230,7 @@ class UnsupportedFile(ModelyardError):
     """The bytes are not a model file we know how to keep."""
 
 
-class BrokenFile(UnsupportedFile):
+class CorruptFile(UnsupportedFile):
     """The format is recognised and the file is damaged or hostile: where, and what is wrong there."""
 
     def __init__(self, where: str, problem: str) -> None:
@@ -271,9 +271,9 @@ class StorageFull(Unavailable):
         super().__init__("the server has no room for this file")
 
 
-class SetupError(ModelyardError):
+class ConfigurationError(ModelyardError):
     """The operator has to act: the home folder, a port, the database, a setting."""
 
 
-class DatabaseAway(SetupError):
+class DatabaseUnavailable(ConfigurationError):
     """The database cannot be opened; one that was open a while ago may be again."""

@@ -20,9 +20,9 @@ from modelyard import errors
 from modelyard.domain import Model
 from modelyard.index import Index
 from modelyard.index.builder import Row, write_rows
-from modelyard.index.segment_file import DamagedSegmentError, SegmentWriter
-from modelyard.index.directory import SegmentFolder
+from modelyard.index.directory import SegmentDirectory
 from modelyard.index.reader import MERGE_GROWTH, living_rows, row_of
+from modelyard.index.segment_file import DamagedSegmentError, SegmentWriter
 from modelyard.store import Store
 
 # So many changed models are read whole and sorted in memory (about 3 KB each); more are a rebuild, which streams.
@@ -37,12 +37,12 @@ WAIT_SECONDS_MAX = 60.0
 log = logging.getLogger(__name__)
 
 
-class Upkeep:
+class Indexer:
     """The writer of one home's segments."""
 
-    def __init__(self, store: Store, folder: SegmentFolder, render: Callable[[Model], bytes]) -> None:
+    def __init__(self, store: Store, folder: SegmentDirectory, render: Callable[[Model], bytes]) -> None:
         self._store = store
-        self.folder = folder
+        self.directory = folder
         self._render = render
 
     def rebuild(self, *, pool: Executor | None = None, on_rows: Callable[[int], object] = int) -> None:
@@ -54,24 +54,24 @@ class Upkeep:
             revision = snapshot.revision
             models = snapshot.models(in_order=True)
             written = self._write(map(self._row, models), 0, revision, pool=pool, on_rows=on_rows)
-        with self.folder.publishing():
+        with self.directory.publishing():
             name = written.place()
             # Others may have gone beyond this revision with what the new list leaves out; it must not fall behind them.
             names, revision = self._with_newer((name,), revision)
             self._publish(names, revision)
-            self.folder.sweep()
+            self.directory.remove_unreferenced()
 
     def append(self, on_rows: Callable[[int], object] = int) -> bool:
         """Write what is newer than the current list as one more segment; return whether there was anything.
 
         Builds anew where there is no list, or where so much is new that it costs no more, and tells ``on_rows`` of it.
         """
-        current = self.folder.current()
+        current = self.directory.current()
         if current is None or self._store.changed_count(current.revision) > APPEND_MODELS_MAX:
             self.rebuild(on_rows=on_rows)
             return True
-        with self.folder.publishing():
-            current = self.folder.current()
+        with self.directory.publishing():
+            current = self.directory.current()
             if current is None:
                 return True  # withdrawn meanwhile; the next look builds anew
             names, revision = self._with_newer(current.names, current.revision)
@@ -82,13 +82,13 @@ class Upkeep:
 
     def merge(self) -> bool:
         """Join the newest segments that are too small to stand alone; return whether any were."""
-        opened = self.folder.open()
+        opened = self.directory.open()
         if opened is None:
             return False
         current, stored = opened
         index = Index(self._render)
-        index.adopt(stored, current.revision)
-        parts = index.parts
+        index.open_segments(stored, current.revision)
+        parts = index.segments
         first = _first_to_merge([part.segment.count + len(part.removed) for part in parts])
         if first is None:
             return False
@@ -98,19 +98,19 @@ class Upkeep:
         rows = heapq.merge(*map(living_rows, merged), key=lambda row: (-row.rank, -row.id))
         after = stored[first].manifest.after
         written = self._write(rows, after, merged[-1].revision, removed=removed)
-        with self.folder.publishing():
-            now = self.folder.current()
+        with self.directory.publishing():
+            now = self.directory.current()
             if now is None or now.names[: len(current.names)] != current.names:
                 written.abandon()  # built anew meanwhile
                 return False
             names = (*current.names[:first], written.place(), *now.names[len(current.names) :])
             self._publish(names, now.revision)
-            self.folder.sweep()
+            self.directory.remove_unreferenced()
         return True
 
-    def settle(self, on_rows: Callable[[int], object] = int) -> None:
+    def compact_now(self, on_rows: Callable[[int], object] = int) -> None:
         """Bring the segments fully up to date, merged, unless another process is at it."""
-        with self.folder.merging() as is_ours:
+        with self.directory.merging() as is_ours:
             while is_ours:
                 try:
                     self.append(on_rows)
@@ -127,7 +127,7 @@ class Upkeep:
         """
         os.nice(19)
         with ExitStack() as stack:
-            while not stack.enter_context(self.folder.merging()):
+            while not stack.enter_context(self.directory.merging()):
                 stack.close()
                 if ended.wait(LOOK_SECONDS):
                     return
@@ -147,10 +147,10 @@ class Upkeep:
 
     def _withdraw(self, damage: DamagedSegmentError) -> None:
         log.error("segment damaged, building anew: %s", damage)
-        self.folder.condemn(damage.folder)
+        self.directory.invalidate(damage.folder)
 
     def _look(self, last_append: float) -> float:
-        current = self.folder.current()
+        current = self.directory.current()
         hint = self._store.revision_hint()
         if current is None or current.revision < hint:
             is_old = time.monotonic() - last_append > APPEND_SECONDS
@@ -186,7 +186,7 @@ class Upkeep:
     ) -> SegmentWriter:
         """Write a segment. It is placed under the lock under which it is listed, or another's sweep could take it."""
         with self._disk():
-            writer = SegmentWriter(self.folder.new_path(after, revision))
+            writer = SegmentWriter(self.directory.new_path(after, revision))
             try:
                 count, tiers = write_rows(writer, iter(rows), pool=pool, on_rows=on_rows)
                 writer.append("removed", removed if removed is not None else b"")
@@ -198,7 +198,7 @@ class Upkeep:
 
     def _publish(self, names: tuple[str, ...], revision: int) -> None:
         with self._disk():
-            self.folder.publish(names, revision)
+            self.directory.publish(names, revision)
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -206,7 +206,7 @@ class Upkeep:
         try:
             yield
         except OSError as problem:
-            where = self.folder.path
+            where = self.directory.path
             raise errors.Unavailable(f"the index in {where} cannot be written: {problem.strerror}") from problem
 
 

@@ -30,7 +30,7 @@ from blake3 import blake3
 
 from modelyard import errors
 from modelyard.blobs import SharedFiles
-from modelyard.index import DamagedSegmentError, SegmentFolder
+from modelyard.index import DamagedSegmentError, SegmentDirectory
 from modelyard.store import Store
 
 # How often a node looks whether it has something newer to give, and how long it is the one that gives.
@@ -54,10 +54,10 @@ class _Listed:
     manifest: str
 
 
-class Published:
+class SegmentReplicator:
     """What one node publishes of its segments, or fetches of another's."""
 
-    def __init__(self, shared: SharedFiles, store: Store, folder: SegmentFolder) -> None:
+    def __init__(self, shared: SharedFiles, store: Store, folder: SegmentDirectory) -> None:
         self._shared = shared
         self._store = store
         self._folder = folder
@@ -81,7 +81,7 @@ class Published:
                 return False
             for name, segment in listed.items():
                 folders[name] = self._fetched(name, segment)
-            self._folder.take_over(folders, revision)
+            self._folder.install(folders, revision)
             log.info("fetched the index as it was at revision %d", revision)
         except (errors.Unavailable, DamagedSegmentError, FileNotFoundError, OSError) as problem:
             log.warning("published segments cannot be used: %s", problem)
@@ -120,7 +120,7 @@ class Published:
 
     # --- publishing
 
-    def offer(self) -> None:
+    def publish_when_due(self) -> None:
         """Publish this node's segments if they are newer than what is there, and no other node is the one that does.
 
         To be called often: it looks once a minute. What fails is tried again then.
@@ -159,7 +159,7 @@ class Published:
         }
         text = json.dumps(body).encode()
         self._shared.write(self._current, blake3(text).hexdigest().encode() + b"\n" + text)
-        self._sweep(set(listed))
+        self._remove_unreferenced(set(listed))
         log.info("published the index as it is at revision %d", current.revision)
         return True
 
@@ -172,7 +172,7 @@ class Published:
         sizes = {path.name: path.stat().st_size for path in (*files.values(), manifest)}
         return _Listed(sizes, blake3(manifest.read_bytes()).hexdigest())
 
-    def _sweep(self, names: set[str]) -> None:
+    def _remove_unreferenced(self, names: set[str]) -> None:
         """Remove what no list names any more, and has not for an hour."""
         ended = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=KEPT_SECONDS)
         prefix = f"{self._prefix}/segments/"
@@ -186,8 +186,8 @@ class Published:
 
     def _has_lease(self) -> bool:
         """Whether this node is the one that publishes; it is for some minutes if none other is."""
-        with self._store.writing() as writing:
-            owner, _, until = (self._store.remembered(_LEASE) or "").rpartition(" ")
+        with self._store.transaction() as writing:
+            owner, _, until = (self._store.get_property(_LEASE) or "").rpartition(" ")
             if owner not in ("", self._owner) and until.isdigit() and int(until) > writing.now:
                 return False
             writing.remember(_LEASE, f"{self._owner} {writing.now + LEASE_SECONDS}")

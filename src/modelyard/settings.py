@@ -73,13 +73,13 @@ class Settings:
     """The settings, read and checked."""
 
     home: Path
-    database: str = _setting(
+    database_url: str = _setting(
         "",
         "URL",
         "Where the record is kept, as an SQLAlchemy URL; empty: `modelyard.sqlite` in the home folder.",
         _text,
     )
-    database_read: str = _setting(
+    database_replica_url: str = _setting(
         "",
         "URL",
         "Replicas of a PostgreSQL database, for what nodes read to follow it; empty: the database itself.",
@@ -90,7 +90,7 @@ class Settings:
     )
     port: int = _setting(8080, "", "The TCP port to listen on; `0` lets the system choose.", _integer(0, 65_535))
     workers: int = _setting(1, "processes", "How many processes answer requests.", _integer(1, 256))
-    anonymous: Literal["none", "public"] = _setting(
+    anonymous_access: Literal["none", "public"] = _setting(
         "none",
         "",
         "What callers without a key may list: `none`, or the `public` models.",
@@ -105,7 +105,7 @@ class Settings:
         "How callers reach this server, to begin download links with; empty: as each request was addressed.",
         _address,
     )
-    cors_origins: str = _setting(
+    cors_allow_origins: str = _setting(
         "*", "", "Which web pages may call the API: `*`, or origins divided by commas; empty: none.", _text
     )
     log_level: str = _setting(
@@ -120,7 +120,7 @@ class Settings:
         "How the page shows covers that are not safe for work, until a visitor chooses: `blurred` or `shown`.",
         _word("blurred", "shown"),
     )
-    blobs: str = _setting(
+    storage_url: str = _setting(
         "",
         "URL",
         "Where model files are kept: a folder, or `s3://bucket/prefix`; empty: `blobs` in the home folder.",
@@ -129,22 +129,22 @@ class Settings:
     upload_bytes_max: int = _setting(
         100_000_000_000, "bytes", "How large an uploaded file may be.", _integer(1, 10**12 - 1)
     )
-    uploads_open_max: int = _setting(
+    team_open_uploads_max: int = _setting(
         100, "uploads", "How many unfinished uploads a team may have.", _integer(1, 1_000_000)
     )
-    team_bytes_max: int = _setting(
+    team_quota_bytes: int = _setting(
         0, "bytes", "How much a team may keep here; `0`: any amount.", _integer(0, 10**12 - 1)
     )
     upload_expires_in_seconds: int = _setting(
         7 * 86_400, "seconds", "How long an upload may take before it is cleared.", _integer(60, _YEAR_SECONDS)
     )
-    cover_networks: str = _setting(
+    cover_allowed_networks: str = _setting(
         "",
         "networks",
         "From where covers may be fetched besides the public internet, as `10.1.0.0/16`, divided by commas.",
         _networks,
     )
-    x_accel_redirect: str = _setting(
+    x_accel_prefix: str = _setting(
         "",
         "path",
         "What an nginx before the server calls the folder of files, to hand them out itself; empty: it does not.",
@@ -192,7 +192,7 @@ def shown_default(setting: Setting) -> str:
 
 
 def load(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings of a home folder, ``home`` or that of the environment, or raise SetupError.
+    """Return the settings of a home folder, ``home`` or that of the environment, or raise ConfigurationError.
 
     The folder need not exist. An empty variable counts as not set.
     """
@@ -207,8 +207,8 @@ def load(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
             values[setting.name] = _read(
                 setting, _text_of(setting, in_file[setting.name], path), f"{path}: {setting.name}"
             )
-    if not values.get("database"):
-        values["database"] = f"sqlite:///{home / 'modelyard.sqlite'}"
+    if not values.get("database_url"):
+        values["database_url"] = f"sqlite:///{home / 'modelyard.sqlite'}"
     return Settings(home=home, **values)
 
 
@@ -224,14 +224,16 @@ def _read_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as problem:  # ValueError: not TOML, or not UTF-8
-        raise errors.SetupError(f"{path} cannot be read: {problem}") from None
+        raise errors.ConfigurationError(f"{path} cannot be read: {problem}") from None
     accepted = [setting.name for setting in SETTINGS[1:]]
     for name in in_file:
         if name == "home":
-            raise errors.SetupError(f"{path}: home cannot be set in the home folder; use MODELYARD_HOME or --home")
+            raise errors.ConfigurationError(
+                f"{path}: home cannot be set in the home folder; use MODELYARD_HOME or --home"
+            )
         if name not in accepted:
             nearest = difflib.get_close_matches(name, accepted, n=1, cutoff=0.0)[0]
-            raise errors.SetupError(f"{path}: there is no setting {name!r}; the nearest is {nearest!r}")
+            raise errors.ConfigurationError(f"{path}: there is no setting {name!r}; the nearest is {nearest!r}")
     return in_file
 
 
@@ -240,11 +242,11 @@ def _text_of(setting: Setting, value: object, path: Path) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise errors.SetupError(f"{path}: {setting.name} is neither a text nor a whole number")
+    raise errors.ConfigurationError(f"{path}: {setting.name} is neither a text nor a whole number")
 
 
 def _read(setting: Setting, text: str, where: str) -> object:
     try:
         return setting.read(text.strip())
     except ValueError as allowed:
-        raise errors.SetupError(f"{where}: {text[:64]!r} is not accepted; accepted: {allowed}") from None
+        raise errors.ConfigurationError(f"{where}: {text[:64]!r} is not accepted; accepted: {allowed}") from None

@@ -76,20 +76,22 @@ class Signer:
         return f"key={newest}&expires={expires_at}&signature={self._sign(newest, purpose, subject, label, expires_at)}"
 
     def check(self, purpose: str, subject: str, label: str, given: Signature) -> int:
-        """Return until when a link is good. Raises LinkRefused for one we did not make so, LinkExpired after its time.
+        """Return until when a link is good.
+
+        Raises InvalidSignature for one we did not make so, LinkExpired after its time.
 
         The signature is compared first, in a time that tells nothing: only our own links are told that they expired.
         """
         if not (_is_number(given.key) and _is_number(given.expires)):
-            raise errors.LinkRefused
+            raise errors.InvalidSignature
         key_id, expires_at = int(given.key), int(given.expires)
         key = self._key(key_id)
         if key is None:
-            raise errors.LinkRefused
+            raise errors.InvalidSignature
         expected = _text_of(_mac(key.secret, purpose, subject, label, expires_at))
         # As text: base64 has several texts for the same bytes, and only one of them is ours.
         if not hmac.compare_digest(expected.encode(), given.signature.encode(errors="replace")):
-            raise errors.LinkRefused
+            raise errors.InvalidSignature
         ends_at = expires_at if key.ends_at is None else min(expires_at, key.ends_at)
         if self._clock() >= ends_at:
             raise errors.LinkExpired(ends_at)

@@ -9,9 +9,8 @@ from benchmarks import rivals, synthesis
 from modelyard import wire
 from modelyard.domain import ModelQuery, Offset, Position, Viewer
 from modelyard.index import Index
-
-from tests.real_input import data_dir
 from tests.process_servers import PostgresServer
+from tests.real_input import data_dir
 
 RED = Viewer(synthesis.TEAMS[0])
 

@@ -10,27 +10,26 @@ from types import SimpleNamespace
 import pytest
 
 from modelyard import errors
-from modelyard.blobs import Blobs, Incoming, open_places
-from modelyard.uploads.verification import Checking
-
+from modelyard.blobs import Blobs, IncomingFiles, open_storage
+from modelyard.uploads.verification import UploadVerifier
+from tests.app_fixture import open_app
 from tests.pictures import picture, size_of
 from tests.swift_server import SwiftServer
 from tests.transfers import ask, find, lora_bytes, path_of, sha256_base64
-from tests.app_fixture import opened_yard
 
 
 @pytest.fixture(params=["folder", "s3"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     if request.param == "folder":
-        return open_places("", tmp_path, {}).kept
+        return open_storage("", tmp_path, {}).kept
     server: SwiftServer = request.getfixturevalue("swift")
-    return open_places(f"s3://{server.make_bucket()}/some/prefix", tmp_path, server.environment).kept
+    return open_storage(f"s3://{server.make_bucket()}/some/prefix", tmp_path, server.environment).kept
 
 
 def test_covers_are_kept_in_the_file_store(swift: SwiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in swift.environment.items():
         monkeypatch.setenv(name, value)
-    with opened_yard(tmp_path, blobs=f"s3://{swift.make_bucket()}") as yard:
+    with open_app(tmp_path, storage_url=f"s3://{swift.make_bucket()}") as yard:
         made = ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_length="0", content_length="0")
         told = ask(yard, path_of(made.headers["location"]), method="HEAD", tus_resumable="1.0.0")
         model_id = int(told.headers["modelyard-model"])
@@ -109,7 +108,7 @@ def test_what_was_never_kept_is_not_here(kept: Blobs) -> None:
 
 
 def test_an_address_for_an_upload_takes_it(swift: SwiftServer, tmp_path: Path) -> None:
-    kept = open_places(f"s3://{swift.make_bucket()}", tmp_path, swift.environment).kept
+    kept = open_storage(f"s3://{swift.make_bucket()}", tmp_path, swift.environment).kept
     link = kept.upload_link("a" * 32, 60)
     assert link is not None
 
@@ -125,7 +124,7 @@ def test_an_address_for_an_upload_takes_it(swift: SwiftServer, tmp_path: Path) -
 
 def test_a_store_that_is_away_is_unavailable(tmp_path: Path) -> None:
     away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    kept = open_places("s3://bucket", tmp_path, away).kept
+    kept = open_storage("s3://bucket", tmp_path, away).kept
 
     with pytest.raises(errors.Unavailable):
         kept.has("0" * 64)
@@ -133,26 +132,26 @@ def test_a_store_that_is_away_is_unavailable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["s3://", "gs://bucket", "http://x"])
 def test_a_place_that_is_none_is_told_to_the_operator(tmp_path: Path, url: str) -> None:
-    with pytest.raises(errors.SetupError):
-        open_places(url, tmp_path, {})
+    with pytest.raises(errors.ConfigurationError):
+        open_storage(url, tmp_path, {})
 
 
 def test_one_writes_at_a_time_and_the_hash_goes_along(tmp_path: Path) -> None:
-    incoming = Incoming(tmp_path / "incoming")
+    incoming = IncomingFiles(tmp_path / "incoming")
     incoming.create("0" * 32)
     with incoming.open("0" * 32) as appending:
         appending.write(b"one ")
-        with pytest.raises(errors.Locked):
+        with pytest.raises(errors.UploadLocked):
             incoming.open("0" * 32)
     with incoming.open("0" * 32) as appending:
         appending.write(b"two")
 
     assert hashlib.sha256(b"one two").hexdigest() == incoming.sha256("0" * 32, 7)
-    assert Incoming(tmp_path / "incoming").sha256("0" * 32, 7) is None
+    assert IncomingFiles(tmp_path / "incoming").sha256("0" * 32, 7) is None
 
 
 def test_an_upload_that_begins_anew_has_only_its_new_bytes(tmp_path: Path) -> None:
-    incoming = Incoming(tmp_path / "incoming")
+    incoming = IncomingFiles(tmp_path / "incoming")
     incoming.create("0" * 32)
     with incoming.open("0" * 32) as appending:
         appending.write(b"something long")
@@ -165,13 +164,13 @@ def test_an_upload_that_begins_anew_has_only_its_new_bytes(tmp_path: Path) -> No
 
 
 def test_bytes_that_are_taken_back_leave_what_was_there_and_its_hash(tmp_path: Path) -> None:
-    incoming = Incoming(tmp_path / "incoming")
+    incoming = IncomingFiles(tmp_path / "incoming")
     incoming.create("0" * 32)
     with incoming.open("0" * 32) as appending:
         appending.write(b"first")
     with incoming.open("0" * 32) as appending:
         appending.write(b" wrong")
-        appending.cut_back()
+        appending.truncate_to_start()
         appending.write(b" right")
 
     assert b"first right" == incoming.path("0" * 32).read_bytes()
@@ -179,11 +178,11 @@ def test_bytes_that_are_taken_back_leave_what_was_there_and_its_hash(tmp_path: P
 
 
 def test_a_removed_upload_is_forgotten_with_its_hash_and_its_requests(tmp_path: Path) -> None:
-    incoming = Incoming(tmp_path / "incoming")
+    incoming = IncomingFiles(tmp_path / "incoming")
     incoming.create("0" * 32)
     with incoming.open("0" * 32) as appending:
         appending.write(b"x")
-    incoming.ask_for("0" * 32)
+    incoming.request_release("0" * 32)
 
     incoming.remove("0" * 32)
 
@@ -192,11 +191,11 @@ def test_a_removed_upload_is_forgotten_with_its_hash_and_its_requests(tmp_path: 
 
 
 def test_the_hash_of_bytes_that_this_process_did_not_see_is_not_known(tmp_path: Path) -> None:
-    incoming = Incoming(tmp_path / "incoming")
+    incoming = IncomingFiles(tmp_path / "incoming")
     incoming.create("0" * 32)
     with incoming.open("0" * 32) as appending:
         appending.write(b"mine")
-    with Incoming(tmp_path / "incoming").open("0" * 32) as appending:
+    with IncomingFiles(tmp_path / "incoming").open("0" * 32) as appending:
         appending.write(b" another's")
     with incoming.open("0" * 32) as appending:
         appending.write(b" mine")
@@ -206,20 +205,20 @@ def test_the_hash_of_bytes_that_this_process_did_not_see_is_not_known(tmp_path: 
 
 
 def test_the_hash_of_a_joined_file_is_left_to_its_check(tmp_path: Path) -> None:
-    incoming = Incoming(tmp_path / "incoming")
+    incoming = IncomingFiles(tmp_path / "incoming")
     for upload_id in ("0" * 32, "1" * 32):
         incoming.create(upload_id)
     with incoming.open("1" * 32) as appending:
         appending.write(b"part")
 
-    incoming.join("0" * 32, ["1" * 32, "1" * 32])
+    incoming.concatenate("0" * 32, ["1" * 32, "1" * 32])
 
     assert b"partpart" == incoming.path("0" * 32).read_bytes()
     assert incoming.sha256("0" * 32, 8) is None
 
 
 def test_room_is_left_for_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    incoming = Incoming(tmp_path / "incoming")
+    incoming = IncomingFiles(tmp_path / "incoming")
     free = 300 * 1024 * 1024
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     room = 44 * 1024 * 1024
@@ -236,8 +235,8 @@ def test_room_is_left_for_the_database(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("upload_id", ["../x", "", "a" * 31, "A" * 32, "a" * 32 + "\n", "a/b"])
 def test_an_id_that_is_none_names_no_file(tmp_path: Path, upload_id: str) -> None:
-    with pytest.raises(errors.NoSuchUpload):
-        Incoming(tmp_path).path(upload_id)
+    with pytest.raises(errors.UploadNotFound):
+        IncomingFiles(tmp_path).path(upload_id)
 
 
 def test_a_model_goes_in_and_out_by_presigned_addresses(
@@ -246,9 +245,9 @@ def test_a_model_goes_in_and_out_by_presigned_addresses(
     for name, value in swift.environment.items():
         monkeypatch.setenv(name, value)
     url, content = f"s3://{swift.make_bucket()}", lora_bytes(fill=9_000_000)
-    with opened_yard(tmp_path, blobs=url) as yard:
-        place = open_places(url, tmp_path, swift.environment)
-        check = Checking(yard.store, place.kept, place.incoming)
+    with open_app(tmp_path, storage_url=url) as yard:
+        place = open_storage(url, tmp_path, swift.environment)
+        check = UploadVerifier(yard.store, place.kept, place.incoming)
         said = {"model_name": "far", "file_extension": "safetensors", "file_sha256": sha256_base64(content)}
         announced = ask(yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
         put = urllib.request.Request(announced, content, method="PUT")
@@ -256,7 +255,7 @@ def test_a_model_goes_in_and_out_by_presigned_addresses(
         body = {"name": "far", "file_extension": "safetensors", "type_name": "lora"}
         model_id = ask(yard, "/v3/model", method="POST", body=body).json["id"]
         before = find(yard, model_id)
-        check.check_next()
+        check.verify_next()
         after = find(yard, model_id)
         redirect = yard.ask(path_of(after["download_url"]), None)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelyard import demo
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
 from modelyard.domain import Facts, Hashes, Layer, Record, Scope, Source, model_type
 from modelyard.store import Store, open_store
@@ -40,7 +40,7 @@ class Yard:
 
     url: str
     records: list[Record]
-    access: Access
+    access: Auth
     store: Store
     names: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000)))
 
@@ -85,7 +85,7 @@ def _evil() -> Iterator[Record]:
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     """A server of one worker. Strangers may look at what is public."""
     home = tmp_path_factory.mktemp("browsed")
-    (home / "modelyard.toml").write_text('anonymous = "public"\n')
+    (home / "modelyard.toml").write_text('anonymous_access = "public"\n')
     store = open_store(f"sqlite:///{home / 'modelyard.sqlite'}")
     catalog = open_catalog(store)
     known = records()
@@ -94,7 +94,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     catalog.close()
     store = open_store(f"sqlite:///{home / 'modelyard.sqlite'}")
     with serving(home, workers=1, key="") as served:
-        yield Yard(f"http://127.0.0.1:{served.port}", known, Access(store), store)
+        yield Yard(f"http://127.0.0.1:{served.port}", known, Auth(store), store)
     store.close()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from modelyard import demo
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.store import open_store
 from tests.browser.browsing import Browsing, chromium
 from tests.browser.conftest import EVERYTHING
@@ -134,7 +134,7 @@ def main() -> None:
         demo.prepare(store, home, lambda _: None)
         store.close()
         store = open_store(f"sqlite:///{home / 'modelyard.sqlite'}")
-        key, _ = Access(store).create_key(demo.TEAM, EVERYTHING, None)
+        key, _ = Auth(store).create_key(demo.TEAM, EVERYTHING, None)
         store.close()
         with serving(home, workers=1, key=key) as served, chromium() as browser:
             browsing = Browsing(browser, f"http://127.0.0.1:{served.port}")

@@ -12,10 +12,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard import errors
-from modelyard.domain import Record
-from modelyard.domain import Skipped
+from modelyard.civitai.client import (
+    ATTEMPTS_MAX,
+    BODY_BYTES_MAX,
+    Checkpoint,
+    CivitaiQuery,
+    FetchedPage,
+    RetryPolicy,
+    note_name,
+    open_client,
+    pages,
+    place_text,
+    saved_place,
+)
 from modelyard.civitai.records import convert
-from modelyard.civitai.client import ATTEMPTS_MAX, BODY_BYTES_MAX, FetchedPage, Patience, Place, Wanted, note_name, open_client, pages, place_text, saved_place
+from modelyard.domain import Record, Skipped
 from tests.civitai_server import NOW, CivitaiServer, civitai_server, recorded_models
 
 MODELS = 250
@@ -49,15 +60,18 @@ class Waited:
     told: list[str] = field(default_factory=list)
     chance: float = 1.0
 
-    def patience(self) -> Patience:
-        return Patience(self.seconds.append, lambda: NOW, lambda: self.chance, self.told.append)
+    def patience(self) -> RetryPolicy:
+        return RetryPolicy(self.seconds.append, lambda: NOW, lambda: self.chance, self.told.append)
 
 
 def walk(
-    server: CivitaiServer, wanted: Wanted | None = None, start: Place | None = None, waited: Waited | None = None
+    server: CivitaiServer,
+    wanted: CivitaiQuery | None = None,
+    start: Checkpoint | None = None,
+    waited: Waited | None = None,
 ) -> list[FetchedPage]:
     with open_client(server.address) as client:
-        return list(pages(client, wanted or Wanted(), start, (waited or Waited()).patience()))
+        return list(pages(client, wanted or CivitaiQuery(), start, (waited or Waited()).patience()))
 
 
 def outcomes_of(fetched: list[FetchedPage]) -> list[Record | Skipped]:
@@ -72,7 +86,7 @@ def test_a_walk_yields_every_model_once_in_pages_of_a_hundred(server: CivitaiSer
     fetched = walk(server)
 
     assert [100, 100, 50] == [page.models for page in fetched]
-    assert [Place("75363|932023|100", 100), Place("75363|932023|200", 200), None] == [
+    assert [Checkpoint("75363|932023|100", 100), Checkpoint("75363|932023|200", 200), None] == [
         page.following for page in fetched
     ]
     assert expected(server) == outcomes_of(fetched)
@@ -88,7 +102,10 @@ def test_one_request_at_a_time_is_made(server: CivitaiServer) -> None:
 
 
 def test_the_question_is_sent_as_civitai_spells_it(server: CivitaiServer) -> None:
-    walk(server, Wanted(types=("LORA", "Checkpoint"), base_models=("SD 1.5", "Flux.1 D"), query="pastel & 花", limit=1))
+    walk(
+        server,
+        CivitaiQuery(types=("LORA", "Checkpoint"), base_models=("SD 1.5", "Flux.1 D"), query="pastel & 花", limit=1),
+    )
 
     assert server.asked == [
         {
@@ -105,7 +122,7 @@ def test_the_question_is_sent_as_civitai_spells_it(server: CivitaiServer) -> Non
     ("limit", "sizes"), [(0, []), (1, ["1"]), (100, ["100"]), (130, ["100", "30"]), (9999, ["100"] * 3)]
 )
 def test_no_more_than_the_limit_is_asked_for(server: CivitaiServer, limit: int, sizes: list[str]) -> None:
-    fetched = walk(server, Wanted(limit=limit))
+    fetched = walk(server, CivitaiQuery(limit=limit))
 
     assert sizes == [asked["limit"][0] for asked in server.asked]
     assert min(limit, MODELS) == sum(page.models for page in fetched)
@@ -177,7 +194,7 @@ def test_it_gives_up_with_a_clear_error_and_goes_on_from_the_last_place(server: 
     done: list[FetchedPage] = []
 
     with open_client(server.address) as client:
-        walking = pages(client, Wanted(), patience=Waited().patience())
+        walking = pages(client, CivitaiQuery(), patience=Waited().patience())
         done.append(next(walking))
         server.fails_always = failure
         with pytest.raises(errors.Unavailable, match="8 times in a row"):
@@ -193,7 +210,7 @@ def test_it_gives_up_with_a_clear_error_and_goes_on_from_the_last_place(server: 
 
 def test_an_address_where_nobody_listens_is_given_up_on() -> None:
     with open_client("http://127.0.0.1:9/api/v1") as client, pytest.raises(errors.Unavailable, match="ConnectError"):
-        list(pages(client, Wanted(), patience=Waited().patience()))
+        list(pages(client, CivitaiQuery(), patience=Waited().patience()))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +227,7 @@ def test_a_refusal_is_not_tried_again(server: CivitaiServer, failure: str, words
     server.fails_always = failure
     waited = Waited()
 
-    with pytest.raises(errors.SetupError, match=words):
+    with pytest.raises(errors.ConfigurationError, match=words):
         walk(server, waited=waited)
 
     assert waited.seconds == []
@@ -225,7 +242,7 @@ def test_a_cursor_that_leads_back_to_itself_ends_the_walk(server: CivitaiServer)
 
 def test_the_token_is_in_the_header_only(server: CivitaiServer) -> None:
     with open_client(server.address, "civitai-secret") as client:
-        list(pages(client, Wanted(limit=101)))
+        list(pages(client, CivitaiQuery(limit=101)))
 
     assert {"Bearer civitai-secret"} == {sent for _, sent in server.authorizations}
     assert len(server.lines) == 2
@@ -236,7 +253,7 @@ def test_the_token_is_not_sent_on_to_another_host(server: CivitaiServer) -> None
     server.failures = ["elsewhere"]
 
     with open_client(server.address, "civitai-secret") as client:
-        (page,) = pages(client, Wanted(limit=5))
+        (page,) = pages(client, CivitaiQuery(limit=5))
 
     assert page.models == 5
     (first, sent_first), (second, sent_second) = server.authorizations
@@ -246,7 +263,7 @@ def test_the_token_is_not_sent_on_to_another_host(server: CivitaiServer) -> None
 
 @pytest.mark.parametrize("token", ["line\nbreak", "naïve"])
 def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(token: str) -> None:
-    with pytest.raises(errors.SetupError, match="CIVITAI_TOKEN") as refused:
+    with pytest.raises(errors.ConfigurationError, match="CIVITAI_TOKEN") as refused:
         open_client("http://127.0.0.1:9", token)
 
     assert token not in refused.value.message
@@ -269,14 +286,16 @@ def test_whatever_fails_in_between_every_model_comes_once(server: CivitaiServer,
 
 
 def test_a_place_is_saved_by_the_walk_and_an_unreadable_one_begins_anew() -> None:
-    lora, vae = Wanted(types=("LORA",)), Wanted(types=("VAE",))
+    lora, vae = CivitaiQuery(types=("LORA",)), CivitaiQuery(types=("VAE",))
 
-    assert Place("a|b", 100) == saved_place(place_text(Place("a|b", 100)))
+    assert Checkpoint("a|b", 100) == saved_place(place_text(Checkpoint("a|b", 100)))
     assert saved_place("nonsense") is None
     assert saved_place(None) is None
     assert note_name("https://a", lora) != note_name("https://a", vae)
-    assert note_name("https://a", lora) != note_name("https://a", Wanted(types=("LORA",), limit=5))
-    assert note_name("https://a", Wanted(types=("A", "B"))) == note_name("https://a", Wanted(types=("B", "A")))
+    assert note_name("https://a", lora) != note_name("https://a", CivitaiQuery(types=("LORA",), limit=5))
+    assert note_name("https://a", CivitaiQuery(types=("A", "B"))) == note_name(
+        "https://a", CivitaiQuery(types=("B", "A"))
+    )
 
 
 def test_the_client_says_who_asks(server: CivitaiServer) -> None:

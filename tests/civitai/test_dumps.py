@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from modelyard.domain import Record
-from modelyard.domain import Skipped
-from modelyard.civitai.records import NOT_JSON
 from modelyard.civitai.dumps import DAMAGED_ARCHIVE, EMPTY, NOT_READABLE, NOT_UTF8, TOO_LONG, find_files, read_paths
+from modelyard.civitai.records import NOT_JSON
+from modelyard.domain import Record, Skipped
 from tests.real_input import data_dir
 
 

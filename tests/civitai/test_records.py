@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.domain import Facts, Layer, Record, Source
-from modelyard.domain import Skipped
 from modelyard.civitai.records import DAMAGED, NO_USABLE_FILE, NO_VERSIONS, NOT_AN_ANSWER, NOT_JSON, convert, sd_name
+from modelyard.domain import Facts, Layer, Record, Skipped, Source
 from tests.real_input import data_dir
 
 SHA = "1A805277C8" + "0" * 54

@@ -21,9 +21,9 @@ from modelyard import errors
 from modelyard.catalog import open_catalog
 from modelyard.domain import Facts, Layer, Record, Source, model_type
 from modelyard.store import open_store
+from tests.app_fixture import Reply
 from tests.cluster.nodes import ANSWER_SECONDS_MAX, Cluster, Node
 from tests.transfers import lora_bytes
-from tests.app_fixture import Reply
 
 BATCH_MODELS = 20
 _FIRST_BATCH_ID = 500_000
@@ -176,7 +176,7 @@ class Load:
             )
             for number in range(BATCH_MODELS)
         ]
-        with contextlib.suppress(errors.Unavailable, errors.DatabaseAway):
+        with contextlib.suppress(errors.Unavailable, errors.DatabaseUnavailable):
             store = open_store(self.cluster.url, clock=lambda: time.time() + 3600)
             try:
                 for _ in open_catalog(store).register_many(records):

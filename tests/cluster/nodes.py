@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.app_fixture import Reply
 from tests.cluster.databases import Databases, running_databases, wait
 from tests.cluster.network import Network
 from tests.process_commands import PROGRAM, environment
 from tests.process_servers import free_port
 from tests.swift_server import SwiftServer, swift_server
-from tests.app_fixture import Reply
 
 # What every request is answered within. The longest that we wait for ourselves is a writer's turn and a connection.
 ANSWER_SECONDS_MAX = 90.0
@@ -137,8 +137,8 @@ def running_cluster(folder: Path, node_count: int = 3) -> Iterator[Cluster]:
             stack.callback(network.close)
             given = {
                 **swift.environment,
-                "MODELYARD_DATABASE": database_url(network.ports),
-                "MODELYARD_BLOBS": f"s3://{bucket}/files",
+                "MODELYARD_DATABASE_URL": database_url(network.ports),
+                "MODELYARD_STORAGE_URL": f"s3://{bucket}/files",
             }
             nodes.append(Node(folder / f"node{number}", free_port(), given, network))
         for node in nodes:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import Scope
 from modelyard.store import Store, open_store, schema
 from modelyard.store.migrate import dialect_of
@@ -86,7 +86,7 @@ def lose_notification(cluster: Cluster, chance: random.Random) -> None:
     """Commit a change that nobody is notified of."""
     dialect = dialect_of(cluster.url)
     store = Store(replace(dialect, end_writing=lambda _: None), time.time)
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.remove([writing.connection.execute(sa.select(sa.func.max(schema.models.c.id))).scalar_one() + 1])
         writing.put_base_model(store.base_models()[0])
         writing.put([])
@@ -109,7 +109,7 @@ EVENTS: tuple[Callable[[Cluster, random.Random], None], ...] = (
 
 def a_key(cluster: Cluster) -> str:
     store = open_store(cluster.url)
-    key, _ = Access(store).create_key("red", [Scope.READ, Scope.WRITE])
+    key, _ = Auth(store).create_key("red", [Scope.READ, Scope.WRITE])
     store.close()
     for node in cluster.nodes:
         wait(lambda node=node: node.ask("GET", "/v3/user", authorization=key).status == 200, "a key is never known")  # type: ignore[misc] # mypy cannot infer a lambda with a default

@@ -9,12 +9,12 @@ from pathlib import Path
 from modelyard.catalog import open_catalog
 from modelyard.domain import ANONYMOUS, Facts, Layer, ModelQuery, Record, Source, Viewer, model_type
 from modelyard.store import Store, open_store
-from modelyard.uploads.uploads import Limits, Uploading
+from modelyard.uploads.uploads import UploadLimits, Uploads
 from tests.process_servers import PostgresServer
 
 MODELS, BATCH, UPLOADS = 1_500, 100, 30
 SPAWNED = multiprocessing.get_context("spawn")
-LIMITS = Limits(10**9, 1_000, 0, 3_600)
+LIMITS = UploadLimits(10**9, 1_000, 0, 3_600)
 
 
 def import_models(url: str, layer: Layer, backwards: bool) -> None:
@@ -36,12 +36,12 @@ def upload_models(url: str, home: str) -> None:
     from modelyard.uploads.uploads import Edit
 
     store = open_store(url)
-    where = blobs.open_places("", Path(home), {})
-    uploading = Uploading(store, where.kept, where.incoming, LIMITS)
+    where = blobs.open_storage("", Path(home), {})
+    uploading = Uploads(store, where.kept, where.incoming, LIMITS)
     viewer = Viewer("red", frozenset(Scope))
     for number in range(UPLOADS):
         declared = {"name": f"upload{number}", "file_extension": "safetensors"}
-        uploading.begin(viewer, "put", declared)
+        uploading.create(viewer, "put", declared)
         entry = uploading.register(viewer, declared, None)
         uploading.edit(viewer, entry.model.id, Edit(Facts(tags=(f"changed{number}",))))
     store.close()

@@ -18,22 +18,21 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from modelyard import blobs
-from modelyard.covers.finder import cover_files
-from modelyard.uploads.verification import Checking
 from modelyard.covers import Covers
-
+from modelyard.covers.finder import cover_files
+from modelyard.uploads.verification import UploadVerifier
+from tests.app_fixture import App, Reply, open_app
 from tests.inspection.made_files import header_bytes
 from tests.pictures import picture, size_of
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened
 from tests.transfers import ask, checking, find, lora_bytes, path_of, upload
-from tests.app_fixture import Reply, Yard, opened_yard
 
 
 @dataclass
 class Bench:
-    yard: Yard
+    yard: App
     home: Path
-    checking: Checking
+    checking: UploadVerifier
 
     def put(self, model_id: int, content: bytes, team: str = "red", **headers: str) -> Reply:
         return ask(self.yard, f"/v3/model/cover?id={model_id}", team, method="PUT", body=content, **headers)
@@ -46,7 +45,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         yield Bench(yard, tmp_path, checking(yard, tmp_path))
 
 
@@ -220,7 +219,7 @@ def test_a_model_that_is_read_and_sent_back_keeps_its_cover(bench: Bench) -> Non
     ("public_url", "base"), [("", "http://there.example:81"), ("https://a.example", "https://a.example")]
 )
 def test_an_address_is_answered_as_each_request_was_addressed(tmp_path: Path, public_url: str, base: str) -> None:
-    with opened_yard(tmp_path, public_url=public_url) as yard:
+    with open_app(tmp_path, public_url=public_url) as yard:
         model_id = upload(yard, "one", lora_bytes())["id"]
         ask(yard, f"/v3/model/cover?id={model_id}", method="PUT", body=picture())
 
@@ -259,7 +258,7 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 
 def cover(shelf: Shelf) -> int:
-    where = blobs.open_places("", shelf.home, {})
+    where = blobs.open_storage("", shelf.home, {})
     return cover_files(shelf.catalog.store, Covers(shelf.catalog.store, where.kept, where.incoming), lambda: False)
 
 
@@ -337,7 +336,7 @@ def test_a_file_that_joins_another_model_brings_its_cover_along(shelf: Shelf) ->
 def test_the_picture_in_an_uploads_header_is_its_cover(bench: Bench) -> None:
     header, size = header_bytes({"emb_params": ("F16", [2, 768])}, _with_thumbnail())
     model_id = upload(bench.yard, "one", len(header).to_bytes(8, "little") + header + bytes(size))["id"]
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     assert ("WEBP", (256, 256)) == size_of(bench.shown(model_id).body)
 
@@ -347,13 +346,13 @@ def test_the_picture_in_an_uploads_header_is_its_cover(bench: Bench) -> None:
 
 def test_covers_that_no_model_shows_are_collected(bench: Bench) -> None:
     model_id = upload(bench.yard, "one", lora_bytes())["id"]
-    bench.checking.check_next()
+    bench.checking.verify_next()
     paths = [path_of(bench.put(model_id, picture(seed=seed)).json["cover_url"]) for seed in range(2)]
 
-    bench.checking.collect(0, dry_run=True)
+    bench.checking.collect_garbage(0, dry_run=True)
     before = [bench.yard.ask(path, None).status for path in paths]
-    bench.checking.collect(0, dry_run=False)
-    with opened_yard(bench.home) as again:  # one that has no picture in memory
+    bench.checking.collect_garbage(0, dry_run=False)
+    with open_app(bench.home) as again:  # one that has no picture in memory
         after = [again.ask(path, None).status for path in paths]
 
     assert [200, 200] == before
@@ -369,8 +368,8 @@ def test_a_cover_under_another_one_is_kept(shelf: Shelf) -> None:
     cover(shelf)
     path = shelf.model().cover_url
     shelf.say(shelf.model().id, cover_url="https://example.org/mine.png")
-    where = blobs.open_places("", shelf.home, {})
+    where = blobs.open_storage("", shelf.home, {})
 
-    Checking(shelf.catalog.store, where.kept, where.incoming).collect(0, dry_run=False)
+    UploadVerifier(shelf.catalog.store, where.kept, where.incoming).collect_garbage(0, dry_run=False)
 
     assert Covers(shelf.catalog.store, where.kept, where.incoming).picture(path) is not None

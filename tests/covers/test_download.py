@@ -17,15 +17,14 @@ import pytest
 
 from modelyard import blobs, errors
 from modelyard.cli import run
-from modelyard.covers import BYTES_MAX, Covers, Guard, fetch, download, gather, wanted
-from modelyard.covers.download import NotNow
+from modelyard.covers import BYTES_MAX, AddressPolicy, Covers, download, fetch, import_covers, wanted
+from modelyard.covers.download import TemporaryFailure
 from modelyard.domain import Facts, Layer, Record, Source, model_type
 from modelyard.store import covers as store_covers
-
 from tests import requirements
+from tests.app_fixture import App, open_app
 from tests.pictures import picture
 from tests.transfers import find, path_of
-from tests.app_fixture import Yard, opened_yard
 
 HERE = ipaddress.ip_network("127.0.0.0/8")
 
@@ -133,14 +132,14 @@ NOT_PUBLIC = [
 
 @pytest.mark.parametrize("numeric", NOT_PUBLIC)
 def test_nothing_is_fetched_from_addresses_that_are_not_public(numeric: str) -> None:
-    guard = Guard(resolve=lambda _host, _port: [numeric])
+    guard = AddressPolicy(resolve=lambda _host, _port: [numeric])
 
     with pytest.raises(errors.UnsupportedFile, match="no public address"):
         fetch("http://pictures.example/a.png", guard)
 
 
 def test_a_host_with_one_address_that_is_not_public_is_refused_whole() -> None:
-    guard = Guard(resolve=lambda _host, _port: ["93.184.215.14", "10.0.0.1"])
+    guard = AddressPolicy(resolve=lambda _host, _port: ["93.184.215.14", "10.0.0.1"])
 
     with pytest.raises(errors.UnsupportedFile, match=r"10\.0\.0\.1"):
         fetch("http://pictures.example/a.png", guard)
@@ -151,8 +150,8 @@ def test_a_host_with_one_address_that_is_not_public_is_refused_whole() -> None:
 )
 def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
     # Some of them are no spelling to some systems: then there is no such host.
-    with pytest.raises((errors.UnsupportedFile, NotNow)):
-        fetch(f"http://{host}/a.png", Guard())
+    with pytest.raises((errors.UnsupportedFile, TemporaryFailure)):
+        fetch(f"http://{host}/a.png", AddressPolicy())
 
 
 def test_the_networks_that_are_allowed_are_asked_and_no_others() -> None:
@@ -160,7 +159,7 @@ def test_the_networks_that_are_allowed_are_asked_and_no_others() -> None:
 
     def may_ask(numeric: str) -> bool:
         try:
-            return [numeric] == Guard(allowed, lambda _host, _port: [numeric]).addresses("pictures.example", 80)
+            return [numeric] == AddressPolicy(allowed, lambda _host, _port: [numeric]).addresses("pictures.example", 80)
         except errors.UnsupportedFile:
             return False
 
@@ -173,7 +172,7 @@ def test_the_networks_that_are_allowed_are_asked_and_no_others() -> None:
     "numeric", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14", "172.32.0.1"]
 )
 def test_public_addresses_may_be_asked(numeric: str) -> None:
-    guard = Guard(resolve=lambda _host, _port: [numeric])
+    guard = AddressPolicy(resolve=lambda _host, _port: [numeric])
 
     assert [numeric] == guard.addresses("pictures.example", 443)
 
@@ -198,13 +197,13 @@ def test_what_is_no_address_to_fetch_from_is_refused(address: str) -> None:
         raise AssertionError(f"{host} was looked up")
 
     with pytest.raises(errors.UnsupportedFile, match="no address to fetch from"):
-        fetch(address, Guard(resolve=resolve))
+        fetch(address, AddressPolicy(resolve=resolve))
 
 
 def test_a_redirect_is_checked_like_the_first_address(pictures: Pictures) -> None:
     inner = pictures.put("/inner", lambda on: on.reply(b"secret"))
     numbers = {"outer.example": "127.0.0.1", "inner.example": "10.0.0.1"}
-    guard = Guard([HERE], lambda host, _port: [numbers[host]])
+    guard = AddressPolicy([HERE], lambda host, _port: [numbers[host]])
     port = inner.split(":")[2].partition("/")[0]
     pictures.put("/a", lambda on: on.reply(b"", 302, location=f"http://inner.example:{port}/inner"))
 
@@ -217,7 +216,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(pictures: Picture
     port = pictures.put("/a.png", lambda on: on.reply(b"picture")).split(":")[2].partition("/")[0]
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])  # what a name that is rebound answers
 
-    assert b"picture" == fetch(f"http://pictures.example:{port}/a.png", Guard([HERE], lambda *_: next(answers)))
+    assert b"picture" == fetch(f"http://pictures.example:{port}/a.png", AddressPolicy([HERE], lambda *_: next(answers)))
     assert ["10.0.0.1"] == next(answers)
 
 
@@ -226,14 +225,14 @@ def test_a_redirect_to_something_else_than_http_is_refused(pictures: Pictures, s
     url = pictures.put("/a", lambda on: on.reply(b"", 301, location=scheme))
 
     with pytest.raises(errors.UnsupportedFile):
-        fetch(url, Guard([HERE]))
+        fetch(url, AddressPolicy([HERE]))
 
 
 def test_redirects_end(pictures: Pictures) -> None:
     url = pictures.put("/a", lambda on: on.reply(b"", 307, location="/a"))
 
     with pytest.raises(errors.UnsupportedFile, match="redirects more than"):
-        fetch(url, Guard([HERE]))
+        fetch(url, AddressPolicy([HERE]))
     assert 6 == pictures.asked["/a"]
 
 
@@ -244,7 +243,7 @@ def test_what_is_answered_comes_whole_and_nothing_of_ours_goes_out(pictures: Pic
     url = pictures.put("/a b%20c.png?x=1&y=ü", lambda on: on.reply(b"no"))
     pictures.put("/a%20b%20c.png?x=1&y=%C3%BC", lambda on: on.reply(b"whole"))
 
-    assert b"whole" == fetch(url, Guard([HERE]))
+    assert b"whole" == fetch(url, AddressPolicy([HERE]))
     assert {"host", "user-agent", "accept", "accept-encoding", "connection"} == {
         name.lower() for name in pictures.headers_seen[0]
     }
@@ -281,29 +280,29 @@ def test_more_than_a_picture_is_not_taken(pictures: Pictures) -> None:
 
     for url in (said, endless):
         with pytest.raises(errors.TooLarge):
-            fetch(url, Guard([HERE]))
+            fetch(url, AddressPolicy([HERE]))
 
 
 def test_an_answer_that_never_ends_is_cut_off(pictures: Pictures) -> None:
     url = pictures.put("/drip", _quietly(_dripping))
 
-    with pytest.raises(NotNow):
-        fetch(url, Guard([HERE]), seconds_max=0.5)
+    with pytest.raises(TemporaryFailure):
+        fetch(url, AddressPolicy([HERE]), seconds_max=0.5)
 
 
 def test_an_answer_that_ends_early_is_no_answer(pictures: Pictures) -> None:
     url = pictures.put("/half", lambda on: on.reply(b"half", content_length="8"))
 
-    with pytest.raises(NotNow):
-        fetch(url, Guard([HERE]))
+    with pytest.raises(TemporaryFailure):
+        fetch(url, AddressPolicy([HERE]))
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_what_may_pass_is_told_apart(pictures: Pictures, status: int) -> None:
     url = pictures.put("/later", lambda on: on.reply(b"", status, retry_after="7"))
 
-    with pytest.raises(NotNow) as passing:
-        fetch(url, Guard([HERE]))
+    with pytest.raises(TemporaryFailure) as passing:
+        fetch(url, AddressPolicy([HERE]))
     assert 7.0 == passing.value.after_seconds
 
 
@@ -312,7 +311,7 @@ def test_any_other_status_is_final(pictures: Pictures, status: int) -> None:
     url = pictures.put("/never", lambda on: on.reply(b"", status, retry_after="7", location="/elsewhere"))
 
     with pytest.raises(errors.UnsupportedFile, match=f"status {status}"):
-        fetch(url, Guard([HERE]))
+        fetch(url, AddressPolicy([HERE]))
     assert 0 == pictures.asked["/elsewhere"]
 
 
@@ -321,7 +320,7 @@ def test_a_redirect_is_followed(pictures: Pictures, status: int) -> None:
     url = pictures.put("/a", lambda on: on.reply(b"", status, location="/b"))
     pictures.put("/b", lambda on: on.reply(b"picture"))
 
-    assert b"picture" == fetch(url, Guard([HERE]))
+    assert b"picture" == fetch(url, AddressPolicy([HERE]))
 
 
 @pytest.mark.parametrize(
@@ -333,8 +332,8 @@ def test_how_long_a_host_asks_to_wait_is_read_if_it_is_a_number(
 ) -> None:
     url = pictures.put("/later", lambda on: on.reply(b"", 503, retry_after=retry_after))
 
-    with pytest.raises(NotNow) as passing:
-        fetch(url, Guard([HERE]))
+    with pytest.raises(TemporaryFailure) as passing:
+        fetch(url, AddressPolicy([HERE]))
     assert seconds == passing.value.after_seconds
 
 
@@ -342,9 +341,9 @@ def test_a_picture_of_the_largest_size_is_taken_and_one_byte_more_is_not(picture
     url = pictures.put("/largest", lambda on: on.reply(bytes(BYTES_MAX)))
     over = pictures.put("/over", _quietly(lambda on: on.reply(bytes(BYTES_MAX + 1))))
 
-    assert BYTES_MAX == 16 * 1024 * 1024 == len(fetch(url, Guard([HERE])))
+    assert BYTES_MAX == 16 * 1024 * 1024 == len(fetch(url, AddressPolicy([HERE])))
     with pytest.raises(errors.TooLarge):
-        fetch(over, Guard([HERE]))
+        fetch(over, AddressPolicy([HERE]))
 
 
 # --- Over TLS
@@ -367,17 +366,17 @@ def tls(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_over_tls_the_certificate_has_to_be_that_of_the_name(pictures: Pictures, tls: str) -> None:
     pictures.put("/a.png", lambda on: on.reply(b"picture"))
-    guard = Guard([HERE], lambda _host, _port: ["127.0.0.1"])
+    guard = AddressPolicy([HERE], lambda _host, _port: ["127.0.0.1"])
 
     assert b"picture" == fetch(f"https://pictures.example:{tls}/a.png", guard)
     for host in ("other.example", "127.0.0.1"):
-        with pytest.raises(NotNow, match="certificate"):
+        with pytest.raises(TemporaryFailure, match="certificate"):
             fetch(f"https://{host}:{tls}/a.png", guard)
     assert 1 == pictures.asked["/a.png"]
 
 
 def test_a_redirect_from_https_stays_with_https(pictures: Pictures, tls: str) -> None:
-    guard = Guard([HERE], lambda _host, _port: ["127.0.0.1"])
+    guard = AddressPolicy([HERE], lambda _host, _port: ["127.0.0.1"])
     pictures.put("/a.png", lambda on: on.reply(b"picture"))
     pictures.put("/b", lambda on: on.reply(b"", 302, location="/a.png"))
     assert b"picture" == fetch(f"https://pictures.example:{tls}/b", guard)
@@ -392,7 +391,7 @@ def test_a_redirect_from_https_stays_with_https(pictures: Pictures, tls: str) ->
 # --- What models show of it
 
 
-def _model(yard: Yard, id_: int, cover_url: str, rank: int = 0) -> None:
+def _model(yard: App, id_: int, cover_url: str, rank: int = 0) -> None:
     facts = Facts(
         name=f"v{id_}", sd_name=f"model_{id_}.safetensors", type=model_type("LORA"), cover_url=cover_url, rank=rank
     )
@@ -400,16 +399,16 @@ def _model(yard: Yard, id_: int, cover_url: str, rank: int = 0) -> None:
         pass
 
 
-def _gathered(yard: Yard, home: Path, ids: list[int]) -> dict[str, str]:
-    where = blobs.open_places("", home, {})
+def _gathered(yard: App, home: Path, ids: list[int]) -> dict[str, str]:
+    where = blobs.open_storage("", home, {})
     kept = Covers(yard.store, where.kept, where.incoming)
-    asked = gather(yard.store, kept, Guard([HERE]), wanted(yard.store, ids), sleep=lambda _: None)
+    asked = import_covers(yard.store, kept, AddressPolicy([HERE]), wanted(yard.store, ids), sleep=lambda _: None)
     return {gathered.address: gathered.problem for gathered in asked}
 
 
 def test_models_show_from_here_what_was_fetched(pictures: Pictures, tmp_path: Path) -> None:
     url = pictures.put("/a.png", lambda on: on.reply(picture()))
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         for id_ in (1, 2):
             _model(yard, id_, url)
 
@@ -430,7 +429,7 @@ def test_another_address_is_another_cover(pictures: Pictures, tmp_path: Path) ->
         pictures.put("/0.png", lambda on: on.reply(picture())),
         pictures.put("/1.png", lambda on: on.reply(picture(seed=1))),
     ]
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         _model(yard, 1, urls[0])
         _gathered(yard, tmp_path, [1])
         before = find(yard, 1)["cover_url"]
@@ -446,7 +445,7 @@ def test_what_cannot_be_had_is_told_and_not_asked_for_again(pictures: Pictures, 
     gone = pictures.put("/gone", lambda on: on.reply(b"", 404))
     page = pictures.put("/page", lambda on: on.reply(b"<html>"))
     away = pictures.put("/away", lambda on: on.reply(b"", 503))
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         for id_, url in enumerate((gone, page, away), 1):
             _model(yard, id_, url)
 
@@ -460,7 +459,7 @@ def test_what_cannot_be_had_is_told_and_not_asked_for_again(pictures: Pictures, 
 
 
 def test_the_most_popular_models_come_first(pictures: Pictures, tmp_path: Path) -> None:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         for id_, rank in ((1, 5), (2, 50), (3, 20)):
             _model(yard, id_, f"http://pictures.example/{id_}", rank)
 
@@ -482,25 +481,25 @@ def test_an_import_brings_covers_along_when_asked(
     assert 0 == run(command)
     refused = json.loads(capfd.readouterr().out)
     (home / "modelyard.toml").write_text("")
-    monkeypatch.setenv("MODELYARD_COVER_NETWORKS", "127.0.0.0/8")
+    monkeypatch.setenv("MODELYARD_COVER_ALLOWED_NETWORKS", "127.0.0.0/8")
     again = tmp_path / "again"
     assert 0 == run([*command[:2], str(again), *command[3:]])
     brought = json.loads(capfd.readouterr().out)
 
     assert (0, {"cover not to be had": 1}) == (refused["covers"], refused["skipped"])
     assert (1, {}) == (brought["covers"], brought["skipped"])
-    with opened_yard(again) as yard:
+    with open_app(again) as yard:
         assert find(yard, 11)["cover_url"].startswith("http://127.0.0.1/covers/")
 
 
 def test_what_failed_is_asked_for_again_after_a_month(tmp_path: Path) -> None:
     url = "http://pictures.example/a.png"
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         _model(yard, 1, url)
 
         def is_wanted(days_later: float) -> bool:
             tried_at = int(time.time() - days_later * 86_400)
-            with yard.store.writing() as writing:
+            with yard.store.transaction() as writing:
                 store_covers.note_address(writing.connection, url, None, "status 404", tried_at)
             return {url: [1]} == wanted(yard.store, [1])
 
@@ -512,11 +511,11 @@ def test_a_host_that_asks_to_wait_is_waited_for_but_not_for_ever(pictures: Pictu
     later = pictures.put("/later", lambda on: on.reply(b"", 503, retry_after="7"))
     never = pictures.put("/never", lambda on: on.reply(b"", 503, retry_after="86400"))
     silent = pictures.put("/silent", lambda on: on.reply(b"", 503))
-    with opened_yard(tmp_path) as yard:
-        where = blobs.open_places("", tmp_path, {})
+    with open_app(tmp_path) as yard:
+        where = blobs.open_storage("", tmp_path, {})
         kept = Covers(yard.store, where.kept, where.incoming)
         for url in (later, never, silent):
-            answers = list(gather(yard.store, kept, Guard([HERE]), {url: [1]}, sleep=waits.append))
+            answers = list(import_covers(yard.store, kept, AddressPolicy([HERE]), {url: [1]}, sleep=waits.append))
             assert [url] == [answer.address for answer in answers]
 
     assert [7.0, 7.0, 60.0, 60.0, 2.0, 4.0] == waits

@@ -35,7 +35,7 @@ def keep_up_until(connection: Connection, home: Path) -> None:
     indexer.APPEND_MODELS_MIN, indexer.APPEND_SECONDS, indexer.LOOK_SECONDS = 8, 0.05, 0.01
     catalog = opened(home)
     ended = threading.Event()
-    working = threading.Thread(target=catalog.keep_up, args=(ended,))
+    working = threading.Thread(target=catalog.run_indexer, args=(ended,))
     working.start()
     connection.recv()
     ended.set()

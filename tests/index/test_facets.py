@@ -17,10 +17,9 @@ from modelyard.index import Facets, Index
 from modelyard.index import facets as facets_module
 from modelyard.index import segment as segment_module
 from modelyard.index.suggest import WORD
-
 from tests import oracle
-from tests.strategies import models, queries, viewers
 from tests.app_fixture import a_model, a_private
+from tests.strategies import models, queries, viewers
 
 TAGS_MAX = 5
 
@@ -135,7 +134,7 @@ def test_the_most_frequent_tags_of_several_segments_are_counted_together() -> No
     second = [a_model(3, name="wanted", tags=("both", *tag_range(100, 170)))]
     index = index_of(first, second)
 
-    assert 2 == len(index.parts)
+    assert 2 == len(index.segments)
     assert [("both", 3), ("one", 2), *((tag, 1) for tag in tag_range(100, 103))] == top_tags(index)
 
 

@@ -25,10 +25,9 @@ from modelyard.index import Index
 from modelyard.index import search as search_module
 from modelyard.index import segment as segment_module
 from modelyard.index.terms import filter_key
-
 from tests import oracle
-from tests.strategies import models, queries, viewers
 from tests.app_fixture import a_model, a_private
+from tests.strategies import models, queries, viewers
 
 
 def render(model: Model) -> bytes:
@@ -331,7 +330,7 @@ def test_a_union_counts_in_the_cache_as_what_it_takes(monkeypatch: pytest.Monkey
     index = Index(render)
     types = [model_type(name) for name in ("LORA", "LoCon", "VAE")]
     index.load((a_model(number, type=types[number % 3]) for number in range(1, 9_001)), 1)
-    (part,) = index.parts
+    (part,) = index.segments
     loras = tuple(type_keys("lora", "locon"))
     for key in loras:
         part.segment.one(0, key)
@@ -339,7 +338,7 @@ def test_a_union_counts_in_the_cache_as_what_it_takes(monkeypatch: pytest.Monkey
 
     union = part.segment.any_of(0, loras)
 
-    assert not isinstance(union, segment_module.Extreme)
+    assert not isinstance(union, segment_module.Bound)
     assert 6_000 == len(union)
     assert part.segment._cache_bytes - before <= 9_000 // 8 + 200
 

@@ -26,13 +26,13 @@ from modelyard.domain import ANONYMOUS, Entry, Model, ModelQuery, Offset, Viewer
 from modelyard.index import DamagedSegmentError, Index
 from modelyard.index import segment as segment_module
 from modelyard.index.segment_file import write_sealed
+from modelyard.indexer import Indexer
 from modelyard.store import open_store
-from modelyard.indexer import Upkeep
-
 from tests import oracle
-from . import segment_processes
-from tests.strategies import models, queries, viewers
 from tests.app_fixture import a_model, a_private
+from tests.strategies import models, queries, viewers
+
+from . import segment_processes
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -54,18 +54,18 @@ def opened(home: Path) -> Catalog:
     return open_catalog(open_store(f"sqlite:///{home}/modelyard.sqlite"), home)
 
 
-def upkeep_of(catalog: Catalog) -> Upkeep:
-    assert catalog._upkeep is not None
-    return catalog._upkeep
+def upkeep_of(catalog: Catalog) -> Indexer:
+    assert catalog._indexer is not None
+    return catalog._indexer
 
 
 def put(catalog: Catalog, *written: Model) -> None:
-    with catalog._store.writing() as writing:
+    with catalog._store.transaction() as writing:
         writing.put([Entry(model, {}) for model in written])
 
 
 def remove(catalog: Catalog, *ids: int) -> None:
-    with catalog._store.writing() as writing:
+    with catalog._store.transaction() as writing:
         writing.remove(ids)
 
 
@@ -118,7 +118,7 @@ class Interleaving(RuleBasedStateMachine):
         self.write(by, changed)
 
     @rule(by=st.integers(0, 1), work=st.sampled_from(("append", "merge", "settle", "rebuild")))
-    def keep_up(self, by: int, work: str) -> None:
+    def run_indexer(self, by: int, work: str) -> None:
         getattr(upkeep_of(self.catalogs[by]), work)()
 
     @rule(
@@ -130,7 +130,7 @@ class Interleaving(RuleBasedStateMachine):
         """The moment between writing a segment and listing it, in which others go on and know more than is listed."""
         for catalog in self.catalogs:
             catalog.load()  # which would wait for who publishes
-        folder = upkeep_of(self.catalogs[by]).folder
+        folder = upkeep_of(self.catalogs[by]).directory
         publish = folder.publish
 
         def go_on_and_publish(names: tuple[str, ...], revision: int) -> None:
@@ -193,7 +193,7 @@ def test_what_memory_hides_on_disk_is_alive_again_when_it_leaves_memory(tmp_path
     follow()
     put(keeper, a_model(1))
     follow()
-    folder = upkeep_of(keeper).folder
+    folder = upkeep_of(keeper).directory
     publish = folder.publish
 
     def publish_late(names: tuple[str, ...], revision: int) -> None:
@@ -246,15 +246,15 @@ def test_a_merged_segment_does_not_show_again_what_a_segment_appended_meanwhile_
 def test_a_list_on_disk_that_is_behind_memory_does_not_take_the_index_back(tmp_path: Path) -> None:
     catalog = opened(tmp_path)
     put(catalog, a_model(1))
-    catalog.settle()
-    opened_list = upkeep_of(catalog).folder.open()
+    catalog.flush()
+    opened_list = upkeep_of(catalog).directory.open()
     assert opened_list is not None
     current, stored = opened_list
     index = Index(lambda model: str(model.id).encode())
-    index.adopt(stored, current.revision)
+    index.open_segments(stored, current.revision)
     index.apply([a_model(2)], [], current.revision + 1)
 
-    index.adopt(stored, current.revision)
+    index.open_segments(stored, current.revision)
 
     assert current.revision + 1 == index.revision
     assert 2 == index.count_of(ANONYMOUS, ModelQuery())
@@ -317,12 +317,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     written = [a_model(n, tags=("anime", f"t{n % 5}")) for n in range(1, 60)]
     private = [a_private(n, "red", tags=("anime",)) for n in range(60, 70)]
     put(catalog, *written, *private)
-    catalog.settle()
+    catalog.flush()
     changed = [a_model(n, rank=5_000 + n) for n in range(1, 5)]
     put(catalog, *changed)
     remove(catalog, 30, 31, 65)
     assert upkeep_of(catalog).append()
-    current = upkeep_of(catalog).folder.current()
+    current = upkeep_of(catalog).directory.current()
     assert current is not None
     assert len(current.names) == 2
     catalog.close()
@@ -366,7 +366,7 @@ def test_a_flipped_bit_is_found_by_verify_and_never_changes_an_answer(
         caplog.clear()
 
         checking = opened(damaged)
-        found = upkeep_of(checking).folder.verify()
+        found = upkeep_of(checking).directory.verify()
         checking.close()
         assert [problem for problem in found.values() if isinstance(problem, DamagedSegmentError)], path
         before = (damaged / "index" / "CURRENT").read_bytes()
@@ -502,7 +502,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 def test_a_record_longer_than_two_blocks_is_checked_in_its_middle(catalog: Catalog, tmp_path: Path) -> None:
     """Of a piece the first and the last block are looked at before its use; of a long one all are."""
     put(catalog, a_model(1, tags=tuple(f"{n:05}" * 200 for n in range(250))))
-    catalog.settle()
+    catalog.flush()
     (records,) = (tmp_path / "index").rglob("records.npy")
     content = bytearray(records.read_bytes())
     assert len(content) > 3 << 16

@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from modelyard.errors import BrokenFile, UnsupportedFile
-from modelyard.inspection import formats, gguf, identify, pickle_scan, pickle_opcodes, safetensors, state_dict
+from modelyard.errors import CorruptFile, UnsupportedFile
+from modelyard.inspection import formats, gguf, identify, pickle_opcodes, pickle_scan, safetensors, state_dict
 from modelyard.inspection.pickle_vm import Limits
 from tests.attacks import frames, ggufs, strangers
 from tests.attacks import pickles as hostile_pickles
@@ -152,7 +152,7 @@ def fuzz(inputs: int, seed: int) -> dict[str, int]:
         try:
             reader(content)
             taken[reader.__name__] += 1
-        except (BrokenFile, UnsupportedFile):
+        except (CorruptFile, UnsupportedFile):
             pass
         except BaseException as error:
             error.add_note(f"{reader.__name__}({content.hex()})")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.errors import BrokenFile, UnsupportedFile
+from modelyard.errors import CorruptFile, UnsupportedFile
 from modelyard.inspection import formats, gguf, pickle_opcodes, safetensors, state_dict
 from modelyard.inspection.pickle_vm import Limits
 from modelyard.inspection.safetensors import DTYPE_BITS
@@ -48,7 +48,7 @@ def test_a_header_with_one_offset_changed_is_refused(
     name = sorted(document)[at % len(document)]
     document[name]["data_offsets"][end] += change
 
-    with pytest.raises(BrokenFile):
+    with pytest.raises(CorruptFile):
         safetensors.parse_header(json.dumps(document).encode(), body)
 
 
@@ -58,7 +58,7 @@ def test_a_body_of_another_size_is_refused(made: dict[str, tuple[str, list[int]]
     raw, body = header_bytes(made)
     assert body == sum(math.prod(shape) * DTYPE_BITS[dtype] // 8 for dtype, shape in made.values())
 
-    with pytest.raises(BrokenFile):
+    with pytest.raises(CorruptFile):
         safetensors.parse_header(raw, max(body + change, 0) if body + change >= 0 else body + 1)
 
 
@@ -68,7 +68,7 @@ def test_any_bytes_are_recognised_or_refused_by_every_reader(content: bytes) -> 
     formats.recognise(io.BytesIO(content), len(content))
     for made in (content, frame(content), b"GGUF\x03\0\0\0" + content, b"\x80\x04" + content):
         for read in (safetensors.read_frame, gguf.read_header):
-            with suppress(BrokenFile, UnsupportedFile):
+            with suppress(CorruptFile, UnsupportedFile):
                 read(io.BytesIO(made), len(made))
         state_dict.header_of(pickle_opcodes.walk(io.BytesIO(made), Limits(opcodes=5_000)).value)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from modelyard.errors import BrokenFile
+from modelyard.errors import CorruptFile
 from modelyard.inspection import gguf
 from modelyard.inspection.header import Header
 
@@ -53,16 +53,16 @@ def test_every_type_takes_the_bytes_of_its_blocks() -> None:
         head = header_of([], [tensor("a", [numbers, 3], kind)])
 
         assert (name, (3, numbers)) == read(head + bytes(3 * size)).tensors["a"]
-        with pytest.raises(BrokenFile, match=f"ends at {len(head) + 3 * size:,}, the file at"):
+        with pytest.raises(CorruptFile, match=f"ends at {len(head) + 3 * size:,}, the file at"):
             read(head + bytes(3 * size - 1))
         if numbers > 1:
-            with pytest.raises(BrokenFile, match="whole blocks"):
+            with pytest.raises(CorruptFile, match="whole blocks"):
                 read(header_of([], [tensor("a", [numbers // 2, 2], kind)]) + bytes(size))
 
 
 def test_types_that_are_not_listed_are_unknown() -> None:
     for kind in set(range(64)) - BLOCKS.keys():
-        with pytest.raises(BrokenFile, match=f"unknown type {kind}"):
+        with pytest.raises(CorruptFile, match=f"unknown type {kind}"):
             read(header_of([], [tensor("a", [256], kind)]) + bytes(4096))
 
 
@@ -107,7 +107,7 @@ def test_every_kind_of_value_is_written_out_and_the_next_one_is_found(kind: int,
 
 
 def test_arrays_are_nested_three_deep_at_most() -> None:
-    with pytest.raises(BrokenFile, match="too deep"):
+    with pytest.raises(CorruptFile, match="too deep"):
         read(header_of([entry("key", 9, struct.pack("<IQ", 9, 1) * 3 + struct.pack("<IQ", 0, 1) + b"\7")]))
 
 
@@ -119,7 +119,7 @@ def test_the_counts_of_tensors_and_of_entries_have_a_limit() -> None:
         (0, 100_000, "the file ends at"),
         (0, 100_001, "metadata count: 100,001 is over"),
     ):
-        with pytest.raises(BrokenFile, match=problem):
+        with pytest.raises(CorruptFile, match=problem):
             read(b"GGUF" + struct.pack("<IQQ", 3, tensors, entries))
 
 
@@ -127,9 +127,9 @@ def test_the_texts_of_all_arrays_together_have_a_limit() -> None:
     count = 4_000_000
     array = struct.pack("<IQ", 8, count + 1) + text("") * 8
 
-    with pytest.raises(BrokenFile, match="more texts than any tokenizer"):
+    with pytest.raises(CorruptFile, match="more texts than any tokenizer"):
         read(header_of([entry("key", 9, array)]))
-    with pytest.raises(BrokenFile, match="the file ends at"):
+    with pytest.raises(CorruptFile, match="the file ends at"):
         read(header_of([entry("key", 9, struct.pack("<IQ", 8, count) + text("") * 8)]))
 
 
@@ -138,13 +138,13 @@ def test_the_header_is_held_under_the_callers_limit() -> None:
     padded = content + bytes(-len(content) % 32)
 
     assert 1 == len(read(padded, len(content)).metadata)
-    with pytest.raises(BrokenFile, match="over its limit in size"):
+    with pytest.raises(CorruptFile, match="over its limit in size"):
         read(padded, len(content) - 1)
 
 
 def test_a_tensor_has_eight_dimensions_at_most() -> None:
     assert (1,) * 8 == read(header_of([], [tensor("a", [1] * 8)]) + bytes(4)).tensors["a"].shape
-    with pytest.raises(BrokenFile, match="9 dimensions"):
+    with pytest.raises(CorruptFile, match="9 dimensions"):
         read(header_of([], [tensor("a", [1] * 9)]) + bytes(4))
 
 
@@ -154,7 +154,7 @@ def test_tensors_may_touch_and_may_not_overlap_whatever_their_order() -> None:
 
     assert ["a", "b"] == list(read(of_offsets(0, 32)).tensors)
     assert ["a", "b"] == list(read(of_offsets(64, 0)).tensors)
-    with pytest.raises(BrokenFile, match="begins at 32, inside tensor 'b'"):
+    with pytest.raises(CorruptFile, match="begins at 32, inside tensor 'b'"):
         read(of_offsets(32, 0))
 
 
@@ -168,10 +168,10 @@ def test_offsets_count_from_the_alignment_that_the_file_gives(alignment: int) ->
     size = max(alignment, 4) + 4
 
     assert 2 == len(read(head + bytes(size)).tensors)
-    with pytest.raises(BrokenFile, match="the file at"):
+    with pytest.raises(CorruptFile, match="the file at"):
         read(head + bytes(size - 1))
     if alignment > 1:
-        with pytest.raises(BrokenFile, match=f"not a multiple of {alignment}"):
+        with pytest.raises(CorruptFile, match=f"not a multiple of {alignment}"):
             read(
                 header_of(
                     [entry("general.alignment", 4, struct.pack("<I", alignment))],
@@ -184,18 +184,18 @@ def test_offsets_count_from_the_alignment_that_the_file_gives(alignment: int) ->
 
 @pytest.mark.parametrize("alignment", [0, 3, 33, 2**32 - 1])
 def test_an_alignment_that_is_no_power_of_two_is_refused(alignment: int) -> None:
-    with pytest.raises(BrokenFile, match="not a power of two"):
+    with pytest.raises(CorruptFile, match="not a power of two"):
         read(header_of([entry("general.alignment", 4, struct.pack("<I", alignment))]))
 
 
 @pytest.mark.parametrize("digits", [str(2**40), "1" * 1_000, "-32", "", "32 "])
 def test_an_alignment_is_a_number_of_32_bits_in_digits(digits: str) -> None:
-    with pytest.raises(BrokenFile, match="not a power of two"):
+    with pytest.raises(CorruptFile, match="not a power of two"):
         read(header_of([entry("general.alignment", 8, text(digits))]))
 
 
 def test_a_file_that_was_cut_off_after_its_size_was_taken_is_refused() -> None:
     content = header_of([entry("key", 8, text("value"))])[:40]
 
-    with pytest.raises(BrokenFile, match="the file ends at 40"):
+    with pytest.raises(CorruptFile, match="the file ends at 40"):
         gguf.read_header(io.BytesIO(content), 1_000)

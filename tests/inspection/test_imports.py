@@ -8,8 +8,8 @@ import struct
 
 import pytest
 
-from modelyard.inspection.pickle_vm import Global
 from modelyard.inspection.pickle_scan import ALLOWED, Verdict, judge_global, scan_pickle
+from modelyard.inspection.pickle_vm import Global
 
 TORCH = """
     Size device dtype float16 float32 float64 half float double bfloat16 int8 uint8 int16 int32 int64 long int short

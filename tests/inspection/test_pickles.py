@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from modelyard.inspection import inspect_file, pickle_opcodes, state_dict
 from modelyard.inspection.header import Tensor
-from modelyard.inspection.pickle_vm import OPAQUE, Global, Limits, Made, Storage
 from modelyard.inspection.pickle_scan import Verdict, judge_global, scan_pickle
+from modelyard.inspection.pickle_vm import OPAQUE, Global, Limits, ReducedObject, Storage
 from tests.attacks.pickles import zipped
 from tests.inspection.made_files import legacy_torch, state_dict_pickle, write_torch_zip
 
 SHAPES = {"layer.weight": ("F16", [4, 3, 1, 1]), "layer.bias": ("F32", [4]), "steps": ("I64", [])}
 
 
-def walked(content: bytes) -> pickle_opcodes.Walk:
+def walked(content: bytes) -> pickle_opcodes.PickleTrace:
     return pickle_opcodes.walk(io.BytesIO(content))
 
 
@@ -163,9 +163,11 @@ TENSOR = Tensor("F16", (2,))
 
 
 def test_tensors_are_named_by_where_they_lie() -> None:
-    layers = Made(None, None, {"_modules": {"conv": Made(None, None, {"_parameters": {"weight": TENSOR}})}})
-    plain = Made(None, None, {"weight": TENSOR})
-    array = Made(Tensor("F32", (3,)), None)
+    layers = ReducedObject(
+        None, None, {"_modules": {"conv": ReducedObject(None, None, {"_parameters": {"weight": TENSOR}})}}
+    )
+    plain = ReducedObject(None, None, {"weight": TENSOR})
+    array = ReducedObject(Tensor("F32", (3,)), None)
 
     assert {"a.b": (2,), "c.0": (2,), "c.1.d": (2,), "7": (2,)} == names_of(
         {"a": {"b": TENSOR}, "c": [TENSOR, {"d": TENSOR}, ({},)], 7: TENSOR}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from modelyard.errors import BrokenFile
+from modelyard.errors import CorruptFile
 from modelyard.inspection.header import Header
 from modelyard.inspection.safetensors import check_length, parse_header, read_frame
 
@@ -33,14 +33,14 @@ def parsed(document: object, body_bytes: int) -> Header:
 def test_every_type_takes_the_bits_of_the_reference_parser() -> None:
     for dtype, bits in BITS.items():
         assert (dtype, (8, 3)) == parsed({"a": entry(dtype, [8, 3], 0, 3 * bits)}, 3 * bits).tensors["a"]
-        with pytest.raises(BrokenFile, match=f"is {3 * bits + 1:,} bytes, .* needs {3 * bits:,}"):
+        with pytest.raises(CorruptFile, match=f"is {3 * bits + 1:,} bytes, .* needs {3 * bits:,}"):
             parsed({"a": entry(dtype, [8, 3], 0, 3 * bits + 1)}, 3 * bits + 1)
 
 
 @pytest.mark.parametrize("dtype", ["F16 ", "f16", "", "C128", "F8"])
 def test_types_that_are_not_listed_are_refused_of_any_size(dtype: str) -> None:
     for document in ({"a": entry(dtype, [0], 0, 0)}, {"a": entry(dtype, [8], 8, 7)}):
-        with pytest.raises(BrokenFile, match="is not a type"):
+        with pytest.raises(CorruptFile, match="is not a type"):
             parsed(document, 0)
 
 
@@ -53,16 +53,16 @@ def test_a_headers_length_is_two_at_least_and_ends_inside_the_file_and_under_the
         (3, 10, "3 bytes end at 11, the file at 10"),
         (51, 1_000, "51 bytes is over the limit of 50"),
     ):
-        with pytest.raises(BrokenFile, match=problem):
+        with pytest.raises(CorruptFile, match=problem):
             check_length(struct.pack("<Q", length), size_bytes, 50)
-    with pytest.raises(BrokenFile, match="needs 8 bytes, the file has 7"):
+    with pytest.raises(CorruptFile, match="needs 8 bytes, the file has 7"):
         check_length(bytes(7), 7)
 
 
 def test_a_file_that_is_shorter_than_was_announced_is_refused() -> None:
     content = struct.pack("<Q", 20) + b"{}"
 
-    with pytest.raises(BrokenFile, match="announced with 20 bytes and ends after 2"):
+    with pytest.raises(CorruptFile, match="announced with 20 bytes and ends after 2"):
         read_frame(io.BytesIO(content), 28)
 
 
@@ -72,9 +72,9 @@ def test_brackets_and_commas_have_a_limit() -> None:
     def header(structure: int) -> bytes:
         return b'{"__metadata__": {}, "a": [' + b"," * (structure - 6) + b"]" + b" " * 2_000_000 + b"}"
 
-    with pytest.raises(BrokenFile, match="2,000,001 brackets and commas"):
+    with pytest.raises(CorruptFile, match="2,000,001 brackets and commas"):
         parse_header(header(2_000_001), 0)
-    with pytest.raises(BrokenFile, match="is not JSON"):
+    with pytest.raises(CorruptFile, match="is not JSON"):
         parse_header(header(2_000_000), 0)
 
 
@@ -85,7 +85,7 @@ def test_half_a_surrogate_pair_is_refused_in_either_case(half: str) -> None:
         f'{{"__metadata__": {{"a": "{half}"}}}}',
         f'{{"__metadata__": {{"{half}": "a"}}}}',
     ):
-        with pytest.raises(BrokenFile, match="surrogate"):
+        with pytest.raises(CorruptFile, match="surrogate"):
             parse_header(text.encode(), 0)
 
 
@@ -98,7 +98,7 @@ def test_a_whole_surrogate_pair_is_a_character(whole: str) -> None:
 
 @pytest.mark.parametrize(("begin", "end"), [(0, "4"), ("0", 4), (0, 4.0), (0.0, 4), (False, 4), (0, None), ([0], 4)])
 def test_offsets_are_whole_numbers(begin: object, end: object) -> None:
-    with pytest.raises(BrokenFile, match="is not a pair of numbers"):
+    with pytest.raises(CorruptFile, match="is not a pair of numbers"):
         parsed({"a": entry("U8", [4], begin, end)}, 4)
 
 
@@ -121,7 +121,7 @@ def test_sizes_and_offsets_are_counted_in_64_bits(
     if problem == "only":
         assert tuple(shape) == parsed(document, 0).tensors["a"].shape
     else:
-        with pytest.raises(BrokenFile, match=problem):
+        with pytest.raises(CorruptFile, match=problem):
             parsed(document, 4)
 
 
@@ -129,16 +129,16 @@ def test_tensors_may_be_listed_in_any_order() -> None:
     document = {"c": entry("U8", [2], 6, 8), "a": entry("U8", [4], 0, 4), "b": entry("U8", [2], 4, 6)}
 
     assert ["c", "a", "b"] == list(parsed(document, 8).tensors)
-    with pytest.raises(BrokenFile, match="tensor 'c': ends at 8, but only 7 bytes"):
+    with pytest.raises(CorruptFile, match="tensor 'c': ends at 8, but only 7 bytes"):
         parsed(document, 7)
-    with pytest.raises(BrokenFile, match="tensor 'c': ends at 8, and 1 bytes follow"):
+    with pytest.raises(CorruptFile, match="tensor 'c': ends at 8, and 1 bytes follow"):
         parsed(document, 9)
 
 
 def test_a_gap_is_seen_though_later_tensors_are_in_order() -> None:
     document = {"b": entry("U8", [2], 2, 4), "a": entry("U8", [1], 0, 1), "c": entry("U8", [4], 4, 8)}
 
-    with pytest.raises(BrokenFile, match="tensor 'b': begins at 2 and leaves a gap after tensor 'a', which ends at 1"):
+    with pytest.raises(CorruptFile, match="tensor 'b': begins at 2 and leaves a gap after tensor 'a', which ends at 1"):
         parsed(document, 8)
-    with pytest.raises(BrokenFile, match="tensor 'c': begins at 1 and overlaps tensor 'a', which ends at 4"):
+    with pytest.raises(CorruptFile, match="tensor 'c': begins at 1 and overlaps tensor 'a', which ends at 4"):
         parsed({"c": entry("U8", [3], 1, 4), "a": entry("U8", [4], 0, 4)}, 4)

@@ -15,38 +15,37 @@ from typing import Any
 
 import pytest
 
-from modelyard.uploads import verification as checks
 from modelyard import errors
-from modelyard.blobs import Blobs, open_places
-from modelyard.uploads.verification import Checking
+from modelyard.blobs import Blobs, open_storage
 from modelyard.cli import run
 from modelyard.domain import Layer, Scope, Viewer
 from modelyard.inspection import Inspection, inspect_file
 from modelyard.store import Store, jobs, open_store
-from modelyard.uploads.uploads import Limits, Uploading
-
+from modelyard.uploads import verification as checks
+from modelyard.uploads.uploads import UploadLimits, Uploads
+from modelyard.uploads.verification import UploadVerifier
+from tests.app_fixture import App, open_app
 from tests.transfers import checking, find, lora_bytes, upload
-from tests.app_fixture import Yard, opened_yard
 
 DAY_SECONDS = 86_400
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
-    with opened_yard(tmp_path) as opened:
+def yard(tmp_path: Path) -> Iterator[App]:
+    with open_app(tmp_path) as opened:
         opened.key("red", Scope.READ, Scope.WRITE)
         yield opened
 
 
-def work_on(yard: Yard, home: Path, attempts: int) -> None:
+def work_on(yard: App, home: Path, attempts: int) -> None:
     """Do what is due, a day later each time, so that no back-off is waited for."""
     at = [0.0]
     for attempt in range(attempts):
         at[0] = DAY_SECONDS * (attempt + 1)
         store = open_store(f"sqlite:///{home}/modelyard.sqlite", clock=lambda: time.time() + at[0])
         made = checking(yard, home)
-        later = Checking(store, made._blobs, made._incoming, clock=lambda: time.time() + at[0])
-        later.check_next()
+        later = UploadVerifier(store, made._blobs, made._incoming, clock=lambda: time.time() + at[0])
+        later.verify_next()
         store.close()
 
 
@@ -58,7 +57,7 @@ def listed(home: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, obj
 
 
 def test_work_that_always_fails_is_given_up_and_shown_and_done_when_it_is_tried_again(
-    yard: Yard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    yard: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = lora_bytes()
     model = upload(yard, "name", content)
@@ -88,11 +87,11 @@ def test_work_that_always_fails_is_given_up_and_shown_and_done_when_it_is_tried_
 
 
 def test_work_whose_doer_always_dies_is_given_up_too(
-    yard: Yard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    yard: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     upload(yard, "name", lora_bytes())
     for attempt in range(11):
-        with yard.store.writing() as writing:
+        with yard.store.transaction() as writing:
             later = writing.now + DAY_SECONDS * attempt
             assert jobs.take(writing.connection, jobs.CHECK, "one that dies", later, 60)
     assert ["running"] == [job["state"] for job in listed(tmp_path, capsys)]
@@ -120,7 +119,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def clocked(yard: Yard, tmp_path: Path, clock: Clock) -> Iterator[Store]:
+def clocked(yard: App, tmp_path: Path, clock: Clock) -> Iterator[Store]:
     """The yard's store by the test's clock."""
     store = open_store(f"sqlite:///{tmp_path}/modelyard.sqlite", clock=clock)
     assert yard.store.revision() == store.revision()
@@ -153,20 +152,20 @@ def states(store: Store) -> list[tuple[str, int, str]]:
 
 
 def test_what_waits_for_a_file_store_that_is_away_is_never_given_up(
-    yard: Yard, tmp_path: Path, clock: Clock, clocked: Store
+    yard: App, tmp_path: Path, clock: Clock, clocked: Store
 ) -> None:
     model = upload(yard, "name", lora_bytes())
-    where = open_places("", tmp_path, {})
+    where = open_storage("", tmp_path, {})
     away = AwayBlobs(where.kept)
-    check = Checking(clocked, away, where.incoming, clock=clock)
+    check = UploadVerifier(clocked, away, where.incoming, clock=clock)
     for _ in range(30):
-        assert check.check_next()
-        assert not check.check_next()
+        assert check.verify_next()
+        assert not check.verify_next()
         clock.now += 60
     waiting = states(clocked)
 
     away.is_away = False
-    assert check.check_next()
+    assert check.verify_next()
 
     assert [("waiting", 0, "the file store is away")] == waiting
     assert [] == states(clocked)
@@ -174,22 +173,22 @@ def test_what_waits_for_a_file_store_that_is_away_is_never_given_up(
 
 
 def test_an_upload_that_nobody_put_yet_is_waited_for_until_its_time_is_over(
-    yard: Yard, tmp_path: Path, clock: Clock, clocked: Store
+    yard: App, tmp_path: Path, clock: Clock, clocked: Store
 ) -> None:
-    where = open_places("", tmp_path, {})
+    where = open_storage("", tmp_path, {})
     elsewhere = AwayBlobs(where.kept, link="https://store.example/incoming")
-    uploading = Uploading(clocked, elsewhere, where.incoming, Limits(10_000, 10, 0, 3600), clock=clock)
+    uploading = Uploads(clocked, elsewhere, where.incoming, UploadLimits(10_000, 10, 0, 3600), clock=clock)
     viewer = Viewer("red", frozenset({Scope.READ, Scope.WRITE}))
     words = {"name": "m", "file_extension": "safetensors"}
-    uploading.begin(viewer, "put", words)
+    uploading.create(viewer, "put", words)
     model_id = uploading.register(viewer, words, None).model.id
-    check = Checking(clocked, elsewhere, where.incoming, clock=clock)
+    check = UploadVerifier(clocked, elsewhere, where.incoming, clock=clock)
     for _ in range(30):
-        assert check.check_next()
+        assert check.verify_next()
         clock.now += 60
     waiting = states(clocked)
     clock.now += 3600
-    assert check.check_next()
+    assert check.verify_next()
 
     entry = clocked.entry(model_id)
     assert [("waiting", 0, "")] == waiting
@@ -225,11 +224,11 @@ class Pace:
 
 
 def test_the_lease_of_a_long_check_never_ends_before_the_check(
-    yard: Yard, tmp_path: Path, clock: Clock, clocked: Store, monkeypatch: pytest.MonkeyPatch
+    yard: App, tmp_path: Path, clock: Clock, clocked: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = upload(yard, "name", lora_bytes())
-    where = open_places("", tmp_path, {})
-    first, second = (Checking(clocked, where.kept, where.incoming, clock=clock) for _ in range(2))
+    where = open_storage("", tmp_path, {})
+    first, second = (UploadVerifier(clocked, where.kept, where.incoming, clock=clock) for _ in range(2))
     pace = Pace(clock, clocked)
     begun = clock.now
     taken: list[bool] = []
@@ -239,21 +238,21 @@ def test_the_lease_of_a_long_check_never_ends_before_the_check(
             assert pace.passed.acquire(timeout=30), "the lease is not lengthened"
             if pace.lapses:
                 break
-            taken.append(second.check_next())
+            taken.append(second.verify_next())
         return inspect_file(path)
 
     monkeypatch.setattr(checks, "threading", SimpleNamespace(Event=lambda: pace, Thread=threading.Thread))
     monkeypatch.setattr(checks, "inspect_file", inspect_slowly)
-    assert first.check_next()
+    assert first.verify_next()
 
     assert clock.now - begun > 2 * checks.LEASE_SECONDS
     assert ([], [False] * 12) == (pace.lapses, taken)
     assert 1 == find(yard, model["id"])["status"]
 
 
-def test_a_lease_is_lengthened_by_its_owner_only(yard: Yard) -> None:
+def test_a_lease_is_lengthened_by_its_owner_only(yard: App) -> None:
     upload(yard, "name", lora_bytes())
-    with yard.store.writing() as writing:
+    with yard.store.transaction() as writing:
         connection, now = writing.connection, writing.now
         job = jobs.take(connection, jobs.CHECK, "one", now, 60)
         assert job is not None
@@ -269,8 +268,8 @@ def test_a_lease_is_lengthened_by_its_owner_only(yard: Yard) -> None:
     assert (job.id, 2) == (ended.id, ended.attempts)
 
 
-def test_work_is_taken_when_it_is_due_and_the_oldest_first(yard: Yard) -> None:
-    with yard.store.writing() as writing:
+def test_work_is_taken_when_it_is_due_and_the_oldest_first(yard: App) -> None:
+    with yard.store.transaction() as writing:
         connection = writing.connection
         for subject, run_at in (("late", 30), ("early", 10), ("later", 40)):
             jobs.add(connection, jobs.CHECK, subject, 0, run_at=run_at)

@@ -17,15 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
 from modelyard.domain import ANONYMOUS, Facts, Layer, ModelQuery, Offset, Record, Scope, Source, Viewer, model_type
 from modelyard.index import Index
 from modelyard.index import segment as segment_module
 from modelyard.store import Store, open_store
-
-from tests.process_commands import PROGRAM, Served, environment, serving
 from tests.app_fixture import a_model, a_private
+from tests.process_commands import PROGRAM, Served, environment, serving
 
 WORKERS = 3
 
@@ -42,7 +41,7 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     store = open_store(f"sqlite:///{tmp_path}/modelyard.sqlite")
-    key, _ = Access(store).create_key("red", [Scope.READ, Scope.WRITE])
+    key, _ = Auth(store).create_key("red", [Scope.READ, Scope.WRITE])
     with serving(tmp_path, WORKERS, key) as server:
         yield Home(tmp_path, store, server)
     store.close()
@@ -119,7 +118,7 @@ class Work:
 
     def __init__(self, index: Index) -> None:
         self.counts: Counter[str] = Counter()
-        (part,) = index.parts
+        (part,) = index.segments
         self.index = index
         segment = part.segment
         one, text, records = segment.one, segment.text, segment.records

@@ -14,20 +14,19 @@ from pathlib import Path
 import pytest
 
 from modelyard import library
-from modelyard.library import Owner, probe
+from modelyard import paths as modelyard_paths
 from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, Record, Source, Status, Viewer, Visibility
-from modelyard.library import walk
+from modelyard.library import Ownership, folder_hints, probe, walk
 from modelyard.store import blobs, files
 from modelyard.store.files import FileState
-
 from tests.attacks import pickles
 from tests.inspection import expectations
 from tests.inspection.made_files import recorded_header, write_safetensors
 from tests.real_input import data_dir
 from tests.scan_fixture import Heard, Shelf, embedding, hashes_of, opened
 
-RED = Owner(Source.UPLOADING, "red", Visibility.PRIVATE)
-TRAINED = Owner(Source.TRAINING, "red", Visibility.PRIVATE)
+RED = Ownership(Source.UPLOADING, "red", Visibility.PRIVATE)
+TRAINED = Ownership(Source.TRAINING, "red", Visibility.PRIVATE)
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
     made.catalog.close()
 
 
-def files_of(shelf: Shelf) -> dict[str, files.KnownFile]:
+def files_of(shelf: Shelf) -> dict[str, files.FileRecord]:
     with shelf.catalog.store.reading() as connection:
         known = files.below(connection, [b"/"])
     return {path.decode(errors="replace").rpartition("/")[2]: each for path, each in known.items()}
@@ -45,7 +44,7 @@ def files_of(shelf: Shelf) -> dict[str, files.KnownFile]:
 
 def keep(shelf: Shelf, sha256: str, verdict: str = "clean") -> None:
     """Put on record that these bytes are kept, as after an upload of them."""
-    with shelf.catalog.store.writing() as writing:
+    with shelf.catalog.store.transaction() as writing:
         blobs.put(writing.connection, blobs.Blob(sha256, 1, writing.now, verdict, ""))
 
 
@@ -77,7 +76,7 @@ def test_nothing_is_written_beside_the_files(shelf: Shelf) -> None:
 
 def test_a_team_s_files_are_private_to_it_unless_they_are_said_to_be_public(shelf: Shelf) -> None:
     shelf.add(embedding(shelf.folder / "a.safetensors", 1), owner=RED)
-    shelf.add(embedding(shelf.folder / "b.safetensors", 2), owner=Owner(Source.UPLOADING, "red", Visibility.PUBLIC))
+    shelf.add(embedding(shelf.folder / "b.safetensors", 2), owner=Ownership(Source.UPLOADING, "red", Visibility.PUBLIC))
 
     assert [("a.safetensors", Visibility.PRIVATE, "red"), ("b.safetensors", Visibility.PUBLIC, "red")] == [
         (model.sd_name, model.visibility, model.team) for model in shelf.models()
@@ -532,7 +531,7 @@ def test_what_is_already_here_stays_whose_it_is(shelf: Shelf) -> None:
 
 def test_a_file_that_a_team_added_as_public_stays_that_team_s_when_the_operator_adds_it(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors", 1)
-    shelf.add(owner=Owner(Source.TRAINING, "red", Visibility.PUBLIC))
+    shelf.add(owner=Ownership(Source.TRAINING, "red", Visibility.PUBLIC))
     path.with_suffix(".txt").write_text("notes")
     shelf.add()
     known = files_of(shelf)["night.safetensors"]
@@ -641,7 +640,7 @@ def test_nothing_is_copied_of_another_team_s_private_model(shelf: Shelf, tmp_pat
 
 
 def test_two_teams_files_of_one_name_keep_it_and_a_public_one_does_not(shelf: Shelf, tmp_path: Path) -> None:
-    for seed, owner in enumerate((RED, Owner(Source.UPLOADING, "blue", Visibility.PRIVATE), Owner())):
+    for seed, owner in enumerate((RED, Ownership(Source.UPLOADING, "blue", Visibility.PRIVATE), Ownership())):
         shelf.add(embedding(tmp_path / str(seed) / "night.safetensors", seed).parent, owner=owner)
     red, blue, public = shelf.models()
 
@@ -651,7 +650,7 @@ def test_two_teams_files_of_one_name_keep_it_and_a_public_one_does_not(shelf: Sh
 
 
 def test_files_of_two_teams_that_are_added_together_both_keep_their_name(shelf: Shelf, tmp_path: Path) -> None:
-    blue = Owner(Source.UPLOADING, "blue", Visibility.PRIVATE)
+    blue = Ownership(Source.UPLOADING, "blue", Visibility.PRIVATE)
     paths = [tmp_path / "red" / "night.safetensors", tmp_path / "blue" / "night.safetensors"]
     for seed, (path, owner) in enumerate(zip(paths, (RED, blue), strict=True)):
         shelf.add(embedding(path, seed), owner=owner)
@@ -669,7 +668,7 @@ def test_duplicates_of_another_team_s_private_files_and_of_what_is_gone_or_no_mo
     url: str, tmp_path: Path
 ) -> None:
     shelf = opened(tmp_path, url)
-    blue = Owner(Source.UPLOADING, "blue", Visibility.PRIVATE)
+    blue = Ownership(Source.UPLOADING, "blue", Visibility.PRIVATE)
     places = {name: tmp_path / name for name in ("red", "blue", "gone", "arguments")}
     for name in ("a", "b"):
         embedding(places["red"] / f"{name}.safetensors", 1)
@@ -716,7 +715,7 @@ def test_an_import_does_not_take_a_private_model_s_file_and_waits_for_one_that_i
 
 def test_a_team_s_private_file_does_not_open_its_own_public_model_for_download(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "a.safetensors")
-    shelf.add(path, owner=Owner(Source.UPLOADING, "red", Visibility.PUBLIC))
+    shelf.add(path, owner=Ownership(Source.UPLOADING, "red", Visibility.PUBLIC))
     copied = Path(shutil.copy(path, shelf.folder / "b.safetensors"))
     path.unlink()
     shelf.add(path)
@@ -849,7 +848,7 @@ def test_a_file_that_cannot_be_read_is_told_and_tried_again(shelf: Shelf, nobody
     path.chmod(0)
     (found,) = walk.scan([os.fsencode(path)]).found
     os.seteuid(nobody)
-    seen = probe.look(found, with_hashes=True)
+    seen = probe.probe(found, with_hashes=True)
     os.seteuid(0 if nobody == 65_534 else nobody)
 
     assert (FileState.BROKEN, "", False) == (seen.state, seen.verdict, seen.is_model)
@@ -861,7 +860,7 @@ def test_a_file_that_vanishes_is_no_model(shelf: Shelf) -> None:
     (found,) = walk.scan([os.fsencode(path)]).found
     path.unlink()
 
-    assert FileState.MISSING == probe.look(found, with_hashes=True).state
+    assert FileState.MISSING == probe.probe(found, with_hashes=True).state
 
 
 def test_a_file_that_grows_while_it_is_read_is_looked_at_later(shelf: Shelf) -> None:
@@ -872,7 +871,7 @@ def test_a_file_that_grows_while_it_is_read_is_looked_at_later(shelf: Shelf) -> 
             file.write(b"more")
 
     (found,) = walk.scan([os.fsencode(path)]).found
-    seen = probe.look(found, with_hashes=True, on_bytes=grow)
+    seen = probe.probe(found, with_hashes=True, on_bytes=grow)
 
     assert (FileState.CHANGED, None) == (seen.state, seen.sha256)
 
@@ -885,7 +884,7 @@ def test_a_file_that_grows_is_no_model_until_it_holds_still(shelf: Shelf) -> Non
         with path.open("ab") as file:
             file.write(b"more")
 
-    adding_it = library.Adding(shelf.catalog.store, Owner(), Heard(when_hashed=grow))
+    adding_it = library.Scanner(shelf.catalog.store, Ownership(), Heard(when_hashed=grow))
     report = adding_it.run([os.fsencode(shelf.folder)])
 
     assert ({"later": 1}, []) == (report.results, shelf.models())
@@ -901,7 +900,7 @@ def test_files_that_vanish_between_scan_and_look_are_no_models(shelf: Shelf, wit
     embedding(shelf.folder / "a.safetensors")
     embedding(shelf.folder / "b.safetensors")
     told = Heard(when_planned=lambda: shutil.rmtree(shelf.folder))
-    adding_them = library.Adding(shelf.catalog.store, Owner(), told, with_hashes=with_hashes)
+    adding_them = library.Scanner(shelf.catalog.store, Ownership(), told, with_hashes=with_hashes)
     report = adding_them.run([os.fsencode(shelf.folder)])
 
     assert ({"gone": 2}, [], {}) == (report.results, shelf.models(), files_of(shelf))
@@ -917,7 +916,7 @@ def test_a_file_that_our_reader_stumbles_over_keeps_no_other_out(shelf: Shelf) -
 
     embedding(shelf.folder / "a.safetensors", 1)
     embedding(shelf.folder / "b.safetensors", 2)
-    adding_both = library.Adding(shelf.catalog.store, Owner(), Heard(when_hashed=stumble))
+    adding_both = library.Scanner(shelf.catalog.store, Ownership(), Heard(when_hashed=stumble))
     report = adding_both.run([os.fsencode(shelf.folder)])
 
     assert {"broken": 1, "added": 1} == report.results
@@ -933,7 +932,9 @@ def test_a_model_whose_file_can_no_longer_be_read_is_unavailable_and_says_why(sh
     path = embedding(shelf.folder / "night.safetensors", 1)
     shelf.add()
     embedding(path, 2)
-    report = library.Adding(shelf.catalog.store, Owner(), Heard(when_hashed=stumble)).run([os.fsencode(shelf.folder)])
+    report = library.Scanner(shelf.catalog.store, Ownership(), Heard(when_hashed=stumble)).run(
+        [os.fsencode(shelf.folder)]
+    )
     evidence = shelf.entry().layers[Layer.HEADER].evidence
 
     assert ({"broken": 1}, Status.UNAVAILABLE) == (report.results, shelf.model().status)
@@ -949,7 +950,7 @@ def test_a_model_stays_available_when_one_of_its_two_files_can_no_longer_be_read
     shelf.add()
     before = shelf.entry()
     embedding(path, 2)
-    library.Adding(shelf.catalog.store, Owner(), Heard(when_hashed=stumble)).run([os.fsencode(shelf.folder)])
+    library.Scanner(shelf.catalog.store, Ownership(), Heard(when_hashed=stumble)).run([os.fsencode(shelf.folder)])
 
     assert before == shelf.entry()
 
@@ -1193,13 +1194,13 @@ def test_what_trainers_keep_for_themselves_is_no_model(shelf: Shelf) -> None:
     ],
 )
 def test_the_place_of_a_file_is_a_hint(place: str, type_name: str | None) -> None:
-    hint = walk.hint(b"/srv/" + place.encode(), b"/srv", {})
+    hint = folder_hints.hint_of(b"/srv/" + place.encode(), b"/srv", {})
 
     assert type_name == (hint.type if hint else None)
 
 
 def test_invokeai_s_folders_hint_at_the_base_as_well() -> None:
-    hint = walk.hint(b"/srv/models/sd-1/lora/x.safetensors", b"/srv", {})
+    hint = folder_hints.hint_of(b"/srv/models/sd-1/lora/x.safetensors", b"/srv", {})
 
     assert hint is not None
     assert ("lora", "SD 1.5") == (hint.type, hint.base_model)
@@ -1219,7 +1220,7 @@ def test_comfyui_s_extra_paths_say_what_their_folders_hold(shelf: Shelf) -> None
     )
     scanned = walk.scan([os.fsencode(shelf.folder)])
     inside = os.fsencode(shelf.folder) + b"/things/softer/deep/x.pt"
-    hint = walk.hint(inside, scanned.roots[0], scanned.kinds)
+    hint = folder_hints.hint_of(inside, scanned.roots[0], scanned.kinds)
 
     assert hint is not None
     assert "lora" == hint.type
@@ -1240,4 +1241,4 @@ def test_extra_paths_given_by_name_give_the_folders_they_name(shelf: Shelf, tmp_
 def test_extra_paths_that_are_no_yaml_are_told(shelf: Shelf) -> None:
     (shelf.folder / "extra_model_paths.yaml").write_bytes(b"a: [\xff")
 
-    assert [walk.NOT_READABLE] == [skipped.reason for skipped in shelf.add().skipped]
+    assert [modelyard_paths.NOT_READABLE] == [skipped.reason for skipped in shelf.add().skipped]

@@ -12,23 +12,22 @@ from pathlib import Path
 import pytest
 
 from modelyard import blobs
-from modelyard.library import served_files
-from modelyard.library.reconcile import Owner
-from modelyard.uploads.verification import Checking
 from modelyard.domain import Visibility
+from modelyard.library import served_files
+from modelyard.library.reconcile import Ownership
 from modelyard.store import blobs as stored_blobs
 from modelyard.store import files
 from modelyard.store.files import FileState
-
+from modelyard.uploads.verification import UploadVerifier
+from tests.app_fixture import App, open_app
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened
 from tests.transfers import ask, find, path_of, upload
-from tests.app_fixture import Yard, opened_yard
 
 
 @dataclass
 class Served:
     shelf: Shelf
-    yard: Yard
+    yard: App
     file: Path
     model_id: int
 
@@ -49,7 +48,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     shelf = opened(tmp_path)
     file = embedding(shelf.folder / "night.safetensors")
     shelf.add()
-    with opened_yard(shelf.home) as yard:
+    with open_app(shelf.home) as yard:
         yield Served(shelf, yard, file, shelf.model().id)
     shelf.catalog.close()
 
@@ -100,7 +99,7 @@ def test_an_owner_cannot_make_a_model_available_whose_file_is_not_what_was_hashe
     served: Served, tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
     file = embedding(tmp_path / "own" / "secret.safetensors", seed=9)
-    served.shelf.add(file, owner=Owner(team="red", visibility=Visibility.PRIVATE))
+    served.shelf.add(file, owner=Ownership(team="red", visibility=Visibility.PRIVATE))
     model_id = served.shelf.models()[-1].id
     target = f"/v3/model?id={model_id}"
     withdrawn = ask(served.yard, target, method="PATCH", body={"status": 0})
@@ -156,7 +155,7 @@ def test_a_model_stays_available_when_only_one_of_its_two_files_was_changed(serv
     served.shelf.add()
     served.file.unlink()
 
-    served_files.note_lost(served.shelf.catalog.store, sha256_of(copied))
+    served_files.mark_missing(served.shelf.catalog.store, sha256_of(copied))
 
     assert 1 == served.status()
     with served.shelf.catalog.store.reading() as connection:
@@ -169,7 +168,7 @@ def test_a_changed_file_is_noted_as_changed_and_not_as_missing(served: Served) -
     sha256 = sha256_of(served.file)
     _rewritten(served.file)
 
-    served_files.note_lost(served.shelf.catalog.store, sha256)
+    served_files.mark_missing(served.shelf.catalog.store, sha256)
 
     with served.shelf.catalog.store.reading() as connection:
         assert [FileState.CHANGED] == [known.state for known in files.with_sha256(connection, [sha256])]
@@ -178,11 +177,11 @@ def test_a_changed_file_is_noted_as_changed_and_not_as_missing(served: Served) -
 @pytest.mark.parametrize(("verdict", "status"), [("clean", 1), ("dangerous", 0)])
 def test_kept_bytes_hold_a_model_available_only_if_they_are_sound(served: Served, verdict: str, status: int) -> None:
     sha256 = sha256_of(served.file)
-    with served.shelf.catalog.store.writing() as writing:
+    with served.shelf.catalog.store.transaction() as writing:
         stored_blobs.put(writing.connection, stored_blobs.Blob(sha256, 1, writing.now, verdict, ""))
     served.file.unlink()
 
-    served_files.note_lost(served.shelf.catalog.store, sha256)
+    served_files.mark_missing(served.shelf.catalog.store, sha256)
 
     assert status == served.status()
 
@@ -202,9 +201,9 @@ def test_a_file_that_is_broken_or_of_another_inode_is_not_handed_out(served: Ser
 
 
 def test_what_is_kept_too_is_handed_out_when_the_file_is_gone(served: Served) -> None:
-    where = blobs.open_places("", served.shelf.home, {})
+    where = blobs.open_storage("", served.shelf.home, {})
     upload(served.yard, "uploaded", served.file.read_bytes())
-    Checking(served.shelf.catalog.store, where.kept, where.incoming).check_next()
+    UploadVerifier(served.shelf.catalog.store, where.kept, where.incoming).verify_next()
     link = served.link()
 
     served.file.unlink()
@@ -216,7 +215,7 @@ def test_what_is_kept_too_is_handed_out_when_the_file_is_gone(served: Served) ->
 def test_a_teams_file_is_that_teams(served: Served, tmp_path: Path) -> None:
     own = tmp_path / "own"
     file = embedding(own / "secret.safetensors", seed=9)
-    served.shelf.add(own, owner=Owner(team="red", visibility=Visibility.PRIVATE))
+    served.shelf.add(own, owner=Ownership(team="red", visibility=Visibility.PRIVATE))
     (model,) = ask(served.yard, "/v3/model?filter.visibility=private").json["models"]
 
     assert file.read_bytes() == served.yard.ask(path_of(model["download_url"]), None).body
@@ -229,7 +228,7 @@ def test_a_model_that_its_owner_made_private_stays_so_when_its_files_are_looked_
 ) -> None:
     own = tmp_path / "own"
     first, second = embedding(own / "a.safetensors", seed=9), embedding(own / "b.safetensors", seed=9)
-    served.shelf.add(own, owner=Owner(team="red", visibility=Visibility.PUBLIC))
+    served.shelf.add(own, owner=Ownership(team="red", visibility=Visibility.PUBLIC))
     model_id = served.shelf.models()[-1].id
     hidden = ask(served.yard, f"/v3/model?id={model_id}", method="PATCH", body={"visibility": "private"})
     for file in (first, second):
@@ -249,9 +248,9 @@ def test_a_model_that_its_owner_made_private_stays_so_when_its_files_are_looked_
 
 
 def test_collecting_leaves_files_where_they_are(served: Served) -> None:
-    where = blobs.open_places("", served.shelf.home, {})
+    where = blobs.open_storage("", served.shelf.home, {})
 
-    collected = Checking(served.shelf.catalog.store, where.kept, where.incoming).collect(0, dry_run=False)
+    collected = UploadVerifier(served.shelf.catalog.store, where.kept, where.incoming).collect_garbage(0, dry_run=False)
 
     assert [] == collected
     assert 200 == served.yard.ask(served.link(), None).status
@@ -260,7 +259,7 @@ def test_collecting_leaves_files_where_they_are(served: Served) -> None:
 def test_files_that_stay_where_they_are_fill_no_teams_quota(tmp_path: Path) -> None:
     shelf = opened(tmp_path)
     file = embedding(shelf.folder / "own.safetensors")
-    shelf.add(owner=Owner(team="red", visibility=Visibility.PRIVATE))
-    with opened_yard(shelf.home, team_bytes_max=file.stat().st_size) as yard:
+    shelf.add(owner=Ownership(team="red", visibility=Visibility.PRIVATE))
+    with open_app(shelf.home, team_quota_bytes=file.stat().st_size) as yard:
         upload(yard, "another", embedding(tmp_path / "another.safetensors", seed=1).read_bytes())
     shelf.catalog.close()

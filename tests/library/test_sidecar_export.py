@@ -10,12 +10,11 @@ import pytest
 
 from modelyard.cli import run
 from modelyard.domain import Facts, Layer
-from modelyard.library.sidecar_export import SUFFIXES, Form
+from modelyard.library.sidecar_export import SUFFIXES, SidecarFormat
 from modelyard.library.sidecars import read_sidecars
-
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened, write_json
 
-FORMS = [form.value for form in Form]
+FORMS = [form.value for form in SidecarFormat]
 Exported = Callable[..., dict[str, int]]
 
 
@@ -41,7 +40,7 @@ def exported(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> Exported:
 
 
 def beside(path: Path, form: str) -> Path:
-    return path.with_name(path.stem + SUFFIXES[Form(form)].decode())
+    return path.with_name(path.stem + SUFFIXES[SidecarFormat(form)].decode())
 
 
 def a_model(shelf: Shelf) -> Path:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from modelyard import paths as modelyard_paths
 from modelyard.domain import Facts, Layer, Status
-from modelyard.library import walk, sidecars
+from modelyard.library import sidecars, walk
 from modelyard.library.sidecars import NOT_AS_NAMED, read_sidecars
 from modelyard.store import files
 from modelyard.store.files import FileState
-
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened, write_json
 
 A_VERSION = {
@@ -328,7 +328,7 @@ def test_a_side_car_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "night.json").symlink_to(tmp_path / "elsewhere.json")
     found = read_sidecars([os.fsencode(tmp_path / "night.json")])
 
-    assert (None, [walk.NOT_READABLE]) == (found.facts, [each.reason for each in found.skipped])
+    assert (None, [modelyard_paths.NOT_READABLE]) == (found.facts, [each.reason for each in found.skipped])
 
 
 def test_only_what_this_catalogue_wrote_and_nobody_edited_is_passed_over(tmp_path: Path) -> None:

@@ -17,12 +17,10 @@ from pathlib import Path
 import pytest
 
 from modelyard import library
-from modelyard.auth import Access
-from modelyard.library import probe
+from modelyard.auth import Auth
 from modelyard.cli import run
 from modelyard.domain import Scope, Status
-from modelyard.library import walk
-
+from modelyard.library import probe, walk
 from tests.attacks.pickles import TOUCHED
 from tests.attacks.test_attacks import ATTACKS
 from tests.inspection.made_files import write_safetensors
@@ -262,7 +260,7 @@ def test_watching_looks_now_and_then_where_nothing_is_told(shelf: Shelf) -> None
 def test_a_server_hashes_what_was_listed_without(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "a.safetensors")
     shelf.add(with_hashes=False)
-    key, _ = Access(shelf.catalog.store).create_key("red", [Scope.READ])
+    key, _ = Auth(shelf.catalog.store).create_key("red", [Scope.READ])
     with serving(shelf.home, 1, key):
         until(lambda: shelf.model().status is Status.AVAILABLE)
 

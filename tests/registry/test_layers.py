@@ -13,7 +13,6 @@ import pytest
 
 from modelyard.cli import run
 from modelyard.domain import Facts, Layer, resolve
-
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened, write_json
 
 

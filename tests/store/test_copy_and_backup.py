@@ -15,19 +15,18 @@ import pytest
 import sqlalchemy as sa
 
 from modelyard import blobs, errors
-from modelyard.auth import Access
-from modelyard.blobs import open_places
+from modelyard.auth import Auth
+from modelyard.blobs import open_storage
 from modelyard.catalog import open_catalog
 from modelyard.cli import run
 from modelyard.domain import ANONYMOUS, Entry, ModelQuery, Scope
 from modelyard.store import Store, backup, copy, open_store
-
 from tests import requirements
-from tests.databases import Open, sqlite_url
-from tests.processes import entry
-from tests.process_servers import PostgresServer, postgres_programs
-from tests.swift_server import SwiftServer
 from tests.app_fixture import a_private
+from tests.databases import Open, sqlite_url
+from tests.process_servers import PostgresServer, postgres_programs
+from tests.processes import entry
+from tests.swift_server import SwiftServer
 
 MODELS = 60
 
@@ -35,13 +34,13 @@ MODELS = 60
 def filled(store: Store) -> str:
     """Fill a database with a bit of everything; return a key to it."""
     for start in range(1, MODELS, 20):
-        with store.writing() as writing:
+        with store.transaction() as writing:
             writing.put([entry(number) for number in range(start, start + 20)])
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([Entry(a_private(1_000_000_007, "red", tags=("ü", "二")), {})])
         writing.remove([1, 2])
         writing.remember("import", "somewhere")
-    return Access(store).create_key("red", [Scope.READ])[0]
+    return Auth(store).create_key("red", [Scope.READ])[0]
 
 
 def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
@@ -79,10 +78,10 @@ def test_a_copy_has_every_row_and_an_identity_of_its_own(store: Store, target_ur
     assert MODELS - 1 == counts["models"]
     assert everything(store) == everything(target)
     assert store.identity != target.identity
-    assert "red" == Access(target).viewer_of(key).team
+    assert "red" == Auth(target).viewer_of(key).team
     # Ids go on where they were.
-    assert Access(store).create_key("blue", [Scope.READ])[1].id == Access(target).create_key("blue", [Scope.READ])[1].id
-    with store.writing() as one, target.writing() as other:
+    assert Auth(store).create_key("blue", [Scope.READ])[1].id == Auth(target).create_key("blue", [Scope.READ])[1].id
+    with store.transaction() as one, target.transaction() as other:
         assert one.next_own_id() == other.next_own_id()
 
 
@@ -114,7 +113,7 @@ def test_a_source_that_went_on_is_copied_anew(store: Store, target_url: str, ope
 
     with pytest.raises(KeyboardInterrupt):
         copy.copy(store, target, die)
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.remove([3])
     copy.copy(store, target)
 
@@ -123,19 +122,19 @@ def test_a_source_that_went_on_is_copied_anew(store: Store, target_url: str, ope
 
 def test_a_target_with_models_of_its_own_is_refused(store: Store, target_url: str, open_at: Open) -> None:
     target = open_at(target_url)
-    with target.writing() as writing:
+    with target.transaction() as writing:
         writing.put([entry(1)])
 
-    with pytest.raises(errors.SetupError, match="is not empty: it has models of its own"):
+    with pytest.raises(errors.ConfigurationError, match="is not empty: it has models of its own"):
         copy.copy(store, target)
 
 
 def test_a_target_with_keys_of_its_own_is_refused(store: Store, target_url: str, open_at: Open) -> None:
     target = open_at(target_url)
-    with target.writing() as writing:
+    with target.transaction() as writing:
         writing.add_key(b"1", team="acme", scopes=frozenset(), hint="", expires_at=None)
 
-    with pytest.raises(errors.SetupError, match="is not empty: it has api_keys of its own"):
+    with pytest.raises(errors.ConfigurationError, match="is not empty: it has api_keys of its own"):
         copy.copy(store, target)
     assert 1 == len(target.key_ring().keys)
 
@@ -145,7 +144,7 @@ def test_a_target_that_is_written_to_meanwhile_is_noticed(store: Store, target_u
     target = open_at(target_url)
 
     def interfere(rows: int) -> None:
-        with target.writing() as writing:
+        with target.transaction() as writing:
             writing.connection.execute(sa.text("UPDATE models SET name = 'other' WHERE id = 5"))
 
     with pytest.raises(errors.Conflict, match="the copy of models differs"):
@@ -163,7 +162,7 @@ def test_the_command_copies_record_and_files(tmp_path: Path, postgres: PostgresS
 
     assert 0 == run(arguments)
     assert everything(store) == everything(open_at(url))
-    assert b"content" == open_places(str(tmp_path / "elsewhere"), home, {}).kept.read(sha256)
+    assert b"content" == open_storage(str(tmp_path / "elsewhere"), home, {}).kept.read(sha256)
     assert [] == [path for path in (tmp_path / "elsewhere").iterdir() if path.name.startswith(".copying")]
 
 
@@ -183,14 +182,14 @@ def keep(home: Path, content: bytes) -> str:
     path = home / "arrived"
     path.write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
-    open_places("", home, {}).kept.keep(path, sha256)
+    open_storage("", home, {}).kept.keep(path, sha256)
     return sha256
 
 
 def test_files_go_to_a_file_store_and_back_and_only_once(tmp_path: Path, swift: SwiftServer) -> None:
-    folder = open_places("", tmp_path, {}).kept
-    there = open_places(f"s3://{swift.make_bucket()}/x", tmp_path, swift.environment).kept
-    back = open_places(str(tmp_path / "back"), tmp_path, {}).kept
+    folder = open_storage("", tmp_path, {}).kept
+    there = open_storage(f"s3://{swift.make_bucket()}/x", tmp_path, swift.environment).kept
+    back = open_storage(str(tmp_path / "back"), tmp_path, {}).kept
     hashes = [keep(tmp_path, os.urandom(size)) for size in (1, 100_000)]
 
     assert (2, 2) == blobs.copy(folder, there, tmp_path / "scratch")
@@ -200,7 +199,7 @@ def test_files_go_to_a_file_store_and_back_and_only_once(tmp_path: Path, swift: 
 
 
 def test_a_file_that_is_not_what_its_name_says_is_not_copied(tmp_path: Path) -> None:
-    folder, target = (open_places(str(tmp_path / name), tmp_path, {}).kept for name in ("one", "two"))
+    folder, target = (open_storage(str(tmp_path / name), tmp_path, {}).kept for name in ("one", "two"))
     (tmp_path / "arrived").write_bytes(b"damaged")
     folder.keep(tmp_path / "arrived", hashlib.sha256(b"whole").hexdigest())
 
@@ -235,7 +234,7 @@ def test_a_backup_taken_while_somebody_writes_is_of_one_moment(
         nonlocal count
         while not ended.is_set():
             count += 1
-            with store.writing() as writing:
+            with store.transaction() as writing:
                 writing.put([entry(10, name=f"g{count}"), entry(11, name=f"g{count}")])
 
     thread = threading.Thread(target=write)
@@ -264,7 +263,7 @@ def test_an_index_of_what_came_after_the_backup_is_not_used_after_it(tmp_path: P
     store = open_store(url)
     filled(store)
     backup.backup(url, tmp_path / "backup")
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(number) for number in range(2_000, 2_010)])
     newer = open_catalog(store, tmp_path)
     newer.load()
@@ -289,7 +288,7 @@ def test_the_commands_back_up_and_restore_record_and_files(tmp_path: Path) -> No
 
     restored = open_store(f"sqlite:///{other}/modelyard.sqlite")
     assert everything(store) == everything(restored)
-    assert b"content" == open_places("", other, {}).kept.read(sha256)
+    assert b"content" == open_storage("", other, {}).kept.read(sha256)
     store.close()
     restored.close()
 
@@ -322,7 +321,7 @@ def test_what_is_no_backup_is_refused_and_nothing_is_done(tmp_path: Path, spoil:
     spoil(tmp_path)
     (tmp_path / "new").mkdir()
 
-    with pytest.raises(errors.SetupError):
+    with pytest.raises(errors.ConfigurationError):
         backup.restore(tmp_path / "backup", sqlite_url(tmp_path / "new"), force=False)
 
     assert [] == list((tmp_path / "new").iterdir())
@@ -334,11 +333,11 @@ def test_a_database_that_is_there_is_replaced_only_when_told_to(tmp_path: Path) 
     backup.backup(url, tmp_path / "backup")
     store.close()
 
-    with pytest.raises(errors.SetupError, match="--force replaces it"):
+    with pytest.raises(errors.ConfigurationError, match="--force replaces it"):
         backup.restore(tmp_path / "backup", url, force=False)
-    with pytest.raises(errors.SetupError, match="is there already; name a file that is not"):
+    with pytest.raises(errors.ConfigurationError, match="is there already; name a file that is not"):
         backup.backup(url, tmp_path / "backup")
-    with pytest.raises(errors.SetupError, match="is no database"):
+    with pytest.raises(errors.ConfigurationError, match="is no database"):
         backup.backup(f"sqlite:///{tmp_path}/none.sqlite", tmp_path / "other")
 
 
@@ -360,7 +359,7 @@ def test_without_postgresqls_programs_it_is_said_which_one_is_needed(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert shutil.which("pg_dump") is None
 
-    with pytest.raises(errors.SetupError, match="pg_dump is needed, and is not installed"):
+    with pytest.raises(errors.ConfigurationError, match="pg_dump is needed, and is not installed"):
         backup.backup(url, tmp_path / "backup")
 
 
@@ -372,9 +371,9 @@ def test_a_backup_of_postgresql_is_refused_where_there_is_something(
     filled(open_at(url))
     backup.backup(url, tmp_path / "backup")
 
-    with pytest.raises(errors.SetupError, match="is not empty; --force replaces"):
+    with pytest.raises(errors.ConfigurationError, match="is not empty; --force replaces"):
         backup.restore(tmp_path / "backup", url, force=False)
-    with pytest.raises(errors.SetupError, match="pg_restore failed"):
+    with pytest.raises(errors.ConfigurationError, match="pg_restore failed"):
         backup.restore(Path(__file__), empty, force=False)
     backup.restore(tmp_path / "backup", empty, force=False)
 
@@ -383,7 +382,7 @@ def test_a_backup_of_postgresql_is_refused_where_there_is_something(
 
 def test_what_the_database_does_not_give_away(tmp_path: Path) -> None:
     """A password in the URL is in no message."""
-    with pytest.raises(errors.SetupError) as raised:
+    with pytest.raises(errors.ConfigurationError) as raised:
         backup.backup("postgresql://modelyard:secret@127.0.0.1:1/modelyard", tmp_path / "backup")
 
     assert "secret" not in raised.value.message

@@ -29,7 +29,7 @@ def test_after_kills_at_any_instant_nothing_acknowledged_is_lost_and_answers_are
         ours, theirs = context.Pipe()
         running = [
             _started(context, crashing.import_in_batches, tmp_path, rounds, theirs),
-            _started(context, crashing.keep_up, tmp_path),
+            _started(context, crashing.run_indexer, tmp_path),
             _started(context, crashing.ask_on_and_on, tmp_path),
         ]
         theirs.close()

@@ -12,13 +12,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from modelyard import errors
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import Scope
-from modelyard.store import Store, migrations, open_store, migrate
-
+from modelyard.store import Store, migrate, migrations, open_store
 from tests.databases import sqlite_url
-from tests.processes import entry
 from tests.process_servers import PostgresServer
+from tests.processes import entry
 
 SCRIPTS = Path(migrations.__file__).parent
 
@@ -95,7 +94,7 @@ def test_a_database_of_an_older_version_is_brought_up_with_what_it_has(urls: tup
 
 def add_what_a_newer_version_would(store: Store, serves: str | None) -> None:
     """Change a database as a version to come does, and say which versions it still serves."""
-    with store.writing() as writing:
+    with store.transaction() as writing:
         for statement in (
             "ALTER TABLE models ADD COLUMN licence TEXT",
             "ALTER TABLE layers ADD COLUMN seen_at BIGINT DEFAULT 0",
@@ -107,7 +106,7 @@ def add_what_a_newer_version_would(store: Store, serves: str | None) -> None:
 
 
 def test_this_version_goes_on_beside_a_newer_one_that_only_added(url: str, store: Store) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(1)])
 
     add_what_a_newer_version_would(store, max(REVISIONS))
@@ -116,14 +115,14 @@ def test_this_version_goes_on_beside_a_newer_one_that_only_added(url: str, store
     try:
         for running in (store, started):
             before = running.revision()
-            with running.writing() as writing:
+            with running.transaction() as writing:
                 # Row by row, and as PostgreSQL copies them.
                 writing.put([entry(2)])
                 writing.put([entry(number) for number in range(10, 210)])
                 writing.remove([3])
             assert before + 1 == running.revision()
             assert entry(2) == running.entry(2)
-            Access(running).create_key("red", [Scope.READ])
+            Auth(running).create_key("red", [Scope.READ])
         assert 2 == len(started.key_ring().keys)
     finally:
         started.close()
@@ -135,5 +134,5 @@ def test_this_version_keeps_off_what_a_newer_one_did_not_make_for_it(
 ) -> None:
     add_what_a_newer_version_would(store, serves)
 
-    with pytest.raises(errors.SetupError, match=r"newer version of Modelyard.*9999.*upgrade"):
+    with pytest.raises(errors.ConfigurationError, match=r"newer version of Modelyard.*9999.*upgrade"):
         open_store(url)

@@ -15,12 +15,12 @@ from modelyard.catalog import open_catalog
 from modelyard.domain import ANONYMOUS, ModelQuery
 from modelyard.store import Store, open_store, postgresql
 from tests.databases import Open
-from tests.processes import entry, wait_for
 from tests.process_servers import PostgresServer, postgres_server
+from tests.processes import entry, wait_for
 
 
 def put(store: Store, *ids: int) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(id_) for id_ in ids])
 
 
@@ -76,7 +76,7 @@ def test_a_transaction_that_the_server_did_not_survive_is_not_there(
     own_server: PostgresServer, own_store: Store
 ) -> None:
     def put_while_it_dies() -> None:
-        with own_store.writing() as writing:
+        with own_store.transaction() as writing:
             writing.put([entry(id_) for id_ in range(100)])
             own_server.kill()
 
@@ -93,12 +93,12 @@ def test_a_transaction_that_the_server_did_not_survive_is_not_there(
 def test_a_server_that_is_not_there_is_refused_by_its_address(own_server: PostgresServer) -> None:
     own_server.kill()
 
-    with pytest.raises(errors.SetupError, match=rf"127\.0\.0\.1:{own_server.port}/postgres cannot be opened"):
+    with pytest.raises(errors.ConfigurationError, match=rf"127\.0\.0\.1:{own_server.port}/postgres cannot be opened"):
         open_store(own_server.url())
 
 
 def test_a_database_that_is_not_there_is_refused_by_its_name(postgres: PostgresServer) -> None:
-    with pytest.raises(errors.SetupError, match='database "nowhere" does not exist'):
+    with pytest.raises(errors.ConfigurationError, match='database "nowhere" does not exist'):
         open_store(postgres.url("nowhere"))
 
 
@@ -162,7 +162,7 @@ def test_a_put_by_copy_that_fails_leaves_the_transaction_undone(postgres: Postgr
     put(store, 1)
 
     def put_and_fail() -> None:
-        with store.writing() as writing:
+        with store.transaction() as writing:
             writing.put([entry(id_) for id_ in range(200)])
             raise ZeroDivisionError
 
@@ -213,8 +213,8 @@ def test_what_is_followed_is_read_from_a_replica_and_never_goes_back(
     put(store, 3)
 
     assert (3, {1, 2, 3}) == (store.changes(0).revision, {model.id for model in store.changes(0).models})
-    assert (2, {1, 2}) == (store.followed(0).revision, {model.id for model in store.followed(0).models})
-    assert (3, []) == (store.followed(3).revision, store.followed(3).models)
+    assert (2, {1, 2}) == (store.changes_since(0).revision, {model.id for model in store.changes_since(0).models})
+    assert (3, []) == (store.changes_since(3).revision, store.changes_since(3).models)
     with store.snapshot() as snapshot:
         assert (2, 2) == (snapshot.revision, snapshot.count)
     catalog = open_catalog(store)
@@ -227,7 +227,7 @@ def test_without_its_replicas_a_node_follows_the_database_itself(postgres: Postg
     store = open_store(postgres.make_database(), replicas="postgresql://postgres@127.0.0.1:1/away")
     put(store, 1)
 
-    assert (1, 1) == (store.followed(0).revision, len(store.followed(0).models))
+    assert (1, 1) == (store.changes_since(0).revision, len(store.changes_since(0).models))
     with store.snapshot() as snapshot:
         assert 1 == snapshot.count
     store.close()
@@ -235,5 +235,5 @@ def test_without_its_replicas_a_node_follows_the_database_itself(postgres: Postg
 
 @pytest.mark.parametrize("replicas", ["sqlite:///x.sqlite", "mysql://db/x", "nothing"])
 def test_what_cannot_be_a_replica_is_refused(postgres: PostgresServer, replicas: str) -> None:
-    with pytest.raises(errors.SetupError, match="database"):
+    with pytest.raises(errors.ConfigurationError, match="database"):
         open_store(postgres.make_database(), replicas=replicas)

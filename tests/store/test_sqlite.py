@@ -77,7 +77,7 @@ def test_counters_left_over_from_another_database_are_put_right(tmp_path: Path, 
     """Else a follower would look for changes that never come, at every request."""
     first = open_at(sqlite_url(tmp_path))
     for id_ in (1, 2):
-        with first.writing() as writing:
+        with first.transaction() as writing:
             writing.put([entry(id_)])
             writing.add_key(bytes([id_]), team="acme", scopes=frozenset(), hint="", expires_at=None)
     first.close()
@@ -88,7 +88,7 @@ def test_counters_left_over_from_another_database_are_put_right(tmp_path: Path, 
     second = open_at(sqlite_url(tmp_path))
 
     assert (0, 0) == (second.revision_hint(), second.keys_hint())
-    with second.writing() as writing:
+    with second.transaction() as writing:
         writing.put([entry(1)])
     assert 1 == second.revision_hint()
 
@@ -96,7 +96,7 @@ def test_counters_left_over_from_another_database_are_put_right(tmp_path: Path, 
 @pytest.mark.parametrize("left", ["models", "keys"])
 def test_one_counter_that_is_left_over_is_put_right_too(tmp_path: Path, open_at: Open, left: str) -> None:
     first = open_at(sqlite_url(tmp_path))
-    with first.writing() as writing:
+    with first.transaction() as writing:
         if left == "models":
             writing.put([entry(1)])
         else:
@@ -127,9 +127,9 @@ def test_a_full_disk_is_said_and_loses_nothing_that_was_acknowledged(tmp_path: P
 
 def test_layers_go_with_their_model(tmp_path: Path, open_at: Open) -> None:
     store = open_at(sqlite_url(tmp_path))
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(1), entry(2)])
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.remove([1])
 
     with sqlite3.connect(tmp_path / "modelyard.sqlite") as connection:
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path,
     path, content = tmp_path / "modelyard.sqlite", b"no database" * 1000
     path.write_bytes(content)
 
-    with pytest.raises(errors.SetupError, match="cannot be opened: file is not a database"):
+    with pytest.raises(errors.ConfigurationError, match="cannot be opened: file is not a database"):
         open_at(sqlite_url(tmp_path))
 
     assert content == path.read_bytes()
@@ -150,13 +150,13 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path,
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path, open_at: Open) -> None:
     (tmp_path / "modelyard.sqlite").mkdir()
 
-    with pytest.raises(errors.SetupError, match="cannot be opened: unable to open database file"):
+    with pytest.raises(errors.ConfigurationError, match="cannot be opened: unable to open database file"):
         open_at(sqlite_url(tmp_path))
 
 
 def test_a_folder_that_cannot_be_written_is_refused(open_at: Open) -> None:
     """Linux's /proc is one in which not even root may make files."""
-    with pytest.raises(errors.SetupError, match="cannot be opened: unable to open database file"):
+    with pytest.raises(errors.ConfigurationError, match="cannot be opened: unable to open database file"):
         open_at("sqlite:////proc/modelyard.sqlite")
 
 
@@ -181,7 +181,7 @@ def test_the_driver_of_the_other_database_is_not_needed(tmp_path: Path) -> None:
         "from modelyard import errors, store\n"
         f"store.open_store({sqlite_url(tmp_path)!r}).close()\n"
         "try: store.open_store('postgresql://127.0.0.1/x')\n"
-        "except errors.SetupError as problem: print(problem)\n"
+        "except errors.ConfigurationError as problem: print(problem)\n"
     )
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

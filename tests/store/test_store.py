@@ -46,13 +46,13 @@ def private(id_: int, team: str, **given: Any) -> Entry:
 
 
 def put(store: Store, *entries: Entry) -> int:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put(entries)
     return writing.revision
 
 
 def remove(store: Store, *ids: int) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.remove(ids)
 
 
@@ -173,7 +173,7 @@ def test_many_are_put_at_once_over_others_that_are_there(store: Store, count: in
     put(store, *renewed)
 
     assert {e.model.id: e.model for e in renewed} == models_in(store)
-    with store.writing() as writing:
+    with store.transaction() as writing:
         assert {e.model.id: e for e in renewed} == writing.entries(range(-5, count + 5))
 
 
@@ -189,7 +189,7 @@ def test_an_absent_model_is_none(store: Store) -> None:
 
 
 def test_a_writer_sees_what_it_has_put(store: Store) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(1), entry(2)])
         writing.remove([2])
 
@@ -231,8 +231,8 @@ def with_facts(**facts: Any) -> Entry:
 def test_what_a_database_cannot_keep_is_refused_before_anything_is_written(
     store: Store, bad: Entry, problem: str
 ) -> None:
-    with store.writing() as writing:
-        with pytest.raises(errors.InvalidBody, match=problem):
+    with store.transaction() as writing:
+        with pytest.raises(errors.InvalidValue, match=problem):
             writing.put([entry(1), bad])
         writing.put([entry(3)])
 
@@ -241,7 +241,7 @@ def test_what_a_database_cannot_keep_is_refused_before_anything_is_written(
 
 def test_a_refusal_can_be_shown_to_the_caller(store: Store) -> None:
     """Its facts are text that can be encoded, whatever was refused."""
-    with pytest.raises(errors.InvalidBody) as refused:
+    with pytest.raises(errors.InvalidValue) as refused:
         put(store, private(2, "\ud800"))
 
     str(refused.value.facts).encode()
@@ -263,7 +263,7 @@ def test_every_transaction_that_changes_models_takes_the_next_revision(store: St
 
 def test_a_transaction_that_changes_no_model_takes_no_revision(store: Store) -> None:
     put(store, entry(1))
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([])
         writing.remove([])
         writing.remove([7])
@@ -280,7 +280,7 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     put(store, entry(1))
 
     def fail() -> None:
-        with store.writing() as writing:
+        with store.transaction() as writing:
             writing.put([entry(2), private(3, "new-team")])
             writing.remove([1])
             own_ids.append(writing.next_own_id())
@@ -294,8 +294,8 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     assert {1} == models_in(store).keys()
     assert (1, 1) == (store.revision(), store.revision_hint())
     assert [] == store.teams()
-    assert store.remembered("a") is None
-    with store.writing() as writing:
+    assert store.get_property("a") is None
+    with store.transaction() as writing:
         assert own_ids == [writing.next_own_id()]
 
 
@@ -338,7 +338,7 @@ def test_a_model_that_came_and_went_is_told_as_removed_by_its_last_revision(stor
 
 
 def test_one_transaction_may_put_and_remove_the_same_model(store: Store) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(1)])
         writing.remove([1])
         writing.put([entry(1, name="v2")])
@@ -366,7 +366,7 @@ def test_a_snapshot_stays_as_it_was_while_others_write(store: Store) -> None:
 def test_reading_does_not_wait_for_a_writer(store: Store) -> None:
     put(store, entry(1))
 
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(1, name="v2"), entry(2)])
 
         assert entry(1) == store.entry(1)
@@ -397,12 +397,12 @@ def test_writers_of_one_process_take_turns(store: Store) -> None:
 
 
 def test_ids_of_ours_are_never_given_twice(store: Store) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         first, second = writing.next_own_id(), writing.next_own_id()
         writing.put([entry(first), entry(second)])
     remove(store, second)
 
-    with store.writing() as writing:
+    with store.transaction() as writing:
         assert [OWN_ID_MIN, OWN_ID_MIN + 1, OWN_ID_MIN + 2] == [first, second, writing.next_own_id()]
 
 
@@ -411,16 +411,16 @@ def test_an_id_of_ours_that_came_from_elsewhere_is_not_given_again(store: Store)
     put(store, entry(OWN_ID_MIN + 7), entry(OWN_ID_MAX + 1))
     remove(store, OWN_ID_MIN + 41)
 
-    with store.writing() as writing:
+    with store.transaction() as writing:
         assert OWN_ID_MIN + 42 == writing.next_own_id()
 
 
 def test_the_last_id_of_ours_is_given_and_none_after_it(store: Store) -> None:
     put(store, entry(OWN_ID_MAX - 1))
 
-    with store.writing() as writing:
+    with store.transaction() as writing:
         last = writing.next_own_id()
-    with pytest.raises(errors.Unavailable, match="all ids"), store.writing() as writing:
+    with pytest.raises(errors.Unavailable, match="all ids"), store.transaction() as writing:
         writing.next_own_id()
 
     assert OWN_ID_MAX == last
@@ -429,7 +429,7 @@ def test_the_last_id_of_ours_is_given_and_none_after_it(store: Store) -> None:
 def test_when_all_ids_of_ours_are_taken_it_is_said(store: Store) -> None:
     put(store, entry(OWN_ID_MAX))
 
-    with pytest.raises(errors.Unavailable, match="all ids"), store.writing() as writing:
+    with pytest.raises(errors.Unavailable, match="all ids"), store.transaction() as writing:
         writing.next_own_id()
 
 
@@ -452,7 +452,7 @@ def test_a_name_is_taken_if_another_model_that_the_team_can_see_has_it(
 ) -> None:
     put(store, entry(1, sd_name="public"), private(2, "red", sd_name="red's"))
 
-    with store.writing() as writing:
+    with store.transaction() as writing:
         assert taken == writing.sd_name_taken(sd_name, team, besides)
 
 
@@ -493,14 +493,14 @@ def test_teams_come_into_being_with_what_names_them(store: Store) -> None:
 
 
 def test_notes_are_kept_replaced_and_forgotten(store: Store) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.remember("a", "1")
         writing.remember("b", "2")
         writing.remember("a", "手")
         writing.remember("b", None)
         writing.remember("c", None)
 
-    assert ("手", None, None) == (store.remembered("a"), store.remembered("b"), store.remembered("c"))
+    assert ("手", None, None) == (store.get_property("a"), store.get_property("b"), store.get_property("c"))
 
 
 def test_a_database_has_an_identity_that_stays(url: str, open_at: Open) -> None:
@@ -533,7 +533,7 @@ def test_no_spelling_means_two_base_models() -> None:
 
 
 def test_a_base_model_is_added_and_replaced_by_its_name(store: Store) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put_base_model(BaseModel("New 1", "", is_sdxl=False))
         writing.put_base_model(BaseModel("New 1", "New", is_sdxl=True, aliases=("n1", "ü")))
 
@@ -589,7 +589,7 @@ def test_a_database_of_a_newer_version_is_left_alone(url: str, store: Store, ope
         connection.execute(sa.text(f"UPDATE notes SET value = '9999' WHERE key = '{migrate.SERVES_NOTE}'"))
     engine.dispose()
 
-    with pytest.raises(errors.SetupError, match=r"newer version of Modelyard.*9999.*upgrade"):
+    with pytest.raises(errors.ConfigurationError, match=r"newer version of Modelyard.*9999.*upgrade"):
         open_at(url)
 
 
@@ -598,7 +598,7 @@ def test_a_database_of_another_program_is_left_alone(url: str, open_at: Open) ->
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE models (x INTEGER)"))
 
-    with pytest.raises(errors.SetupError, match=r"another program \(models\)"):
+    with pytest.raises(errors.ConfigurationError, match=r"another program \(models\)"):
         open_at(url)
     with engine.connect() as connection:
         assert {"models"} == set(sa.inspect(connection).get_table_names())
@@ -617,12 +617,12 @@ def test_a_database_of_another_program_is_left_alone(url: str, open_at: Open) ->
     ],
 )
 def test_a_url_that_names_no_database_is_refused(url: str, problem: str, open_at: Open) -> None:
-    with pytest.raises(errors.SetupError, match=problem):
+    with pytest.raises(errors.ConfigurationError, match=problem):
         open_at(url)
 
 
 def test_the_shown_url_has_no_password(open_at: Open) -> None:
-    with pytest.raises(errors.SetupError) as refused:
+    with pytest.raises(errors.ConfigurationError) as refused:
         open_at("postgresql://me:secret@127.0.0.1:1/x")
 
     assert "secret" not in refused.value.message

@@ -82,7 +82,7 @@ def test_a_writer_that_is_killed_leaves_nothing_and_keeps_nobody_waiting(url: st
     assert [-signal.SIGKILL] == codes([started(processes.die_before_commit, url)])
 
     assert set() == ids_in(store)
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put([entry(5)])
     assert (1, {5}) == (store.revision(), ids_in(store))
 

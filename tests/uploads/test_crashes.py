@@ -19,10 +19,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import Scope
 from modelyard.store import open_store
-
 from tests.process_servers import free_port
 from tests.transfers import lora_bytes
 
@@ -90,7 +89,7 @@ def a_server(home: Path) -> Iterator[Server]:
 
 def test_kills_at_any_instant_lose_no_acknowledged_byte_and_publish_nothing_half(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/modelyard.sqlite")
-    key, _ = Access(store).create_key("red", [Scope.READ, Scope.WRITE])
+    key, _ = Auth(store).create_key("red", [Scope.READ, Scope.WRITE])
     store.close()
     chance = random.Random(7)
     words = {"authorization": f"Bearer {key}", "tus_resumable": "1.0.0"}
@@ -140,7 +139,7 @@ def test_kills_at_any_instant_lose_no_acknowledged_byte_and_publish_nothing_half
 def end_leases(home: Path) -> None:
     """Have the leases of the processes that were killed run out now, and not in a minute."""
     store = open_store(f"sqlite:///{home}/modelyard.sqlite")
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.connection.exec_driver_sql("UPDATE jobs SET leased_until = 1 WHERE leased_until IS NOT NULL")
     store.close()
 

@@ -13,25 +13,36 @@ from typing import Any
 
 import pytest
 
-from modelyard.uploads.verification import Checking
 from modelyard.store import blobs as rows
+from modelyard.uploads.verification import UploadVerifier
 from modelyard.web.api.edit_models import PURPOSE
 from modelyard.web.api.routes import open_signer
-
-from tests.transfers import WRITER, ask, checking, dangerous_bytes, exchange_messages, find, lora_bytes, path_of, put_file, sha256_base64, upload
-from tests.app_fixture import Reply, Yard, a_model, opened_yard
+from tests.app_fixture import App, Reply, a_model, open_app
+from tests.transfers import (
+    WRITER,
+    ask,
+    checking,
+    dangerous_bytes,
+    exchange_messages,
+    find,
+    lora_bytes,
+    path_of,
+    put_file,
+    sha256_base64,
+    upload,
+)
 
 
 @dataclass
 class Bench:
-    yard: Yard
+    yard: App
     home: Path
-    checking: Checking
+    checking: UploadVerifier
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         yield Bench(yard, tmp_path, checking(yard, tmp_path))
 
 
@@ -40,7 +51,7 @@ def test_a_model_is_listed_at_once_and_available_when_its_file_was_checked(bench
 
     registered = upload(bench.yard, "My LoRA v1.0", content, base_model="SD 1.5", tags=["night", "harbour"])
     before = find(bench.yard, registered["id"])
-    bench.checking.check_next()
+    bench.checking.verify_next()
     after = find(bench.yard, registered["id"])
 
     assert (0, False) == (before["status"], "download_url" in before)
@@ -55,7 +66,7 @@ def test_a_model_is_listed_at_once_and_available_when_its_file_was_checked(bench
 def test_what_comes_out_is_what_went_in(bench: Bench) -> None:
     content = lora_bytes(fill=3_000_000)
     registered = upload(bench.yard, "whole", content)
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     fetched = bench.yard.ask(path_of(find(bench.yard, registered["id"])["download_url"]), None)
 
@@ -65,7 +76,7 @@ def test_what_comes_out_is_what_went_in(bench: Bench) -> None:
 
 def test_both_what_was_declared_and_what_was_found_are_told_with_evidence(bench: Bench) -> None:
     registered = upload(bench.yard, "declared", lora_bytes(), type_name="checkpoint", base_model="SDXL 1.0")
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     told = ask(bench.yard, f"/v3/model/details?id={registered['id']}").json
 
@@ -78,7 +89,7 @@ def test_both_what_was_declared_and_what_was_found_are_told_with_evidence(bench:
 
 def test_a_dangerous_file_stays_unavailable_and_its_owner_is_told_why(bench: Bench) -> None:
     registered = upload(bench.yard, "evil", dangerous_bytes(), file_extension="pt", visibility="public")
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     model = find(bench.yard, registered["id"])
     own = ask(bench.yard, f"/v3/model/details?id={registered['id']}").json
@@ -93,7 +104,7 @@ def test_a_dangerous_file_stays_unavailable_and_its_owner_is_told_why(bench: Ben
 
 
 def test_nobody_without_a_team_is_told_of_the_check_of_a_model_without_one(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, anonymous="public") as yard:
+    with open_app(tmp_path, anonymous_access="public") as yard:
         yard.put(a_model(7))
 
         details = yard.ask("/v3/model/details?id=7", None)
@@ -132,7 +143,7 @@ def test_the_same_bytes_are_kept_once(bench: Bench) -> None:
     content = lora_bytes()
     for name, team in (("one", "red"), ("two", "red"), ("three", "blue")):
         upload(bench.yard, name, content, team)
-        bench.checking.check_next()
+        bench.checking.verify_next()
 
     kept = [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
 
@@ -141,7 +152,7 @@ def test_the_same_bytes_are_kept_once(bench: Bench) -> None:
 
 def test_the_same_file_under_the_same_name_is_there_already(bench: Bench) -> None:
     upload(bench.yard, "one", lora_bytes())
-    bench.checking.check_next()
+    bench.checking.verify_next()
     put_file(bench.yard, "one", lora_bytes())
 
     again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
@@ -180,7 +191,7 @@ CHANGES = [
 @pytest.mark.parametrize(("change", "field", "value"), CHANGES, ids=lambda value: str(value)[:30])
 def test_a_model_is_changed_by_its_owner(bench: Bench, change: dict[str, Any], field: str, value: object) -> None:
     model_id = upload(bench.yard, "mine", lora_bytes())["id"]
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     changed = ask(bench.yard, f"/v3/model?id={model_id}", method="PATCH", body=change)
 
@@ -243,7 +254,7 @@ def test_a_key_that_may_only_read_changes_nothing(bench: Bench) -> None:
 
 def test_a_removed_model_is_gone_and_so_is_its_link(bench: Bench) -> None:
     model_id = upload(bench.yard, "mine", lora_bytes())["id"]
-    bench.checking.check_next()
+    bench.checking.verify_next()
     link = path_of(find(bench.yard, model_id)["download_url"])
 
     removed = ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
@@ -258,14 +269,14 @@ def test_a_model_removed_while_it_waits_is_not_made_by_the_check(bench: Bench) -
 
     ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
 
-    assert not bench.checking.check_next()
+    assert not bench.checking.verify_next()
     assert [] == ask(bench.yard, "/v3/model?filter.visibility=private").json["models"]
 
 
 def test_limits_are_told_each_with_its_own_error(tmp_path: Path) -> None:
     content = lora_bytes()
-    with opened_yard(
-        tmp_path, upload_bytes_max=len(content), uploads_open_max=2, team_bytes_max=len(content) + 10
+    with open_app(
+        tmp_path, upload_bytes_max=len(content), team_open_uploads_max=2, team_quota_bytes=len(content) + 10
     ) as yard:
         said = {"model_name": "m", "file_extension": "safetensors"}
         first, second = (ask(yard, "/v3/model/uploader", method="POST", body=said) for _ in range(2))
@@ -322,7 +333,7 @@ def test_an_expired_upload_url_takes_nothing(bench: Bench) -> None:
 
 def test_an_upload_whose_time_is_over_takes_nothing(bench: Bench) -> None:
     address = announce(bench.yard, "m")
-    with bench.yard.store.writing() as writing:
+    with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
 
     reply = put(bench.yard, address, lora_bytes())
@@ -339,7 +350,7 @@ def test_a_file_can_be_put_again_until_it_is_a_model(bench: Bench) -> None:
     statuses = [put(bench.yard, address, content).status for content in (first, second)]
     model_id = ask(bench.yard, "/v3/model", method="POST", body=body).json["id"]
     late = put(bench.yard, address, third)
-    bench.checking.check_next()
+    bench.checking.verify_next()
     model = find(bench.yard, model_id)
 
     assert ([200, 200], 409) == (statuses, late.status)
@@ -349,7 +360,7 @@ def test_a_file_can_be_put_again_until_it_is_a_model(bench: Bench) -> None:
 
 def test_the_same_file_under_the_same_name_is_there_already_though_its_hash_was_not_announced(bench: Bench) -> None:
     upload(bench.yard, "one", lora_bytes())
-    bench.checking.check_next()
+    bench.checking.verify_next()
     assert 200 == put(bench.yard, announce(bench.yard, "one"), lora_bytes()).status
 
     again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
@@ -371,7 +382,7 @@ def test_bytes_that_changed_between_their_arrival_and_their_check_are_refused(be
     (arrived,) = (bench.home / "blobs" / "incoming").iterdir()
     arrived.write_bytes(lora_bytes(seed=1))
 
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     model_id = registered.json["id"]
     assert 0 == find(bench.yard, model_id)["status"]
@@ -379,23 +390,23 @@ def test_bytes_that_changed_between_their_arrival_and_their_check_are_refused(be
     assert [] == [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
 
 
-def announce(yard: Yard, name: str) -> str:
+def announce(yard: App, name: str) -> str:
     """Announce a file without its hash; return where to put it."""
     body = {"model_name": name, "file_extension": "safetensors"}
     return path_of(ask(yard, "/v3/model/uploader", method="POST", body=body).json["upload_url"])
 
 
-def put(yard: Yard, address: str, content: bytes) -> Reply:
+def put(yard: App, address: str, content: bytes) -> Reply:
     return yard.ask(address, None, method="PUT", body=content, content_length=str(len(content)))
 
 
-def create(yard: Yard, length: int, **headers: str) -> Reply:
+def create(yard: App, length: int, **headers: str) -> Reply:
     """Begin a resumable upload."""
     return ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_length=str(length), **headers)
 
 
 def test_a_resumable_upload_counts_against_the_quota(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, team_bytes_max=1000) as yard:
+    with open_app(tmp_path, team_quota_bytes=1000) as yard:
         over = create(yard, 1001)
         whole = create(yard, 1000)
         more = create(yard, 1)
@@ -408,7 +419,7 @@ def test_a_resumable_upload_counts_against_the_quota(tmp_path: Path) -> None:
 
 
 def test_a_part_that_is_joined_twice_counts_twice_against_the_quota(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, team_bytes_max=1000) as yard:
+    with open_app(tmp_path, team_quota_bytes=1000) as yard:
         parts = []
         for _ in range(2):
             made = create(yard, 400, upload_concat="partial")
@@ -431,7 +442,7 @@ def test_a_part_that_is_joined_twice_counts_twice_against_the_quota(tmp_path: Pa
 
 def test_a_file_that_fills_the_quota_to_the_byte_is_taken(tmp_path: Path) -> None:
     content = lora_bytes()
-    with opened_yard(tmp_path, team_bytes_max=len(content)) as yard:
+    with open_app(tmp_path, team_quota_bytes=len(content)) as yard:
         address = announce(yard, "m")
         # Its own bytes of before do not count when it is put again.
         statuses = [put(yard, address, content).status for _ in range(2)]
@@ -440,7 +451,7 @@ def test_a_file_that_fills_the_quota_to_the_byte_is_taken(tmp_path: Path) -> Non
 
 
 def test_each_way_in_has_the_limit_of_a_file_and_of_open_uploads(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, upload_bytes_max=1000, uploads_open_max=2) as yard:
+    with open_app(tmp_path, upload_bytes_max=1000, team_open_uploads_max=2) as yard:
         address = announce(yard, "m")
         long = [create(yard, 1001), put(yard, address, b"x" * 1001)]
         last = create(yard, 1000, upload_concat="partial")
@@ -468,22 +479,22 @@ def test_what_is_swept_from_the_arrivals_is_old_and_no_upload_s(bench: Bench) ->
     for path in (known, old):
         os.utime(path, (1, 1))
 
-    bench.checking.tidy()
+    bench.checking.purge_expired()
 
     assert {known.name, young.name} == {path.name for path in incoming.iterdir()}
 
 
 def test_a_dry_run_of_collecting_notes_nothing(bench: Bench) -> None:
     model_id = upload(bench.yard, "mine", lora_bytes())["id"]
-    bench.checking.check_next()
-    with bench.yard.store.writing() as writing:
+    bench.checking.verify_next()
+    with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("DELETE FROM uploads")
     ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
 
-    bench.checking.collect(3600, dry_run=True)
+    bench.checking.collect_garbage(3600, dry_run=True)
     with bench.yard.store.reading() as connection:
         dry = rows.find(connection, hashlib.sha256(lora_bytes()).hexdigest())
-    bench.checking.collect(3600, dry_run=False)
+    bench.checking.collect_garbage(3600, dry_run=False)
     with bench.yard.store.reading() as connection:
         noted = rows.find(connection, hashlib.sha256(lora_bytes()).hexdigest())
 
@@ -500,16 +511,16 @@ def test_a_body_over_its_limit_is_refused_before_it_is_read(bench: Bench) -> Non
 
 def test_what_nothing_points_at_is_collected_after_its_grace(bench: Bench) -> None:
     model_id = upload(bench.yard, "mine", lora_bytes())["id"]
-    bench.checking.check_next()
-    with bench.yard.store.writing() as writing:  # the upload's own memory of it is over
+    bench.checking.verify_next()
+    with bench.yard.store.transaction() as writing:  # the upload's own memory of it is over
         writing.connection.exec_driver_sql("DELETE FROM uploads")
     sha256 = hashlib.sha256(lora_bytes()).hexdigest()
 
-    kept = bench.checking.collect(0, dry_run=False)
+    kept = bench.checking.collect_garbage(0, dry_run=False)
     ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
-    told = bench.checking.collect(0, dry_run=True)
-    waiting = bench.checking.collect(3600, dry_run=False)
-    collected = bench.checking.collect(0, dry_run=False)
+    told = bench.checking.collect_garbage(0, dry_run=True)
+    waiting = bench.checking.collect_garbage(3600, dry_run=False)
+    collected = bench.checking.collect_garbage(0, dry_run=False)
 
     assert [] == kept == waiting
     assert [sha256] == [each.sha256 for each in told] == [each.sha256 for each in collected]
@@ -517,7 +528,7 @@ def test_what_nothing_points_at_is_collected_after_its_grace(bench: Bench) -> No
 
 
 def test_an_upload_that_is_complete_is_not_open(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, uploads_open_max=1) as yard:
+    with open_app(tmp_path, team_open_uploads_max=1) as yard:
         statuses = [put(yard, announce(yard, f"m{number}"), lora_bytes(seed=number)).status for number in range(3)]
 
     assert [200, 200, 200] == statuses
@@ -540,7 +551,7 @@ def test_a_model_is_made_of_the_file_with_its_extension_and_hash(bench: Bench) -
     first = {"name": "m", "file_extension": "safetensors", "file_sha256": sha256_base64(contents["safetensors"])}
     by_hash = ask(bench.yard, "/v3/model", method="POST", body=first).json["id"]
     by_extension = ask(bench.yard, "/v3/model", method="POST", body={"name": "m", "file_extension": "pt"}).json["id"]
-    while bench.checking.check_next():
+    while bench.checking.verify_next():
         pass
 
     assert (
@@ -553,23 +564,23 @@ def test_a_model_is_made_of_the_file_with_its_extension_and_hash(bench: Bench) -
 def test_the_newest_of_two_announced_files_is_taken(bench: Bench) -> None:
     old, new = lora_bytes(), lora_bytes(seed=1)
     put_file(bench.yard, "m", old)
-    with bench.yard.store.writing() as writing:
+    with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("UPDATE uploads SET created_at = created_at - 60")
     put_file(bench.yard, "m", new)
 
     made = ask(bench.yard, "/v3/model", method="POST", body={"name": "m", "file_extension": "safetensors"})
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     assert hashlib.sha256(new).hexdigest()[:10].upper() == find(bench.yard, made.json["id"])["hash_sha256"]
 
 
 def test_an_upload_whose_time_is_over_stays_while_its_check_waits(bench: Bench) -> None:
     model_id = upload(bench.yard, "m", lora_bytes())["id"]
-    with bench.yard.store.writing() as writing:
+    with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
 
-    bench.checking.tidy()
-    bench.checking.check_next()
+    bench.checking.purge_expired()
+    bench.checking.verify_next()
 
     assert 1 == find(bench.yard, model_id)["status"]
 
@@ -579,8 +590,8 @@ def test_a_blob_that_is_needed_again_is_not_collected_and_has_its_whole_grace_af
 
     def uploaded() -> int:
         model_id: int = upload(bench.yard, "m", lora_bytes())["id"]
-        bench.checking.check_next()
-        with bench.yard.store.writing() as writing:
+        bench.checking.verify_next()
+        with bench.yard.store.transaction() as writing:
             writing.connection.exec_driver_sql("DELETE FROM uploads")
         return model_id
 
@@ -591,43 +602,43 @@ def test_a_blob_that_is_needed_again_is_not_collected_and_has_its_whole_grace_af
         return blob.unused_since
 
     ask(bench.yard, f"/v3/model?id={uploaded()}", method="DELETE")
-    bench.checking.tidy()
-    with bench.yard.store.writing() as writing:
+    bench.checking.purge_expired()
+    with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("UPDATE blobs SET unused_since = 1000")
-    bench.checking.tidy()
+    bench.checking.purge_expired()
     noted = unused_since()
     model_id = uploaded()
-    kept = bench.checking.collect(3600, dry_run=False)
-    bench.checking.tidy()
+    kept = bench.checking.collect_garbage(3600, dry_run=False)
+    bench.checking.purge_expired()
     used = unused_since()
     ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
-    waiting = bench.checking.collect(3600, dry_run=False)
+    waiting = bench.checking.collect_garbage(3600, dry_run=False)
 
     assert (1000, [], None, []) == (noted, kept, used, waiting)
 
 
 def test_a_blob_that_an_upload_waits_to_be_is_not_collected(bench: Bench) -> None:
     model_id = upload(bench.yard, "m", lora_bytes())["id"]
-    bench.checking.check_next()
+    bench.checking.verify_next()
     ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
     assert 200 == put(bench.yard, announce(bench.yard, "m"), lora_bytes()).status
 
-    assert [] == bench.checking.collect(0, dry_run=False)
+    assert [] == bench.checking.collect_garbage(0, dry_run=False)
 
 
 def test_a_blob_whose_model_is_back_is_used_again(bench: Bench) -> None:
     model_id = upload(bench.yard, "m", lora_bytes())["id"]
-    bench.checking.check_next()
+    bench.checking.verify_next()
     entry = bench.yard.store.entry(model_id)
     assert entry is not None
     ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
-    with bench.yard.store.writing() as writing:
+    with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("DELETE FROM uploads")
         writing.connection.exec_driver_sql("UPDATE blobs SET unused_since = 1000")
     bench.yard.put(entry.model)
 
-    told = bench.checking.collect(3600, dry_run=True)
-    bench.checking.tidy()
+    told = bench.checking.collect_garbage(3600, dry_run=True)
+    bench.checking.purge_expired()
     with bench.yard.store.reading() as connection:
         blob = rows.find(connection, hashlib.sha256(lora_bytes()).hexdigest())
 
@@ -637,11 +648,11 @@ def test_a_blob_whose_model_is_back_is_used_again(bench: Bench) -> None:
 
 def test_a_quota_counts_a_team_s_own_bytes_once(tmp_path: Path) -> None:
     content = lora_bytes()
-    with opened_yard(tmp_path, team_bytes_max=2 * len(content)) as yard:
+    with open_app(tmp_path, team_quota_bytes=2 * len(content)) as yard:
         check = checking(yard, tmp_path)
         for name, team, seed in (("one", "red", 0), ("two", "red", 0), ("one", "blue", 1)):
             upload(yard, name, lora_bytes(seed=seed), team)
-            check.check_next()
+            check.verify_next()
         ask(yard, "/v3/uploads", "blue", method="POST", tus_resumable="1.0.0", upload_length="1")
         fits = create(yard, len(content))
         more = create(yard, 1)
@@ -654,7 +665,7 @@ def test_two_models_of_one_file_are_told_apart_by_name_and_team(bench: Bench) ->
     ids = []
     for name, team in (("one", "blue"), ("one", "red"), ("two", "red")):
         ids.append(upload(bench.yard, name, content, team)["id"])
-        bench.checking.check_next()
+        bench.checking.verify_next()
     link = path_of(find(bench.yard, ids[2])["download_url"])
     ask(bench.yard, f"/v3/model?id={ids[2]}", method="PATCH", body={"status": 0})
 

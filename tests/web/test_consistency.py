@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain import Scope
-from modelyard.web.requests import open_exchange
 from modelyard.web.consistency import Freshness
-
-from tests.app_fixture import Reply, Yard, a_model, a_private, opened_yard
+from modelyard.web.requests import open_exchange
+from tests.app_fixture import App, Reply, a_model, a_private, open_app
 
 CATALOGUE = (
     "/v3/model",
@@ -25,7 +24,7 @@ CATALOGUE = (
 
 
 @pytest.mark.parametrize("target", CATALOGUE)
-def test_an_answer_says_which_revision_it_stands_for(yard: Yard, target: str) -> None:
+def test_an_answer_says_which_revision_it_stands_for(yard: App, target: str) -> None:
     yard.put(a_model(1))
     first = yard.ask(target)
     yard.put(a_model(2))
@@ -34,7 +33,7 @@ def test_an_answer_says_which_revision_it_stands_for(yard: Yard, target: str) ->
     assert [("200", "1"), ("200", "2")] == [(str(r.status), r.headers["modelyard-revision"]) for r in (first, second)]
 
 
-def test_so_does_one_that_was_kept_and_one_that_says_nothing_changed(yard: Yard) -> None:
+def test_so_does_one_that_was_kept_and_one_that_says_nothing_changed(yard: App) -> None:
     yard.put(a_model(1))
     first = yard.ask("/v3/model")
     kept = yard.ask("/v3/model")
@@ -45,7 +44,7 @@ def test_so_does_one_that_was_kept_and_one_that_says_nothing_changed(yard: Yard)
     ]
 
 
-def test_a_write_is_answered_with_a_revision_that_has_it(yard: Yard) -> None:
+def test_a_write_is_answered_with_a_revision_that_has_it(yard: App) -> None:
     yard.put(a_private(1_000_000_000, "red"))
     key = yard.key("red", Scope.READ, Scope.WRITE)
 
@@ -55,14 +54,14 @@ def test_a_write_is_answered_with_a_revision_that_has_it(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("target", CATALOGUE)
-def test_a_revision_that_is_here_is_not_waited_for(yard: Yard, target: str) -> None:
+def test_a_revision_that_is_here_is_not_waited_for(yard: App, target: str) -> None:
     yard.put(a_model(1))
 
     for wanted in ("0", "1"):
         assert 200 == yard.ask(target, modelyard_min_revision=wanted).status
 
 
-def test_one_that_does_not_come_is_unavailable_for_now(yard: Yard) -> None:
+def test_one_that_does_not_come_is_unavailable_for_now(yard: App) -> None:
     yard.put(a_model(1))
 
     reply = yard.ask("/v3/model", modelyard_min_revision="2")
@@ -72,7 +71,7 @@ def test_one_that_does_not_come_is_unavailable_for_now(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "-1", "1.5", "newest", "1" * 19, "٣", "1, 2"])
-def test_what_is_no_revision_is_refused(yard: Yard, given: str) -> None:
+def test_what_is_no_revision_is_refused(yard: App, given: str) -> None:
     headers = [(b"modelyard-min-revision", given.encode()), (b"authorization", yard.key().encode())]
 
     reply: Reply = asyncio.run(yard.answer(b"/v3/model", headers=headers))
@@ -83,7 +82,7 @@ def test_what_is_no_revision_is_refused(yard: Yard, given: str) -> None:
 
 def test_a_revision_that_comes_meanwhile_is_answered(tmp_path: Path) -> None:
     """The wait is without end here, so that only the write can end it."""
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         yard.put(a_model(1))
         waiting = Freshness(yard.catalog, wait_seconds_max=float("inf"))
         exchange = open_exchange({"headers": [(b"modelyard-min-revision", b"2")]}, "id", 0)  # type: ignore[typeddict-item] # all that is read of it

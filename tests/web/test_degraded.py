@@ -12,10 +12,9 @@ import pytest
 from modelyard.domain import Scope
 from modelyard.store import blobs, open_store
 from modelyard.store.blobs import Blob
-
-from tests.processes import wait_for
+from tests.app_fixture import Address, App, a_model, a_private, listening, open_app
 from tests.process_servers import PostgresServer, postgres_server
-from tests.app_fixture import Address, Yard, a_model, a_private, listening, opened_yard
+from tests.processes import wait_for
 
 LONG_SECONDS = 120.0
 
@@ -27,9 +26,9 @@ def server(tmp_path: Path) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def yard(server: PostgresServer, tmp_path: Path) -> Iterator[Yard]:
+def yard(server: PostgresServer, tmp_path: Path) -> Iterator[App]:
     (tmp_path / "home").mkdir()
-    with opened_yard(tmp_path / "home", database=server.url()) as opened:
+    with open_app(tmp_path / "home", database_url=server.url()) as opened:
         opened.put(a_model(1), a_model(2), a_private(1_000_000_001, "red"))
         for team, scopes in (("red", ()), ("blue", ()), ("red", (Scope.READ, Scope.WRITE))):
             opened.key(team, *scopes)
@@ -39,7 +38,7 @@ def yard(server: PostgresServer, tmp_path: Path) -> Iterator[Yard]:
 
 
 @pytest.fixture
-def address(yard: Yard) -> Iterator[Address]:
+def address(yard: App) -> Iterator[Address]:
     """Where it answers; only a server that runs is ready."""
     with listening(yard) as address:
         yield address
@@ -51,7 +50,7 @@ def readiness(address: Address) -> str:
 
 
 def test_without_the_database_reads_go_on_and_say_how_old_they_may_be(
-    yard: Yard, address: Address, server: PostgresServer
+    yard: App, address: Address, server: PostgresServer
 ) -> None:
     assert wait_for(lambda: readiness(address) == "ready", LONG_SECONDS)
     assert wait_for(lambda: "warning" not in yard.ask("/v3/model").headers, LONG_SECONDS)
@@ -67,7 +66,7 @@ def test_without_the_database_reads_go_on_and_say_how_old_they_may_be(
     assert wait_for(lambda: address.ask("/readyz").json["stale_seconds"] > 0, LONG_SECONDS)
 
 
-def test_without_the_database_keys_are_still_told_apart(yard: Yard, server: PostgresServer) -> None:
+def test_without_the_database_keys_are_still_told_apart(yard: App, server: PostgresServer) -> None:
     server.kill()
 
     assert [1, 2, 1_000_000_001] == sorted(yard.ask("/v3/model", "red").ids)
@@ -75,7 +74,7 @@ def test_without_the_database_keys_are_still_told_apart(yard: Yard, server: Post
     assert 401 == yard.ask("/v3/model", None, authorization="sk_unknown").status
 
 
-def test_without_the_database_writes_are_refused_whole(yard: Yard, server: PostgresServer) -> None:
+def test_without_the_database_writes_are_refused_whole(yard: App, server: PostgresServer) -> None:
     key = yard.key("red", Scope.READ, Scope.WRITE)
     server.kill()
 
@@ -85,14 +84,14 @@ def test_without_the_database_writes_are_refused_whole(yard: Yard, server: Postg
     assert 1_000_000_001 in yard.ask("/v3/model").ids
 
 
-def test_it_heals_by_itself(yard: Yard, address: Address, server: PostgresServer) -> None:
+def test_it_heals_by_itself(yard: App, address: Address, server: PostgresServer) -> None:
     server.kill()
     assert wait_for(lambda: readiness(address) == "degraded", LONG_SECONDS)
     server.start()
 
     assert wait_for(lambda: readiness(address) == "ready", LONG_SECONDS)
     other = open_store(server.url())
-    with other.writing() as writing:
+    with other.transaction() as writing:
         writing.remove([1])
     other.close()
     assert wait_for(lambda: 1 not in yard.ask("/v3/model").ids, LONG_SECONDS)
@@ -100,14 +99,14 @@ def test_it_heals_by_itself(yard: Yard, address: Address, server: PostgresServer
 
 
 def test_what_others_write_is_followed_and_what_this_one_writes_is_there_at_once(
-    yard: Yard, server: PostgresServer
+    yard: App, server: PostgresServer
 ) -> None:
     yard.put(a_model(3))
     assert 3 in yard.ask("/v3/model").ids
     yard.remove(3)
     assert 3 not in yard.ask("/v3/model").ids
     other = open_store(server.url())
-    with other.writing() as writing:
+    with other.transaction() as writing:
         writing.remove([2])
     revision = other.revision()
     other.close()
@@ -129,8 +128,8 @@ def test_without_the_file_store_questions_are_answered_and_transfers_are_not(
     }.items():
         monkeypatch.setenv(name, value)
     sha256 = hashlib.sha256(b"bytes").hexdigest()
-    with opened_yard(tmp_path, blobs="s3://bucket/prefix") as yard:
-        with yard.store.writing() as writing:
+    with open_app(tmp_path, storage_url="s3://bucket/prefix") as yard:
+        with yard.store.transaction() as writing:
             blobs.put(writing.connection, Blob(sha256, 5, writing.now, "clean", ""))
         yard.put(a_private(1_000_000_001, "red", blob=sha256))
 

@@ -17,14 +17,13 @@ from litestar.params import JSONBody
 from modelyard import errors, wire
 from modelyard.domain import Scope
 from modelyard.web import framework_errors
-from modelyard.web.middleware import Edge
+from modelyard.web.access_log import Observations
 from modelyard.web.api.list_models import LinkFor
 from modelyard.web.metrics import Metrics
-from modelyard.web.access_log import Observations
+from modelyard.web.middleware import Edge
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.server import HEAD_BYTES_MAX
-
-from tests.app_fixture import Address, Reply, Yard, a_model, listening, opened_yard
+from tests.app_fixture import Address, App, Reply, a_model, listening, open_app
 
 KEYED = ("/v3/model", "/v3/model/facets", "/v3/user", "/v3/metadata")
 ROUTES = (*KEYED, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
@@ -61,38 +60,38 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.ModelyardError("x"),
     errors.InvalidRequest("x"),
     errors.InvalidParameter("p", "given", ("a", "b")),
-    errors.InvalidBody("x"),
+    errors.InvalidValue("x"),
     errors.RequestTooLong("x"),
     errors.Unauthenticated("x"),
     errors.MissingKey(),
     errors.InvalidKey(),
-    errors.NotAllowed("write"),
-    errors.LinkRefused(),
-    errors.ForeignRequest(),
+    errors.Forbidden("write"),
+    errors.InvalidSignature(),
+    errors.CrossSiteRequest(),
     errors.Gone("x"),
     errors.LinkExpired(7),
     errors.UploadExpired("u", 7),
     errors.FileGone("night.safetensors"),
-    errors.NoSuchUpload("u"),
+    errors.UploadNotFound("u"),
     errors.OffsetConflict(1, 2),
-    errors.Locked("u"),
+    errors.UploadLocked("u"),
     errors.RangeNotSatisfiable(9),
     errors.QuotaExceeded(9, 8, 7),
     errors.TooManyUploads(3, 60),
     errors.StorageFull(),
     errors.NotFound("x"),
-    errors.NoSuchRoute("/x"),
-    errors.NoSuchModel("7"),
+    errors.RouteNotFound("/x"),
+    errors.ModelNotFound("7"),
     errors.MethodNotAllowed("PUT", ("GET",)),
     errors.Conflict("x"),
     errors.TooLarge("file", 5),
     errors.UnsupportedFile("x"),
-    errors.BrokenFile("header", "cut short"),
+    errors.CorruptFile("header", "cut short"),
     errors.HashMismatch("a", "b"),
     errors.RateLimited(3),
     errors.Unavailable("x"),
-    errors.SetupError("x"),
-    errors.DatabaseAway("x"),
+    errors.ConfigurationError("x"),
+    errors.DatabaseUnavailable("x"),
 ]
 
 
@@ -131,7 +130,7 @@ METHODS = {"/v3/model": ["GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"]}
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_method_a_route_has_not_is_405_and_told_what_is_possible(yard: Yard, route: str, method: str) -> None:
+def test_a_method_a_route_has_not_is_405_and_told_what_is_possible(yard: App, route: str, method: str) -> None:
     allowed = METHODS.get(route, ["GET", "HEAD", "OPTIONS"])
 
     reply = yard.ask(route, method=method)
@@ -149,12 +148,12 @@ def test_a_method_a_route_has_not_is_405_and_told_what_is_possible(yard: Yard, r
     ["/v3/models", "/v3/nonexistent", "/v3", "/static/none.css", "/static/../app.py", "/v3/model/7", "/%00", "/%FF%C3"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_a_path_no_route_has_is_404(yard: Yard, path: str, method: str) -> None:
+def test_a_path_no_route_has_is_404(yard: App, path: str, method: str) -> None:
     assert (404, "API_NOT_FOUND") == shape_of(yard.ask(path, method=method))
 
 
 @pytest.mark.parametrize("route", KEYED)
-def test_no_key_is_401(yard: Yard, route: str) -> None:
+def test_no_key_is_401(yard: App, route: str) -> None:
     reply = yard.ask(route, team=None)
 
     assert (401, "MISSING_API_KEY") == shape_of(reply)
@@ -165,7 +164,7 @@ def test_no_key_is_401(yard: Yard, route: str) -> None:
 @pytest.mark.parametrize(
     "authorization", ["Bearer sk_wrong", "sk_wrong", "Basic dTpw", "Bearer a b", "Bearer \xff", "x" * 5000]
 )
-def test_a_key_that_is_none_of_ours_is_401(yard: Yard, route: str, authorization: str) -> None:
+def test_a_key_that_is_none_of_ours_is_401(yard: App, route: str, authorization: str) -> None:
     reply = yard.ask(route, team=None, authorization=authorization)
 
     assert (401, "INVALID_API_KEY") == shape_of(reply)
@@ -175,7 +174,7 @@ def test_a_key_that_is_none_of_ours_is_401(yard: Yard, route: str, authorization
 
 
 @pytest.mark.parametrize("route", KEYED)
-def test_two_authorization_headers_are_no_key(yard: Yard, route: str) -> None:
+def test_two_authorization_headers_are_no_key(yard: App, route: str) -> None:
     good = f"Bearer {yard.key()}".encode()
 
     reply = asyncio.run(yard.answer(route.encode(), headers=[(b"authorization", good), (b"authorization", good)]))
@@ -184,14 +183,14 @@ def test_two_authorization_headers_are_no_key(yard: Yard, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", KEYED)
-def test_a_good_key_without_the_scope_is_403(yard: Yard, route: str) -> None:
+def test_a_good_key_without_the_scope_is_403(yard: App, route: str) -> None:
     reply = yard.ask(route, authorization=f"Bearer {yard.key('red', Scope.WRITE)}")
 
     assert (403, "API_NOT_ALLOWED") == shape_of(reply)
     assert {"scope": "read"} == reply.json["metadata"]
 
 
-def test_a_query_string_over_its_limit_is_414_and_one_at_it_is_not(yard: Yard) -> None:
+def test_a_query_string_over_its_limit_is_414_and_one_at_it_is_not(yard: App) -> None:
     at_limit = yard.ask("/v3/model?x=" + "a" * (wire.QUERY_STRING_BYTES_MAX - 2))
     over = yard.ask("/v3/model?x=" + "a" * (wire.QUERY_STRING_BYTES_MAX - 1))
 
@@ -201,7 +200,7 @@ def test_a_query_string_over_its_limit_is_414_and_one_at_it_is_not(yard: Yard) -
 
 
 def test_a_caller_over_its_rate_is_429_and_told_when_to_come_back(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, rate_limit_per_minute=3) as yard:
+    with open_app(tmp_path, rate_limit_per_minute=3) as yard:
         statuses = [yard.ask("/v3/model").status for _ in range(3)]
         over = yard.ask("/v3/model")
         another_team = yard.ask("/v3/model", "blue")
@@ -213,7 +212,7 @@ def test_a_caller_over_its_rate_is_429_and_told_when_to_come_back(tmp_path: Path
 
 
 def test_trying_keys_is_limited_too(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, rate_limit_per_minute=2) as yard:
+    with open_app(tmp_path, rate_limit_per_minute=2) as yard:
         reasons = [shape_of(yard.ask("/v3/user", None, authorization=f"sk_{n}"))[1] for n in range(3)]
 
     assert ["INVALID_API_KEY", "INVALID_API_KEY", "RATE_LIMIT_EXCEEDED"] == reasons
@@ -252,7 +251,7 @@ class Body:
 
 
 @pytest.fixture
-def typed(yard: Yard) -> Yard:
+def typed(yard: App) -> App:
     """A yard with a route that Litestar parses the body of, under the application's own handlers of errors."""
 
     @post("/typed", sync_to_thread=False)
@@ -260,7 +259,11 @@ def typed(yard: Yard) -> Yard:
         return data
 
     app = Litestar(
-        [take], exception_handlers=framework_errors.HANDLERS, request_max_body_size=64, openapi_config=None, logging_config=None
+        [take],
+        exception_handlers=framework_errors.HANDLERS,
+        request_max_body_size=64,
+        openapi_config=None,
+        logging_config=None,
     )
     return replace(
         yard,
@@ -270,20 +273,20 @@ def typed(yard: Yard) -> Yard:
     )
 
 
-def test_a_host_that_is_none_is_400(yard: Yard) -> None:
+def test_a_host_that_is_none_is_400(yard: App) -> None:
     assert (400, "INVALID_ARGUMENT") == shape_of(yard.ask("/v3/user", host="not a host!"))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"name":7}', b"\xff", b"[]"])
-def test_a_body_that_cannot_be_used_is_400(typed: Yard, body: bytes) -> None:
+def test_a_body_that_cannot_be_used_is_400(typed: App, body: bytes) -> None:
     assert (400, "INVALID_REQUEST_BODY") == shape_of(typed.ask("/typed", method="POST", body=body))
 
 
-def test_a_body_over_its_limit_is_413(typed: Yard) -> None:
+def test_a_body_over_its_limit_is_413(typed: App) -> None:
     assert (413, "FILE_EXCEEDS_MAX_SIZE") == shape_of(typed.ask("/typed", method="POST", body=b" " * 65))
 
 
-def test_a_method_that_litestar_refuses_is_405(typed: Yard) -> None:
+def test_a_method_that_litestar_refuses_is_405(typed: App) -> None:
     reply = typed.ask("/typed", method="PUT")
 
     assert (405, "METHOD_NOT_ALLOWED") == shape_of(reply)
@@ -301,7 +304,7 @@ def link_that_fails(error: Exception) -> LinkFor:
 
 
 def test_our_own_mistake_is_a_500_whose_id_finds_it_in_the_log(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, link_for=link_that_fails(RuntimeError("hunter2 at /secret/path"))) as yard:
+    with open_app(tmp_path, link_for=link_that_fails(RuntimeError("hunter2 at /secret/path"))) as yard:
         yard.put(a_model(1, blob="0" * 64))
         reply = yard.ask("/v3/model")
         logged = yard.lines()
@@ -316,7 +319,7 @@ def test_our_own_mistake_is_a_500_whose_id_finds_it_in_the_log(tmp_path: Path) -
 
 
 def test_a_part_that_is_away_is_503(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, link_for=link_that_fails(errors.Unavailable("no answer from the files"))) as yard:
+    with open_app(tmp_path, link_for=link_that_fails(errors.Unavailable("no answer from the files"))) as yard:
         yard.put(a_model(1, blob="0" * 64))
         reply = yard.ask("/v3/model")
 
@@ -328,7 +331,7 @@ def test_a_part_that_is_away_is_503(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def address(yard: Yard) -> Iterator[Address]:
+def address(yard: App) -> Iterator[Address]:
     with listening(yard) as bound:
         yield bound
 
@@ -377,7 +380,7 @@ def test_a_head_without_end_is_431(address: Address, begun: bytes) -> None:
     assert (431, 431, {"limit_bytes": HEAD_BYTES_MAX}) == (reply.status, reply.json["code"], reply.json["metadata"])
 
 
-def test_a_long_query_string_is_414_over_the_wire_too(yard: Yard, address: Address) -> None:
+def test_a_long_query_string_is_414_over_the_wire_too(yard: App, address: Address) -> None:
     bearer = {"Authorization": f"Bearer {yard.key()}"}
 
     assert (414, "INVALID_ARGUMENT") == shape_of(address.ask(f"/v3/model?x={9000 * 'a'}", bearer))

@@ -21,8 +21,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from modelyard import wire
 from modelyard.domain import Scope
 from modelyard.web.openapi import document
-
-from tests.app_fixture import Address, Reply, Yard, a_model, a_private, listening, opened_yard
+from tests.app_fixture import Address, App, Reply, a_model, a_private, listening, open_app
 
 SECONDS_MAX = 30.0
 REASONS = {(status, reason) for status, reason in wire.ERROR_ANSWERS.values()}
@@ -30,14 +29,14 @@ relaxed = settings(deadline=None, max_examples=150, suppress_health_check=[Healt
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with opened_yard(tmp_path_factory.mktemp("fuzzed")) as opened:
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with open_app(tmp_path_factory.mktemp("fuzzed")) as opened:
         opened.put(*(a_model(number, tags=("anime",)) for number in range(1, 60)), a_private(1_000_000_001, "red"))
         yield opened
 
 
 @pytest.fixture(scope="module")
-def fuzzed_address(fuzzed: Yard) -> Iterator[Address]:
+def fuzzed_address(fuzzed: App) -> Iterator[Address]:
     with listening(fuzzed) as address:
         yield address
 
@@ -87,7 +86,7 @@ query_strings = st.one_of(
 
 @given(query_strings)
 @relaxed
-def test_any_query_string_is_a_page_or_a_callers_mistake(fuzzed: Yard, query_string: bytes) -> None:
+def test_any_query_string_is_a_page_or_a_callers_mistake(fuzzed: App, query_string: bytes) -> None:
     bearer = [(b"authorization", fuzzed.key().encode())]
     began = time.perf_counter()
     reply = asyncio.run(fuzzed.answer(b"/v3/model?" + query_string, headers=bearer))
@@ -113,7 +112,7 @@ def test_any_query_string_is_a_page_or_a_callers_mistake(fuzzed: Yard, query_str
     ],
     ids=lambda query_string: query_string[:30],
 )
-def test_the_worst_questions_that_are_within_the_limits_are_not_slow(fuzzed: Yard, query_string: str) -> None:
+def test_the_worst_questions_that_are_within_the_limits_are_not_slow(fuzzed: App, query_string: str) -> None:
     began = time.perf_counter()
     reply = fuzzed.ask(f"/v3/model?{query_string}", prefer="count=exact", accept_encoding="gzip")
 
@@ -138,7 +137,7 @@ header_values = st.one_of(
 
 @given(st.lists(st.tuples(header_names, header_values), max_size=6), st.booleans())
 @relaxed
-def test_any_headers_are_answered(fuzzed: Yard, headers: list[tuple[bytes, bytes]], with_key: bool) -> None:
+def test_any_headers_are_answered(fuzzed: App, headers: list[tuple[bytes, bytes]], with_key: bool) -> None:
     key = [(b"authorization", fuzzed.key().encode())] if with_key else []
     began = time.perf_counter()
     reply = asyncio.run(fuzzed.answer(b"/v3/model?pagination.limit=100", headers=[*key, *headers]))
@@ -182,7 +181,7 @@ mutations = st.one_of(
 )
 @settings(relaxed, max_examples=120)
 def test_any_bytes_on_the_socket_leave_the_server_answering(
-    fuzzed: Yard,
+    fuzzed: App,
     fuzzed_address: Address,
     target: bytes,
     changes: list[tuple[str, int, bytes]],
@@ -225,7 +224,7 @@ def _offset_octets(_: Any, value: Any) -> bytes:
 @schema.parametrize()
 @settings(deadline=None, derandomize=True, max_examples=30, suppress_health_check=list(HealthCheck))
 def test_the_server_keeps_to_its_openapi_document(
-    case: schemathesis.Case, fuzzed: Yard, fuzzed_address: Address
+    case: schemathesis.Case, fuzzed: App, fuzzed_address: Address
 ) -> None:
     bearer = {"Authorization": f"Bearer {fuzzed.key('red', Scope.READ, Scope.WRITE)}"}
     # Waiting for a revision that never comes takes a second and ends in 503: test_freshness.py.

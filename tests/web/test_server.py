@@ -21,18 +21,17 @@ import pytest
 
 from modelyard import errors, settings
 from modelyard.web import server
+from modelyard.web.access_log import Observations
 from modelyard.web.app import create_app
-from modelyard.web.requests import Exchange, open_exchange
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics, shared_by_workers
-from modelyard.web.access_log import Observations
-
+from modelyard.web.requests import Exchange, open_exchange
+from tests.app_fixture import Address, App, a_model, listening
 from tests.processes import wait_for
-from tests.app_fixture import Address, Yard, a_model, listening
 
 
 @pytest.fixture
-def address(yard: Yard) -> Iterator[Address]:
+def address(yard: App) -> Iterator[Address]:
     yard.put(a_model(1))
     with listening(yard) as bound:
         yield bound
@@ -44,25 +43,25 @@ def address(yard: Yard) -> Iterator[Address]:
 def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
     with server.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(errors.SetupError, match=rf"port {port} on 127.0.0.1 is taken.*--port"):
+        with pytest.raises(errors.ConfigurationError, match=rf"port {port} on 127.0.0.1 is taken.*--port"):
             server.listen("127.0.0.1", port)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
 def test_an_address_of_another_machine_is_told(host: str) -> None:
-    with pytest.raises(errors.SetupError, match=rf"{host}"):
+    with pytest.raises(errors.ConfigurationError, match=rf"{host}"):
         server.listen(host, 0)
 
 
 def test_a_name_that_is_no_address_is_told() -> None:
-    with pytest.raises(errors.SetupError, match=r"cannot listen on no\.such\.host\.invalid"):
+    with pytest.raises(errors.ConfigurationError, match=r"cannot listen on no\.such\.host\.invalid"):
         server.listen("no.such.host.invalid", 0)
 
 
 # --- connections
 
 
-def test_a_connection_is_kept_and_requests_may_follow_each_other_unanswered(yard: Yard, address: Address) -> None:
+def test_a_connection_is_kept_and_requests_may_follow_each_other_unanswered(yard: App, address: Address) -> None:
     request = f"GET /v3/model?pagination.limit=1 HTTP/1.1\r\nHost: x\r\nAuthorization: {yard.key()}\r\n".encode()
     with socket.create_connection((address.host, address.port), timeout=60) as connection:
         connection.sendall((request + b"\r\n") * 4 + request + b"Connection: close\r\n\r\n")
@@ -72,12 +71,12 @@ def test_a_connection_is_kept_and_requests_may_follow_each_other_unanswered(yard
     assert 5 == received.count(b'"pagination"')
 
 
-def test_idle_connections_outlast_those_of_load_balancers(yard: Yard) -> None:
+def test_idle_connections_outlast_those_of_load_balancers(yard: App) -> None:
     """nginx and most others reuse a connection for 60 s; the one who closes first loses requests of the other."""
     assert 60 < server.server(yard.app).config.timeout_keep_alive
 
 
-def test_a_body_sent_with_get_is_passed_over(yard: Yard, address: Address) -> None:
+def test_a_body_sent_with_get_is_passed_over(yard: App, address: Address) -> None:
     body = b"x" * 300_000
     head = f"GET /v3/user HTTP/1.1\r\nHost: x\r\nAuthorization: {yard.key()}\r\nContent-Length: {len(body)}\r\n\r\n"
     after = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -90,7 +89,7 @@ def test_a_body_sent_with_get_is_passed_over(yard: Yard, address: Address) -> No
 
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
 def test_who_does_not_finish_a_request_is_not_waited_for(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch, begun: bytes
+    yard: App, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
     monkeypatch.setattr(server, "HEAD_SECONDS_MAX", 0.3)
     with listening(yard) as bound, socket.create_connection((bound.host, bound.port), timeout=60) as connection:
@@ -101,7 +100,7 @@ def test_who_does_not_finish_a_request_is_not_waited_for(
         assert 0.2 < time.monotonic() - began < 60
 
 
-def test_who_sends_a_request_piece_by_piece_in_time_is_answered(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_sends_a_request_piece_by_piece_in_time_is_answered(yard: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEAD_SECONDS_MAX", 5)
     with listening(yard) as bound, socket.create_connection((bound.host, bound.port), timeout=60) as connection:
         for _ in range(4):  # together they take longer than the limit, which is a request's, not the connection's
@@ -120,7 +119,7 @@ def test_an_upgrade_is_not_taken_up(address: Address) -> None:
 # --- the end
 
 
-def test_ready_says_what_it_answers_from_while_it_takes_requests(yard: Yard) -> None:
+def test_ready_says_what_it_answers_from_while_it_takes_requests(yard: App) -> None:
     yard.put(a_model(1))
     before = yard.ask("/readyz", None)
     with listening(yard) as bound:
@@ -139,7 +138,7 @@ def refuses(bound: Address) -> bool:
     return False
 
 
-def test_a_slow_readers_answer_is_finished_after_the_order_to_stop(yard: Yard) -> None:
+def test_a_slow_readers_answer_is_finished_after_the_order_to_stop(yard: App) -> None:
     yard.put(*(a_model(number, tags=(f"{number}" * 5000,)) for number in range(1, 101)))
     whole = yard.ask("/v3/model?pagination.limit=100").body
     with socket.socket() as connection:
@@ -164,7 +163,7 @@ def test_a_slow_readers_answer_is_finished_after_the_order_to_stop(yard: Yard) -
     assert whole == received.partition(b"\r\n\r\n")[2]
 
 
-def test_the_last_use_of_keys_is_written_at_the_end(yard: Yard) -> None:
+def test_the_last_use_of_keys_is_written_at_the_end(yard: App) -> None:
     with listening(yard) as bound:
         bound.ask("/v3/user", {"Authorization": yard.key()})
 
@@ -208,7 +207,7 @@ def test_many_requests_do_not_wait_for_the_moment() -> None:
     assert 900 < stream.getvalue().count("\n") <= 1000
 
 
-def test_a_failure_is_logged_after_what_came_before_it(yard: Yard) -> None:
+def test_a_failure_is_logged_after_what_came_before_it(yard: App) -> None:
     def fails(_sha256: str, _label: str) -> str:
         raise RuntimeError
 

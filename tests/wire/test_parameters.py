@@ -28,7 +28,6 @@ from modelyard.domain import (
     Status,
     Visibility,
 )
-
 from tests.real_input import data_dir
 
 LORAS = frozenset({"lora", "locon", "dora"})
@@ -174,7 +173,7 @@ def parsed(query_string: str | bytes) -> ModelQuery:
     return asked(query_string).query
 
 
-def asked(query_string: str | bytes) -> wire.Asked:
+def asked(query_string: str | bytes) -> wire.ParsedQuery:
     raw = query_string if isinstance(query_string, bytes) else query_string.encode()
     return wire.parse_query(raw, known)
 
@@ -226,8 +225,8 @@ def test_no_question_asks_for_everything_from_the_start() -> None:
 def test_empty_values_are_not_given() -> None:
     every = "&".join(f"{spelling}=" for parameter in wire.PARAMETERS for spelling in parameter.spellings)
 
-    assert wire.Asked(ModelQuery()) == asked(every)
-    assert wire.Asked(ModelQuery()) == asked(every.replace("=", ""))
+    assert wire.ParsedQuery(ModelQuery()) == asked(every)
+    assert wire.ParsedQuery(ModelQuery()) == asked(every.replace("=", ""))
 
 
 @pytest.mark.parametrize("name", [parameter.name for parameter in wire.PARAMETERS if not parameter.many])
@@ -529,18 +528,18 @@ def test_a_file_that_is_not_checked_yet_has_no_link() -> None:
 STATUS_AND_REASON = {
     errors.InvalidParameter("filter.is_sdxl", "yes", "true, false"): (400, "INVALID_ARGUMENT"),
     errors.InvalidRequest("no"): (400, "INVALID_ARGUMENT"),
-    errors.InvalidBody("no"): (400, "INVALID_REQUEST_BODY"),
+    errors.InvalidValue("no"): (400, "INVALID_REQUEST_BODY"),
     errors.RequestTooLong("no"): (414, "INVALID_ARGUMENT"),
     errors.Unauthenticated("who"): (401, "INVALID_API_KEY"),
     errors.MissingKey(): (401, "MISSING_API_KEY"),
     errors.InvalidKey(): (401, "INVALID_API_KEY"),
-    errors.NotAllowed("write"): (403, "API_NOT_ALLOWED"),
-    errors.LinkRefused(): (403, "LINK_REFUSED"),
-    errors.ForeignRequest(): (403, "API_NOT_ALLOWED"),
+    errors.Forbidden("write"): (403, "API_NOT_ALLOWED"),
+    errors.InvalidSignature(): (403, "LINK_REFUSED"),
+    errors.CrossSiteRequest(): (403, "API_NOT_ALLOWED"),
     errors.NotFound("no"): (404, "API_NOT_FOUND"),
-    errors.NoSuchRoute("/v3/models"): (404, "API_NOT_FOUND"),
-    errors.NoSuchModel("7"): (404, "MODEL_NOT_FOUND"),
-    errors.NoSuchUpload("u"): (404, "UPLOAD_NOT_FOUND"),
+    errors.RouteNotFound("/v3/models"): (404, "API_NOT_FOUND"),
+    errors.ModelNotFound("7"): (404, "MODEL_NOT_FOUND"),
+    errors.UploadNotFound("u"): (404, "UPLOAD_NOT_FOUND"),
     errors.Gone("no"): (410, "GONE"),
     errors.LinkExpired(7): (410, "LINK_EXPIRED"),
     errors.UploadExpired("u", 7): (410, "UPLOAD_EXPIRED"),
@@ -548,19 +547,19 @@ STATUS_AND_REASON = {
     errors.MethodNotAllowed("PUT", ["GET", "HEAD"]): (405, "METHOD_NOT_ALLOWED"),
     errors.Conflict("no"): (409, "MODEL_ALREADY_EXISTED"),
     errors.OffsetConflict(1, 2): (409, "UPLOAD_OFFSET_CONFLICT"),
-    errors.Locked("u"): (423, "UPLOAD_LOCKED"),
+    errors.UploadLocked("u"): (423, "UPLOAD_LOCKED"),
     errors.RangeNotSatisfiable(9): (416, "RANGE_NOT_SATISFIABLE"),
     errors.TooLarge("file", 10): (413, "FILE_EXCEEDS_MAX_SIZE"),
     errors.QuotaExceeded(9, 8, 7): (413, "QUOTA_EXCEEDED"),
     errors.UnsupportedFile("no"): (415, "UNSUPPORTED_FILE"),
-    errors.BrokenFile("header", "too long"): (415, "UNSUPPORTED_FILE"),
+    errors.CorruptFile("header", "too long"): (415, "UNSUPPORTED_FILE"),
     errors.HashMismatch("a", "b"): (422, "HASH_MISMATCH"),
     errors.RateLimited(7): (429, "RATE_LIMIT_EXCEEDED"),
     errors.TooManyUploads(3, 60): (429, "TOO_MANY_UPLOADS"),
     errors.StorageFull(): (507, "INSUFFICIENT_STORAGE"),
     errors.Unavailable("no"): (503, "UNAVAILABLE"),
-    errors.SetupError("no"): (500, "INTERNAL"),
-    errors.DatabaseAway("no"): (500, "INTERNAL"),
+    errors.ConfigurationError("no"): (500, "INTERNAL"),
+    errors.DatabaseUnavailable("no"): (500, "INTERNAL"),
     errors.ModelyardError("no"): (500, "INTERNAL"),
 }
 

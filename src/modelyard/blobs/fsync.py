@@ -34,7 +34,7 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def full_disk_told() -> Iterator[None]:
+def translate_disk_full() -> Iterator[None]:
     """Raise StorageFull where the disk, a quota or a limit on files takes no more bytes."""
     try:
         yield

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from modelyard import errors
-from modelyard.blobs.fsync import full_disk_told, make_folder, sync_folder
+from modelyard.blobs.fsync import make_folder, sync_folder, translate_disk_full
 
 _ID = re.compile(r"[0-9a-f]{32}")
 # Room that is left for the database and the log, whatever is uploaded.
@@ -27,7 +27,7 @@ _RUNNING_MAX = 10_000
 _COPY_BYTES = 1 << 20
 
 
-class Incoming:
+class IncomingFiles:
     """The folder of what arrives. Processes may share it; threads too."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,14 +40,14 @@ class Incoming:
         """Return where an upload's bytes lie, whether or not there are any."""
         # The one place where text becomes a path: nothing but an id of ours may.
         if not _ID.fullmatch(upload_id):
-            raise errors.NoSuchUpload(upload_id)
+            raise errors.UploadNotFound(upload_id)
         return self.folder / upload_id
 
     def create(self, upload_id: str, expected_bytes: int = 0) -> None:
         """Make an empty file, or raise StorageFull where as much as is expected has no room."""
         make_folder(self.folder)
         self.refuse_if_full(expected_bytes)
-        with full_disk_told():
+        with translate_disk_full():
             self.path(upload_id).touch(exist_ok=False)
             sync_folder(self.folder)
         self._remember(upload_id, 0, hashlib.sha256())
@@ -64,19 +64,19 @@ class Incoming:
         except FileNotFoundError:
             return None
 
-    def open(self, upload_id: str) -> "Appending":
-        """Begin to append; raise Locked while somebody else does, NoSuchUpload where nothing was begun."""
-        return Appending(self, upload_id)
+    def open(self, upload_id: str) -> "PartialFile":
+        """Begin to append; raise Locked while somebody else does, UploadNotFound where nothing was begun."""
+        return PartialFile(self, upload_id)
 
-    def ask_for(self, upload_id: str) -> None:
+    def request_release(self, upload_id: str) -> None:
         """Ask whoever writes to an upload, in whichever process of this machine, to let go of it."""
         self._asked(upload_id).touch()
 
-    def stop_asking(self, upload_id: str) -> None:
+    def withdraw_request(self, upload_id: str) -> None:
         """Take that back."""
         self._asked(upload_id).unlink(missing_ok=True)
 
-    def is_asked_for(self, upload_id: str, since_ns: int) -> bool:
+    def is_release_requested(self, upload_id: str, since_ns: int) -> bool:
         """Whether somebody has asked for an upload since a time, in nanoseconds of the clock."""
         try:
             return self._asked(upload_id).stat().st_mtime_ns > since_ns
@@ -92,15 +92,15 @@ class Incoming:
             seen_bytes, digest = self._running.get(upload_id, (-1, None))
         return digest.hexdigest() if digest is not None and seen_bytes == size_bytes else None
 
-    def join(self, upload_id: str, part_ids: list[str]) -> None:
+    def concatenate(self, upload_id: str, part_ids: list[str]) -> None:
         """Append the bytes of other uploads, in order, within the kernel where it can."""
-        with self.open(upload_id) as target, full_disk_told():
+        with self.open(upload_id) as target, translate_disk_full():
             os.ftruncate(target.descriptor, 0)
             for part_id in part_ids:
                 try:
                     part = self.path(part_id).open("rb")
                 except FileNotFoundError:
-                    raise errors.NoSuchUpload(part_id) from None
+                    raise errors.UploadNotFound(part_id) from None
                 with part:
                     while os.copy_file_range(part.fileno(), target.descriptor, 1 << 30):
                         pass
@@ -110,7 +110,7 @@ class Incoming:
     def remove(self, upload_id: str) -> None:
         """Remove what arrived; without effect if there is nothing."""
         self.path(upload_id).unlink(missing_ok=True)
-        self.stop_asking(upload_id)
+        self.withdraw_request(upload_id)
         with self._turn:
             self._running.pop(upload_id, None)
 
@@ -142,21 +142,21 @@ class Incoming:
         self._remember(upload_id, seen_bytes, digest)
 
 
-class Appending:
+class PartialFile:
     """An upload being written to; nobody else can while it is open. Not for several threads at once."""
 
-    def __init__(self, incoming: Incoming, upload_id: str) -> None:
+    def __init__(self, incoming: IncomingFiles, upload_id: str) -> None:
         self._incoming = incoming
         self._id = upload_id
         try:
             self.descriptor = os.open(incoming.path(upload_id), os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise errors.NoSuchUpload(upload_id) from None
+            raise errors.UploadNotFound(upload_id) from None
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self.descriptor)
-            raise errors.Locked(upload_id) from None
+            raise errors.UploadLocked(upload_id) from None
         self.size_bytes = self._begun_bytes = os.lseek(self.descriptor, 0, os.SEEK_END)
         self._digest = incoming.running(upload_id, self.size_bytes)
         self._begun_digest = None if self._digest is None else self._digest.copy()
@@ -170,7 +170,7 @@ class Appending:
     def write(self, data: "bytes | bytearray | memoryview") -> None:
         """Append bytes and hash them. Raises StorageFull where there is no room; what was written before stays."""
         view = memoryview(data)
-        with full_disk_told():
+        with translate_disk_full():
             while view:
                 written = os.write(self.descriptor, view)
                 if self._digest is not None:
@@ -180,15 +180,15 @@ class Appending:
 
     def sync(self) -> None:
         """Have the disk write everything: after this, it may be acknowledged."""
-        with full_disk_told():
+        with translate_disk_full():
             os.fsync(self.descriptor)
 
     def restart(self) -> None:
         """Throw away what arrived so far."""
         self._begun_bytes, self._begun_digest = 0, hashlib.sha256()
-        self.cut_back()
+        self.truncate_to_start()
 
-    def cut_back(self) -> None:
+    def truncate_to_start(self) -> None:
         """Take back what was written since this was opened."""
         os.ftruncate(self.descriptor, self._begun_bytes)
         os.lseek(self.descriptor, 0, os.SEEK_END)

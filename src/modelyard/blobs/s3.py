@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from modelyard import errors
-from modelyard.blobs.fsync import full_disk_told, sync_file
+from modelyard.blobs.fsync import sync_file, translate_disk_full
 
 # Files above a part's size go up in parts, some at once: memory is parts times parts at once, 32 MiB.
 _PART_BYTES = 8 * 1024 * 1024
@@ -79,7 +79,7 @@ class S3Blobs:
     def fetch_uploaded(self, name: str, path: Path) -> None:
         """Copy what was put at an upload's address into a local file, and make it survive a power cut."""
         answered = asked(lambda: obstore.get(self._store, _incoming(name)))
-        with full_disk_told(), path.open("wb") as file:
+        with translate_disk_full(), path.open("wb") as file:
             for chunk in answered.stream(min_chunk_size=1 << 20):
                 file.write(chunk)
         sync_file(path)
@@ -111,15 +111,18 @@ class S3Blobs:
 
 
 def open_s3(url: str, environ: Mapping[str, str]) -> S3Blobs:
-    """Return the blobs in the bucket and prefix that ``s3://bucket/prefix`` names. Raises SetupError for none."""
+    """Return the blobs in the bucket and prefix that ``s3://bucket/prefix`` names.
+
+    Raises ConfigurationError for none.
+    """
     return S3Blobs(bucket_of(url, environ))
 
 
 def bucket_of(url: str, environ: Mapping[str, str]) -> S3Store:
-    """Return the bucket and prefix that ``s3://bucket/prefix`` names. Raises SetupError where it names none."""
+    """Return the bucket and prefix that ``s3://bucket/prefix`` names. Raises ConfigurationError where it names none."""
     parsed = urlsplit(url)
     if not parsed.netloc:
-        raise errors.SetupError("blobs: no bucket; accepted: s3://bucket/prefix")
+        raise errors.ConfigurationError("blobs: no bucket; accepted: s3://bucket/prefix")
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
     wanted = {
         "access_key_id": environ.get("AWS_ACCESS_KEY_ID"),
@@ -166,7 +169,7 @@ def put_file(store: S3Store, path: Path, key: str) -> None:
 
 def fetch_file(store: S3Store, key: str, path: Path) -> None:
     """Copy an object into a local file, a part at a time. Raises FileNotFoundError where there is none."""
-    with full_disk_told(), path.open("wb") as file:
+    with translate_disk_full(), path.open("wb") as file:
         for chunk in asked(lambda: obstore.get(store, key)).stream(min_chunk_size=4 << 20):
             file.write(chunk)
 

@@ -1,11 +1,4 @@
-"""File bytes by their SHA-256: in a folder, or in an S3-compatible store; and the bytes that are still arriving.
-
-    incoming/<id>        bytes as they come, appended to, fsynced before they are acknowledged
-      ↓ hashed, inspected (by others)
-    ab/cd/<sha256>       kept: a name says what the bytes are, so the same bytes are kept once
-
-It knows neither models nor teams. What is kept never changes; whether it is still needed is for others to say.
-"""
+"""Where file bytes are kept: in a folder, or in an S3-compatible store, chosen by the settings."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,24 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from modelyard import errors
-from modelyard.blobs.copy import copy
 from modelyard.blobs.folder import FolderBlobs
-from modelyard.blobs.partial import Incoming
-from modelyard.blobs.s3 import S3Blobs, open_s3
-from modelyard.blobs.bucket import SharedFile, SharedFiles, open_shared
-
-__all__ = [
-    "Blobs",
-    "FolderBlobs",
-    "Incoming",
-    "Places",
-    "S3Blobs",
-    "SharedFile",
-    "SharedFiles",
-    "copy",
-    "open_places",
-    "open_shared",
-]
+from modelyard.blobs.partial import IncomingFiles
+from modelyard.blobs.s3 import open_s3
 
 
 class Blobs(Protocol):
@@ -80,22 +58,22 @@ class Blobs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Storage:
     """Where bytes are kept, and where they arrive."""
 
     kept: Blobs
-    incoming: Incoming
+    incoming: IncomingFiles
 
 
-def open_places(url: str, home: Path, environ: Mapping[str, str]) -> Places:
+def open_storage(url: str, home: Path, environ: Mapping[str, str]) -> Storage:
     """Return the places that a URL names: empty for a folder under ``home``, a path, or ``s3://bucket/prefix``.
 
-    Raises SetupError for what names no place.
+    Raises ConfigurationError for what names no place.
     """
     if url.startswith("s3://"):
-        return Places(open_s3(url, environ), Incoming(home / "blobs" / "incoming"))
+        return Storage(open_s3(url, environ), IncomingFiles(home / "blobs" / "incoming"))
     if "://" in url and not url.startswith("file://"):
-        raise errors.SetupError(f"blobs: {url!r} is not supported; accepted: a folder, or s3://bucket/prefix")
+        raise errors.ConfigurationError(f"blobs: {url!r} is not supported; accepted: a folder, or s3://bucket/prefix")
     folder = Path(url.removeprefix("file://")) if url else home / "blobs"
     # In one file system, so that keeping what arrived is a rename.
-    return Places(FolderBlobs(folder), Incoming(folder / "incoming"))
+    return Storage(FolderBlobs(folder), IncomingFiles(folder / "incoming"))

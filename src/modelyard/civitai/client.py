@@ -17,9 +17,8 @@ import httpx2
 import msgspec
 
 from modelyard import __version__, errors
-from modelyard.domain import Record
-from modelyard.domain import Skipped
 from modelyard.civitai import records
+from modelyard.domain import Record, Skipped
 
 ADDRESS = "https://civitai.com/api/v1"
 # Civitai's own maximum, and its documented default.
@@ -37,7 +36,7 @@ _REDIRECTS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CivitaiQuery:
     """Which models to walk over, as Civitai spells types and base models. ``limit`` is in models, None for all."""
 
     types: tuple[str, ...] = ()
@@ -54,7 +53,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Checkpoint:
     """How far a walk has come: Civitai's cursor, None at the beginning, and how many models lie before it."""
 
     cursor: str | None = None
@@ -67,11 +66,11 @@ class FetchedPage:
 
     models: int
     outcomes: Sequence[Record | Skipped]
-    following: Place | None
+    following: Checkpoint | None
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """What waiting depends on, so that tests need not wait."""
 
     sleep: Callable[[float], object] = time.sleep
@@ -89,25 +88,26 @@ def open_client(address: str = ADDRESS, token: str | None = None) -> httpx2.Clie
     headers = {"Accept": "application/json", "User-Agent": f"modelyard/{__version__}"}
     if token:
         if not (token.isascii() and token.isprintable()):
-            raise errors.SetupError("CIVITAI_TOKEN holds characters that no token has")
+            raise errors.ConfigurationError("CIVITAI_TOKEN holds characters that no token has")
         headers["Authorization"] = f"Bearer {token.strip()}"
     try:
         return httpx2.Client(
             base_url=address, headers=headers, timeout=_TIMEOUT, follow_redirects=True, max_redirects=_REDIRECTS_MAX
         )
     except httpx2.InvalidURL as problem:
-        raise errors.SetupError(f"{address} is no address: {problem}") from None
+        raise errors.ConfigurationError(f"{address} is no address: {problem}") from None
 
 
 def pages(
-    client: httpx2.Client, wanted: Wanted, start: Place | None = None, patience: Patience | None = None
+    client: httpx2.Client, wanted: CivitaiQuery, start: Checkpoint | None = None, patience: RetryPolicy | None = None
 ) -> Iterator[FetchedPage]:
     """Yield page after page from ``start`` on, until there is no more or ``wanted.limit`` models are told of.
 
-    Raises Unavailable when Civitai fails ATTEMPTS_MAX times in a row, and SetupError when it refuses the question.
+    Raises Unavailable when Civitai fails ATTEMPTS_MAX times in a row, and ConfigurationError when it refuses the
+    question.
     """
-    place: Place | None = start or Place()
-    patience = patience or Patience()
+    place: Checkpoint | None = start or Checkpoint()
+    patience = patience or RetryPolicy()
     while place is not None:
         left = PAGE_MODELS_MAX if wanted.limit is None else min(PAGE_MODELS_MAX, wanted.limit - place.models)
         if left <= 0:
@@ -128,12 +128,12 @@ class _Answer(msgspec.Struct):
     metadata: dict[str, object] = {}
 
 
-def _page(answer: _Answer, place: Place, limit: int | None) -> FetchedPage:
+def _page(answer: _Answer, place: Checkpoint, limit: int | None) -> FetchedPage:
     outcomes = [outcome for item in answer.items for outcome in records.convert(item)]
     reached = place.models + len(answer.items)
     cursor = answer.metadata.get("nextCursor")
     is_last = cursor in (None, "") or (limit is not None and reached >= limit)
-    return FetchedPage(len(answer.items), outcomes, None if is_last else Place(str(cursor), reached))
+    return FetchedPage(len(answer.items), outcomes, None if is_last else Checkpoint(str(cursor), reached))
 
 
 # --- One request -----------------------------------------------------------------------------------------------------
@@ -148,14 +148,14 @@ class _TryAgainError(Exception):
 
 
 def _ask(client: httpx2.Client, parameters: Sequence[tuple[str, str]]) -> _Answer:
-    """Ask once. Raises _TryAgainError for what may pass, SetupError for what will not."""
+    """Ask once. Raises _TryAgainError for what may pass, ConfigurationError for what will not."""
     try:
         with client.stream("GET", "/models", params=list(parameters)) as response:
             body = _read(response)
     except httpx2.TooManyRedirects:
-        raise errors.SetupError(f"{client.base_url} redirects without end") from None
+        raise errors.ConfigurationError(f"{client.base_url} redirects without end") from None
     except httpx2.UnsupportedProtocol as problem:
-        raise errors.SetupError(f"{client.base_url} cannot be asked: {problem}") from None
+        raise errors.ConfigurationError(f"{client.base_url} cannot be asked: {problem}") from None
     except httpx2.RequestError as problem:
         # Refused, unreachable, too slow, cut off in the middle, garbled on the way.
         raise _TryAgainError(f"{type(problem).__name__}: {problem}".rstrip(": ")) from problem
@@ -185,8 +185,8 @@ def _judge(response: httpx2.Response, body: bytes) -> None:
     if status in (408, 425, 429) or status >= 500:
         raise _TryAgainError(problem, response.headers.get("Retry-After"))
     if status in (401, 403):
-        raise errors.SetupError(f"Civitai refuses the request ({problem}); is CIVITAI_TOKEN right?")
-    raise errors.SetupError(f"Civitai refuses the question ({problem}): {_shown(body)}")
+        raise errors.ConfigurationError(f"Civitai refuses the request ({problem}); is CIVITAI_TOKEN right?")
+    raise errors.ConfigurationError(f"Civitai refuses the question ({problem}): {_shown(body)}")
 
 
 def _shown(body: bytes) -> str:
@@ -196,7 +196,7 @@ def _shown(body: bytes) -> str:
 # --- Patience --------------------------------------------------------------------------------------------------------
 
 
-def _patiently(ask: Callable[[], _Answer], patience: Patience) -> _Answer:
+def _patiently(ask: Callable[[], _Answer], patience: RetryPolicy) -> _Answer:
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             return ask()
@@ -209,7 +209,7 @@ def _patiently(ask: Callable[[], _Answer], patience: Patience) -> _Answer:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _wait_seconds(attempt: int, after: str | None, patience: Patience) -> float:
+def _wait_seconds(attempt: int, after: str | None, patience: RetryPolicy) -> float:
     """Return how long to wait: as the server asks, else doubling, with jitter so that no two walks stay in step."""
     asked_seconds = _retry_after_seconds(after, patience.now())
     if asked_seconds is not None:
@@ -241,13 +241,13 @@ class _Saved(msgspec.Struct):
     models: int
 
 
-def note_name(address: str, wanted: Wanted) -> str:
+def note_name(address: str, wanted: CivitaiQuery) -> str:
     """Return the name under which a walk's place is saved: the same walk goes on, another one begins anew."""
     asked = [*sorted(wanted.parameters()), *([("models", str(wanted.limit))] if wanted.limit else [])]
     return f"fetch {address} " + "&".join(f"{name}={value}" for name, value in asked)
 
 
-def saved_place(text: str | None) -> Place | None:
+def saved_place(text: str | None) -> Checkpoint | None:
     """Return the place that was saved; None where there is none that can be read, which begins anew."""
     if text is None:
         return None
@@ -255,9 +255,9 @@ def saved_place(text: str | None) -> Place | None:
         saved = msgspec.json.decode(text, type=_Saved)
     except msgspec.DecodeError:
         return None
-    return Place(saved.cursor, saved.models)
+    return Checkpoint(saved.cursor, saved.models)
 
 
-def place_text(place: Place) -> str:
+def place_text(place: Checkpoint) -> str:
     """Return the text to save a place as."""
     return msgspec.json.encode({"cursor": place.cursor, "models": place.models}).decode()

@@ -22,9 +22,8 @@ from typing import IO
 
 import msgspec
 
-from modelyard.domain import Record
-from modelyard.domain import Skipped
 from modelyard.civitai import records
+from modelyard.domain import Record, Skipped
 
 # The longest recorded answer of one model is 27 KB, of a page of 100 models 3 MB.
 LINE_BYTES_MAX = 16 * 2**20

@@ -15,8 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, ModelType, Record, Source, model_type
-from modelyard.domain import Skipped
+from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, ModelType, Record, Skipped, Source, model_type
 
 # Where a complaint is about the whole of what was given; a reader that knows a better place puts its own.
 THE_ANSWER = "answer"

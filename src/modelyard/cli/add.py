@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import click
 
-from modelyard import library, catalog, errors
-from modelyard.library import Owner, Report
-from modelyard.library.reconcile import Settled
-from modelyard.cli import duplicates, context, options, storing, output
-from modelyard.domain import Source, Visibility
-from modelyard.domain import Skipped
-from modelyard.library.walk import shown
+from modelyard import catalog, errors, library
+from modelyard.cli import context, duplicates, options, output, progress, storing
+from modelyard.domain import Skipped, Source, Visibility
+from modelyard.jobs import tasks
+from modelyard.library import Ownership, ScanReport
+from modelyard.library.reconcile import FileOutcome
+from modelyard.paths import display_path
 from modelyard.store import refuse_team_name
 
 # Of each reason so many are told one by one.
@@ -83,12 +83,12 @@ def add(
     if with_watch and dry_run:
         raise click.UsageError("--watch and --dry-run contradict each other")
     visibility = Visibility.PRIVATE if team and not public else Visibility.PUBLIC
-    owner = Owner(Source(source), team, visibility)
+    owner = Ownership(Source(source), team, visibility)
     for path in paths:
         if not with_watch and not os.path.lexists(path):
             # A folder that is gone takes its models along; a name that never was one is a slip.
-            output.remark(f"{shown(path)}: there is no such file or folder")
-    library.look_for_cycles_seldom()
+            output.remark(f"{display_path(path)}: there is no such file or folder")
+    library.tune_gc()
     with context.opened_catalog(options.read_settings()) as taking:
         report = _once(taking, paths, owner, with_hashes=not no_hash, dry_run=dry_run)
         _write(report, as_json=as_json, dry_run=dry_run)
@@ -99,27 +99,27 @@ def add(
 
 
 def _once(
-    taking: catalog.Catalog, paths: tuple[bytes, ...], owner: Owner, *, with_hashes: bool, dry_run: bool = False
-) -> Report:
+    taking: catalog.Catalog, paths: tuple[bytes, ...], owner: Ownership, *, with_hashes: bool, dry_run: bool = False
+) -> ScanReport:
     going_on = "broken off; what was done is kept. Run the same command again to go on."
     try:
         with _ended_by_signals() as ended, _Telling.on_terminal(ended) as telling:
-            report = library.Adding(taking.store, owner, telling, with_hashes=with_hashes, dry_run=dry_run).run(paths)
-    except library.BrokenOff as over:
+            report = library.Scanner(taking.store, owner, telling, with_hashes=with_hashes, dry_run=dry_run).run(paths)
+    except library.ScanInterrupted as over:
         output.remark(going_on)
         raise click.Abort from over
     except errors.Unavailable:
         output.remark(going_on)
         raise
     if not dry_run and report.results:
-        taking.settle(context.indexing)
+        taking.flush(context.indexing)
     return report
 
 
 def _go_on(
     taking: catalog.Catalog,
     paths: tuple[bytes, ...],
-    owner: Owner,
+    owner: Ownership,
     rescan_seconds: float,
     *,
     with_hashes: bool,
@@ -129,8 +129,8 @@ def _go_on(
 
     def rescan() -> None:
         try:
-            report = library.Adding(taking.store, owner, _Telling(None, ended), with_hashes=with_hashes).run(paths)
-        except library.BrokenOff:
+            report = library.Scanner(taking.store, owner, _Telling(None, ended), with_hashes=with_hashes).run(paths)
+        except library.ScanInterrupted:
             return
         except errors.Unavailable as problem:
             output.remark(f"{problem.message}; trying again")
@@ -143,7 +143,7 @@ def _go_on(
             library.watch(paths, rescan, ended, rescan_seconds=rescan_seconds)
             return
         kept = storing.covers_of(taking.store, options.read_settings())
-        hashing = threading.Thread(target=library.follow, args=(taking.store, kept, ended), name="modelyard-hashing")
+        hashing = threading.Thread(target=tasks.follow, args=(taking.store, kept, ended), name="modelyard-hashing")
         hashing.start()
         try:
             library.watch(paths, rescan, ended, rescan_seconds=rescan_seconds)
@@ -173,7 +173,7 @@ def _ended_by_signals() -> Iterator[threading.Event]:
 class _Telling:
     """Draws progress on a terminal, and tells what was passed by or is broken, the first ones of each reason."""
 
-    def __init__(self, bars: output.Bars | None, ended: threading.Event) -> None:
+    def __init__(self, bars: progress.Bars | None, ended: threading.Event) -> None:
         self._bars = bars
         self._ended = ended
         self._told: Counter[str] = Counter()
@@ -181,7 +181,7 @@ class _Telling:
     @staticmethod
     @contextlib.contextmanager
     def on_terminal(ended: threading.Event) -> "Iterator[_Telling]":
-        with output.bars("looking at files") as bars:
+        with progress.bars("looking at files") as bars:
             yield _Telling(bars, ended)
 
     def is_over(self) -> bool:
@@ -195,11 +195,11 @@ class _Telling:
         if self._bars:
             self._bars.used(count)
 
-    def looked(self, settled: Settled) -> None:
+    def looked(self, settled: FileOutcome) -> None:
         if self._bars:
             self._bars.done()
         if settled.result in ("broken", "later"):
-            self._tell(settled.result, f"{_RESULTS[settled.result]}: {shown(settled.path)}: {settled.reason}")
+            self._tell(settled.result, f"{_RESULTS[settled.result]}: {display_path(settled.path)}: {settled.reason}")
 
     def skipped(self, skipped: Skipped) -> None:
         self._tell(skipped.reason, f"skipped: {skipped}")
@@ -212,7 +212,7 @@ class _Telling:
             (self._bars.tell if self._bars else output.remark)(f"more of the same: {reason}")
 
 
-def _write(report: Report, *, as_json: bool, dry_run: bool) -> None:
+def _write(report: ScanReport, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
         output.write_json({**report.to_json(), "dry_run": dry_run})
         return

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from modelyard import blobs, catalog, settings, store
-from modelyard.cli import options, output
+from modelyard.cli import options, progress
 
 
 @contextlib.contextmanager
@@ -17,12 +17,12 @@ def opened_catalog(read: settings.Settings) -> Iterator[catalog.Catalog]:
 
 def catalog_of(read: settings.Settings, opened: store.Store) -> catalog.Catalog:
     """Return the catalogue of a home folder, over its open store."""
-    shared = blobs.open_shared(read.blobs, os.environ)
+    shared = blobs.open_shared(read.storage_url, os.environ)
     return catalog.open_catalog(opened, read.home, ttl_seconds=read.download_url_ttl_seconds, shared=shared)
 
 
 @contextlib.contextmanager
 def indexing(models: int) -> Iterator[Callable[[int], object]]:
     """Draw the building of an index of so many models as a bar, on a terminal."""
-    with output.metered("indexing", models) as (meter, _):
+    with progress.metered("indexing", models) as (meter, _):
         yield meter.models

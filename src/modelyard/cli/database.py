@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from modelyard import blobs, errors, settings, store
-from modelyard.cli import options, output
-from modelyard.index import SegmentFolder
-from modelyard.store import backup as store_backup, copy
+from modelyard.cli import options, output, progress
+from modelyard.index import SegmentDirectory
+from modelyard.store import backup as store_backup
+from modelyard.store import copy
 
 # Within a folder that `backup` makes.
 _RECORD, _FILES = "record", "files"
@@ -30,14 +31,14 @@ def migrate(source: str | None, target: str, blobs_from: str | None, blobs_to: s
     interruption, it goes on where that was.
     """
     read = options.read_settings()
-    with _opened(source or read.database) as copied, _opened(target) as into:
+    with _opened(source or read.database_url) as copied, _opened(target) as into:
         if copied.identity == into.identity:
-            raise errors.SetupError("both are the same database")
-        with output.metered("copying", copy.count_rows(copied)) as (meter, _):
+            raise errors.ConfigurationError("both are the same database")
+        with progress.metered("copying", copy.count_rows(copied)) as (meter, _):
             counts = copy.copy(copied, into, meter.models)
     output.remark(f"the record is copied and the same: {counts['models']:,} models, {sum(counts.values()):,} rows")
     if blobs_to is not None:
-        _copy_files(read, read.blobs if blobs_from is None else blobs_from, blobs_to)
+        _copy_files(read, read.storage_url if blobs_from is None else blobs_from, blobs_to)
 
 
 @click.command(epilog="Example: modelyard backup /var/backups/modelyard-monday")
@@ -52,15 +53,15 @@ def backup(path: Path, with_files: bool) -> None:
     """
     read = options.read_settings()
     if not with_files:
-        store_backup.backup(read.database, path)
+        store_backup.backup(read.database_url, path)
     else:
         try:
             path.mkdir(parents=True)
         except OSError as problem:
-            raise errors.SetupError(f"{path} cannot be made: {problem.strerror}") from problem
+            raise errors.ConfigurationError(f"{path} cannot be made: {problem.strerror}") from problem
         # The record first: files it names stay where they are for days after their model is gone.
-        store_backup.backup(read.database, path / _RECORD)
-        _copy_files(read, read.blobs, str(path / _FILES))
+        store_backup.backup(read.database_url, path / _RECORD)
+        _copy_files(read, read.storage_url, str(path / _FILES))
     output.remark(f"backed up to {path}")
 
 
@@ -75,9 +76,9 @@ def restore(path: Path, force: bool) -> None:
     """
     read = options.read_settings()
     _refuse_served(read)
-    store_backup.restore(path / _RECORD if path.is_dir() else path, read.database, force=force)
+    store_backup.restore(path / _RECORD if path.is_dir() else path, read.database_url, force=force)
     if path.is_dir() and (path / _FILES).is_dir():
-        _copy_files(read, str(path / _FILES), read.blobs)
+        _copy_files(read, str(path / _FILES), read.storage_url)
     output.remark(f"restored from {path}")
 
 
@@ -91,18 +92,18 @@ def _opened(url: str) -> Iterator[store.Store]:
 
 
 def _copy_files(read: settings.Settings, source: str, target: str) -> None:
-    of_source, of_target = (blobs.open_places(url, read.home, os.environ).kept for url in (source, target))
+    of_source, of_target = (blobs.open_storage(url, read.home, os.environ).kept for url in (source, target))
     scratch = read.home / "blobs" if target == "" or target.startswith("s3://") else Path(target)
     scratch.mkdir(parents=True, exist_ok=True)
     total = sum(size_bytes for _, size_bytes in of_source.all())
     with (
         tempfile.TemporaryDirectory(dir=scratch, prefix=".copying-") as folder,
-        output.metered("files", total) as (meter, _),
+        progress.metered("files", total) as (meter, _),
     ):
         count, copied = blobs.copy(of_source, of_target, Path(folder), meter.models)
     output.remark(f"{count:,} files are there, {copied:,} of them copied now")
 
 
 def _refuse_served(read: settings.Settings) -> None:
-    if (read.home / "index").is_dir() and SegmentFolder(read.home / "index", "", "").is_served():
-        raise errors.SetupError(f"a server runs on {read.home}; stop it first")
+    if (read.home / "index").is_dir() and SegmentDirectory(read.home / "index", "", "").is_served():
+        raise errors.ConfigurationError(f"a server runs on {read.home}; stop it first")

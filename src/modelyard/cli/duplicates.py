@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from modelyard.cli import output
-from modelyard.library.walk import shown
+from modelyard.paths import display_path
 from modelyard.store.files import Duplicates
 
 
@@ -21,7 +21,7 @@ def write(groups: Sequence[Duplicates]) -> None:
                 "same bytes" if group.is_same_bytes else "same tensors, other header",
                 "" if file.model_id is None else str(file.model_id),
                 f"{file.size_bytes:,}",
-                shown(file.path),
+                display_path(file.path),
             )
             for group in groups
             for file in group.files

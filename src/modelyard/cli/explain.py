@@ -8,9 +8,9 @@ import msgspec
 from modelyard import errors
 from modelyard.cli import options, output
 from modelyard.domain import FACT_NAMES, Entry, Facts, Hashes, Layer, ModelType, resolve
-from modelyard.library.walk import shown
+from modelyard.paths import display_path
 from modelyard.store import files, lookup
-from modelyard.store.files import KnownFile
+from modelyard.store.files import FileRecord
 
 # As a person calls them.
 _LAYERS = {
@@ -24,14 +24,14 @@ _LINE_CHARS, _SHOWN_CHARS_MAX, _LINES_MAX = 30, 300, 8
 
 
 def write_why(wanted: str, *, as_json: bool) -> None:
-    """Write the layers of the models that an id, a name or a hash names. Raises NoSuchModel."""
+    """Write the layers of the models that an id, a name or a hash names. Raises ModelNotFound."""
     with options.opened_store(options.read_settings()) as opened:
         with opened.reading() as connection:
             ids = lookup.model_ids(connection, wanted)
             of_models = files.of_models(connection, ids)
         entries = [entry for id_ in ids if (entry := opened.entry(id_)) is not None]
     if not entries:
-        raise errors.NoSuchModel(wanted)
+        raise errors.ModelNotFound(wanted)
     if as_json:
         told = [_json_of(entry, of_models.get(entry.model.id, [])) for entry in entries]
         output.write_json(told[0] if len(told) == 1 else told)
@@ -42,7 +42,7 @@ def write_why(wanted: str, *, as_json: bool) -> None:
         output.remark(f"{len(entries)} models are called {wanted!r}; an id names one")
 
 
-def _write(entry: Entry, known: list[KnownFile]) -> None:
+def _write(entry: Entry, known: list[FileRecord]) -> None:
     model = entry.model
     owner = f"team {model.team}" if model.team else "everybody's"
     click.echo(
@@ -57,7 +57,7 @@ def _write(entry: Entry, known: list[KnownFile]) -> None:
                 rows.append((name if is_first else "", text, layer, "outvoted" if number else ""))
     output.write_table(("fact", "value", "said by", ""), rows)
     for file in known:
-        click.echo(output.printable(f"file: {shown(file.path)} ({file.state}{_reason(file)})"))
+        click.echo(output.printable(f"file: {display_path(file.path)} ({file.state}{_reason(file)})"))
     click.echo()
 
 
@@ -70,7 +70,7 @@ def _said(entry: Entry, name: str) -> list[tuple[str, Any]]:
     ]
 
 
-def _reason(file: KnownFile) -> str:
+def _reason(file: FileRecord) -> str:
     return f": {file.reason}" if file.reason else ", not hashed yet" if file.hashes_pending else ""
 
 
@@ -86,7 +86,7 @@ def _texts(value: Any) -> list[str]:
     return [line[:_SHOWN_CHARS_MAX] for line in lines[:_LINES_MAX]]
 
 
-def _json_of(entry: Entry, known: list[KnownFile]) -> dict[str, Any]:
+def _json_of(entry: Entry, known: list[FileRecord]) -> dict[str, Any]:
     model = entry.model
     return {
         "id": model.id,
@@ -99,7 +99,7 @@ def _json_of(entry: Entry, known: list[KnownFile]) -> dict[str, Any]:
         },
         "layers": {text: _object(entry.layers[layer]) for layer, text in _LAYERS.items() if layer in entry.layers},
         "files": [
-            {"path": shown(file.path), "state": file.state.value, "reason": file.reason, "sha256": file.sha256}
+            {"path": display_path(file.path), "state": file.state.value, "reason": file.reason, "sha256": file.sha256}
             for file in known
         ],
     }

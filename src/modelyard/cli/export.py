@@ -4,10 +4,11 @@ from collections import Counter
 
 import click
 
-from modelyard.library import sidecar_export
 from modelyard.cli import options, output
-from modelyard.library.sidecar_export import Form
-from modelyard.library.walk import scan, shown
+from modelyard.library import sidecar_export
+from modelyard.library.sidecar_export import SidecarFormat
+from modelyard.library.walk import scan
+from modelyard.paths import display_path
 
 # Of each reason so many are told one by one.
 _TOLD_MAX = 10
@@ -29,7 +30,9 @@ def export() -> None:
 @export.command("side-cars", epilog="Example: modelyard export side-cars --format a1111 ~/webui/models/Lora")
 @options.home_option
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=bytes))
-@click.option("--format", "form", type=click.Choice([form.value for form in Form]), required=True, help="Whose.")
+@click.option(
+    "--format", "form", type=click.Choice([form.value for form in SidecarFormat]), required=True, help="Whose."
+)
 @click.option("--force", is_flag=True, help="Replace other programs' side-cars too, keeping fields we do not know.")
 @options.json_option
 def side_cars(paths: tuple[bytes, ...], form: str, force: bool, as_json: bool) -> int:
@@ -39,10 +42,10 @@ def side_cars(paths: tuple[bytes, ...], form: str, force: bool, as_json: bool) -
     """
     counts: Counter[str] = Counter()
     with options.opened_store(options.read_settings()) as opened:
-        for written in sidecar_export.export(opened, scan(paths), Form(form), force=force):
+        for written in sidecar_export.export(opened, scan(paths), SidecarFormat(form), force=force):
             counts[written.result] += 1
             if written.reason and counts[written.result] <= _TOLD_MAX:
-                output.remark(f"{shown(written.path)}: {written.reason}")
+                output.remark(f"{display_path(written.path)}: {written.reason}")
     if as_json:
         output.write_json({result: counts[result] for result in _RESULTS})
     else:

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from modelyard import library, catalog, covers, errors, store
-from modelyard.cli import context, options, storing, output
-from modelyard.domain import Record
-from modelyard.domain import Skipped
-from modelyard.civitai import client as civitai_client, dumps
+from modelyard import catalog, covers, errors, library, store
+from modelyard.civitai import client as civitai_client
+from modelyard.civitai import dumps
+from modelyard.cli import context, options, output, progress, storing
+from modelyard.domain import Record, Skipped
 
 # Of each reason so many are told one by one; a whole site's refresh skips thousands for a reason that is no trouble.
 _TOLD_MAX = 10
@@ -67,7 +67,13 @@ def civitai(
         raise click.UsageError("--types, --base-model, --query, --limit, --restart and --address need --fetch")
     told_max = None if verbose else _TOLD_MAX
     if is_fetch:
-        report = _fetched(asked.pop("address") or civitai_client.ADDRESS, civitai_client.Wanted(**asked), told_max, restart, dry_run)
+        report = _fetched(
+            asked.pop("address") or civitai_client.ADDRESS,
+            civitai_client.CivitaiQuery(**asked),
+            told_max,
+            restart,
+            dry_run,
+        )
     else:
         report = _read(dumps.find_files(paths), told_max, dry_run)
     if with_covers and not dry_run:
@@ -80,18 +86,20 @@ def civitai(
 def _read(found: Sequence[Path], told_max: int | None, dry_run: bool) -> "Report":
     whole = sum(_size_bytes(path) for path in found)
     with context.opened_catalog(options.read_settings()) as taking:
-        with output.metered("reading", whole) as (meter, tell):
+        with progress.metered("reading", whole) as (meter, tell):
             report = Report(tell, told_max)
             with _going_on(report, dry_run):
                 take_in(taking, dumps.read_paths(found, consumed=meter.used), report, meter, dry_run=dry_run)
         if not dry_run:
             # Files that were here first are the models that came now.
-            report.joined = library.join_later_matches(taking.store)
-            taking.settle(context.indexing)
+            report.joined = library.merge_matching_models(taking.store)
+            taking.flush(context.indexing)
     return report
 
 
-def _fetched(address: str, wanted: civitai_client.Wanted, told_max: int | None, restart: bool, dry_run: bool) -> "Report":
+def _fetched(
+    address: str, wanted: civitai_client.CivitaiQuery, told_max: int | None, restart: bool, dry_run: bool
+) -> "Report":
     """Walk Civitai's list, page by page: what a page brought is on disk before the place behind it is saved."""
     read = options.read_settings()
     note = civitai_client.note_name(address, wanted)
@@ -100,22 +108,22 @@ def _fetched(address: str, wanted: civitai_client.Wanted, told_max: int | None, 
         options.opened_store(read) as opened,
     ):
         taking = catalog.open_catalog(opened, read.home, ttl_seconds=read.download_url_ttl_seconds)
-        with output.metered("fetching", wanted.limit) as (meter, tell):
+        with progress.metered("fetching", wanted.limit) as (meter, tell):
             report = Report(tell, told_max)
-            start = None if restart else civitai_client.saved_place(opened.remembered(note))
+            start = None if restart else civitai_client.saved_place(opened.get_property(note))
             if start:
                 tell(f"going on after the {start.models:,} models of an interrupted run; --restart begins anew")
                 meter.used(start.models)
             with _going_on(report, dry_run):
-                for page in civitai_client.pages(client, wanted, start, civitai_client.Patience(tell=tell)):
+                for page in civitai_client.pages(client, wanted, start, civitai_client.RetryPolicy(tell=tell)):
                     take_in(taking, page.outcomes, report, meter, dry_run=dry_run)
                     meter.used(page.models)
                     if not dry_run:
                         _save(opened, note, page.following)
         if not dry_run:
             # Files that were here first are the models that came now.
-            report.joined = library.join_later_matches(taking.store)
-            taking.settle(context.indexing)
+            report.joined = library.merge_matching_models(taking.store)
+            taking.flush(context.indexing)
     return report
 
 
@@ -125,16 +133,18 @@ def _fetch_covers(report: "Report") -> None:
     report.covers = 0
     with options.opened_store(read) as opened:
         wanted = covers.wanted(opened, report.ids)
-        with output.metered("fetching covers", len(wanted)) as (meter, tell):
+        with progress.metered("fetching covers", len(wanted)) as (meter, tell):
             report.tell_with(tell)
             with _going_on(report, dry_run=False):
-                for gathered in covers.gather(opened, storing.covers_of(opened, read), storing.guard_of(read), wanted):
+                for gathered in covers.import_covers(
+                    opened, storing.covers_of(opened, read), storing.guard_of(read), wanted
+                ):
                     meter.used(1)
                     report.cover(gathered)
 
 
-def _save(opened: store.Store, note: str, place: civitai_client.Place | None) -> None:
-    with opened.writing() as writing:
+def _save(opened: store.Store, note: str, place: civitai_client.Checkpoint | None) -> None:
+    with opened.transaction() as writing:
         writing.remember(note, civitai_client.place_text(place) if place else None)
 
 
@@ -162,7 +172,7 @@ class Report:
         """Tell of what comes now beside another bar."""
         self._tell = tell
 
-    def cover(self, gathered: covers.Gathered) -> None:
+    def cover(self, gathered: covers.CoverResult) -> None:
         """Count what came of a cover's address."""
         if gathered.problem:
             self.skip(Skipped(gathered.address, "cover not to be had", gathered.problem))
@@ -211,7 +221,7 @@ def take_in(
     taking: catalog.Catalog,
     outcomes: Iterable[Record | Skipped],
     report: Report,
-    meter: output.Meter,
+    meter: progress.Meter,
     *,
     dry_run: bool,
 ) -> None:

@@ -42,7 +42,7 @@ def verify(as_json: bool) -> None:
     database has to be restored from a backup. The exit code is 1 if anything is damaged.
     """
     read = options.read_settings()
-    of_database = integrity.problems(read.database)
+    of_database = integrity.problems(read.database_url)
     problems = {} if of_database is None else {"database": "; ".join(of_database)}
     if not of_database:
         with context.opened_catalog(read) as checked:
@@ -53,6 +53,6 @@ def verify(as_json: bool) -> None:
     else:
         output.write_table(("part", "found"), ((part, problem or "whole") for part, problem in problems.items()))
     if of_database:
-        raise errors.SetupError("the database is damaged: restore it from a backup")
+        raise errors.ConfigurationError("the database is damaged: restore it from a backup")
     if any(problems.values()):
-        raise errors.SetupError("the index is damaged and withdrawn; it is built anew at the next start")
+        raise errors.ConfigurationError("the index is damaged and withdrawn; it is built anew at the next start")

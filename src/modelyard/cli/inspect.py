@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from modelyard import errors, inspection
-from modelyard.cli import explain, options, output
+from modelyard.cli import explain, options, output, progress
 from modelyard.inspection import Finding, Inspection
 
 _FINDINGS = ("type", "base_model", "base_model_type", "architecture", "dialect", "part", "precision")
@@ -37,13 +37,13 @@ def inspect(file: Path | None, why: str | None, no_hash: bool, as_json: bool) ->
     else:
         _write(found)
     if not found.is_sound:
-        raise errors.BrokenFile(str(file), found.reason)
+        raise errors.CorruptFile(str(file), found.reason)
 
 
 def _inspected(file: Path, *, with_hashes: bool) -> Inspection:
     try:
         whole = file.stat().st_size if with_hashes else 0
-        with output.metered_bytes("hashing", whole) as on_bytes:
+        with progress.metered_bytes("hashing", whole) as on_bytes:
             return inspection.inspect_file(file, with_hashes=with_hashes, on_bytes=on_bytes)
     except OSError as error:
         raise errors.UnsupportedFile(f"{file}: {error.strerror}") from error

@@ -60,7 +60,7 @@ def retry(job_ids: tuple[int, ...], all_dead: bool) -> None:
     """Have work tried again at once, from the first attempt on."""
     if bool(job_ids) == all_dead:
         raise click.UsageError("name jobs by their ids, or --all")
-    with options.opened_store(options.read_settings()) as opened, opened.writing() as writing:
+    with options.opened_store(options.read_settings()) as opened, opened.transaction() as writing:
         if all_dead:
             job_ids = tuple(job.id for job in work.listed(writing.connection) if job.state == "dead")
         missing = [id_ for id_ in job_ids if not work.retry(writing.connection, id_, writing.now)]

@@ -4,10 +4,10 @@ import click
 import msgspec
 
 from modelyard import signing, store
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.cli import options, output
 from modelyard.domain import Scope
-from modelyard.store import download_counts
+from modelyard.store import signing_keys
 
 # How often servers read the secrets again, with some to spare.
 _TAKEN_UP_SECONDS = 120
@@ -35,13 +35,13 @@ def key() -> None:
     help="What the key allows: a team's models to be read, to be written, its keys to be managed.",
 )
 @click.option(
-    "--expires", type=options.Span(), help="How long it is good for, such as 90d or 12h; always, if not given."
+    "--expires", type=options.Duration(), help="How long it is good for, such as 90d or 12h; always, if not given."
 )
 @options.json_option
 def create(team: str, scopes: tuple[frozenset[Scope], ...], expires: int | None, as_json: bool) -> None:
     """Make a key and write it on standard output."""
     with options.opened_store(options.read_settings()) as opened:
-        secret, record = Access(opened).create_key(team, frozenset[Scope]().union(*scopes), expires)
+        secret, record = Auth(opened).create_key(team, frozenset[Scope]().union(*scopes), expires)
     if as_json:
         output.write_json({"key": secret, **_shown(record)})
         return
@@ -59,7 +59,7 @@ def create(team: str, scopes: tuple[frozenset[Scope], ...], expires: int | None,
 def list_(team: str | None, as_json: bool) -> None:
     """List keys, those that no longer work included."""
     with options.opened_store(options.read_settings()) as opened:
-        records = Access(opened).list_keys(team)
+        records = Auth(opened).list_keys(team)
     if as_json:
         output.write_json([_shown(record) for record in records])
         return
@@ -88,7 +88,7 @@ def list_(team: str | None, as_json: bool) -> None:
 def revoke(key_or_id: str, as_json: bool) -> None:
     """Revoke a key, named by its id, its first characters or the whole of it. It stops with the next request."""
     with options.opened_store(options.read_settings()) as opened:
-        record = Access(opened).revoke_key(key_or_id)
+        record = Auth(opened).revoke_key(key_or_id)
     if as_json:
         output.write_json(_shown(record))
         return
@@ -99,7 +99,7 @@ def revoke(key_or_id: str, as_json: bool) -> None:
 @options.home_option
 @click.option(
     "--overlap",
-    type=options.Span(),
+    type=options.Duration(),
     help="How long links signed until now stay good; as long as a link is good for, if not given. 0s ends them all.",
 )
 @options.json_option
@@ -109,10 +109,10 @@ def rotate_signing(overlap: int | None, as_json: bool) -> None:
     # Until every worker has read it, links are signed with the old one: they are to live as long as they say.
     longest_seconds = read.download_url_ttl_seconds + signing.ROUND_SECONDS + _TAKEN_UP_SECONDS
     overlap = longest_seconds if overlap is None else overlap
-    with options.opened_store(read) as opened, opened.writing() as writing:
+    with options.opened_store(read) as opened, opened.transaction() as writing:
         ends_at = writing.now + overlap
-        download_counts.add_signing_key(writing.connection, signing.fresh_secret(), writing.now, others_end_at=ends_at)
-        newest = max(key.id for key in download_counts.signing_keys(writing.connection))
+        signing_keys.add_signing_key(writing.connection, signing.fresh_secret(), writing.now, others_end_at=ends_at)
+        newest = max(key.id for key in signing_keys.signing_keys(writing.connection))
     if as_json:
         output.write_json({"signing_key": newest, "others_end_at": ends_at})
         return

@@ -44,7 +44,7 @@ def read_settings() -> settings.Settings:
     try:
         read.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise errors.SetupError(
+        raise errors.ConfigurationError(
             f"the home folder {read.home} cannot be made: {error.strerror}; choose another with --home"
         ) from error
     return read
@@ -53,7 +53,7 @@ def read_settings() -> settings.Settings:
 @contextlib.contextmanager
 def opened_store(read: settings.Settings) -> Iterator[store.Store]:
     """Open the store of a home folder, and close it after use."""
-    opened = store.open_store(read.database, replicas=read.database_read)
+    opened = store.open_store(read.database_url, replicas=read.database_replica_url)
     try:
         yield opened
     finally:
@@ -75,7 +75,7 @@ class Scopes(click.ParamType[frozenset[Scope]]):
             self.fail(f"{value!r} is not accepted; accepted, divided by commas: {', '.join(Scope)}", param, ctx)
 
 
-class Span(click.ParamType[int]):
+class Duration(click.ParamType[int]):
     """A span of time such as ``90d`` or ``12h``; its value is in seconds."""
 
     name = "span"

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from modelyard import library, wire
-from modelyard.cli import duplicates, context, options, output
+from modelyard.cli import context, duplicates, options, output
 from modelyard.domain import ANONYMOUS, Viewer, Visibility
 from modelyard.index import Facets
 from modelyard.store import files

@@ -10,9 +10,10 @@ import threading
 
 import click
 
-from modelyard import auth, library, demo, settings
-from modelyard.cli import context, options, storing, output
-from modelyard.jobs.supervisor import Workers, apart
+from modelyard import auth, demo, settings
+from modelyard.cli import context, options, output, storing
+from modelyard.jobs import tasks
+from modelyard.jobs.supervisor import Supervisor, run_in_subprocess
 from modelyard.web import app, log, metrics, server
 
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared with, not listened on
@@ -47,7 +48,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
             click.echo(f"curl -H 'Authorization: Bearer {demo_key}' '{address}/v3/model?pagination.limit=3'")
         # Built now, where a person can watch: the workers then only open it. Apart, because the threads of a file
         # store's client would be missing in what is forked after them.
-        apart(lambda: _build(read))
+        run_in_subprocess(lambda: _build(read))
         jobs = {
             "worker": (read.workers, lambda: _answer(read, listening)),
             "upkeep": (1, lambda: _keep_up(read)),
@@ -55,7 +56,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
             "hashing": (1, lambda: _hash(read)),
         }
         with metrics.shared_by_workers():
-            Workers(jobs, output.remark).run()
+            Supervisor(jobs, output.remark).run()
 
 
 def _build(read: settings.Settings) -> None:
@@ -78,7 +79,7 @@ def _answer(read: settings.Settings, listening: socket.socket) -> None:
     with options.opened_store(read) as opened:
         serving = context.catalog_of(read, opened)
         serving.load()
-        keys = auth.Access(opened, anonymous=read.anonymous)
+        keys = auth.Auth(opened, anonymous=read.anonymous_access)
         keys.load()
         running = server.server(app.create_app(serving, keys, read, log=writing_log))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,7 +95,7 @@ def _keep_up(read: settings.Settings) -> None:
     """Keep the index's segments up with the store until a signal ends it."""
     ended = _begun(read)
     with context.opened_catalog(read) as kept:
-        kept.keep_up(ended)
+        kept.run_indexer(ended)
 
 
 def _begun(read: settings.Settings) -> threading.Event:
@@ -124,4 +125,4 @@ def _hash(read: settings.Settings) -> None:
     ended = _begun(read)
     os.nice(_HASHING_NICENESS)
     with options.opened_store(read) as opened:
-        library.follow(opened, storing.covers_of(opened, read), ended)
+        tasks.follow(opened, storing.covers_of(opened, read), ended)

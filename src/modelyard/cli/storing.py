@@ -6,26 +6,26 @@ import os
 from collections.abc import Iterator
 
 from modelyard import blobs, settings
-from modelyard.uploads.verification import Checking
 from modelyard.cli import options
-from modelyard.covers import Covers, Guard
+from modelyard.covers import AddressPolicy, Covers
 from modelyard.store import Store
+from modelyard.uploads.verification import UploadVerifier
 
 
 @contextlib.contextmanager
-def opened_checking(read: settings.Settings) -> Iterator[Checking]:
+def opened_checking(read: settings.Settings) -> Iterator[UploadVerifier]:
     """Open what checks the files of a home folder, and close its store after use."""
-    where = blobs.open_places(read.blobs, read.home, os.environ)
+    where = blobs.open_storage(read.storage_url, read.home, os.environ)
     with options.opened_store(read) as opened:
-        yield Checking(opened, where.kept, where.incoming)
+        yield UploadVerifier(opened, where.kept, where.incoming)
 
 
-def guard_of(read: settings.Settings) -> Guard:
+def guard_of(read: settings.Settings) -> AddressPolicy:
     """Return from where covers may be fetched."""
-    return Guard(tuple(map(ipaddress.ip_network, filter(None, read.cover_networks.split(",")))))
+    return AddressPolicy(tuple(map(ipaddress.ip_network, filter(None, read.cover_allowed_networks.split(",")))))
 
 
 def covers_of(opened: Store, read: settings.Settings) -> Covers:
     """Return the covers of an open store."""
-    where = blobs.open_places(read.blobs, read.home, os.environ)
+    where = blobs.open_storage(read.storage_url, read.home, os.environ)
     return Covers(opened, where.kept, where.incoming)

@@ -7,9 +7,19 @@
 It knows pictures and addresses. Which of its covers a model shows is for ``registration``.
 """
 
-from modelyard.covers.download import Guard, fetch
-from modelyard.covers.importer import Gathered, gather, wanted
 from modelyard.covers.covers import Covers
+from modelyard.covers.download import AddressPolicy, fetch
+from modelyard.covers.importer import CoverResult, import_covers, wanted
 from modelyard.covers.thumbnails import BYTES_MAX, Rendered, render
 
-__all__ = ["BYTES_MAX", "Covers", "Gathered", "Guard", "Rendered", "fetch", "gather", "render", "wanted"]
+__all__ = [
+    "BYTES_MAX",
+    "AddressPolicy",
+    "CoverResult",
+    "Covers",
+    "Rendered",
+    "fetch",
+    "import_covers",
+    "render",
+    "wanted",
+]

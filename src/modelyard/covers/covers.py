@@ -11,11 +11,11 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from modelyard import errors
-from modelyard.blobs import Blobs, Incoming
+from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.covers.thumbnails import Rendered
 from modelyard.domain import COVER_WIDTHS, COVERS
-from modelyard.registry.writer import Registration, state_of
-from modelyard.store import Store, Writing, covers
+from modelyard.registry.writer import ModelWriter, state_of
+from modelyard.store import Store, WriteTransaction, covers
 from modelyard.store import blobs as blob_rows
 from modelyard.store.blobs import Blob
 from modelyard.store.covers import Origin
@@ -26,7 +26,7 @@ _PATH = re.compile(re.escape(COVERS) + r"([0-9a-f]{32})/([0-9]{1,5})\.webp")
 class Covers:
     """The covers of one store, in one place of blobs. Threads may share it."""
 
-    def __init__(self, store: Store, kept: Blobs, incoming: Incoming) -> None:
+    def __init__(self, store: Store, kept: Blobs, incoming: IncomingFiles) -> None:
         self._store = store
         self._blobs = kept
         self._incoming = incoming
@@ -40,7 +40,7 @@ class Covers:
         by_width = {width: hashlib.sha256(webp).hexdigest() for width, webp in rendered.by_width.items()}
         for width, sha256 in by_width.items():
             self._keep(rendered.by_width[width], sha256)
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             name = covers.with_sha256(writing.connection, rendered.sha256)
             if name is not None:
                 return name
@@ -62,7 +62,7 @@ class Covers:
         finally:
             self._incoming.remove(arrival)
 
-    def _note_blob(self, writing: Writing, sha256: str, size_bytes: int) -> None:
+    def _note_blob(self, writing: WriteTransaction, sha256: str, size_bytes: int) -> None:
         # Whoever collects what is not needed does so in a write transaction, and may have taken it since.
         if not self._blobs.has(sha256):
             raise errors.Unavailable("what was kept is not there")
@@ -82,16 +82,16 @@ class Covers:
             return sha256, self._blobs.read(sha256)
         raise errors.Unavailable("the cover is not where it was kept")
 
-    def give(self, writing: Writing, origin: Origin, names: "dict[int, str | None]") -> None:
+    def give(self, writing: WriteTransaction, origin: Origin, names: "dict[int, str | None]") -> None:
         """Note which cover was found with each model, and have the models show them."""
         there = list(writing.entries(names))
         for model_id in there:
             covers.give(writing.connection, model_id, origin, names[model_id])
-        self.show_again(writing, there)
+        self.refresh_covers(writing, there)
 
-    def show_again(self, writing: Writing, model_ids: Collection[int]) -> None:
+    def refresh_covers(self, writing: WriteTransaction, model_ids: Collection[int]) -> None:
         """Have models show the covers that are known by now."""
-        registration = Registration(writing, self._store.base_models())
+        registration = ModelWriter(writing, self._store.base_models())
         registration.load(model_ids)
         for model_id in model_ids:
             entry = registration.entry(model_id)

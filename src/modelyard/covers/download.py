@@ -37,7 +37,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LED_ON = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 
 
-class NotNow(errors.Unavailable):
+class TemporaryFailure(errors.Unavailable):
     """The address may have the picture another time; ``after_seconds`` is what its server asked to wait, if it did."""
 
     def __init__(self, problem: str, after_seconds: float | None = None) -> None:
@@ -52,7 +52,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class AddressPolicy:
     """Where it may be fetched from: the public internet, and ``allowed`` networks."""
 
     allowed: Sequence[Network] = ()
@@ -63,7 +63,7 @@ class Guard:
         try:
             found = self.resolve(host, port)
         except (OSError, UnicodeError) as problem:
-            raise NotNow(f"the host {host[:100]!r} is not known: {problem}") from None
+            raise TemporaryFailure(f"the host {host[:100]!r} is not known: {problem}") from None
         for numeric in found:
             if not self._may_reach(ipaddress.ip_address(numeric)):
                 raise errors.UnsupportedFile(f"{host[:100]!r} leads to {numeric}, which is no public address")
@@ -79,7 +79,7 @@ class Guard:
         return address.is_global and not (address.is_multicast or address.is_reserved or is_led_on or is_of_a_site)
 
 
-def fetch(address: str, guard: Guard, seconds_max: float = SECONDS_MAX) -> bytes:
+def fetch(address: str, guard: AddressPolicy, seconds_max: float = SECONDS_MAX) -> bytes:
     """Return what an address answers, up to a picture's largest size.
 
     Raises NotNow for what may pass, UnsupportedFile or TooLarge for what will not.
@@ -106,7 +106,7 @@ def _parsed(address: str) -> SplitResult:
     return parsed
 
 
-def _ask(parsed: SplitResult, guard: Guard, seconds_max: float) -> bytes | str:
+def _ask(parsed: SplitResult, guard: AddressPolicy, seconds_max: float) -> bytes | str:
     """Ask once; return the body, or where it is redirected to."""
     host, port = parsed.hostname or "", parsed.port or _PORTS[parsed.scheme]
     connected = _connected(guard.addresses(host, port), port)
@@ -119,12 +119,12 @@ def _ask(parsed: SplitResult, guard: Guard, seconds_max: float) -> bytes | str:
         with closing(connected):
             answered = _exchange(parsed, host, port, connected)
     except (OSError, http.client.HTTPException) as problem:
-        raise NotNow(f"{host}: {type(problem).__name__}: {problem}".rstrip(": ")) from None
+        raise TemporaryFailure(f"{host}: {type(problem).__name__}: {problem}".rstrip(": ")) from None
     finally:
         ending.cancel()
     if is_late.is_set():
         # A body without a length seems to end where it is cut off.
-        raise NotNow(f"{host} took longer than {seconds_max:.0f} seconds")
+        raise TemporaryFailure(f"{host} took longer than {seconds_max:.0f} seconds")
     return answered
 
 
@@ -135,7 +135,7 @@ def _connected(addresses: Sequence[str], port: int) -> socket.socket:
             return socket.create_connection((numeric, port), _CONNECT_SECONDS_MAX)
         except OSError as failed:
             problem = failed
-    raise NotNow(f"cannot be reached: {problem}")
+    raise TemporaryFailure(f"cannot be reached: {problem}")
 
 
 def _shut(connected: socket.socket, is_late: threading.Event) -> None:
@@ -175,7 +175,7 @@ def _answered(response: http.client.HTTPResponse) -> bytes | str:
     if status in _REDIRECTS:
         return response.headers.get("Location") or "about:blank"
     if status in _PASSING:
-        raise NotNow(f"status {status}", _seconds(response.headers.get("Retry-After")))
+        raise TemporaryFailure(f"status {status}", _seconds(response.headers.get("Retry-After")))
     if status != 200:
         raise errors.UnsupportedFile(f"the address answers with status {status}")
     if int(response.length or 0) > BYTES_MAX:
@@ -186,7 +186,7 @@ def _answered(response: http.client.HTTPResponse) -> bytes | str:
         if len(body) > BYTES_MAX:
             raise errors.TooLarge("the picture", BYTES_MAX)
     if response.length:
-        raise NotNow(f"cut off {response.length:,} bytes before the end")
+        raise TemporaryFailure(f"cut off {response.length:,} bytes before the end")
     return bytes(body)
 
 

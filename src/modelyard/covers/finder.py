@@ -7,10 +7,10 @@ from functools import partial
 
 from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
-from modelyard.library.walk import Found, find_file
 from modelyard.inspection import thumbnail_of
+from modelyard.library.walk import FoundFile, find_file
 from modelyard.store import Store, covers
-from modelyard.store.covers import Origin, Unlooked
+from modelyard.store.covers import Origin, UncheckedFile
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +30,14 @@ def cover_files(store: Store, kept: Covers, is_ended: Callable[[], bool]) -> int
             waiting = covers.unlooked(connection, _BATCH_FILES, after)
         if not waiting:
             break
-        looked: list[tuple[Unlooked, dict[Origin, str | None]]] = []
+        looked: list[tuple[UncheckedFile, dict[Origin, str | None]]] = []
         for file in waiting:
             if is_ended():
                 break
             after = file.file_id
             if (found := find_file(file.path)) is not None and _is_same(found, file):
                 looked.append((file, _pictures(file, found, kept)))
-        with store.writing() as writing:
+        with store.transaction() as writing:
             for origin in Origin:
                 # A second file of a model that has no picture does not take the first one's away.
                 kept.give(
@@ -55,11 +55,11 @@ def cover_files(store: Store, kept: Covers, is_ended: Callable[[], bool]) -> int
     return done
 
 
-def _is_same(found: Found, file: Unlooked) -> bool:
+def _is_same(found: FoundFile, file: UncheckedFile) -> bool:
     return (found.size_bytes, found.mtime_ns) == (file.size_bytes, file.mtime_ns)
 
 
-def _pictures(file: Unlooked, found: Found, kept: Covers) -> dict[Origin, str | None]:
+def _pictures(file: UncheckedFile, found: FoundFile, kept: Covers) -> dict[Origin, str | None]:
     """Return the names of the covers that are kept of what was found, None for none."""
     beside = next((name for path in found.previews if (name := _kept(partial(_read, path), kept, path))), None)
     header = None

@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from modelyard import errors
-from modelyard.covers.download import Guard, NotNow, fetch
 from modelyard.covers.covers import Covers
+from modelyard.covers.download import AddressPolicy, TemporaryFailure, fetch
 from modelyard.covers.thumbnails import Rendered, render
 from modelyard.store import Store, covers
 
@@ -27,7 +27,7 @@ _BATCH, _BATCH_SECONDS = 50, 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class CoverResult:
     """What came of one address. ``problem`` is empty where its picture is kept and shown now."""
 
     address: str
@@ -48,13 +48,13 @@ def wanted(store: Store, model_ids: Collection[int]) -> dict[str, list[int]]:
         return covers.wanted(connection, model_ids, int(time.time()) - _FAILED_SECONDS)
 
 
-def gather(
+def import_covers(
     store: Store,
     kept: Covers,
-    guard: Guard,
+    guard: AddressPolicy,
     ids_by_address: dict[str, list[int]],
     sleep: Callable[[float], object] = time.sleep,
-) -> Iterator[Gathered]:
+) -> Iterator[CoverResult]:
     """Fetch the addresses, have their models show what came, and yield what came of each once that is on record."""
     batch: list[_Fetched] = []
     began = time.monotonic()
@@ -71,7 +71,7 @@ def gather(
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, guard: Guard, addresses: Sequence[str], sleep: Callable[[float], object]
+    pool: ThreadPoolExecutor, guard: AddressPolicy, addresses: Sequence[str], sleep: Callable[[float], object]
 ) -> Iterator[_Fetched]:
     waiting: deque[Future[_Fetched]] = deque()
     for address in addresses:
@@ -82,11 +82,11 @@ def _in_order(
         yield waiting.popleft().result()
 
 
-def _fetched(guard: Guard, address: str, sleep: Callable[[float], object]) -> _Fetched:
+def _fetched(guard: AddressPolicy, address: str, sleep: Callable[[float], object]) -> _Fetched:
     for attempt in range(1, _ATTEMPTS_MAX + 1):
         try:
             return _Fetched(address, render(fetch(address, guard)))
-        except NotNow as passing:
+        except TemporaryFailure as passing:
             if attempt == _ATTEMPTS_MAX:
                 return _Fetched(address, problem=passing.message, is_passing=True)
             asked = passing.after_seconds
@@ -98,14 +98,14 @@ def _fetched(guard: Guard, address: str, sleep: Callable[[float], object]) -> _F
 
 def _recorded(
     store: Store, kept: Covers, batch: Sequence[_Fetched], ids_by_address: dict[str, list[int]]
-) -> list[Gathered]:
+) -> list[CoverResult]:
     if not batch:
         return []
     names = {fetched.address: kept.keep(fetched.rendered) for fetched in batch if fetched.rendered is not None}
-    with store.writing() as writing:
+    with store.transaction() as writing:
         for fetched in batch:
             if not fetched.is_passing:
                 name = names.get(fetched.address)
                 covers.note_address(writing.connection, fetched.address, name, fetched.problem, writing.now)
-        kept.show_again(writing, [model_id for address in names for model_id in ids_by_address[address]])
-    return [Gathered(fetched.address, fetched.problem) for fetched in batch]
+        kept.refresh_covers(writing, [model_id for address in names for model_id in ids_by_address[address]])
+    return [CoverResult(fetched.address, fetched.problem) for fetched in batch]

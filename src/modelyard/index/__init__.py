@@ -4,10 +4,10 @@ The index knows ``domain`` only. It can always be thrown away and built again fr
 like on the wire is given to it as a function.
 """
 
+from modelyard.index.directory import SegmentDirectory
 from modelyard.index.facets import Facets
-from modelyard.index.segment_file import DamagedSegmentError
-from modelyard.index.directory import SegmentFolder
 from modelyard.index.reader import Index, plan_for
 from modelyard.index.search import Page
+from modelyard.index.segment_file import DamagedSegmentError
 
-__all__ = ["DamagedSegmentError", "Facets", "Index", "Page", "SegmentFolder", "plan_for"]
+__all__ = ["DamagedSegmentError", "Facets", "Index", "Page", "SegmentDirectory", "plan_for"]

@@ -18,8 +18,8 @@ import numpy as np
 from pyroaring import BitMap
 
 from modelyard.index import segment as layout
-from modelyard.index.terms import GRAM_MAX, filter_key
 from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
+from modelyard.index.terms import GRAM_MAX, filter_key
 
 CHUNK_ROWS = 1 << 16
 _SPACE_MAX = 0x20  # no term holds white space, so no gram with a byte up to here is ever asked for

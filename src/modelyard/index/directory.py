@@ -27,7 +27,16 @@ from pathlib import Path
 from blake3 import blake3
 
 from modelyard import errors
-from modelyard.index.segment_file import FORMAT, DamagedSegmentError, StoredSegment, flush_folder, open_segment, read_sealed, verify, write_sealed
+from modelyard.index.segment_file import (
+    FORMAT,
+    DamagedSegmentError,
+    StoredSegment,
+    flush_folder,
+    open_segment,
+    read_sealed,
+    verify,
+    write_sealed,
+)
 
 ABSENT = "there is none yet"
 
@@ -43,7 +52,7 @@ class Current:
     names: tuple[str, ...]
 
 
-class SegmentFolder:
+class SegmentDirectory:
     """One home's segments. ``identity`` names the database, ``rendering`` how its records were made: segments of
     another database or rendering are not ours and are built again."""
 
@@ -56,11 +65,11 @@ class SegmentFolder:
             path.mkdir(parents=True, exist_ok=True)
             (path / "publish.lock").open("a").close()
         except OSError as problem:
-            raise errors.SetupError(f"the index in {path} cannot be kept: {problem.strerror}") from problem
+            raise errors.ConfigurationError(f"the index in {path} cannot be kept: {problem.strerror}") from problem
 
     # --- reading
 
-    def stamp(self) -> int:
+    def version(self) -> int:
         """Return a number that changes when the list of segments may have; one ``stat``."""
         try:
             found = (self.path / "CURRENT").stat()
@@ -138,7 +147,7 @@ class SegmentFolder:
 
     # --- changing
 
-    def take_over(self, folders: dict[str, Path], revision: int) -> bool:
+    def install(self, folders: dict[str, Path], revision: int) -> bool:
         """Make finished folders, by the names they shall have, the list, unless there is one; return whether it was.
 
         Raises DamagedSegmentError where a byte of them is not what was written.
@@ -171,7 +180,7 @@ class SegmentFolder:
         temporary.replace(self.path / "CURRENT")
         flush_folder(self.path)
 
-    def sweep(self) -> None:
+    def remove_unreferenced(self) -> None:
         """Remove folders that are not current and not being made. The caller holds ``publishing``."""
         current = self.current()
         kept = set(current.names) if current else set()
@@ -179,7 +188,7 @@ class SegmentFolder:
             if folder.is_dir() and folder.name not in kept and not _is_being_made(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def condemn(self, segment: Path) -> None:
+    def invalidate(self, segment: Path) -> None:
         """Withdraw the current list, because this segment of it is damaged: all is built again.
 
         A list without it is left alone: another process noticed first, and has built anew.

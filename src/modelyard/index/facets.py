@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.index.terms import filter_key
-from modelyard.index.search import Part, Plan, verified_rows
+from modelyard.index.search import LiveSegment, Plan, verified_rows
 from modelyard.index.segment import ALL, Array, Segment
+from modelyard.index.terms import filter_key
 
 FIELDS = ("type", "source", "base")
 # Up to so many matches the filters of their rows are counted (0.3 µs each) instead of asking each value's set.
@@ -32,7 +32,7 @@ class Facets:
     tags: list[tuple[str, int]]
 
 
-def facets(parts: Sequence[Part], plan: Plan, tags_max: int) -> Facets:
+def facets(parts: Sequence[LiveSegment], plan: Plan, tags_max: int) -> Facets:
     """Return the counts over all matches. Base models and tags are folded, as filters compare them."""
     counted = [_Counted(part, plan) for part in parts if not plan.is_impossible]
     by_field = {field: _by_frequency(sum((part.count_field(field) for part in counted), Counter())) for field in FIELDS}
@@ -47,7 +47,7 @@ def _by_frequency(counts: Counter[str]) -> list[tuple[str, int]]:
 class _Counted:
     """The matches of one part, tier by tier, and counts over them."""
 
-    def __init__(self, part: Part, plan: Plan) -> None:
+    def __init__(self, part: LiveSegment, plan: Plan) -> None:
         self.segment = part.segment
         self._tiers = {
             tier: rows if isinstance(rows, BitMap) else BitMap(rows)

@@ -20,11 +20,11 @@ from modelyard.domain import Model, ModelQuery, Source, Viewer, Visibility, fold
 from modelyard.index import search
 from modelyard.index.builder import Row, build
 from modelyard.index.facets import Facets, facets
-from modelyard.index.segment_file import StoredSegment
-from modelyard.index.terms import GRAM_MAX, filter_key, gram_keys, hash_key
-from modelyard.index.search import Dead, Page, Part
+from modelyard.index.search import Dead, LiveSegment, Page
 from modelyard.index.segment import ALL, All, Array, Segment
+from modelyard.index.segment_file import StoredSegment
 from modelyard.index.suggest import nearest
+from modelyard.index.terms import GRAM_MAX, filter_key, gram_keys, hash_key
 
 MERGE_GROWTH = 4
 _NO_IDS = np.empty(0, np.int64)
@@ -37,9 +37,9 @@ class Snapshot:
     ``rows`` are the parts that have rows; the others only take models away.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[LiveSegment, ...]
     revision: int
-    rows: tuple[Part, ...] = ()
+    rows: tuple[LiveSegment, ...] = ()
 
 
 def row_of(model: Model, record: bytes) -> Row:
@@ -144,7 +144,7 @@ class Index:
         return self._snapshot.revision
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def segments(self) -> tuple[LiveSegment, ...]:
         """The parts of the current snapshot, oldest first."""
         return self._snapshot.parts
 
@@ -204,30 +204,30 @@ class Index:
         segment = build(row_of(model, self.render(model)) for model in models)
         self._swap([_fresh(segment, revision, _NO_IDS)], revision)
 
-    def adopt(self, stored: Sequence[StoredSegment], revision: int) -> None:
+    def open_segments(self, stored: Sequence[StoredSegment], revision: int) -> None:
         """Answer from these segments on disk, which stand for ``revision``, and from what is newer in memory."""
         before = self._snapshot
         known = {id(part.segment): part for part in before.parts}
-        disk: list[Part] = []
+        disk: list[LiveSegment] = []
         for opened in stored:
             part = known.get(id(opened.segment))
             if part is None:
                 part = _fresh(opened.segment, opened.manifest.revision, opened.removed)
-                part = replace(part, dead_on_disk=part.dead)
+                part = replace(part, deleted_on_disk=part.deleted)
             disk.append(part)
         # What lay on disk has been told of everything that lay there; what is new on disk, of nothing.
         told_known = max((part.revision for part in before.parts if part.is_stored), default=-1)
         memory = [part for part in before.parts if not part.is_stored and part.revision > revision]
-        parts: list[Part] = []
+        parts: list[LiveSegment] = []
         for at, part in enumerate(disk):
             told = told_known if id(part.segment) in known else -1
-            dead = part.dead_on_disk or ()
+            dead = part.deleted_on_disk or ()
             for newer in disk[at + 1 :]:
                 if newer.revision > told:
                     dead = with_dead(part.segment, dead, newer.segment.arrays.sorted_ids, newer.removed)
             # A part in memory may reach back over revisions that meanwhile lie on disk, and then hides rows there that
             # it merely repeats. So what it hides is not kept: when it goes, they are alive again.
-            part = replace(part, dead_on_disk=dead, dead=dead)
+            part = replace(part, deleted_on_disk=dead, deleted=dead)
             for newer in memory:
                 part = without(part, newer.segment.arrays.sorted_ids, newer.removed)
             parts.append(part)
@@ -247,15 +247,15 @@ class Index:
         parts.append(_fresh(segment, revision, gone))
         self._swap(parts, revision)
 
-    def _swap(self, parts: list[Part], revision: int) -> None:
+    def _swap(self, parts: list[LiveSegment], revision: int) -> None:
         self._snapshot = Snapshot(tuple(parts), revision, tuple(part for part in parts if part.segment.count))
 
 
-def _weight(part: Part) -> int:
+def _weight(part: LiveSegment) -> int:
     return part.segment.count + len(part.removed)
 
 
-def living_rows(part: Part) -> Iterator[Row]:
+def living_rows(part: LiveSegment) -> Iterator[Row]:
     """Yield the rows of a part that are not dead, in order, as they were given to ``build``."""
     segment = part.segment
     arrays = segment.arrays
@@ -273,10 +273,10 @@ def living_rows(part: Part) -> Iterator[Row]:
         yield Row(-neg_rank, -neg_id, segment.text(row), segment.records((row,))[0], filters, hashes.tolist())
 
 
-def without(part: Part, *gone: Array) -> Part:
+def without(part: LiveSegment, *gone: Array) -> LiveSegment:
     """Return the part with the rows of these ids dead."""
-    dead = with_dead(part.segment, part.dead, *gone)
-    return part if dead is part.dead else replace(part, dead=dead)
+    dead = with_dead(part.segment, part.deleted, *gone)
+    return part if dead is part.deleted else replace(part, deleted=dead)
 
 
 def with_dead(segment: Segment, dead: Dead, *gone: Array) -> Dead:
@@ -298,6 +298,6 @@ def with_dead(segment: Segment, dead: Dead, *gone: Array) -> Dead:
     return tuple(more)
 
 
-def _fresh(segment: Segment, revision: int, removed: Array) -> Part:
+def _fresh(segment: Segment, revision: int, removed: Array) -> LiveSegment:
     """Return a part of which no row is dead."""
-    return Part(segment, (None,) * len(segment.tiers), revision, removed)
+    return LiveSegment(segment, (None,) * len(segment.tiers), revision, removed)

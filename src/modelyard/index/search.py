@@ -47,23 +47,23 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LiveSegment:
     """A segment of a snapshot, and which of its rows are dead, tier by tier (None where none is).
 
     It stands for the store's revisions up to ``revision``, in which the models ``removed`` (ids) went away.
     """
 
     segment: Segment
-    dead: Dead
+    deleted: Dead
     revision: int
     removed: Array
     # Of a segment on disk, the rows that are dead whatever lies in memory: those that others on disk replace.
-    dead_on_disk: Dead | None = None
+    deleted_on_disk: Dead | None = None
 
     @property
     def is_stored(self) -> bool:
         """Whether the segment lies on disk, for all processes."""
-        return self.dead_on_disk is not None
+        return self.deleted_on_disk is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ _DENSE_ROWS = 1 << 14
 _EMPTY = Page([], None)
 
 
-def page(parts: Sequence[Part], plan: Plan, start: Position | Offset | None, limit: int) -> Page:
+def page(parts: Sequence[LiveSegment], plan: Plan, start: Position | Offset | None, limit: int) -> Page:
     """Return up to ``limit`` records from ``start`` on."""
     if plan.is_impossible or not parts:
         return _EMPTY
@@ -98,7 +98,7 @@ def page(parts: Sequence[Part], plan: Plan, start: Position | Offset | None, lim
     return Page(segment.records(rows), segment.position(rows[-1]) if len(rows) == limit else None)
 
 
-def ranks(parts: Sequence[Part], ids: Sequence[int]) -> dict[int, int]:
+def ranks(parts: Sequence[LiveSegment], ids: Sequence[int]) -> dict[int, int]:
     """Return the ranks of the models that are here among ``ids``; a page does not need them, whoever shows it may."""
     found: dict[int, int] = {}
     wanted = np.array(ids, np.int64)
@@ -109,7 +109,7 @@ def ranks(parts: Sequence[Part], ids: Sequence[int]) -> dict[int, int]:
     return found
 
 
-def _merged(parts: Sequence[Part], plan: Plan, firsts: Sequence[int], skip: int, limit: int) -> Page:
+def _merged(parts: Sequence[LiveSegment], plan: Plan, firsts: Sequence[int], skip: int, limit: int) -> Page:
     wanted = skip + limit
     candidates = [
         (*part.segment.order(row), number, row)
@@ -122,7 +122,7 @@ def _merged(parts: Sequence[Part], plan: Plan, firsts: Sequence[int], skip: int,
     return Page(records, parts[found[-1][2]].segment.position(found[-1][3]) if len(found) == limit else None)
 
 
-def take(part: Part, plan: Plan, first: int, limit: int) -> list[int]:
+def take(part: LiveSegment, plan: Plan, first: int, limit: int) -> list[int]:
     """Return the first ``limit`` matching rows from ``first`` on, ascending."""
     segment = part.segment
     if plan.picks:
@@ -135,9 +135,9 @@ def take(part: Part, plan: Plan, first: int, limit: int) -> list[int]:
             continue
         low, high = segment.bounds[tier], segment.bounds[tier + 1]
         if len(sets) < 2 or high - low <= _WINDOW_ROWS or min(map(len, sets)) < _DENSE_ROWS:
-            pieces: Iterable[Rows] = (_shared(sets, part.dead[tier], low, high),)
+            pieces: Iterable[Rows] = (_shared(sets, part.deleted[tier], low, high),)
         else:
-            pieces = _in_windows(sets, part.dead[tier], max(first, low), high)
+            pieces = _in_windows(sets, part.deleted[tier], max(first, low), high)
         for rows in pieces:
             walk = _from(rows, first, low)
             found += islice(walk if not plan.terms else _verified(segment, walk, plan.terms), limit - len(found))
@@ -167,7 +167,7 @@ def _window(low: int, high: int) -> BitMap:
     return BitMap(range(low, high))
 
 
-def matches(part: Part, plan: Plan) -> Iterator[int]:
+def matches(part: LiveSegment, plan: Plan) -> Iterator[int]:
     """Yield all matching rows, ascending."""
     for tier in range(len(part.segment.tiers)):
         rows = tier_rows(part, plan, tier)
@@ -200,19 +200,19 @@ def _verified(segment: Segment, rows: Iterable[int], terms: tuple[bytes, ...]) -
             yield row
 
 
-def tier_rows(part: Part, plan: Plan, tier: int) -> Rows | None:
+def tier_rows(part: LiveSegment, plan: Plan, tier: int) -> Rows | None:
     """Return the rows of a tier that pass every set; ``plan.terms`` are not looked at. None if there is none."""
     sets = _tier_sets(part, plan, tier)
     if sets is None:
         return None
     bounds = part.segment.bounds
-    return _shared(sets, part.dead[tier], bounds[tier], bounds[tier + 1]) or None
+    return _shared(sets, part.deleted[tier], bounds[tier], bounds[tier + 1]) or None
 
 
-def _tier_sets(part: Part, plan: Plan, tier: int) -> list[BitMap] | None:
+def _tier_sets(part: LiveSegment, plan: Plan, tier: int) -> list[BitMap] | None:
     """Return the sets of a tier that must all hold, but those that hold for every row. None if one is empty."""
     segment = part.segment
-    if part.dead[tier] is ALL:
+    if part.deleted[tier] is ALL:
         return None
     sets: list[BitMap] = []
     for keys in plan.unions:
@@ -259,10 +259,10 @@ def _picked(segment: Segment, plan: Plan) -> list[int]:
     return [row]
 
 
-def _passes(part: Part, plan: Plan, row: int) -> bool:
+def _passes(part: LiveSegment, plan: Plan, row: int) -> bool:
     """Whether one row is alive and in every set; a few rows are looked up sooner than tiers are intersected."""
     tier = part.segment.tier_of(row)
-    dead = part.dead[tier]
+    dead = part.deleted[tier]
     if dead is ALL or (dead is not None and row in dead):
         return False
     for keys in plan.unions:
@@ -275,7 +275,7 @@ def _passes(part: Part, plan: Plan, row: int) -> bool:
 # --- counting and skipping -------------------------------------------------------------------------------------------
 
 
-def count(parts: Sequence[Part], plan: Plan) -> int:
+def count(parts: Sequence[LiveSegment], plan: Plan) -> int:
     """Return how many rows match. Sets are counted; text is scanned only where terms must be verified."""
     if plan.is_impossible:
         return 0
@@ -283,7 +283,7 @@ def count(parts: Sequence[Part], plan: Plan) -> int:
     return sum(len(rows) for part, tier in tiers if (rows := verified_rows(part, plan, tier)))
 
 
-def verified_rows(part: Part, plan: Plan, tier: int) -> Rows | None:
+def verified_rows(part: LiveSegment, plan: Plan, tier: int) -> Rows | None:
     """Return all rows of a tier that match, terms included. None if there is none."""
     rows = tier_rows(part, plan, tier)
     if rows is None or not plan.terms:
@@ -300,7 +300,7 @@ def verified_rows(part: Part, plan: Plan, tier: int) -> Rows | None:
 class _Ranked:
     """The matches of one part as a sequence: how many, which is the n-th, how many before a row."""
 
-    def __init__(self, part: Part, plan: Plan) -> None:
+    def __init__(self, part: LiveSegment, plan: Plan) -> None:
         self.part = part
         self._tiers = [rows for tier in range(len(part.segment.tiers)) if (rows := tier_rows(part, plan, tier))]
         self.total = sum(map(len, self._tiers))
@@ -324,7 +324,7 @@ class _Ranked:
         return total
 
 
-def _page_at_offset(parts: Sequence[Part], plan: Plan, skip: int, limit: int) -> Page:
+def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: int) -> Page:
     """Return the page that starts after ``skip`` matches.
 
     With terms to verify the matches must be walked. Otherwise the greatest part's match is found, by bisection, that
@@ -362,7 +362,7 @@ def _page_at_offset(parts: Sequence[Part], plan: Plan, skip: int, limit: int) ->
     return _merged(parts, plan, firsts, skip - preceding, limit)
 
 
-def _skipped(part: Part, plan: Plan, skip: int, limit: int) -> Page:
+def _skipped(part: LiveSegment, plan: Plan, skip: int, limit: int) -> Page:
     """Return the page after ``skip`` matches of one part: tiers are counted until the n-th is in one."""
     segment = part.segment
     for tier in range(len(segment.tiers)):

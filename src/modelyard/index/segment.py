@@ -52,18 +52,18 @@ class Check(Protocol):
         """Check the bytes from ``start`` to ``end``; raise if they are not what was written."""
 
 
-class Extreme(Enum):
+class Bound(Enum):
     """The two answers that need no bitmap: no row of the tier, or every row."""
 
     NONE = 0
     ALL = 1
 
 
-NONE: Final = Extreme.NONE
-ALL: Final = Extreme.ALL
-All = Literal[Extreme.ALL]
+NONE: Final = Bound.NONE
+ALL: Final = Bound.ALL
+All = Literal[Bound.ALL]
 # A set within one tier. The extremes save what a catalogue of public models would spend on intersecting with "public".
-TierSet = BitMap | Extreme
+TierSet = BitMap | Bound
 
 
 DTYPES: Mapping[str, type[np.generic]] = {
@@ -155,8 +155,8 @@ class Segment:
         self._neg_ranks = arrays.neg_ranks.data
         self._neg_ids = arrays.neg_ids.data
         checks = checks or {}
-        self._texts = _Pieces(arrays.text, arrays.text_at, checks.get("text"))
-        self._records = _Pieces(arrays.records, arrays.record_at, checks.get("records"))
+        self._texts = StringColumn(arrays.text, arrays.text_at, checks.get("text"))
+        self._records = StringColumn(arrays.records, arrays.record_at, checks.get("records"))
         self._check_sets = [checks.get(f"set_blob_{tier}") for tier in range(len(tiers))]
         self.text = self._texts.one
         self.records = self._records.some
@@ -291,7 +291,7 @@ class Segment:
         self._cache[tier][key] = found
 
 
-class _Pieces:
+class StringColumn:
     """Strings laid end to end in an array, cut out as bytes. The place where a page spends its time."""
 
     def __init__(self, array: Array, at: Array, check: Check | None) -> None:

@@ -14,9 +14,9 @@ from itertools import pairwise
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.index.terms import GRAM_MAX, gram_keys
-from modelyard.index.search import Part, Plan, tier_rows
+from modelyard.index.search import LiveSegment, Plan, tier_rows
 from modelyard.index.segment import ALL, Segment
+from modelyard.index.terms import GRAM_MAX, gram_keys
 
 WORD = re.compile(r"[^\W_]+")
 TIERS = 2
@@ -25,7 +25,7 @@ WORDS_MAX = 4
 _MEASURED_MAX = 24
 
 
-def nearest(parts: Sequence[Part], visible: Plan, term: str) -> list[str]:
+def nearest(parts: Sequence[LiveSegment], visible: Plan, term: str) -> list[str]:
     """Return up to ``WORDS_MAX`` words of visible models that are near to ``term``, nearest first, then most frequent.
 
     Near is an edit distance of at most a third of the term's characters. Cost: 0.2 to 1 ms.
@@ -50,7 +50,7 @@ def _pairs(word: str) -> set[str]:
     return set(map("".join, pairwise(word)))
 
 
-def _likely_texts(part: Part, visible: Plan, term: str) -> Iterator[str]:
+def _likely_texts(part: LiveSegment, visible: Plan, term: str) -> Iterator[str]:
     """Yield the texts of the visible rows that share most grams with a term."""
     segment = part.segment
     for tier in range(min(TIERS, len(segment.tiers))):

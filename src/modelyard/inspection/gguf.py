@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from modelyard.errors import BrokenFile, UnsupportedFile
+from modelyard.errors import CorruptFile, UnsupportedFile
 from modelyard.inspection.header import Header, Tensor
 
 HEADER_LIMIT_BYTES = 100_000_000
@@ -84,7 +84,7 @@ class _Cursor:
         self._spend(count, where)
         found = self.reader.read(count)
         if len(found) < count:
-            raise BrokenFile(where, f"the file ends at {self.at + len(found):,}")
+            raise CorruptFile(where, f"the file ends at {self.at + len(found):,}")
         self.at += count
         return found
 
@@ -95,9 +95,9 @@ class _Cursor:
 
     def _spend(self, count: int, where: str) -> None:
         if self.at + count > self.size:
-            raise BrokenFile(where, f"needs {count:,} bytes at {self.at:,}, the file ends at {self.size:,}")
+            raise CorruptFile(where, f"needs {count:,} bytes at {self.at:,}, the file ends at {self.size:,}")
         if count > self.left:
-            raise BrokenFile(where, "the header is over its limit in size")
+            raise CorruptFile(where, "the header is over its limit in size")
         self.left -= count
 
     def u32(self, where: str) -> int:
@@ -120,23 +120,23 @@ def read_header(reader: BinaryIO, size_bytes: int, limit_bytes: int = HEADER_LIM
     reader.seek(0)
     cursor = _Cursor(reader, limit_bytes, size_bytes)
     if cursor.read(4, "magic") != b"GGUF":
-        raise BrokenFile("magic", "is not 'GGUF'")
+        raise CorruptFile("magic", "is not 'GGUF'")
     version = cursor.u32("version")
     if version not in (1, 2, 3):
         if version.to_bytes(4, "little")[:3] == b"\0\0\0":
             raise UnsupportedFile("GGUF for big-endian machines is not read here", version=version)
-        raise BrokenFile("version", f"{version} is not one of 1, 2, 3")
+        raise CorruptFile("version", f"{version} is not one of 1, 2, 3")
     cursor.wide = version > 1
     tensor_count, entry_count = cursor.length("tensor count"), cursor.length("metadata count")
     if tensor_count > TENSORS_MAX:
-        raise BrokenFile("tensor count", f"{tensor_count:,} is over the limit of {TENSORS_MAX:,}")
+        raise CorruptFile("tensor count", f"{tensor_count:,} is over the limit of {TENSORS_MAX:,}")
     if entry_count > ENTRIES_MAX:
-        raise BrokenFile("metadata count", f"{entry_count:,} is over the limit of {ENTRIES_MAX:,}")
+        raise CorruptFile("metadata count", f"{entry_count:,} is over the limit of {ENTRIES_MAX:,}")
     metadata: dict[str, str] = {}
     for number in range(entry_count):
         key = cursor.text(f"metadata entry {number}, key", NAME_BYTES_MAX)
         if key in metadata:
-            raise BrokenFile(f"metadata entry {number}", f"names {_shown(key)} again")
+            raise CorruptFile(f"metadata entry {number}", f"names {_shown(key)} again")
         metadata[key] = _value(cursor, cursor.u32(f"metadata {_shown(key)}"), f"metadata {_shown(key)}", 0)
     tensors, spans = _tensor_table(cursor, tensor_count)
     _check_spans(spans, cursor.at, metadata.get("general.alignment", "32"), size_bytes)
@@ -150,14 +150,14 @@ def _value(cursor: _Cursor, kind: int, where: str, depth: int) -> str:
     if kind == _ARRAY:
         return _array(cursor, where, depth + 1)
     if kind not in _VALUE_FORMATS:
-        raise BrokenFile(where, f"has the unknown value type {kind}")
+        raise CorruptFile(where, f"has the unknown value type {kind}")
     form = "<" + _VALUE_FORMATS[kind]
     return str(struct.unpack(form, cursor.read(struct.calcsize(form), where))[0])
 
 
 def _array(cursor: _Cursor, where: str, depth: int) -> str:
     if depth > _ARRAY_DEPTH_MAX:
-        raise BrokenFile(where, "nests arrays too deep")
+        raise CorruptFile(where, "nests arrays too deep")
     kind, count = cursor.u32(where), cursor.length(where)
     shown = min(count, _ARRAY_SHOWN)
     first = [_value(cursor, kind, where, depth) for _ in range(shown)]
@@ -166,7 +166,7 @@ def _array(cursor: _Cursor, where: str, depth: int) -> str:
     else:
         cursor.texts_left -= count
         if cursor.texts_left < 0:
-            raise BrokenFile(where, "has more texts than any tokenizer")
+            raise CorruptFile(where, "has more texts than any tokenizer")
         for _ in range(count - shown):
             if kind == _TEXT:
                 cursor.skip(cursor.length(where), where)
@@ -183,20 +183,20 @@ def _tensor_table(cursor: _Cursor, count: int) -> tuple[dict[str, Tensor], list[
         name = cursor.text(f"tensor {number}, name", NAME_BYTES_MAX)
         where = f"tensor {_shown(name)}"
         if name in tensors:
-            raise BrokenFile(where, "is listed twice")
+            raise CorruptFile(where, "is listed twice")
         dimensions = cursor.u32(where)
         if dimensions > DIMENSIONS_MAX:
-            raise BrokenFile(where, f"has {dimensions:,} dimensions")
+            raise CorruptFile(where, f"has {dimensions:,} dimensions")
         sizes = [cursor.length(where) for _ in range(dimensions)]
         kind, offset = cursor.u32(where), int.from_bytes(cursor.read(8, where), "little")
         if kind not in _TENSOR_TYPES:
-            raise BrokenFile(where, f"has the unknown type {kind}")
+            raise CorruptFile(where, f"has the unknown type {kind}")
         dtype, block, block_bytes = _TENSOR_TYPES[kind]
         # The reference lists the fastest dimension first; everyone else's shapes have it last.
         tensor = Tensor(dtype, tuple(reversed(sizes)))
         numbers = tensor.parameters
         if sizes and sizes[0] % block:
-            raise BrokenFile(where, f"rows of {sizes[0]:,} are not whole blocks of {dtype}")
+            raise CorruptFile(where, f"rows of {sizes[0]:,} are not whole blocks of {dtype}")
         tensors[name] = tensor
         spans.append((offset, numbers // block * block_bytes, name))
     return tensors, spans
@@ -206,17 +206,17 @@ def _check_spans(spans: list[tuple[int, int, str]], header_end: int, alignment: 
     """Every tensor inside the file, aligned, none over another."""
     step = int(alignment) if alignment.isdecimal() and len(alignment) <= 10 else 0
     if step <= 0 or step & (step - 1):
-        raise BrokenFile("metadata 'general.alignment'", f"{alignment[:40]} is not a power of two")
+        raise CorruptFile("metadata 'general.alignment'", f"{alignment[:40]} is not a power of two")
     body = -(-header_end // step) * step
     position, before = 0, ""
     for offset, size, name in sorted(spans):
         where = f"tensor {_shown(name)}"
         if offset % step:
-            raise BrokenFile(where, f"offset {offset:,} is not a multiple of {step}")
+            raise CorruptFile(where, f"offset {offset:,} is not a multiple of {step}")
         if offset < position:
-            raise BrokenFile(where, f"begins at {offset:,}, inside tensor {_shown(before)}")
+            raise CorruptFile(where, f"begins at {offset:,}, inside tensor {_shown(before)}")
         if body + offset + size > size_bytes:
-            raise BrokenFile(where, f"ends at {body + offset + size:,}, the file at {size_bytes:,}")
+            raise CorruptFile(where, f"ends at {body + offset + size:,}, the file at {size_bytes:,}")
         position, before = offset + size, name
 
 

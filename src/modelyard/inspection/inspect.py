@@ -1,16 +1,4 @@
-"""Untrusted bytes in, facts out: hashes, format, safety, and what kind of model it is, with evidence.
-
-Pure synchronous functions over a path. Only the given path is opened, nothing is written, and nothing in a file is
-ever run: pickles are read opcode by opcode (``picklewalk``), not unpickled. Knows nothing of the catalogue, the
-store or the network.
-
-    formats       which format, by the first and last bytes
-    safetensors   one format's frame: limit, parse, validate
-    gguf          the same for GGUF
-    pickles       the verdict on pickles, alone and in zips; picklewalk and statedict read their tensors' names
-    identify      a header's meaning, by the tables in rules, and by adapters and notes
-    hashing       six hashes in one pass
-"""
+"""Inspects one file: its format, verdict, identity and hashes."""
 
 import base64
 import os
@@ -19,38 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from modelyard.errors import BrokenFile, UnsupportedFile
-from modelyard.inspection import formats, gguf, hashing, header_metadata, pickle_scan, pickle_opcodes, safetensors
-from modelyard.inspection.findings import NONE, UNKNOWN, Evidence, Finding
+from modelyard.errors import CorruptFile, UnsupportedFile
+from modelyard.inspection import formats, gguf, hashing, header_metadata, pickle_opcodes, pickle_scan, safetensors
 from modelyard.inspection.formats import FileFormat, Recognised
-from modelyard.inspection.hashing import FileChanged, FileHashes, Hasher, hash_file
-from modelyard.inspection.header import Header, Tensor
+from modelyard.inspection.hashing import FileHashes
+from modelyard.inspection.header import Header
 from modelyard.inspection.identify import Identity, identify
-from modelyard.inspection.pickle_vm import Limits
 from modelyard.inspection.pickle_scan import Verdict
+from modelyard.inspection.pickle_vm import Limits
 from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
-
-__all__ = [
-    "HEADER_LIMIT_BYTES",
-    "NONE",
-    "THUMBNAIL",
-    "UNKNOWN",
-    "Evidence",
-    "FileChanged",
-    "FileFormat",
-    "FileHashes",
-    "Finding",
-    "Hasher",
-    "Header",
-    "Identity",
-    "Inspection",
-    "Tensor",
-    "Verdict",
-    "hash_file",
-    "identify",
-    "inspect_file",
-    "thumbnail_of",
-]
 
 # How much of a safetensors file is walked as if it were a pickle; what the walk steps over does not count.
 _POLYGLOT_BYTES = 1 << 20
@@ -173,7 +138,7 @@ def thumbnail_of(path: str | os.PathLike[str]) -> bytes | None:
             return None
         try:
             metadata = safetensors.read_frame(reader, status.st_size).header.metadata
-        except BrokenFile:
+        except CorruptFile:
             return None
     head, _, encoded = metadata.get(THUMBNAIL, "").partition(",")
     if not (head.startswith("data:image/") and head.endswith(";base64")):
@@ -188,7 +153,7 @@ def _read(reader: BinaryIO, size_bytes: int, limit_bytes: int, name: str) -> tup
     recognised = formats.recognise(reader, size_bytes)
     try:
         contents = _contents(reader, size_bytes, recognised, limit_bytes, name)
-    except BrokenFile as broken:
+    except CorruptFile as broken:
         return _Contents(recognised.format, Verdict.ERROR, broken.message), recognised
     except UnsupportedFile as unsupported:
         return _Contents(recognised.format, Verdict.ERROR, unsupported.message), recognised
@@ -261,6 +226,6 @@ def _refused(reader: BinaryIO, size_bytes: int, found: FileFormat, limit_bytes: 
     if found in (FileFormat.UNKNOWN, FileFormat.EMPTY) and name.lower().endswith((".safetensors", ".sft")):
         try:
             safetensors.read_frame(reader, size_bytes, limit_bytes)
-        except BrokenFile as broken:
+        except CorruptFile as broken:
             reason = f"{reason}; as safetensors: {broken.message}"
     return _Contents(found, Verdict.ERROR, reason)

@@ -10,12 +10,24 @@ import re
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
-from modelyard.inspection.pickle_vm import DEFAULT_LIMITS, INTEGER_BYTES_MAX, MARK, OPAQUE, Global, Limits, Machine, Opaque, Stop, Walk, persistent_object
+from modelyard.inspection.pickle_vm import (
+    DEFAULT_LIMITS,
+    INTEGER_BYTES_MAX,
+    MARK,
+    OPAQUE,
+    Global,
+    Limits,
+    Machine,
+    Opaque,
+    PickleTrace,
+    Stop,
+    persistent_object,
+)
 
 LINE_DIGITS_MAX = 100
 
 
-def walk(reader: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> Walk:
+def walk(reader: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> PickleTrace:
     """Walk one pickle from where ``reader`` stands to its STOP."""
     machine = Machine(reader, limits)
     found = machine.found

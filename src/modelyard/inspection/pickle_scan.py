@@ -29,7 +29,7 @@ from picklescan.scanner import SafetyLevel, scan_pickle_bytes  # type: ignore[im
 
 from modelyard.inspection import pickle_opcodes, state_dict
 from modelyard.inspection.header import Header
-from modelyard.inspection.pickle_vm import DEFAULT_LIMITS, UNKNOWN_NAME, Global, Limits, Walk
+from modelyard.inspection.pickle_vm import DEFAULT_LIMITS, UNKNOWN_NAME, Global, Limits, PickleTrace
 
 # picklescan reports through logging as well; its findings are in its result, so the log would say everything twice.
 logging.getLogger("picklescan").addHandler(logging.NullHandler())
@@ -225,7 +225,7 @@ def judge_global(found: Global) -> Verdict:
     return Verdict.SUSPICIOUS
 
 
-def dangerous_imports(walk: Walk) -> tuple[str, ...]:
+def dangerous_imports(walk: PickleTrace) -> tuple[str, ...]:
     """Return the dangerous imports of bytes that may be a pickle by chance: only names that can be imported count."""
     return tuple(
         sorted(
@@ -304,7 +304,7 @@ def _scan_series(reader: BinaryIO, size_bytes: int, findings: _Findings, where: 
     return values
 
 
-def _judge_walk(walk: Walk, findings: _Findings, where: str) -> None:
+def _judge_walk(walk: PickleTrace, findings: _Findings, where: str) -> None:
     findings.pickles += 1
     findings.globals |= walk.globals
     for found in sorted(walk.globals, key=str):
@@ -324,7 +324,7 @@ def _judge_walk(walk: Walk, findings: _Findings, where: str) -> None:
         findings.note(Verdict.ERROR, f"{where}{walk.problem}")
 
 
-def _ask_picklescan(reader: BinaryIO, begin: int, walk: Walk, findings: _Findings, where: str) -> None:
+def _ask_picklescan(reader: BinaryIO, begin: int, walk: PickleTrace, findings: _Findings, where: str) -> None:
     """The second opinion, on the bytes that the walk covered. picklescan keeps every opcode in memory, so it is not
     given what the walk found to be over the limits."""
     if walk.over_limit or walk.end - begin > MEMBER_BYTES_MAX:

@@ -41,7 +41,7 @@ class Global:
 
 
 @dataclass(slots=True, eq=False)
-class Made:
+class ReducedObject:
     """What a call would make, not made: the function, its arguments, and the state that BUILD gives it."""
 
     function: object
@@ -71,7 +71,7 @@ UNKNOWN_NAME = "?"
 
 
 @dataclass(slots=True)
-class Walk:
+class PickleTrace:
     """What was found; ``problem`` is empty when the pickle ended with STOP."""
 
     value: object = None
@@ -97,7 +97,7 @@ class Machine:
     """The stack machine of one walk."""
 
     def __init__(self, reader: BinaryIO, limits: Limits) -> None:
-        self.found = Walk()
+        self.found = PickleTrace()
         self.position = reader.tell()
         self._reader = reader
         self._limits = limits
@@ -201,11 +201,11 @@ class Machine:
                 made = rebuild(self, arguments)
                 if made is not None:
                     return made
-        return Made(function, arguments)
+        return ReducedObject(function, arguments)
 
     def build(self, state: object) -> None:
         target = self.top()
-        if isinstance(target, Made):
+        if isinstance(target, ReducedObject):
             array = _numpy_array(target, state)
             if array is not None:
                 # The memo holds the unbuilt array as well; both names mean the same object.
@@ -213,21 +213,21 @@ class Machine:
             target.state = state
 
     def set_item(self, target: object, key: object, value: object) -> None:
-        if isinstance(target, Made):
+        if isinstance(target, ReducedObject):
             target = _items_of(target)
         # Only keys whose hash is cheap and cannot recurse: a tuple nested a million deep would end the process.
         if isinstance(target, dict) and type(key) in (str, int):
             target[key] = value
 
 
-def _items_of(made: Made) -> object:
+def _items_of(made: ReducedObject) -> object:
     """The dict that an unknown mapping type is given by SETITEMS."""
     if made.state is None:
         made.state = {}
     return made.state
 
 
-def _numpy_array(made: Made, state: object) -> Tensor | None:
+def _numpy_array(made: ReducedObject, state: object) -> Tensor | None:
     """An array made by numpy's _reconstruct and the state (version, shape, dtype, …) that follows it."""
     function = made.function
     if not (isinstance(function, Global) and function.name == "_reconstruct" and "numpy" in function.module):
@@ -236,7 +236,7 @@ def _numpy_array(made: Made, state: object) -> Tensor | None:
         return None
     dtype = "unknown"
     kind = state[2]
-    if isinstance(kind, Made) and isinstance(kind.arguments, tuple) and kind.arguments:
+    if isinstance(kind, ReducedObject) and isinstance(kind.arguments, tuple) and kind.arguments:
         dtype = _NUMPY_DTYPES.get(str(kind.arguments[0]), "unknown")
     return Tensor(dtype, state[1])
 

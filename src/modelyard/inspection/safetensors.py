@@ -18,7 +18,7 @@ from math import prod
 from operator import mul
 from typing import BinaryIO, NoReturn
 
-from modelyard.errors import BrokenFile
+from modelyard.errors import CorruptFile
 from modelyard.inspection.header import Header, Tensor
 
 LENGTH_BYTES = 8
@@ -81,7 +81,7 @@ def read_frame(reader: BinaryIO, size_bytes: int, limit_bytes: int = HEADER_LIMI
     length = check_length(start, size_bytes, limit_bytes)
     raw = reader.read(length)
     if len(raw) < length:
-        raise BrokenFile("header", f"is announced with {length:,} bytes and ends after {len(raw):,}")
+        raise CorruptFile("header", f"is announced with {length:,} bytes and ends after {len(raw):,}")
     body_offset = LENGTH_BYTES + length
     return Frame(parse_header(raw, size_bytes - body_offset), length, body_offset)
 
@@ -89,14 +89,14 @@ def read_frame(reader: BinaryIO, size_bytes: int, limit_bytes: int = HEADER_LIMI
 def check_length(start: bytes, size_bytes: int, limit_bytes: int = HEADER_LIMIT_BYTES) -> int:
     """Return the header's length, announced by the file's first eight bytes, if such a header can be read."""
     if len(start) < LENGTH_BYTES:
-        raise BrokenFile("header length", f"needs {LENGTH_BYTES} bytes, the file has {len(start)}")
+        raise CorruptFile("header length", f"needs {LENGTH_BYTES} bytes, the file has {len(start)}")
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
     if length > limit_bytes:
-        raise BrokenFile("header length", f"{length:,} bytes is over the limit of {limit_bytes:,}")
+        raise CorruptFile("header length", f"{length:,} bytes is over the limit of {limit_bytes:,}")
     if length < 2:
-        raise BrokenFile("header length", f"{length} bytes cannot hold a JSON object")
+        raise CorruptFile("header length", f"{length} bytes cannot hold a JSON object")
     if LENGTH_BYTES + length > size_bytes:
-        raise BrokenFile(
+        raise CorruptFile(
             "header length", f"{length:,} bytes end at {LENGTH_BYTES + length:,}, the file at {size_bytes:,}"
         )
     return length
@@ -111,15 +111,15 @@ def parse_header(raw: bytes, body_bytes: int) -> Header:
 
 def _parse_json(raw: bytes) -> dict[str, object]:
     if raw[:1] != b"{":
-        raise BrokenFile("header, byte 0", "does not begin with '{'")
+        raise CorruptFile("header, byte 0", "does not begin with '{'")
     # A shorter header cannot have more of them than it has bytes.
     structure = sum(map(raw.count, (b"[", b"{", b",", b":"))) if len(raw) > STRUCTURE_LIMIT else 0
     if structure > STRUCTURE_LIMIT:
-        raise BrokenFile("header", f"has {structure:,} brackets and commas, over the limit of {STRUCTURE_LIMIT:,}")
+        raise CorruptFile("header", f"has {structure:,} brackets and commas, over the limit of {STRUCTURE_LIMIT:,}")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise BrokenFile(f"header, byte {error.start}", "is not UTF-8") from None
+        raise CorruptFile(f"header, byte {error.start}", "is not UTF-8") from None
     # Escaped halves of surrogate pairs parse in Python and in no other reader, and cannot be written out again.
     if b"\\u" in raw and ("\\ud" in text or "\\uD" in text):
         _refuse_lone_surrogates(text)
@@ -127,15 +127,15 @@ def _parse_json(raw: bytes) -> dict[str, object]:
         # Trailing spaces are legal padding; other text behind the object is not, and json refuses it.
         document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except _RepeatedName as error:
-        raise BrokenFile("header", f"names {_shown(error.name)} twice") from None
+        raise CorruptFile("header", f"names {_shown(error.name)} twice") from None
     except json.JSONDecodeError as error:
-        raise BrokenFile(f"header, character {error.pos}", f"is not JSON: {error.msg}") from None
+        raise CorruptFile(f"header, character {error.pos}", f"is not JSON: {error.msg}") from None
     except RecursionError:
-        raise BrokenFile("header", "is nested too deep") from None
+        raise CorruptFile("header", "is nested too deep") from None
     except ValueError as error:  # a number of more digits than Python converts, or NaN
-        raise BrokenFile("header", f"is not JSON we accept: {error}") from None
+        raise CorruptFile("header", f"is not JSON we accept: {error}") from None
     if not isinstance(document, dict):  # cannot be: it begins with '{'; tells the type checker so
-        raise BrokenFile("header", "is not a JSON object")
+        raise CorruptFile("header", "is not a JSON object")
     return document
 
 
@@ -158,7 +158,7 @@ def _refuse_lone_surrogates(text: str) -> None:
     try:
         json.dumps(json.loads(text), ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise BrokenFile("header", "holds half of a surrogate pair, which is no character") from None
+        raise CorruptFile("header", "holds half of a surrogate pair, which is no character") from None
     except (ValueError, RecursionError):
         return  # what is wrong is said by the parse that follows
 
@@ -167,10 +167,10 @@ def _metadata(found: object) -> dict[str, str]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise BrokenFile(METADATA_KEY, f"is {_kind(found)}, not an object")
+        raise CorruptFile(METADATA_KEY, f"is {_kind(found)}, not an object")
     for key, value in found.items():
         if type(value) is not str:
-            raise BrokenFile(f"{METADATA_KEY}, {_shown(key)}", f"is {_kind(value)}, not text")
+            raise CorruptFile(f"{METADATA_KEY}, {_shown(key)}", f"is {_kind(value)}, not text")
     return found
 
 
@@ -195,8 +195,10 @@ def _tensors(document: Mapping[str, object], body_bytes: int) -> dict[str, Tenso
         last = max(spans)[2] if spans else ""
         where = f"tensor {_shown(last)}" if last else "tensors"
         if position > body_bytes:
-            raise BrokenFile(where, f"ends at {position:,}, but only {body_bytes:,} bytes follow the header")
-        raise BrokenFile(where, f"ends at {position:,}, and {body_bytes - position:,} bytes follow that belong to none")
+            raise CorruptFile(where, f"ends at {position:,}, but only {body_bytes:,} bytes follow the header")
+        raise CorruptFile(
+            where, f"ends at {position:,}, and {body_bytes - position:,} bytes follow that belong to none"
+        )
     return tensors
 
 
@@ -207,7 +209,7 @@ def _check_cover(spans: list[tuple[int, int, str]]) -> None:
         if begin != position:
             relation = "overlaps" if begin < position else "leaves a gap after"
             neighbour = f"tensor {_shown(before)}, which ends at {position:,}" if before else "the header"
-            raise BrokenFile(f"tensor {_shown(name)}", f"begins at {begin:,} and {relation} {neighbour}")
+            raise CorruptFile(f"tensor {_shown(name)}", f"begins at {begin:,} and {relation} {neighbour}")
         position, before = end, name
 
 
@@ -238,33 +240,33 @@ def _checked(entry: object) -> tuple[Tensor, int, int] | None:
     return tuple.__new__(Tensor, (dtype, tuple(shape))), begin, end
 
 
-def _reason(name: str, entry: object) -> BrokenFile:
+def _reason(name: str, entry: object) -> CorruptFile:
     """What is wrong with an entry that is."""
     where = "tensor " + _shown(name)
     if type(entry) is not dict:
-        return BrokenFile(where, f"is {_kind(entry)}, not an object")
+        return CorruptFile(where, f"is {_kind(entry)}, not an object")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     missing = ", ".join(key for key in ("dtype", "shape", "data_offsets") if entry.get(key) is None)
     if missing:
-        return BrokenFile(where, f"lacks {missing}")
+        return CorruptFile(where, f"lacks {missing}")
     if type(dtype) is not str or dtype not in DTYPE_BITS:
-        return BrokenFile(f"{where}, dtype", f"{_shown(dtype)} is not a type that safetensors defines")
+        return CorruptFile(f"{where}, dtype", f"{_shown(dtype)} is not a type that safetensors defines")
     if type(shape) is not list:
-        return BrokenFile(f"{where}, shape", f"is {_kind(shape)}, not a list")
+        return CorruptFile(f"{where}, shape", f"is {_kind(shape)}, not a list")
     for size in shape:
         if type(size) is not int or size < 0:
-            return BrokenFile(f"{where}, shape", f"{_shown(size)} is not a size")
+            return CorruptFile(f"{where}, shape", f"{_shown(size)} is not a size")
     needed = prod(shape) * DTYPE_BITS[dtype]
     if needed > _SIZE_MAX or any(size > _SIZE_MAX for size in accumulate(shape, mul)):
-        return BrokenFile(f"{where}, shape", f"{_shown(shape)} of {dtype} is larger than 64 bits can count")
+        return CorruptFile(f"{where}, shape", f"{_shown(shape)} of {dtype} is larger than 64 bits can count")
     if needed % 8:
-        return BrokenFile(f"{where}, shape", f"{_shown(shape)} of {dtype} does not end on a whole byte")
+        return CorruptFile(f"{where}, shape", f"{_shown(shape)} of {dtype} does not end on a whole byte")
     if type(offsets) is not list or len(offsets) != 2 or any(type(offset) is not int for offset in offsets):
-        return BrokenFile(f"{where}, data_offsets", f"{_shown(offsets)} is not a pair of numbers")
+        return CorruptFile(f"{where}, data_offsets", f"{_shown(offsets)} is not a pair of numbers")
     begin, end = offsets
     if not 0 <= begin <= end <= _SIZE_MAX:
-        return BrokenFile(f"{where}, data_offsets", f"{_shown(offsets)} is not a span of bytes")
-    return BrokenFile(
+        return CorruptFile(f"{where}, data_offsets", f"{_shown(offsets)} is not a span of bytes")
+    return CorruptFile(
         f"{where}, data_offsets",
         f"{begin:,} to {end:,} is {end - begin:,} bytes, {_shown(shape)} of {dtype} needs {needed // 8:,}",
     )

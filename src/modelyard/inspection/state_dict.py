@@ -7,7 +7,7 @@ kept, or a module object whose state holds dicts of parameters. Names are joined
 from collections.abc import Iterator
 
 from modelyard.inspection.header import Header, Tensor
-from modelyard.inspection.pickle_vm import Made
+from modelyard.inspection.pickle_vm import ReducedObject
 
 TENSORS_MAX = 100_000
 DEPTH_MAX = 24
@@ -29,7 +29,7 @@ def header_of(value: object) -> Header | None:
     if isinstance(value, dict):
         for name in _WRAPPERS:
             candidate = value.get(name)
-            if isinstance(candidate, (dict, Made)) and next(_tensors_of(candidate), None) is not None:
+            if isinstance(candidate, (dict, ReducedObject)) and next(_tensors_of(candidate), None) is not None:
                 wrapper, inner = name, candidate
                 break
     tensors: dict[str, Tensor] = {}
@@ -60,7 +60,7 @@ def _tensors_of(value: object) -> Iterator[tuple[str, Tensor]]:
 
 
 def _children(value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Made):
+    if isinstance(value, ReducedObject):
         if isinstance(value.function, Tensor):  # a numpy array, once BUILD has told its shape
             yield "", value.function
         state = value.state
@@ -70,11 +70,11 @@ def _children(value: object) -> Iterator[tuple[str, object]]:
                 yield from _children(part)
     elif isinstance(value, dict):
         for key, child in value.items():
-            if isinstance(child, (dict, list, tuple, Made, Tensor)):
+            if isinstance(child, (dict, list, tuple, ReducedObject, Tensor)):
                 yield str(key), child
     elif isinstance(value, (list, tuple)):
         for index, child in enumerate(value):
-            if isinstance(child, (dict, list, tuple, Made, Tensor)):
+            if isinstance(child, (dict, list, tuple, ReducedObject, Tensor)):
                 yield str(index), child
 
 

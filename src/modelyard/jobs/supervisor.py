@@ -29,7 +29,7 @@ _SHORT_LIVES_MAX = 5
 _AWAY_SECONDS = 1.0
 
 
-class Workers:
+class Supervisor:
     """The processes of one server. Of the main thread only: it takes over SIGTERM and SIGINT."""
 
     def __init__(self, jobs: Mapping[str, tuple[int, Callable[[], None]]], tell: Callable[[str], None]) -> None:
@@ -68,7 +68,7 @@ class Workers:
             os.close(self._held)
             os.close(self._alive)
         if failed:
-            raise errors.SetupError(
+            raise errors.ConfigurationError(
                 f"{short_lives[failed]} processes in a row ({failed}) ended as soon as they had started; see above"
             )
 
@@ -114,7 +114,7 @@ class Workers:
             try:
                 self._jobs[job][1]()
                 return
-            except (errors.Unavailable, errors.DatabaseAway) as problem:
+            except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
                 self._tell(f"{job} {os.getpid()} waits: {problem.message}")
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
@@ -128,10 +128,10 @@ class Workers:
                 os.kill(pid, signal.SIGTERM)
 
 
-def apart(work: Callable[[], None]) -> None:
+def run_in_subprocess(work: Callable[[], None]) -> None:
     """Do some work in a process of its own, and wait for it. What it starts and opens, no later fork inherits.
 
-    Raises SetupError with the message of what it raises.
+    Raises ConfigurationError with the message of what it raises.
     """
     alive, held = os.pipe()
     heard, told = os.pipe()
@@ -163,7 +163,7 @@ def apart(work: Callable[[], None]) -> None:
         os.close(held)
         os.close(alive)
     if status:
-        raise errors.SetupError(message or f"the index could not be made ready: {_how(status)}")
+        raise errors.ConfigurationError(message or f"the index could not be made ready: {_how(status)}")
 
 
 def _end_with_parent(alive: int) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from modelyard.library.walk import Found, Scanned
-from modelyard.store.files import FileState, KnownFile
+from modelyard.library.walk import FoundFile, ScanResult
+from modelyard.store.files import FileRecord, FileState
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +18,18 @@ class Plan:
     gone        known and not there any more
     """
 
-    look: tuple[Found, ...] = ()
-    beside: tuple[Found, ...] = ()
-    renamed: tuple[tuple[Found, KnownFile], ...] = ()
-    back: tuple[KnownFile, ...] = ()
-    gone: tuple[KnownFile, ...] = ()
+    look: tuple[FoundFile, ...] = ()
+    beside: tuple[FoundFile, ...] = ()
+    renamed: tuple[tuple[FoundFile, FileRecord], ...] = ()
+    back: tuple[FileRecord, ...] = ()
+    gone: tuple[FileRecord, ...] = ()
     unchanged: int = 0
 
 
-def compare(scanned: Scanned, known: Mapping[bytes, KnownFile], *, with_hashes: bool) -> Plan:
+def compare(scanned: ScanResult, known: Mapping[bytes, FileRecord], *, with_hashes: bool) -> Plan:
     """Return what has to be done, by paths, sizes, times and inodes alone."""
     look, beside, back, unchanged = [], [], [], 0
-    fresh: list[Found] = []
+    fresh: list[FoundFile] = []
     for found in scanned.found:
         before = known.get(found.path)
         if before is None:
@@ -54,7 +54,7 @@ def compare(scanned: Scanned, known: Mapping[bytes, KnownFile], *, with_hashes: 
     return Plan(tuple(look), tuple(beside), tuple(renamed), tuple(back), tuple(gone.values()), unchanged)
 
 
-def _needs_look(found: Found, before: KnownFile, *, with_hashes: bool) -> bool:
+def _needs_look(found: FoundFile, before: FileRecord, *, with_hashes: bool) -> bool:
     if (found.size_bytes, found.mtime_ns, found.inode) != (before.size_bytes, before.mtime_ns, before.inode):
         return True
     # It changed while it was read, or could not be read: permissions change without a trace in what is compared.
@@ -68,7 +68,7 @@ def _is_unread(path: bytes, unread: tuple[bytes, ...]) -> bool:
     return any(path.startswith(folder.rstrip(b"/") + b"/") for folder in unread)
 
 
-def _renamed(fresh: list[Found], gone: dict[bytes, KnownFile]) -> list[tuple[Found, KnownFile]]:
+def _renamed(fresh: list[FoundFile], gone: dict[bytes, FileRecord]) -> list[tuple[FoundFile, FileRecord]]:
     """Take out of ``gone`` what has only another name now."""
     by_looks = {
         (before.inode, before.size_bytes, before.mtime_ns): before

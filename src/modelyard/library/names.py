@@ -4,8 +4,9 @@ import os
 import re
 
 from modelyard.domain import Facts, model_type
-from modelyard.library.walk import Hint, shown
+from modelyard.library.folder_hints import FolderHint
 from modelyard.library.trainers import Training
+from modelyard.paths import display_path
 
 _NAME_CHARS_MAX = 200
 # What programs call the file of every model: the folder's name says which one it is.
@@ -28,7 +29,7 @@ _PARTS_OF_A_MODEL = frozenset(
 )
 
 
-def guess(path: bytes, hint: Hint | None, training: Training | None) -> Facts:
+def guess(path: bytes, hint: FolderHint | None, training: Training | None) -> Facts:
     """Return what name and place of a file let guess; of a trained one, what its trainer called it."""
     stem, _ = split_name(path)
     name = training.output_name if training and training.output_name else _name_of(path, stem)
@@ -36,14 +37,14 @@ def guess(path: bytes, hint: Hint | None, training: Training | None) -> Facts:
         name=name[:_NAME_CHARS_MAX],
         type=model_type(hint.type) if hint and hint.type else None,
         base_model=hint.base_model if hint else None,
-        file_name=shown(os.path.basename(path)),
+        file_name=display_path(os.path.basename(path)),
         evidence=(hint.evidence,) if hint else None,
     )
 
 
 def split_name(path: bytes) -> tuple[str, str]:
     """Return stem and extension of a file as catalogue names have them: printable, and never empty."""
-    name = "".join(c if c.isprintable() else " " for c in shown(os.path.basename(path))).strip()
+    name = "".join(c if c.isprintable() else " " for c in display_path(os.path.basename(path))).strip()
     stem, dot, extension = name.rpartition(".")
     return (stem.strip()[:_NAME_CHARS_MAX] or "model", extension) if dot else (name[:_NAME_CHARS_MAX] or "model", "")
 
@@ -57,7 +58,7 @@ def sd_name(stem: str, extension: str, model_id: int | None = None) -> str:
 def _name_of(path: bytes, stem: str) -> str:
     if not _EVERYONES_NAMES.fullmatch(stem):
         return stem
-    folders = [name for name in shown(os.path.dirname(path)).split("/") if name]
+    folders = [name for name in display_path(os.path.dirname(path)).split("/") if name]
     if not folders:
         return stem
     if folders[-1] in _PARTS_OF_A_MODEL and len(folders) > 1:

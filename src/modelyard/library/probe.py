@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from modelyard.registry.fields import found_facts
 from modelyard.domain import Facts
 from modelyard.errors import UnsupportedFile
-from modelyard.library.walk import Found
-from modelyard.library.sidecars import Told, read_sidecars
-from modelyard.library.trainers import Training, read_training
 from modelyard.inspection import FileChanged, Inspection, Verdict, inspect_file
+from modelyard.library.sidecars import SidecarFacts, read_sidecars
+from modelyard.library.trainers import Training, read_training
+from modelyard.library.walk import FoundFile
+from modelyard.registry.facts import facts_from_inspection
 from modelyard.store.files import FileState
 
 # So many files go to a process at once: the hand-over costs a tenth of a header's reading.
@@ -37,19 +37,19 @@ _OUR_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, M
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ProbeResult:
     """What one look saw. ``found`` is the file as it was while it was read; ``sha256`` is lower case.
 
     ``verdict`` is empty where the file could not be read at all. ``is_model`` is false for what only has a name like
     one. ``header`` has the hashes, if they were made.
     """
 
-    found: Found
+    found: FoundFile
     state: FileState
     verdict: str = ""
     reason: str = ""
     header: Facts = field(default_factory=Facts)
-    told: Told = field(default_factory=Told)
+    told: SidecarFacts = field(default_factory=SidecarFacts)
     training: Training | None = None
     inspection: str | None = None
     sha256: str | None = None
@@ -57,28 +57,28 @@ class Look:
     is_model: bool = True
 
 
-def look(
-    found: Found, *, with_hashes: bool, catalogue: str = "", on_bytes: Callable[[int], None] | None = None
-) -> Look:
+def probe(
+    found: FoundFile, *, with_hashes: bool, catalogue: str = "", on_bytes: Callable[[int], None] | None = None
+) -> ProbeResult:
     """Look at a file and its side-cars, but those that ``catalogue`` wrote. What went wrong is told, never raised."""
     try:
         before = os.stat(found.path)
         inspection = inspect_file(os.fsdecode(found.path), with_hashes=with_hashes, on_bytes=on_bytes)
         after = os.stat(found.path)
     except FileNotFoundError:
-        return Look(found, FileState.MISSING, reason="it is gone")
+        return ProbeResult(found, FileState.MISSING, reason="it is gone")
     except FileChanged as changed:
-        return Look(found, FileState.CHANGED, reason=changed.message)
+        return ProbeResult(found, FileState.CHANGED, reason=changed.message)
     except UnsupportedFile as unsupported:
-        return Look(found, FileState.BROKEN, reason=unsupported.message, is_model=False)
+        return ProbeResult(found, FileState.BROKEN, reason=unsupported.message, is_model=False)
     except OSError as problem:
-        return Look(found, FileState.BROKEN, reason=f"cannot be read: {problem.strerror}", is_model=False)
+        return ProbeResult(found, FileState.BROKEN, reason=f"cannot be read: {problem.strerror}", is_model=False)
     except _OUR_MISTAKES as mistake:
         # One file that our reader stumbles over must not keep thirty thousand others out, or end the server's process.
         reason = f"our reader failed on it, which is a fault of ours: {type(mistake).__name__}: {mistake}"[:500]
-        return Look(found, FileState.BROKEN, reason=reason, is_model=False)
+        return ProbeResult(found, FileState.BROKEN, reason=reason, is_model=False)
     if _looks(before) != _looks(after):
-        return Look(found, FileState.CHANGED, reason="the file changed while it was read")
+        return ProbeResult(found, FileState.CHANGED, reason="the file changed while it was read")
     seen = replace(found, size_bytes=before.st_size, mtime_ns=before.st_mtime_ns, inode=before.st_ino)
     return _seen(seen, inspection, catalogue)
 
@@ -87,7 +87,7 @@ def _looks(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _seen(found: Found, inspection: Inspection, catalogue: str) -> Look:
+def _seen(found: FoundFile, inspection: Inspection, catalogue: str) -> ProbeResult:
     told = read_sidecars(found.sidecars, found.previews, catalogue=catalogue)
     hashes = inspection.hashes
     sha256 = hashes.sha256.lower() if hashes else None
@@ -96,7 +96,7 @@ def _seen(found: Found, inspection: Inspection, catalogue: str) -> Look:
     if sha256 and told.checksum not in (None, sha256):
         verdict, reason = Verdict.ERROR, contradicted(sha256, told.checksum)
     is_sound = verdict in (Verdict.CLEAN, Verdict.SUSPICIOUS)
-    return Look(
+    return ProbeResult(
         found=found,
         state=FileState.PRESENT if is_sound else FileState.BROKEN,
         verdict=verdict.value,
@@ -118,8 +118,8 @@ def contradicted(sha256: str, checksum: str | None) -> str:
     return f"its SHA-256 is {sha256}, the .sha256 file beside it says {checksum}"
 
 
-def _header(inspection: Inspection, verdict: Verdict, reason: str, told: Told, sha256: str | None) -> Facts:
-    facts = found_facts(inspection)
+def _header(inspection: Inspection, verdict: Verdict, reason: str, told: SidecarFacts, sha256: str | None) -> Facts:
+    facts = facts_from_inspection(inspection)
     evidence = list(facts.evidence or ())
     if verdict is not inspection.verdict:
         evidence.insert(0, f"{verdict}: {reason}")
@@ -132,7 +132,9 @@ def _header(inspection: Inspection, verdict: Verdict, reason: str, told: Told, s
     return replace(facts, evidence=tuple(evidence))
 
 
-def look_at_all(files: Sequence[Found], *, with_hashes: bool, processes: int, catalogue: str = "") -> Iterator[Look]:
+def look_at_all(
+    files: Sequence[FoundFile], *, with_hashes: bool, processes: int, catalogue: str = ""
+) -> Iterator[ProbeResult]:
     """Look at many files, in order; with ``processes`` above 1 in as many, memory staying bounded."""
     if processes <= 1 or len(files) < POOL_FILES_MIN:
         yield from _look_at_some(files, with_hashes, catalogue)
@@ -140,7 +142,7 @@ def look_at_all(files: Sequence[Found], *, with_hashes: bool, processes: int, ca
     # Not forked: the parent has threads, and a database open.
     context = multiprocessing.get_context("spawn")
     with _pool(ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_process)) as pool:
-        waiting: deque[Future[list[Look]]] = deque()
+        waiting: deque[Future[list[ProbeResult]]] = deque()
         for start in range(0, len(files), _FILES_AT_ONCE):
             waiting.append(pool.submit(_list_of_looks, files[start : start + _FILES_AT_ONCE], with_hashes, catalogue))
             if len(waiting) > 2 * processes:
@@ -160,10 +162,10 @@ def _pool(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
 def _begin_process() -> None:
     # Ctrl-C goes to all processes of a terminal; ours end when the parent is done with them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    look_for_cycles_seldom()
+    tune_gc()
 
 
-def look_for_cycles_seldom() -> None:
+def tune_gc() -> None:
     """Set up a process for headers and files by the thousand: small objects, and not one cycle among them.
 
     Looking for cycles takes a fifth of the time with Python's own threshold of 700 (3.5 against 2.9 ms a header of 340
@@ -173,9 +175,9 @@ def look_for_cycles_seldom() -> None:
     gc.set_threshold(200_000, 10, 10)
 
 
-def _look_at_some(files: Sequence[Found], with_hashes: bool, catalogue: str) -> Iterator[Look]:
-    return (look(found, with_hashes=with_hashes, catalogue=catalogue) for found in files)
+def _look_at_some(files: Sequence[FoundFile], with_hashes: bool, catalogue: str) -> Iterator[ProbeResult]:
+    return (probe(found, with_hashes=with_hashes, catalogue=catalogue) for found in files)
 
 
-def _list_of_looks(files: Sequence[Found], with_hashes: bool, catalogue: str) -> list[Look]:
+def _list_of_looks(files: Sequence[FoundFile], with_hashes: bool, catalogue: str) -> list[ProbeResult]:
     return list(_look_at_some(files, with_hashes, catalogue))

@@ -11,21 +11,22 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from modelyard import errors
-from modelyard.library import names
-from modelyard.library.probe import Look, contradicted
-from modelyard.domain import OWN_ID_MIN, Entry, Facts, Hashes, Layer, Model, Source, Status, Visibility, richer
-from modelyard.library.walk import Found, Hint
-from modelyard.library.trainers import trained_name
+from modelyard.domain import OWN_ID_MIN, Entry, Facts, Hashes, Layer, Model, Source, Status, Visibility, fill_missing
 from modelyard.inspection import Verdict
-from modelyard.registry.writer import Registration, State, state_of
-from modelyard.store import Store, Writing, blobs, files
-from modelyard.store.files import FileState, KnownFile
+from modelyard.library import names
+from modelyard.library.folder_hints import FolderHint
+from modelyard.library.probe import ProbeResult, contradicted
+from modelyard.library.trainers import trained_name
+from modelyard.library.walk import FoundFile
+from modelyard.registry.writer import ModelState, ModelWriter, state_of
+from modelyard.store import Store, WriteTransaction, blobs, files
+from modelyard.store.files import FileRecord, FileState
 
 Result = Literal["added", "updated", "matched", "moved", "broken", "gone", "later", "other"]
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class Ownership:
     """Whose models files become: everybody's, as the operator's own, or a team's."""
 
     source: Source = Source.UPLOADING
@@ -34,7 +35,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class FileOutcome:
     """What became of one file."""
 
     path: bytes
@@ -43,26 +44,28 @@ class Settled:
     reason: str = ""
 
 
-class Settling:
+class Reconciler:
     """One transaction's work on files; ``finish`` writes what changed."""
 
-    def __init__(self, writing: Writing, store: Store) -> None:
+    def __init__(self, writing: WriteTransaction, store: Store) -> None:
         self._writing = writing
         self._connection = writing.connection
-        self._registration = Registration(writing, store.base_models())
+        self._registration = ModelWriter(writing, store.base_models())
         # Names given in this transaction, with the teams that alone see them; None is everybody.
         self._names: dict[str, set[str | None]] = {}
-        self._rows: dict[bytes, KnownFile] = {}
-        self._changed: dict[bytes, tuple[KnownFile, str | None]] = {}
+        self._rows: dict[bytes, FileRecord] = {}
+        self._changed: dict[bytes, tuple[FileRecord, str | None]] = {}
         self._merged: list[int] = []
         self._by_hash: dict[str, list[int]] = {}
-        self._files: dict[int, dict[bytes, KnownFile]] = {}
-        self._missing: dict[str, list[KnownFile]] = {}
+        self._files: dict[int, dict[bytes, FileRecord]] = {}
+        self._missing: dict[str, list[FileRecord]] = {}
         self._forgotten: set[int] = set()
 
     # --- what was looked at
 
-    def take(self, looks: Sequence[Look], owner: Owner, hints: Mapping[bytes, Hint]) -> list[Settled]:
+    def take(
+        self, looks: Sequence[ProbeResult], owner: Ownership, hints: Mapping[bytes, FolderHint]
+    ) -> list[FileOutcome]:
         """Make of each look what it is."""
         self._rows |= files.at_paths(self._connection, [look.found.path for look in looks])
         hashed = [look for look in looks if look.sha256]
@@ -86,25 +89,25 @@ class Settling:
         for id_ in wanted:
             self._files[id_] = {known.path: known for known in of_models.get(id_, [])}
 
-    def _take(self, look: Look, owner: Owner, hint: Hint | None) -> Settled:
+    def _take(self, look: ProbeResult, owner: Ownership, hint: FolderHint | None) -> FileOutcome:
         row = self._rows.get(look.found.path)
         if look.state is FileState.MISSING:
-            return Settled(look.found.path, "gone")
+            return FileOutcome(look.found.path, "gone")
         if row is not None:
             entry = self._entry(row.model_id)
             # Who added it first says whose it is, and the owner of its model by now who may see it.
-            owner = Owner(row.source, row.team, entry.model.visibility if entry else row.visibility)
+            owner = Ownership(row.source, row.team, entry.model.visibility if entry else row.visibility)
             look = _with_known_hashes(look, row, entry)
             if row.model_id is None and row.verdict and _is_same(look.found, row):
                 # Its model was removed, by somebody who knew why, or it never was one.
                 self._put(look, row, owner, None)
-                return Settled(look.found.path, "updated")
+                return FileOutcome(look.found.path, "updated")
         if look.state is FileState.CHANGED or not look.verdict or not (look.is_model or row):
             return self._put_aside(look, row, owner)
         model_id, is_joined = self._model_of(look, row, owner)
         try:
             entry = self._set(model_id, look, row, owner, hint)
-        except errors.InvalidBody as problem:
+        except errors.InvalidValue as problem:
             return self._put_aside(replace(look, state=FileState.BROKEN, reason=problem.message), row, owner)
         result: Result = "added" if model_id is None else "matched" if is_joined else "updated"
         # Only now is it known by its hash which file this is.
@@ -115,10 +118,10 @@ class Settling:
             self._leave(row, entry, is_same_file=row.hashes_pending and _is_same(look.found, row))
         self._put(look, row, owner, entry.model.id)
         if look.state is FileState.BROKEN:
-            return Settled(look.found.path, "broken", entry.model.id, look.reason)
-        return Settled(look.found.path, result, entry.model.id)
+            return FileOutcome(look.found.path, "broken", entry.model.id, look.reason)
+        return FileOutcome(look.found.path, result, entry.model.id)
 
-    def _put_aside(self, look: Look, row: KnownFile | None, owner: Owner) -> Settled:
+    def _put_aside(self, look: ProbeResult, row: FileRecord | None, owner: Ownership) -> FileOutcome:
         """Note a file that makes no model now; the model it was is without it."""
         self._put(look, row, owner, row.model_id if row else None)
         if row is not None and row.model_id is not None and look.state is FileState.BROKEN:
@@ -128,9 +131,9 @@ class Settling:
             result = "later"
         elif look.verdict and not look.is_model:
             result = "other"
-        return Settled(look.found.path, result, row.model_id if row else None, look.reason)
+        return FileOutcome(look.found.path, result, row.model_id if row else None, look.reason)
 
-    def _model_of(self, look: Look, row: KnownFile | None, owner: Owner) -> tuple[int | None, bool]:
+    def _model_of(self, look: ProbeResult, row: FileRecord | None, owner: Ownership) -> tuple[int | None, bool]:
         """Return the model that a file is, None for one to be made, and whether it was known before the file."""
         known = [entry for id_ in self._by_hash.get((look.sha256 or "").upper(), []) if (entry := self._entry(id_))]
         if look.sha256:
@@ -151,7 +154,7 @@ class Settling:
             return row.model_id, False
         return None, False
 
-    def _stays(self, row: KnownFile, look: Look) -> bool:
+    def _stays(self, row: FileRecord, look: ProbeResult) -> bool:
         """Whether a file is still the same model: with the same bytes, or with others if it alone makes one of ours."""
         assert row.model_id is not None, "asked of a file with a model"
         entry = self._entry(row.model_id)
@@ -167,20 +170,22 @@ class Settling:
 
     # --- the model
 
-    def _set(self, model_id: int | None, look: Look, row: KnownFile | None, owner: Owner, hint: Hint | None) -> Entry:
+    def _set(
+        self, model_id: int | None, look: ProbeResult, row: FileRecord | None, owner: Ownership, hint: FolderHint | None
+    ) -> Entry:
         before = self._entry(model_id)
         model_id = self._writing.next_own_id() if model_id is None else model_id
         layers = dict(before.layers) if before else dict(self._known_elsewhere(look))
         layers[Layer.HEADER] = self._header(look, model_id)
         if look.told.facts is not None:
             older = layers.get(Layer.SIDECAR)
-            layers[Layer.SIDECAR] = richer(look.told.facts, older) if older else look.told.facts
+            layers[Layer.SIDECAR] = fill_missing(look.told.facts, older) if older else look.told.facts
         # A second file of a model says nothing of its name.
         if model_id >= OWN_ID_MIN and (before is None or (row is not None and row.model_id == model_id)):
             layers[Layer.GUESS] = self._guess(model_id, look, owner, hint, layers.get(Layer.GUESS))
         is_usable = look.state is FileState.PRESENT and look.sha256 is not None
         status = Status.AVAILABLE if is_usable else Status.UNAVAILABLE
-        state = state_of(before.model) if before else State(owner.source, owner.visibility, owner.team)
+        state = state_of(before.model) if before else ModelState(owner.source, owner.visibility, owner.team)
         if before is not None and row is not None and _is_same(look.found, row) and row.state is look.state:
             # Nothing about the file itself is new: what its owner made of the model stays.
             status = before.model.status if not row.hashes_pending else status
@@ -200,12 +205,12 @@ class Settling:
         for key in _hash_keys(after.model.hashes):
             self._by_hash.setdefault(key, []).append(after.model.id)
 
-    def _header(self, look: Look, model_id: int) -> Facts:
+    def _header(self, look: ProbeResult, model_id: int) -> Facts:
         same = [id_ for id_ in self._by_hash.get((look.autov3 or "")[:12], []) if look.autov3 and id_ != model_id]
         lines = [f"the same tensors as model {id_} (AutoV3 {(look.autov3 or '')[:12]})" for id_ in dict.fromkeys(same)]
         return replace(look.header, evidence=(*(look.header.evidence or ()), *lines)) if lines else look.header
 
-    def _known_elsewhere(self, look: Look) -> Mapping[Layer, Facts]:
+    def _known_elsewhere(self, look: ProbeResult) -> Mapping[Layer, Facts]:
         """Return what upstream says of a model with these bytes or tensors that the file may not join."""
         keys = ((look.sha256 or "").upper(), (look.sha256 or "")[:10].upper(), (look.autov3 or "")[:12])
         for id_ in (id_ for key in keys if key for id_ in self._by_hash.get(key, [])):
@@ -216,7 +221,9 @@ class Settling:
                 return {Layer.UPSTREAM: bare}
         return {}
 
-    def _guess(self, model_id: int, look: Look, owner: Owner, hint: Hint | None, older: Facts | None) -> Facts:
+    def _guess(
+        self, model_id: int, look: ProbeResult, owner: Ownership, hint: FolderHint | None, older: Facts | None
+    ) -> Facts:
         training = look.training if owner.source is Source.TRAINING else None
         found = names.guess(look.found.path, hint, training)
         stem, extension = names.split_name(look.found.path)
@@ -225,7 +232,7 @@ class Settling:
             stem, extension = names.split_name(name.encode())
         elif older is not None and older.sd_name:
             # A name that calls may use by now: it stays when the file is renamed.
-            return replace(richer(found, older), name=older.name, sd_name=older.sd_name)
+            return replace(fill_missing(found, older), name=older.name, sd_name=older.sd_name)
         name = names.sd_name(stem, extension)
         if self._is_taken(name, owner, model_id):
             name = names.sd_name(stem, extension, model_id)
@@ -237,7 +244,7 @@ class Settling:
             found = replace(found, evidence=(*(found.evidence or ()), told))
         return replace(found, sd_name=name)
 
-    def _is_taken(self, name: str, owner: Owner, model_id: int) -> bool:
+    def _is_taken(self, name: str, owner: Ownership, model_id: int) -> bool:
         team = owner.team if owner.visibility is Visibility.PRIVATE else None
         given = self._names.get(name, ())
         if given and (team is None or None in given or team in given):
@@ -251,24 +258,24 @@ class Settling:
 
     # --- files that come and go
 
-    def take_gone(self, gone: Iterable[KnownFile]) -> list[Settled]:
+    def take_gone(self, gone: Iterable[FileRecord]) -> list[FileOutcome]:
         """Note files that are not there any more; a model without any is unavailable."""
         return [self._mark(known, FileState.MISSING, "gone", "the file is not there any more") for known in gone]
 
-    def take_back(self, back: Iterable[KnownFile]) -> list[Settled]:
+    def take_back(self, back: Iterable[FileRecord]) -> list[FileOutcome]:
         """Note files that are there again as they were."""
         return [self._mark(known, FileState.BROKEN if known.reason else FileState.PRESENT, "updated") for known in back]
 
-    def _mark(self, known: KnownFile, state: FileState, result: Result, reason: str = "") -> Settled:
+    def _mark(self, known: FileRecord, state: FileState, result: Result, reason: str = "") -> FileOutcome:
         marked = replace(known, state=state, last_seen=self._writing.now)
         self._changed[known.path] = marked, None
         if known.model_id is not None:
             self._load([known.model_id])
             self._files[known.model_id][known.path] = marked
             self._refresh_status(known.model_id)
-        return Settled(known.path, result, known.model_id, reason)
+        return FileOutcome(known.path, result, known.model_id, reason)
 
-    def take_renamed(self, renamed: Iterable[tuple[Found, KnownFile]]) -> list[Settled]:
+    def take_renamed(self, renamed: Iterable[tuple[FoundFile, FileRecord]]) -> list[FileOutcome]:
         """Note that files have another name; the models keep theirs, which calls may use."""
         settled = []
         for found, known in renamed:
@@ -282,7 +289,7 @@ class Settling:
                     named = replace(guess, file_name=names.guess(found.path, None, None).file_name)
                     layers = {**entry.layers, Layer.GUESS: named}
                     self._registration.set(known.model_id, layers, state_of(entry.model))
-            settled.append(Settled(found.path, "moved", known.model_id))
+            settled.append(FileOutcome(found.path, "moved", known.model_id))
         return settled
 
     def _refresh_status(self, model_id: int, because: str | None = None) -> None:
@@ -299,7 +306,7 @@ class Settling:
         status = Status.AVAILABLE if is_available else Status.UNAVAILABLE
         self._registration.set(model_id, layers, replace(state_of(entry.model), status=status))
 
-    def _leave(self, row: KnownFile, joined: Entry, *, is_same_file: bool) -> None:
+    def _leave(self, row: FileRecord, joined: Entry, *, is_same_file: bool) -> None:
         """A file turned out to be another model than it was. Its old one is that model, or has lost its file."""
         assert row.model_id is not None, "it was a model"
         self._files.get(row.model_id, {}).pop(row.path, None)
@@ -317,7 +324,7 @@ class Settling:
         layers = dict(kept.layers)
         for layer in (Layer.HEADER, Layer.SIDECAR, Layer.USER):
             if layer in old.layers:
-                layers[layer] = richer(layers[layer], old.layers[layer]) if layer in layers else old.layers[layer]
+                layers[layer] = fill_missing(layers[layer], old.layers[layer]) if layer in layers else old.layers[layer]
         # Names are the kept model's, unless a user gave one.
         state = replace(state_of(kept.model), blob=kept.model.blob or old.model.blob)
         if old.model.blob and not kept.model.blob:
@@ -337,9 +344,9 @@ class Settling:
         self._forgotten |= {known.id for known in moved if known.id is not None}
         return bool(moved)
 
-    def _put(self, look: Look, row: KnownFile | None, owner: Owner, model_id: int | None) -> None:
+    def _put(self, look: ProbeResult, row: FileRecord | None, owner: Ownership, model_id: int | None) -> None:
         found = look.found
-        known = KnownFile(
+        known = FileRecord(
             path=found.path,
             size_bytes=found.size_bytes,
             mtime_ns=found.mtime_ns,
@@ -371,11 +378,11 @@ class Settling:
         self._writing.remove(self._merged)
 
 
-def _is_same(found: Found, row: KnownFile) -> bool:
+def _is_same(found: FoundFile, row: FileRecord) -> bool:
     return (found.size_bytes, found.mtime_ns, found.inode) == (row.size_bytes, row.mtime_ns, row.inode)
 
 
-def _is_sound(known: KnownFile) -> bool:
+def _is_sound(known: FileRecord) -> bool:
     """Whether a file can be handed out: there, hashed, and neither broken nor dangerous."""
     return known.state is FileState.PRESENT and not known.hashes_pending
 
@@ -385,13 +392,13 @@ def _hash_keys(hashes: Hashes) -> list[str]:
     return [key for key in (hashes.sha256 or hashes.short, (hashes.autov3 or "")[:12]) if key]
 
 
-def _may_join(owner: Owner, model: Model) -> bool:
+def _may_join(owner: Ownership, model: Model) -> bool:
     if owner.visibility is Visibility.PUBLIC:
         return model.visibility is Visibility.PUBLIC
     return model.visibility is Visibility.PRIVATE and model.team == owner.team
 
 
-def _with_known_hashes(look: Look, row: KnownFile, entry: Entry | None) -> Look:
+def _with_known_hashes(look: ProbeResult, row: FileRecord, entry: Entry | None) -> ProbeResult:
     """A file that did not change keeps its hashes when only its side-cars were read again."""
     if look.sha256 is not None or row.sha256 is None or not _is_same(look.found, row):
         return look

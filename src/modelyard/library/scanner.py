@@ -8,12 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from modelyard.library.pending_hashes import join_later_matches
-from modelyard.library.probe import Look, look, look_at_all
-from modelyard.library.changes import Plan, compare
-from modelyard.library.reconcile import Owner, Settled, Settling
 from modelyard.domain import Skipped
-from modelyard.library.walk import Found, Hint, Scanned, hint, is_inside, scan, shown
+from modelyard.library.changes import Plan, compare
+from modelyard.library.folder_hints import FolderHint, hint_of
+from modelyard.library.matching import merge_matching_models
+from modelyard.library.probe import ProbeResult, look_at_all, probe
+from modelyard.library.reconcile import FileOutcome, Ownership, Reconciler
+from modelyard.library.walk import FoundFile, ScanResult, scan
+from modelyard.paths import display_path, is_inside
 from modelyard.store import Store, files
 from modelyard.store.files import Duplicates
 
@@ -22,7 +24,7 @@ _BATCH_FILES = 2_000
 _BATCH_SECONDS = 2.0
 
 
-class Told(Protocol):
+class ScanProgress(Protocol):
     """Who is told how far it is."""
 
     def planned(self, files: int, bytes_to_hash: int) -> None:
@@ -31,7 +33,7 @@ class Told(Protocol):
     def hashed(self, count: int) -> None:
         """So many more bytes are hashed."""
 
-    def looked(self, settled: Settled) -> None:
+    def looked(self, settled: FileOutcome) -> None:
         """One more file is done and on record."""
 
     def skipped(self, skipped: Skipped) -> None:
@@ -50,7 +52,7 @@ class _Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ScanReport:
     """What became of the places. ``results`` counts files; ``pending`` are listed and not hashed yet."""
 
     found: int
@@ -83,12 +85,13 @@ def duplicates_json(group: Duplicates) -> dict[str, object]:
         "same": "bytes" if group.is_same_bytes else "tensors",
         "hash": group.hash,
         "files": [
-            {"path": shown(file.path), "model": file.model_id, "size_bytes": file.size_bytes} for file in group.files
+            {"path": display_path(file.path), "model": file.model_id, "size_bytes": file.size_bytes}
+            for file in group.files
         ],
     }
 
 
-class BrokenOff(Exception):
+class ScanInterrupted(Exception):
     """It was to end before it was done. What was looked at is on record, and the same again goes on."""
 
 
@@ -96,14 +99,14 @@ class _Undone(Exception):
     """Leaves the transaction of a dry run."""
 
 
-class Adding:
+class Scanner:
     """Takes files in where they lie, for one store. ``told`` is told of the progress, by the thread that works."""
 
     def __init__(
         self,
         store: Store,
-        owner: Owner,
-        told: Told,
+        owner: Ownership,
+        told: ScanProgress,
         *,
         with_hashes: bool = True,
         dry_run: bool = False,
@@ -117,8 +120,8 @@ class Adding:
         self._catalogue = store.identity
         self._processes = processes or len(os.sched_getaffinity(0))
 
-    def run(self, paths: Iterable[bytes]) -> Report:
-        """Bring the catalogue up to what lies in the places now. Raises BrokenOff if that is not waited for."""
+    def run(self, paths: Iterable[bytes]) -> ScanReport:
+        """Bring the catalogue up to what lies in the places now. Raises ScanInterrupted if that is not waited for."""
         scanned = scan(paths, trained=self._owner.source.value == "training")
         counts = _Counts()
         self._skip(scanned.skipped, counts)
@@ -128,7 +131,7 @@ class Adding:
         self._settle_changes(plan, counts)
         self._look_at(plan, scanned, counts)
         if not self._dry_run:
-            counts.merged += join_later_matches(self._store)
+            counts.merged += merge_matching_models(self._store)
         return self._report(scanned, plan, counts)
 
     def _skip(self, some: Iterable[Skipped], counts: _Counts) -> None:
@@ -141,7 +144,7 @@ class Adding:
         for start in range(0, max(len(plan.gone), len(plan.back), len(plan.renamed)), _BATCH_FILES):
             part = slice(start, start + _BATCH_FILES)
 
-            def settle(settling: Settling, part: slice = part) -> list[Settled]:
+            def settle(settling: Reconciler, part: slice = part) -> list[FileOutcome]:
                 # Renamed first: a name that another file had is free then.
                 return [
                     *settling.take_renamed(plan.renamed[part]),
@@ -151,7 +154,7 @@ class Adding:
 
             self._write(settle, counts)
 
-    def _look_at(self, plan: Plan, scanned: Scanned, counts: _Counts) -> None:
+    def _look_at(self, plan: Plan, scanned: ScanResult, counts: _Counts) -> None:
         whole = sum(found.size_bytes for found in plan.look) if self._with_hashes else 0
         self._told.planned(len(plan.look) + len(plan.beside), whole)
         for batch in _batches(self._looks(plan), self._told.is_over):
@@ -159,31 +162,31 @@ class Adding:
             hints = {each.found.path: said for each in batch if (said := _hint_of(each.found, scanned))}
 
             def settle(
-                settling: Settling, batch: Sequence[Look] = batch, hints: Mapping[bytes, Hint] = hints
-            ) -> list[Settled]:
+                settling: Reconciler, batch: Sequence[ProbeResult] = batch, hints: Mapping[bytes, FolderHint] = hints
+            ) -> list[FileOutcome]:
                 return settling.take(batch, self._owner, hints)
 
             self._write(settle, counts)
 
-    def _looks(self, plan: Plan) -> Iterator[Look]:
+    def _looks(self, plan: Plan) -> Iterator[ProbeResult]:
         # The side-cars of files that are known cost no hash.
         yield from look_at_all(plan.beside, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
         if self._with_hashes:
             # Hashing has threads of its own, one a hash, and a disk: files go one after the other.
             for found in plan.look:
-                yield look(found, with_hashes=True, catalogue=self._catalogue, on_bytes=self._on_bytes)
+                yield probe(found, with_hashes=True, catalogue=self._catalogue, on_bytes=self._on_bytes)
         else:
             yield from look_at_all(plan.look, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
 
     def _on_bytes(self, count: int) -> None:
         self._told.hashed(count)
         if self._told.is_over():
-            raise BrokenOff
+            raise ScanInterrupted
 
-    def _write(self, settle: Callable[[Settling], list[Settled]], counts: _Counts) -> None:
-        settled: list[Settled] = []
-        with suppress(_Undone), self._store.writing() as writing:
-            settling = Settling(writing, self._store)
+    def _write(self, settle: Callable[[Reconciler], list[FileOutcome]], counts: _Counts) -> None:
+        settled: list[FileOutcome] = []
+        with suppress(_Undone), self._store.transaction() as writing:
+            settling = Reconciler(writing, self._store)
             settled = settle(settling)
             if self._dry_run:
                 raise _Undone
@@ -193,11 +196,11 @@ class Adding:
             counts.touched.add(each.path)
             self._told.looked(each)
 
-    def _report(self, scanned: Scanned, plan: Plan, counts: _Counts) -> Report:
+    def _report(self, scanned: ScanResult, plan: Plan, counts: _Counts) -> ScanReport:
         with self._store.reading() as connection:
             groups = files.duplicates(connection, self._owner.team) if counts.touched else []
             pending = files.pending_count(connection, scanned.roots)
-        return Report(
+        return ScanReport(
             found=len(scanned.found),
             unchanged=plan.unchanged,
             results=dict(counts.results),
@@ -208,20 +211,20 @@ class Adding:
         )
 
 
-def _batches(looks: Iterator[Look], is_over: Callable[[], bool]) -> Iterator[list[Look]]:
+def _batches(looks: Iterator[ProbeResult], is_over: Callable[[], bool]) -> Iterator[list[ProbeResult]]:
     """Yield looks by the batch: a full one, or what two seconds brought; broken off, what was seen until then."""
-    batch: list[Look] = []
+    batch: list[ProbeResult] = []
     began = time.monotonic()
     try:
         for each in looks:
             batch.append(each)
             if is_over():
-                raise BrokenOff
+                raise ScanInterrupted
             if len(batch) >= _BATCH_FILES or time.monotonic() - began >= _BATCH_SECONDS:
                 yield batch
                 batch = []
                 began = time.monotonic()
-    except BrokenOff:
+    except ScanInterrupted:
         if batch:
             yield batch
         raise
@@ -229,6 +232,6 @@ def _batches(looks: Iterator[Look], is_over: Callable[[], bool]) -> Iterator[lis
         yield batch
 
 
-def _hint_of(found: Found, scanned: Scanned) -> Hint | None:
+def _hint_of(found: FoundFile, scanned: ScanResult) -> FolderHint | None:
     root = next((root for root in scanned.roots if is_inside(found.path, root)), b"")
-    return hint(found.path, root, scanned.kinds)
+    return hint_of(found.path, root, scanned.kinds)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelyard.domain import Status
-from modelyard.registry.writer import Registration, state_of
-from modelyard.store import Store, Writing, blobs, files
-from modelyard.store.files import FileState, KnownFile
+from modelyard.registry.writer import ModelWriter, state_of
+from modelyard.store import Store, WriteTransaction, blobs, files
+from modelyard.store.files import FileRecord, FileState
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class Fingerprint:
     """What tells that a file is still the one that was hashed."""
 
     size_bytes: int
@@ -28,22 +28,22 @@ class Looks:
         return (status.st_size, status.st_mtime_ns, status.st_ino) == (self.size_bytes, self.mtime_ns, self.inode)
 
 
-def find(store: Store, sha256: str) -> tuple[Path, Looks] | None:
+def find(store: Store, sha256: str) -> tuple[Path, Fingerprint] | None:
     """Return a sound file with these bytes, and its looks, to be compared once it is open; None where there is none."""
     with store.reading() as connection:
         known = [file for file in files.with_sha256(connection, [sha256]) if is_sound(file)]
     for file in known:
         if files.is_as_recorded(file):
-            return Path(os.fsdecode(file.path)), Looks(file.size_bytes, file.mtime_ns, file.inode)
+            return Path(os.fsdecode(file.path)), Fingerprint(file.size_bytes, file.mtime_ns, file.inode)
     return None
 
 
-def is_sound(file: KnownFile) -> bool:
+def is_sound(file: FileRecord) -> bool:
     """Whether a file was there, hashed, and neither broken nor dangerous when it was last looked at."""
     return file.state is FileState.PRESENT and not file.hashes_pending
 
 
-def note_lost(store: Store, sha256: str) -> None:
+def mark_missing(store: Store, sha256: str) -> None:
     """Note files with these bytes that changed or are gone, and have models without any other be unavailable.
 
     A file whose whole folder is not there may be on another machine, or on a disk that is away: nothing is noted of it.
@@ -51,7 +51,7 @@ def note_lost(store: Store, sha256: str) -> None:
     with store.reading() as connection:
         if not _lost(files.with_sha256(connection, [sha256])):
             return
-    with store.writing() as writing:
+    with store.transaction() as writing:
         known = files.with_sha256(writing.connection, [sha256])
         lost = _lost(known)
         files.put(writing.connection, [(file, None) for file in lost.values()])
@@ -59,7 +59,7 @@ def note_lost(store: Store, sha256: str) -> None:
         _make_unavailable(writing, store, {file.model_id for file in lost.values()} - there)
 
 
-def _lost(known: list[KnownFile]) -> dict[bytes, KnownFile]:
+def _lost(known: list[FileRecord]) -> dict[bytes, FileRecord]:
     """Return, by path, what is to be noted of the sound files that are not what they were."""
     lost = {}
     for file in known:
@@ -69,9 +69,9 @@ def _lost(known: list[KnownFile]) -> dict[bytes, KnownFile]:
     return lost
 
 
-def _make_unavailable(writing: Writing, store: Store, model_ids: set[int | None]) -> None:
+def _make_unavailable(writing: WriteTransaction, store: Store, model_ids: set[int | None]) -> None:
     ids = [model_id for model_id in model_ids if model_id is not None]
-    registration = Registration(writing, store.base_models())
+    registration = ModelWriter(writing, store.base_models())
     registration.load(ids)
     for model_id in ids:
         entry = registration.entry(model_id)

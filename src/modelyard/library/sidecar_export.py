@@ -19,13 +19,13 @@ from typing import Any
 import msgspec
 
 from modelyard.domain import OWN_ID_MIN, Entry, Facts, resolve
-from modelyard.library.walk import Scanned
 from modelyard.library.sidecars import BYTES_MAX, is_untouched, marked
+from modelyard.library.walk import ScanResult
 from modelyard.store import Store, files
-from modelyard.store.files import KnownFile
+from modelyard.store.files import FileRecord
 
 
-class Form(StrEnum):
+class SidecarFormat(StrEnum):
     """Whose side-cars are written."""
 
     CIVITAI_INFO = "civitai-info"
@@ -33,15 +33,15 @@ class Form(StrEnum):
     A1111 = "a1111"
 
 
-SUFFIXES: Mapping[Form, bytes] = {
-    Form.CIVITAI_INFO: b".civitai.info",
-    Form.LORA_MANAGER: b".metadata.json",
-    Form.A1111: b".json",
+SUFFIXES: Mapping[SidecarFormat, bytes] = {
+    SidecarFormat.CIVITAI_INFO: b".civitai.info",
+    SidecarFormat.LORA_MANAGER: b".metadata.json",
+    SidecarFormat.A1111: b".json",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ExportResult:
     """What became of one side-car. ``result`` is written, unchanged, foreign, unknown or failed."""
 
     path: bytes
@@ -49,7 +49,7 @@ class Written:
     reason: str = ""
 
 
-def export(store: Store, scanned: Scanned, form: Form, *, force: bool) -> Iterator[Written]:
+def export(store: Store, scanned: ScanResult, form: SidecarFormat, *, force: bool) -> Iterator[ExportResult]:
     """Write a side-car for each file in the scanned places that is a model of the catalogue."""
     with store.reading() as connection:
         known = files.below(connection, scanned.roots)
@@ -58,17 +58,17 @@ def export(store: Store, scanned: Scanned, form: Form, *, force: bool) -> Iterat
         entry = store.entry(file.model_id) if file is not None and file.model_id is not None else None
         target = _target(found.path, form)
         if file is None or entry is None:
-            yield Written(target, "unknown", "the file is no model of the catalogue; add it first")
+            yield ExportResult(target, "unknown", "the file is no model of the catalogue; add it first")
         else:
             yield _write_one(target, content(entry, file, form), store.identity, force=force)
 
 
-def _target(path: bytes, form: Form) -> bytes:
+def _target(path: bytes, form: SidecarFormat) -> bytes:
     stem, dot, _ = os.path.basename(path).rpartition(b".")
     return os.path.join(os.path.dirname(path), (stem if dot else os.path.basename(path)) + SUFFIXES[form])
 
 
-def content(entry: Entry, file: KnownFile, form: Form) -> dict[str, Any]:
+def content(entry: Entry, file: FileRecord, form: SidecarFormat) -> dict[str, Any]:
     """Return what is written for a model, by the names that the form has for it."""
     return _CONTENTS[form](entry, resolve(entry.layers), file)
 
@@ -82,7 +82,7 @@ _CIVITAI_TYPES = {
 }
 
 
-def _civitai_version(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]:
+def _civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]:
     model = entry.model
     hashes = model.hashes
     spelled = {
@@ -128,7 +128,7 @@ def _outside_covers(entry: Entry, facts: Facts) -> list[str]:
     return [address for address in addresses if address.startswith(("https://", "http://"))][:1]
 
 
-def _loramanager(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]:
+def _loramanager(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]:
     model = entry.model
     stem = os.path.basename(file.path).rpartition(b".")[0].decode("utf-8", "replace")
     return {
@@ -148,7 +148,7 @@ def _loramanager(entry: Entry, facts: Facts, file: KnownFile) -> dict[str, Any]:
     }
 
 
-def _a1111(entry: Entry, facts: Facts, _: KnownFile) -> dict[str, Any]:
+def _a1111(entry: Entry, facts: Facts, _: FileRecord) -> dict[str, Any]:
     base = entry.model.base_model
     generation = "SDXL" if entry.model.is_sdxl else "SD1" if base.startswith("SD 1") else ""
     generation = generation or ("SD2" if base.startswith("SD 2") else "Unknown")
@@ -161,28 +161,28 @@ def _a1111(entry: Entry, facts: Facts, _: KnownFile) -> dict[str, Any]:
     }
 
 
-_CONTENTS: Mapping[Form, Callable[[Entry, Facts, KnownFile], dict[str, Any]]] = {
-    Form.CIVITAI_INFO: _civitai_version,
-    Form.LORA_MANAGER: _loramanager,
-    Form.A1111: _a1111,
+_CONTENTS: Mapping[SidecarFormat, Callable[[Entry, Facts, FileRecord], dict[str, Any]]] = {
+    SidecarFormat.CIVITAI_INFO: _civitai_version,
+    SidecarFormat.LORA_MANAGER: _loramanager,
+    SidecarFormat.A1111: _a1111,
 }
 
 
-def _write_one(path: bytes, said: dict[str, Any], identity: str, *, force: bool) -> Written:
+def _write_one(path: bytes, said: dict[str, Any], identity: str, *, force: bool) -> ExportResult:
     try:
         before = _read(path)
         if before is not None:
             if not (is_untouched(before, identity) or force):
-                return Written(path, "foreign", "it is somebody else's, or was edited; --force replaces it")
+                return ExportResult(path, "foreign", "it is somebody else's, or was edited; --force replaces it")
             # Fields that other programs keep there are theirs to keep.
             said = {**_object(before), **said}
         raw = msgspec.json.format(msgspec.json.encode(marked(said, identity)), indent=2) + b"\n"
         if raw == before:
-            return Written(path, "unchanged")
+            return ExportResult(path, "unchanged")
         _replace(path, raw)
     except OSError as problem:
-        return Written(path, "failed", problem.strerror or str(problem))
-    return Written(path, "written")
+        return ExportResult(path, "failed", problem.strerror or str(problem))
+    return ExportResult(path, "written")
 
 
 def _read(path: bytes) -> bytes | None:

@@ -22,10 +22,9 @@ from typing import Any
 
 import msgspec
 
-from modelyard.domain import FACT_NAMES, Facts, model_type
-from modelyard.domain import Skipped
-from modelyard.library.walk import NOT_READABLE, read_yaml, shown
+from modelyard.domain import FACT_NAMES, Facts, Skipped, model_type
 from modelyard.inspection import header_metadata
+from modelyard.paths import NOT_READABLE, display_path, read_yaml
 
 BYTES_MAX = 8 << 20
 _NOTES_CHARS_MAX = 20_000
@@ -39,7 +38,7 @@ _SHA256 = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SidecarFacts:
     """What lies beside a file says of it. ``checksum`` must be met; ``claims`` are other SHA-256, by who told them.
 
     All hashes are lower case.
@@ -60,7 +59,7 @@ class _Read:
     claims: frozenset[str] = frozenset()
 
 
-def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, catalogue: str = "") -> Told:
+def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, catalogue: str = "") -> SidecarFacts:
     """Read the side-cars of one file, and note its previews; they are not opened.
 
     What ``catalogue`` wrote itself, and nobody edited since, tells it nothing.
@@ -69,7 +68,7 @@ def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, cat
     skipped: list[Skipped] = []
     checksum = None
     for path in paths:
-        name = shown(os.path.basename(path))
+        name = display_path(os.path.basename(path))
         try:
             raw = _bytes_of(path)
             if name.endswith(".sha256"):
@@ -80,15 +79,15 @@ def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, cat
             strength, suffix = _kind_of(name)
             found.append((strength, name, _READERS[suffix](raw)))
         except OSError as problem:
-            skipped.append(Skipped(shown(path), NOT_READABLE, problem.strerror or ""))
+            skipped.append(Skipped(display_path(path), NOT_READABLE, problem.strerror or ""))
         except (ValueError, TypeError, RecursionError) as problem:
-            skipped.append(Skipped(shown(path), NOT_AS_NAMED, str(problem)[:200]))
+            skipped.append(Skipped(display_path(path), NOT_AS_NAMED, str(problem)[:200]))
     found.sort(key=lambda each: each[0])
     facts = _joined([read.facts for _, _, read in found] + [read.coarse for _, _, read in found])
     evidence = [f"side-car {name}" for _, name, read in found if read.facts != Facts() or read.coarse != Facts()]
-    evidence += [f"preview {shown(os.path.basename(path))}" for path in previews]
+    evidence += [f"preview {display_path(os.path.basename(path))}" for path in previews]
     said = replace(facts, evidence=tuple(evidence)) if evidence else None
-    return Told(said, checksum, {name: read.claims for _, name, read in found if read.claims}, tuple(skipped))
+    return SidecarFacts(said, checksum, {name: read.claims for _, name, read in found if read.claims}, tuple(skipped))
 
 
 def _bytes_of(path: bytes) -> bytes:

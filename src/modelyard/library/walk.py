@@ -18,10 +18,8 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import yaml
-
-from modelyard.domain import FILE_EXTENSIONS
-from modelyard.domain import Skipped
+from modelyard.domain import FILE_EXTENSIONS, Skipped
+from modelyard.paths import NOT_READABLE, display_path, is_inside, read_yaml
 from modelyard.store.files import PATH_BYTES_MAX
 
 MODEL_EXTENSIONS = (*FILE_EXTENSIONS, "pt2", "pkl")
@@ -49,7 +47,6 @@ PREVIEW_SUFFIXES = (
 LEADS_OUT = "link that leads outside the given folders; to take its target in, name that too"
 BROKEN_LINK = "link that leads nowhere"
 STILL_ARRIVING = "still arriving"
-NOT_READABLE = "cannot be read"
 NOT_A_FILE = "neither a file nor a folder"
 LONG_PATH = "path too long"
 _EXTRA_PATHS_NAME = b"extra_model_paths.yaml"
@@ -62,7 +59,7 @@ _NOT_ENTERED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """A model file as it lies there. ``sidecars`` and ``previews`` are paths; ``looks`` is a digest of their looks."""
 
     path: bytes
@@ -76,27 +73,18 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Scanned:
+class ScanResult:
     """What lies in the given places. ``unread`` are folders that could not be listed: nobody knows what is in them."""
 
     roots: tuple[bytes, ...]
-    found: tuple[Found, ...]
+    found: tuple[FoundFile, ...]
     skipped: tuple[Skipped, ...]
     unread: tuple[bytes, ...] = ()
     # Folders that a ComfyUI's extra_model_paths.yaml gives a kind, by their path.
     kinds: Mapping[bytes, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """What the place of a file lets guess."""
-
-    type: str | None
-    base_model: str | None
-    evidence: str
-
-
-def scan(paths: Iterable[bytes], *, trained: bool = False) -> Scanned:
+def scan(paths: Iterable[bytes], *, trained: bool = False) -> ScanResult:
     """Walk the given files and folders. With ``trained``, what trainers keep for themselves is passed by.
 
     Cost: one ``scandir`` a folder and one ``stat`` a file; 30,000 files take a third of a second.
@@ -105,10 +93,10 @@ def scan(paths: Iterable[bytes], *, trained: bool = False) -> Scanned:
     walk.roots = roots = _distinct_roots(place for path in paths for place in walk.places_of(path))
     for root in roots:
         walk.take_root(root)
-    return Scanned(roots, tuple(walk.without_aliases()), tuple(walk.skipped), tuple(walk.unread), walk.kinds)
+    return ScanResult(roots, tuple(walk.without_aliases()), tuple(walk.skipped), tuple(walk.unread), walk.kinds)
 
 
-def find_file(path: bytes) -> Found | None:
+def find_file(path: bytes) -> FoundFile | None:
     """Return one file as it lies there, with what lies beside it; None where it is not to be had."""
     walk = _Walk(trained=False)
     walk.take_file(path)
@@ -125,18 +113,13 @@ def _distinct_roots(paths: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(roots)
 
 
-def is_inside(path: bytes, root: bytes) -> bool:
-    """Whether a path is the root or lies below it, by the names alone."""
-    return path == root or path.startswith(root.rstrip(b"/") + b"/")
-
-
 class _Walk:
     """What a walk has found so far."""
 
     def __init__(self, trained: bool) -> None:
         self.roots: tuple[bytes, ...] = ()
-        self.found: list[Found] = []
-        self.links: list[Found] = []
+        self.found: list[FoundFile] = []
+        self.links: list[FoundFile] = []
         self.skipped: list[Skipped] = []
         self.unread: list[bytes] = []
         self.kinds: dict[bytes, str] = {}
@@ -172,7 +155,7 @@ class _Walk:
                 # Of the folder it lies in, only what belongs to it is taken.
                 self._take_file(path, status, self._entries(os.path.dirname(path)) or {})
 
-    def without_aliases(self) -> Iterator[Found]:
+    def without_aliases(self) -> Iterator[FoundFile]:
         """Yield each file once: a link beside its target, or beside another link to it, is the same file."""
         known = {(found.device, found.inode) for found in self.found}
         yield from self.found
@@ -256,7 +239,9 @@ class _Walk:
             self._skip(path, LONG_PATH)
             return
         sidecars, previews, looks = self._beside(path, name, entries)
-        found = Found(path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, sidecars, previews, looks)
+        found = FoundFile(
+            path, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, sidecars, previews, looks
+        )
         (self.links if is_link else self.found).append(found)
 
     def _beside(
@@ -294,7 +279,7 @@ class _Walk:
             self._skip(path, NOT_READABLE, str(problem)[:200])
 
     def _skip(self, path: bytes, reason: str, detail: str = "") -> None:
-        self.skipped.append(Skipped(shown(path), reason, detail))
+        self.skipped.append(Skipped(display_path(path), reason, detail))
 
 
 _SIDECARS = tuple(suffix.encode() for suffix in SIDECAR_SUFFIXES)
@@ -322,22 +307,6 @@ def _is_partial(name: bytes) -> bool:
     return False
 
 
-def shown(path: bytes) -> str:
-    """Return a path as text that can be stored and shown: what is not UTF-8 in it is replaced."""
-    return path.decode("utf-8", "replace")
-
-
-def read_yaml(raw: bytes) -> object:
-    """Return YAML as mappings, lists and texts. Raises ValueError for what is none.
-
-    Texts alone: what YAML makes of other values fails in many ways, and nobody here needs a date.
-    """
-    try:
-        return yaml.load(raw, Loader=yaml.BaseLoader)  # noqa: S506 # it makes texts, lists and mappings only
-    except (yaml.YAMLError, RecursionError) as problem:
-        raise ValueError(f"no YAML: {problem}") from problem
-
-
 def _kinds_of(said: object, folder: bytes) -> dict[bytes, str]:
     """Return the folders by kind that an extra_model_paths.yaml names; they are given a meaning here, not visited.
 
@@ -359,60 +328,3 @@ def _kinds_of(said: object, folder: bytes) -> dict[bytes, str]:
 
 
 # --- What a place lets guess -----------------------------------------------------------------------------------------
-
-# The folders' names of A1111, Forge, SD.Next, ComfyUI, InvokeAI, Stability Matrix and SwarmUI, folded: lower case, no
-# "-", "_" or space.
-_TYPES_BY_FOLDER: Mapping[str, str] = {
-    "stablediffusion": "checkpoint", "checkpoints": "checkpoint", "checkpoint": "checkpoint", "main": "checkpoint",
-    "lora": "lora", "loras": "lora", "lycoris": "locon", "locon": "locon",
-    "vae": "vae", "vaes": "vae", "vaeapprox": "vae", "approxvae": "vae",
-    "controlnet": "controlnet", "controlnets": "controlnet", "controllora": "controlnet",
-    "t2iadapter": "t2iadapter", "t2iadapters": "t2iadapter",
-    "ipadapter": "ipadapter", "ipadapters": "ipadapter", "ipadapters15": "ipadapter", "ipadaptersxl": "ipadapter",
-    "esrgan": "upscaler", "realesrgan": "upscaler", "bsrgan": "upscaler", "swinir": "upscaler", "dat": "upscaler",
-    "hat": "upscaler", "scunet": "upscaler", "ldsr": "upscaler", "upscalemodels": "upscaler", "upscalers": "upscaler",
-    "upscaler": "upscaler", "spandrelimagetoimage": "upscaler",
-    "embeddings": "textualinversion", "embedding": "textualinversion", "textualinversion": "textualinversion",
-    "hypernetworks": "hypernetwork", "hypernetwork": "hypernetwork",
-    "diffusionmodels": "unet", "unet": "unet",
-    "textencoders": "textencoder", "textencoder": "textencoder", "clip": "textencoder", "t5encoder": "textencoder",
-    "clipvision": "clipvision",
-    "animatediffmodels": "motionmodule", "animatediffmotionlora": "motionmodule", "motionmodules": "motionmodule",
-    "adetailer": "detection", "afterdetailer": "detection", "ultralytics": "detection",
-}  # fmt: skip # one table
-# InvokeAI's models/<base>/<type>/.
-_BASES_BY_FOLDER: Mapping[str, str] = {
-    "sd1": "SD 1.5", "sd2": "SD 2.1", "sdxl": "SDXL 1.0", "sdxlrefiner": "SDXL 1.0", "sd3": "SD 3", "flux": "Flux.1 D",
-}  # fmt: skip # one table
-_IGNORED_IN_FOLDERS = re.compile(r"[-_ ]")
-
-
-def hint(path: bytes, root: bytes, kinds: Mapping[bytes, str]) -> Hint | None:
-    """Return what the folders that a file lies in are for; None where their names say nothing.
-
-    The folder right below the last ``models`` decides; without one, the first known folder from the root down. A
-    folder that an ``extra_model_paths.yaml`` names is what that says.
-    """
-    folder = os.path.dirname(path)
-    while kinds and len(folder) > 1:
-        if folder in kinds and (type_ := _TYPES_BY_FOLDER.get(_folded(kinds[folder]))):
-            return Hint(type_, None, f"extra_model_paths.yaml calls its folder {kinds[folder]!r}")
-        folder = os.path.dirname(folder)
-    names = shown(os.path.dirname(path)).split("/")
-    folded = [_folded(name) for name in names]
-    if "models" in folded:
-        start = len(folded) - folded[::-1].index("models")
-        base = _BASES_BY_FOLDER.get(folded[start]) if len(folded) > start + 1 else None
-        at = start + 1 if base else start
-        candidates = range(at, min(at + 1, len(folded)))
-    else:
-        base = None
-        candidates = range(max(len(shown(root).split("/")) - 1, 0), len(folded))
-    for number in candidates:
-        if type_ := _TYPES_BY_FOLDER.get(folded[number]):
-            return Hint(type_, base, f"it lies in a folder called {names[number]!r}")
-    return None
-
-
-def _folded(name: str) -> str:
-    return _IGNORED_IN_FOLDERS.sub("", name).casefold()

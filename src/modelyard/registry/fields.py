@@ -14,12 +14,11 @@ from modelyard.domain import (
     COVERS,
     FILE_EXTENSIONS,
     Facts,
-    Hashes,
     Source,
     Visibility,
     model_type,
 )
-from modelyard.inspection import Finding, Inspection
+from modelyard.registry.names import _extension_of, _name_from
 
 NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,100}")
 _NAME_ALLOWED = "1 to 100 of A-Z a-z 0-9 _ . - and spaces"
@@ -28,14 +27,11 @@ _TAGS_MAX = 100
 _FILE_NAME_CHARS_MAX = 1024
 _COVER_CHARS_MAX = 2048
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false", "")
-# What an unnamed upload's file is called by, for what inspection found it to be.
-_EXTENSIONS = {"safetensors": "safetensors", "gguf": "gguf", "onnx": "onnx", "zip": "pt", "pickle": "pt"}
 _COVER_PATH = re.compile(re.escape(COVERS) + r"[0-9a-f]{32}/[0-9]{1,5}\.webp")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class UploadMetadata:
     """What an uploader said: facts of the user's layer, and whose the model is to be. ``extension`` has no dot."""
 
     facts: Facts
@@ -44,8 +40,8 @@ class Declared:
     extension: str
 
 
-def read_declared(said: Mapping[str, str]) -> Declared:
-    """Read the words of an upload. Raises InvalidBody or UnsupportedFile; what is not said is None or empty."""
+def parse_upload_metadata(said: Mapping[str, str]) -> UploadMetadata:
+    """Read the words of an upload. Raises InvalidValue or UnsupportedFile; what is not said is None or empty."""
     file_name = _label(said.get("filename", ""))
     extension = (said.get("file_extension") or _extension_of(file_name)).lower().lstrip(".")
     if extension and extension not in FILE_EXTENSIONS:
@@ -67,18 +63,20 @@ def read_declared(said: Mapping[str, str]) -> Declared:
         cover_url=checked_cover(said["cover_url"]) if said.get("cover_url") else None,
         file_name=file_name or None,
     )
-    return Declared(facts, _source(said.get("source", "")), read_visibility(said.get("visibility", "")), extension)
+    return UploadMetadata(
+        facts, _source(said.get("source", "")), read_visibility(said.get("visibility", "")), extension
+    )
 
 
 def checked_name(name: str) -> str:
-    """Return a model's name as it is, or raise InvalidBody."""
+    """Return a model's name as it is, or raise InvalidValue."""
     if not NAME.fullmatch(name) or not name.strip():
         raise _refused("name", name, _NAME_ALLOWED)
     return name
 
 
 def checked_cover(url: str) -> str:
-    """Return the address of a cover, or the path of one that is kept here, or raise InvalidBody; empty is none."""
+    """Return the address of a cover, or the path of one that is kept here, or raise InvalidValue; empty is none."""
     if _COVER_PATH.fullmatch(url):
         return url
     fits = len(url) <= _COVER_CHARS_MAX and url.isprintable() and " " not in url
@@ -111,7 +109,7 @@ def checked_categories(names: list[str]) -> tuple[str, ...]:
 
 
 def checked_word(field: str, text: str) -> str:
-    """Return a short text of one line, or raise InvalidBody."""
+    """Return a short text of one line, or raise InvalidValue."""
     return _word(field, text)
 
 
@@ -123,59 +121,12 @@ def read_visibility(text: str) -> Visibility:
         raise _refused("visibility", text, ", ".join(Visibility)) from None
 
 
-def sd_name_of(name: str, model_id: int, extension: str) -> str:
-    """Return the file's name in the catalogue: the id makes it nobody else's."""
-    stem = _NOT_IN_NAMES.sub("_", name).strip("._") or "model"
-    return f"{stem}_{model_id}.{extension}" if extension else f"{stem}_{model_id}"
-
-
-def extension_of_format(found: str) -> str:
-    """Return the extension of a format that inspection names; empty if it has none of ours."""
-    return _EXTENSIONS.get(found, "")
-
-
-def found_facts(inspection: Inspection) -> Facts:
-    """Return what a look at a file says of the model, its verdict first in the evidence."""
-    identity = inspection.identity
-    hashes = inspection.hashes
-    answers = (("type", identity.type), ("base model", identity.base_model), ("variant", identity.base_model_type))
-    evidence = [f"{inspection.verdict}: {inspection.reason}"]
-    evidence += [line for what, finding in answers if finding.is_known for line in _evidence(what, finding)]
-    return Facts(
-        type=model_type(identity.type.value) if identity.type.is_known else None,
-        base_model=identity.base_model.value if identity.base_model.is_known else None,
-        base_model_type=identity.base_model_type.value if identity.base_model_type.is_known else None,
-        hashes=None
-        if hashes is None
-        else Hashes(hashes.autov1, hashes.autov3, hashes.sha256, hashes.blake3, hashes.crc32, hashes.autov2),
-        size_bytes=inspection.size_bytes,
-        trigger_words=identity.trigger_words or None,
-        evidence=tuple(evidence),
-    )
-
-
-def _evidence(what: str, finding: Finding) -> list[str]:
-    return [
-        f"{what} {finding.value}: {seen.rule}: {seen.name}: {seen.value}" + (f" ({seen.says})" if seen.says else "")
-        for seen in finding.evidence
-    ]
-
-
 def _label(file_name: str) -> str:
     """Return the last part of what a client calls its file: a label, never a path."""
     if len(file_name) > _FILE_NAME_CHARS_MAX:
         raise _refused("filename", file_name[:64], f"up to {_FILE_NAME_CHARS_MAX} characters")
     label = re.split(r"[/\\]", file_name)[-1]
     return "".join(c for c in label if c.isprintable())[:255]
-
-
-def _extension_of(label: str) -> str:
-    return label.rpartition(".")[2] if "." in label.strip(".") else ""
-
-
-def _name_from(label: str) -> str:
-    stem = label.rpartition(".")[0] or label
-    return _NOT_IN_NAMES.sub("_", stem).strip("._")[:100] or "model"
 
 
 def _source(text: str) -> Source:
@@ -196,8 +147,8 @@ def _boolean(field: str, text: str) -> bool:
     raise _refused(field, text, "true, false, 1, 0")
 
 
-def _refused(field: str, given: str, allowed: str) -> errors.InvalidBody:
+def _refused(field: str, given: str, allowed: str) -> errors.InvalidValue:
     shown = given[:64]
-    return errors.InvalidBody(
+    return errors.InvalidValue(
         f"{field}: {shown!r} is not accepted; accepted: {allowed}", field=field, given=shown, allowed=allowed
     )

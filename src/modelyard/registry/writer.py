@@ -1,6 +1,6 @@
 """From what sources say to what the catalogue keeps: layers are joined, the model is resolved, names are told apart.
 
-One ``Registration`` lives in one write transaction. It decides nothing about who may do what; that is the caller's.
+One ``ModelWriter`` lives in one write transaction. It decides nothing about who may do what; that is the caller's.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ from modelyard.domain import (
     Status,
     Visibility,
     cover_path,
+    fill_missing,
     fold_base,
     model_type,
     resolve,
-    richer,
 )
-from modelyard.store import Writing, covers, download_counts, refuse_unstorable
+from modelyard.store import WriteTransaction, covers, download_counts, refuse_unstorable
 
 Result = Literal["added", "updated", "unchanged", "skipped"]
 
@@ -41,7 +41,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ModelState:
     """What of a model is not a fact told by some layer: whose it is, and whether its file is here."""
 
     source: Source
@@ -51,15 +51,15 @@ class State:
     blob: str | None = None
 
 
-def state_of(model: Model) -> State:
+def state_of(model: Model) -> ModelState:
     """Return the state of a model as it is."""
-    return State(model.source, model.visibility, model.team, model.status, model.blob)
+    return ModelState(model.source, model.visibility, model.team, model.status, model.blob)
 
 
-class Registration:
+class ModelWriter:
     """The entries that one transaction makes or changes; ``put`` writes them."""
 
-    def __init__(self, writing: Writing, base_models: Iterable[BaseModel]) -> None:
+    def __init__(self, writing: WriteTransaction, base_models: Iterable[BaseModel]) -> None:
         self._writing = writing
         self._bases = {fold_base(name): base for base in base_models for name in (base.name, *base.aliases)}
         self._entries: dict[int, Entry] = {}
@@ -91,26 +91,28 @@ class Registration:
         first = run[0]
         before = self._entries.get(first.id) if first.id is not None else None
         # A later word about the facts does not move a model to another owner, and does not let go of its file.
-        state = state_of(before.model) if before else State(first.source, first.visibility, first.team, first.status)
+        state = (
+            state_of(before.model) if before else ModelState(first.source, first.visibility, first.team, first.status)
+        )
         layers = dict(before.layers) if before else {}
         for record in run:
-            layers[record.layer] = said(record.layer, record.facts, layers.get(record.layer))
+            layers[record.layer] = merge_layer(record.layer, record.facts, layers.get(record.layer))
         try:
             after = self.set(first.id, layers, state)
-        except errors.InvalidBody as problem:
+        except errors.InvalidValue as problem:
             return Outcome(first, None, "skipped", problem.message)
         if before is None:
             return Outcome(first, after.model.id, "added")
         return Outcome(first, after.model.id, "unchanged" if after == before else "updated")
 
-    def set(self, model_id: int | None, layers: Mapping[Layer, Facts], state: State) -> Entry:
+    def set(self, model_id: int | None, layers: Mapping[Layer, Facts], state: ModelState) -> Entry:
         """Make a model be what its layers and state say, and return it; ``model_id`` None gives it an id of ours.
 
-        Raises InvalidBody for a model without a name, or with what no database keeps.
+        Raises InvalidValue for a model without a name, or with what no database keeps.
         """
         facts = resolve(layers)
         if not facts.name or not facts.sd_name:
-            raise errors.InvalidBody("no name", field="name")
+            raise errors.InvalidValue("no name", field="name")
         if model_id is None:
             model_id = self._writing.next_own_id()
         entry = Entry(self._resolved(model_id, facts, layers, state), dict(layers))
@@ -127,7 +129,7 @@ class Registration:
             self._writing.put(list(self._changed.values()))
             self._changed = {}
 
-    def _resolved(self, model_id: int, facts: Facts, layers: Mapping[Layer, Facts], state: State) -> Model:
+    def _resolved(self, model_id: int, facts: Facts, layers: Mapping[Layer, Facts], state: ModelState) -> Model:
         base_model = facts.base_model or ""
         known = self._bases.get(fold_base(base_model))
         return Model(
@@ -178,11 +180,11 @@ class Registration:
             self._writing.put_base_model(unknown)
 
 
-def said(layer: Layer, newer: Facts, older: Facts | None) -> Facts:
+def merge_layer(layer: Layer, newer: Facts, older: Facts | None) -> Facts:
     """Return what a layer says after it spoke again."""
     if older is None:
         return newer
     if layer is Layer.USER:
         # A user who empties a field means it: only silence keeps what was said before.
         return resolve({Layer.USER: newer, Layer.GUESS: older})
-    return richer(newer, older)
+    return fill_missing(newer, older)

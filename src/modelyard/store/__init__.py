@@ -6,7 +6,7 @@ It knows the domain. It does not know who may see what, how the API spells thing
 from modelyard.store.api_keys import Key, KeyRing
 from modelyard.store.rows import refuse_team_name, refuse_unstorable
 from modelyard.store.store import Changes, Snapshot, Store, open_store
-from modelyard.store.transaction import Writing
+from modelyard.store.transaction import WriteTransaction
 
 __all__ = [
     "Changes",
@@ -14,7 +14,7 @@ __all__ = [
     "KeyRing",
     "Snapshot",
     "Store",
-    "Writing",
+    "WriteTransaction",
     "open_store",
     "refuse_team_name",
     "refuse_unstorable",

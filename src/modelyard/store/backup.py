@@ -26,7 +26,7 @@ _PROBLEM_CHARS_MAX = 2_000
 def backup(url: str, path: Path) -> None:
     """Write a database into a file, as it is at one moment, and flush it. Readers and writers go on meanwhile."""
     if path.exists():
-        raise errors.SetupError(f"{path} is there already; name a file that is not")
+        raise errors.ConfigurationError(f"{path} is there already; name a file that is not")
     parsed = _parsed(url)
     making = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -38,7 +38,7 @@ def backup(url: str, path: Path) -> None:
         making.rename(path)
         _flush_names(path.parent)
     except OSError as problem:
-        raise errors.SetupError(f"{path} cannot be written: {problem.strerror}") from problem
+        raise errors.ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     finally:
         making.unlink(missing_ok=True)
 
@@ -46,18 +46,19 @@ def backup(url: str, path: Path) -> None:
 def restore(path: Path, url: str, *, force: bool) -> None:
     """Make a database be what a file has. One that is not empty is replaced only by ``force``.
 
-    The caller sees to it that nobody serves it. Raises SetupError for what is no backup, before anything is done.
+    The caller sees to it that nobody serves it. Raises ConfigurationError for what is no backup, before anything is
+    done.
     """
     parsed = _parsed(url)
     if not path.is_file():
-        raise errors.SetupError(f"{path} is no file")
+        raise errors.ConfigurationError(f"{path} is no file")
     if parsed.get_backend_name() == "sqlite":
         _restore_sqlite(path, Path(str(parsed.database)), force=force)
     else:
         _restore_postgresql(path, parsed, force=force)
     restored = open_store(url)
     try:
-        with restored.writing() as writing:
+        with restored.transaction() as writing:
             writing.remember("identity", uuid.uuid4().hex)
     finally:
         restored.close()
@@ -71,7 +72,7 @@ def _parsed(url: str) -> sa.URL:
 
 def _backup_sqlite(source: Path, target: Path) -> None:
     if not source.is_file():
-        raise errors.SetupError(f"{source} is no database")
+        raise errors.ConfigurationError(f"{source} is no database")
     try:
         with closing(_opened(source)) as reading, closing(sqlite3.connect(target)) as writing:
             reading.backup(writing, pages=_PAGES_AT_ONCE)
@@ -79,13 +80,13 @@ def _backup_sqlite(source: Path, target: Path) -> None:
             writing.execute("PRAGMA journal_mode=DELETE")
         _refuse_damaged(target)
     except sqlite3.Error as problem:
-        raise errors.SetupError(f"{source} cannot be backed up: {problem}") from problem
+        raise errors.ConfigurationError(f"{source} cannot be backed up: {problem}") from problem
 
 
 def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
     _refuse_damaged(path)
     if target.exists() and not force:
-        raise errors.SetupError(f"{target} is there already; --force replaces it")
+        raise errors.ConfigurationError(f"{target} is there already; --force replaces it")
     target.parent.mkdir(parents=True, exist_ok=True)
     making = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -97,23 +98,23 @@ def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
         making.replace(target)
         _flush_names(target.parent)
     except OSError as problem:
-        raise errors.SetupError(f"{target} cannot be written: {problem.strerror}") from problem
+        raise errors.ConfigurationError(f"{target} cannot be written: {problem.strerror}") from problem
     finally:
         making.unlink(missing_ok=True)
 
 
 def _refuse_damaged(path: Path) -> None:
-    """Raise SetupError for what is not a whole database of Modelyard."""
+    """Raise ConfigurationError for what is not a whole database of Modelyard."""
     try:
         with closing(_opened(path)) as connection:
             (told,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as problem:
-        raise errors.SetupError(f"{path} is no backup of a SQLite database: {problem}") from problem
+        raise errors.ConfigurationError(f"{path} is no backup of a SQLite database: {problem}") from problem
     if told != "ok":
-        raise errors.SetupError(f"{path} is damaged: {told}")
+        raise errors.ConfigurationError(f"{path} is damaged: {told}")
     if not {migrate.VERSION_TABLE, schema.models.name} <= tables:
-        raise errors.SetupError(f"{path} is no database of Modelyard")
+        raise errors.ConfigurationError(f"{path} is no database of Modelyard")
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -127,11 +128,11 @@ def _restore_postgresql(path: Path, url: sa.URL, *, force: bool) -> None:
         with dialect.engine.connect() as connection:
             there = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
     except sa.exc.DBAPIError as problem:
-        raise errors.DatabaseAway(f"{url.render_as_string()} cannot be opened: {problem.orig}") from problem
+        raise errors.DatabaseUnavailable(f"{url.render_as_string()} cannot be opened: {problem.orig}") from problem
     finally:
         dialect.engine.dispose()
     if there and not force:
-        raise errors.SetupError(f"{url.render_as_string()} is not empty; --force replaces what it has")
+        raise errors.ConfigurationError(f"{url.render_as_string()} is not empty; --force replaces what it has")
     replacing = ("--clean", "--if-exists") if there else ()
     _run("pg_restore", url, "--exit-on-error", "--single-transaction", "--no-owner", *replacing, str(path))
 
@@ -139,7 +140,7 @@ def _restore_postgresql(path: Path, url: sa.URL, *, force: bool) -> None:
 def _run(program: str, url: sa.URL | None, *arguments: str) -> None:
     found = shutil.which(program)
     if found is None:
-        raise errors.SetupError(f"PostgreSQL's own program {program} is needed, and is not installed")
+        raise errors.ConfigurationError(f"PostgreSQL's own program {program} is needed, and is not installed")
     command = [found, *arguments]
     environment = dict(os.environ)
     if url is not None:
@@ -150,7 +151,7 @@ def _run(program: str, url: sa.URL | None, *arguments: str) -> None:
             environment["PGPASSWORD"] = str(url.password)
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise errors.SetupError(f"{program} failed: {done.stderr.strip()[:_PROBLEM_CHARS_MAX]}")
+        raise errors.ConfigurationError(f"{program} failed: {done.stderr.strip()[:_PROBLEM_CHARS_MAX]}")
 
 
 def _flush(path: Path) -> None:

@@ -38,7 +38,8 @@ class _Progress(NamedTuple):
 def copy(source: Store, target: Store, on_rows: Callable[[int], object] = int) -> dict[str, int]:
     """Copy all tables, and return how many rows each has; ``on_rows`` is told of every batch.
 
-    Begun again after an interruption, it goes on. Raises SetupError where the target has rows of its own, and Conflict
+    Begun again after an interruption, it goes on. Raises ConfigurationError where the target has rows of its own, and
+    Conflict
     where the two differ at the end, because somebody wrote to one of them.
     """
     with source.reading() as reading:
@@ -48,7 +49,7 @@ def copy(source: Store, target: Store, on_rows: Callable[[int], object] = int) -
                 progress = _copy_table(reading, target, table, progress, on_rows)
         _pass_ids(target)
         counts = _compared(reading, target)
-    with target.writing() as writing:
+    with target.transaction() as writing:
         writing.remember(_NOTE, None)
     return counts
 
@@ -61,13 +62,13 @@ def count_rows(store: Store) -> int:
 
 def _begun(target: Store, view: str) -> _Progress:
     """Return how far an earlier run came; begin anew where that was of another view of the source."""
-    noted = target.remembered(_NOTE)
+    noted = target.get_property(_NOTE)
     if noted is not None:
         progress = _Progress(*json.loads(noted))
         if progress.view == view:
             return progress
     progress = _Progress(view)
-    with target.writing() as writing:
+    with target.transaction() as writing:
         if noted is None:
             _refuse_filled(writing.connection, target.url)
         for table in reversed(_TABLES):
@@ -82,7 +83,9 @@ def _begun(target: Store, view: str) -> _Progress:
 def _refuse_filled(connection: sa.Connection, shown: str) -> None:
     for table in (schema.models, schema.api_keys, schema.uploads, schema.files):
         if connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one():
-            raise errors.SetupError(f"{shown} is not empty: it has {table.name} of its own; name an empty database")
+            raise errors.ConfigurationError(
+                f"{shown} is not empty: it has {table.name} of its own; name an empty database"
+            )
 
 
 def _copy_table(
@@ -90,14 +93,14 @@ def _copy_table(
 ) -> _Progress:
     for rows in _batches(reading, table, progress.after if progress.table == table.name else None):
         progress = progress._replace(table=table.name, after=_key(table, rows[-1]))
-        with target.writing() as writing:
+        with target.transaction() as writing:
             if table is schema.counters:
                 writing.connection.execute(sa.delete(table))
             writing.connection.execute(sa.insert(table), rows)
             writing.remember(_NOTE, json.dumps(progress))
         on_rows(len(rows))
     progress = _Progress(progress.view, (*progress.done, table.name))
-    with target.writing() as writing:
+    with target.transaction() as writing:
         writing.remember(_NOTE, json.dumps(progress))
     return progress
 
@@ -125,7 +128,7 @@ def _batches(
 
 def _pass_ids(target: Store) -> None:
     """Have the target give ids beyond those that were brought."""
-    with target.writing() as writing:
+    with target.transaction() as writing:
         if writing.connection.dialect.name != "postgresql":
             return  # SQLite goes on from the greatest by itself
         for table in _TABLES:

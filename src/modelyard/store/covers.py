@@ -37,7 +37,7 @@ class Origin(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Unlooked:
+class UncheckedFile:
     """A file that nobody looked at for a picture, as it is on record."""
 
     file_id: int
@@ -130,7 +130,7 @@ def wanted(connection: sa.Connection, model_ids: Collection[int], tried_before: 
 # --- Files
 
 
-def unlooked(connection: sa.Connection, limit: int, after: int = 0) -> list[Unlooked]:
+def unlooked(connection: sa.Connection, limit: int, after: int = 0) -> list[UncheckedFile]:
     """Return files with a model that were not looked at since they, or what lies beside them, changed.
 
     By id, behind the one with the id ``after``.
@@ -160,14 +160,16 @@ def unlooked(connection: sa.Connection, limit: int, after: int = 0) -> list[Unlo
     )
     return [
         # psycopg gives bytes, other drivers may give a view of them.
-        Unlooked(id_, model_id, bytes(path), size_bytes, mtime_ns, sidecars, bool(has_thumbnail), bool(was_looked_at))
+        UncheckedFile(
+            id_, model_id, bytes(path), size_bytes, mtime_ns, sidecars, bool(has_thumbnail), bool(was_looked_at)
+        )
         for id_, model_id, path, size_bytes, mtime_ns, sidecars, has_thumbnail, was_looked_at in connection.execute(
             query
         )
     ]
 
 
-def note_look(connection: sa.Connection, file: Unlooked) -> None:
+def note_look(connection: sa.Connection, file: UncheckedFile) -> None:
     """Note that a file was looked at."""
     connection.execute(sa.delete(schema.file_covers).where(_LOOKED.file_id == file.file_id))
     # It may be forgotten by now: then nothing is noted.

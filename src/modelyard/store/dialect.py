@@ -31,22 +31,22 @@ def read_revisions(connection: sa.Connection) -> Revisions:
 _READ_COUNTERS = sa.select(schema.counters.c.name, schema.counters.c.value)
 
 
-class Hints(Protocol):
+class ChangeNotifier(Protocol):
     """How a process learns, without asking the database at every request, that something was committed."""
 
-    def models(self) -> int:
+    def models_revision(self) -> int:
         """Return the last revision of the models that this process can know of; never one that is not committed."""
 
-    def keys(self) -> int:
+    def keys_revision(self) -> int:
         """Return the same of the keys."""
 
-    def tell(self, committed: Revisions) -> None:
+    def notify(self, committed: Revisions) -> None:
         """Let everyone in reach know of a commit."""
 
-    def away_seconds(self) -> float | None:
+    def unreachable_seconds(self) -> float | None:
         """Return for how long nothing has been heard from the database; None while it answers."""
 
-    def follow(self, catch_up: Callable[[], bool]) -> bool:
+    def subscribe(self, catch_up: Callable[[], bool]) -> bool:
         """Have ``catch_up`` called whenever something was committed, by a thread that may wait for the database.
 
         It returns whether it has everything. False where nobody calls: who wants to know compares the hints himself,
@@ -76,7 +76,7 @@ class Dialect:
     begin_writing: Callable[[sa.Connection], None]
     end_writing: Callable[[sa.Connection], None]
     put_rows: Callable[[sa.Connection, Sequence[Row], Sequence[Row]], None]
-    open_hints: Callable[[Callable[[], Revisions], Callable[[], AbstractContextManager[Revisions]]], Hints]
+    open_hints: Callable[[Callable[[], Revisions], Callable[[], AbstractContextManager[Revisions]]], ChangeNotifier]
     # Options of a connection that reads: one unchanging view of the database.
     reading: dict[str, Any]
 

@@ -1,26 +1,14 @@
 """How often models were fetched, and the secrets that links are signed with."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from modelyard.store import schema
 
 _DOWNLOAD = schema.downloads.c
-_KEY = schema.signing_keys.c
 # SQLite takes some 32,000 parameters a statement, PostgreSQL twice as many.
 _IDS_AT_ONCE = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A secret that links are signed with. ``ends_at`` is None for the one that signs now."""
-
-    id: int
-    secret: bytes
-    created_at: int
-    ends_at: int | None
 
 
 def counts(connection: sa.Connection, ids: Collection[int]) -> dict[int, int]:
@@ -43,20 +31,3 @@ def add(connection: sa.Connection, more_by_id: Mapping[int, int]) -> None:
             connection.execute(change.values(count=before[model_id] + more))
         else:
             connection.execute(sa.insert(schema.downloads).values(model_id=model_id, count=more))
-
-
-def signing_keys(connection: sa.Connection) -> list[SigningKey]:
-    """Return the secrets, oldest first, those that ended included."""
-    query = sa.select(_KEY.id, _KEY.secret, _KEY.created_at, _KEY.ends_at).order_by(_KEY.id)
-    return [SigningKey(row.id, bytes(row.secret), row.created_at, row.ends_at) for row in connection.execute(query)]
-
-
-def add_signing_key(connection: sa.Connection, secret: bytes, now: int, *, others_end_at: int) -> None:
-    """Make a secret the one that signs; what those before it signed is good until ``others_end_at`` at most."""
-    # Inserted before the others go: SQLite gives the id of the last row again once that row is deleted, and a server
-    # that knows the id would go on with the secret that had it.
-    connection.execute(sa.insert(schema.signing_keys).values(secret=secret, created_at=now))
-    is_other = _KEY.secret != secret
-    ends_later = _KEY.ends_at.is_(None) | (_KEY.ends_at > others_end_at)
-    connection.execute(sa.update(schema.signing_keys).where(is_other & ends_later).values(ends_at=others_end_at))
-    connection.execute(sa.delete(schema.signing_keys).where(_KEY.ends_at <= now))

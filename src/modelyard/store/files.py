@@ -33,7 +33,7 @@ class FileState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class KnownFile:
+class FileRecord:
     """A file as it was when it was last looked at. ``id`` is None before it is put; ``sha256`` is lower case."""
 
     path: bytes
@@ -67,19 +67,19 @@ class Duplicates:
 
     hash: str
     is_same_bytes: bool
-    files: tuple[KnownFile, ...]
+    files: tuple[FileRecord, ...]
 
 
 _NAMES = (
     "path", "size_bytes", "mtime_ns", "inode", "device", "state", "source", "visibility", "team", "sidecars",
     "verdict", "reason", "sha256", "autov3", "hashes_pending", "model_id", "last_seen", "id",
-)  # fmt: skip # the fields of KnownFile in their order
+)  # fmt: skip # the fields of FileRecord in their order
 _SELECT = sa.select(*(schema.files.columns[name] for name in _NAMES))
 
 
-def below(connection: sa.Connection, roots: Iterable[bytes]) -> dict[bytes, KnownFile]:
+def below(connection: sa.Connection, roots: Iterable[bytes]) -> dict[bytes, FileRecord]:
     """Return what is known of the roots themselves and of everything below them, by path."""
-    found: dict[bytes, KnownFile] = {}
+    found: dict[bytes, FileRecord] = {}
     for root in roots:
         found |= {known.path: known for known in _known(connection, _SELECT.where(_is_at(root)))}
     return found
@@ -91,26 +91,26 @@ def _is_at(root: bytes) -> sa.ColumnElement[bool]:
     return ((_FILE.path >= inside + b"/") & (_FILE.path < inside + b"0")) | (_FILE.path == root)
 
 
-def at_paths(connection: sa.Connection, paths: Collection[bytes]) -> dict[bytes, KnownFile]:
+def at_paths(connection: sa.Connection, paths: Collection[bytes]) -> dict[bytes, FileRecord]:
     """Return what is known of the files at these paths, by path."""
     return {known.path: known for known in _where_in(connection, _FILE.path, paths)}
 
 
-def of_models(connection: sa.Connection, model_ids: Collection[int]) -> dict[int, list[KnownFile]]:
+def of_models(connection: sa.Connection, model_ids: Collection[int]) -> dict[int, list[FileRecord]]:
     """Return the files of each of the models that has any."""
-    found: dict[int, list[KnownFile]] = {}
+    found: dict[int, list[FileRecord]] = {}
     for known in _where_in(connection, _FILE.model_id, model_ids):
         assert known.model_id is not None, "it was found by its model"
         found.setdefault(known.model_id, []).append(known)
     return found
 
 
-def with_sha256(connection: sa.Connection, sha256s: Collection[str]) -> list[KnownFile]:
+def with_sha256(connection: sa.Connection, sha256s: Collection[str]) -> list[FileRecord]:
     """Return the files that have, or had, one of these hashes."""
     return list(_where_in(connection, _FILE.sha256, sha256s))
 
 
-def pending(connection: sa.Connection, limit: int, after: int = 0) -> list[KnownFile]:
+def pending(connection: sa.Connection, limit: int, after: int = 0) -> list[FileRecord]:
     """Return files that are there and were not hashed yet, by id, behind the one with the id ``after``."""
     waits = _FILE.hashes_pending & (_FILE.state == FileState.PRESENT.value) & (_FILE.id > after)
     return list(_known(connection, _SELECT.where(waits).order_by(_FILE.id).limit(limit)))
@@ -138,7 +138,7 @@ def paths_of(connection: sa.Connection, sha256: str) -> list[Path]:
     return [Path(os.fsdecode(file.path)) for file in known if is_as_recorded(file)]
 
 
-def is_as_recorded(file: KnownFile) -> bool:
+def is_as_recorded(file: FileRecord) -> bool:
     """Whether the file at the path is, by its looks, the one that was recorded."""
     try:
         status = os.stat(file.path)
@@ -148,7 +148,7 @@ def is_as_recorded(file: KnownFile) -> bool:
     return looks == (file.size_bytes, file.mtime_ns, file.inode)
 
 
-def put(connection: sa.Connection, files: Sequence[tuple[KnownFile, str | None]]) -> None:
+def put(connection: sa.Connection, files: Sequence[tuple[FileRecord, str | None]]) -> None:
     """Insert files, or replace those with an id; the JSON of their inspection stays what it was where None is given."""
     rows = [(file.id, _row(file, inspection)) for file, inspection in files]
     added = [row | {"inspection": row.get("inspection", "")} for id_, row in rows if id_ is None]
@@ -237,14 +237,16 @@ def duplicates(connection: sa.Connection, team: str | None) -> list[Duplicates]:
         (_FILE.autov3, sa.func.count(_FILE.sha256.distinct()), False),
     ):
         repeated = sa.select(column).where(is_there, column.is_not(None)).group_by(column).having(counted > 1)
-        by_hash: dict[str, list[KnownFile]] = {}
+        by_hash: dict[str, list[FileRecord]] = {}
         for known in _known(connection, _SELECT.where(column.in_(repeated), is_there).order_by(_FILE.path)):
             by_hash.setdefault(getattr(known, column.name), []).append(known)
         found += [Duplicates(hash_, is_same_bytes, tuple(group)) for hash_, group in by_hash.items()]
     return sorted(found, key=lambda group: (-group.files[0].size_bytes, group.hash, group.is_same_bytes))
 
 
-def _where_in(connection: sa.Connection, column: sa.ColumnElement[Any], values: Collection[Any]) -> Iterator[KnownFile]:
+def _where_in(
+    connection: sa.Connection, column: sa.ColumnElement[Any], values: Collection[Any]
+) -> Iterator[FileRecord]:
     for some in _pieces(values):
         yield from _known(connection, _SELECT.where(column.in_(some)))
 
@@ -260,16 +262,16 @@ _SOURCES = {source.value: source for source in Source}
 _VISIBILITIES = {visibility.value: visibility for visibility in Visibility}
 
 
-def _known(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[KnownFile]:
+def _known(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[FileRecord]:
     for path, size, mtime_ns, inode, device, state, source, visibility, *rest in connection.execute(query):
-        yield KnownFile(
+        yield FileRecord(
             # psycopg gives bytes, other drivers may give a view of them.
             bytes(path), size, mtime_ns, int(inode), int(device),
             _STATES[state], _SOURCES[source], _VISIBILITIES[visibility], *rest,
         )  # fmt: skip # in the order of _NAMES
 
 
-def _row(file: KnownFile, inspection: str | None) -> dict[str, Any]:
+def _row(file: FileRecord, inspection: str | None) -> dict[str, Any]:
     row = {name: getattr(file, name) for name in _NAMES if name != "id"}
     row |= {"inode": str(file.inode), "device": str(file.device), "state": file.state.value}
     row |= {"source": file.source.value, "visibility": file.visibility.value}

@@ -21,23 +21,23 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def dialect_of(url: str) -> Dialect:
-    """Return what a database URL names, nothing opened yet; SetupError if it names nothing we know."""
+    """Return what a database URL names, nothing opened yet; ConfigurationError if it names nothing we know."""
     parsed = None
     with suppress(sa.exc.ArgumentError):
         parsed = sa.make_url(url)
     if parsed is None:
-        raise errors.SetupError("database: not a database URL, such as sqlite:////var/lib/modelyard.sqlite")
+        raise errors.ConfigurationError("database: not a database URL, such as sqlite:////var/lib/modelyard.sqlite")
     kind = parsed.get_backend_name()
     if kind == "sqlite":
         return sqlite.dialect(parsed)
     # What libpq's own programs call it, and others who followed them.
     if kind in ("postgresql", "postgres"):
         return postgresql.dialect(parsed)
-    raise errors.SetupError(f"database: {kind!r} is not supported; accepted: sqlite, postgresql")
+    raise errors.ConfigurationError(f"database: {kind!r} is not supported; accepted: sqlite, postgresql")
 
 
 def migrate(dialect: Dialect) -> None:
-    """Apply the migrations that are missing, or raise SetupError.
+    """Apply the migrations that are missing, or raise ConfigurationError.
 
     Several processes may do this at once: the first one in applies, the others wait and find nothing to do.
     """
@@ -83,13 +83,13 @@ def _version(connection: sa.Connection) -> str | None:
 def _refuse_foreign(connection: sa.Connection, version: str | None, scripts: ScriptDirectory) -> None:
     shown = connection.engine.url.render_as_string(hide_password=True)
     if version is not None and version not in {script.revision for script in scripts.walk_revisions()}:
-        raise errors.SetupError(
+        raise errors.ConfigurationError(
             f"{shown} was made by a newer version of Modelyard (schema {version}; this version knows"
             f" {scripts.get_current_head()} and older); upgrade Modelyard, or name another database"
         )
     if version is None:
         others = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
         if others:
-            raise errors.SetupError(
+            raise errors.ConfigurationError(
                 f"{shown} has tables of another program ({', '.join(sorted(others))}); name another database"
             )

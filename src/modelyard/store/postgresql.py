@@ -20,7 +20,7 @@ from modelyard.store.dialect import (
     StatementsById,
     row_statements,
 )
-from modelyard.store.postgresql_notifier import CHANNEL, Listener
+from modelyard.store.postgresql_notifier import CHANNEL, PostgresNotifier
 
 # Any number, the same in all processes: PostgreSQL's advisory locks are named by one, within a database.
 _WRITERS_LOCK = 7_201_450_511
@@ -39,7 +39,7 @@ _CONNECTION = {
 
 
 def dialect(url: sa.URL) -> Dialect:
-    """Return PostgreSQL at a URL; SetupError if its driver is not installed."""
+    """Return PostgreSQL at a URL; ConfigurationError if its driver is not installed."""
     engine = _engine(url.set(drivername="postgresql+psycopg"))
     # Not `= ANY(…)`: that reads the whole table as soon as the server's statistics are behind an import.
     by_ids = StatementsById(sa.select(sa.func.unnest(sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger)))))
@@ -52,7 +52,7 @@ def dialect(url: sa.URL) -> Dialect:
         begin_writing=_begin_writing,
         end_writing=_notify,
         put_rows=partial(_put_rows, by_ids, row_statements(engine, postgresql.insert)),
-        open_hints=partial(Listener, engine),
+        open_hints=partial(PostgresNotifier, engine),
         reading={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
     )
 
@@ -70,7 +70,7 @@ def _engine(url: sa.URL) -> sa.Engine:
             pool_pre_ping=True,
         )
     except ImportError as problem:
-        raise errors.SetupError(
+        raise errors.ConfigurationError(
             f"database: PostgreSQL needs its driver: pip install 'modelyard[postgres]' ({problem})"
         ) from None
 

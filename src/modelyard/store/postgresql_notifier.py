@@ -30,7 +30,7 @@ _SILENT_SECONDS_MAX = 5.0
 log = logging.getLogger(__name__)
 
 
-class Listener:
+class PostgresNotifier:
     """Hints about a database on another machine, from the first time that somebody wants to know."""
 
     def __init__(
@@ -51,31 +51,31 @@ class Listener:
         self._heard_at = time.monotonic()
         self._is_away = False
 
-    def models(self) -> int:
+    def models_revision(self) -> int:
         """Return the last models' revision heard of; it may be a quarter of a second old."""
         if not self._threads:
             self._start()
         return self._known.models
 
-    def keys(self) -> int:
+    def keys_revision(self) -> int:
         """Return the last keys' revision heard of, likewise."""
         if not self._threads:
             self._start()
         return self._known.keys
 
-    def away_seconds(self) -> float | None:
+    def unreachable_seconds(self) -> float | None:
         """Return for how long nothing has been heard from the database; None while it answers."""
         if not self._threads:
             self._start()
         silent_seconds = time.monotonic() - self._heard_at
         return silent_seconds if self._is_away or silent_seconds > _SILENT_SECONDS_MAX else None
 
-    def follow(self, catch_up: Callable[[], bool]) -> bool:
+    def subscribe(self, catch_up: Callable[[], bool]) -> bool:
         """Call ``catch_up`` whenever something is newer, and again while it says that it does not have all; True."""
         self._followers.append(catch_up)
         return True
 
-    def tell(self, committed: Revisions) -> None:
+    def notify(self, committed: Revisions) -> None:
         """Note what this process committed; the others hear of it by themselves. Its own followers have it after."""
         self._note(committed)
         self._catch_up()

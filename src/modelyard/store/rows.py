@@ -158,7 +158,7 @@ def row_of_base_model(base_model: BaseModel) -> dict[str, object]:
 
 
 def layer_rows_of(entry: Entry) -> list[tuple[object, ...]]:
-    """Return the rows of an entry's layers; InvalidBody if one holds what is no text."""
+    """Return the rows of an entry's layers; InvalidValue if one holds what is no text."""
     id_ = entry.model.id
     try:
         return [(id_, layer.value, facts_json(facts)) for layer, facts in entry.layers.items()]
@@ -167,7 +167,7 @@ def layer_rows_of(entry: Entry) -> list[tuple[object, ...]]:
 
 
 def refuse_unstorable(entry: Entry) -> None:
-    """Raise InvalidBody if the entry cannot be stored in every database alike.
+    """Raise InvalidValue if the entry cannot be stored in every database alike.
 
     Lone surrogates are no text in UTF-8, PostgreSQL keeps no NUL, and integers have 64 bits. To be asked before a
     transaction takes the entry in, so that one bad record does not undo its neighbours.
@@ -177,7 +177,7 @@ def refuse_unstorable(entry: Entry) -> None:
 
 
 def refuse_unstorable_model(model: Model) -> None:
-    """Raise InvalidBody if the model's own row cannot be stored."""
+    """Raise InvalidValue if the model's own row cannot be stored."""
     # One text of all of them: one search and one encoding instead of twenty.
     text = "\n".join(
         (
@@ -212,9 +212,9 @@ def refuse_unstorable_model(model: Model) -> None:
 
 
 def refuse_team_name(team: str) -> None:
-    """Raise InvalidBody unless ``team`` is a team's name."""
+    """Raise InvalidValue unless ``team`` is a team's name."""
     if not TEAM_NAME.fullmatch(team):
-        raise errors.InvalidBody(
+        raise errors.InvalidValue(
             f"team: {team[:64]!r} is not accepted; accepted: up to 63 of a-z, 0-9, '-', '_', beginning with a-z or 0-9",
             field="team",
             given=team[:64].encode(errors="replace").decode(),
@@ -222,5 +222,5 @@ def refuse_team_name(team: str) -> None:
         )
 
 
-def _unstorable(model: Model, problem: str) -> errors.InvalidBody:
-    return errors.InvalidBody(f"model {model.id}: {problem}", model=model.id, problem=problem)
+def _unstorable(model: Model, problem: str) -> errors.InvalidValue:
+    return errors.InvalidValue(f"model {model.id}: {problem}", model=model.id, problem=problem)

@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from modelyard import errors
 from modelyard.store.dialect import BUSY_SECONDS, Dialect, Row, StatementsById, row_statements
-from modelyard.store.sqlite_notifier import SharedHints
+from modelyard.store.sqlite_notifier import SqliteNotifier
 
 # The log file is cut back to this after an import has made it large.
 _LOG_BYTES_KEPT = 64 * 2**20
@@ -22,12 +22,14 @@ _CACHE_KIB = 16 * 1024
 
 
 def dialect(url: sa.URL) -> Dialect:
-    """Return SQLite at a path; SetupError if the folder is not there."""
+    """Return SQLite at a path; ConfigurationError if the folder is not there."""
     if not url.database or url.database == ":memory:" or url.query:
-        raise errors.SetupError("database: SQLite needs a plain path, such as sqlite:////var/lib/modelyard.sqlite")
+        raise errors.ConfigurationError(
+            "database: SQLite needs a plain path, such as sqlite:////var/lib/modelyard.sqlite"
+        )
     path = Path(url.database).absolute()
     if not path.parent.is_dir():
-        raise errors.SetupError(f"database: the folder {path.parent} does not exist")
+        raise errors.ConfigurationError(f"database: the folder {path.parent} does not exist")
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=4, max_overflow=60)
     sa.event.listen(engine, "connect", _set_up)
     sa.event.listen(engine, "begin", _begin)
@@ -40,7 +42,7 @@ def dialect(url: sa.URL) -> Dialect:
         begin_writing=lambda _: None,  # BEGIN IMMEDIATE has done it
         end_writing=lambda _: None,
         put_rows=partial(_put_rows, row_statements(engine, sqlite.insert)),
-        open_hints=partial(SharedHints, path.with_name(path.name + "-counters")),
+        open_hints=partial(SqliteNotifier, path.with_name(path.name + "-counters")),
         reading={},
     )
 

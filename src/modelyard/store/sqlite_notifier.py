@@ -12,13 +12,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from modelyard import errors
-from modelyard.store.shared_counter import SharedCounter
 from modelyard.store.dialect import Revisions
+from modelyard.store.shared_counter import SharedCounter
 
 _POLL_SECONDS = 1.0
 
 
-class SharedHints:
+class SqliteNotifier:
     """The counters of one database file, beside it."""
 
     def __init__(
@@ -42,28 +42,28 @@ class SharedHints:
                 self._models.set_to(committed.models)
                 self._keys.set_to(committed.keys)
 
-    def models(self) -> int:
+    def models_revision(self) -> int:
         """Return the models' revision; some 200 ns."""
         if time.monotonic() >= self._poll_at:
             self._poll()
         return self._models.value
 
-    def keys(self) -> int:
+    def keys_revision(self) -> int:
         """Return the keys' revision, likewise."""
         if time.monotonic() >= self._poll_at:
             self._poll()
         return self._keys.value
 
-    def tell(self, committed: Revisions) -> None:
+    def notify(self, committed: Revisions) -> None:
         """Raise the counters."""
         self._models.raise_to(committed.models)
         self._keys.raise_to(committed.keys)
 
-    def away_seconds(self) -> float | None:
+    def unreachable_seconds(self) -> float | None:
         """Return for how long the database could not be read; None while it can."""
         return time.monotonic() - self._heard_at if self._is_away else None
 
-    def follow(self, catch_up: Callable[[], bool]) -> bool:  # noqa: ARG002 # the protocol's signature
+    def subscribe(self, catch_up: Callable[[], bool]) -> bool:  # noqa: ARG002 # the protocol's signature
         """Return False: the counters are exact, and reading the database takes no time."""
         return False
 
@@ -78,7 +78,7 @@ class SharedHints:
             return
         try:
             self._poll_at = time.monotonic() + _POLL_SECONDS
-            self.tell(self._read())
+            self.notify(self._read())
             self._heard_at, self._is_away = time.monotonic(), False
         except errors.Unavailable:
             # Nothing newer can be known now, and what is known stays true: reads go on without the database.

@@ -16,7 +16,7 @@ from modelyard import errors
 from modelyard.domain import BaseModel, Entry, Model
 from modelyard.store import api_keys, migrate, rows, schema
 from modelyard.store.dialect import Dialect, Revisions, read_revisions
-from modelyard.store.transaction import Writing, entries_by_id
+from modelyard.store.transaction import WriteTransaction, entries_by_id
 
 # Measured on SQLite: 6.6 µs a row from 100 on, and a third more at 2,000, which no longer fit the cache.
 _ROWS_AT_ONCE = 500
@@ -80,23 +80,23 @@ class Store:
         On SQLite, what any process of this machine had acknowledged before the call is in it. On PostgreSQL it may
         be a quarter of a second old. It never claims what is not committed.
         """
-        return self._hints.models()
+        return self._hints.models_revision()
 
     def keys_hint(self) -> int:
         """Return the same for the keys' revision, which moves when a key is made or revoked."""
-        return self._hints.keys()
+        return self._hints.keys_revision()
 
-    def away_seconds(self) -> float | None:
+    def unreachable_seconds(self) -> float | None:
         """Return for how long nothing has been heard from the database; None while it answers. Asks nobody."""
-        return self._hints.away_seconds()
+        return self._hints.unreachable_seconds()
 
-    def follow(self, catch_up: Callable[[], bool]) -> bool:
+    def subscribe(self, catch_up: Callable[[], bool]) -> bool:
         """Have ``catch_up`` called, in a thread that may wait, when something is newer; it returns whether it has all.
 
         After a write through this store it has been called when the write is acknowledged. False where nobody calls,
         as hints are exact and the database is near: who follows compares the hints himself.
         """
-        return self._hints.follow(catch_up)
+        return self._hints.subscribe(catch_up)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -115,7 +115,7 @@ class Store:
         with self._reading() as connection:
             return _changes(connection, after)
 
-    def followed(self, after: int) -> Changes:
+    def changes_since(self, after: int) -> Changes:
         """Return the same as a replica has it, which may be less; the same where there are none, or they are away."""
         if self._replicas is not None:
             with suppress(errors.Unavailable), self._reading_replica() as connection:
@@ -129,21 +129,21 @@ class Store:
             return count
 
     @contextmanager
-    def writing(self, before_telling: Callable[[], object] | None = None) -> Iterator[Writing]:
+    def transaction(self, before_telling: Callable[[], object] | None = None) -> Iterator[WriteTransaction]:
         """Open the one write transaction; it commits on leaving, and is undone if leaving by an error.
 
         When this returns, the change is on disk, and every process of this machine has been told. ``before_telling``
         is called between the two: what it prepares, the others find when they come to look.
         """
         with self._alone() as connection:
-            writing = Writing(connection, self._dialect, int(self._clock()))
+            writing = WriteTransaction(connection, self._dialect, int(self._clock()))
             yield writing
             committed = writing.finish()
         try:
             if before_telling is not None:
                 before_telling()
         finally:
-            self._hints.tell(committed)
+            self._hints.notify(committed)
 
     def entry(self, model_id: int) -> Entry | None:
         """Return one model with its layers, whoever may see it."""
@@ -164,7 +164,7 @@ class Store:
         with self._reading() as connection:
             return list(connection.execute(sa.select(schema.teams.c.name).order_by(schema.teams.c.name)).scalars())
 
-    def remembered(self, key: str) -> str | None:
+    def get_property(self, key: str) -> str | None:
         """Return the note kept under a name."""
         query = sa.select(schema.notes.c.value).where(schema.notes.c.key == key)
         with self._reading() as connection:
@@ -246,7 +246,8 @@ def _changes(connection: sa.Connection, after: int) -> Changes:
 def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: str = "") -> Store:
     """Open the database that a SQLAlchemy URL names, bringing its tables up to date.
 
-    Raises DatabaseAway where it cannot be opened, SetupError where it was made by a newer version. Several processes
+    Raises DatabaseUnavailable where it cannot be opened, ConfigurationError where it was made by a newer version.
+    Several processes
     may do this at once. ``replicas`` is a URL of databases that follow this one, and are read for what is followed.
     """
     dialect = migrate.dialect_of(url)
@@ -259,13 +260,13 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: st
             raise
         shown = dialect.engine.url.render_as_string(hide_password=True)
         reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
-        raise errors.DatabaseAway(f"{shown} cannot be opened: {str(reason).strip()}") from problem
+        raise errors.DatabaseUnavailable(f"{shown} cannot be opened: {str(reason).strip()}") from problem
 
 
 def _replicas_of(dialect: Dialect, url: str) -> Dialect:
     followers = migrate.dialect_of(url)
     if "sqlite" in (followers.engine.dialect.name, dialect.engine.dialect.name):
-        raise errors.SetupError("database_read: only PostgreSQL has replicas")
+        raise errors.ConfigurationError("database_replica_url: only PostgreSQL has replicas")
     return followers
 
 

@@ -14,7 +14,7 @@ from modelyard.store import api_keys, rows, schema
 from modelyard.store.dialect import Dialect, Revisions, read_revisions
 
 
-class Writing:
+class WriteTransaction:
     """The open transaction. ``revision`` is taken only if something is put or removed."""
 
     def __init__(self, connection: sa.Connection, dialect: Dialect, now: int) -> None:
@@ -47,7 +47,7 @@ class Writing:
     def put(self, entries: Sequence[Entry]) -> None:
         """Insert or replace the entries whole, layers included, at this revision.
 
-        Raises InvalidBody, before anything is written, for what cannot be stored. A team that is new is made.
+        Raises InvalidValue, before anything is written, for what cannot be stored. A team that is new is made.
         """
         if not entries:
             return

@@ -13,22 +13,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from modelyard import errors
-from modelyard.blobs import Blobs, Incoming
-from modelyard.registry.fields import Declared, read_declared, sd_name_of
+from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.domain import Entry, Facts, Layer, Scope, Status, Viewer, Visibility, model_type
-from modelyard.registry.writer import Registration, State, said, state_of
-from modelyard.store import Store, Writing, blobs, files, jobs, uploads
+from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
+from modelyard.registry.names import sd_name_of
+from modelyard.registry.writer import ModelState, ModelWriter, merge_layer, state_of
+from modelyard.store import Store, WriteTransaction, blobs, files, jobs, uploads
 from modelyard.store.jobs import CHECK
 from modelyard.store.uploads import Upload
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a team may do; ``0`` for ``team_bytes_max`` is any number."""
+class UploadLimits:
+    """What a team may do; ``0`` for ``team_quota_bytes`` is any number."""
 
     upload_bytes_max: int
-    uploads_open_max: int
-    team_bytes_max: int
+    team_open_uploads_max: int
+    team_quota_bytes: int
     expires_in_seconds: int
 
 
@@ -41,15 +42,15 @@ class Edit:
     status: Status | None = None
 
 
-class Uploading:
+class Uploads:
     """What comes in, for one store and one place of blobs. Threads may share it."""
 
     def __init__(
         self,
         store: Store,
         kept: Blobs,
-        incoming: Incoming,
-        limits: Limits,
+        incoming: IncomingFiles,
+        limits: UploadLimits,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -61,7 +62,7 @@ class Uploading:
 
     # --- bytes
 
-    def begin(
+    def create(
         self,
         viewer: Viewer,
         kind: str,
@@ -73,7 +74,7 @@ class Uploading:
         """Make room for an upload. Raises what its declaration or the team's limits have against it."""
         team = _writer(viewer)
         if kind != "part":
-            read_declared(declared)
+            parse_upload_metadata(declared)
         self._refuse_long(length_bytes or 0)
         now = int(self._clock())
         upload = Upload(
@@ -89,9 +90,9 @@ class Uploading:
         # The file first: a row without its file would be an upload that cannot go on; a file without its row is swept.
         self.incoming.create(upload.id, length_bytes or 0)
         try:
-            with self._store.writing() as writing:
-                if uploads.open_count(writing.connection, team) >= self.limits.uploads_open_max:
-                    raise errors.TooManyUploads(self.limits.uploads_open_max, 60)
+            with self._store.transaction() as writing:
+                if uploads.open_count(writing.connection, team) >= self.limits.team_open_uploads_max:
+                    raise errors.TooManyUploads(self.limits.team_open_uploads_max, 60)
                 self._refuse_over_quota(writing, team, length_bytes or 0)
                 uploads.put(writing.connection, upload)
         except BaseException:
@@ -100,30 +101,30 @@ class Uploading:
         return upload
 
     def find(self, team: str | None, upload_id: str) -> Upload:
-        """Return a team's upload; of any team's for None. Raises NoSuchUpload, UploadExpired."""
+        """Return a team's upload; of any team's for None. Raises UploadNotFound, UploadExpired."""
         with self._store.reading() as connection:
             upload = uploads.find(connection, upload_id)
         if upload is None or (team is not None and upload.team != team):
-            raise errors.NoSuchUpload(upload_id)
+            raise errors.UploadNotFound(upload_id)
         if upload.received_at is None and upload.expires_at <= self._clock():
             raise errors.UploadExpired(upload_id, upload.expires_at)
         return upload
 
-    def expect(self, upload: Upload, length_bytes: int) -> None:
+    def set_length(self, upload: Upload, length_bytes: int) -> None:
         """Note how long an announced upload will be, now that its bytes are about to come."""
         self._refuse_long(length_bytes)
         self.incoming.refuse_if_full(length_bytes)
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             current = uploads.find(writing.connection, upload.id)
             if current is None:
-                raise errors.NoSuchUpload(upload.id)
+                raise errors.UploadNotFound(upload.id)
             if current.received_at is not None and current.model_id is not None:
                 raise errors.Conflict("the bytes of this upload are here already", upload=upload.id)
             uploads.put(writing.connection, replace(current, length_bytes=0))
             self._refuse_over_quota(writing, upload.team, length_bytes)
             uploads.put(writing.connection, replace(current, length_bytes=length_bytes, received_at=None))
 
-    def received(self, upload_id: str, size_bytes: int) -> Upload:
+    def complete(self, upload_id: str, size_bytes: int) -> Upload:
         """Note that all bytes of an upload are here and on disk. By tus, that makes its model; doing it twice, one."""
         sha256 = self.incoming.sha256(upload_id, size_bytes)
         with self._store.reading() as connection:
@@ -131,25 +132,25 @@ class Uploading:
         if known is not None and known.received_at is None and known.kind != "part":
             # Whoever checks it may be another machine, and this one may be gone by then.
             self.blobs.share_uploaded(upload_id, self.incoming.path(upload_id))
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             upload = uploads.find(writing.connection, upload_id)
             if upload is None:
-                raise errors.NoSuchUpload(upload_id)
+                raise errors.UploadNotFound(upload_id)
             if upload.received_at is not None:
                 return upload
             upload = replace(upload, received_at=writing.now, sha256=sha256)
             if upload.kind in ("tus", "final"):
-                entry = self._make(writing, upload.team, read_declared(upload.declared))
+                entry = self._make(writing, upload.team, parse_upload_metadata(upload.declared))
                 upload = replace(upload, model_id=entry.model.id)
             if upload.model_id is not None:
                 jobs.add(writing.connection, CHECK, upload.id, writing.now)
             uploads.put(writing.connection, upload)
         return upload
 
-    def join(self, viewer: Viewer, part_ids: list[str], declared: Mapping[str, str]) -> Upload:
+    def concatenate(self, viewer: Viewer, part_ids: list[str], declared: Mapping[str, str]) -> Upload:
         """Make one upload of finished parts, in order; the parts are gone after it."""
         team = _writer(viewer)
-        read_declared(declared)
+        parse_upload_metadata(declared)
         parts = [self.find(team, part_id) for part_id in part_ids]
         for part in parts:
             if part.kind != "part" or part.received_at is None:
@@ -168,12 +169,12 @@ class Uploading:
         )
         self.incoming.create(upload.id, length_bytes)
         try:
-            self.incoming.join(upload.id, part_ids)
-            with self._store.writing() as writing:
+            self.incoming.concatenate(upload.id, part_ids)
+            with self._store.transaction() as writing:
                 # Twice the same part is one row to remove; a part that went into another upload meanwhile is gone.
                 for part_id in dict.fromkeys(part_ids):
                     if not uploads.remove(writing.connection, part_id):
-                        raise errors.NoSuchUpload(part_id)
+                        raise errors.UploadNotFound(part_id)
                 # The same part any number of times: more bytes than the parts had.
                 self._refuse_over_quota(writing, team, length_bytes)
                 uploads.put(writing.connection, upload)
@@ -182,14 +183,14 @@ class Uploading:
             raise
         for part_id in part_ids:
             self.incoming.remove(part_id)
-        return self.received(upload.id, length_bytes)
+        return self.complete(upload.id, length_bytes)
 
-    def give_up(self, viewer: Viewer, upload_id: str) -> None:
+    def cancel(self, viewer: Viewer, upload_id: str) -> None:
         """Forget an upload and its bytes. One whose model was made is done, and stays."""
         upload = self.find(_writer(viewer), upload_id)
         if upload.model_id is not None:
             raise errors.Conflict("this upload is a model by now; remove that", model=upload.model_id)
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             uploads.remove(writing.connection, upload_id)
         self.incoming.remove(upload_id)
         self.blobs.forget_uploaded(upload_id)
@@ -199,17 +200,17 @@ class Uploading:
     def register(self, viewer: Viewer, declared: Mapping[str, str], announced_sha256: str | None) -> Entry:
         """Make the model of an announced upload, found by its name, extension and hash as far as they are said."""
         team = _writer(viewer)
-        read = read_declared(declared)
-        with self._store.writing() as writing:
+        read = parse_upload_metadata(declared)
+        with self._store.transaction() as writing:
             waiting = [
                 upload
                 for upload in uploads.announced(writing.connection, team)
                 if upload.declared.get("name") == read.facts.name
-                and read_declared(upload.declared).extension == read.extension
+                and parse_upload_metadata(upload.declared).extension == read.extension
                 and announced_sha256 in (None, upload.announced_sha256)
             ]
             if not waiting:
-                raise errors.InvalidBody(
+                raise errors.InvalidValue(
                     f"no file was announced for the model {read.facts.name!r} with this extension; ask"
                     " POST /v3/model/uploader for an upload_url first",
                     field="name",
@@ -226,17 +227,17 @@ class Uploading:
                 jobs.add(writing.connection, CHECK, upload.id, writing.now)
         return entry
 
-    def own(self, viewer: Viewer, model_id: int) -> Entry:
-        """Return a model that the viewer may change. Raises NoSuchModel for any other."""
+    def get_owned(self, viewer: Viewer, model_id: int) -> Entry:
+        """Return a model that the viewer may change. Raises ModelNotFound for any other."""
         team = _writer(viewer)
         entry = self._store.entry(model_id)
         if entry is None or entry.model.team != team:
-            raise errors.NoSuchModel(str(model_id))
+            raise errors.ModelNotFound(str(model_id))
         return entry
 
     def edit(self, viewer: Viewer, model_id: int, edit: Edit) -> Entry:
         """Change a model of the viewer's team as its owner says."""
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             entry = _own(writing, viewer, model_id)
             state = state_of(entry.model)
             if edit.visibility is not None:
@@ -246,8 +247,8 @@ class Uploading:
                     raise errors.Conflict("the model's file is not here, or is not sound", model=model_id)
                 state = replace(state, status=edit.status)
             layers = dict(entry.layers)
-            layers[Layer.USER] = said(Layer.USER, edit.facts, layers.get(Layer.USER))
-            registration = Registration(writing, self._store.base_models())
+            layers[Layer.USER] = merge_layer(Layer.USER, edit.facts, layers.get(Layer.USER))
+            registration = ModelWriter(writing, self._store.base_models())
             registration.load([model_id])
             changed = registration.set(model_id, layers, state)
             registration.put()
@@ -255,7 +256,7 @@ class Uploading:
 
     def remove(self, viewer: Viewer, model_id: int) -> None:
         """Remove a model of the viewer's team, and the upload it may be waiting for."""
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             _own(writing, viewer, model_id)
             writing.remove([model_id])
             upload = uploads.of_model(writing.connection, model_id)
@@ -274,9 +275,9 @@ class Uploading:
         team = _writer(viewer)
         model = entry.model
         if model.team != team:
-            raise errors.NoSuchModel(str(model.id))
-        with self._store.writing() as writing:
-            registration = Registration(writing, self._store.base_models())
+            raise errors.ModelNotFound(str(model.id))
+        with self._store.transaction() as writing:
+            registration = ModelWriter(writing, self._store.base_models())
             registration.load([model.id])
             if registration.entry(model.id) is not None:
                 raise errors.Conflict("the model is there", model=model.id)
@@ -287,7 +288,7 @@ class Uploading:
             registration.put()
         return restored
 
-    def _make(self, writing: Writing, team: str, declared: Declared) -> Entry:
+    def _make(self, writing: WriteTransaction, team: str, declared: UploadMetadata) -> Entry:
         model_id = writing.next_own_id()
         guess = Facts(
             name=declared.facts.name,
@@ -295,13 +296,13 @@ class Uploading:
             type=model_type("unknown"),
         )
         layers = {Layer.GUESS: guess, Layer.USER: declared.facts}
-        state = State(declared.source, declared.visibility, team, Status.UNAVAILABLE)
-        registration = Registration(writing, self._store.base_models())
+        state = ModelState(declared.source, declared.visibility, team, Status.UNAVAILABLE)
+        registration = ModelWriter(writing, self._store.base_models())
         entry = registration.set(model_id, layers, state)
         registration.put()
         return entry
 
-    def _can_be_available(self, writing: Writing, entry: Entry) -> bool:
+    def _can_be_available(self, writing: WriteTransaction, entry: Entry) -> bool:
         if entry.model.blob is None:
             return False
         blob = blobs.find(writing.connection, entry.model.blob)
@@ -311,8 +312,8 @@ class Uploading:
         if length_bytes > self.limits.upload_bytes_max:
             raise errors.TooLarge("the file", self.limits.upload_bytes_max)
 
-    def _refuse_over_quota(self, writing: Writing, team: str, length_bytes: int) -> None:
-        limit = self.limits.team_bytes_max
+    def _refuse_over_quota(self, writing: WriteTransaction, team: str, length_bytes: int) -> None:
+        limit = self.limits.team_quota_bytes
         if limit:
             used = blobs.bytes_of_team(writing.connection, team)
             if used + length_bytes > limit:
@@ -324,13 +325,13 @@ def _writer(viewer: Viewer) -> str:
     if viewer.team is None:
         raise errors.MissingKey
     if not viewer.may(Scope.WRITE):
-        raise errors.NotAllowed(Scope.WRITE)
+        raise errors.Forbidden(Scope.WRITE)
     return viewer.team
 
 
-def _own(writing: Writing, viewer: Viewer, model_id: int) -> Entry:
+def _own(writing: WriteTransaction, viewer: Viewer, model_id: int) -> Entry:
     team = _writer(viewer)
     entry = writing.entries([model_id]).get(model_id)
     if entry is None or entry.model.team != team:
-        raise errors.NoSuchModel(str(model_id))
+        raise errors.ModelNotFound(str(model_id))
     return entry

@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelyard import errors
-from modelyard.blobs import Blobs, Incoming
+from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.covers import Covers, render
-from modelyard.registry.fields import extension_of_format, found_facts, sd_name_of
 from modelyard.domain import Entry, Facts, Layer, Status
 from modelyard.inspection import THUMBNAIL, Inspection, inspect_file, thumbnail_of
-from modelyard.registry.writer import Registration, state_of
-from modelyard.store import Store, Writing, blobs, covers, jobs, uploads
+from modelyard.registry.facts import facts_from_inspection
+from modelyard.registry.names import extension_of_format, sd_name_of
+from modelyard.registry.writer import ModelWriter, state_of
+from modelyard.store import Store, WriteTransaction, blobs, covers, jobs, uploads
 from modelyard.store.blobs import SOUND, Blob
 from modelyard.store.covers import Origin
 from modelyard.store.jobs import CHECK, Job
@@ -44,21 +45,21 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
+class RemovedBlob:
     """What was, or would be, removed."""
 
     sha256: str
     size_bytes: int
 
 
-class Checking:
+class UploadVerifier:
     """Does the jobs of one store, one after the other."""
 
     def __init__(
         self,
         store: Store,
         kept: Blobs,
-        incoming: Incoming,
+        incoming: IncomingFiles,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -74,9 +75,9 @@ class Checking:
         tidy_at = 0.0
         while not ended.is_set():
             try:
-                is_done = self.check_next()
+                is_done = self.verify_next()
                 if time.monotonic() >= tidy_at:
-                    self.tidy()
+                    self.purge_expired()
                     tidy_at = time.monotonic() + HOUSEKEEPING_SECONDS
             except errors.Unavailable as problem:
                 log.warning("checking waits: %s", problem.message)
@@ -85,13 +86,13 @@ class Checking:
             if not is_done:
                 ended.wait(LOOK_SECONDS)
 
-    def check_next(self) -> bool:
+    def verify_next(self) -> bool:
         """Do one job, if there is one; return whether there was."""
         # Without the lock of writers: an idle server asks five times a second.
         with self._store.reading() as connection:
             if not jobs.is_due(connection, CHECK, int(self._clock())):
                 return False
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             job = jobs.take(writing.connection, CHECK, self._owner, writing.now, LEASE_SECONDS)
         if job is None:
             return False
@@ -101,7 +102,7 @@ class Checking:
             return True
         try:
             with self._lease_kept(job):
-                self._check(job)
+                self._verify(job)
         except errors.Unavailable as problem:
             self._postpone(job, problem.message)
         except Exception as problem:
@@ -110,9 +111,9 @@ class Checking:
             self._fail(job, f"{type(problem).__name__}: {problem}")
         return True
 
-    def tidy(self) -> None:
+    def purge_expired(self) -> None:
         """Clear uploads whose time is over, and note which blobs nothing points at."""
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             over = uploads.expired(writing.connection, writing.now)
             for upload in over:
                 uploads.remove(writing.connection, upload.id)
@@ -126,25 +127,25 @@ class Checking:
             if upload_id not in known and changed_at < self._clock() - _STRAY_SECONDS:
                 self._incoming.remove(upload_id)
 
-    def collect(self, grace_seconds: int, *, dry_run: bool) -> list[Collected]:
+    def collect_garbage(self, grace_seconds: int, *, dry_run: bool) -> list[RemovedBlob]:
         """Remove the blobs that nothing has pointed at for ``grace_seconds``; only say which for a dry run.
 
         The bytes go within the transaction that found them unused: nobody can come to need them in between.
         """
         collected = []
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             since = writing.now - grace_seconds
             covers.collect(writing.connection, writing.now, since, dry_run=dry_run)
             if not dry_run or grace_seconds == 0:
                 blobs.mark_unused(writing.connection, writing.now)
             for blob in blobs.unused(writing.connection, since):
-                collected.append(Collected(blob.sha256, blob.size_bytes))
+                collected.append(RemovedBlob(blob.sha256, blob.size_bytes))
                 if not dry_run:
                     blobs.remove(writing.connection, blob.sha256)
                     self._blobs.remove(blob.sha256)
         return collected
 
-    def _check(self, job: Job) -> None:
+    def _verify(self, job: Job) -> None:
         with self._store.reading() as connection:
             upload = uploads.find(connection, job.subject)
         if upload is None or upload.model_id is None:
@@ -168,7 +169,7 @@ class Checking:
                 self._refuse(job, upload, upload.model_id, reason)
                 return
         cover = self._cover_of(path, inspection)
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             # Written down before the bytes move: whoever goes on after us finds them by it.
             uploads.put(writing.connection, replace(upload, sha256=sha256))
         if path == self._incoming.path(upload.id):
@@ -204,7 +205,7 @@ class Checking:
     def _accept(
         self, job: Job, upload: Upload, model_id: int, inspection: Inspection, sha256: str, cover: str | None
     ) -> None:
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             if not self._blobs.has(sha256):
                 raise errors.Unavailable("what was kept is not there")
             blobs.put(
@@ -215,7 +216,7 @@ class Checking:
             extension = extension_of_format(inspection.format)
             if cover is not None and writing.entries([model_id]):
                 covers.give(writing.connection, model_id, Origin.HEADER, cover)
-            self._settle(writing, model_id, found_facts(inspection), sha256, is_sound, extension)
+            self._apply_result(writing, model_id, facts_from_inspection(inspection), sha256, is_sound, extension)
             uploads.put(
                 writing.connection, replace(upload, sha256=sha256, received_at=upload.received_at or writing.now)
             )
@@ -224,15 +225,15 @@ class Checking:
         self._blobs.forget_uploaded(upload.id)
 
     def _refuse(self, job: Job, upload: Upload, model_id: int, reason: str) -> None:
-        with self._store.writing() as writing:
-            self._settle(writing, model_id, Facts(evidence=(reason,)), None, False, "")
+        with self._store.transaction() as writing:
+            self._apply_result(writing, model_id, Facts(evidence=(reason,)), None, False, "")
             uploads.remove(writing.connection, upload.id)
             jobs.finish(writing.connection, job)
         self._incoming.remove(upload.id)
         self._blobs.forget_uploaded(upload.id)
 
-    def _settle(
-        self, writing: Writing, model_id: int, facts: Facts, sha256: str | None, is_sound: bool, extension: str
+    def _apply_result(
+        self, writing: WriteTransaction, model_id: int, facts: Facts, sha256: str | None, is_sound: bool, extension: str
     ) -> None:
         """Give a model what was found; its owner's words stay, and win."""
         entry = writing.entries([model_id]).get(model_id)
@@ -242,28 +243,28 @@ class Checking:
         layers[Layer.HEADER] = facts
         layers[Layer.GUESS] = _named(entry, layers[Layer.GUESS], extension)
         state = replace(state_of(entry.model), blob=sha256, status=Status.AVAILABLE if is_sound else Status.UNAVAILABLE)
-        registration = Registration(writing, self._store.base_models())
+        registration = ModelWriter(writing, self._store.base_models())
         registration.load([model_id])
         registration.set(model_id, layers, state)
         registration.put()
 
     def _done(self, job: Job) -> None:
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             jobs.finish(writing.connection, job)
 
     def _wait(self, job: Job) -> None:
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             jobs.postpone(writing.connection, job, "", writing.now + 2, counts=False)
 
     def _postpone(self, job: Job, problem: str) -> None:
         """Try again when what is away may be there; that is no failed attempt, however long it lasts."""
         log.warning("checking %s waits: %s", job.subject, problem)
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             jobs.postpone(writing.connection, job, problem, writing.now + _AWAY_SECONDS, counts=False)
 
     def _fail(self, job: Job, problem: str) -> None:
         """Try again later, and less often the longer it fails; in the end give it up, for a person to look at."""
-        with self._store.writing() as writing:
+        with self._store.transaction() as writing:
             if job.attempts >= _ATTEMPTS_MAX:
                 jobs.bury(writing.connection, job, problem)
             else:
@@ -276,7 +277,7 @@ class Checking:
 
         def lengthen() -> None:
             while not ended.wait(LEASE_SECONDS / 3):
-                with suppress(errors.Unavailable), self._store.writing() as writing:
+                with suppress(errors.Unavailable), self._store.transaction() as writing:
                     jobs.extend(writing.connection, job, self._owner, writing.now + LEASE_SECONDS)
 
         thread = threading.Thread(target=lengthen, name="modelyard-lease", daemon=True)

@@ -8,9 +8,9 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from modelyard.web.requests import Exchange
 from modelyard.web.log import Log, RequestLine
 from modelyard.web.metrics import Metrics
+from modelyard.web.requests import Exchange
 
 _WAIT_SECONDS = 0.2
 # So many are done in a quarter of a millisecond: no request waits long behind them.

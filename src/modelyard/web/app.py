@@ -16,22 +16,23 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import ASGIApp
 
 from modelyard import blobs, errors
-from modelyard.uploads import uploads
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import Catalog
 from modelyard.settings import Settings
-from modelyard.web.api import account, list_models, health, routes as api_routes
-from modelyard.web import static_files, framework_errors
-from modelyard.web.openapi import document
-from modelyard.web.pages import routes as page_routes
-from modelyard.web.middleware import Edge
-from modelyard.web.requests import Answer, Exchange, Method
+from modelyard.uploads import uploads
+from modelyard.web import framework_errors, static_files
+from modelyard.web.access_log import Observations
+from modelyard.web.api import account, health, list_models
+from modelyard.web.api import routes as api_routes
 from modelyard.web.consistency import Freshness, staleness, stamped
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
-from modelyard.web.access_log import Observations
+from modelyard.web.middleware import Edge
+from modelyard.web.openapi import document
+from modelyard.web.pages import routes as page_routes
 from modelyard.web.pages.traffic import SAMPLE_SECONDS, Pulse
 from modelyard.web.rate_limit import RateLimit
+from modelyard.web.requests import Answer, Exchange, Method
 from modelyard.web.routing import Squeeze, reading, route
 from modelyard.web.sessions import CallerOf, Sessions
 
@@ -51,7 +52,7 @@ _SAME_FOR_ALL: dict[str, Callable[[Exchange], Answer]] = {
 
 def create_app(
     catalog: Catalog,
-    access: Access,
+    access: Auth,
     settings: Settings,
     *,
     link_for: list_models.LinkFor | None = None,
@@ -67,7 +68,7 @@ def create_app(
     squeeze = Squeeze()
     rate_limit = RateLimit(settings.rate_limit_per_minute)
     ready = health.Ready(catalog)
-    addresses = api_routes.Addresses(settings.public_url, settings.x_accel_redirect)
+    addresses = api_routes.Addresses(settings.public_url, settings.x_accel_prefix)
     signed_in = Sessions(access, api_routes.open_signer(catalog.store), rate_limit)
     # The scripts of our own pages come with a session and its token, instead of a key.
     by_key = partial(list_models.caller, access, rate_limit)
@@ -104,7 +105,7 @@ def create_app(
         litestar,
         log,
         observations,
-        settings.cors_origins,
+        settings.cors_allow_origins,
         short_ways,
         revision=catalog.store.revision_hint,
         staleness=partial(staleness, catalog),
@@ -147,13 +148,13 @@ def _catalogue_reads(
 def _transfers(
     catalog: Catalog, caller_of: CallerOf, settings: Settings, addresses: api_routes.Addresses
 ) -> api_routes.Transfers:
-    limits = uploads.Limits(
+    limits = uploads.UploadLimits(
         settings.upload_bytes_max,
-        settings.uploads_open_max,
-        settings.team_bytes_max,
+        settings.team_open_uploads_max,
+        settings.team_quota_bytes,
         settings.upload_expires_in_seconds,
     )
-    places = blobs.open_places(settings.blobs, settings.home, os.environ)
+    places = blobs.open_storage(settings.storage_url, settings.home, os.environ)
     return api_routes.open_transfers(catalog, caller_of, places, limits, addresses, settings.download_url_ttl_seconds)
 
 
@@ -175,7 +176,7 @@ async def _sampled(pulse: Pulse, _: Litestar) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    access: Access, transfers: api_routes.Transfers, ready: health.Ready, log: Log, _: Litestar
+    access: Auth, transfers: api_routes.Transfers, ready: health.Ready, log: Log, _: Litestar
 ) -> AsyncIterator[None]:
     flushing = asyncio.create_task(_flush(access, transfers, log))
     ready.accepting = True
@@ -187,13 +188,13 @@ async def _lifespan(
         await _flush_now(access, transfers, log)
 
 
-async def _flush(access: Access, transfers: api_routes.Transfers, log: Log) -> None:
+async def _flush(access: Auth, transfers: api_routes.Transfers, log: Log) -> None:
     while True:
         await asyncio.sleep(_FLUSH_SECONDS)
         await _flush_now(access, transfers, log)
 
 
-async def _flush_now(access: Access, transfers: api_routes.Transfers, log: Log) -> None:
+async def _flush_now(access: Auth, transfers: api_routes.Transfers, log: Log) -> None:
     try:
         await asyncio.to_thread(access.flush_last_used)
         await asyncio.to_thread(transfers.flush)

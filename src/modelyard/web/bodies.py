@@ -9,7 +9,7 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
-from modelyard.blobs.partial import Appending
+from modelyard.blobs.partial import PartialFile
 from modelyard.web.requests import Answer, Exchange, Method, exchange_of, send_error
 
 # What a client says of a model fits in a hundredth of this.
@@ -82,7 +82,7 @@ def content_length(exchange: Exchange) -> int | None:
     if text is None:
         return None
     if not (text.isdigit() and len(text) <= 18):
-        raise errors.InvalidBody("content-length: not a number", field="content-length")
+        raise errors.InvalidValue("content-length: not a number", field="content-length")
     return int(text)
 
 
@@ -138,7 +138,7 @@ async def blocks(receive: Receive) -> AsyncIterator[list[bytes]]:
         yield gathered
 
 
-async def append_body(appending: Appending, receive: Receive, look: Callable[[list[bytes]], None]) -> None:
+async def append_body(appending: PartialFile, receive: Receive, look: Callable[[list[bytes]], None]) -> None:
     """Append a body as it comes; ``look`` sees each block before it is written, and may refuse it.
 
     The next block arrives while one is hashed and written in a thread, and the disk begins to write before the last
@@ -168,15 +168,15 @@ async def append_body(appending: Appending, receive: Receive, look: Callable[[li
         future.result()
 
 
-def _write(appending: Appending, gathered: list[bytes]) -> None:
+def _write(appending: PartialFile, gathered: list[bytes]) -> None:
     # Copying large pieces together costs a tenth of what hashing them does; writing small ones singly costs more.
     for piece in gathered if len(gathered) <= _PIECES_MAX else (b"".join(gathered),):
         appending.write(piece)
 
 
 def decoded(body: bytes, kind: type[T]) -> T:
-    """Return a JSON body as a value of ``kind``, or raise InvalidBody with what is wrong where."""
+    """Return a JSON body as a value of ``kind``, or raise InvalidValue with what is wrong where."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise errors.InvalidBody(f"the request's body cannot be used: {problem}") from None
+        raise errors.InvalidValue(f"the request's body cannot be used: {problem}") from None

@@ -28,18 +28,20 @@ def revision_header(revision: int) -> Header:
 
 def staleness(catalog: Catalog) -> tuple[Header, ...]:
     """Return the warning that answers carry while the database is away, which says for how long it has been."""
-    away_seconds = catalog.away_seconds()
-    if away_seconds is None:
+    unreachable_seconds = catalog.unreachable_seconds()
+    if unreachable_seconds is None:
         return ()
     # RFC 7234, 5.5: 110 is "Response is Stale".
-    return ((b"warning", b'110 modelyard "the database is away, answers may be %d s old"' % math.ceil(away_seconds)),)
+    return (
+        (b"warning", b'110 modelyard "the database is away, answers may be %d s old"' % math.ceil(unreachable_seconds)),
+    )
 
 
 def stamped(catalog: Catalog, read: Callable[[Exchange], Answer]) -> Callable[[Exchange], Answer]:
     """Return ``read`` with the revision on its answers: the one from before it was read, for it may have gone on."""
 
     def read_stamped(exchange: Exchange) -> Answer:
-        revision = catalog.follow()
+        revision = catalog.refresh()
         answer = read(exchange)
         return replace(answer, headers=(*answer.headers, revision_header(revision)))
 
@@ -58,7 +60,7 @@ class Freshness:
         wanted = _wanted(exchange.headers[MIN_REVISION])
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self.wait_seconds_max
-        while (revision := self.catalog.follow()) < wanted:
+        while (revision := self.catalog.refresh()) < wanted:
             if loop.time() >= ends_at:
                 raise errors.Unavailable(
                     f"this node is at revision {revision}, not at {wanted}", revision=revision, wanted=wanted

@@ -18,7 +18,7 @@ def translate(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """Say what Litestar found wrong in our own words."""
     match error.status_code:
         case 404:
-            return answer(request, errors.NoSuchRoute(request.scope["path"]))
+            return answer(request, errors.RouteNotFound(request.scope["path"]))
         case 405:
             methods = request.app.route_handler_method_map.get(request.scope["path"], {})
             return answer(request, errors.MethodNotAllowed(request.method, sorted(methods)))
@@ -26,7 +26,7 @@ def translate(request: AnyRequest, error: HTTPException) -> Response[bytes]:
             return answer(request, errors.TooLarge("the request's body", BODY_BYTES_MAX))
         case 400 if "route_handler" in request.scope:
             # Past routing, what Litestar reads is the body; what it says of it names fields, not our code.
-            return answer(request, errors.InvalidBody("the request's body cannot be used", problems=error.extra or []))
+            return answer(request, errors.InvalidValue("the request's body cannot be used", problems=error.extra or []))
         case status if status < 500:
             return _response(wire.error_answer(status, "INVALID_ARGUMENT", error.detail, {}))
         case _:

@@ -14,10 +14,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard import errors, wire
-from modelyard.web.requests import Exchange, Header, Method, open_exchange, send_error
+from modelyard.web.access_log import Observations
 from modelyard.web.consistency import revision_header
 from modelyard.web.log import Log
-from modelyard.web.access_log import Observations
+from modelyard.web.requests import Exchange, Header, Method, open_exchange, send_error
 
 _OUR_HEADERS = (
     f"ETag, {wire.TOTAL_HEADER}, {wire.IGNORED_HEADER}, {wire.SUGGESTION_HEADER}, "
@@ -39,7 +39,7 @@ class Edge:
         app: ASGIApp,
         log: Log,
         observations: Observations,
-        cors_origins: str,
+        cors_allow_origins: str,
         short_ways: Mapping[tuple[str, str], Method] | None = None,
         *,
         revision: Callable[[], int],
@@ -58,7 +58,7 @@ class Edge:
         self._staleness = staleness
         self._log = log
         self.observations = observations
-        self._cors = Cors(cors_origins)
+        self._cors = Cors(cors_allow_origins)
         # Unique among processes, and cheap: a random start, then a number.
         self._id_prefix = os.urandom(5).hex()
         self._numbers = itertools.count(1)

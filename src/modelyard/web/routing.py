@@ -22,9 +22,9 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
-from modelyard.web.requests import Answer, Exchange, Header, Method, digest_of, exchange_of, send_error
-from modelyard.web.consistency import MIN_REVISION, Freshness
 from modelyard.web.cache import Kept
+from modelyard.web.consistency import MIN_REVISION, Freshness
+from modelyard.web.requests import Answer, Exchange, Header, Method, digest_of, exchange_of, send_error
 
 # A body that fits one TCP segment is not worth compressing.
 GZIP_BYTES_MIN = 1024

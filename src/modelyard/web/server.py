@@ -115,7 +115,10 @@ _LIMIT = {"limit_bytes": HEAD_BYTES_MAX}
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises SetupError where the address cannot be had, with what to do about it."""
+    """Return a listening socket.
+
+    Raises ConfigurationError where the address cannot be had, with what to do about it.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -125,7 +128,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise errors.SetupError(_advice(error, host, port), host=host, port=port) from error
+        raise errors.ConfigurationError(_advice(error, host, port), host=host, port=port) from error
     return listening
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from modelyard import errors
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import Scope, Viewer
 from modelyard.signing import Signature, Signer
-from modelyard.web.requests import Exchange, Header
 from modelyard.web.rate_limit import RateLimit
+from modelyard.web.requests import Exchange, Header
 
 COOKIE = "modelyard_session"
 TOKEN_FIELD = "token"  # noqa: S105 # the name of a field, not its content
@@ -44,7 +44,7 @@ class Session:
 class Sessions:
     """Makes and reads session cookies."""
 
-    access: Access
+    access: Auth
     signer: Signer
     rate_limit: RateLimit
     clock: Callable[[], float] = time.time
@@ -68,7 +68,7 @@ class Sessions:
         key_id, nonce, *signed = parts
         try:
             expires_at = self.signer.check(_SESSION, key_id, nonce, Signature(*signed))
-        except (errors.LinkRefused, errors.LinkExpired):
+        except (errors.InvalidSignature, errors.LinkExpired):
             return None
         viewer = self.access.viewer_of_id(int(key_id))
         token = self.signer.query(_TOKEN, key_id, nonce, expires_at).rpartition("=")[2]
@@ -88,21 +88,21 @@ class Sessions:
         return session.viewer
 
     def reader(self, otherwise: CallerOf, exchange: Exchange) -> Viewer:
-        """Return who calls the API, if they may read. Raises NotAllowed."""
+        """Return who calls the API, if they may read. Raises Forbidden."""
         viewer = self.caller(otherwise, exchange)
         if not viewer.may(Scope.READ):
-            raise errors.NotAllowed(Scope.READ)
+            raise errors.Forbidden(Scope.READ)
         return viewer
 
 
 def refuse_without_token(session: Session, given: str) -> None:
-    """Raise ForeignRequest unless the token is this session's."""
+    """Raise CrossSiteRequest unless the token is this session's."""
     if not hmac.compare_digest(session.token.encode(), given.encode(errors="replace")):
-        raise errors.ForeignRequest
+        raise errors.CrossSiteRequest
 
 
 def refuse_foreign(exchange: Exchange) -> None:
-    """Raise ForeignRequest for a request that another site's page made the browser send."""
+    """Raise CrossSiteRequest for a request that another site's page made the browser send."""
     site = exchange.headers.get(b"sec-fetch-site")
     origin = exchange.headers.get(b"origin")
     if site is not None:
@@ -114,7 +114,7 @@ def refuse_foreign(exchange: Exchange) -> None:
     else:
         is_ours = True  # no browser: every one of them says where a POST comes from
     if not is_ours:
-        raise errors.ForeignRequest
+        raise errors.CrossSiteRequest
 
 
 def _host_of(origin: bytes) -> str:

@@ -19,18 +19,14 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
-import msgspec
-
 from modelyard import errors
 from modelyard.domain import (
-    COVERS,
     DOCUMENTED_TYPES,
     HASH_LENGTHS,
     LIMIT_DEFAULT,
     LIMIT_MAX,
     QUERY_TERMS_MAX,
     TYPE_FAMILIES,
-    Model,
     ModelQuery,
     Offset,
     Position,
@@ -43,17 +39,7 @@ from modelyard.domain import (
 QUERY_STRING_BYTES_MAX = 8192
 QUERY_CHARS_MAX = 256
 CURSOR_CHARS_MAX = 256
-TTL_DEFAULT_SECONDS = 86_400
 
-# Raised whenever ``render_record`` answers another text for the same model; rendered records of before are made anew.
-RENDERING = 1
-
-IGNORED_HEADER = "Modelyard-Ignored"
-TOTAL_HEADER = "Modelyard-Total"
-SUGGESTION_HEADER = "Modelyard-Suggestion"
-REVISION_HEADER = "Modelyard-Revision"
-MIN_REVISION_HEADER = "Modelyard-Min-Revision"
-MODEL_HEADER = "Modelyard-Model"
 
 # --- Parameters ------------------------------------------------------------------------------------------------------
 
@@ -330,7 +316,7 @@ _PARAMETER_BY_SPELLING = {spelling: parameter for parameter in PARAMETERS for sp
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedQuery:
     """A parsed query string: the question, and the names in it that mean nothing here."""
 
     query: ModelQuery
@@ -371,7 +357,7 @@ def _read_part(part: bytes) -> _Given:
     return _Given(name, text, parameter, value, is_empty=not text)
 
 
-def parse_query(query_string: bytes, known_types: Callable[[], Iterable[str]]) -> Asked:
+def parse_query(query_string: bytes, known_types: Callable[[], Iterable[str]]) -> ParsedQuery:
     """Parse the query string of ``GET /v3/model``.
 
     ``known_types`` is asked only for a type outside the document's six: the names this caller may know of.
@@ -406,7 +392,7 @@ def given(query_string: bytes) -> list[tuple[str, str]]:
 # have not differ in their cursor and search words from others, so `_read_part` knows the rest. Seven parameters cost
 # 0.3 µs to parse the second time, 5 µs with one that is new, 23 µs when all are (2026-11).
 @lru_cache(maxsize=1024)
-def _parsed(query_string: bytes) -> Asked:
+def _parsed(query_string: bytes) -> ParsedQuery:
     values: dict[str, Any] = {}
     ignored: list[str] = []
     for part in query_string.split(b"&"):
@@ -428,7 +414,9 @@ def _parsed(query_string: bytes) -> Asked:
         values["types"] = frozenset().union(*(TYPE_FAMILIES.get(name, {name}) for name in types))
     if "tags" in values:
         values["tags"] = tuple(dict.fromkeys(tag for tag in values["tags"] if tag))
-    return Asked(ModelQuery(**values), tuple(dict.fromkeys(ignored)), frozenset(types.difference(DOCUMENTED_TYPES)))
+    return ParsedQuery(
+        ModelQuery(**values), tuple(dict.fromkeys(ignored)), frozenset(types.difference(DOCUMENTED_TYPES))
+    )
 
 
 def format_cursor(position: Position) -> str:
@@ -445,212 +433,4 @@ def ignored_header(names: Sequence[str]) -> str:
 # --- Answers ---------------------------------------------------------------------------------------------------------
 
 
-class TypeRecord(msgspec.Struct, frozen=True):
-    """A model's type."""
-
-    name: str
-    display_name: str
-
-
-class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One model as answered, keys in the document's order. No field is ever null; download_url may be absent."""
-
-    id: int
-    name: str
-    hash_sha256: str
-    sd_name: str
-    type: TypeRecord
-    categories: Sequence[str]
-    status: int
-    download_url: str | msgspec.UnsetType = msgspec.UNSET
-    tags: Sequence[str]
-    cover_url: str
-    source: str
-    base_model: str
-    base_model_type: str
-    download_url_ttl: int
-    sd_name_in_api: str
-    is_sdxl: bool
-    is_nsfw: bool
-    visibility: str
-
-
-class Pagination(msgspec.Struct, frozen=True):
-    """Where the next page starts; empty at the end."""
-
-    next_cursor: str
-
-
-class ModelPage(msgspec.Struct, frozen=True):
-    """The answer of ``GET /v3/model``."""
-
-    models: Sequence[ModelRecord]
-    pagination: Pagination
-
-
-_encode = msgspec.json.Encoder().encode
-
-
-# What stands beside a field in the documentation, where its name does not say it.
-FIELD_MEANINGS: Mapping[str, str] = {
-    "id": "the model version's id at Civitai; ours begin at 1 000 000 000 and stay below 2^31",
-    "name": "the version's name",
-    "hash_sha256": "the first ten digits of the file's SHA-256; empty if unknown",
-    "sd_name": "the file's name, unique among what a caller can see",
-    "type": "`name`, lower case, to filter by, and `display_name`",
-    "categories": "",
-    "status": "1: can be used; 0: not yet, or no longer",
-    "download_url": "only where this server can hand the file out to this caller",
-    "tags": "",
-    "cover_url": "empty if there is none",
-    "source": "`civitai`, `training` or `uploading`",
-    "base_model": "as its source spells it",
-    "base_model_type": "empty if unknown",
-    "download_url_ttl": "how many seconds a download link is good for",
-    "sd_name_in_api": "what generation calls take: without the extension for LoRAs and textual inversions",
-    "is_sdxl": "of the SDXL architecture",
-    "is_nsfw": "",
-    "visibility": "`public` or `private`",
-}
-
-
-def render_record(model: Model, ttl_seconds: int = TTL_DEFAULT_SECONDS) -> bytes:
-    """Return the model's JSON object, with a hole for the link where this server holds the file."""
-    record = _encode(
-        ModelRecord(
-            id=model.id,
-            name=model.name,
-            hash_sha256=model.hashes.short,
-            sd_name=model.sd_name,
-            type=TypeRecord(model.type.name, model.type.display_name),
-            categories=model.categories,
-            status=int(model.status),
-            tags=model.tags,
-            cover_url=model.cover_url,
-            source=model.source.value,
-            base_model=model.base_model,
-            base_model_type=model.base_model_type,
-            download_url_ttl=ttl_seconds,
-            sd_name_in_api=model.sd_name_in_api,
-            is_sdxl=model.is_sdxl,
-            is_nsfw=model.is_nsfw,
-            visibility=model.visibility.value,
-        )
-    )
-    if model.cover_url.startswith(COVERS):
-        # A quote inside a JSON string is escaped, so such a key cannot occur inside a value.
-        record = record.replace(b'"cover_url":"', b'"cover_url":"' + _BASE_HOLE, 1)
-    if model.blob is None or not model.status:
-        return record
-    hole = f"\x01d{model.blob}/{quote(model.sd_name, safe='')}\x02".encode()
-    return record.replace(b'"tags":', hole + b'"tags":', 1)
-
-
-def render_page(
-    records: Sequence[bytes], following: Position | None, link_for: Callable[[str, str], str], base: str = ""
-) -> bytes:
-    """Return the answer's body. ``link_for(sha256, quoted label)`` gives a download link, or "" for none.
-
-    ``base`` is what addresses of this server begin with; without it they are paths.
-    """
-    body = join_page(records, following)
-    return fill_holes(body, link_for, base) if has_holes(body) else body
-
-
-def join_page(records: Sequence[bytes], following: Position | None) -> bytes:
-    """Return the answer's body with the holes that its records have."""
-    cursor = format_cursor(following) if following else ""
-    return b'{"models":[%b],"pagination":{"next_cursor":"%b"}}' % (b",".join(records), cursor.encode())
-
-
-def has_holes(rendered: bytes) -> bool:
-    """Whether something is left for a request to fill in."""
-    return b"\x01" in rendered
-
-
-_BASE_HOLE = b"\x01b\x02"
-_HOLE = re.compile(rb"\x01d([0-9a-f]{64})/([^\x02]*)\x02")
-
-
-def fill_holes(rendered: bytes, link_for: Callable[[str, str], str], base: str = "") -> bytes:
-    """Replace every hole by what it stands for, or by nothing where there is no link for this caller."""
-
-    def member(hole: re.Match[bytes]) -> bytes:
-        link = link_for(hole[1].decode(), hole[2].decode())
-        return b'"download_url":' + _encode(link) + b"," if link else b""
-
-    # One byte is found fifty times as fast as three, and most bodies have neither hole.
-    if has_holes(rendered):
-        rendered = rendered.replace(_BASE_HOLE, _encode(base)[1:-1])
-    return _HOLE.sub(member, rendered) if has_holes(rendered) else rendered
-
-
 # --- Errors ----------------------------------------------------------------------------------------------------------
-
-# The most specific class wins: looked up along the class's own line of ancestors.
-ERROR_ANSWERS: Mapping[type[errors.ModelyardError], tuple[int, str]] = {
-    errors.ModelyardError: (500, "INTERNAL"),
-    errors.InvalidRequest: (400, "INVALID_ARGUMENT"),
-    errors.InvalidBody: (400, "INVALID_REQUEST_BODY"),
-    errors.RequestTooLong: (414, "INVALID_ARGUMENT"),
-    errors.Unauthenticated: (401, "INVALID_API_KEY"),
-    errors.MissingKey: (401, "MISSING_API_KEY"),
-    errors.NotAllowed: (403, "API_NOT_ALLOWED"),
-    errors.LinkRefused: (403, "LINK_REFUSED"),
-    errors.NotFound: (404, "API_NOT_FOUND"),
-    errors.NoSuchModel: (404, "MODEL_NOT_FOUND"),
-    errors.NoSuchUpload: (404, "UPLOAD_NOT_FOUND"),
-    errors.Gone: (410, "GONE"),
-    errors.LinkExpired: (410, "LINK_EXPIRED"),
-    errors.UploadExpired: (410, "UPLOAD_EXPIRED"),
-    errors.FileGone: (410, "FILE_GONE"),
-    errors.MethodNotAllowed: (405, "METHOD_NOT_ALLOWED"),
-    errors.Conflict: (409, "MODEL_ALREADY_EXISTED"),
-    errors.OffsetConflict: (409, "UPLOAD_OFFSET_CONFLICT"),
-    errors.Locked: (423, "UPLOAD_LOCKED"),
-    errors.RangeNotSatisfiable: (416, "RANGE_NOT_SATISFIABLE"),
-    errors.TooLarge: (413, "FILE_EXCEEDS_MAX_SIZE"),
-    errors.QuotaExceeded: (413, "QUOTA_EXCEEDED"),
-    errors.UnsupportedFile: (415, "UNSUPPORTED_FILE"),
-    errors.HashMismatch: (422, "HASH_MISMATCH"),
-    errors.RateLimited: (429, "RATE_LIMIT_EXCEEDED"),
-    errors.TooManyUploads: (429, "TOO_MANY_UPLOADS"),
-    errors.Unavailable: (503, "UNAVAILABLE"),
-    errors.StorageFull: (507, "INSUFFICIENT_STORAGE"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorAnswer:
-    """An error as it is sent: status, body, and the headers that go with it."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-def render_error(error: errors.ModelyardError) -> ErrorAnswer:
-    """Return the one error shape for any of our errors."""
-    status, reason = next(ERROR_ANSWERS[kind] for kind in type(error).__mro__ if kind in ERROR_ANSWERS)
-    if status == 500:
-        return error_answer(status, reason, "internal error", error.facts)
-    headers: tuple[tuple[str, str], ...] = ()
-    if status == 401:
-        headers = (("WWW-Authenticate", "Bearer"),)
-    elif isinstance(error, errors.RateLimited):
-        headers = (("Retry-After", str(error.retry_after_seconds)),)
-    elif isinstance(error, errors.Unavailable) and status == 503:
-        headers = (("Retry-After", "1"),)
-    elif isinstance(error, errors.RangeNotSatisfiable):
-        headers = (("Content-Range", f"bytes */{error.size_bytes}"),)
-    elif isinstance(error, errors.MethodNotAllowed):
-        headers = (("Allow", ", ".join(error.allowed)),)
-    return error_answer(status, reason, error.message, error.facts, headers)
-
-
-def error_answer(
-    status: int, reason: str, message: str, facts: Mapping[str, object], headers: tuple[tuple[str, str], ...] = ()
-) -> ErrorAnswer:
-    """Return the error shape for a status and reason."""
-    body = {"code": status, "reason": reason, "message": message, "metadata": dict(facts)}
-    return ErrorAnswer(status, _encode(body), headers)

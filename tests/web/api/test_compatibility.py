@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from modelyard import settings
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.web.app import create_app
-
-from tests.app_fixture import Address, Reply, Yard, listening, opened_yard
+from tests.app_fixture import Address, App, Reply, listening, open_app
 
 # Other routes than the one that is asked here: writing, and a list of training tasks that this system does not have.
 OTHER_ROUTES = {"web-09", "nb-02", "nb-04"}
@@ -326,10 +325,10 @@ def cases(data_dir: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def strangers_address(real_yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+def strangers_address(real_yard: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """The same models, where strangers may list the public ones."""
     read = settings.load(tmp_path_factory.mktemp("strangers"), {})
-    access = Access(real_yard.store, anonymous="public")
+    access = Auth(real_yard.store, anonymous="public")
     app = create_app(real_yard.catalog, access, read, log=real_yard.log)
     with listening(replace(real_yard, app=app, access=access)) as address:
         yield address
@@ -338,7 +337,7 @@ def strangers_address(real_yard: Yard, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def limited_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Address, str]]:
     """A server that takes one request a minute, and a key whose one is used up."""
-    with opened_yard(tmp_path_factory.mktemp("limited"), rate_limit_per_minute=1) as yard, listening(yard) as address:
+    with open_app(tmp_path_factory.mktemp("limited"), rate_limit_per_minute=1) as yard, listening(yard) as address:
         assert 200 == address.ask("/v3/model", {"Authorization": yard.key()}).status
         yield address, yard.key()
 
@@ -352,7 +351,7 @@ def test_every_case_about_this_route_has_its_checks(cases: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_recorded_client_gets_what_it_needs(
     cases: dict[str, Any],
-    real_yard: Yard,
+    real_yard: App,
     real_address: Address,
     strangers_address: Address,
     limited_address: tuple[Address, str],
@@ -381,7 +380,7 @@ def test_a_recorded_client_gets_what_it_needs(
         assert check(seen), case["expects"]["checks"][number]
 
 
-def test_a_model_is_found_by_its_civitai_version(real_address: Address, real_yard: Yard) -> None:
+def test_a_model_is_found_by_its_civitai_version(real_address: Address, real_yard: App) -> None:
     """The vendor's page opens a model so; none of the recorded models has the id of the recorded request."""
     known = real_yard.ask("/v3/model?pagination.limit=1&pagination.cursor=c_500").ids[0]
     reply = real_address.ask(
@@ -392,7 +391,7 @@ def test_a_model_is_found_by_its_civitai_version(real_address: Address, real_yar
     assert [known] == reply.ids
 
 
-def test_a_team_without_models_of_its_own_gets_an_empty_array(real_address: Address, real_yard: Yard) -> None:
+def test_a_team_without_models_of_its_own_gets_an_empty_array(real_address: Address, real_yard: App) -> None:
     """The Python SDK fails on null and on an absent key."""
     reply = real_address.ask("/v3/model?filter.visibility=private", {"Authorization": real_yard.key("nobody")})
 

@@ -20,9 +20,8 @@ from modelyard import wire
 from modelyard.domain import MODEL_TYPES
 from modelyard.web import static_files
 from modelyard.web.openapi import document as openapi_document
-
 from tests import requirements
-from tests.app_fixture import Address, Yard, a_model, a_private, listening, opened_yard
+from tests.app_fixture import Address, App, a_model, a_private, listening, open_app
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 
@@ -69,12 +68,14 @@ def test_a_table_says_what_the_code_does(name: str, table: str) -> None:
 
 def test_every_route_is_documented() -> None:
     told = set(re.findall(r"`GET (/[\w./]*)`", PAGE.read_text()))
-    read = {path for path, methods in openapi_document.document()["paths"].items() if "get" in methods and "{" not in path}
+    read = {
+        path for path, methods in openapi_document.document()["paths"].items() if "get" in methods and "{" not in path
+    }
 
     assert {*read, "/metrics", "/openapi.json", "/docs"} == told
 
 
-def test_the_document_has_every_route_and_method_of_the_api(stocked: Yard) -> None:
+def test_the_document_has_every_route_and_method_of_the_api(stocked: App) -> None:
     """Pages for people, and what is read by programs of an operator, are no part of it."""
     paths = {path: {*methods, "options"} for path, methods in openapi_document.document()["paths"].items()}
     filled = {"{upload}": 32 * "a", "{sha256}": 64 * "a", "{label}": "a", "{name}": 32 * "a", "{width}": "640.webp"}
@@ -97,20 +98,20 @@ def test_the_document_has_every_route_and_method_of_the_api(stocked: Yard) -> No
         assert methods <= allowed_at(path) <= below, path
 
 
-def _litestar(stocked: Yard) -> Any:
+def _litestar(stocked: App) -> Any:
     return stocked.app._app
 
 
-def test_the_example_of_an_error_is_one(stocked: Yard) -> None:
+def test_the_example_of_an_error_is_one(stocked: App) -> None:
     (example,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
     assert json.loads(example) == stocked.ask("/v3/model?filter.is_sdxl=yes").json
 
 
 @pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     lora = MODEL_TYPES["lora"]
-    with opened_yard(tmp_path_factory.mktemp("documented")) as opened:
+    with open_app(tmp_path_factory.mktemp("documented")) as opened:
         opened.put(
             *(a_model(number, type=lora, sd_name=f"nightHarbour_{number}.safetensors") for number in range(1, 200)),
             a_private(1_000_000_001, "red"),
@@ -119,7 +120,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 
 @pytest.fixture(scope="module")
-def address(stocked: Yard) -> Iterator[Address]:
+def address(stocked: App) -> Iterator[Address]:
     with listening(stocked) as bound:
         yield bound
 
@@ -132,7 +133,7 @@ def test_every_example_of_a_call_says_what_it_gives() -> None:
 
 
 @pytest.mark.parametrize(("call", "status"), CALLS)
-def test_an_example_of_a_call_gives_what_it_says(stocked: Yard, address: Address, call: str, status: str) -> None:
+def test_an_example_of_a_call_gives_what_it_says(stocked: App, address: Address, call: str, status: str) -> None:
     requirements.program("curl")
     run = subprocess.run(
         ["sh", "-c", call + " -s --noproxy '*' -o /dev/null -w '%{http_code}'"],
@@ -149,7 +150,7 @@ def test_an_example_of_a_call_gives_what_it_says(stocked: Yard, address: Address
 NAMES = "".join(f"nightHarbour_{number}\n" for number in range(1, 6))
 
 
-def test_the_python_example_runs(stocked: Yard, address: Address, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_example_runs(stocked: App, address: Address, capsys: pytest.CaptureFixture[str]) -> None:
     requirements.module("novita_client")
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     exec(compile(example, str(PAGE), "exec"), {"key": stocked.key(), "url": address.url})
@@ -157,7 +158,7 @@ def test_the_python_example_runs(stocked: Yard, address: Address, capsys: pytest
     assert NAMES == capsys.readouterr().out
 
 
-def test_the_javascript_example_runs(sdk_folder: Path, stocked: Yard, address: Address) -> None:
+def test_the_javascript_example_runs(sdk_folder: Path, stocked: App, address: Address) -> None:
     (example,) = re.findall(r"```js\n(.*?)```", PAGE.read_text(), re.DOTALL)
     known = f"const key = {json.dumps(stocked.key())}, url = {json.dumps(address.url)};\n"
     run = subprocess.run(
@@ -176,7 +177,7 @@ def test_the_javascript_example_runs(sdk_folder: Path, stocked: Yard, address: A
 # --- the OpenAPI document
 
 
-def test_the_document_is_served(stocked: Yard) -> None:
+def test_the_document_is_served(stocked: App) -> None:
     reply = stocked.ask("/openapi.json", None)
 
     assert (200, "application/json") == (reply.status, reply.headers["content-type"])
@@ -212,7 +213,7 @@ def resolved(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
 
 
-def test_real_answers_are_what_the_document_says(stocked: Yard) -> None:
+def test_real_answers_are_what_the_document_says(stocked: App) -> None:
     for target, name in (
         ("/v3/model", "ModelPage"),
         ("/v3/model/facets", "FacetsAnswer"),
@@ -232,7 +233,7 @@ def test_the_examples_page_is_what_the_document_says() -> None:
 
 
 @pytest.fixture(scope="module")
-def page(stocked: Yard) -> str:
+def page(stocked: App) -> str:
     reply = stocked.ask("/docs", None)
     assert "text/html; charset=utf-8" == reply.headers["content-type"]
     return reply.body.decode()
@@ -255,7 +256,7 @@ def test_the_page_names_the_errors_of_the_route(page: str) -> None:
     )
 
 
-def test_the_page_runs_nothing_inline_and_loads_nothing_from_elsewhere(stocked: Yard, page: str) -> None:
+def test_the_page_runs_nothing_inline_and_loads_nothing_from_elsewhere(stocked: App, page: str) -> None:
     policy = stocked.ask("/docs", None).headers["content-security-policy"]
 
     assert "default-src 'none'" in policy
@@ -264,7 +265,7 @@ def test_the_page_runs_nothing_inline_and_loads_nothing_from_elsewhere(stocked: 
     assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", page)
 
 
-def test_what_the_page_loads_is_there_and_may_be_kept_for_ever(stocked: Yard, page: str) -> None:
+def test_what_the_page_loads_is_there_and_may_be_kept_for_ever(stocked: App, page: str) -> None:
     loaded = re.findall(r"""(?:src|href)="(/static/[^"]+)""", page)
 
     assert {"docs.css", "docs.js", "icon.svg", "page.css", "page.js"} == {
@@ -278,7 +279,7 @@ def test_what_the_page_loads_is_there_and_may_be_kept_for_ever(stocked: Yard, pa
         assert "immutable" not in stocked.ask(address.split("?")[0] + "?v=old", None).headers["cache-control"]
 
 
-def test_every_static_file_is_served(stocked: Yard) -> None:
+def test_every_static_file_is_served(stocked: App) -> None:
     assert static_files.static_names()
     for name in static_files.static_names():
         assert 200 == stocked.ask(f"/static/{name}", None).status

@@ -21,16 +21,15 @@ import pytest
 from litestar.exceptions import LitestarException
 
 from modelyard import errors
-from modelyard.blobs import open_places
+from modelyard.blobs import open_storage
 from modelyard.cli import run
 from modelyard.store import download_counts as rows
 from modelyard.web.api.files import Downloads, content_disposition
-from modelyard.web.requests import open_exchange
 from modelyard.web.api.routes import open_signer
-
+from modelyard.web.requests import open_exchange
 from tests import requirements
+from tests.app_fixture import App, Reply, listening, open_app
 from tests.transfers import ask, checking, dangerous_bytes, exchange_messages, find, lora_bytes, path_of, upload
-from tests.app_fixture import Reply, Yard, listening, opened_yard
 
 CONTENT = lora_bytes(fill=2_000_000, seed=3)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -38,7 +37,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Served:
-    yard: Yard
+    yard: App
     home: Path
     model_id: int
     link: str
@@ -50,9 +49,9 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("served")
-    with opened_yard(home) as yard:
+    with open_app(home) as yard:
         model_id = upload(yard, "served", CONTENT)["id"]
-        checking(yard, home).check_next()
+        checking(yard, home).verify_next()
         yield Served(yard, home, model_id, path_of(find(yard, model_id)["download_url"]))
 
 
@@ -174,13 +173,13 @@ def test_a_forged_altered_or_borrowed_link_is_403(served: Served) -> None:
 
 
 def test_an_expired_link_is_410(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, download_url_ttl_seconds=1) as yard:
+    with open_app(tmp_path, download_url_ttl_seconds=1) as yard:
         model_id = upload(yard, "brief", CONTENT)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, model_id)["download_url"])
-        with yard.store.writing() as writing:
+        with yard.store.transaction() as writing:
             writing.connection.exec_driver_sql("UPDATE signing_keys SET ends_at = 1")
-        with opened_yard(tmp_path) as later:
+        with open_app(tmp_path) as later:
             reply = later.ask(link, None)
 
     assert (410, "LINK_EXPIRED") == (reply.status, reply.json["reason"])
@@ -193,13 +192,13 @@ def test_another_team_sees_neither_model_nor_link(served: Served) -> None:
 
 def test_a_file_found_dangerous_has_no_link_that_works(tmp_path: Path) -> None:
     content = dangerous_bytes()
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         model_id = upload(yard, "evil", content, file_extension="pt")["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         good = upload(yard, "good", CONTENT)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, good)["download_url"])
-        with yard.store.writing() as writing:
+        with yard.store.transaction() as writing:
             writing.connection.exec_driver_sql("UPDATE blobs SET verdict = 'dangerous'")
 
         assert "download_url" not in find(yard, model_id)
@@ -207,17 +206,17 @@ def test_a_file_found_dangerous_has_no_link_that_works(tmp_path: Path) -> None:
 
 
 def test_downloads_are_counted_once_each_and_move_the_rank(tmp_path: Path) -> None:
-    with opened_yard(tmp_path) as yard, listening(yard) as address:
+    with open_app(tmp_path) as yard, listening(yard) as address:
         ids = [upload(yard, name, lora_bytes(seed=number))["id"] for number, name in enumerate(("a", "b", "c"))]
         check = checking(yard, tmp_path)
-        while check.check_next():
+        while check.verify_next():
             pass
         before = ask(yard, "/v3/model?filter.visibility=private").ids
         link = path_of(find(yard, ids[0])["download_url"])
         for headers in ({}, {"Range": "bytes=0-5"}, {"Range": "bytes=6-9"}):
             address.ask(link, headers)
         address.ask(link, method="HEAD")
-    with opened_yard(tmp_path) as yard:  # what was counted is written down when the server ends
+    with open_app(tmp_path) as yard:  # what was counted is written down when the server ends
         after = ask(yard, "/v3/model?filter.visibility=private").ids
         entry = yard.store.entry(ids[0])
 
@@ -227,11 +226,11 @@ def test_downloads_are_counted_once_each_and_move_the_rank(tmp_path: Path) -> No
 
 
 def test_downloads_are_written_down_once_however_often_they_are_flushed(tmp_path: Path) -> None:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         model_id = upload(yard, "m", lora_bytes())["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, model_id)["download_url"])
-        served = Downloads(yard.store, open_places("", tmp_path, {}).kept, open_signer(yard.store))
+        served = Downloads(yard.store, open_storage("", tmp_path, {}).kept, open_signer(yard.store))
 
         def fetch() -> None:
             asyncio.run(served.answer(scope_of(link), nobody))
@@ -251,11 +250,11 @@ def test_downloads_are_written_down_once_however_often_they_are_flushed(tmp_path
 def test_downloads_that_cannot_be_written_down_are_counted_when_the_database_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         model_id = upload(yard, "m", lora_bytes())["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, model_id)["download_url"])
-        served = Downloads(yard.store, open_places("", tmp_path, {}).kept, open_signer(yard.store))
+        served = Downloads(yard.store, open_storage("", tmp_path, {}).kept, open_signer(yard.store))
         asyncio.run(served.answer(scope_of(link), nobody))
 
         def away(_: object) -> AbstractContextManager[Any]:
@@ -318,9 +317,9 @@ def test_a_block_of_which_the_page_cache_has_only_the_beginning_is_read_whole(
 
 
 def test_a_kept_file_of_another_length_is_not_sent(tmp_path: Path) -> None:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         model_id = upload(yard, "m", CONTENT)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, model_id)["download_url"])
         (kept,) = (path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
         kept.chmod(0o644)
@@ -334,9 +333,9 @@ def test_a_kept_file_of_another_length_is_not_sent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ranges", ["", "bytes=0-99,200-299"])
 def test_the_answer_is_broken_off_where_the_file_changes_while_it_is_sent(tmp_path: Path, ranges: str) -> None:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         model_id = upload(yard, "m", CONTENT)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, model_id)["download_url"])
         (kept,) = (path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
         kept.chmod(0o644)
@@ -370,9 +369,9 @@ def test_a_name_cannot_break_its_header(label: str, header: str) -> None:
 
 
 def test_nginx_is_told_where_the_file_is(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, x_accel_redirect="/kept/") as yard:
+    with open_app(tmp_path, x_accel_prefix="/kept/") as yard:
         model_id = upload(yard, "m", CONTENT)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
 
         reply = yard.ask(path_of(find(yard, model_id)["download_url"]), None)
 
@@ -418,17 +417,17 @@ def test_a_host_that_is_none_is_not_put_into_a_link(served: Served, host: str) -
 
 
 def test_links_outlive_the_key_that_signed_them_until_the_overlap_is_over(tmp_path: Path) -> None:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         model_id = upload(yard, "served", CONTENT)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         old = path_of(find(yard, model_id)["download_url"])
 
     assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing"])
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         new = path_of(find(yard, model_id)["download_url"])
         rotated = [yard.ask(link, None).status for link in (old, new)]
     assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing", "--overlap", "0s"])
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         ended = [yard.ask(link, None).status for link in (old, new)]
 
     assert old != new
@@ -437,12 +436,12 @@ def test_links_outlive_the_key_that_signed_them_until_the_overlap_is_over(tmp_pa
 
 
 def test_a_running_server_takes_up_a_rotated_key(tmp_path: Path) -> None:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         model_id = upload(yard, "served", CONTENT)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing"])
 
-        with opened_yard(tmp_path) as another:
+        with open_app(tmp_path) as another:
             link = path_of(find(another, model_id)["download_url"])
 
         # One that has not read the new key yet, and is shown a link by another worker, reads it within a second.
@@ -454,12 +453,12 @@ def test_a_running_server_takes_up_a_rotated_key(tmp_path: Path) -> None:
 
 def test_a_running_server_refuses_links_of_a_key_that_was_ended_at_once(tmp_path: Path) -> None:
     """As soon as it is shown a link of the new key, which never has the id of the old one."""
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         model_id = upload(yard, "served", CONTENT)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         old = path_of(find(yard, model_id)["download_url"])
         assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing", "--overlap", "0s"])
-        with opened_yard(tmp_path) as another:
+        with open_app(tmp_path) as another:
             new = path_of(find(another, model_id)["download_url"])
 
         end = time.monotonic() + 90

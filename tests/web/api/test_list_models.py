@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 from modelyard import wire
 from modelyard.domain import BASE_MODEL_TYPES, MODEL_TYPES, Hashes, Model, Scope, Source, Status, model_type
 from modelyard.web.cache import Kept
-
 from tests import strategies
-from tests.app_fixture import Yard, a_model, a_private, opened_yard
+from tests.app_fixture import App, a_model, a_private, open_app
 
 LORA, LOCON, DORA = MODEL_TYPES["lora"], MODEL_TYPES["locon"], MODEL_TYPES["dora"]
 PAGE = {"models": [], "pagination": {"next_cursor": ""}}
@@ -39,13 +38,13 @@ def cursor(rank: int, id_: int) -> str:
 @pytest.mark.parametrize(
     "form", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer   {}", "  Bearer {}  ", "{}", " {} ", "Bearer\t{}"]
 )
-def test_the_key_is_taken_with_and_without_its_scheme(yard: Yard, form: str) -> None:
+def test_the_key_is_taken_with_and_without_its_scheme(yard: App, form: str) -> None:
     yard.put(a_private(1_000_000_001, "red"))
 
     assert [1_000_000_001] == yard.ask("/v3/model", None, authorization=form.format(yard.key())).ids
 
 
-def test_a_key_shows_its_teams_private_models_and_no_others(yard: Yard) -> None:
+def test_a_key_shows_its_teams_private_models_and_no_others(yard: App) -> None:
     yard.put(a_model(1), a_private(1_000_000_001, "red"), a_private(1_000_000_002, "blue"))
 
     assert {1, 1_000_000_001} == set(yard.ask("/v3/model", "red").ids)
@@ -54,30 +53,30 @@ def test_a_key_shows_its_teams_private_models_and_no_others(yard: Yard) -> None:
 
 
 @pytest.fixture
-def open_yard(tmp_path: Path) -> Iterator[Yard]:
+def open_yard(tmp_path: Path) -> Iterator[App]:
     """A yard that lets everyone see the public models."""
-    with opened_yard(tmp_path, anonymous="public") as opened:
+    with open_app(tmp_path, anonymous_access="public") as opened:
         opened.put(a_model(1), a_private(1_000_000_001, "red"))
         yield opened
 
 
-def test_where_strangers_are_let_in_they_see_the_public_models(open_yard: Yard) -> None:
+def test_where_strangers_are_let_in_they_see_the_public_models(open_yard: App) -> None:
     assert [1] == open_yard.ask("/v3/model", None).ids
     assert [1] == open_yard.ask("/v3/model", None, authorization="").ids
     assert [1] == open_yard.ask("/v3/model?filter.visibility=public", None).ids
 
 
-def test_where_strangers_are_let_in_private_models_still_need_a_key(open_yard: Yard) -> None:
+def test_where_strangers_are_let_in_private_models_still_need_a_key(open_yard: App) -> None:
     reply = open_yard.ask("/v3/model?filter.visibility=private", None)
 
     assert (401, "MISSING_API_KEY") == (reply.status, reply.json["reason"])
 
 
-def test_where_strangers_are_let_in_a_wrong_key_is_still_wrong(open_yard: Yard) -> None:
+def test_where_strangers_are_let_in_a_wrong_key_is_still_wrong(open_yard: App) -> None:
     assert 401 == open_yard.ask("/v3/model", None, authorization="sk_wrong").status
 
 
-def test_a_revoked_key_stops_with_the_next_request(yard: Yard) -> None:
+def test_a_revoked_key_stops_with_the_next_request(yard: App) -> None:
     key = yard.key()
     before = yard.ask("/v3/model").status
     yard.access.revoke_key(key)
@@ -86,17 +85,17 @@ def test_a_revoked_key_stops_with_the_next_request(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("scopes", [[Scope.READ], [Scope.ADMIN], [Scope.READ, Scope.WRITE]])
-def test_reading_takes_the_read_scope_or_admins(yard: Yard, scopes: list[Scope]) -> None:
+def test_reading_takes_the_read_scope_or_admins(yard: App, scopes: list[Scope]) -> None:
     assert 200 == yard.ask("/v3/model", authorization=yard.key("red", *scopes)).status
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "", "nonsense"])
-def test_no_content_type_is_an_error(yard: Yard, content_type: str) -> None:
+def test_no_content_type_is_an_error(yard: App, content_type: str) -> None:
     assert 200 == yard.ask("/v3/model", content_type=content_type).status
 
 
 @pytest.mark.parametrize("route", ["/v3/model", "/v3/user", "/v3/metadata", "/openapi.json", "/docs", "/healthz"])
-def test_head_is_get_without_the_body(yard: Yard, route: str) -> None:
+def test_head_is_get_without_the_body(yard: App, route: str) -> None:
     yard.put(*map(a_model, range(1, 30)))
     got, head = yard.ask(route), yard.ask(route, method="HEAD")
 
@@ -105,7 +104,7 @@ def test_head_is_get_without_the_body(yard: Yard, route: str) -> None:
     assert {**got.headers, "x-request-id": ""} == {**head.headers, "x-request-id": ""}
 
 
-def test_a_preflight_is_allowed_without_a_key(yard: Yard) -> None:
+def test_a_preflight_is_allowed_without_a_key(yard: App) -> None:
     reply = yard.ask(
         "/v3/model",
         None,
@@ -122,7 +121,7 @@ def test_a_preflight_is_allowed_without_a_key(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("target", ["/v3/model", "/v3/model?pagination.limit=0", "/v3/none", "/healthz"])
-def test_every_answer_may_be_read_by_a_page(yard: Yard, target: str) -> None:
+def test_every_answer_may_be_read_by_a_page(yard: App, target: str) -> None:
     reply = yard.ask(target, origin="https://console.example")
 
     assert "*" == reply.headers["access-control-allow-origin"]
@@ -132,7 +131,7 @@ def test_every_answer_may_be_read_by_a_page(yard: Yard, target: str) -> None:
 
 
 def test_pages_may_be_restricted_to_some_origins(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, cors_origins="https://a.example, https://b.example") as yard:
+    with open_app(tmp_path, cors_allow_origins="https://a.example, https://b.example") as yard:
         ours = yard.ask("/v3/model", origin="https://b.example").headers
         others = yard.ask("/v3/model", origin="https://evil.example").headers
 
@@ -180,8 +179,8 @@ ALL = {1, 2, 3, 4, 5, 6} | OWN
 
 
 @pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with opened_yard(tmp_path_factory.mktemp("stocked")) as opened:
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with open_app(tmp_path_factory.mktemp("stocked")) as opened:
         opened.put(*CATALOGUE)
         yield opened
 
@@ -265,7 +264,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
         ("filter%2Etypes=vae", {5}),
     ],
 )
-def test_a_question_is_answered_by_these_models(stocked: Yard, asked: str, expected: set[int]) -> None:
+def test_a_question_is_answered_by_these_models(stocked: App, asked: str, expected: set[int]) -> None:
     reply = stocked.ask(f"/v3/model?{asked}")
 
     assert 200 == reply.status, reply.body
@@ -274,7 +273,7 @@ def test_a_question_is_answered_by_these_models(stocked: Yard, asked: str, expec
 
 
 @pytest.mark.parametrize("parameter", [p for p in wire.PARAMETERS if "." in p.name], ids=lambda p: p.name)
-def test_the_dotted_form_and_the_brackets_mean_the_same(stocked: Yard, parameter: wire.Parameter) -> None:
+def test_the_dotted_form_and_the_brackets_mean_the_same(stocked: App, parameter: wire.Parameter) -> None:
     value = quote(parameter.example)
     dotted = stocked.ask(f"/v3/model?{parameter.name}={value}")
     head, tail = parameter.name.split(".")
@@ -285,7 +284,7 @@ def test_the_dotted_form_and_the_brackets_mean_the_same(stocked: Yard, parameter
 
 @pytest.mark.parametrize("name", [p.name for p in wire.PARAMETERS if p.schema["type"] == "boolean"])
 @pytest.mark.parametrize("truth", [True, False])
-def test_every_spelling_of_a_boolean_means_the_same(stocked: Yard, name: str, truth: bool) -> None:
+def test_every_spelling_of_a_boolean_means_the_same(stocked: App, name: str, truth: bool) -> None:
     spellings = ("1", "t", "T", "TRUE", "true", "True") if truth else ("0", "f", "F", "FALSE", "false", "False")
 
     assert 1 == len({stocked.ask(f"/v3/model?{name}={spelling}").body for spelling in spellings})
@@ -334,7 +333,7 @@ def test_every_spelling_of_a_boolean_means_the_same(stocked: Yard, name: str, tr
     ],
 )
 def test_a_value_that_cannot_be_is_refused_and_what_can_be_is_told(
-    stocked: Yard, asked: str, parameter: str, given: str
+    stocked: App, asked: str, parameter: str, given: str
 ) -> None:
     reply = stocked.ask(f"/v3/model?{asked}")
 
@@ -349,12 +348,12 @@ def test_a_value_that_cannot_be_is_refused_and_what_can_be_is_told(
     "asked",
     ["filter.query=" + 256 * "a", "filter.query=" + "+".join(map(str, range(16))), "filter.query=" + 40 * "same+"],
 )
-def test_what_is_within_its_limit_is_no_error(stocked: Yard, asked: str) -> None:
+def test_what_is_within_its_limit_is_no_error(stocked: App, asked: str) -> None:
     assert 200 == stocked.ask(f"/v3/model?{asked}").status
 
 
 @pytest.mark.parametrize("name", ["filter.visibility", "filter.source", "filter.types"])
-def test_a_value_outside_an_enumeration_is_told_what_is_allowed(stocked: Yard, name: str) -> None:
+def test_a_value_outside_an_enumeration_is_told_what_is_allowed(stocked: App, name: str) -> None:
     reply = stocked.ask(f"/v3/model?{name}=nonsense")
 
     allowed = {
@@ -366,7 +365,7 @@ def test_a_value_outside_an_enumeration_is_told_what_is_allowed(stocked: Yard, n
     assert all(value in reply.json["message"] for value in allowed)
 
 
-def test_types_that_only_others_have_are_not_told(stocked: Yard) -> None:
+def test_types_that_only_others_have_are_not_told(stocked: App) -> None:
     mine = stocked.ask("/v3/model?filter.types=nonsense").json["metadata"]["allowed"]
     theirs = stocked.ask("/v3/model?filter.types=nonsense", "blue").json["metadata"]["allowed"]
 
@@ -391,21 +390,21 @@ def test_types_that_only_others_have_are_not_told(stocked: Yard) -> None:
         ("FILTER.TYPES=lora", "FILTER.TYPES"),
     ],
 )
-def test_a_name_that_means_nothing_has_no_effect_and_is_reported(stocked: Yard, asked: str, ignored: str) -> None:
+def test_a_name_that_means_nothing_has_no_effect_and_is_reported(stocked: App, asked: str, ignored: str) -> None:
     reply = stocked.ask(f"/v3/model?{asked}")
 
     assert (200, ignored) == (reply.status, reply.headers["modelyard-ignored"])
     assert ALL == set(reply.ids)
 
 
-def test_of_many_names_twenty_are_reported(stocked: Yard) -> None:
+def test_of_many_names_twenty_are_reported(stocked: App) -> None:
     reply = stocked.ask("/v3/model?" + "&".join(f"n{number}=1" for number in range(100)))
 
     assert [f"n{number}" for number in range(20)] == reply.headers["modelyard-ignored"].split(", ")
 
 
 @pytest.mark.parametrize("prefer", ["handling=strict", 'handling="strict"', "respond-async, Handling = Strict; x=y"])
-def test_who_wants_strictness_gets_an_error_with_the_names(stocked: Yard, prefer: str) -> None:
+def test_who_wants_strictness_gets_an_error_with_the_names(stocked: App, prefer: str) -> None:
     reply = stocked.ask("/v3/model?type=lora&filter.types=lora&query=x", prefer=prefer)
 
     assert (400, "INVALID_ARGUMENT") == (reply.status, reply.json["reason"])
@@ -415,14 +414,14 @@ def test_who_wants_strictness_gets_an_error_with_the_names(stocked: Yard, prefer
     assert "type, query" in reply.json["message"]
 
 
-def test_strictness_over_what_is_known_is_applied_and_says_so(stocked: Yard) -> None:
+def test_strictness_over_what_is_known_is_applied_and_says_so(stocked: App) -> None:
     reply = stocked.ask("/v3/model?filter.types=vae", prefer="handling=strict")
 
     assert (200, "handling=strict") == (reply.status, reply.headers["preference-applied"])
 
 
 @pytest.mark.parametrize("prefer", ["handling=lenient", "handling", "strict", "", "=", ",,;", 'handling="strict'])
-def test_other_preferences_change_nothing(stocked: Yard, prefer: str) -> None:
+def test_other_preferences_change_nothing(stocked: App, prefer: str) -> None:
     reply = stocked.ask("/v3/model?nonsense=1", prefer=prefer)
 
     assert 200 == reply.status
@@ -432,26 +431,26 @@ def test_other_preferences_change_nothing(stocked: Yard, prefer: str) -> None:
 # --- 1.3 Order, 1.4 Cursors
 
 
-def test_the_order_is_rank_then_id_both_descending(yard: Yard) -> None:
+def test_the_order_is_rank_then_id_both_descending(yard: App) -> None:
     yard.put(a_model(1, rank=5), a_model(2, rank=7), a_model(3, rank=5), a_model(4, rank=-2), a_model(5, rank=0))
 
     assert [2, 3, 1, 5, 4] == yard.ask("/v3/model").ids
 
 
 @pytest.fixture(scope="module")
-def forty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def forty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """Models 1 … 40, in this order."""
-    with opened_yard(tmp_path_factory.mktemp("forty")) as opened:
+    with open_app(tmp_path_factory.mktemp("forty")) as opened:
         opened.put(*map(a_model, range(1, 41)))
         yield opened
 
 
-def test_twenty_are_answered_when_no_limit_is_given(forty: Yard) -> None:
+def test_twenty_are_answered_when_no_limit_is_given(forty: App) -> None:
     assert list(range(1, 21)) == forty.ask("/v3/model").ids
 
 
 @pytest.mark.parametrize("limit", [1, 2, 39, 40, 41, 99, 100, "007"])
-def test_the_limit_is_the_length_of_a_page(forty: Yard, limit: int | str) -> None:
+def test_the_limit_is_the_length_of_a_page(forty: App, limit: int | str) -> None:
     assert min(40, int(limit)) == len(forty.ask(f"/v3/model?pagination.limit={limit}").ids)
 
 
@@ -473,12 +472,12 @@ def test_the_limit_is_the_length_of_a_page(forty: Yard, limit: int | str) -> Non
         (cursor(9_000_000, 1), 1),
     ],
 )
-def test_each_form_of_cursor_starts_a_page_there(forty: Yard, start: str, first: int) -> None:
+def test_each_form_of_cursor_starts_a_page_there(forty: App, start: str, first: int) -> None:
     assert [first] == forty.ask(f"/v3/model?pagination.limit=1&pagination.cursor={start}").ids
 
 
 @pytest.mark.parametrize("start", ["c_40", "c_41", "c_999999999999999999", cursor(-5, 1), cursor(960, 40)])
-def test_past_the_end_is_an_empty_page(forty: Yard, start: str) -> None:
+def test_past_the_end_is_an_empty_page(forty: App, start: str) -> None:
     reply = forty.ask(f"/v3/model?pagination.cursor={quote(start)}")
 
     assert (200, PAGE) == (reply.status, reply.json)
@@ -497,13 +496,13 @@ def test_past_the_end_is_an_empty_page(forty: Yard, start: str) -> None:
         "c_" + base64.b64encode(b'[1,"2"]\n').decode(), cursor(1, 2)[:-4] + "=" + cursor(1, 2)[-4:],
     ],
 )  # fmt: skip # one a line they would fill a screen
-def test_any_other_cursor_is_refused(forty: Yard, start: str) -> None:
+def test_any_other_cursor_is_refused(forty: App, start: str) -> None:
     reply = forty.ask(f"/v3/model?pagination.cursor={start if '%' in start else quote(start)}")
 
     assert (400, "pagination.cursor") == (reply.status, reply.json["metadata"].get("parameter"))
 
 
-def test_the_documented_cursor_is_read_and_written_as_documented(yard: Yard) -> None:
+def test_the_documented_cursor_is_read_and_written_as_documented(yard: App) -> None:
     yard.put(a_model(114600, rank=900_000), a_model(55199, rank=804_666), a_model(7, rank=1))
     first = yard.ask("/v3/model?pagination.limit=2").json
 
@@ -512,19 +511,19 @@ def test_the_documented_cursor_is_read_and_written_as_documented(yard: Yard) -> 
 
 
 @pytest.mark.parametrize("limit", [20, 40])
-def test_a_full_page_always_has_a_cursor_even_when_nothing_follows(forty: Yard, limit: int) -> None:
+def test_a_full_page_always_has_a_cursor_even_when_nothing_follows(forty: App, limit: int) -> None:
     last = forty.ask(f"/v3/model?pagination.limit={limit}&pagination.cursor=c_{40 - limit}").json
 
     assert cursor(960, 40) == last["pagination"]["next_cursor"]
 
 
 @pytest.mark.parametrize("target", ["pagination.limit=41", "pagination.cursor=c_30", "filter.types=vae"])
-def test_a_short_page_has_none(forty: Yard, target: str) -> None:
+def test_a_short_page_has_none(forty: App, target: str) -> None:
     assert "" == forty.ask(f"/v3/model?{target}").json["pagination"]["next_cursor"]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 20, 39, 40, 100])
-def test_walking_by_either_form_yields_every_match_once_in_order(forty: Yard, limit: int) -> None:
+def test_walking_by_either_form_yields_every_match_once_in_order(forty: App, limit: int) -> None:
     by_position: list[int] = []
     start = "c_0"
     while start:
@@ -538,7 +537,7 @@ def test_walking_by_either_form_yields_every_match_once_in_order(forty: Yard, li
     assert list(range(1, 41)) == by_position == by_offset
 
 
-def test_a_walk_returns_what_stays_exactly_once_whatever_comes_and_goes(yard: Yard) -> None:
+def test_a_walk_returns_what_stays_exactly_once_whatever_comes_and_goes(yard: App) -> None:
     yard.put(*map(a_model, range(10, 50)))
     seen: list[int] = []
     start, step = "c_0", 0
@@ -558,7 +557,7 @@ def test_a_walk_returns_what_stays_exactly_once_whatever_comes_and_goes(yard: Ya
 # --- 1.5 The answer
 
 
-def test_a_model_is_answered_in_the_documents_order_of_keys(yard: Yard) -> None:
+def test_a_model_is_answered_in_the_documents_order_of_keys(yard: App) -> None:
     model = a_model(
         114600,
         name="V4.0-inpainting (VAE)",
@@ -602,9 +601,7 @@ def test_a_model_is_answered_in_the_documents_order_of_keys(yard: Yard) -> None:
         ("Brand New", "Brand New", "x_1.safetensors"),
     ],
 )
-def test_types_are_spelled_and_named_for_calls_as_decided(
-    yard: Yard, kind: str, display_name: str, in_api: str
-) -> None:
+def test_types_are_spelled_and_named_for_calls_as_decided(yard: App, kind: str, display_name: str, in_api: str) -> None:
     yard.put(a_model(1, type=model_type(kind), sd_name="x_1.safetensors"))
 
     (model,) = yard.ask("/v3/model").json["models"]
@@ -612,7 +609,7 @@ def test_types_are_spelled_and_named_for_calls_as_decided(
     assert in_api == model["sd_name_in_api"]
 
 
-def test_an_empty_model_has_empty_values_and_no_null(yard: Yard) -> None:
+def test_an_empty_model_has_empty_values_and_no_null(yard: App) -> None:
     yard.put(a_model(1, base_model="", base_model_type=""))
 
     reply = yard.ask("/v3/model")
@@ -625,7 +622,7 @@ def test_an_empty_model_has_empty_values_and_no_null(yard: Yard) -> None:
     assert "download_url" not in model
 
 
-def test_no_match_is_an_empty_array(yard: Yard) -> None:
+def test_no_match_is_an_empty_array(yard: App) -> None:
     assert b'{"models":[],"pagination":{"next_cursor":""}}' == yard.ask("/v3/model").body
 
 
@@ -635,7 +632,7 @@ def test_a_link_is_there_only_where_the_server_gives_one(tmp_path: Path) -> None
     def link_for(sha256: str, label: str) -> str:
         return f"https://files.example/{sha256}/{label}" if "two" not in label else ""
 
-    with opened_yard(tmp_path, link_for=link_for) as yard:
+    with open_app(tmp_path, link_for=link_for) as yard:
         yard.put(
             a_model(1, blob=blob, sd_name='on"e.safetensors'),
             a_model(2, blob=blob, sd_name="two.safetensors"),
@@ -652,7 +649,7 @@ def test_a_link_is_there_only_where_the_server_gives_one(tmp_path: Path) -> None
 
 def test_a_link_is_made_anew_for_each_answer(tmp_path: Path) -> None:
     numbers = iter(range(10))
-    with opened_yard(tmp_path, link_for=lambda _sha256, _label: f"https://files.example/{next(numbers)}") as yard:
+    with open_app(tmp_path, link_for=lambda _sha256, _label: f"https://files.example/{next(numbers)}") as yard:
         yard.put(a_model(1, blob="ab" * 32))
         first, second = yard.ask("/v3/model"), yard.ask("/v3/model")
 
@@ -662,7 +659,7 @@ def test_a_link_is_made_anew_for_each_answer(tmp_path: Path) -> None:
     assert first.headers["etag"] != second.headers["etag"]
 
 
-def test_what_was_asked_before_is_answered_anew_after_every_change(yard: Yard) -> None:
+def test_what_was_asked_before_is_answered_anew_after_every_change(yard: App) -> None:
     answers = []
     for change in (
         lambda: yard.put(a_model(1)),
@@ -698,7 +695,7 @@ def test_the_links_life_is_a_setting(tmp_path: Path, ttl: int) -> None:
     from modelyard.catalog import open_catalog
     from modelyard.domain import ANONYMOUS, ModelQuery
 
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         yard.put(a_model(1))
         page = open_catalog(yard.store, ttl_seconds=ttl).search(ANONYMOUS, ModelQuery())
 
@@ -708,7 +705,7 @@ def test_the_links_life_is_a_setting(tmp_path: Path, ttl: int) -> None:
 # --- ETag, 304, gzip, totals
 
 
-def test_an_answer_says_how_it_may_be_kept(stocked: Yard) -> None:
+def test_an_answer_says_how_it_may_be_kept(stocked: App) -> None:
     headers = stocked.ask("/v3/model").headers
 
     assert "private, no-cache" == headers["cache-control"]
@@ -719,7 +716,7 @@ def test_an_answer_says_how_it_may_be_kept(stocked: Yard) -> None:
 @pytest.mark.parametrize("condition", ["{}", "W/{}", '"a", {}', '"a",W/"b" , {}', "*", ' {} , "x"', "{}, {}"])
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_what_has_not_changed_is_not_sent_again(stocked: Yard, condition: str, encoding: str, method: str) -> None:
+def test_what_has_not_changed_is_not_sent_again(stocked: App, condition: str, encoding: str, method: str) -> None:
     first = stocked.ask("/v3/model", accept_encoding=encoding)
     tag = first.headers["etag"]
     again = stocked.ask(
@@ -733,7 +730,7 @@ def test_what_has_not_changed_is_not_sent_again(stocked: Yard, condition: str, e
 
 
 @pytest.mark.parametrize("condition", ['"other"', 'W/"other"', "", "{}x", "etag", '"*"', "{bare}"])
-def test_what_is_not_the_same_is_sent(stocked: Yard, condition: str) -> None:
+def test_what_is_not_the_same_is_sent(stocked: App, condition: str) -> None:
     tag = stocked.ask("/v3/model").headers["etag"]
     reply = stocked.ask(
         "/v3/model", if_none_match=condition.replace("{bare}", tag.strip('"')).replace("{}x", tag[:-1] + 'x"')
@@ -742,7 +739,7 @@ def test_what_is_not_the_same_is_sent(stocked: Yard, condition: str) -> None:
     assert 200 == reply.status
 
 
-def test_a_change_changes_the_tag_and_only_a_change_does(yard: Yard) -> None:
+def test_a_change_changes_the_tag_and_only_a_change_does(yard: App) -> None:
     yard.put(a_model(1))
     before = yard.ask("/v3/model").headers["etag"]
     same = yard.ask("/v3/model?filter.visibility=public").headers["etag"]
@@ -752,7 +749,7 @@ def test_a_change_changes_the_tag_and_only_a_change_does(yard: Yard) -> None:
     assert before == same != after
 
 
-def test_an_error_is_not_made_a_304(yard: Yard) -> None:
+def test_an_error_is_not_made_a_304(yard: App) -> None:
     assert 400 == yard.ask("/v3/model?pagination.limit=x", if_none_match="*").status
 
 
@@ -780,7 +777,7 @@ def test_an_error_is_not_made_a_304(yard: Yard) -> None:
         ("gzip" * 5000, False),
     ],
 )
-def test_gzip_is_used_where_it_is_asked_for(forty: Yard, accepted: str, squeezed: bool) -> None:
+def test_gzip_is_used_where_it_is_asked_for(forty: App, accepted: str, squeezed: bool) -> None:
     plain = forty.ask("/v3/model")
     reply = forty.ask("/v3/model", accept_encoding=accepted)
 
@@ -791,11 +788,11 @@ def test_gzip_is_used_where_it_is_asked_for(forty: Yard, accepted: str, squeezed
     assert squeezed == (plain.headers["etag"] != reply.headers["etag"])
 
 
-def test_a_small_answer_is_not_squeezed(yard: Yard) -> None:
+def test_a_small_answer_is_not_squeezed(yard: App) -> None:
     assert "content-encoding" not in yard.ask("/v3/model", accept_encoding="gzip").headers
 
 
-def test_the_tag_of_one_representation_does_not_answer_for_the_other(forty: Yard) -> None:
+def test_the_tag_of_one_representation_does_not_answer_for_the_other(forty: App) -> None:
     plain = forty.ask("/v3/model").headers["etag"]
 
     assert 200 == forty.ask("/v3/model", accept_encoding="gzip", if_none_match=plain).status
@@ -811,21 +808,21 @@ def test_the_tag_of_one_representation_does_not_answer_for_the_other(forty: Yard
         ("filter.types=vae", 0),
     ],
 )
-def test_the_number_of_all_matches_is_told_who_asks(forty: Yard, asked: str, total: int) -> None:
+def test_the_number_of_all_matches_is_told_who_asks(forty: App, asked: str, total: int) -> None:
     reply = forty.ask(f"/v3/model?{asked}", prefer="count=exact")
 
     assert str(total) == reply.headers["modelyard-total"]
     assert "count=exact" == reply.headers["preference-applied"]
 
 
-def test_a_total_is_told_with_a_304_too(forty: Yard) -> None:
+def test_a_total_is_told_with_a_304_too(forty: App) -> None:
     reply = forty.ask("/v3/model", prefer="count=exact, handling=strict", if_none_match="*")
 
     assert (304, "40") == (reply.status, reply.headers["modelyard-total"])
     assert "handling=strict, count=exact" == reply.headers["preference-applied"]
 
 
-def test_no_total_is_told_who_does_not_ask(forty: Yard) -> None:
+def test_no_total_is_told_who_does_not_ask(forty: App) -> None:
     assert "modelyard-total" not in forty.ask("/v3/model").headers
 
 
@@ -844,12 +841,12 @@ def test_no_total_is_told_who_does_not_ask(forty: Yard) -> None:
     ],
 )
 def test_where_a_search_finds_nothing_a_spelling_that_does_is_offered(
-    stocked: Yard, asked: str, suggested: str | None
+    stocked: App, asked: str, suggested: str | None
 ) -> None:
     assert suggested == stocked.ask(f"/v3/model?{asked}").headers.get("modelyard-suggestion")
 
 
-def test_a_suggestion_in_any_script_fits_a_header(yard: Yard) -> None:
+def test_a_suggestion_in_any_script_fits_a_header(yard: App) -> None:
     yard.put(a_model(1, name="Ёлочка"), a_model(2))
 
     suggested = yard.ask("/v3/model?filter.query=" + quote("ёлочкка")).headers["modelyard-suggestion"]
@@ -857,14 +854,14 @@ def test_a_suggestion_in_any_script_fits_a_header(yard: Yard) -> None:
     assert suggested.isascii()
 
 
-def test_no_suggestion_is_made_of_another_teams_words(yard: Yard) -> None:
+def test_no_suggestion_is_made_of_another_teams_words(yard: App) -> None:
     yard.put(a_model(1), a_private(1_000_000_001, "blue", name="unmistakable"))
 
     assert "modelyard-suggestion" not in yard.ask("/v3/model?filter.query=unmistakeable").headers
     assert "unmistakable" == yard.ask("/v3/model?filter.query=unmistakeable", "blue").headers["modelyard-suggestion"]
 
 
-def test_facets_count_what_matches_by_its_properties(stocked: Yard) -> None:
+def test_facets_count_what_matches_by_its_properties(stocked: App) -> None:
     counted = stocked.ask("/v3/model/facets?filter.visibility=public&pagination.limit=1&pagination.cursor=c_5").json
 
     assert ["total", "types", "sources", "base_models", "tags"] == list(counted)
@@ -877,7 +874,7 @@ def test_facets_count_what_matches_by_its_properties(stocked: Yard) -> None:
     assert {"name": "sd 1.5", "count": 4} == counted["base_models"][0]
 
 
-def test_facets_take_the_same_questions_as_the_list(stocked: Yard) -> None:
+def test_facets_take_the_same_questions_as_the_list(stocked: App) -> None:
     for asked in ("filter.types=lora", "filter.query=realistic", "filter[is_sdxl]=1", "type=vae", "filter.tags=anime"):
         listed = stocked.ask(f"/v3/model?{asked}", prefer="count=exact").headers
         counted = stocked.ask(f"/v3/model/facets?{asked}")
@@ -891,17 +888,17 @@ def test_facets_take_the_same_questions_as_the_list(stocked: Yard) -> None:
 # --- 3. The other routes that read
 
 
-def test_a_user_is_its_keys_team_and_scopes(yard: Yard) -> None:
+def test_a_user_is_its_keys_team_and_scopes(yard: App) -> None:
     reply = yard.ask("/v3/user", authorization=yard.key("red", Scope.WRITE, Scope.READ))
 
     assert (200, {"team": "red", "scopes": ["read", "write"]}) == (reply.status, reply.json)
 
 
-def test_a_stranger_who_is_let_in_has_no_team(open_yard: Yard) -> None:
+def test_a_stranger_who_is_let_in_has_no_team(open_yard: App) -> None:
     assert {"team": None, "scopes": ["read"]} == open_yard.ask("/v3/user", None).json
 
 
-def test_metadata_are_the_words_of_the_catalogue(stocked: Yard) -> None:
+def test_metadata_are_the_words_of_the_catalogue(stocked: App) -> None:
     metadata = stocked.ask("/v3/metadata").json
 
     assert ["model_types", "model_categories", "base_models", "base_model_types", "supported_file_extensions"] == list(
@@ -915,7 +912,7 @@ def test_metadata_are_the_words_of_the_catalogue(stocked: Yard) -> None:
     assert "safetensors" == metadata["supported_file_extensions"][0]
 
 
-def test_metadata_do_not_tell_of_types_and_bases_that_only_others_have(yard: Yard) -> None:
+def test_metadata_do_not_tell_of_types_and_bases_that_only_others_have(yard: App) -> None:
     from modelyard.domain import Facts, Layer, Record, Visibility
 
     facts = Facts(name="x", sd_name="x.safetensors", type=model_type("secretkind"), base_model="Secret Base 1")
@@ -928,7 +925,7 @@ def test_metadata_do_not_tell_of_types_and_bases_that_only_others_have(yard: Yar
     assert b"Secret Base 1" in theirs
 
 
-def test_the_operators_routes_need_no_key(yard: Yard) -> None:
+def test_the_operators_routes_need_no_key(yard: App) -> None:
     yard.put(a_model(1))
     yard.ask("/v3/model")
 
@@ -939,7 +936,7 @@ def test_the_operators_routes_need_no_key(yard: Yard) -> None:
     assert b"modelyard_catalog_revision 1.0" in figures.body
 
 
-def test_made_up_paths_and_methods_make_no_series_of_their_own(yard: Yard) -> None:
+def test_made_up_paths_and_methods_make_no_series_of_their_own(yard: App) -> None:
     for number in range(5):
         yard.ask(f"/nowhere/{number}", method=f"M{number}")
     figures = yard.ask("/metrics", None).body.decode()
@@ -952,7 +949,7 @@ def test_made_up_paths_and_methods_make_no_series_of_their_own(yard: Yard) -> No
 # --- the log and the request's id
 
 
-def test_a_request_is_logged_without_what_is_the_callers_own(yard: Yard) -> None:
+def test_a_request_is_logged_without_what_is_the_callers_own(yard: App) -> None:
     key = yard.key()
     yard.ask("/v3/model?filter.query=secretword", x_request_id="caller-chosen-7")
     yard.ask("/secretpath", None, authorization="sk_secretkey")
@@ -968,7 +965,7 @@ def test_a_request_is_logged_without_what_is_the_callers_own(yard: Yard) -> None
     assert key not in logged
 
 
-def test_an_error_and_who_sent_an_id_are_told_the_id(yard: Yard) -> None:
+def test_an_error_and_who_sent_an_id_are_told_the_id(yard: App) -> None:
     ours = yard.ask("/v3/none").headers["x-request-id"]
     given = yard.ask("/v3/model", x_request_id="caller-chosen-7").headers["x-request-id"]
 
@@ -979,14 +976,14 @@ def test_an_error_and_who_sent_an_id_are_told_the_id(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("given", ["short", "x" * 65, "new\nline" * 2, 'quote"quote"', "sp ace sp ace", ""])
-def test_an_id_that_could_mislead_is_not_taken_over(yard: Yard, given: str) -> None:
+def test_an_id_that_could_mislead_is_not_taken_over(yard: App, given: str) -> None:
     ours = yard.ask("/v3/none", x_request_id=given).headers["x-request-id"]
 
     assert given != ours
     assert re.fullmatch(r"[0-9a-f]{16}", ours)
 
 
-def test_ids_are_unique(yard: Yard) -> None:
+def test_ids_are_unique(yard: App) -> None:
     assert 50 == len({yard.ask("/v3/none").headers["x-request-id"] for _ in range(50)})
 
 
@@ -997,7 +994,7 @@ def test_ids_are_unique(yard: Yard) -> None:
 def empty_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """The folder of an empty Modelyard with keys for two teams, and the keys: copying it is faster than making it."""
     home = tmp_path_factory.mktemp("empty")
-    with opened_yard(home, anonymous="public") as yard:
+    with open_app(home, anonymous_access="public") as yard:
         for team in ("red", "nobody"):
             yard.key(team)
         return home, yard.keys
@@ -1047,7 +1044,7 @@ def test_nothing_tells_of_another_teams_private_models(
     for models in (catalogue, [model for model in catalogue if not is_blues(model)]):
         home = tmp_path_factory.mktemp("world")
         shutil.copytree(empty, home, dirs_exist_ok=True)
-        with opened_yard(home, anonymous="public") as yard:
+        with open_app(home, anonymous_access="public") as yard:
             yard.keys |= keys
             yard.put(*models)
             told = []

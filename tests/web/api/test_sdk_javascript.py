@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import requirements
-from tests.app_fixture import Address, Yard
+from tests.app_fixture import Address, App
 
 # Calls what standard input lists, one after the other, and prints what each gave or threw.
 SCRIPT = """
@@ -34,7 +34,7 @@ GetModels = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
-def get_models(sdk_folder: Path, real_address: Address, real_yard: Yard) -> GetModels:
+def get_models(sdk_folder: Path, real_address: Address, real_yard: App) -> GetModels:
     def call(*queries: dict[str, Any], key: str | None = None) -> list[dict[str, Any]]:
         asked = {"url": real_address.url, "key": key or real_yard.key(), "calls": queries}
         run = subprocess.run(
@@ -72,12 +72,12 @@ def get_models(sdk_folder: Path, real_address: Address, real_yard: Yard) -> GetM
     ],
 )
 def test_each_argument_of_get_models_does_what_it_says(
-    get_models: GetModels, real_yard: Yard, query: dict[str, Any], same_as: str
+    get_models: GetModels, real_yard: App, query: dict[str, Any], same_as: str
 ) -> None:
     assert [{"answer": real_yard.ask(f"/v3/model?{same_as}").json}] == get_models(query)
 
 
-def test_its_cursors_walk_the_whole_of_a_kind(get_models: GetModels, real_yard: Yard) -> None:
+def test_its_cursors_walk_the_whole_of_a_kind(get_models: GetModels, real_yard: App) -> None:
     walked: list[int] = []
     cursor = "c_0"
     while cursor:

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from tests import requirements
-from tests.app_fixture import Address, Yard, a_model, a_private, listening
+from tests.app_fixture import Address, App, a_model, a_private, listening
 
 novita_client: Any = requirements.module("novita_client")
 
 
 @pytest.fixture
-def client(real_yard: Yard, real_address: Address) -> Any:
+def client(real_yard: App, real_address: Address) -> Any:
     return novita_client.NovitaClient(real_yard.key(), real_address.url)
 
 
-def walked(yard: Yard, query: str = "") -> list[dict[str, Any]]:
+def walked(yard: App, query: str = "") -> list[dict[str, Any]]:
     """What the server itself answers, by its own cursors."""
     found: list[dict[str, Any]] = []
     cursor = "c_0"
@@ -29,7 +29,7 @@ def walked(yard: Yard, query: str = "") -> list[dict[str, Any]]:
     return found
 
 
-def test_models_v3_returns_the_whole_catalogue(client: Any, real_yard: Yard) -> None:
+def test_models_v3_returns_the_whole_catalogue(client: Any, real_yard: App) -> None:
     models = client.models_v3()
 
     expected = walked(real_yard, "filter.visibility=public") + walked(real_yard, "filter.visibility=private")
@@ -39,7 +39,7 @@ def test_models_v3_returns_the_whole_catalogue(client: Any, real_yard: Yard) -> 
     assert {"public", "private"} == {model.visibility for model in models}
 
 
-def test_models_v3_ends_when_the_last_page_is_exactly_full(yard: Yard) -> None:
+def test_models_v3_ends_when_the_last_page_is_exactly_full(yard: App) -> None:
     yard.put(*(a_model(number) for number in range(1, 201)), a_private(1_000_000_001, "red"))
     with listening(yard) as address:
         models = novita_client.NovitaClient(yard.key(), address.url).models_v3()
@@ -74,7 +74,7 @@ def test_models_v3_ends_when_the_last_page_is_exactly_full(yard: Yard) -> None:
     ],
 )
 def test_each_argument_of_query_model_v3_does_what_it_says(
-    client: Any, real_yard: Yard, arguments: dict[str, Any], same_as: str
+    client: Any, real_yard: App, arguments: dict[str, Any], same_as: str
 ) -> None:
     answer = client.query_model_v3(**arguments)
 

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from modelyard.domain import Scope
-
 from tests import requirements
+from tests.app_fixture import App, listening, open_app
 from tests.pictures import picture
-from tests.processes import files_of_at_most
 from tests.process_commands import serving
-from .test_tus import BODY, metadata
+from tests.processes import files_of_at_most
 from tests.transfers import ask, checking, find, lora_bytes, path_of, put_file, upload
-from tests.app_fixture import Yard, listening, opened_yard
+
+from .test_tus import BODY, metadata
 
 CONNECTIONS = 10_000
 
@@ -30,9 +30,9 @@ CONNECTIONS = 10_000
 def test_aria2_fetches_over_eight_connections(tmp_path: Path) -> None:
     aria2c = requirements.program("aria2c")
     content = lora_bytes(fill=20_000_000, seed=5)
-    with opened_yard(tmp_path) as yard, listening(yard) as address:
+    with open_app(tmp_path) as yard, listening(yard) as address:
         model_id = upload(yard, "wide", content)["id"]
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         link = address.url + path_of(find(yard, model_id)["download_url"])
         words = ["-x", "8", "-s", "8", "-k", "1M", "--file-allocation=none", "--no-conf", "-q", "-d", str(tmp_path)]
         proof = f"--checksum=sha-256={hashlib.sha256(content).hexdigest()}"
@@ -48,9 +48,9 @@ def test_aria2_fetches_over_eight_connections(tmp_path: Path) -> None:
 
 def test_the_vendors_client_lists_what_was_uploaded(tmp_path: Path) -> None:
     novita_client: Any = requirements.module("novita_client")
-    with opened_yard(tmp_path) as yard, listening(yard) as address:
+    with open_app(tmp_path) as yard, listening(yard) as address:
         uploaded = upload(yard, "mine", lora_bytes(), base_model="SD 1.5")
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
 
         listed = novita_client.NovitaClient(yard.key(), address.url).query_model_v3(visibility="private").models
         others = novita_client.NovitaClient(yard.key("blue"), address.url).query_model_v3(visibility="private").models
@@ -62,7 +62,7 @@ def test_the_vendors_client_lists_what_was_uploaded(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_is_told_and_what_arrived_is_gone_on_with(tmp_path: Path) -> None:
     content = lora_bytes(fill=12_000_000)
     words = {"tus_resumable": "1.0.0"}
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         made = ask(yard, "/v3/uploads", method="POST", **words, upload_length=str(len(content)), content_length="0")
         path = path_of(made.headers["location"])
 
@@ -76,7 +76,7 @@ def test_a_disk_that_is_full_is_told_and_what_arrived_is_gone_on_with(tmp_path: 
             full = append(0)
         told = int(ask(yard, path, method="HEAD", **words).headers["upload-offset"])
         gone_on = append(told)
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         (model,) = ask(yard, "/v3/model?filter.visibility=private").json["models"]
 
     assert (507, "INSUFFICIENT_STORAGE") == full
@@ -90,7 +90,7 @@ _BODY_WORDS = {name.replace("-", "_"): value for name, value in BODY.items()}
 
 def test_a_put_that_finds_the_disk_full_leaves_nothing_half(tmp_path: Path) -> None:
     content = lora_bytes(fill=12_000_000)
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         with files_of_at_most(8_000_000):
             full = put_file(yard, "mine", content)
         again = put_file(yard, "mine", content)
@@ -106,7 +106,7 @@ def test_ten_thousand_slow_connections_keep_nobody_waiting(tmp_path: Path) -> No
     """As many as this machine lets one process have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(CONNECTIONS, hard - 500)
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         key = yard.key()
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
@@ -143,13 +143,13 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_files_name_puts_nothing_into_headers(tmp_path: Path, name: str) -> None:
     content = lora_bytes()
-    with opened_yard(tmp_path) as yard, listening(yard) as address:
+    with open_app(tmp_path) as yard, listening(yard) as address:
         words = {"upload_length": str(len(content)), "upload_metadata": metadata(filename=name)}
         made = ask(yard, "/v3/uploads", method="POST", body=content, tus_resumable="1.0.0", **words, **_BODY_WORDS)
         if made.status == 415:  # an extension that is none of ours
             return
         assert 201 == made.status, made.body
-        checking(yard, tmp_path).check_next()
+        checking(yard, tmp_path).verify_next()
         (model,) = ask(yard, "/v3/model?filter.visibility=private").json["models"]
 
         link = path_of(model["download_url"])
@@ -167,12 +167,12 @@ def test_a_files_name_puts_nothing_into_headers(tmp_path: Path, name: str) -> No
 
 
 @pytest.fixture(scope="module")
-def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Yard, dict[str, str]]]:
+def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, dict[str, str]]]:
     """A yard in which red has a private model, an upload that is open, one that is announced, and a finished part."""
     home = tmp_path_factory.mktemp("owned")
-    with opened_yard(home) as yard:
+    with open_app(home) as yard:
         model_id = str(upload(yard, "mine", lora_bytes())["id"])
-        checking(yard, home).check_next()
+        checking(yard, home).verify_next()
         words = {"tus_resumable": "1.0.0", "content_length": "0"}
         opened = ask(yard, "/v3/uploads", method="POST", upload_length="1000", **words)
         part = ask(yard, "/v3/uploads", method="POST", upload_length="0", upload_concat="partial", **words)
@@ -204,7 +204,7 @@ DOORS: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("method", "door", "given"), DOORS, ids=[f"{method} {door}" for method, door, _ in DOORS])
 def test_another_team_finds_nothing_behind_any_door(
-    owned: tuple[Yard, dict[str, str]], method: str, door: str, given: dict[str, Any]
+    owned: tuple[App, dict[str, str]], method: str, door: str, given: dict[str, Any]
 ) -> None:
     yard, places = owned
     filled = {name: value.format(**places) if isinstance(value, str) else value for name, value in given.items()}
@@ -220,7 +220,7 @@ def test_another_team_finds_nothing_behind_any_door(
     assert 200 == ask(yard, path_of(places["upload"]), method="HEAD", **_TUS).status
 
 
-def test_another_team_lists_nothing_of_it(owned: tuple[Yard, dict[str, str]]) -> None:
+def test_another_team_lists_nothing_of_it(owned: tuple[App, dict[str, str]]) -> None:
     yard, places = owned
 
     for question in (
@@ -235,7 +235,7 @@ def test_another_team_lists_nothing_of_it(owned: tuple[Yard, dict[str, str]]) ->
     assert 404 == yard.ask(f"/v3/model/details?id={places['model']}", None, authorization=with_key).status
 
 
-def test_the_owner_still_has_it_all(owned: tuple[Yard, dict[str, str]]) -> None:
+def test_the_owner_still_has_it_all(owned: tuple[App, dict[str, str]]) -> None:
     yard, places = owned
 
     assert 200 == ask(yard, f"/v3/model/details?id={places['model']}").status

@@ -18,15 +18,14 @@ from typing import Any
 import pytest
 
 from modelyard import errors
-from modelyard.blobs import Incoming, open_places
-from modelyard.uploads.verification import Checking
+from modelyard.blobs import IncomingFiles, open_storage
 from modelyard.domain import Viewer
-from modelyard.uploads.uploads import Limits, Uploading
-
+from modelyard.uploads.uploads import UploadLimits, Uploads
+from modelyard.uploads.verification import UploadVerifier
 from tests import npm, requirements
+from tests.app_fixture import Address, App, Reply, listening, open_app
 from tests.process_commands import serving
 from tests.transfers import WRITER, ask, checking, exchange_messages, find, lora_bytes
-from tests.app_fixture import Address, Reply, Yard, listening, opened_yard
 
 TUS_JS = "tus-js-client@4.3.1"
 BODY = {"content-type": "application/offset+octet-stream"}
@@ -34,9 +33,9 @@ BODY = {"content-type": "application/offset+octet-stream"}
 
 @dataclass
 class Bench:
-    yard: Yard
+    yard: App
     address: Address
-    checking: Checking
+    checking: UploadVerifier
     home: Path
 
     def ask(self, method: str, path: str, team: str = "red", body: bytes = b"", **headers: str) -> Reply:
@@ -77,7 +76,7 @@ def metadata(**said: str) -> str:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with opened_yard(tmp_path) as yard, listening(yard) as address:
+    with open_app(tmp_path) as yard, listening(yard) as address:
         yield Bench(yard, address, checking(yard, tmp_path), tmp_path)
 
 
@@ -99,7 +98,7 @@ def test_an_upload_in_pieces_becomes_a_private_model_by_itself(bench: Bench) -> 
         appended = bench.append(path, start, content[start : start + 1_000_000])
         assert 204 == appended.status, appended.body
     (before,) = bench.models()
-    bench.checking.check_next()
+    bench.checking.verify_next()
     (after,) = bench.models()
 
     assert (0, 1) == (before["status"], after["status"])
@@ -129,7 +128,7 @@ def test_parts_become_one_upload(bench: Bench) -> None:
     assert [] == bench.models()
 
     final = bench.ask("POST", "/v3/uploads", upload_concat="final;" + " ".join(addresses))
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     assert 201 == final.status, final.body
     (model,) = bench.models()
@@ -147,7 +146,7 @@ def test_a_body_with_a_wrong_checksum_is_460_and_was_never_here(bench: Bench) ->
     refused = bench.append(path, 100, content[100:], upload_checksum=wrong)
     offset = bench.ask("HEAD", path).headers["upload-offset"]
     taken = bench.append(path, 100, content[100:], upload_checksum=right)
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     assert (460, "100", 204) == (refused.status, offset, taken.status)
     assert 1 == bench.models()[0]["status"]
@@ -228,7 +227,7 @@ def test_a_file_name_is_a_label_and_never_a_path(bench: Bench, name: str) -> Non
     content = lora_bytes()
     path = bench.create(len(content), filename=name)
     bench.append(path, 0, content)
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     (model,) = bench.models()
 
@@ -242,14 +241,14 @@ def test_a_file_name_is_a_label_and_never_a_path(bench: Bench, name: str) -> Non
 
 
 def test_what_is_not_finished_in_time_is_410_then_cleared(tmp_path: Path) -> None:
-    with opened_yard(tmp_path) as yard, listening(yard) as address:
+    with open_app(tmp_path) as yard, listening(yard) as address:
         bench = Bench(yard, address, checking(yard, tmp_path), tmp_path)
         path = bench.create(10)
-        with yard.store.writing() as writing:
+        with yard.store.transaction() as writing:
             writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
 
         expired = bench.ask("HEAD", path)
-        bench.checking.tidy()
+        bench.checking.purge_expired()
         cleared = bench.ask("HEAD", path)
 
         assert (410, 404) == (expired.status, cleared.status)
@@ -276,7 +275,7 @@ def test_two_writers_at_once_never_mix_their_bytes(bench: Bench) -> None:
         writer.start()
     for writer in writers:
         writer.join()
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     assert {0, 204, 409, 423} >= set(statuses)
     (model,) = bench.models()
@@ -304,7 +303,7 @@ def test_a_client_that_comes_back_takes_over_from_its_dead_connection(bench: Ben
     offset = int(bench.ask("HEAD", path).headers["upload-offset"])
     second = bench.append(path, offset, content[offset:])
     dead.close()
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     assert 204 in (first.status, second.status)
     assert 1 == bench.models()[0]["status"]
@@ -326,7 +325,7 @@ def test_tuspy_uploads_as_it_is(bench: Bench, tmp_path: Path) -> None:
         )
         uploader.upload_chunk()
         client.uploader(file_stream=file, url=uploader.url, chunk_size=500_000).upload()
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     (model,) = bench.models()
     assert ("by tuspy", 1) == (model["name"], model["status"])
@@ -367,7 +366,7 @@ def test_tus_js_client_uploads_as_it_is(bench: Bench, tus_folder: Path, tmp_path
         timeout=60,
         check=False,
     )
-    bench.checking.check_next()
+    bench.checking.verify_next()
 
     assert 0 == done.returncode, done.stderr
     (model,) = bench.models()
@@ -416,7 +415,7 @@ def test_a_finished_upload_takes_no_more_bytes(bench: Bench) -> None:
 def test_a_finished_upload_is_answered_after_its_time_is_over(bench: Bench) -> None:
     path = bench.create(4)
     bench.append(path, 0, b"abcd")
-    with bench.yard.store.writing() as writing:
+    with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1")
 
     reply = bench.ask("HEAD", path)
@@ -437,12 +436,12 @@ def test_a_checksum_that_cannot_be_checked_is_400(bench: Bench, checksum: str) -
 def test_an_upload_that_another_worker_may_still_take_back_is_not_complete(bench: Bench) -> None:
     content = lora_bytes()
     path = bench.create(len(content))
-    incoming = Incoming(bench.home / "blobs" / "incoming")
+    incoming = IncomingFiles(bench.home / "blobs" / "incoming")
     with incoming.open(path.rpartition("/")[2]) as appending:
         appending.write(content)
         told = bench.ask("HEAD", path)
         before = bench.models()
-        appending.cut_back()
+        appending.truncate_to_start()
 
     assert (200, []) == (told.status, before)
     assert "0" == bench.ask("HEAD", path).headers["upload-offset"]
@@ -523,22 +522,22 @@ def test_a_part_that_another_request_joins_meanwhile_is_joined_once(bench: Bench
     bench.append(part, 0, b"abcd")
     part_id = part.rpartition("/")[2]
     viewer = Viewer("red", frozenset(WRITER))
-    where = open_places("", bench.home, {})
-    limits = Limits(10_000, 10, 0, 3600)
+    where = open_storage("", bench.home, {})
+    limits = UploadLimits(10_000, 10, 0, 3600)
     joined: list[str] = []
 
-    class Interrupted(Incoming):
-        def join(self, upload_id: str, part_ids: list[str]) -> None:
+    class Interrupted(IncomingFiles):
+        def concatenate(self, upload_id: str, part_ids: list[str]) -> None:
             if not is_first:
-                super().join(upload_id, part_ids)
-            other = Uploading(bench.yard.store, where.kept, where.incoming, limits)
-            joined.append(other.join(viewer, [part_id], {}).id)
+                super().concatenate(upload_id, part_ids)
+            other = Uploads(bench.yard.store, where.kept, where.incoming, limits)
+            joined.append(other.concatenate(viewer, [part_id], {}).id)
             if is_first:
-                super().join(upload_id, part_ids)
+                super().concatenate(upload_id, part_ids)
 
-    uploading = Uploading(bench.yard.store, where.kept, Interrupted(where.incoming.folder), limits)
-    with pytest.raises(errors.NoSuchUpload):
-        uploading.join(viewer, [part_id], {})
+    uploading = Uploads(bench.yard.store, where.kept, Interrupted(where.incoming.folder), limits)
+    with pytest.raises(errors.UploadNotFound):
+        uploading.concatenate(viewer, [part_id], {})
 
     assert joined == [path.name for path in where.incoming.folder.iterdir()]
     assert 1 == len(bench.models())
@@ -567,7 +566,7 @@ def _is_locked(file: Path) -> bool:
 
 def test_a_client_that_comes_back_to_another_worker_takes_over_from_its_dead_connection(tmp_path: Path) -> None:
     content = lora_bytes(fill=100_000)
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         key = yard.key("red", *WRITER)
     words = {"Authorization": f"Bearer {key}", "Tus-Resumable": "1.0.0", "Content-Type": BODY["content-type"]}
     with serving(tmp_path, 2, key) as served, served.one_connection_to_each(2) as by_worker:
@@ -608,7 +607,7 @@ def test_a_client_that_comes_back_to_another_worker_takes_over_from_its_dead_con
 
 def test_an_upload_begun_on_one_worker_is_ended_on_another(tmp_path: Path) -> None:
     content = lora_bytes(fill=100_000)
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         key = yard.key("red", *WRITER)
     words = {"Authorization": f"Bearer {key}", "Tus-Resumable": "1.0.0", "Content-Type": BODY["content-type"]}
     with serving(tmp_path, 2, key) as served, served.one_connection_to_each(2) as by_worker:

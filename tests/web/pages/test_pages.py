@@ -17,9 +17,8 @@ import pytest
 from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source
 from modelyard.store import jobs
 from modelyard.web.pages import api_docs
-
 from tests import requirements
-from tests.app_fixture import Reply, Yard, a_model, a_private, listening, opened_yard
+from tests.app_fixture import App, Reply, a_model, a_private, listening, open_app
 
 EVERYTHING = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 OWN, OTHERS, PUBLIC = 1_000_000_001, 1_000_000_002, 1
@@ -31,7 +30,7 @@ PAGES = ("/", f"/models/{PUBLIC}", OWN_PAGE, f"{OWN_PAGE}/edit", "/upload", "/ke
 class Browser:
     """A cookie, the token of its pages, and who it is signed in as."""
 
-    yard: Yard
+    yard: App
     cookie: str
     token: str = ""
 
@@ -45,7 +44,7 @@ class Browser:
         return self.ask(target, method="POST", body=urlencode(form).encode(), **headers)
 
 
-def signed_in(yard: Yard, team: str = "red", *scopes: Scope) -> Browser:
+def signed_in(yard: App, team: str = "red", *scopes: Scope) -> Browser:
     body = urlencode({"key": yard.key(team, *(scopes or EVERYTHING))}).encode()
     browser = Browser(yard, yard.ask("/sign-in", None, method="POST", body=body).headers["set-cookie"].split(";")[0])
     found = re.search(r'name="token" value="([^"]+)"', browser.ask("/keys").body.decode())
@@ -54,19 +53,19 @@ def signed_in(yard: Yard, team: str = "red", *scopes: Scope) -> Browser:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
+def yard(tmp_path: Path) -> Iterator[App]:
     """A public model, and one of each of two teams."""
-    with opened_yard(tmp_path) as opened:
+    with open_app(tmp_path) as opened:
         opened.put(a_model(PUBLIC), a_private(OTHERS, "blue", sd_name="b.pt"))
         own = a_private(OWN, "red", name="own", sd_name="own.pt")
         said = Facts(name="own", sd_name="own.pt", type=own.type)
-        with opened.store.writing() as writing:
+        with opened.store.transaction() as writing:
             writing.put([Entry(own, {Layer.USER: said})])
         yield opened
 
 
 @pytest.fixture
-def red(yard: Yard) -> Browser:
+def red(yard: App) -> Browser:
     return signed_in(yard)
 
 
@@ -87,7 +86,7 @@ def test_a_page_runs_loads_and_sends_nothing_elsewhere(red: Browser, path: str) 
         assert "nofollow noopener" in link
 
 
-def test_the_session_is_a_cookie_that_no_script_reads_and_that_does_not_hold_the_key(yard: Yard) -> None:
+def test_the_session_is_a_cookie_that_no_script_reads_and_that_does_not_hold_the_key(yard: App) -> None:
     key = yard.key("red", *EVERYTHING)
     reply = yard.ask("/sign-in", None, method="POST", body=urlencode({"key": key}).encode())
 
@@ -97,7 +96,7 @@ def test_the_session_is_a_cookie_that_no_script_reads_and_that_does_not_hold_the
     assert key[3:20] not in cookie
 
 
-def test_a_stranger_is_sent_to_sign_in_and_from_there_on(yard: Yard) -> None:
+def test_a_stranger_is_sent_to_sign_in_and_from_there_on(yard: App) -> None:
     asked = yard.ask("/?filter.query=night", None)
     assert (303, "/sign-in?to=" + quote("/?filter.query=night", safe="")) == (asked.status, asked.headers["location"])
 
@@ -175,7 +174,7 @@ def test_what_was_deleted_comes_back_for_its_team_only_and_unchanged(red: Browse
     assert 200 == red.ask(f"/models/{OWN}").status
 
 
-def test_a_revoked_key_ends_its_sessions_at_the_next_request(yard: Yard) -> None:
+def test_a_revoked_key_ends_its_sessions_at_the_next_request(yard: App) -> None:
     red = signed_in(yard)
     ids = re.findall(r'name="id" value="(\d+)"', red.ask("/keys").body.decode())
     assert 1 == len(ids)
@@ -187,7 +186,7 @@ def test_a_revoked_key_ends_its_sessions_at_the_next_request(yard: Yard) -> None
     assert 401 == red.ask("/v3/model", modelyard_token=red.token).status
 
 
-def test_only_an_administrators_key_makes_and_revokes_keys_and_only_its_teams(yard: Yard) -> None:
+def test_only_an_administrators_key_makes_and_revokes_keys_and_only_its_teams(yard: App) -> None:
     red, blue = signed_in(yard), signed_in(yard, "blue")
     (of_blue,) = re.findall(r'name="id" value="(\d+)"', blue.ask("/keys").body.decode())
     writer = signed_in(yard, "red", Scope.READ, Scope.WRITE)
@@ -218,7 +217,7 @@ def test_what_cannot_be_asked_is_said_on_a_page(red: Browser, target: str) -> No
     assert b"<h1>This cannot be asked</h1>" in reply.body
 
 
-def test_a_page_and_the_api_hold_the_same_models_in_the_same_order(yard: Yard, red: Browser) -> None:
+def test_a_page_and_the_api_hold_the_same_models_in_the_same_order(yard: App, red: Browser) -> None:
     yard.put(*(a_model(number, rank=number % 7) for number in range(2, 80)))
     walked: list[int] = []
     target: str | None = "/?filter.types=checkpoint"
@@ -237,7 +236,7 @@ def text_of(page: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", main.replace("<wbr>", ""))).split())
 
 
-def test_a_models_page_says_all_that_is_known_and_by_whom(yard: Yard, red: Browser) -> None:
+def test_a_models_page_says_all_that_is_known_and_by_whom(yard: App, red: Browser) -> None:
     sha256, autov3 = "AB" * 32, "CD" * 32
     hashes = Hashes(autov1="0123ABCD", sha256=sha256, autov3=autov3, blake3="EF" * 32, crc32="89ABCDEF")
     facts = Facts(
@@ -295,8 +294,8 @@ def test_a_models_page_says_all_that_is_known_and_by_whom(yard: Yard, red: Brows
     assert 'href="https://civitai.com/models/7?modelVersionId=77" rel="nofollow noopener' in page
 
 
-def test_the_status_page_counts_what_there_is_and_what_waits(yard: Yard, red: Browser) -> None:
-    with yard.store.writing() as writing:
+def test_the_status_page_counts_what_there_is_and_what_waits(yard: App, red: Browser) -> None:
+    with yard.store.transaction() as writing:
         for subject in ("one", "two", "three"):
             jobs.add(writing.connection, jobs.CHECK, subject, 0)
         taken = jobs.take(writing.connection, jobs.CHECK, "nobody", 1, 60)
@@ -317,13 +316,13 @@ def test_the_status_page_counts_what_there_is_and_what_waits(yard: Yard, red: Br
 
 
 @pytest.fixture
-def night(yard: Yard) -> Yard:
+def night(yard: App) -> App:
     """Models that the examples find."""
     yard.put(*(a_model(number, name="night", type=MODEL_TYPES["lora"]) for number in range(2, 6)))
     return yard
 
 
-def test_the_examples_do_what_they_say(night: Yard) -> None:
+def test_the_examples_do_what_they_say(night: App) -> None:
     requirements.module("novita_client")
     commands = {
         "sh": ["sh", "-c"],
@@ -351,7 +350,7 @@ def test_the_examples_do_what_they_say(night: Yard) -> None:
 # --- the design
 
 
-def test_the_design_document_names_every_token_and_styles_use_no_other(yard: Yard) -> None:
+def test_the_design_document_names_every_token_and_styles_use_no_other(yard: App) -> None:
     styles = {name: yard.ask(f"/static/{name}", None).body.decode() for name in ("page.css", "docs.css")}
     described = set(re.findall(r"`(--[a-z0-9-]+)`", (Path(__file__).parents[3] / "docs" / "design.md").read_text()))
     made = set(re.findall(r"^\s*(--[a-z0-9-]+):", styles["page.css"], re.MULTILINE))

@@ -10,8 +10,8 @@ from modelyard.domain import (
     FILE_EXTENSIONS,
     model_type,
 )
-from modelyard.web.requests import Answer, Exchange
 from modelyard.web.api.list_models import ViewerOf
+from modelyard.web.requests import Answer, Exchange
 from modelyard.wire import TypeRecord
 
 _encode = msgspec.json.Encoder().encode

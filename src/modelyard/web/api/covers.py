@@ -14,10 +14,10 @@ from litestar.types.asgi_types import HTTPScope
 from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
 from modelyard.domain import COVERS, Entry, Facts, Viewer, cover_path
-from modelyard.uploads.uploads import Edit, Uploading
+from modelyard.uploads.uploads import Edit, Uploads
 from modelyard.web.bodies import read_up_to
-from modelyard.web.requests import Answer, Exchange, Header, exchange_of
 from modelyard.web.cache import Kept
+from modelyard.web.requests import Answer, Exchange, Header, exchange_of
 
 PATH = COVERS.rstrip("/")
 TEMPLATE = COVERS + "{name}/{width}"
@@ -42,13 +42,13 @@ class Showing:
     kept: Kept[str, tuple[str, bytes]] = field(default_factory=lambda: Kept(_KEPT_BYTES_MAX))
 
     async def answer(self, scope: HTTPScope, _: Receive, send: Send) -> None:
-        """Answer GET or HEAD of a cover. Raises NoSuchRoute where there is none."""
+        """Answer GET or HEAD of a cover. Raises RouteNotFound where there is none."""
         path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
         found = self.kept.get(path)
         if found is None:
             found = await asyncio.to_thread(self.covers.picture, path)
             if found is None:
-                raise errors.NoSuchRoute(path)
+                raise errors.RouteNotFound(path)
             self.kept.put(path, found, len(found[1]) + len(path))
         sha256, webp = found
         tag = f'"{sha256}"'.encode()
@@ -68,7 +68,7 @@ class Showing:
 class Sending:
     """What takes a model's cover from its owner."""
 
-    uploading: Uploading
+    uploading: Uploads
     covers: Covers
     caller_of: Callable[[Exchange], Viewer]
     answer_with: Callable[[Exchange, Entry], Answer]
@@ -79,7 +79,7 @@ class Sending:
         exchange = exchange_of(scope)
         viewer, model_id = self.caller_of(exchange), self.id_of(exchange)
         # Who may not change the model has nothing of a picture read.
-        await asyncio.to_thread(self.uploading.own, viewer, model_id)
+        await asyncio.to_thread(self.uploading.get_owned, viewer, model_id)
         picture = await _whole(exchange, receive)
         answered = await asyncio.to_thread(self._set, exchange, viewer, model_id, picture)
         headers = [
@@ -105,5 +105,5 @@ async def _whole(exchange: Exchange, receive: Receive) -> bytes:
     """Return a picture's bytes. Raises TooLarge before they are read, where their length is said."""
     picture = await read_up_to(BYTES_MAX, exchange, receive, "the picture")
     if not picture:
-        raise errors.InvalidBody("the request's body is empty; accepted: a picture's bytes")
+        raise errors.InvalidValue("the request's body is empty; accepted: a picture's bytes")
     return picture

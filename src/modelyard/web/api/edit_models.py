@@ -18,10 +18,18 @@ from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
-from modelyard.registry.fields import checked_categories, checked_cover, checked_name, checked_word, read_category, read_tags, read_visibility
 from modelyard.domain import COVERS, Entry, Facts, Layer, Scope, Status, Viewer, model_type
+from modelyard.registry.fields import (
+    checked_categories,
+    checked_cover,
+    checked_name,
+    checked_word,
+    read_category,
+    read_tags,
+    read_visibility,
+)
 from modelyard.signing import Signature, Signer
-from modelyard.uploads.uploads import Edit, Uploading
+from modelyard.uploads.uploads import Edit, Uploads
 from modelyard.web.bodies import Disconnected, append_body, content_length, decoded
 from modelyard.web.requests import Answer, Exchange, exchange_of
 
@@ -85,7 +93,7 @@ class Change(msgspec.Struct, frozen=True):
 class Registering:
     """What the routes need."""
 
-    uploading: Uploading
+    uploading: Uploads
     catalog: Catalog
     signer: Signer
     caller_of: CallerOf
@@ -99,7 +107,7 @@ class Registering:
         said = decoded(body, Announcement)
         sha256 = _sha256_of("file_sha256", said.file_sha256) if said.file_sha256 else None
         declared = {"name": checked_name(said.model_name), "file_extension": said.file_extension}
-        upload = self.uploading.begin(viewer, "put", declared, announced_sha256=sha256)
+        upload = self.uploading.create(viewer, "put", declared, announced_sha256=sha256)
         expires_in = self.uploading.limits.expires_in_seconds
         url = self.uploading.blobs.upload_link(upload.id, expires_in)
         if url is None:
@@ -112,14 +120,14 @@ class Registering:
         exchange = exchange_of(scope)
         upload_id = scope["raw_path"].partition(b"?")[0].decode("latin-1").removeprefix(PUT_PREFIX)
         if not _UPLOAD_ID.fullmatch(upload_id):
-            raise errors.NoSuchRoute(scope["path"])
+            raise errors.RouteNotFound(scope["path"])
         asked = parse_qs(scope["query_string"][:1024].decode("latin-1"))
         self.signer.check(
             PURPOSE, upload_id, "", Signature(*(asked.get(name, [""])[0] for name in ("key", "expires", "signature")))
         )
         length_bytes = content_length(exchange)
         if length_bytes is None:
-            raise errors.InvalidBody("content-length: the length of the file has to be said", field="content-length")
+            raise errors.InvalidValue("content-length: the length of the file has to be said", field="content-length")
         announced = exchange.headers.get(b"x-amz-checksum-sha256", b"").decode("latin-1")
         await asyncio.to_thread(self._expect, upload_id, length_bytes)
         sha256 = await _take(self.uploading, upload_id, length_bytes, receive)
@@ -130,7 +138,7 @@ class Registering:
         ):
             if expected is not None and expected != sha256:
                 raise errors.HashMismatch(expected, sha256)
-        await asyncio.to_thread(self.uploading.received, upload_id, length_bytes)
+        await asyncio.to_thread(self.uploading.complete, upload_id, length_bytes)
         headers = [(b"content-length", b"0"), (b"etag", b'"%s"' % sha256.encode()), *_UNSTORED]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -166,7 +174,7 @@ class Registering:
         """Answer a model with what was declared, what was found, and, to its owner, why it is not available."""
         viewer = self.caller_of(exchange)
         if not viewer.may(Scope.READ):
-            raise errors.NotAllowed(Scope.READ)
+            raise errors.Forbidden(Scope.READ)
         entry = self.catalog.get(viewer, id_of(exchange))
         is_own = viewer.team is not None and viewer.team == entry.model.team
         found = entry.layers.get(Layer.HEADER)
@@ -193,13 +201,13 @@ class Registering:
         return wire.fill_holes(rendered, self.links_for(exchange), self.base_of(exchange))
 
     def _expect(self, upload_id: str, length_bytes: int) -> None:
-        self.uploading.expect(self.uploading.find(None, upload_id), length_bytes)
+        self.uploading.set_length(self.uploading.find(None, upload_id), length_bytes)
 
 
 _UNSTORED = ((b"cache-control", b"no-store"),)
 
 
-async def _take(uploading: Uploading, upload_id: str, length_bytes: int, receive: Receive) -> str:
+async def _take(uploading: Uploads, upload_id: str, length_bytes: int, receive: Receive) -> str:
     """Write a whole body to an upload's file, and return its SHA-256. All or nothing: a PUT does not resume."""
     appending = await asyncio.to_thread(uploading.incoming.open, upload_id)
     try:
@@ -222,12 +230,12 @@ async def _take(uploading: Uploading, upload_id: str, length_bytes: int, receive
 def _edit_of(change: Change) -> Edit:
     given = {name: value for name in Change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
     if not given:
-        raise errors.InvalidBody(
+        raise errors.InvalidValue(
             f"nothing to change; accepted: {', '.join(Change.__struct_fields__)}", allowed=[*Change.__struct_fields__]
         )
     status = given.get("status")
     if status not in (None, 0, 1):
-        raise errors.InvalidBody(f"status: {status} is not accepted; accepted: 0, 1", field="status", given=status)
+        raise errors.InvalidValue(f"status: {status} is not accepted; accepted: 0, 1", field="status", given=status)
     categories = given.get("categories")
     if "category_id" in given:
         categories = [*read_category(str(given["category_id"])), *(categories or [])]
@@ -265,7 +273,7 @@ def _sha256_of(field: str, text: str) -> str:
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) != 32:
-        raise errors.InvalidBody(f"{field}: not the base64 of a SHA-256's 32 bytes", field=field, given=text[:64])
+        raise errors.InvalidValue(f"{field}: not the base64 of a SHA-256's 32 bytes", field=field, given=text[:64])
     return digest.hex()
 
 

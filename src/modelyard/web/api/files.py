@@ -21,13 +21,13 @@ from litestar.types import Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors
-from modelyard.library import served_files
 from modelyard.blobs import Blobs
-from modelyard.registry.writer import Registration, state_of
+from modelyard.library import served_files
+from modelyard.registry.writer import ModelWriter, state_of
 from modelyard.signing import Signature, Signer
 from modelyard.store import Store, blobs, download_counts
-from modelyard.web.requests import Exchange, Header, exchange_of
 from modelyard.web.range_header import ByteRange, read_ranges
+from modelyard.web.requests import Exchange, Header, exchange_of
 
 PREFIX = "/files/"
 PURPOSE = "get"
@@ -52,7 +52,7 @@ class File:
     path: Path | None
     address: str | None = None
     # Of a file that stays where it is, and is not ours: whether it still is what was hashed.
-    looks: served_files.Looks | None = None
+    looks: served_files.Fingerprint | None = None
 
     def is_still(self, descriptor: int) -> bool:
         """Whether the open file is what was hashed."""
@@ -75,14 +75,14 @@ class Downloads:
         return f"{base}{PREFIX}{sha256}/{label}?{query}"
 
     def find(self, sha256: str, label: str, expires_at: int, now: float) -> File:
-        """Return what a checked link names. Raises NoSuchModel, or FileGone, where it is not to be had any more."""
+        """Return what a checked link names. Raises ModelNotFound, or FileGone, where it is not to be had any more."""
         name = unquote(label)
         with self.store.reading() as connection:
             blob = blobs.find(connection, sha256)
             is_refused = blob is not None and not blob.is_sound
             model_ids = () if is_refused else tuple(blobs.models_named(connection, sha256, name))
         if not model_ids:
-            raise errors.NoSuchModel(name)
+            raise errors.ModelNotFound(name)
         if blob is not None:
             address = self.kept.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
             path = None if address else self.kept.path(sha256)
@@ -94,7 +94,7 @@ class Downloads:
             return File(sha256, name, found[1].size_bytes, model_ids, found[0], looks=found[1])
         if blob is not None:
             raise errors.Unavailable("the file is not where it was kept")
-        served_files.note_lost(self.store, sha256)
+        served_files.mark_missing(self.store, sha256)
         raise errors.FileGone(name)
 
     def flush(self) -> None:
@@ -104,10 +104,10 @@ class Downloads:
         if not counted:
             return
         try:
-            with self.store.writing() as writing:
+            with self.store.transaction() as writing:
                 there = writing.entries(counted)
                 download_counts.add(writing.connection, {model_id: counted[model_id] for model_id in there})
-                registration = Registration(writing, self.store.base_models())
+                registration = ModelWriter(writing, self.store.base_models())
                 registration.load(list(there))
                 for model_id, entry in there.items():
                     registration.set(model_id, entry.layers, state_of(entry.model))
@@ -117,7 +117,7 @@ class Downloads:
             raise
 
     async def answer(self, scope: HTTPScope, send: Send) -> None:
-        """Answer GET or HEAD of a link. Raises LinkRefused, LinkExpired, NoSuchModel, RangeNotSatisfiable."""
+        """Answer GET or HEAD of a link. Raises InvalidSignature, LinkExpired, ModelNotFound, RangeNotSatisfiable."""
         exchange = exchange_of(scope)
         sha256, label, given = _parsed(scope)
         expires_at = self.signer.check(PURPOSE, sha256, label, given)
@@ -155,7 +155,7 @@ def _parsed(scope: HTTPScope) -> tuple[str, str, Signature]:
     raw_path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
     sha256, _, label = raw_path.removeprefix(PREFIX).partition("/")
     if not (raw_path.startswith(PREFIX) and _SHA256.fullmatch(sha256) and label and "/" not in label):
-        raise errors.NoSuchRoute(scope["path"])
+        raise errors.RouteNotFound(scope["path"])
     asked = parse_qs(scope["query_string"][:1024].decode("latin-1"))
     given = [asked.get(name, [""])[0] for name in ("key", "expires", "signature")]
     return sha256, label, Signature(*given)

@@ -6,9 +6,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from modelyard import errors
 from modelyard.catalog import Catalog
 from modelyard.domain import ANONYMOUS, ModelQuery
-from modelyard.web.requests import Answer, Exchange, Header
-from modelyard.web.metrics import Metrics
 from modelyard.web.access_log import Observations
+from modelyard.web.metrics import Metrics
+from modelyard.web.requests import Answer, Exchange, Header
 
 _encode = msgspec.json.Encoder().encode
 _UNSTORED: tuple[Header, ...] = ((b"cache-control", b"no-store"),)
@@ -49,9 +49,9 @@ class Ready:
             raise errors.Unavailable("starting or stopping")
         # A question shows that questions are answered, and brings the index to the store's revision.
         self._catalog.search(ANONYMOUS, ModelQuery(limit=1))
-        away_seconds = self._catalog.away_seconds()
-        status = "ready" if away_seconds is None else "degraded"
-        readiness = Readiness(status, self._catalog.revision, round(away_seconds or 0.0, 1))
+        unreachable_seconds = self._catalog.unreachable_seconds()
+        status = "ready" if unreachable_seconds is None else "degraded"
+        readiness = Readiness(status, self._catalog.revision, round(unreachable_seconds or 0.0, 1))
         return Answer(_encode(readiness), caching=_UNSTORED)
 
 

@@ -12,14 +12,14 @@ from urllib.parse import quote
 import msgspec
 
 from modelyard import errors, wire
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import Catalog
 from modelyard.domain import ModelQuery, Viewer, Visibility
-from modelyard.web.requests import Answer, Exchange, Header, digest_of
-from modelyard.web.consistency import revision_header
 from modelyard.web.cache import Kept
+from modelyard.web.consistency import revision_header
 from modelyard.web.prefer_header import NOTHING, Preferences, applied, read_preferences
 from modelyard.web.rate_limit import RateLimit
+from modelyard.web.requests import Answer, Exchange, Header, digest_of
 
 LinkFor = Callable[[str, str], str]
 LinksFor = Callable[[Exchange], LinkFor]
@@ -85,7 +85,7 @@ class Listing:
 
     def _answer(self, viewer: Viewer, exchange: Exchange) -> Answer:
         """Return the answer, kept or new; without a digest, it has holes to be filled."""
-        revision = self._catalog.follow()
+        revision = self._catalog.refresh()
         if b"prefer" in exchange.headers:
             return self._page(_question_of(self._catalog, viewer, exchange), revision)
         asked = viewer.team, exchange.scope["query_string"]
@@ -150,7 +150,7 @@ def _question_of(catalog: Catalog, viewer: Viewer, exchange: Exchange) -> _Quest
     return _Question(viewer, asked.query, preferences, headers)
 
 
-def caller(access: Access, rate_limit: RateLimit, exchange: Exchange) -> Viewer:
+def caller(access: Auth, rate_limit: RateLimit, exchange: Exchange) -> Viewer:
     """Return who is calling, whatever they may do.
 
     Raises MissingKey, InvalidKey or RateLimited. A caller without a good key is counted by address, so that

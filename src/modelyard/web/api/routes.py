@@ -11,21 +11,21 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
-from modelyard.blobs import Places
+from modelyard.blobs import Storage
 from modelyard.catalog import Catalog
 from modelyard.covers import Covers
 from modelyard.domain import Viewer
 from modelyard.signing import SecretKey, Signer, fresh_secret
-from modelyard.store import Store, download_counts
-from modelyard.uploads.uploads import Limits, Uploading
-from modelyard.web.bodies import acting, changing
+from modelyard.store import Store, signing_keys
+from modelyard.uploads.uploads import UploadLimits, Uploads
 from modelyard.web.api.covers import PATH as COVERS_PATH
 from modelyard.web.api.covers import SEND_PATH, TEMPLATE, Sending, Showing
+from modelyard.web.api.edit_models import PUT_PREFIX, Registering, id_of
 from modelyard.web.api.files import PREFIX, Downloads
+from modelyard.web.api.tus import PATH, Resumable, answer_tus
+from modelyard.web.bodies import acting, changing
 from modelyard.web.requests import Answer, Exchange, Method, send_error
 from modelyard.web.routing import route
-from modelyard.web.api.edit_models import PUT_PREFIX, Registering, id_of
-from modelyard.web.api.tus import PATH, Resumable, answer_tus
 
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
 
@@ -52,8 +52,8 @@ class Addresses:
 class Transfers:
     """The routes, and what has to be done now and then."""
 
-    download_counts: Downloads
-    uploading: Uploading
+    downloads: Downloads
+    uploading: Uploads
     details: Callable[[Exchange], Answer]
     # More methods of paths that are read too, by path.
     changes: Mapping[str, Mapping[str, Method]]
@@ -73,28 +73,28 @@ def open_signer(store: Store) -> Signer:
 
     def read() -> list[SecretKey]:
         with store.reading() as connection:
-            keys = download_counts.signing_keys(connection)
+            keys = signing_keys.signing_keys(connection)
         return [SecretKey(key.id, key.secret, key.ends_at) for key in keys]
 
     if not read():
-        with store.writing() as writing:
-            if not download_counts.signing_keys(writing.connection):
-                download_counts.add_signing_key(writing.connection, fresh_secret(), writing.now, others_end_at=writing.now)
+        with store.transaction() as writing:
+            if not signing_keys.signing_keys(writing.connection):
+                signing_keys.add_signing_key(writing.connection, fresh_secret(), writing.now, others_end_at=writing.now)
     return Signer(read)
 
 
 def open_transfers(
     catalog: Catalog,
     caller_of: Callable[[Exchange], Viewer],
-    where: Places,
-    limits: Limits,
+    where: Storage,
+    limits: UploadLimits,
     addresses: Addresses,
     ttl_seconds: int,
 ) -> Transfers:
     """Put the parts together."""
     signer = open_signer(catalog.store)
     served = Downloads(catalog.store, where.kept, signer, addresses.accel_prefix)
-    uploading = Uploading(catalog.store, where.kept, where.incoming, limits)
+    uploading = Uploads(catalog.store, where.kept, where.incoming, limits)
 
     def links_for(exchange: Exchange) -> Callable[[str, str], str]:
         base = addresses.base_of(exchange)
@@ -157,7 +157,7 @@ def mount(path: str, template: str, by_method: Mapping[str, Method]) -> ASGIRout
         scope["path_template"] = template
         method = by_method.get(scope["method"])
         if not (scope["path"] == path or scope["path"].startswith(path + "/")):
-            await send_error(wire.render_error(errors.NoSuchRoute(scope["path"])), scope, send)
+            await send_error(wire.render_error(errors.RouteNotFound(scope["path"])), scope, send)
         elif method is not None:
             await method(scope, receive, send)
         elif scope["method"] == "OPTIONS":

@@ -19,10 +19,10 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
-from modelyard.blobs.partial import Appending
+from modelyard.blobs.partial import PartialFile
 from modelyard.domain import Scope, Viewer
 from modelyard.store.uploads import Upload
-from modelyard.uploads.uploads import Uploading
+from modelyard.uploads.uploads import Uploads
 from modelyard.web.bodies import append_body, content_length
 from modelyard.web.requests import Exchange, Header, exchange_of, send_error
 
@@ -51,7 +51,7 @@ _WORDS = frozenset(
 class Resumable:
     """What the routes need. ``writers`` are the requests of this process that write, by upload."""
 
-    uploading: Uploading
+    uploading: Uploads
     caller_of: Callable[[Exchange], Viewer]
     base_of: Callable[[Exchange], str]
     writers: dict[str, "_Writer"] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Resumable:
         path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
         upload_id = path.removeprefix(PATH).strip("/")
         if not (path.startswith(PATH) and (not upload_id or _UPLOAD_ID.fullmatch(upload_id))):
-            raise errors.NoSuchRoute(scope["path"])
+            raise errors.RouteNotFound(scope["path"])
         method = exchange.headers.get(b"x-http-method-override", scope["method"].encode()).decode("latin-1")
         if method == "OPTIONS":
             await self._options(send)
@@ -77,7 +77,7 @@ class Resumable:
         if viewer.team is None:
             raise errors.MissingKey
         if not viewer.may(Scope.WRITE):
-            raise errors.NotAllowed(Scope.WRITE)
+            raise errors.Forbidden(Scope.WRITE)
         match method, bool(upload_id):
             case "POST", False:
                 await self._create(viewer, exchange, receive, send)
@@ -86,7 +86,7 @@ class Resumable:
             case "PATCH", True:
                 await self._append(viewer, exchange, upload_id, receive, send)
             case "DELETE", True:
-                await asyncio.to_thread(self.uploading.give_up, viewer, upload_id)
+                await asyncio.to_thread(self.uploading.cancel, viewer, upload_id)
                 await _sent(send, 204)
             case _:
                 raise errors.MethodNotAllowed(
@@ -108,24 +108,24 @@ class Resumable:
         concat = exchange.headers.get(b"upload-concat", b"").decode("latin-1").strip()
         if concat.startswith("final;"):
             part_ids = _part_ids(concat.removeprefix("final;"))
-            upload = await asyncio.to_thread(self.uploading.join, viewer, part_ids, declared)
+            upload = await asyncio.to_thread(self.uploading.concatenate, viewer, part_ids, declared)
             await _sent(send, 201, [(b"location", self._location(exchange, upload)), *_expiry(upload)])
             return
         if concat not in ("", "partial"):
-            raise errors.InvalidBody(
+            raise errors.InvalidValue(
                 "Upload-Concat: accepted: partial, or final;… with the parts", field="Upload-Concat"
             )
         length_bytes = _number(exchange, b"upload-length")
         kind = "part" if concat else "tus"
         sha256 = _digest_of(declared.pop("sha256")) if "sha256" in declared else None
         upload = await asyncio.to_thread(
-            lambda: self.uploading.begin(viewer, kind, declared, length_bytes=length_bytes, announced_sha256=sha256)
+            lambda: self.uploading.create(viewer, kind, declared, length_bytes=length_bytes, announced_sha256=sha256)
         )
         headers = [(b"location", self._location(exchange, upload)), *_expiry(upload)]
         if exchange.headers.get(b"content-type") == _BODY_TYPE:
             headers.append((b"upload-offset", b"%d" % await self._take(upload, 0, exchange, receive)))
         elif not length_bytes:
-            await asyncio.to_thread(self.uploading.received, upload.id, 0)
+            await asyncio.to_thread(self.uploading.complete, upload.id, 0)
         await _sent(send, 201, headers)
 
     async def _tell(self, viewer: Viewer, upload_id: str, send: Send) -> None:
@@ -146,13 +146,13 @@ class Resumable:
             return upload.length_bytes or 0
         size_bytes = self.uploading.incoming.size(upload.id)
         if size_bytes is None:
-            raise errors.NoSuchUpload(upload.id)
+            raise errors.UploadNotFound(upload.id)
         if size_bytes == upload.length_bytes:
             # Whoever still writes to it may take its bytes back; whoever died may not have had them flushed.
-            with suppress(errors.Locked), self.uploading.incoming.open(upload.id) as appending:
+            with suppress(errors.UploadLocked), self.uploading.incoming.open(upload.id) as appending:
                 appending.sync()
                 if appending.size_bytes == size_bytes:
-                    self.uploading.received(upload.id, size_bytes)
+                    self.uploading.complete(upload.id, size_bytes)
         return size_bytes
 
     async def _append(self, viewer: Viewer, exchange: Exchange, upload_id: str, receive: Receive, send: Send) -> None:
@@ -161,9 +161,9 @@ class Resumable:
         given = _number(exchange, b"upload-offset")
         upload = await asyncio.to_thread(self.uploading.find, viewer.team or "", upload_id)
         if upload.kind == "final":
-            raise errors.LinkRefused
+            raise errors.InvalidSignature
         if upload.kind == "put":
-            raise errors.NoSuchUpload(upload_id)
+            raise errors.UploadNotFound(upload_id)
         if upload.received_at is not None:
             offset = upload.length_bytes or 0
             if given != offset or content_length(exchange):
@@ -191,7 +191,7 @@ class Resumable:
                     raise
                 # Not the server's end, but a client that has come back on another connection.
                 writer.task.uncancel()
-                raise errors.Locked(upload.id) from None
+                raise errors.UploadLocked(upload.id) from None
             finally:
                 # From here on it ends by itself, and soon: cutting it short would only lose the answer.
                 writer.is_ending.set()
@@ -202,10 +202,10 @@ class Resumable:
             del self.writers[upload.id]
             appending.close()
         if offset == limit:
-            await asyncio.to_thread(self.uploading.received, upload.id, offset)
+            await asyncio.to_thread(self.uploading.complete, upload.id, offset)
         return offset
 
-    async def _opened(self, upload_id: str) -> Appending:
+    async def _opened(self, upload_id: str) -> PartialFile:
         """Open an upload to append; another request that writes to it, on any worker, is told to stop first."""
         incoming = self.uploading.incoming
         deadline = asyncio.get_running_loop().time() + _TAKE_OVER_SECONDS
@@ -214,24 +214,24 @@ class Resumable:
             while True:
                 try:
                     return await asyncio.to_thread(incoming.open, upload_id)
-                except errors.Locked:
+                except errors.UploadLocked:
                     if asyncio.get_running_loop().time() > deadline:
                         raise
                 if writer := self.writers.get(upload_id):
                     writer.stop()
                 else:
                     # Again each time: whoever began to write meanwhile heeds only what is asked after that.
-                    await asyncio.to_thread(incoming.ask_for, upload_id)
+                    await asyncio.to_thread(incoming.request_release, upload_id)
                     has_asked = True
                 await asyncio.sleep(_LOOK_SECONDS)
         finally:
             if has_asked:
-                incoming.stop_asking(upload_id)
+                incoming.withdraw_request(upload_id)
 
     async def _listen(self, upload_id: str, writer: "_Writer") -> None:
         """Stop a writer when another worker asks for its upload."""
         since_ns = time.time_ns()
-        while not self.uploading.incoming.is_asked_for(upload_id, since_ns):  # noqa: ASYNC110 # asked by other processes
+        while not self.uploading.incoming.is_release_requested(upload_id, since_ns):  # noqa: ASYNC110 # asked by other processes
             await asyncio.sleep(_LISTEN_SECONDS)
         writer.stop()
 
@@ -268,7 +268,7 @@ class _Checksum:
     digest: bytes
 
 
-async def _append_body(appending: Appending, limit: int, checksum: _Checksum | None, receive: Receive) -> None:
+async def _append_body(appending: PartialFile, limit: int, checksum: _Checksum | None, receive: Receive) -> None:
     """Append a body as it comes. What came before an interruption stays, unless its checksum cannot be had."""
     hashed = _ALGORITHMS[checksum.algorithm]() if checksum else None
     expected_bytes = appending.size_bytes
@@ -286,10 +286,10 @@ async def _append_body(appending: Appending, limit: int, checksum: _Checksum | N
         await append_body(appending, receive, look)
     except BaseException:
         if checksum is not None:
-            appending.cut_back()
+            appending.truncate_to_start()
         raise
     if checksum is not None and hashed is not None and hashed.digest() != checksum.digest:
-        appending.cut_back()
+        appending.truncate_to_start()
         raise ChecksumMismatch
 
 
@@ -316,7 +316,7 @@ def read_metadata(header: bytes) -> dict[str, str]:
         try:
             value = base64.b64decode(encoded, validate=True).decode()
         except (binascii.Error, ValueError):
-            raise errors.InvalidBody(
+            raise errors.InvalidValue(
                 f"Upload-Metadata: {name[:32]!r} is not base64 of UTF-8", field=name[:32]
             ) from None
         if name in _WORDS or name == "sha256":
@@ -339,7 +339,7 @@ def _checksum_of(exchange: Exchange) -> _Checksum | None:
     except (binascii.Error, ValueError):
         digest = b""
     if algorithm not in _ALGORITHMS or not digest:
-        raise errors.InvalidBody(
+        raise errors.InvalidValue(
             f"Upload-Checksum: accepted: {', '.join(_ALGORITHMS)} and the digest in base64", field="Upload-Checksum"
         )
     return _Checksum(algorithm, digest)
@@ -347,14 +347,16 @@ def _checksum_of(exchange: Exchange) -> _Checksum | None:
 
 def _digest_of(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        raise errors.InvalidBody("sha256: not 64 hexadecimal digits", field="sha256", given=text[:64])
+        raise errors.InvalidValue("sha256: not 64 hexadecimal digits", field="sha256", given=text[:64])
     return text.lower()
 
 
 def _part_ids(listed: str) -> list[str]:
     part_ids = [address.rstrip("/").rpartition("/")[2] for address in listed.split()]
     if not part_ids or len(part_ids) > _PARTS_MAX or not all(map(_UPLOAD_ID.fullmatch, part_ids)):
-        raise errors.InvalidBody(f"Upload-Concat: accepted: up to {_PARTS_MAX} parts' addresses", field="Upload-Concat")
+        raise errors.InvalidValue(
+            f"Upload-Concat: accepted: up to {_PARTS_MAX} parts' addresses", field="Upload-Concat"
+        )
     return part_ids
 
 
@@ -362,7 +364,7 @@ def _number(exchange: Exchange, name: bytes) -> int:
     text = exchange.headers.get(name, b"")
     if not (text.isdigit() and len(text) <= 18):
         shown = name.decode()
-        raise errors.InvalidBody(f"{shown}: a whole number is needed", field=shown, given=text[:32].decode("latin-1"))
+        raise errors.InvalidValue(f"{shown}: a whole number is needed", field=shown, given=text[:32].decode("latin-1"))
     return int(text)
 
 

@@ -1,6 +1,7 @@
 """The OpenAPI document at ``/openapi.json``, made from the table that the parser reads.
 
-Nothing of the API is spelled here a second time: parameters, record and errors come from ``modelyard.wire.parameters``. The
+Nothing of the API is spelled here a second time: parameters, record and errors come from
+``modelyard.wire.parameters``. The
 examples of errors are errors that were really rendered.
 """
 
@@ -9,12 +10,12 @@ from functools import cache
 import msgspec
 
 from modelyard import __version__, domain, errors, wire
-from modelyard.web.openapi import transfers
 from modelyard.web.api.account import Metadata, User
+from modelyard.web.api.health import Health, Readiness
+from modelyard.web.api.list_models import FacetsAnswer
+from modelyard.web.openapi import transfers
 from modelyard.web.openapi.pieces import Json, error_schema, open_operation, operation, responses
 from modelyard.web.requests import Answer, Exchange
-from modelyard.web.api.list_models import FacetsAnswer
-from modelyard.web.api.health import Health, Readiness
 
 EXAMPLE_MODEL = domain.Model(
     id=1_000_000_001,
@@ -31,7 +32,7 @@ EXAMPLE_MODEL = domain.Model(
     hashes=domain.Hashes(sha256="9C0F63A1D5" + 54 * "0"),
 )
 _UNAUTHENTICATED = (errors.MissingKey(), errors.InvalidKey())
-_EVERYWHERE = (errors.NotAllowed("read"), errors.RateLimited(2), errors.ModelyardError("", id="5f2c9a10b4000012"))
+_EVERYWHERE = (errors.Forbidden("read"), errors.RateLimited(2), errors.ModelyardError("", id="5f2c9a10b4000012"))
 _TAKEN = (
     errors.InvalidParameter("filter.is_sdxl", "yes", "true, false"),
     errors.RequestTooLong(

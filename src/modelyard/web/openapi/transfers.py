@@ -7,32 +7,34 @@ import msgspec
 
 from modelyard import errors, wire
 from modelyard.domain import COVER_WIDTHS
-from modelyard.web.openapi.pieces import Json, operation, responses
 from modelyard.web.api.edit_models import Announcement, Change, NewModel, UploadUrl
+from modelyard.web.openapi.pieces import Json, operation, responses
 
 _KEYED = (
     errors.MissingKey(),
     errors.InvalidKey(),
-    errors.NotAllowed("write"),
+    errors.Forbidden("write"),
     errors.RateLimited(2),
     errors.Unavailable("the database is busy"),
     errors.ModelyardError("", id="5f2c9a10b4000012"),
 )
 _BODY = (
-    errors.InvalidBody("name: 'a/b' is not accepted; accepted: 1 to 100 of A-Z a-z 0-9 _ . - and spaces", field="name"),
+    errors.InvalidValue(
+        "name: 'a/b' is not accepted; accepted: 1 to 100 of A-Z a-z 0-9 _ . - and spaces", field="name"
+    ),
     errors.TooLarge("the request's body", 65_536),
 )
 _ID = errors.InvalidParameter("id", "x", "a model's id, decimal digits")
-_MODEL = (_ID, errors.NoSuchModel("7"))
+_MODEL = (_ID, errors.ModelNotFound("7"))
 _SENT = (errors.TooLarge("the file", 100_000_000_000), errors.QuotaExceeded(1000, 900, 200), errors.StorageFull())
 _PICTURE = (errors.UnsupportedFile("this is no picture that can be read; accepted: PNG, JPEG, WEBP, GIF, AVIF"),)
 _LINK = (
-    errors.LinkRefused(),
+    errors.InvalidSignature(),
     errors.LinkExpired(1_790_000_000),
     errors.Unavailable("the file is not where it was kept"),
     errors.ModelyardError("", id="5f2c9a10b4000012"),
 )
-_UPLOAD = (errors.NoSuchUpload("0f"), errors.UploadExpired("0f", 1_790_000_000))
+_UPLOAD = (errors.UploadNotFound("0f"), errors.UploadExpired("0f", 1_790_000_000))
 _OPEN: Json = {"security": []}
 
 
@@ -130,7 +132,7 @@ _UPLOAD_ID = _parameter("upload", "path", {"type": "string", "pattern": "^[0-9a-
 
 
 def _put() -> Json:
-    failures: list[errors.ModelyardError] = [*_LINK, *_BODY, *_UPLOAD, *_SENT, errors.Locked("0f")]
+    failures: list[errors.ModelyardError] = [*_LINK, *_BODY, *_UPLOAD, *_SENT, errors.UploadLocked("0f")]
     failures += [errors.HashMismatch("00", "11"), errors.Conflict("the bytes of this upload are here already")]
     described = _plain("putFile", "Put an announced file; the link is the permission", {"200": "It is here."}, failures)
     described["responses"]["408"] = {"description": "The body ended early."}
@@ -152,7 +154,11 @@ def _header(name: str, example: str, *, is_required: bool = True) -> Json:
 
 def _begin(fresh: Iterable[errors.ModelyardError]) -> Json:
     described = _tus("beginUpload", "Begin a resumable upload (tus)", {"201": "It is at `Location`."}, (*_BODY, *fresh))
-    more = (errors.UnsupportedFile("filename: 'exe' is not accepted"), errors.NoSuchUpload("0f"), errors.Locked("0f"))
+    more = (
+        errors.UnsupportedFile("filename: 'exe' is not accepted"),
+        errors.UploadNotFound("0f"),
+        errors.UploadLocked("0f"),
+    )
     described["responses"] |= responses([*more, errors.Conflict("the upload is done")])
     described["responses"]["408"] = {"description": "The body ended early."}
     described["responses"]["413"] = responses([errors.TooLarge("the file", 1), errors.QuotaExceeded(9, 8, 7)])["413"]
@@ -176,7 +182,7 @@ def _tell() -> Json:
 
 
 def _append() -> Json:
-    failures = (*_BODY, *_UPLOAD, *_SENT, errors.OffsetConflict(7, 9), errors.Locked("0f"))
+    failures = (*_BODY, *_UPLOAD, *_SENT, errors.OffsetConflict(7, 9), errors.UploadLocked("0f"))
     described = _tus(
         "appendToUpload",
         "Send an upload's next bytes (tus)",
@@ -201,7 +207,7 @@ def _fetch(name: str) -> Json:
         "304": "The file is the one you have.",
         "307": "The file is at `Location`.",
     }
-    failures = (*_LINK, errors.NoSuchModel("night"), errors.FileGone("night"), errors.RangeNotSatisfiable(7))
+    failures = (*_LINK, errors.ModelNotFound("night"), errors.FileGone("night"), errors.RangeNotSatisfiable(7))
     described = _plain(name, "Fetch a file by its signed link", answers, failures)
     described["parameters"] = [
         _parameter("sha256", "path", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "As the link has it."),
@@ -217,7 +223,7 @@ def _cover(name: str) -> Json:
         name,
         "A cover that is kept here, as WebP",
         {"200": "The picture.", "304": "The picture is the one you have."},
-        (errors.NoSuchRoute("/covers/0f/640.webp"), _LINK[2], _LINK[3]),
+        (errors.RouteNotFound("/covers/0f/640.webp"), _LINK[2], _LINK[3]),
     )
     widths = [f"{width}.webp" for width in COVER_WIDTHS]
     described["parameters"] = [

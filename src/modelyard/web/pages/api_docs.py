@@ -12,9 +12,9 @@ import msgspec
 from markupsafe import Markup, escape
 
 from modelyard import wire
-from modelyard.web.requests import Answer
 from modelyard.web.openapi.document import LISTING_ERRORS, REQUEST_HEADERS, document, example_page
 from modelyard.web.pages.page import Site, Visit, page
+from modelyard.web.requests import Answer
 
 # One question for all the examples: its parameters as the table spells them, its values as the table accepts them.
 _TYPE, _WORDS, _LIMIT = "lora", "night", 2

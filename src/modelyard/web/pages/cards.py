@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from modelyard import wire
 from modelyard.domain import COVER_WIDTHS, COVERS, TYPE_FAMILIES, Source, cover_path, model_type
-from modelyard.web.static_files import static_address
 from modelyard.web.cache import Kept
 from modelyard.web.pages.templates import environment
+from modelyard.web.static_files import static_address
 
 _KEPT_BYTES_MAX = 8 * 1024 * 1024
 # Only what is kept here is shown: the page asks no other host for a picture.

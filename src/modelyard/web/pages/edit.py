@@ -14,14 +14,21 @@ from urllib.parse import parse_qs
 import msgspec
 
 from modelyard import errors, wire
-from modelyard.registry.fields import checked_categories, checked_cover, checked_name, checked_word, read_tags, read_visibility
 from modelyard.domain import BASE_MODEL_TYPES, CATEGORIES, MODEL_TYPES, Entry, Facts, Scope, Viewer, model_type
+from modelyard.registry.fields import (
+    checked_categories,
+    checked_cover,
+    checked_name,
+    checked_word,
+    read_tags,
+    read_visibility,
+)
 from modelyard.signing import Signature, Signer
 from modelyard.uploads.uploads import Edit
-from modelyard.web.requests import Answer
 from modelyard.web.pages.cards import cover_of, read_record
 from modelyard.web.pages.model import PREFIX, id_of
 from modelyard.web.pages.page import Site, Visit, page, redirect
+from modelyard.web.requests import Answer
 
 UNDO_SECONDS = 3600
 _UNDO = "undo"
@@ -75,17 +82,17 @@ def seal(signer: Signer, viewer: Viewer, entry: Entry, now: float) -> str:
 
 
 def unseal(signer: Signer, viewer: Viewer, sealed: str) -> Entry:
-    """Return the entry that was sealed for this team. Raises LinkRefused or LinkExpired."""
+    """Return the entry that was sealed for this team. Raises InvalidSignature or LinkExpired."""
     parts = sealed.split(".")
     if len(parts) != 4:
-        raise errors.LinkRefused
+        raise errors.InvalidSignature
     *signed, content = parts
     signer.check(_UNDO, viewer.team or "", _digest(content), Signature(*signed))
     try:
         opened = zlib.decompressobj().decompress(base64.urlsafe_b64decode(content), _OPENED_BYTES_MAX)
         return _decode(opened)
     except (binascii.Error, zlib.error, msgspec.DecodeError):
-        raise errors.LinkRefused from None
+        raise errors.InvalidSignature from None
 
 
 def _digest(content: str) -> str:
@@ -97,11 +104,11 @@ def _was_uploaded(entry: Entry) -> bool:
 
 
 def _own(site: Site, visit: Visit) -> Entry:
-    """Return the model of the address, if it is of the visitor's team. Raises NoSuchModel."""
+    """Return the model of the address, if it is of the visitor's team. Raises ModelNotFound."""
     viewer = visit.member(Scope.WRITE).viewer
     entry = site.catalog.get(viewer, id_of(visit))
     if entry.model.team != viewer.team:
-        raise errors.NoSuchModel(str(entry.model.id))
+        raise errors.ModelNotFound(str(entry.model.id))
     return entry
 
 

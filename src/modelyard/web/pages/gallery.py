@@ -15,11 +15,11 @@ from markupsafe import Markup
 from modelyard import errors, wire
 from modelyard.domain import TYPE_FAMILIES, ModelQuery, Source, Viewer, Visibility, fold, fold_base
 from modelyard.index import Facets
-from modelyard.web.requests import Answer
 from modelyard.web.cache import Kept
 from modelyard.web.pages.cards import SOURCE_LABELS, Cards, label_of_type
-from modelyard.web.pages.templates import render
 from modelyard.web.pages.page import Site, Visit, page, part
+from modelyard.web.pages.templates import render
+from modelyard.web.requests import Answer
 
 # Divides by 2, 3, 4 and 6: whole rows on most screens.
 LIMIT = 24
@@ -132,7 +132,7 @@ class Gallery:
 
     def _kept(self, kind: str, answer: Callable[[Asked], Answer], visit: Visit) -> Answer:
         viewer = visit.reader
-        revision = self._site.catalog.follow()
+        revision = self._site.catalog.refresh()
         key = (kind, viewer.team, viewer.scopes, visit.shows_nsfw, visit.session is None, visit.query_string)
         kept = self._answers.get(key)
         if kept is not None and kept[0] == revision:
@@ -239,7 +239,7 @@ class Gallery:
     def _facets_of(self, viewer: Viewer, query: ModelQuery) -> Facets:
         """Return how matches divide; the same counts stand beside every page of them."""
         query = replace(query, start=None, limit=LIMIT)
-        revision = self._site.catalog.follow()
+        revision = self._site.catalog.refresh()
         kept = self._facets.get((viewer.team, query))
         if kept is not None and kept[0] == revision:
             return kept[1]

@@ -21,11 +21,11 @@ from modelyard.domain import (
     fold,
     resolve,
 )
-from modelyard.web.requests import Answer
 from modelyard.web.pages.cards import SOURCE_LABELS, art_of, cover_of, label_of_type, read_record, title_of
 from modelyard.web.pages.gallery import address_of
-from modelyard.web.pages.templates import size
 from modelyard.web.pages.page import Site, Visit, page
+from modelyard.web.pages.templates import size
+from modelyard.web.requests import Answer
 
 PREFIX = "/models/"
 _ID_DIGITS_MAX = 18
@@ -70,10 +70,10 @@ class Check:
 
 
 def id_of(visit: Visit) -> int:
-    """Return the model's id that a path names. Raises NoSuchModel."""
+    """Return the model's id that a path names. Raises ModelNotFound."""
     text = visit.exchange.scope["path"].removeprefix(PREFIX).partition("/")[0]
     if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX):
-        raise errors.NoSuchModel(text)
+        raise errors.ModelNotFound(text)
     return int(text)
 
 

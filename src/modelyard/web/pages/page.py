@@ -15,16 +15,16 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.catalog import Catalog
 from modelyard.domain import Scope, Viewer
-from modelyard.uploads.uploads import Uploading
+from modelyard.uploads.uploads import Uploads
 from modelyard.web import sessions
 from modelyard.web.bodies import Disconnected, read_small
-from modelyard.web.requests import Answer, Exchange, Header, Method, exchange_of
-from modelyard.web.pages.traffic import Pulse
 from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
+from modelyard.web.pages.traffic import Pulse
 from modelyard.web.rate_limit import RateLimit
+from modelyard.web.requests import Answer, Exchange, Header, Method, exchange_of
 from modelyard.web.routing import Squeeze, represent
 from modelyard.web.sessions import Session, Sessions
 
@@ -41,10 +41,10 @@ class Site:
     """The parts that pages speak with."""
 
     catalog: Catalog
-    access: Access
+    access: Auth
     sessions: Sessions
     rate_limit: RateLimit
-    uploading: Uploading
+    uploading: Uploads
     links_for: Callable[[Exchange], Callable[[str, str], str]]
     base_of: Callable[[Exchange], str]
     squeeze: Squeeze
@@ -65,19 +65,19 @@ class Visit:
 
     @property
     def reader(self) -> Viewer:
-        """Who looks at models. Raises MissingKey or NotAllowed."""
+        """Who looks at models. Raises MissingKey or Forbidden."""
         if self.viewer is None:
             raise errors.MissingKey
         if not self.viewer.may(Scope.READ):
-            raise errors.NotAllowed(Scope.READ)
+            raise errors.Forbidden(Scope.READ)
         return self.viewer
 
     def member(self, scope: Scope) -> Session:
-        """Return the session of somebody who may do this. Raises MissingKey or NotAllowed."""
+        """Return the session of somebody who may do this. Raises MissingKey or Forbidden."""
         if self.session is None:
             raise errors.MissingKey
         if not self.session.viewer.may(scope):
-            raise errors.NotAllowed(scope)
+            raise errors.Forbidden(scope)
         return self.session
 
     def said(self, name: str) -> str:
@@ -134,7 +134,7 @@ def _form(body: bytes) -> dict[str, list[str]]:
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=200)
     except ValueError:
-        raise errors.InvalidBody("the form cannot be read") from None
+        raise errors.InvalidValue("the form cannot be read") from None
 
 
 def _visit(site: Site, exchange: Exchange, form: Mapping[str, list[str]], *, proven: bool) -> Visit:

@@ -20,12 +20,12 @@ from litestar.types import Receive, Send
 from litestar.types.asgi_types import HTTPScope
 
 from modelyard import errors, wire
-from modelyard.web.requests import Answer, Method, send_error
-from modelyard.web.pages import edit, model, api_docs, sign_in, status, upload
+from modelyard.web.api.routes import mount
+from modelyard.web.pages import api_docs, edit, keys, model, sign_in, status, upload
 from modelyard.web.pages.gallery import Gallery
 from modelyard.web.pages.page import SIGN_IN, Site, Visit, showing
+from modelyard.web.requests import Answer, Method, send_error
 from modelyard.web.routing import route
-from modelyard.web.api.routes import mount
 
 __all__ = ["Site", "routes"]
 
@@ -50,8 +50,8 @@ def routes(site: Site) -> list[ASGIRouteHandler]:
         route("/undo", POST=waiting(edit.undo)),
         route("/upload", GET=waiting(upload.show_upload)),
         mount(upload.UPLOADED.rstrip("/"), upload.UPLOADED + "{upload}", {"GET": waiting(upload.show_uploaded)}),
-        route("/keys", GET=waiting(upload.show_keys), POST=waiting(upload.make_key)),
-        route("/keys/revoke", POST=waiting(upload.revoke_key)),
+        route("/keys", GET=waiting(keys.show_keys), POST=waiting(keys.make_key)),
+        route("/keys/revoke", POST=waiting(keys.revoke_key)),
         route("/status", GET=waiting(status.show)),
         route("/docs", GET=showing(site, partial(api_docs.show, site))),
         route(
@@ -76,7 +76,7 @@ def _models(gets: Mapping[str, Method], posts: Mapping[str, Method]) -> ASGIRout
                 scope["path_template"] = "/models/{id}" + rest
                 await method(scope, receive, send)
             else:
-                await send_error(wire.render_error(errors.NoSuchRoute(scope["path"])), scope, send)
+                await send_error(wire.render_error(errors.RouteNotFound(scope["path"])), scope, send)
 
         return pick
 

@@ -4,8 +4,8 @@ from urllib.parse import parse_qs
 
 from modelyard import errors
 from modelyard.web import sessions
-from modelyard.web.requests import Answer
 from modelyard.web.pages.page import NSFW_COOKIE, Site, Visit, local, page, redirect
+from modelyard.web.requests import Answer
 
 
 def show(visit: Visit) -> Answer:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from modelyard.domain import ModelQuery, Source
 from modelyard.store import jobs
-from modelyard.web.requests import Answer
 from modelyard.web.pages.cards import SOURCE_LABELS, label_of_type
-from modelyard.web.pages.traffic import SAMPLE_SECONDS, SAMPLES_MAX, Beat
 from modelyard.web.pages.page import Site, Visit, page
+from modelyard.web.pages.traffic import SAMPLE_SECONDS, SAMPLES_MAX, Beat
+from modelyard.web.requests import Answer
 
 _BARS_MAX = 12
 WIDTH, HEIGHT = 600, 140

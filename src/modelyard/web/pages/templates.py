@@ -7,8 +7,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from modelyard import wire
-from modelyard.web.static_files import static_address
 from modelyard.web.requests import Header
+from modelyard.web.static_files import static_address
 
 # Covers are ours, or not shown: a page asks no other host for anything. No inline script, no inline style.
 _POLICY = (

@@ -12,8 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from modelyard.domain import COVERS, Scope
-
-from .app_fixture import Reply, Yard, a_model, a_private, opened_yard
+from tests.app_fixture import App, Reply, a_model, a_private, open_app
 
 PUBLIC, OWN, OTHERS, NONE = 1, 1_000_000_001, 1_000_000_002, 1_000_000_999
 UPLOAD = "0123456789abcdef" * 2
@@ -109,9 +108,9 @@ PAGES = [
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A public model, and one of each of two teams."""
-    with opened_yard(tmp_path_factory.mktemp("scopes")) as opened:
+    with open_app(tmp_path_factory.mktemp("scopes")) as opened:
         opened.put(
             a_model(PUBLIC),
             a_private(OWN, "red", sd_name="own.pt"),
@@ -121,9 +120,9 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 
 @pytest.fixture(scope="module")
-def open_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def open_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """One that shows its public models to strangers."""
-    with opened_yard(tmp_path_factory.mktemp("open"), anonymous="public") as opened:
+    with open_app(tmp_path_factory.mktemp("open"), anonymous_access="public") as opened:
         yield opened
 
 
@@ -131,7 +130,7 @@ def open_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 class Session:
     """A browser that is signed in."""
 
-    yard: Yard
+    yard: App
     cookie: str
     token: str
 
@@ -149,7 +148,7 @@ class Session:
 Sessions = dict[frozenset[Scope], Session]
 
 
-def sign_in(yard: Yard, team: str, scopes: frozenset[Scope]) -> Session:
+def sign_in(yard: App, team: str, scopes: frozenset[Scope]) -> Session:
     form = urlencode({"key": yard.key(team, *sorted(scopes))}).encode()
     cookie = yard.ask("/sign-in", None, method="POST", body=form).headers["set-cookie"].partition(";")[0]
     token = re.search(r'data-token="([^"]+)"', yard.ask("/docs", None, cookie=cookie).body.decode())
@@ -158,7 +157,7 @@ def sign_in(yard: Yard, team: str, scopes: frozenset[Scope]) -> Session:
 
 
 @pytest.fixture(scope="module")
-def sessions(yard: Yard) -> Sessions:
+def sessions(yard: App) -> Sessions:
     return {scopes: sign_in(yard, "red", scopes) for scopes in CALLERS}
 
 
@@ -169,7 +168,7 @@ def status_for(row: Row, scopes: frozenset[Scope]) -> int:
 
 @caller
 @pytest.mark.parametrize("row", [*API, *OPEN], ids=str)
-def test_a_key_does_what_its_scope_allows(yard: Yard, row: Row, scopes: frozenset[Scope]) -> None:
+def test_a_key_does_what_its_scope_allows(yard: App, row: Row, scopes: frozenset[Scope]) -> None:
     authorization = f"Bearer {yard.key('red', *sorted(scopes))}"
 
     reply = yard.ask(row.target, None, method=row.method, body=row.body, authorization=authorization, **row.headers)
@@ -192,26 +191,26 @@ def test_a_session_sees_the_pages_that_its_scope_allows(sessions: Sessions, row:
 
 
 @pytest.mark.parametrize("row", API, ids=str)
-def test_without_a_key_the_api_answers_401(yard: Yard, row: Row) -> None:
+def test_without_a_key_the_api_answers_401(yard: App, row: Row) -> None:
     reply = yard.ask(row.target, None, method=row.method, body=row.body, **row.headers)
 
     assert 401 == reply.status
 
 
 @pytest.mark.parametrize("row", PAGES, ids=str)
-def test_without_a_session_a_page_leads_to_the_sign_in(yard: Yard, row: Row) -> None:
+def test_without_a_session_a_page_leads_to_the_sign_in(yard: App, row: Row) -> None:
     reply = yard.ask(row.target, None, method=row.method, body=row.body)
 
     assert (303, "/sign-in") == (reply.status, reply.headers["location"].partition("?")[0])
 
 
 @pytest.mark.parametrize("row", OPEN, ids=str)
-def test_what_is_open_answers_a_stranger_too(yard: Yard, row: Row) -> None:
+def test_what_is_open_answers_a_stranger_too(yard: App, row: Row) -> None:
     assert row.status == yard.ask(row.target, None, method=row.method, body=row.body).status
 
 
 @pytest.mark.parametrize("row", [row for row in (*API, *PAGES) if row.needs != READ], ids=str)
-def test_where_strangers_may_read_they_may_do_nothing_else(open_yard: Yard, row: Row) -> None:
+def test_where_strangers_may_read_they_may_do_nothing_else(open_yard: App, row: Row) -> None:
     reply = open_yard.ask(row.target, None, method=row.method, body=row.body, **row.headers)
 
     assert (401 if row in API else 303) == reply.status
@@ -219,7 +218,7 @@ def test_where_strangers_may_read_they_may_do_nothing_else(open_yard: Yard, row:
         assert reply.headers["location"].startswith("/sign-in")
 
 
-def routes(yard: Yard) -> set[tuple[str, str]]:
+def routes(yard: App) -> set[tuple[str, str]]:
     """Every method and path that the application answers; files that are the same for everybody are left out."""
     # The edge hides the application inside it from everything else.
     paths = {route.path for route in vars(yard.app)["_app"].routes}
@@ -232,7 +231,7 @@ def routes(yard: Yard) -> set[tuple[str, str]]:
     return {(method, path) for method, path in pairs if method != "OPTIONS"}
 
 
-def test_every_route_and_method_has_a_row_here_and_every_row_a_route(yard: Yard) -> None:
+def test_every_route_and_method_has_a_row_here_and_every_row_a_route(yard: App) -> None:
     mounts = {"/models", "/uploaded", "/files", "/covers", "/v3/model/uploader", "/v3/uploads"}
 
     def is_of(row: Row, method: str, path: str) -> bool:
@@ -259,7 +258,7 @@ PAGES_BY_ID = {"/models/{}": ("GET",), "/models/{}/edit": ("GET", "POST"), "/mod
 @pytest.mark.parametrize(
     ("target", "method"), [(target, method) for target, methods in BY_ID.items() for method in methods]
 )
-def test_another_teams_private_model_is_answered_as_one_that_is_not_there(yard: Yard, target: str, method: str) -> None:
+def test_another_teams_private_model_is_answered_as_one_that_is_not_there(yard: App, target: str, method: str) -> None:
     body = b'{"name":"mine"}' if method == "PATCH" else b"x" if method == "PUT" else b""
     key = f"Bearer {yard.key('red', Scope.ADMIN)}"
     replies = {
@@ -288,7 +287,7 @@ def test_the_page_of_another_teams_private_model_is_that_of_one_that_is_not_ther
     ("target", "method"),
     [(target, method) for target, methods in BY_ID.items() for method in methods if method not in ("GET", "HEAD")],
 )
-def test_a_public_model_is_changed_by_its_team_only(yard: Yard, target: str, method: str) -> None:
+def test_a_public_model_is_changed_by_its_team_only(yard: App, target: str, method: str) -> None:
     body = b'{"name":"mine"}' if method == "PATCH" else b"x" if method == "PUT" else b""
     for team in ("red", "blue"):
         key = f"Bearer {yard.key(team, Scope.ADMIN)}"
@@ -312,7 +311,7 @@ def test_the_form_that_changes_a_public_model_is_not_shown_to_others(sessions: S
         "pagination.limit=100",
     ],
 )
-def test_no_listing_shows_another_teams_private_model(yard: Yard, sessions: Sessions, question: str) -> None:
+def test_no_listing_shows_another_teams_private_model(yard: App, sessions: Sessions, question: str) -> None:
     for target in (f"/v3/model?{question}", f"/v3/model/facets?{question}"):
         reply = yard.ask(target, None, authorization=f"Bearer {yard.key('red', Scope.ADMIN)}")
         assert 200 == reply.status

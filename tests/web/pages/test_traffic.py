@@ -3,8 +3,8 @@
 import pytest
 
 from modelyard.web.metrics import Metrics
-from modelyard.web.pages.traffic import SAMPLES_MAX, Beat, Pulse, Sample, quantile
 from modelyard.web.pages.status import HEIGHT, WIDTH, charts_of
+from modelyard.web.pages.traffic import SAMPLES_MAX, Beat, Pulse, Sample, quantile
 
 INF = float("inf")
 

@@ -8,21 +8,21 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard.registry import fields
 from modelyard import errors
 from modelyard.domain import CATEGORIES, Facts, Source, Visibility, model_type
+from modelyard.registry import fields, names
 
 COVER = "/covers/" + 32 * "0" + "/640.webp"
 
 
 def field_refused(read: Callable[[], object]) -> object:
-    with pytest.raises(errors.InvalidBody) as refused:
+    with pytest.raises(errors.InvalidValue) as refused:
         read()
     return refused.value.facts["field"]
 
 
 def test_every_word_of_an_upload_becomes_a_fact() -> None:
-    declared = fields.read_declared(
+    declared = fields.parse_upload_metadata(
         {
             "filename": "folder/My File.GGUF",
             "name": "mine",
@@ -49,13 +49,13 @@ def test_every_word_of_an_upload_becomes_a_fact() -> None:
         cover_url=COVER,
         file_name="My File.GGUF",
     )
-    assert fields.Declared(facts, Source.TRAINING, Visibility.PUBLIC, "gguf") == declared
+    assert fields.UploadMetadata(facts, Source.TRAINING, Visibility.PUBLIC, "gguf") == declared
 
 
 def test_an_upload_that_says_nothing_is_a_private_model_of_its_team() -> None:
-    declared = fields.read_declared({})
+    declared = fields.parse_upload_metadata({})
 
-    assert fields.Declared(Facts(name="model"), Source.UPLOADING, Visibility.PRIVATE, "") == declared
+    assert fields.UploadMetadata(Facts(name="model"), Source.UPLOADING, Visibility.PRIVATE, "") == declared
 
 
 @pytest.mark.parametrize(
@@ -74,20 +74,20 @@ def test_an_upload_that_says_nothing_is_a_private_model_of_its_team() -> None:
 def test_a_file_name_gives_a_label_a_name_and_an_extension(
     file_name: str, label: str, name: str, extension: str
 ) -> None:
-    declared = fields.read_declared({"filename": file_name})
+    declared = fields.parse_upload_metadata({"filename": file_name})
 
     assert (label, name, extension) == (declared.facts.file_name, declared.facts.name, declared.extension)
 
 
 def test_an_extension_is_accepted_with_its_dot_and_in_any_case_before_that_of_the_name() -> None:
-    declared = fields.read_declared({"filename": "a.exe", "file_extension": ".SafeTensors"})
+    declared = fields.parse_upload_metadata({"filename": "a.exe", "file_extension": ".SafeTensors"})
 
     assert "safetensors" == declared.extension
 
 
 def test_a_file_of_another_extension_is_refused() -> None:
     with pytest.raises(errors.UnsupportedFile, match="'exe' is not accepted"):
-        fields.read_declared({"filename": "a.exe"})
+        fields.parse_upload_metadata({"filename": "a.exe"})
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_file_of_another_extension_is_refused() -> None:
     ],
 )
 def test_words_up_to_their_limit_are_accepted(field: str, accepted: str) -> None:
-    fields.read_declared({field: accepted})
+    fields.parse_upload_metadata({field: accepted})
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_words_up_to_their_limit_are_accepted(field: str, accepted: str) -> None
     ],
 )
 def test_words_beyond_their_limit_are_refused_by_their_field(field: str, refused: str) -> None:
-    assert field == field_refused(lambda: fields.read_declared({field: refused}))
+    assert field == field_refused(lambda: fields.parse_upload_metadata({field: refused}))
 
 
 def test_an_empty_cover_is_accepted_as_none() -> None:
@@ -163,4 +163,4 @@ def test_categories_are_known_by_name_and_listed_once() -> None:
     ],
 )
 def test_a_file_is_called_by_its_models_name_and_id(name: str, extension: str, sd_name: str) -> None:
-    assert sd_name == fields.sd_name_of(name, 7, extension)
+    assert sd_name == names.sd_name_of(name, 7, extension)

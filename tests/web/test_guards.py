@@ -14,9 +14,9 @@ from modelyard import errors
 from modelyard.domain import Entry, Scope, Viewer
 from modelyard.signing import SecretKey, Signer
 from modelyard.web.pages.edit import seal, unseal
+from tests.app_fixture import App, a_private, open_app
 
 from .web.pages.test_pages import Browser, signed_in
-from .app_fixture import Yard, a_private, opened_yard
 
 ELSEWHERE = "https://console.example"
 
@@ -24,7 +24,7 @@ ELSEWHERE = "https://console.example"
 # --- What pages of other origins may read and send
 
 
-def test_a_preflight_allows_these_headers_for_a_day_and_no_session(yard: Yard) -> None:
+def test_a_preflight_allows_these_headers_for_a_day_and_no_session(yard: App) -> None:
     headers = yard.ask("/v3/model", None, method="OPTIONS", origin=ELSEWHERE).headers
 
     assert {
@@ -48,7 +48,7 @@ def test_a_preflight_allows_these_headers_for_a_day_and_no_session(yard: Yard) -
     assert "access-control-allow-credentials" not in headers
 
 
-def test_a_page_of_another_origin_may_read_these_headers(yard: Yard) -> None:
+def test_a_page_of_another_origin_may_read_these_headers(yard: App) -> None:
     headers = yard.ask("/v3/model", origin=ELSEWHERE).headers
 
     assert {
@@ -92,7 +92,7 @@ def test_a_page_of_another_origin_may_read_these_headers(yard: Yard) -> None:
     ],
 )
 def test_only_the_named_origins_may_read_answers(tmp_path: Path, origin: str, is_ours: bool) -> None:
-    with opened_yard(tmp_path, cors_origins=" https://a.example,,https://b.example ") as yard:
+    with open_app(tmp_path, cors_allow_origins=" https://a.example,,https://b.example ") as yard:
         for method in ("GET", "OPTIONS"):
             headers = yard.ask("/healthz", None, method=method, origin=origin).headers
             assert (origin if is_ours else None) == headers.get("access-control-allow-origin")
@@ -101,7 +101,7 @@ def test_only_the_named_origins_may_read_answers(tmp_path: Path, origin: str, is
 
 @pytest.mark.parametrize(("path", "status"), [("/sign-in", 200), ("/docs", 200), ("/?pagination.limit=x", 400)])
 def test_a_page_allows_itself_these_sources_and_nobody_to_frame_it(tmp_path: Path, path: str, status: int) -> None:
-    with opened_yard(tmp_path, anonymous="public") as yard:
+    with open_app(tmp_path, anonymous_access="public") as yard:
         reply = yard.ask(path, None)
 
     assert status == reply.status
@@ -132,7 +132,7 @@ def test_a_page_is_kept_by_no_cache_between(red: Browser) -> None:
 
 
 @pytest.mark.parametrize("to", ["/", "/models/1", "/?filter.query=a%20b", "/a/../b", "/" + "a" * 2000])
-def test_a_form_leads_on_to_an_address_of_ours(yard: Yard, to: str) -> None:
+def test_a_form_leads_on_to_an_address_of_ours(yard: App, to: str) -> None:
     assert to == yard.ask("/preferences", None, method="POST", body=urlencode({"to": to}).encode()).headers["location"]
 
 
@@ -153,14 +153,14 @@ def test_a_form_leads_on_to_an_address_of_ours(yard: Yard, to: str) -> None:
         "/" + "a" * 2001,
     ],
 )
-def test_a_form_leads_nowhere_else(yard: Yard, to: str) -> None:
+def test_a_form_leads_nowhere_else(yard: App, to: str) -> None:
     reply = yard.ask("/preferences", None, method="POST", body=urlencode({"to": to}).encode())
 
     assert (303, "/") == (reply.status, reply.headers["location"])
 
 
 @pytest.mark.parametrize(("choice", "kept"), [("shown", "shown"), ("blurred", "blurred"), ("x; Path=/a", "blurred")])
-def test_a_choice_is_one_of_two(yard: Yard, choice: str, kept: str) -> None:
+def test_a_choice_is_one_of_two(yard: App, choice: str, kept: str) -> None:
     reply = yard.ask("/preferences", None, method="POST", body=urlencode({"nsfw": choice}).encode())
 
     assert f"modelyard_nsfw={kept}; Path=/; Max-Age=31622400; HttpOnly; SameSite=Lax" == reply.headers["set-cookie"]
@@ -168,7 +168,7 @@ def test_a_choice_is_one_of_two(yard: Yard, choice: str, kept: str) -> None:
 
 @pytest.mark.parametrize("path", ["/sign-in", "/sign-out", "/preferences"])
 @pytest.mark.parametrize("headers", [{"sec_fetch_site": "cross-site"}, {"origin": "https://evil.example"}])
-def test_another_site_signs_nobody_in_or_out(yard: Yard, path: str, headers: dict[str, str]) -> None:
+def test_another_site_signs_nobody_in_or_out(yard: App, path: str, headers: dict[str, str]) -> None:
     reply = yard.ask(path, None, method="POST", body=urlencode({"key": yard.key()}).encode(), **headers)
 
     assert 403 == reply.status
@@ -178,7 +178,7 @@ def test_another_site_signs_nobody_in_or_out(yard: Yard, path: str, headers: dic
 # --- What a form may bring
 
 
-def test_a_form_over_its_limits_is_refused(yard: Yard) -> None:
+def test_a_form_over_its_limits_is_refused(yard: App) -> None:
     def status(body: bytes, **headers: str) -> int:
         return yard.ask("/sign-in", None, method="POST", body=body, **headers).status
 
@@ -193,7 +193,7 @@ def test_a_form_over_its_limits_is_refused(yard: Yard) -> None:
 
 
 def test_pages_count_for_the_limit_of_the_team_and_of_the_address(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, rate_limit_per_minute=3) as yard:
+    with open_app(tmp_path, rate_limit_per_minute=3) as yard:
         body = urlencode({"key": yard.key()}).encode()
         cookie = yard.ask("/sign-in", None, method="POST", body=body).headers["set-cookie"].partition(";")[0]
         team = [yard.ask("/", None, cookie=cookie).status for _ in range(4)]
@@ -206,7 +206,7 @@ def test_pages_count_for_the_limit_of_the_team_and_of_the_address(tmp_path: Path
 
 
 def test_trying_keys_on_the_page_is_limited(tmp_path: Path) -> None:
-    with opened_yard(tmp_path, rate_limit_per_minute=2) as yard:
+    with open_app(tmp_path, rate_limit_per_minute=2) as yard:
         statuses = [yard.ask("/sign-in", None, method="POST", body=b"key=sk_x").status for _ in range(3)]
 
     assert [401, 401, 429] == statuses
@@ -225,7 +225,7 @@ def test_a_sealed_model_is_good_for_an_hour_and_for_its_team() -> None:
     now[0] += 3599
     assert entry == unseal(signer, red, sealed)
     for stranger in (Viewer("blue"), Viewer(None)):
-        with pytest.raises(errors.LinkRefused):
+        with pytest.raises(errors.InvalidSignature):
             unseal(signer, stranger, sealed)
     now[0] += 1
     with pytest.raises(errors.LinkExpired):
@@ -241,7 +241,7 @@ def test_what_was_signed_for_something_else_opens_nothing() -> None:
     for purpose in ("session", "token", "get", "put"):
         query = signer.query(purpose, "red", digest, int(signature[1]))
         other = ".".join([pair.partition("=")[2] for pair in query.split("&")] + [content])
-        with pytest.raises(errors.LinkRefused):
+        with pytest.raises(errors.InvalidSignature):
             unseal(signer, red, other)
 
 
@@ -249,7 +249,7 @@ def test_what_was_signed_for_something_else_opens_nothing() -> None:
 
 
 @pytest.fixture
-def red(yard: Yard) -> Browser:
+def red(yard: App) -> Browser:
     return signed_in(yard)
 
 

@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain import Skipped
-from modelyard.library.walk import BROKEN_LINK, LEADS_OUT, LONG_PATH, NOT_A_FILE, NOT_READABLE, STILL_ARRIVING, Hint, Scanned, find_file, hint, is_inside, is_model_name, scan
+from modelyard.library.folder_hints import FolderHint, hint_of
+from modelyard.library.walk import (
+    BROKEN_LINK,
+    LEADS_OUT,
+    LONG_PATH,
+    NOT_A_FILE,
+    STILL_ARRIVING,
+    ScanResult,
+    find_file,
+    is_model_name,
+    scan,
+)
+from modelyard.paths import NOT_READABLE, is_inside
 from modelyard.store.files import PATH_BYTES_MAX
 
 
@@ -17,11 +29,11 @@ def lay(folder: Path, *names: str) -> None:
         path.write_bytes(name.encode())
 
 
-def scanned(*paths: Path, trained: bool = False) -> Scanned:
+def scanned(*paths: Path, trained: bool = False) -> ScanResult:
     return scan([os.fsencode(path) for path in paths], trained=trained)
 
 
-def names_in(folder: Path, found: Scanned) -> list[str]:
+def names_in(folder: Path, found: ScanResult) -> list[str]:
     return [os.fsdecode(each.path).removeprefix(f"{folder}/") for each in found.found]
 
 
@@ -301,7 +313,7 @@ def test_a_list_of_folders_that_is_too_long_or_a_link_is_not_read(tmp_path: Path
 def test_the_folder_below_models_hints_at_the_type(
     path: str, root: str, type_: str | None, base_model: str | None
 ) -> None:
-    found = hint(path.encode(), root.encode(), {})
+    found = hint_of(path.encode(), root.encode(), {})
 
     assert (type_, base_model) == ((found.type, found.base_model) if found else (None, None))
 
@@ -318,13 +330,15 @@ def test_the_folder_below_models_hints_at_the_type(
 def test_a_comfyui_list_of_folders_hints_at_the_type(
     path: bytes, kinds: dict[bytes, str], expected: str | None
 ) -> None:
-    found = hint(path, b"/yard", kinds)
+    found = hint_of(path, b"/yard", kinds)
 
     assert expected == (found.type if found else None)
 
 
 def test_a_hint_says_what_it_was_made_from() -> None:
-    assert Hint("lora", None, "it lies in a folder called 'Lora'") == hint(b"/models/Lora/a.pt", b"/models", {})
-    assert Hint("lora", None, "extra_model_paths.yaml calls its folder 'loras'") == hint(
+    assert FolderHint("lora", None, "it lies in a folder called 'Lora'") == hint_of(
+        b"/models/Lora/a.pt", b"/models", {}
+    )
+    assert FolderHint("lora", None, "extra_model_paths.yaml calls its folder 'loras'") == hint_of(
         b"/yard/x/a.pt", b"/yard", {b"/yard/x": "loras"}
     )

@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from modelyard import errors
-from modelyard.auth import Access
+from modelyard.auth import Auth
 from modelyard.domain import ANONYMOUS, Scope, Viewer
 from modelyard.signing import SecretKey, Signer
 from modelyard.store import open_store
-from modelyard.web.requests import Exchange, open_exchange
 from modelyard.web.rate_limit import RateLimit
+from modelyard.web.requests import Exchange, open_exchange
 from modelyard.web.sessions import COOKIE, LASTS_SECONDS, Sessions, cookies, refuse_foreign, refuse_without_token
-
-from .databases import sqlite_url
-from .app_fixture import opened_yard
+from tests.app_fixture import open_app
+from tests.databases import sqlite_url
 
 DAY_SECONDS = 86_400
 
@@ -30,7 +29,7 @@ class Desk:
     """A place that makes and reads sessions, and its time."""
 
     sessions: Sessions
-    access: Access
+    access: Auth
     now: list[float] = field(default_factory=lambda: [1_700_000_000.0])
 
     def cookie(self, expires_in_seconds: int | None = None) -> str:
@@ -44,7 +43,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     store = open_store(sqlite_url(tmp_path))
     now = [1_700_000_000.0]
-    access = Access(store, clock=lambda: now[0])
+    access = Auth(store, clock=lambda: now[0])
     signer = Signer(lambda: [SecretKey(1, b"1" * 32)], clock=lambda: now[0])
     limit = RateLimit(2, clock=lambda: now[0])
     yield Desk(Sessions(access, signer, limit, clock=lambda: now[0]), access, now)
@@ -150,7 +149,7 @@ def test_two_sessions_of_one_key_have_tokens_of_their_own(desk: Desk) -> None:
 
     refuse_without_token(first, first.token)
     for token in (second.token, "", first.token[:-1], first.token + "A", "é", "\udcff"):
-        with pytest.raises(errors.ForeignRequest):
+        with pytest.raises(errors.CrossSiteRequest):
             refuse_without_token(first, token)
 
 
@@ -193,7 +192,7 @@ def test_the_api_refuses_a_session_that_another_site_uses(desk: Desk) -> None:
 
     for headers in ({"sec_fetch_site": "cross-site"}, {"origin": "https://evil.example"}, {"modelyard_token": "x"}):
         call = request(**{"cookie": cookie, "host": "yard.example", "modelyard_token": session.token, **headers})
-        with pytest.raises(errors.ForeignRequest):
+        with pytest.raises(errors.CrossSiteRequest):
             desk.sessions.caller(stranger, call)
 
 
@@ -207,7 +206,7 @@ def test_the_word_of_the_browser_that_a_page_is_ours_is_enough(site: str) -> Non
 
 @pytest.mark.parametrize("site", ["same-site", "cross-site", "", "same-origin, cross-site", "Same-Origin", "x"])
 def test_any_other_word_of_the_browser_refuses_the_request(site: str) -> None:
-    with pytest.raises(errors.ForeignRequest):
+    with pytest.raises(errors.CrossSiteRequest):
         refuse_foreign(request(sec_fetch_site=site, origin="https://yard.example", host="yard.example"))
 
 
@@ -245,13 +244,13 @@ def test_an_origin_that_is_our_host_is_ours(origin: str, host: str) -> None:
     ],
 )
 def test_any_other_origin_is_foreign(origin: str) -> None:
-    with pytest.raises(errors.ForeignRequest):
+    with pytest.raises(errors.CrossSiteRequest):
         refuse_foreign(request(origin=origin, host="yard.example"))
 
 
 @pytest.mark.parametrize("origin", ["null", "", "about:blank", "file:///"])
 def test_an_origin_without_a_host_is_not_that_of_a_request_without_a_host(origin: str) -> None:
-    with pytest.raises(errors.ForeignRequest):
+    with pytest.raises(errors.CrossSiteRequest):
         refuse_foreign(request(origin=origin))
 
 
@@ -260,7 +259,7 @@ def test_a_program_that_is_no_browser_says_nothing_of_its_origin() -> None:
 
 
 def test_an_origin_that_cannot_be_read_is_403_on_a_page(tmp_path: Path) -> None:
-    with opened_yard(tmp_path) as yard:
+    with open_app(tmp_path) as yard:
         assert 403 == yard.ask("/sign-in", None, method="POST", body=b"key=x", origin="http://[").status
 
 

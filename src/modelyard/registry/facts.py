@@ -1,0 +1,35 @@
+"""Facts from an inspection, with their evidence."""
+
+from modelyard.domain import (
+    Facts,
+    Hashes,
+    model_type,
+)
+from modelyard.inspection import Finding, Inspection
+
+
+def facts_from_inspection(inspection: Inspection) -> Facts:
+    """Return what a look at a file says of the model, its verdict first in the evidence."""
+    identity = inspection.identity
+    hashes = inspection.hashes
+    answers = (("type", identity.type), ("base model", identity.base_model), ("variant", identity.base_model_type))
+    evidence = [f"{inspection.verdict}: {inspection.reason}"]
+    evidence += [line for what, finding in answers if finding.is_known for line in _evidence(what, finding)]
+    return Facts(
+        type=model_type(identity.type.value) if identity.type.is_known else None,
+        base_model=identity.base_model.value if identity.base_model.is_known else None,
+        base_model_type=identity.base_model_type.value if identity.base_model_type.is_known else None,
+        hashes=None
+        if hashes is None
+        else Hashes(hashes.autov1, hashes.autov3, hashes.sha256, hashes.blake3, hashes.crc32, hashes.autov2),
+        size_bytes=inspection.size_bytes,
+        trigger_words=identity.trigger_words or None,
+        evidence=tuple(evidence),
+    )
+
+
+def _evidence(what: str, finding: Finding) -> list[str]:
+    return [
+        f"{what} {finding.value}: {seen.rule}: {seen.name}: {seen.value}" + (f" ({seen.says})" if seen.says else "")
+        for seen in finding.evidence
+    ]

@@ -1,0 +1,1 @@
+"""Files that teams send: received, verified, and cleaned up."""

@@ -1,0 +1,1 @@
+"""The pages for people: gallery, model, upload, keys, status and API reference."""

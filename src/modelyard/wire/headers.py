@@ -1,0 +1,18 @@
+"""The names of the API's own headers."""
+
+IGNORED_HEADER = "Modelyard-Ignored"
+
+
+TOTAL_HEADER = "Modelyard-Total"
+
+
+SUGGESTION_HEADER = "Modelyard-Suggestion"
+
+
+REVISION_HEADER = "Modelyard-Revision"
+
+
+MIN_REVISION_HEADER = "Modelyard-Min-Revision"
+
+
+MODEL_HEADER = "Modelyard-Model"

@@ -1,0 +1,75 @@
+"""Errors on the wire: status, reason, message and metadata."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelyard import errors
+from modelyard.wire.records import _encode
+
+# The most specific class wins: looked up along the class's own line of ancestors.
+ERROR_ANSWERS: Mapping[type[errors.ModelyardError], tuple[int, str]] = {
+    errors.ModelyardError: (500, "INTERNAL"),
+    errors.InvalidRequest: (400, "INVALID_ARGUMENT"),
+    errors.InvalidValue: (400, "INVALID_REQUEST_BODY"),
+    errors.RequestTooLong: (414, "INVALID_ARGUMENT"),
+    errors.Unauthenticated: (401, "INVALID_API_KEY"),
+    errors.MissingKey: (401, "MISSING_API_KEY"),
+    errors.Forbidden: (403, "API_NOT_ALLOWED"),
+    errors.InvalidSignature: (403, "LINK_REFUSED"),
+    errors.NotFound: (404, "API_NOT_FOUND"),
+    errors.ModelNotFound: (404, "MODEL_NOT_FOUND"),
+    errors.UploadNotFound: (404, "UPLOAD_NOT_FOUND"),
+    errors.Gone: (410, "GONE"),
+    errors.LinkExpired: (410, "LINK_EXPIRED"),
+    errors.UploadExpired: (410, "UPLOAD_EXPIRED"),
+    errors.FileGone: (410, "FILE_GONE"),
+    errors.MethodNotAllowed: (405, "METHOD_NOT_ALLOWED"),
+    errors.Conflict: (409, "MODEL_ALREADY_EXISTED"),
+    errors.OffsetConflict: (409, "UPLOAD_OFFSET_CONFLICT"),
+    errors.UploadLocked: (423, "UPLOAD_LOCKED"),
+    errors.RangeNotSatisfiable: (416, "RANGE_NOT_SATISFIABLE"),
+    errors.TooLarge: (413, "FILE_EXCEEDS_MAX_SIZE"),
+    errors.QuotaExceeded: (413, "QUOTA_EXCEEDED"),
+    errors.UnsupportedFile: (415, "UNSUPPORTED_FILE"),
+    errors.HashMismatch: (422, "HASH_MISMATCH"),
+    errors.RateLimited: (429, "RATE_LIMIT_EXCEEDED"),
+    errors.TooManyUploads: (429, "TOO_MANY_UPLOADS"),
+    errors.Unavailable: (503, "UNAVAILABLE"),
+    errors.StorageFull: (507, "INSUFFICIENT_STORAGE"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An error as it is sent: status, body, and the headers that go with it."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def render_error(error: errors.ModelyardError) -> ErrorAnswer:
+    """Return the one error shape for any of our errors."""
+    status, reason = next(ERROR_ANSWERS[kind] for kind in type(error).__mro__ if kind in ERROR_ANSWERS)
+    if status == 500:
+        return error_answer(status, reason, "internal error", error.facts)
+    headers: tuple[tuple[str, str], ...] = ()
+    if status == 401:
+        headers = (("WWW-Authenticate", "Bearer"),)
+    elif isinstance(error, errors.RateLimited):
+        headers = (("Retry-After", str(error.retry_after_seconds)),)
+    elif isinstance(error, errors.Unavailable) and status == 503:
+        headers = (("Retry-After", "1"),)
+    elif isinstance(error, errors.RangeNotSatisfiable):
+        headers = (("Content-Range", f"bytes */{error.size_bytes}"),)
+    elif isinstance(error, errors.MethodNotAllowed):
+        headers = (("Allow", ", ".join(error.allowed)),)
+    return error_answer(status, reason, error.message, error.facts, headers)
+
+
+def error_answer(
+    status: int, reason: str, message: str, facts: Mapping[str, object], headers: tuple[tuple[str, str], ...] = ()
+) -> ErrorAnswer:
+    """Return the error shape for a status and reason."""
+    body = {"code": status, "reason": reason, "message": message, "metadata": dict(facts)}
+    return ErrorAnswer(status, _encode(body), headers)
