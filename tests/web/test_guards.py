@@ -15,8 +15,7 @@ from modelyard.domain import Entry, Scope, Viewer
 from modelyard.signing import SecretKey, Signer
 from modelyard.web.pages.edit import seal, unseal
 from tests.app_fixture import App, a_private, open_app
-
-from .web.pages.test_pages import Browser, signed_in
+from tests.web.pages.test_pages import Browser, signed_in
 
 ELSEWHERE = "https://console.example"
 
