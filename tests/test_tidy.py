@@ -183,11 +183,27 @@ def test_only_the_web_is_async() -> None:
         for path in modules()
         if part_of(path) != "web"
         for node, name in imported(path)
-        if name.partition(".")[0] in {"asyncio", "anyio", "uvicorn", "litestar"}
+        if name.partition(".")[0] in {"asyncio", "anyio", "uvicorn", "starlette"}
     ]
 
     assert "" == "\n".join(waiting)
     assert [] == [place for place in loops if not place.startswith("src/modelyard/cli/")]
+
+
+def test_only_the_web_knows_its_framework() -> None:
+    known = [
+        f"{shown(path, node)}: {name}"
+        for path in modules()
+        if part_of(path) != "web"
+        for node, name in imported(path)
+        if name.partition(".")[0] == "starlette"
+    ]
+    # The framework of before is spoken of by the decisions, and by this test.
+    former = "lite" + "star"
+    spoken = [f"{path}:{number}" for path, number, line in texts() if former in line.lower()]
+
+    assert "" == "\n".join(known)
+    assert [] == [place for place in spoken if not place.startswith("docs/decisions/")]
 
 
 def test_no_class_inherits_from_another_of_ours_but_the_errors() -> None:

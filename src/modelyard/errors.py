@@ -13,7 +13,8 @@ status and a reason is in ``modelyard.wire.parameters``.
     │   └── InvalidKey               unknown, revoked or expired
     ├── Forbidden                   a good key without the right scope
     │   ├── InvalidSignature              a signed link that is not ours, or was changed
-    │   └── CrossSiteRequest           a change in a session's name that our own page did not ask for
+    │   ├── CrossSiteRequest           a change in a session's name that our own page did not ask for
+    │   └── FinalUpload              bytes for an upload that others were joined to
     ├── NotFound
     │   ├── RouteNotFound
     │   ├── ModelNotFound              also: another team's private model
@@ -116,6 +117,13 @@ class CrossSiteRequest(Forbidden):
 
     def __init__(self) -> None:
         ModelyardError.__init__(self, "this request did not come from this server's own page; reload it")
+
+
+class FinalUpload(Forbidden):
+    """Bytes were sent to an upload that was made by joining others: it has all of them."""
+
+    def __init__(self, upload: str) -> None:
+        ModelyardError.__init__(self, "a final upload takes no bytes", upload=upload)
 
 
 class NotFound(ModelyardError):

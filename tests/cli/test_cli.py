@@ -255,7 +255,7 @@ def test_commands_that_need_no_server_import_none(home: Path, words: tuple[str, 
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )
 
-    assert not {"litestar", "uvicorn", "pyroaring", "httpx2"} & set(done.stderr.split())
+    assert not {"starlette", "uvicorn", "pyroaring", "httpx2"} & set(done.stderr.split())
 
 
 def test_a_reader_that_has_seen_enough_ends_it_without_complaint(

@@ -16,7 +16,7 @@ import pytest
 from modelyard.store import blobs as rows
 from modelyard.uploads.verification import UploadVerifier
 from modelyard.web.api.edit_models import PURPOSE
-from modelyard.web.api.routes import open_signer
+from modelyard.web.urls import open_signer
 from tests.app_fixture import App, Reply, a_model, open_app
 from tests.transfers import (
     WRITER,

@@ -7,20 +7,14 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from litestar import Litestar, post
-from litestar.params import JSONBody
 
 from modelyard import errors, wire
 from modelyard.domain import Scope
-from modelyard.web import framework_errors
-from modelyard.web.access_log import Observations
 from modelyard.web.api.list_models import LinkFor
-from modelyard.web.metrics import Metrics
-from modelyard.web.middleware import Edge
+from modelyard.web.bodies import JSON_BYTES_MAX
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.server import HEAD_BYTES_MAX
 from tests.app_fixture import Address, App, Reply, a_model, listening, open_app
@@ -68,6 +62,7 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.Forbidden("write"),
     errors.InvalidSignature(),
     errors.CrossSiteRequest(),
+    errors.FinalUpload("u"),
     errors.Gone("x"),
     errors.LinkExpired(7),
     errors.UploadExpired("u", 7),
@@ -145,7 +140,17 @@ def test_a_method_a_route_has_not_is_405_and_told_what_is_possible(yard: App, ro
 
 @pytest.mark.parametrize(
     "path",
-    ["/v3/models", "/v3/nonexistent", "/v3", "/static/none.css", "/static/../app.py", "/v3/model/7", "/%00", "/%FF%C3"],
+    [
+        "/v3/models",
+        "/v3/nonexistent",
+        "/v3",
+        "/static/none.css",
+        "/static/../app.py",
+        "/v3/model/7",
+        "/v3/user%0A",
+        "/%00",
+        "/%FF%C3",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_a_path_no_route_has_is_404(yard: App, path: str, method: str) -> None:
@@ -242,55 +247,32 @@ def test_remembering_callers_is_bounded() -> None:
     assert len(limit._whole_at_by_caller) <= 10_000
 
 
-# --- what the framework finds wrong
-
-
-@dataclass
-class Body:
-    name: str
-
-
-@pytest.fixture
-def typed(yard: App) -> App:
-    """A yard with a route that Litestar parses the body of, under the application's own handlers of errors."""
-
-    @post("/typed", sync_to_thread=False)
-    def take(data: JSONBody[Body]) -> Body:
-        return data
-
-    app = Litestar(
-        [take],
-        exception_handlers=framework_errors.HANDLERS,
-        request_max_body_size=64,
-        openapi_config=None,
-        logging_config=None,
-    )
-    return replace(
-        yard,
-        app=Edge(
-            app, yard.log, Observations(yard.log, Metrics()), "*", revision=yard.store.revision_hint, staleness=tuple
-        ),
-    )
+# --- what is wrong before a handler is asked
 
 
 def test_a_host_that_is_none_is_400(yard: App) -> None:
     assert (400, "INVALID_ARGUMENT") == shape_of(yard.ask("/v3/user", host="not a host!"))
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"name":7}', b"\xff", b"[]"])
-def test_a_body_that_cannot_be_used_is_400(typed: App, body: bytes) -> None:
-    assert (400, "INVALID_REQUEST_BODY") == shape_of(typed.ask("/typed", method="POST", body=body))
+@pytest.mark.parametrize("body", [b"", b"{", b'{"model_name":7}', b"\xff", b"[]"])
+def test_a_body_that_cannot_be_used_is_400(yard: App, body: bytes) -> None:
+    authorization = f"Bearer {yard.key('red', Scope.WRITE)}"
+    reply = yard.ask("/v3/model/uploader", method="POST", body=body, authorization=authorization)
+
+    assert (400, "INVALID_REQUEST_BODY") == shape_of(reply)
 
 
-def test_a_body_over_its_limit_is_413(typed: App) -> None:
-    assert (413, "FILE_EXCEEDS_MAX_SIZE") == shape_of(typed.ask("/typed", method="POST", body=b" " * 65))
+def test_a_body_over_its_limit_is_413(yard: App) -> None:
+    reply = yard.ask("/v3/model/uploader", method="POST", body=b" " * (JSON_BYTES_MAX + 1))
+
+    assert (413, "FILE_EXCEEDS_MAX_SIZE") == shape_of(reply)
 
 
-def test_a_method_that_litestar_refuses_is_405(typed: App) -> None:
-    reply = typed.ask("/typed", method="PUT")
+def test_a_method_that_a_path_with_a_parameter_has_not_is_405(yard: App) -> None:
+    reply = yard.ask("/models/7/delete", method="PUT")
 
     assert (405, "METHOD_NOT_ALLOWED") == shape_of(reply)
-    assert "OPTIONS, POST" == reply.headers["allow"]
+    assert "POST, OPTIONS" == reply.headers["allow"]
 
 
 # --- what goes wrong inside

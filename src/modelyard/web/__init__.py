@@ -1,5 +1,6 @@
 """HTTP and HTML: the only asynchronous code.
 
-Knows the catalogue's verbs, access and the wire's spelling; must not know the store, the index, or how a query is
-answered. ``app.create_app`` is the application, ``server`` runs it under uvicorn.
+``routes`` lists which address answers what, ``app.create_app`` puts the application together, ``server`` runs it under
+uvicorn. Questions about models go to ``catalog``; downloads, uploads and the status page read ``store`` too, and the
+gallery takes its counts as ``index`` has them.
 """

@@ -1,53 +1,46 @@
-"""The application: which address is answered by what.
+"""The application, put together from its parts.
 
-Edge        id, common headers, log, metrics, the last resort for errors
-└ Litestar  routing, lifespan, the shape of its own errors
-  └ route   method → reading(handler) → ETag, gzip, HEAD
+Edge        id, common headers, log, metrics, errors in their one shape
+└ Router    routes.py: which address is answered by what
+  └ handler reading(answer) → ETag, gzip, HEAD; changing, showing: a body, a page; or what sends by itself
 """
 
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
 
-from litestar import Litestar
-from litestar.handlers import ASGIRouteHandler
-from litestar.types import ASGIApp
+from starlette.types import ASGIApp
 
 from modelyard import blobs, errors
 from modelyard.auth import Auth
 from modelyard.catalog import Catalog
+from modelyard.covers import Covers
 from modelyard.settings import Settings
-from modelyard.uploads import uploads
-from modelyard.web import framework_errors, static_files
+from modelyard.uploads.uploads import UploadLimits, Uploads
 from modelyard.web.access_log import Observations
-from modelyard.web.api import account, health, list_models
-from modelyard.web.api import routes as api_routes
-from modelyard.web.consistency import Freshness, staleness, stamped
+from modelyard.web.api import health, list_models
+from modelyard.web.api.covers import Sending, Showing
+from modelyard.web.api.edit_models import Registering, id_of
+from modelyard.web.api.files import Downloads
+from modelyard.web.api.tus import Resumable
+from modelyard.web.consistency import staleness
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.middleware import Edge
-from modelyard.web.openapi import document
-from modelyard.web.pages import routes as page_routes
+from modelyard.web.pages.page import Site
 from modelyard.web.pages.traffic import SAMPLE_SECONDS, Pulse
 from modelyard.web.rate_limit import RateLimit
-from modelyard.web.requests import Answer, Exchange, Method
-from modelyard.web.routing import Squeeze, reading, route
-from modelyard.web.sessions import CallerOf, Sessions
+from modelyard.web.requests import Exchange
+from modelyard.web.routes import Parts, routes
+from modelyard.web.routing import Router, Squeeze
+from modelyard.web.sessions import Sessions
+from modelyard.web.urls import Addresses, open_signer
 
 # How long a key's last use may stay unwritten: one write a minute, however many requests.
 _FLUSH_SECONDS = 60
-
-# What runs from a worker's start to its end.
-Life = Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]
-
-# What knows neither caller nor catalogue.
-_SAME_FOR_ALL: dict[str, Callable[[Exchange], Answer]] = {
-    "/openapi.json": document.show_openapi,
-    # One route a file: an ASGI route of Litestar takes no path parameters (2.25: KeyError in its traversal).
-    **{f"/static/{name}": partial(static_files.show_static, name) for name in static_files.static_names()},
-}
+HOT_ROUTE = ("/v3/model", "GET")
 
 
 def create_app(
@@ -63,48 +56,13 @@ def create_app(
     ``link_for(sha256, percent-encoded label)`` gives a download link, or "" for none.
     """
     log = log or open_log(settings.log_level)
-    metrics = Metrics()
-    observations = Observations(log, metrics)
-    squeeze = Squeeze()
-    rate_limit = RateLimit(settings.rate_limit_per_minute)
-    ready = health.Ready(catalog)
-    addresses = api_routes.Addresses(settings.public_url, settings.x_accel_prefix)
-    signed_in = Sessions(access, api_routes.open_signer(catalog.store), rate_limit)
-    # The scripts of our own pages come with a session and its token, instead of a key.
-    by_key = partial(list_models.caller, access, rate_limit)
-    caller_of, viewer_of = partial(signed_in.caller, by_key), partial(signed_in.reader, by_key)
-    transfers = _transfers(catalog, caller_of, settings, addresses)
-    links_for = transfers.links_for if link_for is None else lambda _: link_for
-    gets = _catalogue_reads(catalog, viewer_of, transfers, links_for, squeeze)
-    others: dict[str, Callable[[Exchange], Answer]] = {
-        "/v3/user": partial(account.show_user, viewer_of),
-        "/healthz": health.show_health,
-        "/readyz": ready.show,
-        "/metrics": partial(health.show_metrics, metrics, observations, catalog),
-        **_SAME_FOR_ALL,
-    }
-    gets |= {path: reading(read, squeeze) for path, read in others.items()}
-    site = page_routes.Site(
-        catalog,
-        access,
-        signed_in,
-        rate_limit,
-        transfers.uploading,
-        links_for,
-        addresses.base_of,
-        squeeze,
-        pulse := Pulse(metrics),
-        settings.home,
-        shows_nsfw=settings.nsfw_covers == "shown",
-    )
-    api = (route(path, GET=get, **transfers.changes.get(path, {})) for path, get in gets.items())
-    lives = [partial(_lifespan, access, transfers, ready, log), partial(_sampled, pulse)]
-    litestar = _routed([*api, *transfers.mounts, *page_routes.routes(site)], lives)
-    short_ways = {("GET", "/v3/model"): gets["/v3/model"]}
+    parts = _parts(catalog, access, settings, log, link_for)
+    table = routes(parts)
+    short_ways = {("GET", route.path): route.handler for route in table if (route.path, route.methods) == HOT_ROUTE}
     return Edge(
-        litestar,
+        Router(table, partial(_lifespan, access, parts, log)),
         log,
-        observations,
+        parts.observations,
         settings.cors_allow_origins,
         short_ways,
         revision=catalog.store.revision_hint,
@@ -112,92 +70,94 @@ def create_app(
     )
 
 
-def _routed(routes: list[ASGIRouteHandler], lives: Sequence[Life]) -> Litestar:
-    return Litestar(
-        routes,
-        lifespan=[*lives],
-        exception_handlers=framework_errors.HANDLERS,
-        request_max_body_size=framework_errors.BODY_BYTES_MAX,
-        # Ours are made from the same table as the parser, and log and errors are the edge's.
-        openapi_config=None,
-        logging_config=None,
+def _parts(catalog: Catalog, access: Auth, settings: Settings, log: Log, link_for: list_models.LinkFor | None) -> Parts:
+    metrics, squeeze = Metrics(), Squeeze()
+    rate_limit = RateLimit(settings.rate_limit_per_minute)
+    signer = open_signer(catalog.store)
+    base_of = Addresses(settings.public_url).base_of
+    sessions = Sessions(access, signer, rate_limit)
+    # The scripts of our own pages come with a session and its token, instead of a key.
+    by_key = partial(list_models.caller, access, rate_limit)
+    caller_of, viewer_of = partial(sessions.caller, by_key), partial(sessions.reader, by_key)
+    places = blobs.open_storage(settings.storage_url, settings.home, os.environ)
+    uploading = Uploads(catalog.store, places.kept, places.incoming, _limits(settings))
+    downloads = Downloads(catalog.store, places.kept, signer, settings.x_accel_prefix)
+    ttl_seconds = settings.download_url_ttl_seconds
+
+    def links_for(exchange: Exchange) -> list_models.LinkFor:
+        return link_for or partial(downloads.link, base_of(exchange), ttl_seconds=ttl_seconds)
+
+    covers = Covers(catalog.store, places.kept, places.incoming)
+    registering = Registering(uploading, catalog, signer, caller_of, base_of, links_for, ttl_seconds)
+    return Parts(
+        catalog,
+        viewer_of,
+        list_models.Listing(catalog, viewer_of, links_for, base_of),
+        registering,
+        Resumable(uploading, caller_of, base_of),
+        downloads,
+        Showing(covers),
+        Sending(uploading, covers, caller_of, registering.answer_with, id_of),
+        health.Ready(catalog),
+        metrics,
+        Observations(log, metrics),
+        Site(
+            catalog,
+            access,
+            sessions,
+            rate_limit,
+            uploading,
+            links_for,
+            base_of,
+            squeeze,
+            Pulse(metrics),
+            settings.home,
+            shows_nsfw=settings.nsfw_covers == "shown",
+        ),
     )
 
 
-def _catalogue_reads(
-    catalog: Catalog,
-    viewer_of: list_models.ViewerOf,
-    transfers: api_routes.Transfers,
-    links_for: list_models.LinksFor,
-    squeeze: Squeeze,
-) -> dict[str, Method]:
-    """Return what answers from the catalogue: each says which revision it stands for, and waits for one if asked to."""
-    freshness = Freshness(catalog)
-    listed = list_models.Listing(catalog, viewer_of, links_for, transfers.base_of).show
-    details = stamped(catalog, transfers.details)
-    facets = stamped(catalog, partial(list_models.count_facets, catalog, viewer_of))
-    metadata = stamped(catalog, partial(account.show_metadata, catalog, viewer_of))
-    return {
-        "/v3/model": reading(listed, squeeze, freshness),
-        "/v3/model/details": reading(details, squeeze, freshness, asks_database=True),
-        "/v3/model/facets": reading(facets, squeeze, freshness),
-        "/v3/metadata": reading(metadata, squeeze, freshness, asks_database=True),
-    }
-
-
-def _transfers(
-    catalog: Catalog, caller_of: CallerOf, settings: Settings, addresses: api_routes.Addresses
-) -> api_routes.Transfers:
-    limits = uploads.UploadLimits(
+def _limits(settings: Settings) -> UploadLimits:
+    return UploadLimits(
         settings.upload_bytes_max,
         settings.team_open_uploads_max,
         settings.team_quota_bytes,
         settings.upload_expires_in_seconds,
     )
-    places = blobs.open_storage(settings.storage_url, settings.home, os.environ)
-    return api_routes.open_transfers(catalog, caller_of, places, limits, addresses, settings.download_url_ttl_seconds)
 
 
 @contextlib.asynccontextmanager
-async def _sampled(pulse: Pulse, _: Litestar) -> AsyncIterator[None]:
+async def _lifespan(access: Auth, parts: Parts, log: Log, _: object) -> AsyncIterator[None]:
+    """What runs from a worker's start to its end."""
+    tasks = [asyncio.create_task(_flush(access, parts.downloads, log)), asyncio.create_task(_sample(parts.site.pulse))]
+    parts.ready.accepting = True
+    try:
+        yield
+    finally:
+        parts.ready.accepting = False
+        for task in tasks:
+            task.cancel()
+        await _flush_now(access, parts.downloads, log)
+
+
+async def _sample(pulse: Pulse) -> None:
     """Sample what is counted while the server runs, for the status page."""
-
-    async def sample() -> None:
-        while True:
-            await asyncio.to_thread(pulse.sample)
-            await asyncio.sleep(SAMPLE_SECONDS)
-
-    sampling = asyncio.create_task(sample())
-    try:
-        yield
-    finally:
-        sampling.cancel()
+    while True:
+        await asyncio.to_thread(pulse.sample)
+        await asyncio.sleep(SAMPLE_SECONDS)
 
 
-@contextlib.asynccontextmanager
-async def _lifespan(
-    access: Auth, transfers: api_routes.Transfers, ready: health.Ready, log: Log, _: Litestar
-) -> AsyncIterator[None]:
-    flushing = asyncio.create_task(_flush(access, transfers, log))
-    ready.accepting = True
-    try:
-        yield
-    finally:
-        ready.accepting = False
-        flushing.cancel()
-        await _flush_now(access, transfers, log)
-
-
-async def _flush(access: Auth, transfers: api_routes.Transfers, log: Log) -> None:
+async def _flush(access: Auth, downloads: Downloads, log: Log) -> None:
     while True:
         await asyncio.sleep(_FLUSH_SECONDS)
-        await _flush_now(access, transfers, log)
+        await _flush_now(access, downloads, log)
 
 
-async def _flush_now(access: Auth, transfers: api_routes.Transfers, log: Log) -> None:
+async def _flush_now(access: Auth, downloads: Downloads, log: Log) -> None:
     try:
         await asyncio.to_thread(access.flush_last_used)
-        await asyncio.to_thread(transfers.flush)
+        await asyncio.to_thread(downloads.signer.refresh)
+        await asyncio.to_thread(downloads.flush)
     except errors.ModelyardError as error:
         # The times of keys' last use and downloads are worth less than requests; the next minute tries again.
         log.events.warning("last use of keys, or downloads, not written", reason=error.message)

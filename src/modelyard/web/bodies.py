@@ -1,16 +1,16 @@
 """Reading what a request brings: a small JSON body whole, a file block by block. Limits come before memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import msgspec
-from litestar.types import Receive, Send
-from litestar.types.asgi_types import HTTPScope
+from starlette.types import Receive, Send
 
-from modelyard import errors, wire
+from modelyard import errors
 from modelyard.blobs.partial import PartialFile
-from modelyard.web.requests import Answer, Exchange, Method, exchange_of, send_error
+from modelyard.web.requests import Answer, Exchange, Handler
+from modelyard.web.routing import send_answer
 
 # What a client says of a model fits in a hundredth of this.
 JSON_BYTES_MAX = 64 * 1024
@@ -23,57 +23,20 @@ SYNC_BYTES = 32 * 1024 * 1024
 _PIECES_MAX = 16
 
 T = TypeVar("T")
-Handler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 
 
 class Disconnected(Exception):
     """The client went away, or fell silent, in the middle of its body."""
 
 
-def acting(handler: Handler) -> Method:
-    """Return the ASGI callable that answers with what ``handler`` sends, or with the error it raises."""
+def changing(change: Callable[[Exchange, bytes], Answer]) -> Handler:
+    """Return what reads a small body and sends the answer of ``change``, which runs in a thread."""
 
-    async def answer(scope: HTTPScope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def send_noting(message: object) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)  # type: ignore[arg-type] # a message of ASGI passed on
-
-        try:
-            await handler(scope, receive, send_noting)
-        except errors.ModelyardError as error:
-            if has_begun:
-                raise
-            await send_error(wire.render_error(error), scope, send)
-        except Disconnected:
-            # Nobody is there to be answered; an answer that has not begun is still owed to the server.
-            if not has_begun:
-                await send_error(
-                    wire.error_answer(408, "INVALID_REQUEST_BODY", "the body ended early", {}), scope, send
-                )
-
-    return answer
-
-
-def changing(change: Callable[[Exchange, bytes], Answer]) -> Method:
-    """Return the ASGI callable that reads a small body and answers what ``change`` says, which runs in a thread."""
-
-    async def handle(scope: HTTPScope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
+    async def handle(exchange: Exchange, receive: Receive, send: Send) -> None:
         body = await read_small(exchange, receive)
-        answered = await asyncio.to_thread(change, exchange, body)
-        headers = [
-            (b"content-type", answered.media_type),
-            (b"content-length", b"%d" % len(answered.body)),
-            *answered.caching,
-            *answered.headers,
-        ]
-        await send({"type": "http.response.start", "status": answered.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answered.body, "more_body": False})
+        await send_answer(await asyncio.to_thread(change, exchange, body), exchange, send)
 
-    return acting(handle)
+    return handle
 
 
 def content_length(exchange: Exchange) -> int | None:

@@ -10,14 +10,15 @@ import re
 import time
 from collections.abc import Callable, Mapping
 
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard import errors, wire
 from modelyard.web.access_log import Observations
+from modelyard.web.bodies import Disconnected
 from modelyard.web.consistency import revision_header
 from modelyard.web.log import Log
-from modelyard.web.requests import Exchange, Header, Method, open_exchange, send_error
+from modelyard.web.requests import Exchange, Handler, Header, answer_of, open_exchange
+from modelyard.web.routing import send_answer
 
 _OUR_HEADERS = (
     f"ETag, {wire.TOTAL_HEADER}, {wire.IGNORED_HEADER}, {wire.SUGGESTION_HEADER}, "
@@ -40,7 +41,7 @@ class Edge:
         log: Log,
         observations: Observations,
         cors_allow_origins: str,
-        short_ways: Mapping[tuple[str, str], Method] | None = None,
+        short_ways: Mapping[tuple[str, str], Handler] | None = None,
         *,
         revision: Callable[[], int],
         staleness: Callable[[], tuple[Header, ...]],
@@ -50,7 +51,7 @@ class Edge:
         ``revision`` is the newest that this process wrote or heard of: a write that is acknowledged is in it.
         ``staleness`` gives the headers that say how old answers are while they cannot be brought up to date.
 
-        Routing and two layers for exceptions cost 8 µs, a fifth of what the hot path does besides (2026-11).
+        Routing costs 2 µs (2026-11), which other routes do not notice.
         """
         self._app = app
         self._short_ways = short_ways or {}
@@ -65,7 +66,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; lifespan messages go straight through."""
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             self.observations.settle()
             return
@@ -95,15 +96,27 @@ class Edge:
                 await self._app(scope, receive, send_stamped)
             else:
                 scope["path_template"] = scope["path"]
-                await short_way(scope, receive, send_stamped)
+                await short_way(exchange, receive, send_stamped)
         except Exception as error:
-            self.observations.settle()  # the log tells things in the order in which they happened
-            self._log.events.error("failed", request_id=exchange.id, exc_info=error)
+            refusal = _refusal(error)
+            if refusal is None or exchange.status:
+                self.observations.settle()  # the log tells things in the order in which they happened
+                self._log.events.error("failed", request_id=exchange.id, exc_info=error)
             if exchange.status:
                 raise  # the answer has begun: all that is left is to break the connection, which the server does
-            await send_error(internal_error(exchange), scope, send_stamped)
+            await send_answer(answer_of(refusal or internal_error(exchange)), exchange, send_stamped)
         finally:
             self.observations.add(exchange)
+
+
+def _refusal(error: Exception) -> wire.ErrorAnswer | None:
+    """Return what answers an error that is raised on purpose; None for our own mistakes."""
+    if isinstance(error, errors.ModelyardError):
+        return wire.render_error(error)
+    if isinstance(error, Disconnected):
+        # Nobody is there to be answered, but an answer is still owed to the server.
+        return wire.error_answer(408, "INVALID_REQUEST_BODY", "the body ended early", {})
+    return None
 
 
 def internal_error(exchange: Exchange) -> wire.ErrorAnswer:

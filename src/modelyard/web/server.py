@@ -10,7 +10,7 @@ import os
 import socket
 
 import uvicorn
-from litestar.types import ASGIApp
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from modelyard import errors, wire

@@ -24,10 +24,10 @@ class _StaticFile:
     version: str
 
 
-def show_static(name: str, exchange: Exchange) -> Answer:
+def show_static(exchange: Exchange) -> Answer:
     """Answer one of our own style sheets, scripts and images."""
-    found = _static_files()[name]
-    is_versioned = exchange.scope["query_string"] == b"v=" + found.version.encode()
+    found = _static_files()[exchange.path_parameters["name"]]
+    is_versioned = exchange.query_string == b"v=" + found.version.encode()
     return Answer(
         found.body,
         found.media_type,

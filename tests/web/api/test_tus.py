@@ -136,6 +136,19 @@ def test_parts_become_one_upload(bench: Bench) -> None:
     assert 1 == model["status"]
 
 
+def test_an_upload_made_of_others_takes_no_bytes(bench: Bench) -> None:
+    content = lora_bytes()
+    made = bench.ask("POST", "/v3/uploads", upload_length=str(len(content)), upload_concat="partial")
+    bench.append("/v3/uploads/" + made.headers["location"].rpartition("/")[2], 0, content)
+    final = bench.ask("POST", "/v3/uploads", upload_concat="final;" + made.headers["location"])
+    path = "/v3/uploads/" + final.headers["location"].rpartition("/")[2]
+
+    reply = bench.append(path, len(content), b"more")
+
+    assert (403, "UPLOAD_FINAL") == (reply.status, reply.json["reason"])
+    assert "a final upload takes no bytes" == reply.json["message"]
+
+
 def test_a_body_with_a_wrong_checksum_is_460_and_was_never_here(bench: Bench) -> None:
     content = lora_bytes()
     path = bench.create(len(content))

@@ -8,20 +8,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from litestar.types import Receive, Send
-from litestar.types.asgi_types import HTTPScope
+from starlette.types import Receive, Send
 
 from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
-from modelyard.domain import COVERS, Entry, Facts, Viewer, cover_path
+from modelyard.domain import Entry, Facts, Viewer, cover_path
 from modelyard.uploads.uploads import Edit, Uploads
 from modelyard.web.bodies import read_up_to
 from modelyard.web.cache import Kept
-from modelyard.web.requests import Answer, Exchange, Header, exchange_of
+from modelyard.web.requests import Answer, Exchange, Header, send_response
+from modelyard.web.routing import has_already, send_answer
 
-PATH = COVERS.rstrip("/")
-TEMPLATE = COVERS + "{name}/{width}"
-SEND_PATH = "/v3/model/cover"
 # Some thousand small ones.
 _KEPT_BYTES_MAX = 32 * 1024 * 1024
 _HEADERS: tuple[Header, ...] = (
@@ -41,9 +38,9 @@ class Showing:
     covers: Covers
     kept: Kept[str, tuple[str, bytes]] = field(default_factory=lambda: Kept(_KEPT_BYTES_MAX))
 
-    async def answer(self, scope: HTTPScope, _: Receive, send: Send) -> None:
+    async def answer(self, exchange: Exchange, _: Receive, send: Send) -> None:
         """Answer GET or HEAD of a cover. Raises RouteNotFound where there is none."""
-        path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
+        path = exchange.path
         found = self.kept.get(path)
         if found is None:
             found = await asyncio.to_thread(self.covers.picture, path)
@@ -51,17 +48,12 @@ class Showing:
                 raise errors.RouteNotFound(path)
             self.kept.put(path, found, len(found[1]) + len(path))
         sha256, webp = found
-        tag = f'"{sha256}"'.encode()
-        headers = [(b"etag", tag), *_HEADERS]
-        condition = exchange_of(scope).headers.get(b"if-none-match", b"")
-        if condition.strip() == b"*" or tag in condition:
-            await send({"type": "http.response.start", "status": 304, "headers": headers})
-            webp = b""
+        headers = [(b"etag", f'"{sha256}"'.encode()), *_HEADERS]
+        if has_already(exchange, sha256.encode()):
+            await send_response(exchange, send, 304, headers)
         else:
             headers.append((b"content-length", b"%d" % len(webp)))
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-        body = webp if scope["method"] == "GET" else b""
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+            await send_response(exchange, send, 200, headers, webp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +66,13 @@ class Sending:
     answer_with: Callable[[Exchange, Entry], Answer]
     id_of: Callable[[Exchange], int]
 
-    async def put(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def put(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Take a picture as the cover of a model of the caller's team, and answer the model."""
-        exchange = exchange_of(scope)
         viewer, model_id = self.caller_of(exchange), self.id_of(exchange)
         # Who may not change the model has nothing of a picture read.
         await asyncio.to_thread(self.uploading.get_owned, viewer, model_id)
         picture = await _whole(exchange, receive)
-        answered = await asyncio.to_thread(self._set, exchange, viewer, model_id, picture)
-        headers = [
-            (b"content-type", answered.media_type),
-            (b"content-length", b"%d" % len(answered.body)),
-            *answered.caching,
-        ]
-        await send({"type": "http.response.start", "status": answered.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answered.body, "more_body": False})
+        await send_answer(await asyncio.to_thread(self._set, exchange, viewer, model_id, picture), exchange, send)
 
     def remove(self, exchange: Exchange, _: bytes) -> Answer:
         """Take a model's cover away, wherever it came from, and answer the model."""

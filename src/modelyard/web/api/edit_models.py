@@ -7,14 +7,12 @@ it asks the database.
 import asyncio
 import base64
 import binascii
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 import msgspec
-from litestar.types import Receive, Send
-from litestar.types.asgi_types import HTTPScope
+from starlette.types import Receive, Send
 
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
@@ -31,11 +29,10 @@ from modelyard.registry.fields import (
 from modelyard.signing import Signature, Signer
 from modelyard.uploads.uploads import Edit, Uploads
 from modelyard.web.bodies import Disconnected, append_body, content_length, decoded
-from modelyard.web.requests import Answer, Exchange, exchange_of
+from modelyard.web.requests import Answer, Exchange, send_response
 
 PUT_PREFIX = "/v3/model/uploader/"
 PURPOSE = "put"
-_UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 _encode = msgspec.json.Encoder().encode
 CallerOf = Callable[[Exchange], Viewer]
 LinkFor = Callable[[str, str], str]
@@ -115,13 +112,10 @@ class Registering:
             url = f"{self.base_of(exchange)}{PUT_PREFIX}{upload.id}?{query}"
         return Answer(_encode(UploadUrl(url)), caching=_UNSTORED)
 
-    async def put(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def put(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Take the bytes of an announced file. The link is the permission: no key is sent here."""
-        exchange = exchange_of(scope)
-        upload_id = scope["raw_path"].partition(b"?")[0].decode("latin-1").removeprefix(PUT_PREFIX)
-        if not _UPLOAD_ID.fullmatch(upload_id):
-            raise errors.RouteNotFound(scope["path"])
-        asked = parse_qs(scope["query_string"][:1024].decode("latin-1"))
+        upload_id = exchange.path_parameters["upload"]
+        asked = parse_qs(exchange.query_string[:1024].decode("latin-1"))
         self.signer.check(
             PURPOSE, upload_id, "", Signature(*(asked.get(name, [""])[0] for name in ("key", "expires", "signature")))
         )
@@ -140,8 +134,7 @@ class Registering:
                 raise errors.HashMismatch(expected, sha256)
         await asyncio.to_thread(self.uploading.complete, upload_id, length_bytes)
         headers = [(b"content-length", b"0"), (b"etag", b'"%s"' % sha256.encode()), *_UNSTORED]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send_response(exchange, send, 200, headers)
 
     def register(self, exchange: Exchange, body: bytes) -> Answer:
         """Make a model of an announced file, and answer it: status 0 until its file is checked."""
@@ -260,7 +253,7 @@ def _edit_of(change: Change) -> Edit:
 
 def id_of(exchange: Exchange) -> int:
     """Return the model's id that a query string names. Raises InvalidParameter."""
-    given = parse_qs(exchange.scope["query_string"][:1024].decode("latin-1")).get("id", [""])
+    given = parse_qs(exchange.query_string[:1024].decode("latin-1")).get("id", [""])
     if len(given) != 1 or not (given[0].isascii() and given[0].isdigit() and len(given[0]) <= 18):
         raise errors.InvalidParameter("id", ",".join(given), "a model's id, decimal digits")
     return int(given[0])

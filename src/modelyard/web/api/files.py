@@ -8,17 +8,16 @@ a thread; at most two blocks a download are in memory, and small ones for a clie
 import asyncio
 import base64
 import os
-import re
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qs, quote, unquote
 
-from litestar.types import Send
-from litestar.types.asgi_types import HTTPScope
+from starlette.types import Receive, Send
 
 from modelyard import errors
 from modelyard.blobs import Blobs
@@ -27,7 +26,8 @@ from modelyard.registry.writer import ModelWriter, state_of
 from modelyard.signing import Signature, Signer
 from modelyard.store import Store, blobs, download_counts
 from modelyard.web.range_header import ByteRange, read_ranges
-from modelyard.web.requests import Exchange, Header, exchange_of
+from modelyard.web.requests import Exchange, Header, send_response, send_stream
+from modelyard.web.routing import has_already
 
 PREFIX = "/files/"
 PURPOSE = "get"
@@ -35,9 +35,6 @@ PURPOSE = "get"
 # sent waiting in memory, so blocks begin small and grow while they go out quickly.
 _BLOCK_BYTES_MIN, _BLOCK_BYTES_MAX = 64 * 1024, 1024 * 1024
 _QUICK_SECONDS = 0.05
-# A client that takes no byte for so long is gone.
-_STALLED_SECONDS_MAX = 120.0
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNSTORED: tuple[Header, ...] = ((b"cache-control", b"private, no-store"),)
 
 
@@ -116,27 +113,26 @@ class Downloads:
             self.counted.update(counted)
             raise
 
-    async def answer(self, scope: HTTPScope, send: Send) -> None:
+    async def answer(self, exchange: Exchange, _: Receive, send: Send) -> None:
         """Answer GET or HEAD of a link. Raises InvalidSignature, LinkExpired, ModelNotFound, RangeNotSatisfiable."""
-        exchange = exchange_of(scope)
-        sha256, label, given = _parsed(scope)
+        sha256, label, given = _parsed(exchange)
         expires_at = self.signer.check(PURPOSE, sha256, label, given)
         file = await asyncio.to_thread(self.find, sha256, label, expires_at, time.time())
-        is_get = scope["method"] == "GET"
+        is_get = exchange.method == "GET"
         headers = _headers(file)
-        if _has_already(exchange, sha256):
-            await _send_head(send, 304, headers)
+        if has_already(exchange, sha256.encode()):
+            await send_response(exchange, send, 304, headers)
             return
         asked = exchange.headers.get(b"range")
         ranges = read_ranges(asked, file.size_bytes) if asked and _may_range(exchange, sha256) else []
         if is_get and (not ranges or ranges[0].first == 0):
             self.counted.update(file.model_ids)
         if file.address is not None:
-            await _send_head(send, 307, [(b"location", file.address.encode()), *_UNSTORED])
+            await send_response(exchange, send, 307, [(b"location", file.address.encode()), *_UNSTORED])
             return
         if self.accel_prefix and file.looks is None:
             place = f"{self.accel_prefix.rstrip('/')}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
-            await _send_head(send, 200, [(b"x-accel-redirect", place.encode()), *headers])
+            await send_response(exchange, send, 200, [(b"x-accel-redirect", place.encode()), *headers])
             return
         await _send_file(send, file, ranges, headers, is_get=is_get)
 
@@ -150,13 +146,13 @@ def content_disposition(label: str) -> bytes:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}".encode()
 
 
-def _parsed(scope: HTTPScope) -> tuple[str, str, Signature]:
+def _parsed(exchange: Exchange) -> tuple[str, str, Signature]:
     """Return blob, label and signature of a link; the label as it is spelled, for so it was signed."""
-    raw_path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
-    sha256, _, label = raw_path.removeprefix(PREFIX).partition("/")
-    if not (raw_path.startswith(PREFIX) and _SHA256.fullmatch(sha256) and label and "/" not in label):
-        raise errors.RouteNotFound(scope["path"])
-    asked = parse_qs(scope["query_string"][:1024].decode("latin-1"))
+    sha256 = exchange.path_parameters["sha256"]
+    label = exchange.path.removeprefix(f"{PREFIX}{sha256}/")
+    if not label or "/" in label:
+        raise errors.RouteNotFound(exchange.path)
+    asked = parse_qs(exchange.query_string[:1024].decode("latin-1"))
     given = [asked.get(name, [""])[0] for name in ("key", "expires", "signature")]
     return sha256, label, Signature(*given)
 
@@ -174,20 +170,10 @@ def _headers(file: File) -> list[Header]:
     ]
 
 
-def _has_already(exchange: Exchange, sha256: str) -> bool:
-    condition = exchange.headers.get(b"if-none-match")
-    return condition is not None and (condition.strip() == b"*" or b'"%s"' % sha256.encode() in condition)
-
-
 def _may_range(exchange: Exchange, sha256: str) -> bool:
     """Whether a range may be answered: If-Range names our file, strongly, or is not there. A date never does."""
     condition = exchange.headers.get(b"if-range")
     return condition is None or condition.strip() == b'"%s"' % sha256.encode()
-
-
-async def _send_head(send: Send, status: int, headers: list[Header]) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send_file(send: Send, file: File, ranges: list[ByteRange], headers: list[Header], *, is_get: bool) -> None:
@@ -197,34 +183,36 @@ async def _send_file(send: Send, file: File, ranges: list[ByteRange], headers: l
         if not file.is_still(descriptor):
             raise errors.Unavailable("the file is not what was kept")
         whole = ByteRange(0, file.size_bytes - 1)
-        if len(ranges) <= 1:
-            part = ranges[0] if ranges else whole
-            if ranges:
-                headers.append((b"content-range", _content_range(part, file)))
-            headers.append((b"content-type", b"application/octet-stream"))
-            headers.append((b"content-length", b"%d" % part.size_bytes))
-            await send({"type": "http.response.start", "status": 206 if ranges else 200, "headers": headers})
-            if is_get:
-                await _send_bytes(send, descriptor, part)
-        else:
+        # Each range with what goes before it.
+        pieces: list[tuple[bytes, ByteRange]] = [(b"", each) for each in ranges or [whole]]
+        media_type, end = b"application/octet-stream", b""
+        if len(ranges) == 1:
+            headers.append((b"content-range", _content_range(ranges[0], file)))
+        elif ranges:
             boundary = os.urandom(12).hex().encode()
-            pieces = [(_part_head(boundary, part, file), part) for part in ranges]
-            end = b"\r\n--%s--\r\n" % boundary
-            length = sum(len(head) + part.size_bytes for head, part in pieces) + len(end)
-            headers.append((b"content-type", b"multipart/byteranges; boundary=" + boundary))
-            headers.append((b"content-length", b"%d" % length))
-            await send({"type": "http.response.start", "status": 206, "headers": headers})
-            for head, part in pieces if is_get else ():
-                await send({"type": "http.response.body", "body": head, "more_body": True})
-                await _send_bytes(send, descriptor, part)
-            if is_get:
-                await send({"type": "http.response.body", "body": end, "more_body": True})
-        if not file.is_still(descriptor):
-            # Somebody wrote to it meanwhile: better a broken answer than a whole one of two halves.
-            raise errors.Unavailable("the file changed while it was sent")
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            pieces = [(_part_head(boundary, each, file), each) for each in ranges]
+            media_type, end = b"multipart/byteranges; boundary=" + boundary, b"\r\n--%s--\r\n" % boundary
+        length = sum(len(head) + each.size_bytes for head, each in pieces) + len(end)
+        headers += [(b"content-type", media_type), (b"content-length", b"%d" % length)]
+        body = _body(descriptor, file, pieces if is_get else (), end if is_get else b"")
+        await send_stream(send, 206 if ranges else 200, headers, body)
     finally:
         os.close(descriptor)
+
+
+async def _body(
+    descriptor: int, file: File, pieces: Sequence[tuple[bytes, ByteRange]], end: bytes
+) -> AsyncIterator[bytes]:
+    for head, part in pieces:
+        if head:
+            yield head
+        async for block in _blocks(descriptor, part):
+            yield block
+    if end:
+        yield end
+    if not file.is_still(descriptor):
+        # Somebody wrote to it meanwhile: better a broken answer than a whole one of two halves.
+        raise errors.Unavailable("the file changed while it was sent")
 
 
 def _content_range(part: ByteRange, file: File) -> bytes:
@@ -238,8 +226,8 @@ def _part_head(boundary: bytes, part: ByteRange, file: File) -> bytes:
     )
 
 
-async def _send_bytes(send: Send, descriptor: int, part: ByteRange) -> None:
-    """Send a range. Raises TimeoutError for a client that has stopped reading: the server cuts the connection."""
+async def _blocks(descriptor: int, part: ByteRange) -> AsyncIterator[bytes]:
+    """Yield a range in blocks that are as large as the client takes them quickly."""
     at, block_bytes = part.first, _BLOCK_BYTES_MIN
     while at <= part.last:
         block = await _read(descriptor, at, min(block_bytes, part.last - at + 1))
@@ -247,8 +235,7 @@ async def _send_bytes(send: Send, descriptor: int, part: ByteRange) -> None:
             raise errors.Unavailable("the file became shorter while it was sent")
         at += len(block)
         began = time.monotonic()
-        async with asyncio.timeout(_STALLED_SECONDS_MAX):
-            await send({"type": "http.response.body", "body": block, "more_body": True})
+        yield block
         is_quick = time.monotonic() - began < _QUICK_SECONDS
         block_bytes = min(block_bytes * 2, _BLOCK_BYTES_MAX) if is_quick else _BLOCK_BYTES_MIN
 

@@ -15,8 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
-from litestar.types import Receive, Send
-from litestar.types.asgi_types import HTTPScope
+from starlette.types import Receive, Send
 
 from modelyard import errors, wire
 from modelyard.blobs.partial import PartialFile
@@ -24,7 +23,8 @@ from modelyard.domain import Scope, Viewer
 from modelyard.store.uploads import Upload
 from modelyard.uploads.uploads import Uploads
 from modelyard.web.bodies import append_body, content_length
-from modelyard.web.requests import Exchange, Header, exchange_of, send_error
+from modelyard.web.requests import Exchange, Header, answer_of, send_response
+from modelyard.web.routing import send_answer
 
 PATH = "/v3/uploads"
 # Which model an upload became; ours, beside the protocol.
@@ -56,23 +56,23 @@ class Resumable:
     base_of: Callable[[Exchange], str]
     writers: dict[str, "_Writer"] = field(default_factory=dict)
 
-    async def answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Answer whatever is asked under ``/v3/uploads``."""
-        exchange = exchange_of(scope)
-        path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
-        upload_id = path.removeprefix(PATH).strip("/")
-        if not (path.startswith(PATH) and (not upload_id or _UPLOAD_ID.fullmatch(upload_id))):
-            raise errors.RouteNotFound(scope["path"])
-        method = exchange.headers.get(b"x-http-method-override", scope["method"].encode()).decode("latin-1")
+    async def answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Answer whatever is asked under ``/v3/uploads``, with tus' own status for a checksum that does not fit."""
+        method = exchange.headers.get(b"x-http-method-override", exchange.method.encode()).decode("latin-1")
+        try:
+            if method != "OPTIONS" and exchange.headers.get(b"tus-resumable") != VERSION:
+                await send_answer(answer_of(_OTHER_VERSION), exchange, send)
+            else:
+                status, headers = await self._answer(method, exchange, receive)
+                headers = [(b"tus-resumable", VERSION), (b"cache-control", b"no-store"), *headers]
+                await send_response(exchange, send, status, headers)
+        except ChecksumMismatch:
+            await send_answer(answer_of(_OTHER_CHECKSUM), exchange, send)
+
+    async def _answer(self, method: str, exchange: Exchange, receive: Receive) -> tuple[int, list[Header]]:
         if method == "OPTIONS":
-            await self._options(send)
-            return
-        if exchange.headers.get(b"tus-resumable") != VERSION:
-            refusal = wire.error_answer(
-                412, "INVALID_REQUEST_BODY", "Tus-Resumable: accepted: 1.0.0", {}, (("Tus-Version", "1.0.0"),)
-            )
-            await send_error(refusal, scope, send)
-            return
+            return 204, self._options()
+        upload_id = exchange.path_parameters.get("upload", "")
         viewer = self.caller_of(exchange)
         if viewer.team is None:
             raise errors.MissingKey
@@ -80,37 +80,35 @@ class Resumable:
             raise errors.Forbidden(Scope.WRITE)
         match method, bool(upload_id):
             case "POST", False:
-                await self._create(viewer, exchange, receive, send)
+                return 201, [*await self._create(viewer, exchange, receive), (b"content-length", b"0")]
             case "HEAD", True:
-                await self._tell(viewer, upload_id, send)
+                return 200, await self._tell(viewer, upload_id)
             case "PATCH", True:
-                await self._append(viewer, exchange, upload_id, receive, send)
+                return 204, await self._append(viewer, exchange, upload_id, receive)
             case "DELETE", True:
                 await asyncio.to_thread(self.uploading.cancel, viewer, upload_id)
-                await _sent(send, 204)
+                return 204, []
             case _:
                 raise errors.MethodNotAllowed(
                     method[:16], ("HEAD", "PATCH", "DELETE", "OPTIONS") if upload_id else ("POST", "OPTIONS")
                 )
 
-    async def _options(self, send: Send) -> None:
-        headers = [
+    def _options(self) -> list[Header]:
+        return [
             (b"tus-version", VERSION),
             (b"tus-extension", EXTENSIONS.encode()),
             (b"tus-checksum-algorithm", ",".join(_ALGORITHMS).encode()),
             (b"tus-max-size", b"%d" % self.uploading.limits.upload_bytes_max),
             (b"access-control-allow-methods", b"POST, HEAD, PATCH, DELETE, OPTIONS"),
         ]
-        await _sent(send, 204, headers)
 
-    async def _create(self, viewer: Viewer, exchange: Exchange, receive: Receive, send: Send) -> None:
+    async def _create(self, viewer: Viewer, exchange: Exchange, receive: Receive) -> list[Header]:
         declared = read_metadata(exchange.headers.get(b"upload-metadata", b""))
         concat = exchange.headers.get(b"upload-concat", b"").decode("latin-1").strip()
         if concat.startswith("final;"):
             part_ids = _part_ids(concat.removeprefix("final;"))
             upload = await asyncio.to_thread(self.uploading.concatenate, viewer, part_ids, declared)
-            await _sent(send, 201, [(b"location", self._location(exchange, upload)), *_expiry(upload)])
-            return
+            return [(b"location", self._location(exchange, upload)), *_expiry(upload)]
         if concat not in ("", "partial"):
             raise errors.InvalidValue(
                 "Upload-Concat: accepted: partial, or final;… with the parts", field="Upload-Concat"
@@ -126,9 +124,9 @@ class Resumable:
             headers.append((b"upload-offset", b"%d" % await self._take(upload, 0, exchange, receive)))
         elif not length_bytes:
             await asyncio.to_thread(self.uploading.complete, upload.id, 0)
-        await _sent(send, 201, headers)
+        return headers
 
-    async def _tell(self, viewer: Viewer, upload_id: str, send: Send) -> None:
+    async def _tell(self, viewer: Viewer, upload_id: str) -> list[Header]:
         upload = await asyncio.to_thread(self.uploading.find, viewer.team or "", upload_id)
         offset = await asyncio.to_thread(self._offset, upload)
         headers = [(b"upload-offset", b"%d" % offset), (b"upload-length", b"%d" % (upload.length_bytes or 0))]
@@ -138,7 +136,7 @@ class Resumable:
             headers.append((MODEL_HEADER, b"%d" % upload.model_id))
         if upload.kind in ("part", "final"):
             headers.append((b"upload-concat", b"partial" if upload.kind == "part" else b"final"))
-        await _sent(send, 200, [*headers, *_expiry(upload)])
+        return [*headers, *_expiry(upload)]
 
     def _offset(self, upload: Upload) -> int:
         """Return where an upload goes on. One whose last byte was written by a process that died then is done now."""
@@ -155,13 +153,13 @@ class Resumable:
                     self.uploading.complete(upload.id, size_bytes)
         return size_bytes
 
-    async def _append(self, viewer: Viewer, exchange: Exchange, upload_id: str, receive: Receive, send: Send) -> None:
+    async def _append(self, viewer: Viewer, exchange: Exchange, upload_id: str, receive: Receive) -> list[Header]:
         if exchange.headers.get(b"content-type") != _BODY_TYPE:
             raise errors.UnsupportedFile(f"Content-Type: accepted: {_BODY_TYPE.decode()}")
         given = _number(exchange, b"upload-offset")
         upload = await asyncio.to_thread(self.uploading.find, viewer.team or "", upload_id)
         if upload.kind == "final":
-            raise errors.InvalidSignature
+            raise errors.FinalUpload(upload_id)
         if upload.kind == "put":
             raise errors.UploadNotFound(upload_id)
         if upload.received_at is not None:
@@ -170,7 +168,7 @@ class Resumable:
                 raise errors.OffsetConflict(given, offset)
         else:
             offset = await self._take(upload, given, exchange, receive)
-        await _sent(send, 204, [(b"upload-offset", b"%d" % offset), *_expiry(upload)])
+        return [(b"upload-offset", b"%d" % offset), *_expiry(upload)]
 
     async def _take(self, upload: Upload, given: int, exchange: Exchange, receive: Receive) -> int:
         """Append a body at ``given``, which has to be the end, and return where the upload ends then."""
@@ -297,13 +295,10 @@ class ChecksumMismatch(Exception):
     """A body is not what its ``Upload-Checksum`` says; tus has a status of its own for it."""
 
 
-async def answer_tus(resumable: Resumable, scope: HTTPScope, receive: Receive, send: Send) -> None:
-    """Answer, with tus' own status for a checksum that does not fit."""
-    try:
-        await resumable.answer(scope, receive, send)
-    except ChecksumMismatch:
-        refusal = wire.error_answer(460, "HASH_MISMATCH", "the body does not have the Upload-Checksum it came with", {})
-        await send_error(refusal, scope, send)
+_OTHER_VERSION = wire.error_answer(
+    412, "INVALID_REQUEST_BODY", "Tus-Resumable: accepted: 1.0.0", {}, (("Tus-Version", "1.0.0"),)
+)
+_OTHER_CHECKSUM = wire.error_answer(460, "HASH_MISMATCH", "the body does not have the Upload-Checksum it came with", {})
 
 
 def read_metadata(header: bytes) -> dict[str, str]:
@@ -370,11 +365,3 @@ def _number(exchange: Exchange, name: bytes) -> int:
 
 def _expiry(upload: Upload) -> list[Header]:
     return [(b"upload-expires", formatdate(upload.expires_at, usegmt=True).encode())]
-
-
-async def _sent(send: Send, status: int, headers: list[Header] | None = None) -> None:
-    sent = [(b"tus-resumable", VERSION), (b"cache-control", b"no-store"), *(headers or [])]
-    if status == 201:
-        sent.append((b"content-length", b"0"))
-    await send({"type": "http.response.start", "status": status, "headers": sent})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -182,7 +182,14 @@ def _tell() -> Json:
 
 
 def _append() -> Json:
-    failures = (*_BODY, *_UPLOAD, *_SENT, errors.OffsetConflict(7, 9), errors.UploadLocked("0f"))
+    failures = (
+        *_BODY,
+        *_UPLOAD,
+        *_SENT,
+        errors.OffsetConflict(7, 9),
+        errors.UploadLocked("0f"),
+        errors.FinalUpload("0f"),
+    )
     described = _tus(
         "appendToUpload",
         "Send an upload's next bytes (tus)",

@@ -71,7 +71,7 @@ class Check:
 
 def id_of(visit: Visit) -> int:
     """Return the model's id that a path names. Raises ModelNotFound."""
-    text = visit.exchange.scope["path"].removeprefix(PREFIX).partition("/")[0]
+    text = visit.exchange.path_parameters["id"]
     if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX):
         raise errors.ModelNotFound(text)
     return int(text)

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote
 
-from litestar.types import Receive, Send
-from litestar.types.asgi_types import HTTPScope
+from starlette.types import Receive, Send
 
 from modelyard import errors, wire
 from modelyard.auth import Auth
@@ -24,8 +23,8 @@ from modelyard.web.bodies import Disconnected, read_small
 from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
 from modelyard.web.pages.traffic import Pulse
 from modelyard.web.rate_limit import RateLimit
-from modelyard.web.requests import Answer, Exchange, Header, Method, exchange_of
-from modelyard.web.routing import Squeeze, represent
+from modelyard.web.requests import Answer, Exchange, Handler, Header
+from modelyard.web.routing import Squeeze, send_answer
 from modelyard.web.sessions import Session, Sessions
 
 SIGN_IN = "/sign-in"
@@ -87,7 +86,7 @@ class Visit:
     @property
     def query_string(self) -> bytes:
         """What the address says after its question mark."""
-        return self.exchange.scope["query_string"]
+        return self.exchange.query_string
 
     @property
     def address(self) -> str:
@@ -99,33 +98,28 @@ class Visit:
     @property
     def is_secure(self) -> bool:
         """Whether cookies may be kept to encrypted connections."""
-        return self.exchange.scope["scheme"] == "https"
+        return bool(self.exchange.scope["scheme"] == "https")
 
 
 Show = Callable[[Visit], Answer]
 
 
-def showing(site: Site, show: Show, *, waits: bool = False, proven: bool = True) -> Method:
-    """Return the ASGI callable of a page. ``waits``: it asks the database, so it runs in a thread.
+def showing(site: Site, show: Show, *, waits: bool = False, proven: bool = True) -> Handler:
+    """Return what sends a page. ``waits``: it asks the database, so it runs in a thread.
 
     ``proven``: what is posted changes something, and has to bring the session's token.
     """
 
-    async def answer(scope: HTTPScope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
+    async def answer(exchange: Exchange, receive: Receive, send: Send) -> None:
         try:
-            form = _form(await read_small(exchange, receive)) if scope["method"] == "POST" else {}
+            form = _form(await read_small(exchange, receive)) if exchange.method == "POST" else {}
             visit = _visit(site, exchange, form, proven=proven)
             answered = await asyncio.to_thread(show, visit) if waits else show(visit)
         except Disconnected:
             answered = Answer(b"", HTML, status=408, caching=_UNSTORED)
         except errors.ModelyardError as error:
             answered = _problem(exchange, error)
-        status, headers, body = represent(answered, exchange, site.squeeze)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        if scope["method"] == "HEAD":
-            body = b""
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send_answer(answered, exchange, send, site.squeeze)
 
     return answer
 

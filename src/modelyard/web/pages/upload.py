@@ -7,7 +7,6 @@ from modelyard.domain import BASE_MODEL_TYPES, FILE_EXTENSIONS, MODEL_TYPES, Sco
 from modelyard.web.pages.page import Site, Visit, page, redirect
 from modelyard.web.requests import Answer
 
-UPLOADED = "/uploaded/"
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -28,7 +27,7 @@ def show_upload(site: Site, visit: Visit) -> Answer:
 def show_uploaded(site: Site, visit: Visit) -> Answer:
     """Send the browser on to the model that an upload became. Raises UploadNotFound."""
     session = visit.member(Scope.WRITE)
-    upload_id = visit.exchange.scope["path"].removeprefix(UPLOADED)
+    upload_id = visit.exchange.path_parameters["upload"]
     if not _UPLOAD_ID.fullmatch(upload_id):
         raise errors.UploadNotFound(upload_id)
     upload = site.uploading.find(session.viewer.team, upload_id)
