@@ -316,7 +316,7 @@ def test_a_use_that_could_not_be_written_is_written_later_unless_there_is_a_newe
         raise errors.Unavailable("the database is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(on_file, "writing", away)
+        patched.setattr(on_file, "transaction", away)
         with pytest.raises(errors.Unavailable):
             access.flush_last_used()
     access.flush_last_used()

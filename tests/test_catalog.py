@@ -501,7 +501,7 @@ def test_what_was_read_before_others_went_on_is_not_applied_after(
 
     def read_and_be_overtaken(after: int) -> Changes:
         changes = read(after)
-        monkeypatch.setattr(store, "followed", read_and_note)
+        monkeypatch.setattr(store, "changes_since", read_and_note)
         register(catalog, record(1, name="v3"))
         assert ["v3"] == [model["name"] for model in answer(catalog)]
         revisions.append(catalog.revision)
@@ -512,7 +512,7 @@ def test_what_was_read_before_others_went_on_is_not_applied_after(
         return read(after)
 
     register(catalog, record(1, name="v2"))
-    monkeypatch.setattr(store, "followed", read_and_be_overtaken)
+    monkeypatch.setattr(store, "changes_since", read_and_be_overtaken)
     assert ["v3"] == [model["name"] for model in answer(catalog)]
 
     assert [1, 3] == revisions
@@ -532,7 +532,7 @@ def test_answers_stay_as_they_were_while_what_is_newer_cannot_be_read(
 
     register(catalog, record(2))
     with monkeypatch.context() as patch:
-        patch.setattr(store, "followed", refuse)
+        patch.setattr(store, "changes_since", refuse)
         assert [1] == ids(catalog)
     assert [2, 1] == ids(catalog)
 
