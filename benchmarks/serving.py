@@ -33,6 +33,7 @@ from modelyard.domain import (
     model_type,
 )
 from modelyard.store import open_store
+from tests.indexing import run_indexer
 from tests.process_commands import serving
 
 TEAM = "team-0"
@@ -245,7 +246,7 @@ def _risen(model: Model) -> Model:
 def _keep_up(home: Path, ended: Event) -> None:
     keeping = opened(home)
     stopped = threading.Event()
-    working = threading.Thread(target=keeping.run_indexer, args=(stopped,))
+    working = threading.Thread(target=run_indexer, args=(keeping, stopped))
     working.start()
     ended.wait()
     stopped.set()

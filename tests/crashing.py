@@ -12,7 +12,7 @@ from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import ANONYMOUS, Facts, Layer, Model, ModelQuery, Offset, Record, Source, Viewer, model_type
 from modelyard.index import segment
 from modelyard.store import open_store
-from tests import oracle
+from tests import indexing, oracle
 
 IDS = 600
 BATCH = 40
@@ -57,8 +57,8 @@ def import_in_batches(home: Path, round_: int, acknowledging: Connection) -> Non
 
 def run_indexer(home: Path) -> None:
     """Append and merge without the usual patience."""
-    indexer.APPEND_MODELS_MIN, indexer.APPEND_SECONDS, indexer.LOOK_SECONDS = 16, 0.02, 0.002
-    opened(home).run_indexer(threading.Event())
+    indexer.APPEND_MODELS_MIN, indexer.APPEND_SECONDS = 16, 0.02
+    indexing.run_indexer(opened(home), threading.Event(), 0.002)
 
 
 def ask_on_and_on(home: Path) -> None:

@@ -27,6 +27,7 @@ from modelyard.domain import ANONYMOUS, Entry, Facts, Layer, Model, ModelQuery, 
 from modelyard.errors import ConfigurationError
 from modelyard.index import SegmentDirectory
 from modelyard.store import open_store
+from tests.indexing import run_indexer
 
 from .app_fixture import a_model
 from .processes import files_of_at_most, wait_for
@@ -224,15 +225,14 @@ def test_a_damaged_segment_met_while_merging_is_replaced(catalog: Catalog, caplo
 
 
 def test_upkeep_waits_for_a_disk_that_refuses_and_goes_on_after(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(indexer, "LOOK_SECONDS", 0.01)
     put(catalog, a_model(1))
     ended = threading.Event()
-    working = threading.Thread(target=catalog.run_indexer, args=(ended,))
+    working = threading.Thread(target=run_indexer, args=(catalog, ended))
     with files_of_at_most(200):
         working.start()
-        assert wait_for(lambda: "cannot be written" in caplog.text)
+        assert wait_for(lambda: "indexing and replication paused, retrying in 1 s" in caplog.text)
         assert found(catalog) == [1]
     assert wait_for(lambda: len(names(catalog)) == 1)
     ended.set()

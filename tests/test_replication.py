@@ -15,6 +15,7 @@ from modelyard import replication
 from modelyard.blobs import SharedFiles, open_shared
 from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import ANONYMOUS, Entry, ModelQuery
+from modelyard.errors import Unavailable
 from modelyard.store import open_store
 
 from .app_fixture import a_model
@@ -143,7 +144,8 @@ def test_a_file_store_that_is_away_keeps_nobody_from_starting(
     node = Place(place.folder, away).node("second")
 
     assert "building" == started_from(caplog, node)
-    published(node).publish_when_due()
+    with pytest.raises(Unavailable):
+        published(node).publish_when_due()
     assert MODELS == count(node)
 
 

@@ -28,7 +28,8 @@ GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"library"}),
     frozenset({"covers"}),
     frozenset({"auth", "catalog", "client", "uploads"}),
-    frozenset({"jobs", "demo", "web"}),
+    frozenset({"jobs"}),
+    frozenset({"demo", "web"}),
     frozenset({"cli"}),
 )
 GROUP_OF = {name: number for number, group in enumerate(GROUPS) for name in group}
@@ -204,6 +205,30 @@ def test_only_the_web_knows_its_framework() -> None:
 
     assert "" == "\n".join(known)
     assert [] == [place for place in spoken if not place.startswith("docs/decisions/")]
+
+
+# The listener of a connection, below the parts that have work to do.
+LOOPS_OF_THEIR_OWN = {"store/postgresql_notifier.py"}
+
+
+def test_background_work_has_one_home() -> None:
+    """Work in the background is a kind of jobs.tasks: no other loop waits for the end, none has its own period."""
+    outside = [path for path in modules() if part_of(path) not in {"jobs", "web"}]
+    loops = {
+        path.relative_to(SOURCE).as_posix()
+        for path in outside
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.While) and ".is_set()" in ast.unparse(node.test)
+    }
+    periods = [
+        shown(path, node)
+        for path in outside
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id.endswith("LOOK_SECONDS")
+    ]
+
+    assert LOOPS_OF_THEIR_OWN == loops
+    assert [] == periods
 
 
 def test_no_class_inherits_from_another_of_ours_but_the_errors() -> None:

@@ -6,13 +6,21 @@ import hashlib
 import json
 import os
 import pickle
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from modelyard import blobs
+from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.domain import Scope
+from modelyard.jobs import tasks
+from modelyard.jobs.executors import ThreadExecutor
+from modelyard.jobs.kinds import Resources
+from modelyard.jobs.worker import Worker
+from modelyard.store import Store, jobs
+from modelyard.uploads.cleanup import UploadCleaner
 from modelyard.uploads.verification import UploadVerifier
 
 from .app_fixture import App, Reply
@@ -54,10 +62,29 @@ def sha256_base64(content: bytes) -> str:
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
-def checking(yard: App, home: Path) -> UploadVerifier:
+class Verification:
+    """Does the work of the verifier's process when a test says so, in this process."""
+
+    def __init__(
+        self, store: Store, kept: Blobs, incoming: IncomingFiles, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._cleaner = UploadCleaner(store, kept, incoming, clock=clock)
+        verifier = UploadVerifier(store, kept, incoming, clock=clock)
+        self.purge_expired = self._cleaner.purge_expired
+        self.collect_garbage = self._cleaner.collect_garbage
+        resources = Resources(store, verifier)
+        self._kinds = [kind for kind in tasks.KINDS if kind.name == jobs.CHECK]
+        self._worker = lambda: Worker(resources, self._kinds, ThreadExecutor(resources), node="test", clock=clock)
+
+    def verify_next(self) -> bool:
+        """Do one job, if one is due; return whether there was."""
+        return self._worker().run_next()
+
+
+def checking(yard: App, home: Path, storage_url: str = "", *, store: Store | None = None, **given: Any) -> Verification:
     """What checks the files of a yard."""
-    where = blobs.open_storage("", home, {})
-    return UploadVerifier(yard.store, where.kept, where.incoming)
+    where = blobs.open_storage(storage_url, home, os.environ)
+    return Verification(store or yard.store, where.kept, where.incoming, **given)
 
 
 def path_of(url: str) -> str:

@@ -41,7 +41,7 @@ BATCH_RECORDS = 2_000
 # From so many changed models on, one process writes a segment for all instead of each building its own in memory.
 BULK_MODELS = 256
 # How soon a merge that changed no revision is taken over.
-LOOK_SECONDS = 0.25
+_RECHECK_SECONDS = 0.25
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -233,7 +233,7 @@ class Catalog:
         if (hint <= self._index.revision or self._is_told) and now < self._look_at:
             return
         with self._turn:
-            self._look_at = now + LOOK_SECONDS
+            self._look_at = now + _RECHECK_SECONDS
             if self._directory is not None and self._directory.version() != self._stamp:
                 self._adopt()
                 if not self._is_loaded:
@@ -268,10 +268,24 @@ class Catalog:
         self._refresh()
         return question(self._index)
 
-    def run_indexer(self, ended: threading.Event) -> None:
-        """Write and merge segments as the store changes, until ``ended`` is set: the work of a process of its own."""
+    def has_old_segments(self) -> bool:
+        """Whether the segments on disk are behind the store, or some are to be merged."""
         assert self._indexer is not None, "only a catalogue with a home has segments"
-        self._indexer.run(ended, self._replicator.publish_when_due if self._replicator else int)
+        return self._indexer.is_behind()
+
+    def update_segments(self, on_rows: Callable[[int], object] = int) -> None:
+        """Write and merge segments, where there is something to write or merge; ``on_rows`` is told of progress."""
+        assert self._indexer is not None, "only a catalogue with a home has segments"
+        self._indexer.update(on_rows)
+
+    def has_unpublished_segments(self) -> bool:
+        """Whether this node has segments that other nodes could fetch, and have not been offered yet."""
+        return self._replicator is not None and self._replicator.is_due()
+
+    def publish_segments(self) -> None:
+        """Publish the segments on disk for other nodes, where this node is the one that does."""
+        if self._replicator is not None:
+            self._replicator.publish_when_due()
 
     def serving(self) -> AbstractContextManager[None]:
         """Say, while entered, that this process answers: who writes much then prepares it for all."""

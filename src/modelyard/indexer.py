@@ -7,12 +7,10 @@ at once.
 
 import heapq
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -30,9 +28,6 @@ APPEND_MODELS_MAX = 100_000
 # The server's own process writes what is new when it is so many models, or so old.
 APPEND_MODELS_MIN = 512
 APPEND_SECONDS = 5.0
-LOOK_SECONDS = 0.5
-# The longest pause after the disk or the database refused.
-WAIT_SECONDS_MAX = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +39,8 @@ class Indexer:
         self._store = store
         self.directory = folder
         self._render = render
+        self._last_append = time.monotonic()
+        self._merged: tuple[str, ...] | None = None
 
     def rebuild(self, *, pool: Executor | None = None, on_rows: Callable[[int], object] = int) -> None:
         """Build all segments anew from the store, and make them current. Cost: about 60 s a million models on a core.
@@ -120,46 +117,39 @@ class Indexer:
                 except DamagedSegmentError as damage:
                     self._withdraw(damage)
 
-    def run(self, ended: threading.Event, settled: Callable[[], object] = int) -> None:
-        """Keep up until ``ended`` is set, while no other process does; at the lowest priority.
+    def is_behind(self) -> bool:
+        """Whether there is something to write or to merge. Costs the reading of a short file and of a shared number."""
+        current = self.directory.current()
+        return current is None or current.names != self._merged or self._is_append_due()
 
-        ``settled`` is called whenever there is nothing left to write or merge.
-        """
-        os.nice(19)
-        with ExitStack() as stack:
-            while not stack.enter_context(self.directory.merging()):
-                stack.close()
-                if ended.wait(LOOK_SECONDS):
-                    return
-            last = time.monotonic()
-            wait_seconds = LOOK_SECONDS
-            while not ended.wait(wait_seconds):
-                try:
-                    last = self._look(last)
-                    settled()
-                    wait_seconds = LOOK_SECONDS
-                except DamagedSegmentError as damage:
-                    self._withdraw(damage)
-                except errors.Unavailable as problem:
-                    # Answers do not need us: the disk may get room again, the database may come back.
-                    wait_seconds = min(2 * wait_seconds, WAIT_SECONDS_MAX)
-                    log.error("%s; trying again in %.0f s", problem.message, wait_seconds)
+    def _is_append_due(self) -> bool:
+        current = self.directory.current()
+        if current is None:
+            return True
+        if current.revision >= self._store.revision_hint():
+            return False
+        is_old = time.monotonic() - self._last_append > APPEND_SECONDS
+        return is_old or self._store.changed_count(current.revision) >= APPEND_MODELS_MIN
+
+    def update(self, on_rows: Callable[[int], object] = int) -> None:
+        """Write what is newer, if it is much or old enough, and merge, unless another process does."""
+        with self.directory.merging() as is_ours:
+            if not is_ours:
+                return
+            try:
+                if self._is_append_due():
+                    self.append(on_rows)
+                    self._last_append = time.monotonic()
+                while self.merge():
+                    on_rows(0)
+                current = self.directory.current()
+                self._merged = current.names if current else None
+            except DamagedSegmentError as damage:
+                self._withdraw(damage)
 
     def _withdraw(self, damage: DamagedSegmentError) -> None:
         log.error("segment damaged, building anew: %s", damage)
         self.directory.invalidate(damage.folder)
-
-    def _look(self, last_append: float) -> float:
-        current = self.directory.current()
-        hint = self._store.revision_hint()
-        if current is None or current.revision < hint:
-            is_old = time.monotonic() - last_append > APPEND_SECONDS
-            if current is None or is_old or self._store.changed_count(current.revision) >= APPEND_MODELS_MIN:
-                self.append()
-                last_append = time.monotonic()
-        while self.merge():
-            pass
-        return last_append
 
     def _row(self, model: Model) -> Row:
         return row_of(model, self._render(model))

@@ -19,7 +19,6 @@ import re
 import secrets
 import shutil
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,8 +32,7 @@ from modelyard.blobs import SharedFiles
 from modelyard.index import DamagedSegmentError, SegmentDirectory
 from modelyard.store import Store
 
-# How often a node looks whether it has something newer to give, and how long it is the one that gives.
-OFFER_SECONDS = 60.0
+# How long a node is the one that publishes.
 LEASE_SECONDS = 300
 # What no list names is removed after this: whoever is fetching by an older list is done by then.
 KEPT_SECONDS = 3600
@@ -63,7 +61,6 @@ class SegmentReplicator:
         self._folder = folder
         self._prefix = f"index/{folder.kind}"
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._offer_at = 0.0
         self._offered = -1
 
     # --- fetching
@@ -120,20 +117,21 @@ class SegmentReplicator:
 
     # --- publishing
 
+    def is_due(self) -> bool:
+        """Whether this node has segments that are newer than what it published last."""
+        current = self._folder.current()
+        return current is not None and current.revision > self._offered
+
     def publish_when_due(self) -> None:
         """Publish this node's segments if they are newer than what is there, and no other node is the one that does.
 
-        To be called often: it looks once a minute. What fails is tried again then.
+        Raises Unavailable where the file store is away.
         """
-        current = self._folder.current()
-        if current is None or current.revision <= self._offered or time.monotonic() < self._offer_at:
-            return
-        self._offer_at = time.monotonic() + OFFER_SECONDS
         try:
-            if self._has_lease():
+            if self.is_due() and self._has_lease():
                 self.publish()
-        except (errors.Unavailable, OSError) as problem:
-            log.warning("segments are not published: %s", problem)
+        except OSError as problem:
+            raise errors.Unavailable(f"could not upload segments: {problem}") from problem
 
     def publish(self) -> bool:
         """Publish this node's segments if they are newer than what is there; return whether they were."""
@@ -142,8 +140,8 @@ class SegmentReplicator:
             return False
         current, stored = opened
         before = self._read()
-        self._offered = current.revision
         if before is not None and before[0] >= current.revision:
+            self._offered = current.revision
             return False
         listed: dict[str, _Listed] = {}
         with _kept_open([segment.folder for segment in stored]) as folders:
@@ -159,6 +157,7 @@ class SegmentReplicator:
         }
         text = json.dumps(body).encode()
         self._shared.write(self._current, blake3(text).hexdigest().encode() + b"\n" + text)
+        self._offered = current.revision
         self._remove_unreferenced(set(listed))
         log.info("published the index as it is at revision %d", current.revision)
         return True

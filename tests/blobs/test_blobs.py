@@ -11,11 +11,10 @@ import pytest
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles, open_storage
-from modelyard.uploads.verification import UploadVerifier
 from tests.app_fixture import open_app
 from tests.pictures import picture, size_of
 from tests.swift_server import SwiftServer
-from tests.transfers import ask, find, lora_bytes, path_of, sha256_base64
+from tests.transfers import Verification, ask, find, lora_bytes, path_of, sha256_base64
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -247,7 +246,7 @@ def test_a_model_goes_in_and_out_by_presigned_addresses(
     url, content = f"s3://{swift.make_bucket()}", lora_bytes(fill=9_000_000)
     with open_app(tmp_path, storage_url=url) as yard:
         place = open_storage(url, tmp_path, swift.environment)
-        check = UploadVerifier(yard.store, place.kept, place.incoming)
+        check = Verification(yard.store, place.kept, place.incoming)
         said = {"model_name": "far", "file_extension": "safetensors", "file_sha256": sha256_base64(content)}
         announced = ask(yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
         put = urllib.request.Request(announced, content, method="PUT")

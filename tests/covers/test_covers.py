@@ -20,19 +20,18 @@ from PIL import Image, PngImagePlugin
 from modelyard import blobs
 from modelyard.covers import Covers
 from modelyard.covers.finder import cover_files
-from modelyard.uploads.verification import UploadVerifier
 from tests.app_fixture import App, Reply, open_app
 from tests.inspection.made_files import header_bytes
 from tests.pictures import picture, size_of
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened
-from tests.transfers import ask, checking, find, lora_bytes, path_of, upload
+from tests.transfers import Verification, ask, checking, find, lora_bytes, path_of, upload
 
 
 @dataclass
 class Bench:
     yard: App
     home: Path
-    checking: UploadVerifier
+    checking: Verification
 
     def put(self, model_id: int, content: bytes, team: str = "red", **headers: str) -> Reply:
         return ask(self.yard, f"/v3/model/cover?id={model_id}", team, method="PUT", body=content, **headers)
@@ -370,6 +369,6 @@ def test_a_cover_under_another_one_is_kept(shelf: Shelf) -> None:
     shelf.say(shelf.model().id, cover_url="https://example.org/mine.png")
     where = blobs.open_storage("", shelf.home, {})
 
-    UploadVerifier(shelf.catalog.store, where.kept, where.incoming).collect_garbage(0, dry_run=False)
+    Verification(shelf.catalog.store, where.kept, where.incoming).collect_garbage(0, dry_run=False)
 
     assert Covers(shelf.catalog.store, where.kept, where.incoming).picture(path) is not None

@@ -12,6 +12,7 @@ from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import ANONYMOUS, ModelQuery
 from modelyard.index import segment
 from modelyard.store import open_store
+from tests.indexing import run_indexer
 
 SPAWNED = multiprocessing.get_context("spawn")
 
@@ -32,10 +33,10 @@ def answer_on(connection: Connection, home: Path) -> None:
 
 def keep_up_until(connection: Connection, home: Path) -> None:
     """Keep segments up without the usual patience, until told to end."""
-    indexer.APPEND_MODELS_MIN, indexer.APPEND_SECONDS, indexer.LOOK_SECONDS = 8, 0.05, 0.01
+    indexer.APPEND_MODELS_MIN, indexer.APPEND_SECONDS = 8, 0.05
     catalog = opened(home)
     ended = threading.Event()
-    working = threading.Thread(target=catalog.run_indexer, args=(ended,))
+    working = threading.Thread(target=run_indexer, args=(catalog, ended))
     working.start()
     connection.recv()
     ended.set()

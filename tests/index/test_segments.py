@@ -117,7 +117,7 @@ class Interleaving(RuleBasedStateMachine):
         ]
         self.write(by, changed)
 
-    @rule(by=st.integers(0, 1), work=st.sampled_from(("append", "merge", "settle", "rebuild")))
+    @rule(by=st.integers(0, 1), work=st.sampled_from(("append", "merge", "compact_now", "rebuild")))
     def run_indexer(self, by: int, work: str) -> None:
         getattr(upkeep_of(self.catalogs[by]), work)()
 

@@ -1,16 +1,15 @@
 """Work that fails: tried again, given up, shown, and tried again when somebody says so.
 
-Leases and who takes what are in test_store.py and test_uploads.py; machines that die, in tests/cluster.
+Turns, leases and limits of time are in test_worker.py; machines that die, in tests/cluster.
 """
 
 import hashlib
 import json
-import threading
+import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,13 +18,15 @@ from modelyard import errors
 from modelyard.blobs import Blobs, open_storage
 from modelyard.cli import run
 from modelyard.domain import Layer, Scope, Viewer
-from modelyard.inspection import Inspection, inspect_file
+from modelyard.jobs import tasks
+from modelyard.jobs.executors import ThreadExecutor
+from modelyard.jobs.kinds import Resources
+from modelyard.jobs.worker import Worker
 from modelyard.store import Store, jobs, open_store
-from modelyard.uploads import verification as checks
+from modelyard.uploads.cleanup import UploadCleaner
 from modelyard.uploads.uploads import UploadLimits, Uploads
-from modelyard.uploads.verification import UploadVerifier
 from tests.app_fixture import App, open_app
-from tests.transfers import checking, find, lora_bytes, upload
+from tests.transfers import Verification, checking, find, lora_bytes, upload
 
 DAY_SECONDS = 86_400
 
@@ -43,9 +44,7 @@ def work_on(yard: App, home: Path, attempts: int) -> None:
     for attempt in range(attempts):
         at[0] = DAY_SECONDS * (attempt + 1)
         store = open_store(f"sqlite:///{home}/modelyard.sqlite", clock=lambda: time.time() + at[0])
-        made = checking(yard, home)
-        later = UploadVerifier(store, made._blobs, made._incoming, clock=lambda: time.time() + at[0])
-        later.verify_next()
+        checking(yard, home, store=store, clock=lambda: time.time() + at[0]).verify_next()
         store.close()
 
 
@@ -157,7 +156,7 @@ def test_what_waits_for_a_file_store_that_is_away_is_never_given_up(
     model = upload(yard, "name", lora_bytes())
     where = open_storage("", tmp_path, {})
     away = AwayBlobs(where.kept)
-    check = UploadVerifier(clocked, away, where.incoming, clock=clock)
+    check = Verification(clocked, away, where.incoming, clock=clock)
     for _ in range(30):
         assert check.verify_next()
         assert not check.verify_next()
@@ -182,7 +181,7 @@ def test_an_upload_that_nobody_put_yet_is_waited_for_until_its_time_is_over(
     words = {"name": "m", "file_extension": "safetensors"}
     uploading.create(viewer, "put", words)
     model_id = uploading.register(viewer, words, None).model.id
-    check = UploadVerifier(clocked, elsewhere, where.incoming, clock=clock)
+    check = Verification(clocked, elsewhere, where.incoming, clock=clock)
     for _ in range(30):
         assert check.verify_next()
         clock.now += 60
@@ -197,71 +196,18 @@ def test_an_upload_that_nobody_put_yet_is_waited_for_until_its_time_is_over(
     assert ("error: the bytes never came",) == entry.layers[Layer.HEADER].evidence
 
 
-class Pace:
-    """An event whose waiting lets the test's clock go on, as often as a test needs, and no time pass."""
-
-    def __init__(self, clock: Clock, store: Store) -> None:
-        self._clock, self._store = clock, store
-        self._ended = threading.Event()
-        self.passed = threading.Semaphore(0)
-        self.left = 12
-        self.lapses: list[float] = []
-
-    def wait(self, seconds: float) -> bool:
-        if not self.left:
-            return self._ended.wait()
-        self.left -= 1
-        self._clock.now += seconds
-        with self._store.reading() as connection:
-            if jobs.is_due(connection, jobs.CHECK, int(self._clock.now)):
-                self.lapses.append(seconds)
-        self.passed.release()
-        return self._ended.is_set()
-
-    def set(self) -> None:
-        self.left = 0
-        self._ended.set()
-
-
-def test_the_lease_of_a_long_check_never_ends_before_the_check(
-    yard: App, tmp_path: Path, clock: Clock, clocked: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = upload(yard, "name", lora_bytes())
-    where = open_storage("", tmp_path, {})
-    first, second = (UploadVerifier(clocked, where.kept, where.incoming, clock=clock) for _ in range(2))
-    pace = Pace(clock, clocked)
-    begun = clock.now
-    taken: list[bool] = []
-
-    def inspect_slowly(path: Path) -> Inspection:
-        for _ in range(12):
-            assert pace.passed.acquire(timeout=30), "the lease is not lengthened"
-            if pace.lapses:
-                break
-            taken.append(second.verify_next())
-        return inspect_file(path)
-
-    monkeypatch.setattr(checks, "threading", SimpleNamespace(Event=lambda: pace, Thread=threading.Thread))
-    monkeypatch.setattr(checks, "inspect_file", inspect_slowly)
-    assert first.verify_next()
-
-    assert clock.now - begun > 2 * checks.LEASE_SECONDS
-    assert ([], [False] * 12) == (pace.lapses, taken)
-    assert 1 == find(yard, model["id"])["status"]
-
-
 def test_a_lease_is_lengthened_by_its_owner_only(yard: App) -> None:
     upload(yard, "name", lora_bytes())
     with yard.store.transaction() as writing:
         connection, now = writing.connection, writing.now
         job = jobs.take(connection, jobs.CHECK, "one", now, 60)
         assert job is not None
-        by_another = jobs.extend(connection, job, "another", now + 1000)
+        by_another = jobs.extend(connection, replace(job, owner="another"), now + 1000)
         early = jobs.take(connection, jobs.CHECK, "another", now + 59, 60)
-        by_owner = jobs.extend(connection, job, "one", now + 120)
+        by_owner = jobs.extend(connection, job, now + 120)
         extended = jobs.take(connection, jobs.CHECK, "another", now + 119, 60)
         ended = jobs.take(connection, jobs.CHECK, "another", now + 120, 60)
-        late = jobs.extend(connection, job, "one", now + 1000)
+        late = jobs.extend(connection, job, now + 1000)
 
     assert (False, None, True, None, False) == (by_another, early, by_owner, extended, late)
     assert ended is not None
@@ -282,6 +228,56 @@ def test_work_is_taken_when_it_is_due_and_the_oldest_first(yard: App) -> None:
     assert [False, True] == due
     assert [None, "early", "late", None] == [job and job.subject for job in taken]
     assert (3, 0) == counts
+
+
+def test_all_kinds_are_listed_and_measured(yard: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    upload(yard, "name", lora_bytes())
+    resources = Resources(yard.store)
+    Worker(resources, tasks.KINDS, ThreadExecutor(resources), node="here").register()
+    names = {kind.name for kind in tasks.KINDS}
+
+    jobs_shown = listed(tmp_path, capsys)
+    metrics = yard.ask("/metrics", None).body.decode()
+
+    assert names == {job["kind"] for job in jobs_shown}
+    assert names == set(re.findall(r'modelyard_jobs{kind="(\w+)",state="given_up"} 0.0', metrics))
+    assert 'modelyard_jobs{kind="check",state="waiting"} 1.0' in metrics
+
+
+def test_kinds_without_work_are_measured_too(yard: App) -> None:
+    metrics = yard.ask("/metrics", None).body.decode()
+
+    assert {0.0} == {float(count) for count in re.findall(r"^modelyard_jobs{.*} (.*)$", metrics, re.MULTILINE)}
+
+
+def test_work_shows_its_team_and_for_how_long_it_waits(
+    yard: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upload(yard, "name", lora_bytes())
+    with yard.store.transaction() as writing:
+        writing.connection.exec_driver_sql("UPDATE jobs SET created_at = created_at - 3600")
+
+    (job,) = listed(tmp_path, capsys)
+
+    assert ("red", 3600) == (job["team"], round(float(str(job["seconds"])), -2))
+    assert 0 == run(["jobs", "--home", str(tmp_path)])
+    assert "1:00:" in capsys.readouterr().out
+
+
+def test_cleaning_up_forgets_nodes_that_are_gone(yard: App, tmp_path: Path) -> None:
+    where = open_storage("", tmp_path, {})
+    resources = Resources(yard.store, cleaner=UploadCleaner(yard.store, where.kept, where.incoming))
+    cleanup = [kind for kind in tasks.KINDS if kind.name == "cleanup"]
+    Worker(resources, tasks.KINDS, ThreadExecutor(resources), node="gone").register()
+    with yard.store.transaction() as writing:
+        writing.connection.exec_driver_sql(f"UPDATE jobs SET created_at = created_at - {8 * DAY_SECONDS}")
+
+    worker = Worker(resources, cleanup, ThreadExecutor(resources), node="here")
+    worker.register()
+    worker.run_next()
+
+    with yard.store.reading() as connection:
+        assert {"", "here"} == {job.subject for job in jobs.listed(connection)}
 
 
 def test_what_is_asked_for_has_to_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

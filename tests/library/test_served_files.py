@@ -18,10 +18,9 @@ from modelyard.library.reconcile import Ownership
 from modelyard.store import blobs as stored_blobs
 from modelyard.store import files
 from modelyard.store.files import FileState
-from modelyard.uploads.verification import UploadVerifier
 from tests.app_fixture import App, open_app
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened
-from tests.transfers import ask, find, path_of, upload
+from tests.transfers import Verification, ask, find, path_of, upload
 
 
 @dataclass
@@ -203,7 +202,7 @@ def test_a_file_that_is_broken_or_of_another_inode_is_not_handed_out(served: Ser
 def test_what_is_kept_too_is_handed_out_when_the_file_is_gone(served: Served) -> None:
     where = blobs.open_storage("", served.shelf.home, {})
     upload(served.yard, "uploaded", served.file.read_bytes())
-    UploadVerifier(served.shelf.catalog.store, where.kept, where.incoming).verify_next()
+    Verification(served.shelf.catalog.store, where.kept, where.incoming).verify_next()
     link = served.link()
 
     served.file.unlink()
@@ -250,7 +249,7 @@ def test_a_model_that_its_owner_made_private_stays_so_when_its_files_are_looked_
 def test_collecting_leaves_files_where_they_are(served: Served) -> None:
     where = blobs.open_storage("", served.shelf.home, {})
 
-    collected = UploadVerifier(served.shelf.catalog.store, where.kept, where.incoming).collect_garbage(0, dry_run=False)
+    collected = Verification(served.shelf.catalog.store, where.kept, where.incoming).collect_garbage(0, dry_run=False)
 
     assert [] == collected
     assert 200 == served.yard.ask(served.link(), None).status

@@ -20,6 +20,7 @@ from modelyard import library
 from modelyard.auth import Auth
 from modelyard.cli import run
 from modelyard.domain import Scope, Status
+from modelyard.jobs.loop import run_loop
 from modelyard.library import probe, walk
 from tests.attacks.pickles import TOUCHED
 from tests.attacks.test_attacks import ATTACKS
@@ -198,6 +199,10 @@ def test_an_add_that_is_broken_off_keeps_what_was_done_and_goes_on(shelf: Shelf)
 # --- Watching ---
 
 
+def watch(folder: Path, rescan: Callable[[], object], ended: threading.Event, **given: float) -> None:
+    run_loop("watching", lambda: library.watch_once([os.fsencode(folder)], rescan, ended, **given), ended)
+
+
 def test_watching_takes_in_what_comes_and_ends_with_a_signal(shelf: Shelf) -> None:
     embedding(shelf.folder / "a.safetensors", 1)
     with adding_process(shelf, "--watch", "--every", "5") as process:
@@ -223,7 +228,7 @@ def test_what_changes_during_a_scan_starts_the_next_one(shelf: Shelf) -> None:
             ended.set()
 
     embedding(shelf.folder / "a.safetensors", 1)
-    thread = threading.Thread(target=library.watch, args=([os.fsencode(shelf.folder)], rescan, ended), daemon=True)
+    thread = threading.Thread(target=watch, args=(shelf.folder, rescan, ended), daemon=True)
     thread.start()
     thread.join(PATIENCE_SECONDS)
     ended.set()
@@ -249,7 +254,7 @@ def test_watching_looks_now_and_then_where_nothing_is_told(shelf: Shelf) -> None
         if len(rescans) == 3:
             ended.set()
 
-    library.watch([os.fsencode(shelf.folder / "not mounted yet")], rescan, ended, rescan_seconds=0.01)
+    watch(shelf.folder / "not mounted yet", rescan, ended, rescan_seconds=0.01)
 
     assert 3 == len(rescans)
 

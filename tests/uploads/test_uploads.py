@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from modelyard.store import blobs as rows
-from modelyard.uploads.verification import UploadVerifier
 from modelyard.web.api.edit_models import PURPOSE
 from modelyard.web.urls import open_signer
 from tests.app_fixture import App, Reply, a_model, open_app
 from tests.transfers import (
     WRITER,
+    Verification,
     ask,
     checking,
     dangerous_bytes,
@@ -37,7 +37,7 @@ from tests.transfers import (
 class Bench:
     yard: App
     home: Path
-    checking: UploadVerifier
+    checking: Verification
 
 
 @pytest.fixture

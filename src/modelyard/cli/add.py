@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import click
 
 from modelyard import catalog, errors, library
-from modelyard.cli import context, duplicates, options, output, progress, storing
+from modelyard.cli import background, context, duplicates, options, output, progress
 from modelyard.domain import Skipped, Source, Visibility
 from modelyard.jobs import tasks
+from modelyard.jobs.loop import run_loop
 from modelyard.library import Ownership, ScanReport
 from modelyard.library.reconcile import FileOutcome
 from modelyard.paths import display_path
@@ -138,15 +139,25 @@ def _go_on(
         if report.results or report.merged:
             _write(report, as_json=as_json, dry_run=False)
 
-    with _ended_by_signals() as ended:
-        if with_hashes:
-            library.watch(paths, rescan, ended, rescan_seconds=rescan_seconds)
-            return
-        kept = storing.covers_of(taking.store, options.read_settings())
-        hashing = threading.Thread(target=tasks.follow, args=(taking.store, kept, ended), name="modelyard-hashing")
+    def watch() -> float:
+        return library.watch_once(paths, rescan, ended, rescan_seconds=rescan_seconds)
+
+    with _ended_by_signals() as ended, contextlib.ExitStack() as stack:
+        if not with_hashes:
+            stack.enter_context(_hashing_beside(ended))
+        run_loop("watching", watch, ended)
+
+
+@contextlib.contextmanager
+def _hashing_beside(ended: threading.Event) -> Iterator[None]:
+    """Hash in a thread while entered, as the server does."""
+    read = options.read_settings()
+    with background.opened_resources(read) as resources:
+        arguments = (read, tasks.HASHER, resources, ended)
+        hashing = threading.Thread(target=background.work_in_thread, args=arguments, name="modelyard-hashing")
         hashing.start()
         try:
-            library.watch(paths, rescan, ended, rescan_seconds=rescan_seconds)
+            yield
         finally:
             ended.set()
             hashing.join()

@@ -15,8 +15,8 @@ from modelyard.cli import options, output, storing
 @options.json_option
 def gc(grace: int, dry_run: bool, as_json: bool) -> None:
     """Remove files that no model has pointed at for a while. The server may be running."""
-    with storing.opened_checking(options.read_settings()) as checking:
-        collected = checking.collect_garbage(grace, dry_run=dry_run)
+    with storing.opened_cleaner(options.read_settings()) as cleaner:
+        collected = cleaner.collect_garbage(grace, dry_run=dry_run)
     if as_json:
         output.write_json([msgspec.to_builtins(each) for each in collected])
         return

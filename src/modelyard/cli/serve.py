@@ -11,14 +11,16 @@ import threading
 import click
 
 from modelyard import auth, demo, settings
-from modelyard.cli import context, options, output, storing
+from modelyard.cli import background, context, options, output
 from modelyard.jobs import tasks
+from modelyard.jobs.kinds import Resources
 from modelyard.jobs.supervisor import Supervisor, run_in_subprocess
 from modelyard.web import app, log, metrics, server
 
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared with, not listened on
 
-_HASHING_NICENESS = 10
+_HASHER_NICENESS = 10
+_INDEXER_NICENESS = 19
 
 
 @click.command(epilog="Example: modelyard serve --demo")
@@ -51,9 +53,9 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         run_in_subprocess(lambda: _build(read))
         jobs = {
             "worker": (read.workers, lambda: _answer(read, listening)),
-            "upkeep": (1, lambda: _keep_up(read)),
-            "inspection": (1, lambda: _inspect(read)),
-            "hashing": (1, lambda: _hash(read)),
+            tasks.INDEXER: (1, lambda: _index(read)),
+            tasks.VERIFIER: (1, lambda: _verify(read)),
+            tasks.HASHER: (1, lambda: _hash(read)),
         }
         with metrics.shared_by_workers():
             Supervisor(jobs, output.remark).run()
@@ -91,11 +93,12 @@ def _answer(read: settings.Settings, listening: socket.socket) -> None:
             running.run(sockets=[listening])
 
 
-def _keep_up(read: settings.Settings) -> None:
-    """Keep the index's segments up with the store until a signal ends it."""
-    ended = _begun(read)
-    with context.opened_catalog(read) as kept:
-        kept.run_indexer(ended)
+def _index(read: settings.Settings) -> None:
+    """Keep the segments on disk up to date until a signal ends it; every other process goes first."""
+    stopping = _begun(read)
+    os.nice(_INDEXER_NICENESS)
+    with context.opened_catalog(read) as opened:
+        background.work_in_thread(read, tasks.INDEXER, Resources(opened.store, catalog=opened), stopping)
 
 
 def _begun(read: settings.Settings) -> threading.Event:
@@ -113,16 +116,13 @@ def _address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _inspect(read: settings.Settings) -> None:
-    """Check what comes in, and tidy up, until a signal ends it."""
-    ended = _begun(read)
-    with storing.opened_checking(read) as checking:
-        checking.run(ended)
+def _verify(read: settings.Settings) -> None:
+    """Verify uploads and clean up until a signal ends it."""
+    background.work_in_child(read, tasks.VERIFIER, _begun(read))
 
 
 def _hash(read: settings.Settings) -> None:
-    """Hash the files that were listed without, until a signal ends it; whoever asks something goes first."""
-    ended = _begun(read)
-    os.nice(_HASHING_NICENESS)
-    with options.opened_store(read) as opened:
-        tasks.follow(opened, storing.covers_of(opened, read), ended)
+    """Hash files, find covers and merge matches until a signal ends it; processes that answer go first."""
+    stopping = _begun(read)
+    os.nice(_HASHER_NICENESS)
+    background.work_in_child(read, tasks.HASHER, stopping)

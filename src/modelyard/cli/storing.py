@@ -9,15 +9,15 @@ from modelyard import blobs, settings
 from modelyard.cli import options
 from modelyard.covers import AddressPolicy, Covers
 from modelyard.store import Store
-from modelyard.uploads.verification import UploadVerifier
+from modelyard.uploads.cleanup import UploadCleaner
 
 
 @contextlib.contextmanager
-def opened_checking(read: settings.Settings) -> Iterator[UploadVerifier]:
-    """Open what checks the files of a home folder, and close its store after use."""
+def opened_cleaner(read: settings.Settings) -> Iterator[UploadCleaner]:
+    """Open what deletes the files that a home folder does not need, and close its store after use."""
     where = blobs.open_storage(read.storage_url, read.home, os.environ)
     with options.opened_store(read) as opened:
-        yield UploadVerifier(opened, where.kept, where.incoming)
+        yield UploadCleaner(opened, where.kept, where.incoming)
 
 
 def guard_of(read: settings.Settings) -> AddressPolicy:

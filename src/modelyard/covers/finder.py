@@ -19,10 +19,13 @@ _BATCH_FILES = 50
 _NO_PICTURES = (b".mp4", b".webm", b".jxl")
 
 
-def cover_files(store: Store, kept: Covers, is_ended: Callable[[], bool]) -> int:
+def cover_files(
+    store: Store, kept: Covers, is_ended: Callable[[], bool], *, on_file: Callable[[int], object] = int
+) -> int:
     """Look for covers of the files that nobody looked at, until ``is_ended`` says so; return how many were looked at.
 
-    A file that is not on this machine, or not what it was, is left to whoever looks for it next.
+    ``on_file`` is told how many bytes each picture may have. A file that is not on this machine, or not what it was, is
+    left to the next scan.
     """
     done = after = 0
     while not is_ended():
@@ -35,6 +38,7 @@ def cover_files(store: Store, kept: Covers, is_ended: Callable[[], bool]) -> int
             if is_ended():
                 break
             after = file.file_id
+            on_file(BYTES_MAX)
             if (found := find_file(file.path)) is not None and _is_same(found, file):
                 looked.append((file, _pictures(file, found, kept)))
         with store.transaction() as writing:

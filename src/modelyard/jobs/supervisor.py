@@ -1,7 +1,7 @@
 """The processes of a server: started, watched, replaced when they die, stopped together.
 
     parent ── fork ──> worker 1 … n      each answers on one socket, and opens the store and the index itself
-      │       fork ──> upkeep            keeps the index's segments up with the store
+      │       fork ──> indexer           keeps the segments on disk up to date; verifier, hasher: other background work
       │ pipe: held open by the parent only; its end tells a worker that the parent is gone
 
 The parent answers nothing and opens nothing, so there is no connection or lock that a fork could tear in two.

@@ -14,7 +14,7 @@ from modelyard.library.pending_hashes import hash_pending
 from modelyard.library.probe import tune_gc
 from modelyard.library.reconcile import Ownership
 from modelyard.library.scanner import ScanInterrupted, Scanner, ScanProgress, ScanReport, duplicates_json
-from modelyard.library.watcher import RESCAN_SECONDS, watch
+from modelyard.library.watcher import RESCAN_SECONDS, watch_once
 
 __all__ = [
     "RESCAN_SECONDS",
@@ -27,5 +27,5 @@ __all__ = [
     "hash_pending",
     "merge_matching_models",
     "tune_gc",
-    "watch",
+    "watch_once",
 ]

@@ -1,6 +1,7 @@
-"""What follows when files were added: their covers, hashes of those listed without, and matches with later imports."""
+"""Hashes files that a scan listed without their hashes."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,13 +22,21 @@ class _Ended(Exception):
     """Leaves a file that is half hashed."""
 
 
-def hash_pending(store: Store, is_ended: Callable[[], bool]) -> int:
-    """Hash files that were listed without, until none is left or ``is_ended`` says so; return how many were done.
+def hash_pending(
+    store: Store,
+    is_ended: Callable[[], bool],
+    *,
+    seconds_max: float = math.inf,
+    on_file: Callable[[int], object] = int,
+) -> int:
+    """Hash files that were listed without, until none is left or ``is_ended`` says so; return how many were hashed.
 
-    A file that is not on this machine, or not what it was, is left to whoever looks for it next.
+    No file is begun after ``seconds_max``; ``on_file`` is told the size of each that is. A file that is not on this
+    machine, or not what it was, is left to the next scan.
     """
     done = after = 0
-    while not is_ended():
+    end_at = time.monotonic() + seconds_max
+    while not is_ended() and time.monotonic() < end_at:
         with store.reading() as connection:
             waiting = files.pending(connection, _BATCH_FILES, after)
         if not waiting:
@@ -39,6 +48,7 @@ def hash_pending(store: Store, is_ended: Callable[[], bool]) -> int:
                 break
             assert known.id is not None, "it came from the store"
             after = known.id
+            on_file(known.size_bytes)
             if (seen := _hashed(known, store.identity, is_ended)) is not None:
                 looks.append(seen)
         if looks:

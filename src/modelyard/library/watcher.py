@@ -17,23 +17,24 @@ _QUIET_MS, _TOGETHER_MS = 1_000, 5_000
 _REST_FACTOR = 4
 
 
-def watch(
+def watch_once(
     paths: Sequence[bytes], rescan: Callable[[], object], ended: Event, *, rescan_seconds: float = RESCAN_SECONDS
-) -> None:
-    """Call ``rescan`` when something below the paths changes, and every ``rescan_seconds``, until ``ended`` is set.
+) -> float:
+    """Call ``rescan`` at once, and again when something below the paths changes, and every ``rescan_seconds``.
 
-    The first time at once: what changed before anybody watched is told by nobody.
+    Return, to be called again, when ``ended`` is set, when a path has come or gone, or when nothing can be watched:
+    then after so many seconds as it returns. The first scan is at once: what changed before anybody watched is told
+    by nobody.
     """
-    while not ended.is_set():
-        try:
-            if any(map(os.path.exists, paths)):
-                _watch_what_is_there(paths, rescan, ended, rescan_seconds)
-                continue
-        except OSError:
-            # No watches are left, or the file system has none: the clock remains.
-            pass
-        _rescan(rescan, ended)
-        ended.wait(rescan_seconds)
+    try:
+        if any(map(os.path.exists, paths)):
+            _watch_what_is_there(paths, rescan, ended, rescan_seconds)
+            return 0.0
+    except OSError:
+        # No watches are left, or the file system has none: the clock remains.
+        pass
+    _rescan(rescan, ended)
+    return rescan_seconds
 
 
 def _watch_what_is_there(paths: Sequence[bytes], rescan: Callable[[], object], ended: Event, seconds: float) -> None:

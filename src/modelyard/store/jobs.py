@@ -1,16 +1,22 @@
-"""Work for later. Whoever does it leases it for a while; a lease that runs out, because its owner died, is anybody's.
+"""Work for later, as rows. A worker leases a row for a while; a lease whose owner died runs out, and the row is free.
 
-Taking a job skips rows that another transaction has locked, where the database knows such locks, so that several
-machines can take jobs at once.
+Work that arrives (an upload to check) is one row for each piece, and the row goes when the work is done. Work that
+returns (cleanup, hashing) is one row for each kind, whose subject is empty, or the node where it belongs to one
+machine; the row stays, and holds when the work ran last, why it failed last, and when it runs next.
+
+Taking a job skips rows that another transaction has locked, where the database has such locks, so that several machines
+can take jobs at once.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from modelyard.store import schema
 
-# The kinds of work.
+# The one kind that other parts add work of; all kinds are in jobs.tasks.
 CHECK = "check"
 
 _JOB = schema.jobs.c
@@ -21,17 +27,19 @@ NEVER = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece of work: what to do, with what. ``attempts`` counts this one too."""
+    """One piece of leased work: what to do, with what, for which team. ``attempts`` counts this one too."""
 
     id: int
     kind: str
     subject: str
     attempts: int
+    owner: str
+    team: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A piece of work as people are shown it."""
+    """A piece of work as people are shown it. Times are Unix seconds."""
 
     id: int
     kind: str
@@ -40,6 +48,11 @@ class Listed:
     run_at: int
     owner: str | None
     failure: str
+    team: str
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    failed_at: int | None
 
     @property
     def state(self) -> str:
@@ -49,14 +62,35 @@ class Listed:
         return "waiting" if self.owner is None else "running"
 
 
-def add(connection: sa.Connection, kind: str, subject: str, now: int, *, run_at: int | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How the work of one kind stands: counts by state, and times in Unix seconds.
+
+    ``waiting`` has not failed yet; ``failed`` did, and waits for its next attempt; ``given_up`` waits for a person.
+    """
+
+    kind: str
+    waiting: int = 0
+    running: int = 0
+    failed: int = 0
+    given_up: int = 0
+    waiting_since: int | None = None
+    running_since: int | None = None
+    next_run_at: int | None = None
+    last_run_at: int | None = None
+    last_failure_at: int | None = None
+
+
+def add(
+    connection: sa.Connection, kind: str, subject: str, now: int, *, run_at: int | None = None, team: str = ""
+) -> None:
     """Ask for a piece of work, once: asking again changes nothing while it is not done."""
-    known = sa.select(_JOB.id).where(_JOB.kind == kind, _JOB.subject == subject)
-    if connection.execute(known).first() is None:
+    if not exists(connection, kind, subject):
         connection.execute(
             sa.insert(schema.jobs).values(
                 kind=kind,
                 subject=subject,
+                team=team,
                 created_at=now,
                 run_at=now if run_at is None else run_at,
                 attempts=0,
@@ -65,47 +99,89 @@ def add(connection: sa.Connection, kind: str, subject: str, now: int, *, run_at:
         )
 
 
-def is_due(connection: sa.Connection, kind: str, now: int) -> bool:
-    """Whether there is work of a kind for somebody to take."""
-    return connection.execute(_due(kind, now)).first() is not None
+def is_due(connection: sa.Connection, kind: str, now: int, *, subject: str | None = None) -> bool:
+    """Whether there is work of a kind, or of one subject of it, for somebody to take."""
+    return connection.execute(sa.select(_JOB.id).where(*_due(kind, now, subject)).limit(1)).first() is not None
 
 
-def take(connection: sa.Connection, kind: str, owner: str, now: int, lease_seconds: int) -> Job | None:
-    """Lease the oldest piece of work of a kind that is due and nobody's."""
-    row = connection.execute(_due(kind, now).with_for_update(skip_locked=True)).first()
+def exists(connection: sa.Connection, kind: str, subject: str) -> bool:
+    """Whether a piece of work is on the list, due or not."""
+    same = sa.select(_JOB.id).where(_JOB.kind == kind, _JOB.subject == subject)
+    return connection.execute(same).first() is not None
+
+
+def take(
+    connection: sa.Connection,
+    kind: str,
+    owner: str,
+    now: int,
+    lease_seconds: int,
+    *,
+    subject: str | None = None,
+    turns: Mapping[str, int] | None = None,
+) -> Job | None:
+    """Lease the oldest piece of work of a kind that is due and nobody's.
+
+    With ``turns``, which says when each team had its last turn, it is the oldest of the team whose turn it is: the one
+    with the fewest running jobs, then the one whose last turn is the longest ago.
+    """
+    conditions = _due(kind, now, subject)
+    if turns is not None:
+        team = _next_team(connection, kind, now, turns)
+        if team is None:
+            return None
+        conditions = (*conditions, _JOB.team == team)
+    oldest = sa.select(_JOB.id, _JOB.subject, _JOB.attempts, _JOB.team).where(*conditions)
+    oldest = oldest.order_by(_JOB.run_at, _JOB.id).limit(1)
+    row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
     if row is None:
         return None
-    lease = {"lease_owner": owner, "leased_until": now + lease_seconds, "attempts": row.attempts + 1}
+    lease = {
+        "lease_owner": owner,
+        "leased_until": now + lease_seconds,
+        "started_at": now,
+        "attempts": row.attempts + 1,
+    }
     connection.execute(sa.update(schema.jobs).where(_JOB.id == row.id).values(**lease))
-    return Job(row.id, kind, row.subject, row.attempts + 1)
+    return Job(row.id, kind, row.subject, row.attempts + 1, owner, row.team)
 
 
-def extend(connection: sa.Connection, job: Job, owner: str, until: int) -> bool:
-    """Lengthen a lease; return whether it still was the owner's."""
-    mine = sa.update(schema.jobs).where(_JOB.id == job.id, _JOB.lease_owner == owner).values(leased_until=until)
-    return bool(connection.execute(mine).rowcount)
+def extend(connection: sa.Connection, job: Job, until: int) -> bool:
+    """Lengthen a lease; return whether it still was the job's owner's."""
+    return bool(connection.execute(_own(job).values(leased_until=until)).rowcount)
 
 
-def finish(connection: sa.Connection, job: Job) -> None:
-    """Take a piece of work that is done off the list."""
-    connection.execute(sa.delete(schema.jobs).where(_JOB.id == job.id))
+def finish(connection: sa.Connection, job: Job) -> bool:
+    """Take a piece of work that is done off the list; return whether it still was its owner's."""
+    gone = sa.delete(schema.jobs).where(_JOB.id == job.id, _JOB.lease_owner == job.owner)
+    return bool(connection.execute(gone).rowcount)
 
 
-def postpone(connection: sa.Connection, job: Job, failure: str, run_at: int, *, counts: bool = True) -> None:
+def rest(connection: sa.Connection, job: Job, now: int, run_at: int) -> None:
+    """Note that work which returns is done for this time, and when it runs next."""
+    values = {"run_at": run_at, "leased_until": None, "lease_owner": None, "attempts": 0, "finished_at": now}
+    connection.execute(_own(job).values(**values))
+
+
+def postpone(
+    connection: sa.Connection, job: Job, failure: str, run_at: int, *, counts: bool = True, now: int | None = None
+) -> None:
     """Give a piece of work back, to be tried again later, with the reason why; ``counts``: as an attempt."""
-    values = {
+    values: dict[str, Any] = {
         "run_at": run_at,
         "leased_until": None,
         "lease_owner": None,
         "failure": failure[:_FAILURE_CHARS_MAX],
         "attempts": job.attempts if counts else job.attempts - 1,
     }
-    connection.execute(sa.update(schema.jobs).where(_JOB.id == job.id).values(**values))
+    if failure and now is not None:
+        values["failed_at"] = now
+    connection.execute(_own(job).values(**values))
 
 
-def bury(connection: sa.Connection, job: Job, failure: str) -> None:
+def bury(connection: sa.Connection, job: Job, failure: str, *, now: int | None = None) -> None:
     """Give a piece of work up: it stays, with the reason why, until somebody has it tried again."""
-    postpone(connection, job, failure, NEVER)
+    postpone(connection, job, failure, NEVER, now=now)
 
 
 def retry(connection: sa.Connection, id_: int, now: int) -> bool:
@@ -116,10 +192,36 @@ def retry(connection: sa.Connection, id_: int, now: int) -> bool:
 
 def listed(connection: sa.Connection) -> list[Listed]:
     """Return all work that is not done, what was given up last, each in the order in which it will be done."""
+    query: sa.Select[Any] = sa.select(
+        _JOB.id, _JOB.kind, _JOB.subject, _JOB.attempts, _JOB.run_at, _JOB.lease_owner, _JOB.failure,
+        _JOB.team, _JOB.created_at, _JOB.started_at, _JOB.finished_at, _JOB.failed_at,
+    )  # fmt: skip # in the order of Listed
+    return [Listed(*row) for row in connection.execute(query.order_by(_JOB.run_at, _JOB.id))]
+
+
+def summaries(connection: sa.Connection) -> dict[str, Summary]:
+    """Return how the work stands, by kind."""
+    is_given_up = _JOB.run_at >= NEVER
+    is_running = ~is_given_up & _JOB.lease_owner.is_not(None)
+    is_waiting = ~is_given_up & _JOB.lease_owner.is_(None)
+
+    def number(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+
     query = sa.select(
-        _JOB.id, _JOB.kind, _JOB.subject, _JOB.attempts, _JOB.run_at, _JOB.lease_owner, _JOB.failure
-    ).order_by(_JOB.run_at, _JOB.id)
-    return [Listed(*row) for row in connection.execute(query)]
+        _JOB.kind,
+        number(is_waiting & (_JOB.attempts == 0)),
+        number(is_running),
+        number(is_waiting & (_JOB.attempts > 0)),
+        number(is_given_up),
+        sa.func.min(sa.case((is_waiting, _JOB.created_at))),
+        sa.func.min(sa.case((is_running, _JOB.started_at))),
+        sa.func.min(sa.case((is_waiting, _JOB.run_at))),
+        sa.func.max(_JOB.finished_at),
+        sa.func.max(_JOB.failed_at),
+    ).group_by(_JOB.kind)
+    # PostgreSQL's sums are decimals.
+    return {row[0]: Summary(row[0], *map(int, row[1:5]), *row[5:]) for row in connection.execute(query)}
 
 
 def dead_count(connection: sa.Connection) -> int:
@@ -132,12 +234,32 @@ def drop(connection: sa.Connection, kind: str, subject: str) -> None:
     connection.execute(sa.delete(schema.jobs).where(_JOB.kind == kind, _JOB.subject == subject))
 
 
+def drop_unused(connection: sa.Connection, kinds: Collection[str], before: int) -> None:
+    """Take the rows of nodes off the list that have not run since ``before``; a node that is there adds its own."""
+    last = sa.func.coalesce(_JOB.finished_at, _JOB.started_at, _JOB.created_at)
+    is_unused = (_JOB.subject != "") & _JOB.lease_owner.is_(None) & (last < before)
+    connection.execute(sa.delete(schema.jobs).where(_JOB.kind.in_(kinds), is_unused))
+
+
 def count(connection: sa.Connection, kind: str) -> int:
     """Return how many pieces of work of a kind are not done."""
     return int(connection.execute(sa.select(sa.func.count()).where(_JOB.kind == kind)).scalar_one())
 
 
-def _due(kind: str, now: int) -> "sa.Select[tuple[int, str, int]]":
+def _next_team(connection: sa.Connection, kind: str, now: int, turns: Mapping[str, int]) -> str | None:
+    """Return the team whose turn it is; None where no team has work that is due."""
+    running_query = sa.select(_JOB.team, sa.func.count()).where(_JOB.kind == kind, _JOB.leased_until > now)
+    running: dict[str, int] = {row[0]: row[1] for row in connection.execute(running_query.group_by(_JOB.team))}
+    due_query = sa.select(_JOB.team, sa.func.min(_JOB.run_at)).where(*_due(kind, now, None)).group_by(_JOB.team)
+    due: dict[str, int] = {row[0]: row[1] for row in connection.execute(due_query)}
+    return min(due, key=lambda team: (running.get(team, 0), turns.get(team, 0), due[team], team), default=None)
+
+
+def _due(kind: str, now: int, subject: str | None) -> tuple[sa.ColumnElement[bool], ...]:
     is_free = _JOB.leased_until.is_(None) | (_JOB.leased_until <= now)
-    due = sa.select(_JOB.id, _JOB.subject, _JOB.attempts).where(_JOB.kind == kind, _JOB.run_at <= now, is_free)
-    return due.order_by(_JOB.run_at, _JOB.id).limit(1)
+    due = (_JOB.kind == kind, _JOB.run_at <= now, is_free)
+    return due if subject is None else (*due, _JOB.subject == subject)
+
+
+def _own(job: Job) -> sa.Update:
+    return sa.update(schema.jobs).where(_JOB.id == job.id, _JOB.lease_owner == job.owner)

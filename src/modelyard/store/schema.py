@@ -292,6 +292,8 @@ jobs = Table(
     Column("id", _ID, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
+    # Teams take turns; empty where the work is no team's.
+    Column("team", Text, nullable=False, server_default=""),
     Column("created_at", BigInteger, nullable=False),
     # Not before this time.
     Column("run_at", BigInteger, nullable=False),
@@ -300,6 +302,10 @@ jobs = Table(
     Column("lease_owner", Text),
     Column("attempts", Integer, nullable=False),
     Column("failure", Text, nullable=False),
+    # When it was begun last, when work that returns was done last, and when it failed last.
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("failed_at", BigInteger),
     UniqueConstraint("kind", "subject"),
     Index(None, "run_at"),
 )

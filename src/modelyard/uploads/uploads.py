@@ -143,7 +143,7 @@ class Uploads:
                 entry = self._make(writing, upload.team, parse_upload_metadata(upload.declared))
                 upload = replace(upload, model_id=entry.model.id)
             if upload.model_id is not None:
-                jobs.add(writing.connection, CHECK, upload.id, writing.now)
+                jobs.add(writing.connection, CHECK, upload.id, writing.now, team=upload.team)
             uploads.put(writing.connection, upload)
         return upload
 
@@ -224,7 +224,7 @@ class Uploads:
             uploads.put(writing.connection, replace(upload, model_id=entry.model.id))
             # Bytes that went to the file store directly are looked for by the check itself.
             if upload.received_at is not None or self.blobs.upload_link(upload.id, 1):
-                jobs.add(writing.connection, CHECK, upload.id, writing.now)
+                jobs.add(writing.connection, CHECK, upload.id, writing.now, team=upload.team)
         return entry
 
     def get_owned(self, viewer: Viewer, model_id: int) -> Entry:

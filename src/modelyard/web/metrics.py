@@ -6,12 +6,15 @@ the sum of all.
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from modelyard.store.jobs import Summary
 
 # The library's own name for where the files are; it reads it whenever it opens one.
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -65,12 +68,52 @@ class Metrics:
         self._revision.set(revision)
         return generate_latest(self._everyone())
 
+    def render_jobs(self, summaries: Sequence[Summary], now: float) -> bytes:
+        """Return how the background work of each kind stands, in the same format."""
+        states = GaugeMetricFamily("modelyard_jobs", "Background work, by kind and state.", labels=("kind", "state"))
+        for work in summaries:
+            for state in ("waiting", "running", "failed", "given_up"):
+                states.add_metric((work.kind, state), getattr(work, state))
+        gauges: list[Metric] = [states]
+        for name, text, since in (
+            ("waiting", "How long the oldest waiting work has waited.", "waiting_since"),
+            ("running", "How long the oldest running work has run.", "running_since"),
+        ):
+            ages = GaugeMetricFamily(f"modelyard_jobs_{name}_seconds", text, labels=("kind",))
+            for work in summaries:
+                at = getattr(work, since)
+                ages.add_metric((work.kind,), 0 if at is None else max(0.0, now - at))
+            gauges.append(ages)
+        for name, text in (
+            ("last_run_at", "When work that returns was done last, in Unix seconds."),
+            ("next_run_at", "When work is due next, in Unix seconds."),
+            ("last_failure_at", "When work that is listed failed last, in Unix seconds."),
+        ):
+            times = GaugeMetricFamily(f"modelyard_jobs_{name}", text, labels=("kind",))
+            for work in summaries:
+                if getattr(work, name) is not None:
+                    times.add_metric((work.kind,), getattr(work, name))
+            gauges.append(times)
+        registry = CollectorRegistry()
+        registry.register(_Fixed(gauges))
+        return generate_latest(registry)
+
     def _everyone(self) -> CollectorRegistry:
         if _FOLDER_VARIABLE not in os.environ:
             return self._registry
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)  # type: ignore[no-untyped-call] # prometheus_client leaves it untyped
         return everyone
+
+
+class _Fixed(Collector):
+    """A collector of what was counted already."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -110,7 +110,7 @@ def _api(parts: Parts) -> list[Route]:
         Route("/v3/user", "GET", read(partial(account.show_user, viewer_of)), Scope.READ, key),
         Route("/healthz", "GET", read(health.show_health), None, open_),
         Route("/readyz", "GET", read(parts.ready.show), None, open_),
-        Route("/metrics", "GET", read(metrics), None, open_),
+        Route("/metrics", "GET", reading(metrics, squeeze, asks_database=True), None, open_),
         Route("/openapi.json", "GET", read(document.show_openapi), None, open_),
     ]
 

@@ -21,11 +21,10 @@ from modelyard import errors
 from modelyard.blobs import IncomingFiles, open_storage
 from modelyard.domain import Viewer
 from modelyard.uploads.uploads import UploadLimits, Uploads
-from modelyard.uploads.verification import UploadVerifier
 from tests import npm, requirements
 from tests.app_fixture import Address, App, Reply, listening, open_app
 from tests.process_commands import serving
-from tests.transfers import WRITER, ask, checking, exchange_messages, find, lora_bytes
+from tests.transfers import WRITER, Verification, ask, checking, exchange_messages, find, lora_bytes
 
 TUS_JS = "tus-js-client@4.3.1"
 BODY = {"content-type": "application/offset+octet-stream"}
@@ -35,7 +34,7 @@ BODY = {"content-type": "application/offset+octet-stream"}
 class Bench:
     yard: App
     address: Address
-    checking: UploadVerifier
+    checking: Verification
     home: Path
 
     def ask(self, method: str, path: str, team: str = "red", body: bytes = b"", **headers: str) -> Reply:

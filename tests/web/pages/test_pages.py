@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source
+from modelyard.jobs import tasks
 from modelyard.store import jobs
 from modelyard.web.pages import api_docs
 from tests import requirements
@@ -302,8 +303,11 @@ def test_the_status_page_counts_what_there_is_and_what_waits(yard: App, red: Bro
         assert taken
         jobs.bury(writing.connection, taken, "cannot be read")
 
-    said = text_of(red.ask("/status").body.decode())
+    page = red.ask("/status").body.decode()
+    said = text_of(page)
 
+    assert {kind.name for kind in tasks.KINDS} == set(re.findall(r'<th scope="row">(\w+)</th>', page))
+    assert "check 2 0 0 1 " in said
     assert "Models 2 " in said
     assert f"Revision {yard.catalog.revision} " in said
     assert "Files to check 2 1 given up" in said

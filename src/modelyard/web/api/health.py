@@ -1,11 +1,15 @@
 """What the one who runs the server asks: alive, ready, figures."""
 
+import time
+from contextlib import suppress
+
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelyard import errors
 from modelyard.catalog import Catalog
 from modelyard.domain import ANONYMOUS, ModelQuery
+from modelyard.jobs import tasks
 from modelyard.web.access_log import Observations
 from modelyard.web.metrics import Metrics
 from modelyard.web.requests import Answer, Exchange, Header
@@ -58,4 +62,8 @@ class Ready:
 def show_metrics(metrics: Metrics, observations: Observations, catalog: Catalog, _: Exchange) -> Answer:
     """Answer the figures in Prometheus' text format."""
     observations.settle()
-    return Answer(metrics.render(catalog.revision), CONTENT_TYPE_LATEST.encode(), caching=_UNSTORED)
+    body = metrics.render(catalog.revision)
+    # Figures of requests are answered while the database is away too.
+    with suppress(errors.Unavailable), catalog.store.reading() as connection:
+        body += metrics.render_jobs(tasks.summaries(connection), time.time())
+    return Answer(body, CONTENT_TYPE_LATEST.encode(), caching=_UNSTORED)

@@ -1,12 +1,15 @@
 """``/status``: what the catalogue holds, the state of its index, what waits to be checked, and how requests fare."""
 
+import datetime
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.domain import ModelQuery, Source
-from modelyard.store import jobs
+from modelyard.jobs import tasks
+from modelyard.store.jobs import CHECK, Summary
 from modelyard.web.pages.cards import SOURCE_LABELS, label_of_type
 from modelyard.web.pages.page import Site, Visit, page
 from modelyard.web.pages.traffic import SAMPLE_SECONDS, SAMPLES_MAX, Beat
@@ -55,8 +58,7 @@ def show(site: Site, visit: Visit) -> Answer:
     names = {base.name.lower(): base.name for base in site.catalog.store.base_models()}
     segments = site.catalog.segments()
     with site.catalog.store.reading() as connection:
-        given_up = jobs.dead_count(connection)
-        waiting = jobs.count(connection, jobs.CHECK) - given_up
+        work = tasks.summaries(connection)
     beats = site.pulse.beats()
     return page(
         visit,
@@ -72,12 +74,33 @@ def show(site: Site, visit: Visit) -> Answer:
         stored=sum(is_stored for _, is_stored in segments),
         rows=sum(count for count, _ in segments),
         index_bytes=_size_bytes(site.home / "index"),
-        waiting=waiting,
-        given_up=given_up,
+        waiting=sum(kind.waiting + kind.running + kind.failed for kind in work if kind.kind == CHECK),
+        given_up=sum(kind.given_up for kind in work),
+        work=[_work_row(kind, time.time()) for kind in work],
         charts=charts_of(beats) if len(beats) > 1 else (),
         minutes=round(SAMPLES_MAX * SAMPLE_SECONDS / 60),
         box=(WIDTH, HEIGHT),
     )
+
+
+def _work_row(work: Summary, now: float) -> tuple[object, ...]:
+    """Return a row of the table of background work: kind, counts, and how long ago or from now things are."""
+    return (
+        work.kind,
+        work.waiting,
+        work.running,
+        work.failed,
+        work.given_up,
+        _age(work.waiting_since, now),
+        _age(work.running_since, now),
+        _age(work.last_run_at, now),
+        "" if work.next_run_at is None else _age(round(now), work.next_run_at),
+        _age(work.last_failure_at, now),
+    )
+
+
+def _age(since: int | None, now: float) -> str:
+    return "" if since is None else str(datetime.timedelta(seconds=max(0, round(now - since))))
 
 
 def _bars(counts: Sequence[tuple[str, int]]) -> list[Bar]:

@@ -1,0 +1,77 @@
+"""What a kind of background work is, and what its function is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import sqlalchemy as sa
+
+from modelyard import errors
+from modelyard.catalog import Catalog
+from modelyard.covers import Covers
+from modelyard.store import Store, jobs
+from modelyard.store.jobs import Job
+from modelyard.uploads.cleanup import UploadCleaner
+from modelyard.uploads.verification import UploadVerifier
+
+# The slowest disk or network that bytes are allowed time for.
+BYTES_PER_SECOND_MIN = 5_000_000
+
+
+class Trigger(Enum):
+    """When work of a kind is due."""
+
+    ROWS = "rows"  # when somebody has added a row; the row goes when the work is done
+    CHANGE = "change"  # when the catalogue has changed
+    PERIOD = "period"  # when its period is over
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a process has open for its kinds of work."""
+
+    store: Store
+    verifier: UploadVerifier | None = None
+    cleaner: UploadCleaner | None = None
+    covers: Covers | None = None
+    catalog: Catalog | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a job, as its function sees it."""
+
+    job: Job
+    is_stopping: Callable[[], bool]
+    allow_seconds: Callable[[float], object]
+
+    def allow_bytes(self, size_bytes: int) -> None:
+        """Start the limit of time again, with what so many bytes may take on top: a file of 50 GB takes minutes."""
+        self.allow_seconds(size_bytes / BYTES_PER_SECOND_MIN)
+
+    def finish(self, connection: sa.Connection) -> None:
+        """Take the job off the list in the transaction that holds its result; undo that if its lease is lost."""
+        if not jobs.finish(connection, self.job):
+            raise errors.Conflict(f"another worker has the lease of {self.job.kind} {self.job.subject}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of background work. ``function`` returns the seconds after which to run again, None for when it is due.
+
+    ``is_wanted`` is asked before work that returns is leased, so that an idle server writes nothing. Teams take turns
+    where ``fairness_key`` is "team". ``is_hung`` after ``limit_seconds`` without a sign of life: the run is ended.
+    """
+
+    name: str
+    label: str
+    process: str
+    function: Callable[[Resources, Run], float | None]
+    trigger: Trigger
+    period_seconds: float = 0.0
+    poll_seconds: float = 1.0
+    lease_seconds: int = 60
+    limit_seconds: float = 600.0
+    fairness_key: str = ""
+    is_node_bound: bool = False
+    is_wanted: Callable[[Resources], bool] | None = None

@@ -1,0 +1,37 @@
+"""The one loop of background work: the rule for errors, back-off and stopping."""
+
+import logging
+from collections.abc import Callable
+from threading import Event
+
+from modelyard import errors
+
+BACKOFF_SECONDS_MIN = 1.0
+BACKOFF_SECONDS_MAX = 30.0
+
+log = logging.getLogger(__name__)
+
+
+def backoff_seconds(failures: int) -> float:
+    """Return how long to wait after so many failures in a row: from one second on, doubled, up to the limit."""
+    return min(BACKOFF_SECONDS_MIN * 2.0 ** min(failures - 1, 16), BACKOFF_SECONDS_MAX)
+
+
+def run_loop(label: str, step: Callable[[], float | None], stopping: Event) -> None:
+    """Call ``step`` until ``stopping`` is set or it returns None; in between, wait for as many seconds as it returns.
+
+    While something it needs is away (Unavailable), it is tried again, less and less often. Other errors leave the loop.
+    """
+    failures = 0
+    while not stopping.is_set():
+        try:
+            wait_seconds = step()
+            failures = 0
+        except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
+            failures += 1
+            wait_seconds = backoff_seconds(failures)
+            log.warning("%s paused, retrying in %.0f s: %s", label, wait_seconds, problem.message)
+        if wait_seconds is None:
+            return
+        if wait_seconds > 0:
+            stopping.wait(wait_seconds)

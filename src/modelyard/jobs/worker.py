@@ -1,0 +1,250 @@
+"""One worker: takes due work of some kinds, one piece after the other, and notes what became of it.
+
+    due row → lease, renewed while the work goes on → function, in an executor → done: off the list, or its next run
+                 │ lost: the run is ended                → away: tried again, no attempt is counted
+                 │                                       → failed, or over its limit: tried again, in the end given up
+
+Several workers may work on one store. Each gives the teams their turns, beginning with the one with the fewest running
+jobs, so that a team with hundreds of pieces of work holds up another's one by a single piece.
+"""
+
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelyard import errors
+from modelyard.jobs.executors import Allowed, Done, Failed, Message, Paused
+from modelyard.jobs.kinds import Kind, Resources, Trigger
+from modelyard.jobs.loop import backoff_seconds, run_loop
+from modelyard.store import jobs
+from modelyard.store.jobs import Job
+
+ATTEMPTS_MAX = 10
+# How long a job that is asked to stop may go on.
+STOP_SECONDS = 10.0
+_AWAY_SECONDS = 5
+_RETRY_SECONDS_MAX = 600
+# How soon a job notices that it is to stop.
+_SLICE_SECONDS = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class Executor(Protocol):
+    """Where functions run."""
+
+    is_lost: bool
+
+    def start(self, kind: Kind, job: Job) -> None: ...
+    def wait(self, seconds: float) -> Message | None: ...
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Schedule:
+    """When a kind is looked at next, and what was seen of the catalogue when its work was last done."""
+
+    look_at: float = 0.0
+    revision: int = -1
+    pauses: int = 0
+
+
+class Worker:
+    """Does the work of some kinds, on one store."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        kinds: Sequence[Kind],
+        executor: Executor,
+        *,
+        node: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the kinds in the order in which they are looked for; ``node`` names the machine and its home."""
+        self._resources = resources
+        self._store = resources.store
+        self._kinds = kinds
+        self._executor = executor
+        self._node = node
+        self._clock = clock
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{next(_NUMBERS)}"
+        self._schedules = {kind.name: _Schedule() for kind in kinds}
+        self._stopping = threading.Event()
+        self._turns: dict[str, int] = {}
+
+    def run(self, stopping: threading.Event) -> None:
+        """Work until ``stopping`` is set, or the executor is lost: then whoever called makes another one."""
+        self._stopping = stopping
+        self.register()
+        run_loop(" and ".join(kind.label for kind in self._kinds), self._step, stopping)
+
+    def register(self) -> None:
+        """Put the rows of work that returns on the list, so that it is shown before it runs."""
+        with suppress(errors.Unavailable), self._store.transaction() as writing:
+            for kind in self._kinds:
+                if kind.trigger is not Trigger.ROWS:
+                    jobs.add(writing.connection, kind.name, self._subject(kind) or "", writing.now)
+
+    def run_next(self) -> bool:
+        """Do one piece of work, if any is due; return whether one was."""
+        for kind in self._kinds:
+            schedule = self._schedules[kind.name]
+            if time.monotonic() < schedule.look_at:
+                continue
+            if self._run_kind(kind, schedule):
+                return True
+            schedule.look_at = time.monotonic() + kind.poll_seconds
+        return False
+
+    def _step(self) -> float | None:
+        is_done = self.run_next()
+        if self._executor.is_lost:
+            return None
+        if is_done:
+            return 0.0
+        next_look = min(schedule.look_at for schedule in self._schedules.values())
+        return max(0.01, next_look - time.monotonic())
+
+    def _run_kind(self, kind: Kind, schedule: _Schedule) -> bool:
+        """Lease and do one piece of work of a kind, if any is due; return whether one was."""
+        revision = self._store.revision_hint() if kind.trigger is Trigger.CHANGE else 0
+        if kind.trigger is Trigger.CHANGE and revision == schedule.revision:
+            return False
+        if kind.is_wanted is not None and not kind.is_wanted(self._resources):
+            schedule.revision = revision
+            return False
+        job = self._take(kind)
+        if job is None:
+            return False
+        if kind.trigger is Trigger.ROWS and job.attempts > ATTEMPTS_MAX:
+            # No failure was written down: whoever tried it did not live to do so.
+            self._fail(kind, job, f"its {kind.name} never came to an end")
+            return True
+        message = self._run(kind, job)
+        if isinstance(message, Done) and message.again_seconds is None:
+            schedule.revision = revision
+        self._settle(kind, schedule, job, message)
+        return True
+
+    def _take(self, kind: Kind) -> Job | None:
+        subject = self._subject(kind)
+        # Without the lock of writers: an idle server asks five times a second.
+        with self._store.reading() as connection:
+            is_due = jobs.is_due(connection, kind.name, int(self._clock()), subject=subject)
+            is_new = not is_due and subject is not None and not jobs.exists(connection, kind.name, subject)
+        if not (is_due or is_new):
+            return None
+        turns = self._turns if kind.fairness_key else None
+        with self._store.transaction() as writing:
+            if subject is not None:
+                jobs.add(writing.connection, kind.name, subject, writing.now)
+            job = jobs.take(
+                writing.connection,
+                kind.name,
+                self._owner,
+                writing.now,
+                kind.lease_seconds,
+                subject=subject,
+                turns=turns,
+            )
+        if job is not None and kind.fairness_key:
+            self._turns[job.team] = next(_NUMBERS)
+        return job
+
+    def _run(self, kind: Kind, job: Job) -> Message:
+        """Run a job to its end, or end it; renew its lease meanwhile."""
+        self._executor.start(kind, job)
+        renew_seconds = kind.lease_seconds / 3
+        now = time.monotonic()
+        end_at, renew_at, stop_at = now + kind.limit_seconds, now + renew_seconds, None
+        while True:
+            message = self._executor.wait(_SLICE_SECONDS)
+            now = time.monotonic()
+            if isinstance(message, Allowed):
+                end_at = now + kind.limit_seconds + message.seconds
+            elif message is not None:
+                return message
+            if self._stopping.is_set() and stop_at is None:
+                self._executor.stop()
+                stop_at = now + STOP_SECONDS
+            if stop_at is not None and now >= stop_at:
+                self._executor.kill()
+                return Paused("the server stopped")
+            if now >= end_at:
+                self._executor.kill()
+                return Failed(f"it was ended: no sign of life for {kind.limit_seconds:g} s")
+            if now >= renew_at:
+                renew_at = now + renew_seconds
+                if not self._renew(kind, job):
+                    self._executor.kill()
+                    return Failed("its lease was lost")
+
+    def _renew(self, kind: Kind, job: Job) -> bool:
+        """Renew a lease; return whether it is still ours. A database that is away tells nothing against it."""
+        with suppress(errors.Unavailable), self._store.transaction() as writing:
+            return jobs.extend(writing.connection, job, writing.now + kind.lease_seconds)
+        return True
+
+    def _settle(self, kind: Kind, schedule: _Schedule, job: Job, message: Message) -> None:
+        """Note what became of a job."""
+        match message:
+            case Done(again_seconds):
+                schedule.pauses = 0
+                self._note_done(kind, job, again_seconds)
+            case Paused(reason):
+                schedule.pauses += 1
+                self._pause(kind, schedule, job, reason)
+            case Failed(reason, is_lost):
+                if is_lost or self._executor.is_lost:
+                    log.error("%s of %s: %s", kind.label, job.subject or "everything", reason)
+                self._fail(kind, job, reason)
+
+    def _note_done(self, kind: Kind, job: Job, again_seconds: float | None) -> None:
+        with self._store.transaction() as writing:
+            if kind.trigger is not Trigger.ROWS:
+                pause_seconds = kind.period_seconds if again_seconds is None else again_seconds
+                jobs.rest(writing.connection, job, writing.now, writing.now + int(pause_seconds))
+            elif again_seconds is None:
+                jobs.finish(writing.connection, job)
+            else:
+                jobs.postpone(writing.connection, job, "", writing.now + int(again_seconds), counts=False)
+
+    def _pause(self, kind: Kind, schedule: _Schedule, job: Job, reason: str) -> None:
+        """Try again when what is away may be there; that is no failed attempt, however long it lasts."""
+        is_row = kind.trigger is Trigger.ROWS
+        wait_seconds = _AWAY_SECONDS if is_row else round(backoff_seconds(schedule.pauses))
+        if not self._stopping.is_set():
+            log.warning("%s paused, retrying in %d s: %s", kind.label, wait_seconds, reason)
+        else:
+            wait_seconds = 0
+        with self._store.transaction() as writing:
+            run_at = writing.now + wait_seconds
+            jobs.postpone(writing.connection, job, reason, run_at, counts=False, now=writing.now)
+
+    def _fail(self, kind: Kind, job: Job, reason: str) -> None:
+        """Try again later, and less often the longer it fails; in the end give it up, for a person to look at."""
+        with self._store.transaction() as writing:
+            if kind.trigger is Trigger.ROWS and job.attempts >= ATTEMPTS_MAX:
+                jobs.bury(writing.connection, job, reason, now=writing.now)
+            else:
+                run_at = writing.now + min(2 ** min(job.attempts, 20), _RETRY_SECONDS_MAX)
+                jobs.postpone(writing.connection, job, reason, run_at, now=writing.now)
+
+    def _subject(self, kind: Kind) -> str | None:
+        """Return the subject of work that returns; None where rows are pieces of work."""
+        if kind.trigger is Trigger.ROWS:
+            return None
+        return self._node if kind.is_node_bound else ""
+
+
+# Owners of one process, and turns of teams.
+_NUMBERS = itertools.count(1)
