@@ -26,11 +26,11 @@ from pathlib import Path
 import psutil
 
 from benchmarks import synthesis
-from modelyard import replication
 from modelyard.auth import Auth
 from modelyard.blobs import open_shared
 from modelyard.catalog import open_catalog
 from modelyard.domain import Scope
+from modelyard.jobs import tasks
 from modelyard.store import open_store
 from tests.cluster.load import Load, Oracle
 from tests.cluster.nodes import Cluster, Node, running_cluster
@@ -239,7 +239,8 @@ def node_starts(count: int, folder: Path) -> Iterator[tuple[str, str]]:
         size = sum(file.size_bytes for file in shared.all("index/"))
     yield f"a node at {count:,} models, from the database", f"{built:.1f} s"
     yield "the same, from published segments", f"{fetched:.1f} s ({fetched / built:.2f} of that; {size / 1e6:,.0f} MB)"
-    yield "publishing them", f"{published:.1f} s; one looks whether to every {replication.OFFER_SECONDS:.0f} s"
+    (period,) = (kind.period_seconds for kind in tasks.KINDS if kind.name == "replication")
+    yield "publishing them", f"{published:.1f} s; one looks whether to every {period:.0f} s"
 
 
 def timed(act: Callable[[], object]) -> float:

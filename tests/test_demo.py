@@ -59,6 +59,10 @@ def test_ids_and_names_are_each_models_own(records: list[Record]) -> None:
     assert len({record.facts.sd_name for record in records}) == len(records)
 
 
+def test_no_model_has_a_tag_twice(records: list[Record]) -> None:
+    assert [] == [record.id for record in records if len(set(record.facts.tags or ())) < len(record.facts.tags or ())]
+
+
 def test_every_filter_has_something_to_show(records: list[Record]) -> None:
     types = Counter(record.facts.type.name for record in records if record.facts.type)
     bases = Counter(record.facts.base_model for record in records)
@@ -112,7 +116,7 @@ def test_the_key_is_kept_where_only_its_owner_reads_it(store: Store, tmp_path: P
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("damage", ["removed", "revoked", "nonsense", "binary"])
+@pytest.mark.parametrize("damage", ["removed", "revoked", "nonsense", "binary", "empty"])
 def test_a_key_that_no_longer_works_is_replaced(store: Store, tmp_path: Path, damage: str) -> None:
     first = demo.prepare(store, tmp_path, silent)
     assert first is not None
@@ -126,6 +130,8 @@ def test_a_key_that_no_longer_works_is_replaced(store: Store, tmp_path: Path, da
             path.write_text("sk_nonsense two words\n")
         case "binary":
             path.write_bytes(b"\xff\xfe\x00")
+        case "empty":
+            path.write_text("\n")
 
     second = demo.prepare(store, tmp_path, silent)
 
@@ -134,17 +140,19 @@ def test_a_key_that_no_longer_works_is_replaced(store: Store, tmp_path: Path, da
     assert Auth(store).viewer_of(second).team == demo.TEAM
 
 
-def test_an_interrupted_start_is_made_good_by_the_next(store: Store, tmp_path: Path) -> None:
-    def interrupted(_: str) -> None:
-        # What `prepare` does up to here, and a part of what it was about to do.
-        for _ in islice(open_catalog(store).register_many(islice(demo.records(), 4_000)), 4_000):
-            pass
+def test_an_interrupted_start_is_made_good_by_the_next(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invent = demo.records
+
+    def invent_until_interrupted() -> Iterator[Record]:
+        yield from islice(invent(), 5_000)
         raise KeyboardInterrupt
 
-    with store.transaction() as writing:
-        writing.remember("demo", "begun")
-    with pytest.raises(KeyboardInterrupt):
-        demo.prepare(store, tmp_path, interrupted)
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "records", invent_until_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            demo.prepare(store, tmp_path, silent)
     assert count_of(store) == 4_000
 
     assert demo.prepare(store, tmp_path, silent) is not None

@@ -98,6 +98,70 @@ def test_nothing_new_writes_nothing(catalog: Catalog) -> None:
     assert not keeper(catalog).append()
 
 
+@pytest.mark.parametrize(("changed", "segments"), [(5, 2), (6, 1)])
+def test_more_changes_than_are_sorted_in_memory_are_a_rebuild(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, changed: int, segments: int
+) -> None:
+    monkeypatch.setattr(indexer, "APPEND_MODELS_MAX", 5)
+    put(catalog, *(a_model(n) for n in range(1, 30)))
+    keeper(catalog).rebuild()
+    put(catalog, *(a_model(n) for n in range(100, 100 + changed)))
+
+    assert keeper(catalog).append()
+
+    assert segments == len(names(catalog))
+    assert 29 + changed == catalog.count(ANONYMOUS, ModelQuery())
+
+
+@pytest.mark.parametrize(("older", "is_merged"), [(3, True), (4, False)])
+def test_a_segment_is_merged_with_a_newer_one_less_than_four_times_smaller(
+    catalog: Catalog, older: int, is_merged: bool
+) -> None:
+    put(catalog, *(a_model(n) for n in range(1, older + 1)))
+    keeper(catalog).rebuild()
+    put(catalog, a_model(100))
+    keeper(catalog).append()
+
+    assert is_merged == keeper(catalog).merge()
+
+    assert (1 if is_merged else 2) == len(names(catalog))
+
+
+def test_a_merge_is_given_up_if_all_was_built_anew_meanwhile(catalog: Catalog, tmp_path: Path) -> None:
+    put(catalog, a_model(1))
+    keeper(catalog).rebuild()
+    put(catalog, a_model(2))
+    keeper(catalog).append()
+    other = opened(tmp_path)
+    write = keeper(catalog)._write
+
+    def rebuild_and_write(*rows: Any, **options: Any) -> Any:
+        keeper(other).rebuild()
+        return write(*rows, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keeper(catalog), "_write", rebuild_and_write)
+        assert not keeper(catalog).merge()
+
+    assert 1 == len(names(catalog))
+    assert [*names(catalog)] == [path.name for path in (tmp_path / "index").iterdir() if path.is_dir()]
+    assert [1, 2] == found(catalog)
+    other.close()
+
+
+def test_a_list_is_withdrawn_for_damage_of_a_segment_of_its_own_only(catalog: Catalog) -> None:
+    put(catalog, a_model(1))
+    catalog.flush()
+    (name,) = names(catalog)
+    folder = keeper(catalog).directory
+
+    folder.invalidate(folder.path / "0000000001-0-00000000")
+    assert (name,) == names(catalog)
+
+    folder.invalidate(folder.path / name)
+    assert () == names(catalog)
+
+
 def test_what_was_removed_stays_away_after_merging_and_a_restart(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, *(a_model(n) for n in range(1, 60)))
     catalog.flush()
@@ -239,6 +303,50 @@ def test_upkeep_waits_for_a_disk_that_refuses_and_goes_on_after(
     working.join()
 
 
+@pytest.mark.parametrize(("seconds", "models"), [(1e9, 3), (0.0, 10**9)])
+def test_what_is_new_is_written_when_it_is_much_or_old(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, seconds: float, models: int
+) -> None:
+    monkeypatch.setattr(indexer, "APPEND_SECONDS", seconds)
+    monkeypatch.setattr(indexer, "APPEND_MODELS_MIN", models)
+    put(catalog, *(a_model(n) for n in range(1, 100)))
+    catalog.flush()
+    put(catalog, *(a_model(n) for n in range(100, 103)))
+    ended = threading.Event()
+    working = threading.Thread(target=run_indexer, args=(catalog, ended))
+
+    working.start()
+    try:
+        assert wait_for(lambda: len(names(catalog)) == 2)
+    finally:
+        ended.set()
+        working.join()
+
+
+def test_upkeep_builds_anew_what_it_finds_damaged(
+    catalog: Catalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(catalog, *(a_model(n) for n in range(1, 30)))
+    catalog.flush()
+    before = names(catalog)
+    (text,) = keeper(catalog).directory.path.rglob("text.npy")
+    text.write_bytes(text.read_bytes()[:-1])
+    ended = threading.Event()
+    other = opened(tmp_path)  # as a process that begins after the damage
+    working = threading.Thread(target=run_indexer, args=(other, ended))
+
+    working.start()
+    try:
+        assert wait_for(lambda: len(names(catalog)) == 1 and names(catalog) != before)
+    finally:
+        ended.set()
+        working.join()
+        other.close()
+
+    assert "segment damaged, building anew" in caplog.text
+    assert not [size for size in catalog.verify().values() if not isinstance(size, int)]
+
+
 # --- Disks -----------------------------------------------------------------------------------------------------------
 
 
@@ -329,7 +437,7 @@ def home(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_reindex_builds_anew_and_a_running_catalogue_goes_over(
     home: Path, catalog: Catalog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(catalog_module, "_RECHECK_SECONDS", 0.0)
     put(catalog, a_model(1))
     keeper(catalog).append()
     assert found(catalog) == list(range(1, 40))

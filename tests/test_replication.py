@@ -3,6 +3,7 @@
 Two homes on one database are two nodes here. How long either way takes is for benchmarks/cluster.py.
 """
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,6 +68,20 @@ def published(node: Catalog) -> replication.SegmentReplicator:
 def put(node: Catalog, *ids: int) -> None:
     with node.store.transaction() as writing:
         writing.put([Entry(a_model(number), {}) for number in ids])
+
+
+def append(node: Catalog) -> None:
+    """Write what is newer as one more segment of the node."""
+    assert node._indexer is not None
+    assert node._indexer.append()
+
+
+def published_revision(place: Place) -> int:
+    (name,) = [name for name in place.names() if name.endswith("/CURRENT.json")]
+    content = place.shared.read(name)
+    assert content is not None
+    revision: int = json.loads(content.partition(b"\n")[2])["revision"]
+    return revision
 
 
 def count(node: Catalog) -> int:
@@ -134,6 +149,48 @@ def test_one_node_publishes_at_a_time(place: Place) -> None:
 
     assert names
     assert names == place.names()
+
+
+def test_the_node_that_publishes_goes_on_with_what_is_newer(place: Place) -> None:
+    node = place.node("first")
+    node.load()
+    published(node).publish_when_due()
+    put(node, MODELS + 1)
+    append(node)
+
+    published(node).publish_when_due()
+
+    assert node.refresh() == published_revision(place)
+
+
+def test_another_node_publishes_when_the_first_has_not_for_minutes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "LEASE_SECONDS", -1)  # as if they had gone by
+    first, second = place.node("first"), place.node("second")
+    for node in (first, second):
+        node.load()
+    published(first).publish_when_due()
+    put(second, MODELS + 1)
+    append(second)
+
+    published(second).publish_when_due()
+
+    assert second.refresh() == published_revision(place)
+
+
+def test_what_is_fetched_does_not_replace_a_list_that_is_there(place: Place) -> None:
+    place.publisher()
+    second = place.node("second")
+    second.load()
+    put(second, MODELS + 1)
+    append(second)
+    before = second.verify().keys()
+
+    published(second).fetch()
+
+    assert 2 == len(before)
+    assert before == second.verify().keys()
 
 
 def test_a_file_store_that_is_away_keeps_nobody_from_starting(
@@ -219,7 +276,7 @@ def test_segments_that_were_rendered_otherwise_are_not_fetched(place: Place, cap
 
 
 def test_what_no_list_names_is_removed_when_nobody_can_be_fetching_it(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = place.publisher()
     before = place.names()
@@ -237,3 +294,4 @@ def test_what_no_list_names_is_removed_when_nobody_can_be_fetching_it(
     published(first).publish()
 
     assert {"CURRENT.json"} == {name.rpartition("/")[2] for name in before if name in place.names()}
+    assert "fetched" == started_from(caplog, place.node("second"))

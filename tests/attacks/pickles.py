@@ -93,6 +93,32 @@ def command_in_a_zip_in_a_zip() -> bytes:
     return zipped({"inner.pt": zipped({"deeper.zip": zipped({"archive/data.pkl": system(2)})})})
 
 
+@attack("suspicious", "100,001 members, not looked at", name="model.pt", large=True)
+def zip_of_more_members_than_are_looked_at() -> bytes:
+    one = zipped({"data.pkl": system(2)})
+    at = one.index(b"PK\x01\x02")
+    end = one.index(b"PK\x05\x06")
+    directory = one[at:end] * 100_001
+    counts = struct.pack("<HHHHIIH", 0, 0, 34_465, 34_465, len(directory), at, 0)
+    return one[:at] + directory + b"PK\x05\x06" + counts
+
+
+@attack("dangerous", "posix.system", name="model.pt")
+def command_in_the_innermost_zip_that_is_looked_into() -> bytes:
+    inner = zipped({"data.pkl": system(2)})
+    for depth in range(3):
+        inner = zipped({f"{depth}.zip": inner})
+    return inner
+
+
+@attack("suspicious", "nested deeper", name="model.pt")
+def command_in_a_zip_nested_one_deeper() -> bytes:
+    inner = zipped({"data.pkl": system(2)})
+    for depth in range(4):
+        inner = zipped({f"{depth}.zip": inner})
+    return inner
+
+
 @attack("suspicious", "nested deeper", name="model.pt")
 def zips_nested_without_end() -> bytes:
     inner = zipped({"data.pkl": weights()})
@@ -221,6 +247,11 @@ def import_that_loads_another_pickle() -> bytes:
     return b"\x80\x02ctorch\nload\n" + b"X" + struct.pack("<I", 8) + b"other.pt" + b"\x85R."
 
 
+@attack("dangerous", "run_cprofile, says picklescan", name="model.ckpt")
+def import_that_only_picklescan_calls_dangerous() -> bytes:
+    return b"\x80\x02ctorch.utils.bottleneck.__main__\nrun_cprofile\n" + b"X" + struct.pack("<I", 1) + b"1" + b"\x85R."
+
+
 @attack("suspicious", "picklescan cannot follow it", name="model.ckpt")
 def import_that_picklescan_cannot_follow() -> bytes:
     return short("numpy") + b"\x93."
@@ -229,13 +260,6 @@ def import_that_picklescan_cannot_follow() -> bytes:
 @attack("dangerous", "builtins.exec", name="model.ckpt")
 def command_in_a_later_pickle_that_breaks_off() -> bytes:
     return pickle.dumps({"a": 1}, 2) + b"cbuiltins\nexec\n(X\x40\x00\x00\x00import os"
-
-
-@attack("suspicious", "not looked at to its end", name="model.pt", large=True)
-def command_behind_more_opcodes_than_are_walked() -> bytes:
-    """torch loads all of the pickles of its old form; the first uses up what all of them may cost."""
-    first, _, rest = legacy_torch(b"\x80\x02" + b"N0" * 100 + system(2)).partition(b"\x80\x02")[2].partition(b".")
-    return b"\x80\x02" + b"N0" * 499_950 + first + b"." + rest
 
 
 @attack("suspicious", "more than 64 pickles", name="model.ckpt")

@@ -298,6 +298,96 @@ def test_a_place_is_saved_by_the_walk_and_an_unreadable_one_begins_anew() -> Non
     )
 
 
+def answered(
+    *responses: httpx2.Response, waited: Waited | None = None, wanted: CivitaiQuery | None = None
+) -> list[FetchedPage]:
+    """Walk over answers that are made here, one a request."""
+    left = list(responses)
+    transport = httpx2.MockTransport(lambda _: left.pop(0))
+    with httpx2.Client(transport=transport, base_url="http://civitai.example") as client:
+        return list(pages(client, wanted or CivitaiQuery(), patience=(waited or Waited()).patience()))
+
+
+def a_page(count: int = 0, cursor: object = None) -> httpx2.Response:
+    return httpx2.Response(200, json={"items": [{"id": n} for n in range(count)], "metadata": {"nextCursor": cursor}})
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_a_status_that_may_pass_is_tried_again(status: int) -> None:
+    waited = Waited()
+
+    assert [0] == [page.models for page in answered(httpx2.Response(status), a_page(), waited=waited)]
+    assert [1.0] == waited.seconds
+
+
+@pytest.mark.parametrize("status", [204, 301, 400, 402, 404, 409, 410, 418, 422])
+def test_a_status_that_will_not_pass_is_not_tried_again(status: int) -> None:
+    with pytest.raises(errors.ConfigurationError, match=f"status {status}"):
+        answered(httpx2.Response(status))
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("900", 900.0),
+        (" 5 ", 5.0),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0),
+        ("Tue, 14 Nov 2023 22:13:50 -0000", 30.0),  # without a zone: UTC
+        ("\xb2", 1.0),
+        ("Tue, 99 Nov 2023", 1.0),
+        ("", 1.0),
+    ],
+)
+def test_a_wait_that_is_asked_for_is_waited(header: str, seconds: float) -> None:
+    waited = Waited()
+    answered(httpx2.Response(429, headers=[(b"Retry-After", header.encode("latin-1"))]), a_page(), waited=waited)
+
+    assert [seconds] == waited.seconds
+
+
+def test_a_wait_of_more_than_a_quarter_of_an_hour_is_not_sat_out() -> None:
+    for header in ("901", "9" * 400):
+        with pytest.raises(errors.Unavailable, match="come back in"):
+            answered(httpx2.Response(429, headers={"Retry-After": header}))
+
+
+@pytest.mark.parametrize("cursor", [None, ""])
+def test_a_page_without_a_cursor_is_the_last(cursor: object) -> None:
+    assert [None] == [page.following for page in answered(a_page(1, cursor))]
+
+
+def test_a_limit_that_a_page_reaches_ends_the_walk() -> None:
+    """The answer may hold more than was asked for."""
+    for count in (2, 3):
+        assert [None] == [page.following for page in answered(a_page(count, "next"), wanted=CivitaiQuery(limit=2))]
+
+
+def test_a_body_as_large_as_accepted_is_read() -> None:
+    body = b'{"items": []}'
+    for size, models in ((BODY_BYTES_MAX, [0]), (BODY_BYTES_MAX + 1, [0, 0])):
+        waited = Waited()
+        found = answered(httpx2.Response(200, content=body.ljust(size)), a_page(), waited=waited)
+
+        assert [0] == [page.models for page in found]
+        assert len(models) - 1 == len(waited.seconds)
+
+
+@pytest.mark.parametrize("address", ["ftp://civitai.example", "civitai.example/api"])
+def test_an_address_that_is_none_of_the_webs_is_refused_at_once(address: str) -> None:
+    waited = Waited()
+
+    with pytest.raises(errors.ConfigurationError), open_client(address) as client:
+        list(pages(client, CivitaiQuery(), patience=waited.patience()))
+
+    assert [] == waited.seconds
+
+
+@pytest.mark.parametrize("token", ["a b", " secret "])
+def test_spaces_around_a_token_are_not_sent(token: str) -> None:
+    with open_client("http://civitai.example", token) as client:
+        assert f"Bearer {token.strip()}" == client.headers["Authorization"]
+
+
 def test_the_client_says_who_asks(server: CivitaiServer) -> None:
     with open_client(server.address) as client:
         assert isinstance(client, httpx2.Client)

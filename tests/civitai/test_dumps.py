@@ -209,6 +209,22 @@ def test_what_is_no_archive_and_a_flipped_byte_in_one_are_reported(tmp_path: Pat
     assert told(path)[-1][1] == DAMAGED_ARCHIVE
 
 
+def test_a_gzip_whose_blocks_are_damaged_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    whole = bytearray(gzip.compress(LINES))
+    whole[10] |= 0b110  # a kind of block that deflate does not have
+    path.write_bytes(whole)
+
+    assert [("a.jsonl.gz:1", DAMAGED_ARCHIVE)] == told(path)
+
+
+def test_two_equal_damaged_records_are_reported_by_a_line_each(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[\n{"no": "model"},\n\n{"no": "model"}]')
+
+    assert ["a.json:2", "a.json:4"] == [place for place, _ in told(path)]  # type: ignore[misc]  # all are skipped
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.jsonl.gz"])
 def test_an_empty_file_is_reported(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -230,6 +246,39 @@ def test_a_line_longer_than_accepted_is_reported_and_the_next_one_read(tmp_path:
     path.write_bytes(a_line(1) + b'{"x":"' + b"x" * 9000 + b'"}\n' + a_line(3))
 
     assert told(path, line_bytes_max=1000) == [1, ("a.jsonl:2", TOO_LONG), 3]
+
+
+def test_a_line_as_long_as_accepted_is_read_and_one_byte_more_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(a_line(1) + a_line(2))
+    assert [1, 2] == told(path, line_bytes_max=len(a_line(1)))
+
+    path.write_bytes(a_line(1) + a_line(2).replace(b"\n", b" \n") + a_line(3))
+    assert [1, ("a.jsonl:2", TOO_LONG), 3] == told(path, line_bytes_max=len(a_line(1)))
+
+
+def test_a_last_line_that_is_too_long_and_does_not_end_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(a_line(1) + b"[" * 9_000)
+
+    assert [1, ("a.jsonl:2", TOO_LONG)] == told(path, line_bytes_max=1_000)
+
+
+def test_a_first_line_longer_than_accepted_is_reported_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(a_line(1).removesuffix(b"\n") + b"  \n" + a_line(2))
+
+    assert [("a.jsonl:1", TOO_LONG), 2] == told(path, line_bytes_max=len(a_line(1)) + 1)
+    assert [1, 2] == told(path, line_bytes_max=len(a_line(1)) + 2)
+
+
+def test_a_document_as_long_as_accepted_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([an_answer(1), an_answer(2)], indent=1))
+    size = path.stat().st_size
+
+    assert [1, 2] == told(path, document_bytes_max=size)
+    assert [("a.json:1", TOO_LONG)] == told(path, document_bytes_max=size - 1)
 
 
 def test_a_document_longer_than_accepted_is_reported(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from modelyard.inspection import inspect_file, pickle_opcodes, state_dict
 from modelyard.inspection.header import Tensor
-from modelyard.inspection.pickle_scan import Verdict, judge_global, scan_pickle
+from modelyard.inspection.pickle_scan import Verdict, dangerous_imports, judge_global, scan_pickle
 from modelyard.inspection.pickle_vm import OPAQUE, Global, Limits, ReducedObject, Storage
 from tests.attacks.pickles import zipped
 from tests.inspection.made_files import legacy_torch, state_dict_pickle, write_torch_zip
@@ -410,10 +410,73 @@ def test_so_many_pickles_after_each_other_are_looked_at(content: bytes, verdict:
 
 
 def test_the_opcodes_of_all_pickles_of_a_series_have_one_limit() -> None:
-    content = b"N0N." * 3
-    scans = [scan_pickle(io.BytesIO(content), len(content), Limits(opcodes=count)) for count in (13, 7)]
+    """Also where the later ones have imported nothing yet: torch loads all pickles of its old form."""
+    content = b"N0N." * 3 + b"N0N0cposix\nsystem\n."
+    scans = [scan_pickle(io.BytesIO(content), len(content), Limits(opcodes=count)) for count in (18, 15, 12, 7)]
 
-    assert ["clean", "suspicious"] == [scan.verdict for scan in scans]
+    assert ["dangerous", "suspicious", "suspicious", "suspicious"] == [scan.verdict for scan in scans]
+
+
+def test_of_torchs_old_form_the_five_pickles_are_looked_at_and_no_tensor() -> None:
+    start = b"".join(pickle.dumps(each, 2) for each in (0x1950A86A20F9469CFC6C, 1001, {}, {}))
+    command = b"cposix\nsystem\n."
+
+    for content, verdict in ((start + command, "dangerous"), (start + b"N." + command, "clean")):
+        assert verdict == scan_pickle(io.BytesIO(content), len(content)).verdict
+
+
+def test_a_reason_names_so_many_imports() -> None:
+    content = b"".join(f"cmodels.yolo\nModel{number}\n0".encode() for number in range(20)) + b"N."
+
+    scan = scan_pickle(io.BytesIO(content), len(content))
+
+    assert (20, 16) == (len(scan.globals), scan.reason.count("imports "))
+
+
+def test_only_names_that_can_be_imported_make_other_formats_dangerous() -> None:
+    found = {
+        Global("os", "system"),
+        Global("os", "a b"),
+        Global("os", ""),
+        Global("os", "1"),
+        Global("models", "Model"),
+    }
+
+    assert ("os.system",) == dangerous_imports(pickle_opcodes.PickleTrace(globals=found))
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("a/data.pkl", "suspicious"), ("a/data/0", "error")])
+def test_a_member_that_cannot_be_unpacked_is_suspicious_where_it_is_named_as_a_pickle(
+    name: str, verdict: str, tmp_path: Path
+) -> None:
+    content = bytearray(zipped({name: b"N."}))
+    for signature, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(signature) + at] = 97  # a method of compression that nobody here knows
+    (tmp_path / "model.pt").write_bytes(content)
+    found = inspect_file(tmp_path / "model.pt")
+
+    assert (verdict, True) == (found.verdict, "cannot be looked into" in found.reason)
+
+
+def test_a_harmless_member_that_is_marked_as_encrypted_is_suspicious(tmp_path: Path) -> None:
+    content = bytearray(zipped({"a/data.pkl": b"N."}))
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "model.pt").write_bytes(content)
+
+    assert ("suspicious", "a/data.pkl: is marked as encrypted") == (
+        (found := inspect_file(tmp_path / "model.pt")).verdict,
+        found.reason,
+    )
+
+
+def test_a_command_in_a_member_of_any_name_is_found_though_it_breaks_off(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(zipped({"a/data/0": b"cposix\nsystem\n(X\xff"}))
+    (tmp_path / "chance.pt").write_bytes(zipped({"a/data/0": b"(X\xff"}))
+
+    assert ("dangerous", "clean") == (
+        inspect_file(tmp_path / "model.pt").verdict,
+        inspect_file(tmp_path / "chance.pt").verdict,
+    )
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_a_cover_is_a_picture_that_is_safe_to_show(tmp_path: Path, image: dict[s
 
 
 @pytest.mark.parametrize("base_model", ["Unknown", "Other", ""])
-def test_lora_manager_s_words_for_nothing_are_silence(tmp_path: Path, base_model: str) -> None:
+def test_words_that_stand_for_nothing_are_silence(tmp_path: Path, base_model: str) -> None:
     own = {"model_name": "Valley", "base_model": base_model, "tags": []}
     facts = read(tmp_path / "night.metadata.json", own | {"civitai": {"baseModel": "Pony", "model": {"tags": ["a"]}}})
 

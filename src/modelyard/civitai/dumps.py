@@ -190,13 +190,13 @@ def _read_document(stream: _Metered, first: bytes, place: _Place, limit: int) ->
             place.line = _line_of(error, document)
             yield place.skipped(records.NOT_JSON, str(error))
         return
-    position = 0
+    before = end = 0
     place.line = 1
     for answer in answers:
         text = bytes(answer)
-        start = document.index(text, position)
-        place.line += document.count(b"\n", position, start)
-        position = start
+        start = document.index(text, end)
+        place.line += document.count(b"\n", before, start)
+        before, end = start, start + len(text)
         for outcome in records.convert(text):
             yield place.told(outcome)
 
