@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelyard.blobs import open_storage
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import Entry, Facts, Hashes, Layer, Model, Record, Skipped, Source, model_type
+from modelyard.domain import Entry, Facts, Hashes, Layer, Model, Record, Scope, Skipped, Source, Viewer, model_type
 from modelyard.inspection import hash_file
 from modelyard.library import Ownership, Scanner, ScanReport
 from modelyard.library.reconcile import FileOutcome
+from modelyard.registry.models import Models
 from modelyard.store import open_store
 
 from .inspection.made_files import header_bytes
@@ -88,6 +90,11 @@ class Shelf:
         facts = Facts(**{**{name: getattr(facts, name) for name in Facts.__slots__}, **said})
         for _ in self.catalog.register_many([Record(id_, Source.CIVITAI, Layer.UPSTREAM, facts)]):
             pass
+
+    def remove(self, team: str, id_: int) -> None:
+        """Remove a model, as its team does over the API."""
+        where = open_storage("", self.home, {})
+        Models(self.catalog.store, where.kept, where.incoming).remove(Viewer(team, frozenset(Scope)), id_)
 
     def say(self, id_: int, **said: Any) -> None:
         """A user's own word."""

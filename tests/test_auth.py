@@ -194,7 +194,7 @@ def test_a_beginning_that_fits_several_keys_revokes_none(store: Store) -> None:
             writing.add_key(digest, team="acme", scopes=READ, hint="sk_abcd…", expires_at=None)
     access = Auth(store)
 
-    with pytest.raises(errors.Conflict) as several:
+    with pytest.raises(errors.AmbiguousKey) as several:
         access.revoke_key("sk_abcd…")
 
     assert [key.id for key in access.list_keys()] == several.value.facts["ids"]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from modelyard import errors, wire
+from modelyard.blobs import FolderBlobs, IncomingFiles
 from modelyard.catalog import BATCH_RECORDS, Catalog, open_catalog
 from modelyard.civitai import records as civitai_records
 from modelyard.domain import (
@@ -24,19 +25,21 @@ from modelyard.domain import (
     Layer,
     ModelQuery,
     Record,
+    Scope,
     Source,
     Status,
     Viewer,
     Visibility,
     model_type,
 )
+from modelyard.registry.models import Models
 from modelyard.registry.writer import ModelWriter, Outcome, state_of
 from modelyard.store import Store
 from modelyard.store.store import Changes
 
 from .databases import Open, sqlite_url
 
-RED, BLUE = Viewer("red"), Viewer("blue")
+RED, BLUE = Viewer("red", frozenset(Scope)), Viewer("blue", frozenset(Scope))
 SAID = Facts(
     name="v1",
     sd_name="name_1.safetensors",
@@ -69,6 +72,10 @@ def private(id_: int | None, team: str, **said: Any) -> Record:
 
 def register(catalog: Catalog, *records: Record, **options: bool) -> list[Outcome]:
     return [*catalog.register_many(records, **options)]
+
+
+def remove(catalog: Catalog, viewer: Viewer, model_id: int, *, files: Path = Path("no/files")) -> None:
+    Models(catalog.store, FolderBlobs(files), IncomingFiles(files)).remove(viewer, model_id)
 
 
 def results(outcomes: list[Outcome]) -> list[str]:
@@ -267,7 +274,7 @@ def test_neighbouring_records_of_one_model_make_one_outcome(catalog: Catalog) ->
 def test_a_record_without_an_id_gets_one_of_ours_that_is_never_given_again(catalog: Catalog) -> None:
     first, second = register(catalog, private(None, "red"), private(None, "red"))
     assert [OWN_ID_MIN, OWN_ID_MIN + 1] == [first.id, second.id]
-    catalog.remove(RED, OWN_ID_MIN + 1)
+    remove(catalog, RED, OWN_ID_MIN + 1)
 
     (third,) = register(catalog, private(None, "red"))
 
@@ -291,7 +298,7 @@ def test_what_has_no_file_name_is_skipped_and_said(catalog: Catalog) -> None:
 def test_what_one_transaction_set_is_not_read_again_from_before_it(catalog: Catalog, store: Store) -> None:
     register(catalog, record(1), record(2))
     with store.transaction() as writing:
-        registration = ModelWriter(writing, store.base_models())
+        registration = ModelWriter(writing)
         registration.load([1])
         entry = registration.entry(1)
         assert entry is not None
@@ -440,17 +447,17 @@ def test_another_teams_model_and_none_at_all_are_the_same_answer(catalog: Catalo
 def test_only_the_owner_removes(catalog: Catalog) -> None:
     register(catalog, record(1), private(2, "red"))
 
-    for viewer in (BLUE, ANONYMOUS):
+    for viewer, model_id in ((BLUE, 2), (BLUE, 1), (RED, 1)):
         with pytest.raises(errors.ModelNotFound):
-            catalog.remove(viewer, 2)
-    for viewer in (RED, ANONYMOUS):
-        with pytest.raises(errors.ModelNotFound):
-            catalog.remove(viewer, 1)
+            remove(catalog, viewer, model_id)
+    for model_id in (1, 2):
+        with pytest.raises(errors.MissingKey):
+            remove(catalog, ANONYMOUS, model_id)
 
-    catalog.remove(RED, 2)
+    remove(catalog, RED, 2)
     assert [1] == ids(catalog, RED)
     with pytest.raises(errors.ModelNotFound):
-        catalog.remove(RED, 2)
+        remove(catalog, RED, 2)
 
 
 def test_types_that_only_another_teams_models_have_are_not_known(catalog: Catalog) -> None:
@@ -481,7 +488,7 @@ def test_what_one_acknowledged_the_next_question_to_another_sees(others: tuple[C
     register(other, record(1, name="v2"))
     assert "v2" == answer(one)[0]["name"]
 
-    other.remove(RED, 2)
+    remove(other, RED, 2)
     assert [1] == ids(one, RED)
 
     register(one, private(2, "red"))
@@ -539,7 +546,7 @@ def test_answers_stay_as_they_were_while_what_is_newer_cannot_be_read(
 
 def test_a_catalogue_opened_later_finds_everything(catalog: Catalog, url: str, open_at: Open) -> None:
     register(catalog, *(record(id_, rank=id_ % 7) for id_ in range(1, 60)), private(100, "red"))
-    catalog.remove(RED, 100)
+    remove(catalog, RED, 100)
     register(catalog, record(3, tags=("changed",)))
 
     later = open_catalog(open_at(url))

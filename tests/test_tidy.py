@@ -147,6 +147,68 @@ def test_settings_are_read_by_the_application_and_the_commands_only() -> None:
     assert set() == {name for name in readers if name != "web/app.py" and not name.startswith("cli/")}
 
 
+# What writes models, or the rows that a model is resolved from, by where it is defined.
+MODEL_WRITERS = {
+    "ModelWriter",
+    "download_counts.add",
+    "covers.give",
+    *(f"<transaction>.{name}" for name in ("put", "remove", "next_own_id", "put_base_model")),
+}
+
+
+def test_only_the_registry_writes_models() -> None:
+    writes = {
+        f"{shown(path, node)}: {callee}"
+        for path in modules()
+        if part_of(path) not in {"registry", "store"}
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and (callee := called(node, transactions(path))) in MODEL_WRITERS
+    }
+
+    assert "" == "\n".join(sorted(writes))
+
+
+def test_the_store_defines_what_writes_models() -> None:
+    """The names above are a list of what must not be called: one that was renamed would forbid nothing."""
+    classes = [node for node in ast.walk(tree(SOURCE / "store/transaction.py")) if isinstance(node, ast.ClassDef)]
+    defined = {f"<transaction>.{method.name}" for node in classes for method in node.body if hasattr(method, "name")}
+    defined |= {
+        f"{name}.{f.name}" for name in ("download_counts", "covers") for f in functions(SOURCE / f"store/{name}.py")
+    }
+    defined |= {node.name for node in ast.walk(tree(SOURCE / "registry/writer.py")) if isinstance(node, ast.ClassDef)}
+
+    assert set() == MODEL_WRITERS - defined
+
+
+def transactions(path: Path) -> set[str]:
+    """The names of write transactions in a file: bound by ``with``, parameters, and attributes set from these."""
+    names = {
+        ast.unparse(item.optional_vars)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.With)
+        for item in node.items
+        if item.optional_vars is not None and ".transaction(" in ast.unparse(item.context_expr)
+    }
+    names |= {
+        argument.arg
+        for function in functions(path)
+        for argument in function.args.args
+        if argument.annotation is not None and ast.unparse(argument.annotation) == "WriteTransaction"
+    }
+    return names | {
+        ast.unparse(node.targets[0])
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) in names
+    }
+
+
+def called(call: ast.Call, transaction_names: set[str]) -> str:
+    """What a call calls, with any open write transaction as ``<transaction>``."""
+    name = ast.unparse(call.func)
+    owner, _, attribute = name.rpartition(".")
+    return f"<transaction>.{attribute}" if owner in transaction_names else name
+
+
 def test_nothing_is_imported_inside_a_function() -> None:
     late = [
         shown(path, node)

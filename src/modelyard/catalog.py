@@ -1,7 +1,7 @@
-"""The verbs: search, count, get, register, remove. The only writer: first the store, then the index.
+"""The store and the index as one: search, count, get, and the import of records.
 
-Who may see what is decided here, from the viewer that every question carries. Spelling is ``wire``'s, keys are
-``access``'s, and what a file is, others find out.
+This module decides what a viewer may see. ``registry.models`` changes models, ``wire`` spells answers and ``auth``
+finds the viewer of an API key.
 """
 
 import logging
@@ -30,35 +30,36 @@ from modelyard.domain import (
 )
 from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentDirectory
 from modelyard.indexer import Indexer
-from modelyard.registry.writer import ModelWriter, Outcome
+from modelyard.registry import models
+from modelyard.registry.writer import Outcome
 from modelyard.replication import SegmentReplicator
 from modelyard.store import Store
 
-# One transaction's worth of an import: large enough that the disk's flush is not felt, small enough that little is done
-# again after an interruption, and that readers see it grow.
+# Records per transaction of an import: many enough that flushing the disk costs little, few enough that an interrupted
+# import repeats little and that readers see it grow.
 BATCH_RECORDS = 2_000
 
-# From so many changed models on, one process writes a segment for all instead of each building its own in memory.
+# From this many changed models on, one process writes a segment for all, instead of each building its own in memory.
 BULK_MODELS = 256
-# How soon a merge that changed no revision is taken over.
+# How often to look for merged segments, which change no revision.
 _RECHECK_SECONDS = 0.25
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-# Entered with the number of models to index; what it gives is told of every few thousand done.
+# Entered with the number of models to index. It gives a function that is called with every few thousand indexed ones.
 ProgressFactory = Callable[[int], AbstractContextManager[Callable[[int], object]]]
 
 
-def _unseen(_: int) -> AbstractContextManager[Callable[[int], object]]:
+def _no_progress(_: int) -> AbstractContextManager[Callable[[int], object]]:
     return nullcontext(int)
 
 
 class Catalog:
-    """The store and the index as one. Threads may share it. The index is opened by the first question, or ``load``.
+    """The store and the index as one. Threads may share it. The first query opens the index, or ``load`` does.
 
-    With a home folder the index lies there in segments that all processes share; without, in this process's memory.
+    With a home folder the index is in segments that all processes share, else in the memory of this process.
     """
 
     def __init__(
@@ -82,64 +83,64 @@ class Catalog:
             if shared is not None:
                 self._replicator = SegmentReplicator(shared, store, self._directory)
         self._is_loaded = False
-        self._turn = threading.RLock()
-        self._stamp = 0
-        self._look_at = 0.0
+        self._lock = threading.RLock()
+        self._version = 0
+        self._next_look_at = 0.0
         self._base_models: list[BaseModel] = []
-        # Where the database is far, no question waits for it.
-        self._is_told = store.subscribe(self._catch_up)
+        # With PostgreSQL the store calls when models change, so that no query waits for the database.
+        self._is_notified = store.subscribe(self._catch_up)
 
     @property
     def store(self) -> Store:
-        """The record, for what lies beside the models in it."""
+        """The store, for the rows beside the models."""
         return self._store
 
-    # --- questions
+    # --- queries
 
     @property
     def revision(self) -> int:
-        """The store's revision that answers stand for."""
+        """The store's revision that answers have."""
         return self._index.revision
 
     def unreachable_seconds(self) -> float | None:
-        """Return for how long nothing has been heard from the database; None while it answers."""
+        """Return for how long the database has not answered; None while it answers."""
         return self._store.unreachable_seconds()
 
     def refresh(self) -> int:
-        """Bring answers to the store's revision, and return it: two answers of one revision are the same."""
+        """Update the index to the store's revision, and return it. Two answers of one revision are the same."""
         self._refresh()
         return self._index.revision
 
     def search(self, viewer: Viewer, query: ModelQuery) -> Page:
-        """Return the page of rendered records that the query asks for, as the viewer may see it."""
+        """Return the query's page of rendered records that the viewer may see."""
         return self._ask(lambda index: index.search(viewer, query))
 
     def count(self, viewer: Viewer, query: ModelQuery) -> int:
-        """Return how many models match, whatever the query's limit and start."""
+        """Return how many models match, without the query's limit and start."""
         return self._ask(lambda index: index.count_of(viewer, query))
 
     def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int = 20) -> Facets:
-        """Return how many matches each type, source and base model has, and the most frequent tags."""
+        """Return the number of matches of each type, source and base model, and the most frequent tags."""
         return self._ask(lambda index: index.facets(viewer, query, tags_max))
 
     def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
-        """Return the nearest spelling of the query's terms that matches something, for a query that matches nothing."""
+        """Return the nearest spelling of the terms that has matches, for a query without matches."""
         return self._ask(lambda index: index.suggestion(viewer, query)) if query.terms else None
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
-        """Return the ranks, by id, of models that ``search`` answered this viewer just now."""
+        """Return the ranks, by id, of models that ``search`` has just answered."""
         return self._index.ranks_of(ids)
 
     def segments(self) -> list[tuple[int, bool]]:
-        """Return how many rows each segment has, oldest first, and whether it lies on disk."""
+        """Return the number of rows of each segment, oldest first, and whether it is on disk."""
         return [(part.segment.count, part.is_stored) for part in self._index.segments]
 
     def known_types(self, viewer: Viewer) -> set[str]:
-        """Return the types that a filter may ask for: those of models the viewer may see, and those we name."""
+        """Return the types that filters accept: those in our table, and those of models that the viewer may see."""
         return self._ask(lambda index: index.type_names(viewer)) | MODEL_TYPES.keys()
 
     def base_models(self, viewer: Viewer) -> list[str]:
-        """Return the names of base models: those we know of old, and those that models the viewer may see brought."""
+        """Return the names of base models: those in our table, and those of models that the viewer may see."""
         with suppress(errors.Unavailable):
             self._base_models = self._store.base_models()
         return [
@@ -160,12 +161,12 @@ class Catalog:
 
     # --- the index
 
-    def load(self, building: ProgressFactory = _unseen) -> None:
-        """Make the index ready to answer: from its segments in some 20 ms a million models, or by building them.
+    def load(self, building: ProgressFactory = _no_progress) -> None:
+        """Open the segments of the index, in about 20 ms per million models, or build them.
 
-        ``building`` is entered if they have to be built.
+        ``building`` is entered only if segments have to be built.
         """
-        with self._turn:
+        with self._lock:
             if self._is_loaded:
                 return
             if self._indexer is None:
@@ -184,18 +185,18 @@ class Catalog:
         with self._store.snapshot() as snapshot:
             self._index.load(snapshot.models(), snapshot.revision)
 
-    def _open_segments(self, upkeep: Indexer, building: ProgressFactory) -> None:
+    def _open_segments(self, indexer: Indexer, building: ProgressFactory) -> None:
         while not self._adopt():
-            # One process builds, the others wait for it and find what it made.
-            with upkeep.directory.building():
-                reason = upkeep.directory.problem()
+            # One process builds the segments; the others wait, and open them.
+            with indexer.directory.building():
+                reason = indexer.directory.problem()
                 if reason and not (self._replicator and self._replicator.fetch()):
-                    log.info("building the index in %s: %s", upkeep.directory.path, reason)
+                    log.info("building the index in %s: %s", indexer.directory.path, reason)
                     with building(self._count()) as on_rows:
-                        upkeep.rebuild(on_rows=on_rows)
-        with _without_fail():
+                        indexer.rebuild(on_rows=on_rows)
+        with _log_unavailable():
             if self._store.changed_count(self._index.revision) > BULK_MODELS:
-                upkeep.append()
+                indexer.append()
                 self._adopt()
 
     def _count(self) -> int:
@@ -203,70 +204,70 @@ class Catalog:
             return snapshot.count
 
     def _adopt(self) -> bool:
-        """Take over the current list of segments; return whether there is one."""
+        """Open the segments of the current list; return whether there is a list."""
         assert self._directory is not None, "only a catalogue with a home has segments"
-        self._stamp = self._directory.version()
+        self._version = self._directory.version()
         try:
-            opened = self._directory.open()
+            segments = self._directory.open()
         except DamagedSegmentError as damage:
             self._invalidate(damage)
             return False
-        if opened is None:
+        if segments is None:
             return False
-        current, stored = opened
+        current, stored = segments
         self._index.open_segments(stored, current.revision)
         return True
 
     def _invalidate(self, damage: DamagedSegmentError) -> None:
-        log.error("segment damaged, building the index anew: %s", damage)
-        assert self._directory is not None, "only segments on disk are checked"
+        log.error("a segment is damaged, building the index again: %s", damage)
+        assert self._directory is not None, "only segments on disk are verified"
         self._directory.invalidate(damage.folder)
         self._index = Index(self._index.render)
         self._is_loaded = False
 
     def _refresh(self) -> None:
-        """Bring the index to the store's revision. Costs the reading of one shared number when nothing has changed."""
+        """Update the index to the store's revision. If nothing has changed, that costs reading one shared number."""
         if not self._is_loaded:
             self.load()
         now = time.monotonic()
         hint = self._store.revision_hint()
-        if (hint <= self._index.revision or self._is_told) and now < self._look_at:
+        if (hint <= self._index.revision or self._is_notified) and now < self._next_look_at:
             return
-        with self._turn:
-            self._look_at = now + _RECHECK_SECONDS
-            if self._directory is not None and self._directory.version() != self._stamp:
+        with self._lock:
+            self._next_look_at = now + _RECHECK_SECONDS
+            if self._directory is not None and self._directory.version() != self._version:
                 self._adopt()
                 if not self._is_loaded:
                     self.load()
-            if not self._is_told:
-                # What cannot be read now is read by a later question; until then answers are as they were.
+            if not self._is_notified:
+                # If the database does not answer, a later query tries again. Until then answers stay as they were.
                 with suppress(errors.Unavailable):
                     self._catch_up()
 
     def _catch_up(self) -> bool:
-        """Apply what is newer in the store; return whether nothing is left. No question waits for what is read."""
+        """Apply the store's changes; return whether the index is complete. Queries do not wait while it reads."""
         while self._is_loaded and self._store.revision_hint() > self._index.revision:
             index = self._index
             before = index.revision
             changes = self._store.changes_since(before)
             if changes.revision <= before:
                 return False
-            with self._turn:
-                # Segments may have brought the index further meanwhile, or another one may be in its place.
+            with self._lock:
+                # Meanwhile segments may have updated the index, or another index may have replaced it.
                 if self._index is index and index.revision == before:
                     index.apply(changes.models, changes.removed, changes.revision)
         return self._is_loaded
 
-    def _ask(self, question: Callable[[Index], T]) -> T:
-        """Put a question to an index that is up to date; once more if a damaged segment came to light."""
+    def _ask(self, query: Callable[[Index], T]) -> T:
+        """Run a query on the updated index, and once more if it finds a damaged segment."""
         self._refresh()
         try:
-            return question(self._index)
+            return query(self._index)
         except DamagedSegmentError as damage:
-            with self._turn:
+            with self._lock:
                 self._invalidate(damage)
         self._refresh()
-        return question(self._index)
+        return query(self._index)
 
     def has_old_segments(self) -> bool:
         """Whether the segments on disk are behind the store, or some are to be merged."""
@@ -288,72 +289,59 @@ class Catalog:
             self._replicator.publish_when_due()
 
     def serving(self) -> AbstractContextManager[None]:
-        """Say, while entered, that this process answers: who writes much then prepares it for all."""
+        """Announce that this process answers queries, so that whoever writes many models writes a segment for it."""
         return self._directory.serving() if self._directory else nullcontext()
 
-    def flush(self, building: ProgressFactory = _unseen) -> None:
-        """Bring the segments on disk up to date, so that the next start is instant. For commands that changed much."""
+    def flush(self, building: ProgressFactory = _no_progress) -> None:
+        """Update the segments on disk, so that the next start is instant. For commands that change many models."""
         if self._indexer is not None:
-            with building(self._count()) as on_rows, _without_fail():
+            with building(self._count()) as on_rows, _log_unavailable():
                 self._indexer.compact_now(on_rows)
 
-    def rebuild(self, building: ProgressFactory = _unseen, pool: Executor | None = None) -> None:
-        """Build the segments on disk anew, whatever they are; servers go over to them by themselves."""
+    def rebuild(self, building: ProgressFactory = _no_progress, pool: Executor | None = None) -> None:
+        """Build the segments on disk again. Running servers open the new ones by themselves."""
         assert self._indexer is not None, "only a catalogue with a home has segments"
         with self._indexer.directory.building(), building(self._count()) as on_rows:
             self._indexer.rebuild(pool=pool, on_rows=on_rows)
 
     def verify(self) -> dict[str, int | DamagedSegmentError]:
-        """Check every byte of the segments on disk; return each one's size, or its damage.
+        """Verify every byte of the segments on disk; return the size or the damage of each.
 
-        What is damaged is withdrawn: the next start, or the server that runs, builds it anew.
+        A damaged segment is removed from the list. The running server, or the next start, builds it again.
         """
         assert self._directory is not None, "only a catalogue with a home has segments"
-        checked = self._directory.verify()
-        for found in checked.values():
-            if isinstance(found, DamagedSegmentError):
-                self._directory.invalidate(found.folder)
-        return checked
+        results = self._directory.verify()
+        for result in results.values():
+            if isinstance(result, DamagedSegmentError):
+                self._directory.invalidate(result.folder)
+        return results
 
     # --- changes
 
     def register_many(self, records: Iterable[Record], *, dry_run: bool = False) -> Iterator[Outcome]:
-        """Take records in, and yield what became of each model, in order, once its transaction is committed.
+        """Import records, and yield the outcome of each model, in order, after its transaction is committed.
 
-        Records of the same id that follow each other are about one model and make one outcome. A record says what its
-        layer knows; it never takes away what the layer knew before, unless it is the user's own word.
+        Neighbouring records with the same id have one outcome. A record adds to its layer: fields that it omits keep
+        their values. In the user layer an empty field replaces the value as well.
         """
         runs = groupby(records, key=lambda record: object() if record.id is None else record.id)
-        together = ([*run] for _, run in runs)
-        while batch := list(islice(together, BATCH_RECORDS)):
+        groups = ([*run] for _, run in runs)
+        while batch := list(islice(groups, BATCH_RECORDS)):
             yield from self._register(batch, dry_run=dry_run)
 
     def _register(self, batch: list[list[Record]], *, dry_run: bool) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        with (
-            suppress(_UndoneError),
-            self._store.transaction(self._publish if len(batch) >= BULK_MODELS else None) as writing,
-        ):
-            registration = ModelWriter(writing, self._store.base_models())
-            outcomes = registration.take(batch)
+        with self._store.transaction(self._publish if len(batch) >= BULK_MODELS else None) as transaction:
+            outcomes = models.import_records(transaction, batch)
             if dry_run:
-                raise _UndoneError
-            registration.put()
+                raise errors.Rollback
         return outcomes
 
     def _publish(self) -> None:
-        """Write a bulk change as a segment before others are told of it: they open it, instead of each building it."""
+        """Write a large change as a segment before other processes are notified, so that none has to build its own."""
         if self._indexer is not None and self._indexer.directory.is_served():
-            with _without_fail():
+            with _log_unavailable():
                 self._indexer.append()
-
-    def remove(self, viewer: Viewer, model_id: int) -> None:
-        """Remove a model of the viewer's own team. Raises ModelNotFound for any other."""
-        with self._store.transaction() as writing:
-            entry = writing.entries([model_id]).get(model_id)
-            if entry is None or viewer.team is None or entry.model.team != viewer.team:
-                raise errors.ModelNotFound(str(model_id))
-            writing.remove([model_id])
 
     def close(self) -> None:
         """Close the store."""
@@ -367,20 +355,16 @@ def open_catalog(
     ttl_seconds: int = wire.TTL_DEFAULT_SECONDS,
     shared: SharedFiles | None = None,
 ) -> Catalog:
-    """Return the catalogue of a store, with its index in segments under ``home`` or, without one, in memory.
+    """Return the catalogue of a store. Its index is in segments under ``home``, or in memory without a home.
 
-    Where machines have ``shared`` files, the one that begins fetches the segments that another has made.
+    With ``shared`` files, a new machine downloads the segments that another machine has uploaded.
     """
     return Catalog(store, home, ttl_seconds=ttl_seconds, shared=shared)
 
 
-class _UndoneError(Exception):
-    """Leaves a transaction without keeping what it did."""
-
-
 @contextmanager
-def _without_fail() -> Iterator[None]:
-    """Go on if segments cannot be written: what was taken in is on record, and is answered from memory."""
+def _log_unavailable() -> Iterator[None]:
+    """Continue if segments cannot be written: the models are stored, and this process answers from memory."""
     try:
         yield
     except errors.Unavailable as problem:
@@ -388,5 +372,5 @@ def _without_fail() -> Iterator[None]:
 
 
 def may_see(viewer: Viewer, model: Model) -> bool:
-    """Whether the viewer may know that this model exists."""
+    """Whether the viewer may see the model."""
     return model.visibility is Visibility.PUBLIC or (viewer.team is not None and model.team == viewer.team)

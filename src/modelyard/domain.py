@@ -1,7 +1,7 @@
-"""The nouns: what a model is, who looks, what is asked, where a page starts.
+"""The nouns: model, source, viewer, query, position, facts and layers.
 
-Plain values that everything depends on and that depend on nothing: standard library only, no I/O, no spelling of
-the API (that is ``modelyard.wire.parameters``).
+Plain values. Every part depends on them, and they depend on nothing: standard library only, no I/O, no names of the API
+(``modelyard.wire`` has those).
 """
 
 import enum
@@ -49,7 +49,7 @@ class Scope(enum.StrEnum):
 
 
 class Layer(enum.IntEnum):
-    """Where a fact came from; the greater wins."""
+    """Where a fact came from. The greater value wins."""
 
     GUESS = 1
     HEADER = 2
@@ -60,14 +60,14 @@ class Layer(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelType:
-    """A kind of model: ``name`` is what filters compare, ``display_name`` what people read."""
+    """A kind of model. Filters compare ``name``, people read ``display_name``."""
 
     name: str
     display_name: str
 
 
-# The document's six, spelled as it spells them, then the other kinds Civitai knows. A type that is not here is kept
-# as its source spells it: this table names, it does not restrict.
+# The six types of the vendor's document in its spelling, then the other types of Civitai. A type that is not in this
+# table keeps the spelling of its source.
 MODEL_TYPES: Mapping[str, ModelType] = {
     name: ModelType(name, display_name)
     for name, display_name in (
@@ -97,11 +97,11 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     )
 }
 DOCUMENTED_TYPES = ("checkpoint", "lora", "vae", "controlnet", "upscaler", "textualinversion")
-# Asking for `lora` means the family: low-rank adapters that every LoRA loader takes. Answers keep the exact name.
+# A filter `lora` means the family: low-rank adapters that every LoRA loader accepts. Answers have the exact name.
 TYPE_FAMILIES: Mapping[str, frozenset[str]] = {"lora": frozenset({"lora", "locon", "dora"})}
 BASE_MODEL_TYPES = ("Standard", "Inpainting", "Refiner", "Pix2Pix", "Depth")
-# What an upload may say it shows. The numbers are part of the API, so a name may change and a number may not; they
-# start where the vendor's do.
+# The categories of uploads. The numbers are part of the API, so a name may change and a number may not. They start
+# where the vendor's do.
 CATEGORIES: Mapping[int, str] = dict(
     enumerate(
         (
@@ -128,20 +128,20 @@ CATEGORIES: Mapping[int, str] = dict(
 # The extensions of files that hold models, without the dot, the safe one first.
 FILE_EXTENSIONS = ("safetensors", "gguf", "ckpt", "pt", "pth", "bin", "onnx", "sft")
 
-# Covers that this server keeps, each in three widths: COVERS, the cover's name, a slash, the width and ".webp".
+# The paths of covers on this server, in three widths: COVERS, the cover's name, a slash, the width and ".webp".
 COVERS = "/covers/"
 COVER_WIDTHS = (320, 640, 1280)
 
 
 def cover_path(name: str, width: int = 640) -> str:
-    """Return the path of a cover that this server keeps."""
+    """Return the path of a cover on this server."""
     return f"{COVERS}{name}/{width}.webp"
 
 
-def model_type(spelled: str) -> ModelType:
-    """Return the type that a source's spelling names; an unknown one keeps its spelling for display."""
-    name = spelled.casefold()
-    return MODEL_TYPES.get(name) or ModelType(name, spelled)
+def model_type(spelling: str) -> ModelType:
+    """Return the type with this name. An unknown type keeps the spelling as its display name."""
+    name = spelling.casefold()
+    return MODEL_TYPES.get(name) or ModelType(name, spelling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +153,22 @@ class Hashes:
     sha256: str | None = None
     blake3: str | None = None
     crc32: str | None = None
-    # Kept apart from SHA-256 because some sources tell only these first ten digits of it.
+    # The first ten digits of SHA-256. Some sources have only these.
     autov2: str | None = None
 
     @property
     def short(self) -> str:
-        """The first ten digits of SHA-256, the form that the API calls ``hash_sha256``; empty if unknown."""
+        """The first ten digits of SHA-256, which the API calls ``hash_sha256``; empty if unknown."""
         return self.sha256[:10] if self.sha256 else self.autov2 or ""
 
     def spellings(self) -> frozenset[str]:
-        """Every form a caller may ask for this file by: the full hashes and their customary short forms."""
-        known = {self.autov1, self.autov2, self.autov3, self.sha256, self.blake3, self.crc32}
+        """Return every form that ``filter.hash`` accepts for this file: the full hashes and their usual short forms."""
+        forms = {self.autov1, self.autov2, self.autov3, self.sha256, self.blake3, self.crc32}
         if self.sha256:
-            known.add(self.sha256[:10])
+            forms.add(self.sha256[:10])
         if self.autov3:
-            known.add(self.autov3[:12])
-        return frozenset(filter(None, known))
+            forms.add(self.autov3[:12])
+        return frozenset(filter(None, forms))
 
 
 HASH_LENGTHS = (8, 10, 12, 64)
@@ -176,7 +176,7 @@ HASH_LENGTHS = (8, 10, 12, 64)
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model as the catalogue answers it: every field resolved, none missing."""
+    """One model as the catalogue answers it. Every field is resolved."""
 
     id: int
     name: str
@@ -192,38 +192,38 @@ class Model:
     is_nsfw: bool = False
     tags: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    # An address, or the path of a cover that this server keeps.
+    # An address, or the path of a cover on this server.
     cover_url: str = ""
     rank: int = 0
     hashes: Hashes = field(default_factory=Hashes)
-    # SHA-256 (lower case) of the bytes this server can hand out; None where it holds none.
+    # SHA-256 (lower case) of the bytes that this server can serve; None if it has none.
     blob: str | None = None
 
     @property
     def sd_name_in_api(self) -> str:
-        """The name generation calls take: without the extension for the kinds that prompts name."""
+        """The name for generation calls: without the extension for the types that prompts name."""
         if self.type.name in TYPE_FAMILIES["lora"] or self.type.name == "textualinversion":
             stem, dot, extension = self.sd_name.rpartition(".")
-            # A dot inside a name such as "v1.5 style" is no extension: those hold no spaces and are short.
+            # "v1.5 style" has no extension: an extension is short and has no spaces.
             return stem if dot and stem and extension.isalnum() and len(extension) <= 12 else self.sd_name
         return self.sd_name
 
     @property
     def is_inpainting(self) -> bool:
-        """Whether this is a checkpoint made for inpainting."""
+        """Whether this is an inpainting checkpoint."""
         return self.type.name == "checkpoint" and self.base_model_type == "Inpainting"
 
     @property
     def position(self) -> "Position":
-        """Where the model stands in the one order of everything."""
+        """The model's position in the order of all models."""
         return Position(self.rank, self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one layer says about a model; ``None`` is silence, an empty value is a statement.
+    """The facts of one layer. None: the layer has no value. An empty value is a value.
 
-    The first group is answered by the API, the second is shown on a model's page.
+    The API answers the first group; a model's page shows the second as well.
     """
 
     name: str | None = None
@@ -251,7 +251,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One model as one source tells it, on its way in. ``id`` is None where the catalogue shall give one."""
+    """One model as one source describes it. With ``id`` None the catalogue chooses the id."""
 
     id: int | None
     source: Source
@@ -264,32 +264,24 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model as the store keeps it: what is answered, and the layers it was resolved from."""
+    """One model as it is stored: the resolved model and its layers."""
 
     model: Model
     layers: Mapping[Layer, Facts]
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstone:
-    """A model that was removed; followers of the store take it out."""
-
-    id: int
-
-
 FACT_NAMES = tuple(f.name for f in fields(Facts))
 
 
-# What describes the file that ``sd_name`` names, and not the model.
+# Facts about the file that ``sd_name`` names, not about the model.
 _FILE_FACTS = frozenset({"hashes", "file_name", "size_bytes"})
 
 
 def fill_missing(newer: Facts, older: Facts) -> Facts:
-    """Return ``newer`` with what it is silent or empty about filled from ``older``: the same source, told twice.
+    """Return ``newer`` with its missing and empty values filled from ``older``, an earlier record of the same source.
 
-    An upstream that lost its tags, or answers half a record after an outage, does not take away what it said before.
-    Numbers and booleans are statements even when they are 0 or false. Where the file is another one by now, what was
-    said of the old one does not describe it.
+    An upstream that lost its tags, or that answers half a record after an outage, removes nothing. 0 and false are
+    values. If the file is a different one, the facts about the old file are not used.
     """
     is_other_file = bool(newer.sd_name and older.sd_name and newer.sd_name != older.sd_name)
     merged: dict[str, object] = {}
@@ -298,30 +290,30 @@ def fill_missing(newer: Facts, older: Facts) -> Facts:
         if name in _FILE_FACTS and is_other_file:
             before = None
         if name == "hashes" and value is not None and before is not None:
-            value = _joined(value, before)
+            value = _merge_hashes(value, before)
         merged[name] = before if value is None or value in ("", ()) else value
     return Facts(**merged)  # type: ignore[arg-type] # each value comes from the field of the same name
 
 
 def resolve(layers: Mapping[Layer, Facts]) -> Facts:
-    """Return, for each fact, what the strongest layer that speaks of it says."""
+    """Return each fact from the strongest layer that has a value for it."""
     ordered = [layers[layer] for layer in sorted(layers, reverse=True)]
     if len(ordered) == 1:
         return ordered[0]
     resolved: dict[str, object] = {}
     for name in FACT_NAMES:
-        said = [value for facts in ordered if (value := getattr(facts, name)) is not None]
-        if name == "hashes" and len(said) > 1:
-            for weaker in said[1:]:
-                said[0] = _joined(said[0], weaker)
-        resolved[name] = said[0] if said else None
+        values = [value for facts in ordered if (value := getattr(facts, name)) is not None]
+        if name == "hashes" and len(values) > 1:
+            for weaker in values[1:]:
+                values[0] = _merge_hashes(values[0], weaker)
+        resolved[name] = values[0] if values else None
     return Facts(**resolved)  # type: ignore[arg-type] # each value comes from the field of the same name
 
 
-def _joined(stronger: Hashes, weaker: Hashes) -> Hashes:
-    """Return the hashes of one file from both, or the stronger ones alone where they are of two files."""
+def _merge_hashes(stronger: Hashes, weaker: Hashes) -> Hashes:
+    """Return the hashes of both if they are of one file, else the stronger ones."""
     pairs = [(getattr(stronger, f.name), getattr(weaker, f.name)) for f in fields(Hashes)]
-    # AutoV2 is the beginning of SHA-256, and AutoV3 is told whole or by its first 12 digits.
+    # AutoV2 is the beginning of SHA-256. Sources give AutoV3 whole, or its first 12 digits.
     if any(one and other and not _agree(one, other) for one, other in [*pairs, (stronger.short, weaker.short)]):
         return stronger
     return Hashes(*(max(one or "", other or "", key=len) or None for one, other in pairs))
@@ -333,7 +325,7 @@ def _agree(one: str, other: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """A family that models are made for. ``aliases`` are other spellings of the same, compared by ``fold_base``."""
+    """A base model. ``aliases`` are other spellings of its name, compared by ``fold_base``."""
 
     name: str
     architecture: str
@@ -343,13 +335,13 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who is looking. ``team`` is None for a caller without a key: public models only."""
+    """The caller. ``team`` is None for a caller without a key, who sees public models only."""
 
     team: str | None
     scopes: frozenset[Scope] = frozenset({Scope.READ})
 
     def may(self, scope: Scope) -> bool:
-        """Whether the key carries the scope; an admin's key carries all."""
+        """Whether the key has the scope. An admin's key has all."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
@@ -358,7 +350,7 @@ ANONYMOUS = Viewer(team=None)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A place in the total order: rank descending, then id descending. It stays valid when its model is gone."""
+    """A position in the order of all models: rank descending, then id descending. It stays valid without its model."""
 
     rank: int
     id: int
@@ -366,14 +358,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Skip this many matches from the start."""
+    """A start after this many matches."""
 
     matches: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelQuery:
-    """One question, already valid. ``None`` and empty mean: no restriction.
+    """A valid query. None and empty values restrict nothing.
 
     ``terms``, ``tags`` and ``base_model`` are folded; ``types`` has families expanded; ``hash`` is upper-case hex.
     """
@@ -400,24 +392,24 @@ def fold(text: str) -> str:
 
 
 def fold_base(name: str) -> str:
-    """Return a base model's name as filters compare it: ``SD_1.5`` and ``sd 1.5`` are one."""
+    """Return a base model's name as filters compare it: ``SD_1.5`` and ``sd 1.5`` are the same."""
     return fold(name).replace("_", " ").strip()
 
 
 def search_text(sd_name: str, name: str, tags: Sequence[str]) -> str:
-    """Return the folded text that terms are looked for in.
+    """Return the folded text that search terms are matched against.
 
-    Fields are divided by line feeds: a term has no white space, so none can match across two fields.
+    Line feeds separate the fields. A term has no white space, so that it cannot match across two fields.
     """
     return fold("\n".join((sd_name, name, *tags)))
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was read and not taken.
+    """A record that was read and not imported.
 
-    ``where`` leads a person to it (``models.jsonl.xz:17: model 23, version 25``), ``reason`` is one of a few sentences
-    that a summary can count, ``detail`` is what is particular to this case.
+    ``where`` names its location (``models.jsonl.xz:17: model 23, version 25``). ``reason`` is one of a few sentences
+    that a summary counts. ``detail`` is specific to this record.
     """
 
     where: str

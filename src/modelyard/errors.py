@@ -1,44 +1,58 @@
 """Every error Modelyard raises on purpose, and the facts each one carries.
 
-A class exists where a caller would act differently. This module knows no HTTP: the table that maps a class to a
-status and a reason is in ``modelyard.wire.parameters``.
+A class exists where a caller would act differently. This module knows no HTTP: ``modelyard.wire.problems`` maps a
+class to a status and a reason.
 
     ModelyardError
-    ├── InvalidRequest               the caller's words cannot be used
-    │   ├── InvalidParameter         one query parameter: name, given, allowed
-    │   ├── InvalidValue              the request's body: field, given, allowed
+    ├── InvalidRequest               a value of the caller cannot be used
+    │   ├── InvalidParameter         a query parameter: name, value, accepted values
+    │   ├── InvalidValue             a field of a model, key, upload or setting of one: field, value, accepted values
     │   └── RequestTooLong           the query string as a whole
-    ├── Unauthenticated              who is calling is not known
+    ├── Unauthenticated              the caller is unknown
     │   ├── MissingKey
     │   └── InvalidKey               unknown, revoked or expired
-    ├── Forbidden                   a good key without the right scope
-    │   ├── InvalidSignature              a signed link that is not ours, or was changed
-    │   ├── CrossSiteRequest           a change in a session's name that our own page did not ask for
+    ├── Forbidden                    a valid key without the required scope
+    │   ├── InvalidSignature         a signed link that this server did not make, or that was changed
+    │   ├── CrossSiteRequest         a change by a signed-in user that does not come from a page of this server
     │   └── FinalUpload              bytes for an upload that others were joined to
     ├── NotFound
     │   ├── RouteNotFound
-    │   ├── ModelNotFound              also: another team's private model
-    │   └── UploadNotFound             also: another team's
-    ├── Gone                         what was here is not any more
+    │   ├── ModelNotFound            also: another team's private model
+    │   └── UploadNotFound           also: another team's upload
+    ├── Gone                         it existed, and will not come back
     │   ├── LinkExpired
     │   ├── UploadExpired
-    │   └── FileGone                 a file that stays where it is, and is not there as it was
+    │   └── FileGone                 a file served from its folder that was changed or removed
     ├── MethodNotAllowed
-    ├── Conflict                     what is to be made exists already
-    │   └── OffsetConflict           an upload goes on elsewhere than the bytes sent begin
-    ├── Locked                       somebody else is writing to this upload
-    ├── RangeNotSatisfiable          no byte of the file lies in the ranges asked for
+    ├── Conflict                     the request contradicts what is stored
+    │   ├── ModelExists              there is such a model
+    │   ├── ModelFileMissing         the model has no sound file, so it cannot be available
+    │   ├── UploadComplete           the upload has all its bytes, or has become a model
+    │   ├── OffsetConflict           the bytes begin at another offset than the upload has reached
+    │   ├── AmbiguousKey             the beginning of a key fits several keys
+    │   └── ConstraintViolation      the database refuses rows that contradict its constraints
+    ├── UploadLocked                 another request is writing to this upload
+    ├── RangeNotSatisfiable          the file has no byte in the requested ranges
     ├── TooLarge                     a file or body over its limit
-    │   └── QuotaExceeded            what the team may keep here is used up
-    ├── UnsupportedFile              not a model file we know how to keep
-    │   └── CorruptFile               recognised, and damaged: where, problem
-    ├── HashMismatch                 the bytes are not the ones announced
+    │   └── QuotaExceeded            the team has used up its storage
+    ├── UnsupportedFile              a file of a kind that is not accepted
+    │   └── CorruptFile              a known format, and damaged: where, problem
+    ├── UnsupportedMediaType         a Content-Type that is not accepted
+    ├── HashMismatch                 the bytes are not the announced ones
     ├── RateLimited
-    │   └── TooManyUploads           the team has as many open as it may
-    ├── Unavailable                  a part we depend on is away
-    │   └── StorageFull              no room for the bytes
-    └── ConfigurationError                   the operator has to act: home folder, port, database, settings
-        └── DatabaseUnavailable             the database cannot be opened, now or at all
+    │   └── TooManyUploads           the team has its maximum of open uploads
+    ├── Unavailable                  a part we depend on does not answer
+    │   └── StorageFull              no space for the bytes
+    ├── DownloadFailed               an outside address has no file for us, and will not have it soon
+    │   └── AddressRefused           an address that must not be requested: not public, or not HTTP
+    ├── UpstreamRefused              another catalogue refuses the request
+    ├── NothingImported              an import or a scan has no model as its result
+    ├── DatabaseDamaged              rows of the database are damaged
+    ├── IndexDamaged                 segments of the index are damaged
+    └── ConfigurationError           the operator has to act: home folder, port, database, settings
+        └── DatabaseUnavailable      the database cannot be opened, now or at all
+
+``Rollback`` and ``Interrupted`` are no errors: they leave a transaction or a long task from within.
 """
 
 from collections.abc import Sequence
@@ -53,45 +67,53 @@ class ModelyardError(Exception):
         self.facts = facts
 
 
+class Rollback(Exception):
+    """Raised inside a write transaction to undo it; the transaction ends without an error."""
+
+
+class Interrupted(Exception):
+    """Raised to leave a task that is asked to stop. Finished parts are stored; running it again continues."""
+
+
 class InvalidRequest(ModelyardError):
-    """The caller's words cannot be used as they are."""
+    """A value of the caller cannot be used."""
 
 
 class InvalidParameter(InvalidRequest):
-    """A query parameter has a value it cannot have."""
+    """A query parameter has a value that is not accepted."""
 
-    def __init__(self, parameter: str, given: str, allowed: str | Sequence[str], problem: str = "") -> None:
-        listed = allowed if isinstance(allowed, str) else ", ".join(allowed)
-        shown = given if len(given) <= 64 else given[:64] + "…"
+    def __init__(self, parameter: str, value: str, allowed: str | Sequence[str], problem: str = "") -> None:
+        accepted = allowed if isinstance(allowed, str) else ", ".join(allowed)
+        short = value if len(value) <= 64 else value[:64] + "…"
         super().__init__(
-            f"{parameter}: {problem or f'{shown!r} is not accepted'}; accepted: {listed}",
+            f"{parameter}: {problem or f'{short!r} is not accepted'}; accepted: {accepted}",
             parameter=parameter,
-            given=shown,
+            given=short,
             allowed=allowed if isinstance(allowed, str) else list(allowed),
         )
 
 
 class InvalidValue(InvalidRequest):
-    """The request's body cannot be used."""
+    """A field of a model, an API key or an upload has a value that is not accepted, wherever the value comes from."""
 
 
 class RequestTooLong(InvalidRequest):
-    """The query string is longer than any real question."""
+    """The query string is longer than any real query."""
 
 
 class Unauthenticated(ModelyardError):
-    """Who is calling is not known."""
+    """The caller is unknown."""
 
 
 class MissingKey(Unauthenticated):
-    """No API key was sent where one is needed."""
+    """The request needs an API key and has none."""
 
     def __init__(self) -> None:
         super().__init__("API key not provided; send the header 'Authorization: Bearer sk_…'")
 
 
 class InvalidKey(Unauthenticated):
-    """The API key is unknown, revoked or expired; which of them is not told."""
+    """The API key is unknown, revoked or expired; the message does not say which."""
 
     def __init__(self) -> None:
         # The vendor's own sentence: clients compare it.
@@ -99,21 +121,21 @@ class InvalidKey(Unauthenticated):
 
 
 class Forbidden(ModelyardError):
-    """The key is good and lacks the scope."""
+    """The key is valid and lacks the scope."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"this key lacks the scope {scope!r}", scope=scope)
 
 
 class InvalidSignature(Forbidden):
-    """A signed link was not made by this server, or was changed; which of them is not told."""
+    """This server did not make the signed link, or the link was changed; the message does not say which."""
 
     def __init__(self) -> None:
         ModelyardError.__init__(self, "this link was not made by this server, or was changed")
 
 
 class CrossSiteRequest(Forbidden):
-    """A change in the name of somebody signed in that our own page did not ask for."""
+    """A signed-in user's change does not come from a page of this server."""
 
     def __init__(self) -> None:
         ModelyardError.__init__(self, "this request did not come from this server's own page; reload it")
@@ -127,7 +149,7 @@ class FinalUpload(Forbidden):
 
 
 class NotFound(ModelyardError):
-    """What was asked for is not here, or is not the caller's to know of."""
+    """It does not exist, or the caller may not know of it."""
 
 
 class RouteNotFound(NotFound):
@@ -138,39 +160,39 @@ class RouteNotFound(NotFound):
 
 
 class ModelNotFound(NotFound):
-    """No model the caller may see has this id, name or hash."""
+    """No model that the caller may see has this id, name or hash."""
 
-    def __init__(self, wanted: str) -> None:
-        super().__init__(f"no model {wanted[:128]!r}", model=wanted[:128])
+    def __init__(self, model: str) -> None:
+        super().__init__(f"no model {model[:128]!r}", model=model[:128])
 
 
 class UploadNotFound(NotFound):
     """No upload of the caller's team has this id."""
 
-    def __init__(self, wanted: str) -> None:
-        super().__init__(f"no upload {wanted[:64]!r}", upload=wanted[:64])
+    def __init__(self, upload: str) -> None:
+        super().__init__(f"no upload {upload[:64]!r}", upload=upload[:64])
 
 
 class Gone(ModelyardError):
-    """What was here is not any more, and will not come back."""
+    """It existed, and will not come back."""
 
 
 class LinkExpired(Gone):
-    """The signed link was good until a time that is past."""
+    """The signed link has expired."""
 
     def __init__(self, expired_at: int) -> None:
         super().__init__("this link has expired; ask for a fresh one", expired_at=expired_at)
 
 
 class UploadExpired(Gone):
-    """The upload was not finished in time, and what came of it was cleared."""
+    """The upload was not finished in time, and its bytes were removed."""
 
     def __init__(self, upload: str, expired_at: int) -> None:
         super().__init__("this upload has expired; begin another", upload=upload, expired_at=expired_at)
 
 
 class FileGone(Gone):
-    """A file that was added in place is not there any more, or is not what it was."""
+    """A file that is served from its folder was changed or removed."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the file of {name[:128]!r} is not there any more, or has changed", model=name[:128])
@@ -189,25 +211,54 @@ class MethodNotAllowed(ModelyardError):
 
 
 class Conflict(ModelyardError):
-    """What is to be made exists already."""
+    """The request contradicts what is stored."""
+
+
+class ModelExists(Conflict):
+    """The model that the request would make exists."""
+
+
+class ModelFileMissing(Conflict):
+    """The model cannot be available: its file is not here, or is not sound."""
+
+    def __init__(self, model_id: int) -> None:
+        super().__init__("the model's file is not here, or is not sound", model=model_id)
+
+
+class UploadComplete(Conflict):
+    """The upload has all its bytes, or has become a model."""
 
 
 class OffsetConflict(Conflict):
-    """The bytes sent do not begin where the upload has ended so far."""
+    """The bytes begin at another offset than the upload has reached."""
 
     def __init__(self, given: int, offset: int) -> None:
         super().__init__(f"the upload goes on at byte {offset}, not at {given}", given=given, offset=offset)
 
 
+class AmbiguousKey(Conflict):
+    """The beginning of an API key fits several keys."""
+
+    def __init__(self, beginning: str, ids: Sequence[int]) -> None:
+        super().__init__(f"several keys begin with {beginning!r}: ids {[*ids]}; give the id", ids=[*ids])
+
+
+class ConstraintViolation(Conflict):
+    """The database refuses rows that contradict its constraints."""
+
+    def __init__(self) -> None:
+        super().__init__("the database refuses rows that contradict its constraints")
+
+
 class UploadLocked(ModelyardError):
-    """Somebody else is writing to this upload at this moment."""
+    """Another request is writing to this upload at this moment."""
 
     def __init__(self, upload: str) -> None:
         super().__init__("another request is writing to this upload", upload=upload)
 
 
 class RangeNotSatisfiable(ModelyardError):
-    """No byte of the file lies in the ranges asked for."""
+    """The file has no byte in the requested ranges."""
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"the file has {size_bytes:,} bytes; no range asked for lies in it", size_bytes=size_bytes)
@@ -215,14 +266,14 @@ class RangeNotSatisfiable(ModelyardError):
 
 
 class TooLarge(ModelyardError):
-    """A file or a body is over its limit; raised before memory or disk is taken for it."""
+    """A file or a body is over its limit; raised before it takes memory or disk space."""
 
     def __init__(self, what: str, limit_bytes: int) -> None:
         super().__init__(f"{what} is larger than the {limit_bytes:,} bytes accepted", limit_bytes=limit_bytes)
 
 
 class QuotaExceeded(TooLarge):
-    """What the team may keep on this server is used up."""
+    """The team has used up its storage on this server."""
 
     def __init__(self, limit_bytes: int, used_bytes: int, asked_bytes: int) -> None:
         ModelyardError.__init__(
@@ -235,7 +286,7 @@ class QuotaExceeded(TooLarge):
 
 
 class UnsupportedFile(ModelyardError):
-    """The bytes are not a model file we know how to keep."""
+    """The file is of a kind that is not accepted: no model file, or no picture where a picture is needed."""
 
 
 class CorruptFile(UnsupportedFile):
@@ -245,8 +296,15 @@ class CorruptFile(UnsupportedFile):
         super().__init__(f"{where}: {problem}", where=where, problem=problem)
 
 
+class UnsupportedMediaType(ModelyardError):
+    """The request's Content-Type is not accepted."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"Content-Type: accepted: {allowed}", field="content-type", allowed=allowed)
+
+
 class HashMismatch(ModelyardError):
-    """The bytes are not the ones that were announced."""
+    """The bytes are not the announced ones."""
 
     def __init__(self, announced: str, actual: str) -> None:
         super().__init__(f"announced SHA-256 {announced}, received {actual}", announced=announced, actual=actual)
@@ -261,7 +319,7 @@ class RateLimited(ModelyardError):
 
 
 class TooManyUploads(RateLimited):
-    """The team has as many uploads open as it may; one has to be finished or given up first."""
+    """The team has its maximum of open uploads; it has to finish or cancel one first."""
 
     def __init__(self, limit: int, retry_after_seconds: int) -> None:
         ModelyardError.__init__(self, f"the team has {limit} uploads open, which is all it may have", limit=limit)
@@ -269,14 +327,38 @@ class TooManyUploads(RateLimited):
 
 
 class Unavailable(ModelyardError):
-    """A part we depend on is away; trying again later may help."""
+    """A part we depend on does not answer; trying again later may help."""
 
 
 class StorageFull(Unavailable):
-    """There is no room for the bytes; the operator has to make some."""
+    """There is no space for the bytes; the operator has to make some."""
 
     def __init__(self) -> None:
         super().__init__("the server has no room for this file")
+
+
+class DownloadFailed(ModelyardError):
+    """An outside address has no file for us, and trying again soon would not help."""
+
+
+class AddressRefused(DownloadFailed):
+    """An outside address must not be requested: it is not public, or not HTTP."""
+
+
+class UpstreamRefused(ModelyardError):
+    """Another catalogue refuses the request; trying again would not help."""
+
+
+class NothingImported(ModelyardError):
+    """An import or a scan has no model as its result."""
+
+
+class DatabaseDamaged(ModelyardError):
+    """Rows of the database are damaged; the operator has to restore a backup."""
+
+
+class IndexDamaged(ModelyardError):
+    """Segments of the index are damaged; the server builds it again by itself."""
 
 
 class ConfigurationError(ModelyardError):
@@ -284,4 +366,4 @@ class ConfigurationError(ModelyardError):
 
 
 class DatabaseUnavailable(ConfigurationError):
-    """The database cannot be opened; one that was open a while ago may be again."""
+    """The database cannot be opened, now or at all."""

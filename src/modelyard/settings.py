@@ -184,13 +184,6 @@ SETTINGS = (
 )
 
 
-def shown_default(setting: Setting) -> str:
-    """Return the default as documentation shows it."""
-    if setting.name == "home":
-        return setting.default
-    return f"`{setting.default}`" if setting.default else "empty"
-
-
 def load(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings of a home folder, ``home`` or that of the environment, or raise ConfigurationError.
 

@@ -227,7 +227,7 @@ def test_a_refusal_is_not_tried_again(server: CivitaiServer, failure: str, words
     server.fails_always = failure
     waited = Waited()
 
-    with pytest.raises(errors.ConfigurationError, match=words):
+    with pytest.raises(errors.UpstreamRefused, match=words):
         walk(server, waited=waited)
 
     assert waited.seconds == []

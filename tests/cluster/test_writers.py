@@ -33,17 +33,18 @@ def upload_models(url: str, home: str) -> None:
     """Register models of a team, one a transaction, and change each once."""
     from modelyard import blobs
     from modelyard.domain import Scope
-    from modelyard.uploads.uploads import Edit
+    from modelyard.registry.models import Edit, Models
 
     store = open_store(url)
     where = blobs.open_storage("", Path(home), {})
-    uploading = Uploads(store, where.kept, where.incoming, LIMITS)
+    uploads = Uploads(store, where.kept, where.incoming, LIMITS)
+    models = Models(store, where.kept, where.incoming)
     viewer = Viewer("red", frozenset(Scope))
     for number in range(UPLOADS):
         declared = {"name": f"upload{number}", "file_extension": "safetensors"}
-        uploading.create(viewer, "put", declared)
-        entry = uploading.register(viewer, declared, None)
-        uploading.edit(viewer, entry.model.id, Edit(Facts(tags=(f"changed{number}",))))
+        uploads.create(viewer, "put", declared)
+        entry = models.register(viewer, declared, None)
+        models.edit(viewer, entry.model.id, Edit(Facts(tags=(f"changed{number}",))))
     store.close()
 
 

@@ -134,14 +134,14 @@ NOT_PUBLIC = [
 def test_nothing_is_fetched_from_addresses_that_are_not_public(numeric: str) -> None:
     guard = AddressPolicy(resolve=lambda _host, _port: [numeric])
 
-    with pytest.raises(errors.UnsupportedFile, match="no public address"):
+    with pytest.raises(errors.AddressRefused, match="no public address"):
         fetch("http://pictures.example/a.png", guard)
 
 
 def test_a_host_with_one_address_that_is_not_public_is_refused_whole() -> None:
     guard = AddressPolicy(resolve=lambda _host, _port: ["93.184.215.14", "10.0.0.1"])
 
-    with pytest.raises(errors.UnsupportedFile, match=r"10\.0\.0\.1"):
+    with pytest.raises(errors.AddressRefused, match=r"10\.0\.0\.1"):
         fetch("http://pictures.example/a.png", guard)
 
 
@@ -150,7 +150,7 @@ def test_a_host_with_one_address_that_is_not_public_is_refused_whole() -> None:
 )
 def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
     # Some of them are no spelling to some systems: then there is no such host.
-    with pytest.raises((errors.UnsupportedFile, TemporaryFailure)):
+    with pytest.raises((errors.AddressRefused, TemporaryFailure)):
         fetch(f"http://{host}/a.png", AddressPolicy())
 
 
@@ -160,7 +160,7 @@ def test_the_networks_that_are_allowed_are_asked_and_no_others() -> None:
     def may_ask(numeric: str) -> bool:
         try:
             return [numeric] == AddressPolicy(allowed, lambda _host, _port: [numeric]).addresses("pictures.example", 80)
-        except errors.UnsupportedFile:
+        except errors.AddressRefused:
             return False
 
     inside = ["10.1.0.1", "10.1.255.255", "::ffff:10.1.0.1", "fd00:1::1"]
@@ -196,7 +196,7 @@ def test_what_is_no_address_to_fetch_from_is_refused(address: str) -> None:
     def resolve(host: str, _port: int) -> list[str]:
         raise AssertionError(f"{host} was looked up")
 
-    with pytest.raises(errors.UnsupportedFile, match="no address to fetch from"):
+    with pytest.raises(errors.AddressRefused, match="no address to fetch from"):
         fetch(address, AddressPolicy(resolve=resolve))
 
 
@@ -207,7 +207,7 @@ def test_a_redirect_is_checked_like_the_first_address(pictures: Pictures) -> Non
     port = inner.split(":")[2].partition("/")[0]
     pictures.put("/a", lambda on: on.reply(b"", 302, location=f"http://inner.example:{port}/inner"))
 
-    with pytest.raises(errors.UnsupportedFile, match=r"10\.0\.0\.1"):
+    with pytest.raises(errors.AddressRefused, match=r"10\.0\.0\.1"):
         fetch(f"http://outer.example:{port}/a", guard)
     assert 0 == pictures.asked["/inner"]
 
@@ -224,14 +224,14 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(pictures: Picture
 def test_a_redirect_to_something_else_than_http_is_refused(pictures: Pictures, scheme: str) -> None:
     url = pictures.put("/a", lambda on: on.reply(b"", 301, location=scheme))
 
-    with pytest.raises(errors.UnsupportedFile):
+    with pytest.raises(errors.DownloadFailed):
         fetch(url, AddressPolicy([HERE]))
 
 
 def test_redirects_end(pictures: Pictures) -> None:
     url = pictures.put("/a", lambda on: on.reply(b"", 307, location="/a"))
 
-    with pytest.raises(errors.UnsupportedFile, match="redirects more than"):
+    with pytest.raises(errors.DownloadFailed, match="redirects more than"):
         fetch(url, AddressPolicy([HERE]))
     assert 6 == pictures.asked["/a"]
 
@@ -310,7 +310,7 @@ def test_what_may_pass_is_told_apart(pictures: Pictures, status: int) -> None:
 def test_any_other_status_is_final(pictures: Pictures, status: int) -> None:
     url = pictures.put("/never", lambda on: on.reply(b"", status, retry_after="7", location="/elsewhere"))
 
-    with pytest.raises(errors.UnsupportedFile, match=f"status {status}"):
+    with pytest.raises(errors.DownloadFailed, match=f"status {status}"):
         fetch(url, AddressPolicy([HERE]))
     assert 0 == pictures.asked["/elsewhere"]
 
@@ -383,7 +383,7 @@ def test_a_redirect_from_https_stays_with_https(pictures: Pictures, tls: str) ->
     with _served() as plain:
         pictures.put("/c", lambda on: on.reply(b"", 302, location=plain.put("/a.png", lambda on: on.reply(b"picture"))))
 
-        with pytest.raises(errors.UnsupportedFile, match="from https"):
+        with pytest.raises(errors.AddressRefused, match="from https"):
             fetch(f"https://pictures.example:{tls}/c", guard)
         assert 0 == plain.asked["/a.png"]
 

@@ -22,6 +22,7 @@ from modelyard.jobs import tasks
 from modelyard.jobs.executors import ThreadExecutor
 from modelyard.jobs.kinds import Resources
 from modelyard.jobs.worker import Worker
+from modelyard.registry.models import Models
 from modelyard.store import Store, jobs, open_store
 from modelyard.uploads.cleanup import UploadCleaner
 from modelyard.uploads.uploads import UploadLimits, Uploads
@@ -180,7 +181,7 @@ def test_an_upload_that_nobody_put_yet_is_waited_for_until_its_time_is_over(
     viewer = Viewer("red", frozenset({Scope.READ, Scope.WRITE}))
     words = {"name": "m", "file_extension": "safetensors"}
     uploading.create(viewer, "put", words)
-    model_id = uploading.register(viewer, words, None).model.id
+    model_id = Models(clocked, elsewhere, where.incoming).register(viewer, words, None).model.id
     check = Verification(clocked, elsewhere, where.incoming, clock=clock)
     for _ in range(30):
         assert check.verify_next()

@@ -15,7 +15,7 @@ import pytest
 
 from modelyard import library
 from modelyard import paths as modelyard_paths
-from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, Record, Source, Status, Viewer, Visibility
+from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, Record, Source, Status, Visibility
 from modelyard.library import Ownership, folder_hints, probe, walk
 from modelyard.store import blobs, files
 from modelyard.store.files import FileState
@@ -474,7 +474,7 @@ def test_two_files_that_exchange_their_bytes_exchange_their_models(shelf: Shelf)
 def test_a_model_that_its_owner_removed_is_not_made_again(shelf: Shelf) -> None:
     embedding(shelf.folder / "night.safetensors")
     shelf.add(owner=RED)
-    shelf.catalog.remove(Viewer("red"), shelf.model().id)
+    shelf.remove("red", shelf.model().id)
     shelf.add(owner=RED)
 
     assert [] == shelf.models()
@@ -483,7 +483,7 @@ def test_a_model_that_its_owner_removed_is_not_made_again(shelf: Shelf) -> None:
 def test_a_removed_model_is_not_made_again_when_a_side_car_of_its_file_changes(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     shelf.add(owner=RED)
-    shelf.catalog.remove(Viewer("red"), shelf.model().id)
+    shelf.remove("red", shelf.model().id)
     path.with_suffix(".txt").write_text("notes")
     report = shelf.add(owner=RED)
 
@@ -497,7 +497,7 @@ def test_a_removed_model_is_not_made_again_when_a_side_car_of_its_file_changes(s
 def test_a_removed_model_is_not_made_again_when_its_file_is_hashed(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     shelf.add(owner=RED, with_hashes=False)
-    shelf.catalog.remove(Viewer("red"), shelf.model().id)
+    shelf.remove("red", shelf.model().id)
     library.hash_pending(shelf.catalog.store, lambda: False)
     known = files_of(shelf)["night.safetensors"]
 
@@ -509,7 +509,7 @@ def test_other_bytes_in_the_place_of_a_removed_model_s_file_are_a_model(shelf: S
     path = embedding(shelf.folder / "night.safetensors", 1)
     shelf.add(owner=RED)
     removed = shelf.model()
-    shelf.catalog.remove(Viewer("red"), removed.id)
+    shelf.remove("red", removed.id)
     embedding(path, 2)
     shelf.add(owner=RED)
 
@@ -654,7 +654,7 @@ def test_files_of_two_teams_that_are_added_together_both_keep_their_name(shelf: 
     paths = [tmp_path / "red" / "night.safetensors", tmp_path / "blue" / "night.safetensors"]
     for seed, (path, owner) in enumerate(zip(paths, (RED, blue), strict=True)):
         shelf.add(embedding(path, seed), owner=owner)
-        shelf.catalog.remove(Viewer(owner.team), shelf.model().id)
+        shelf.remove(owner.team or "", shelf.model().id)
         # Other bytes are another model, and the record says whose.
         embedding(path, seed + 10)
     shelf.add(*paths)

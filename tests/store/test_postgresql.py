@@ -52,7 +52,7 @@ def test_while_the_server_is_away_the_store_says_so_and_what_is_known_stays(
         with pytest.raises(errors.Unavailable):
             put(own_store, 3)
         with pytest.raises(errors.Unavailable):
-            own_store.ping()
+            own_store.revision()
         assert 1 == own_store.revision_hint()
 
 
@@ -63,7 +63,7 @@ def test_it_heals_by_itself_when_the_server_is_back(own_server: PostgresServer, 
 
     own_server.kill()
     with pytest.raises(errors.Unavailable):
-        own_store.ping()
+        own_store.revision()
     own_server.start()
     put(own_store, 3)
 

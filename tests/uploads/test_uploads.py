@@ -100,7 +100,7 @@ def test_a_dangerous_file_stays_unavailable_and_its_owner_is_told_why(bench: Ben
     assert "dangerous" == own["check"]["verdict"]
     assert "system" in own["check"]["reason"]
     assert others["check"] is None
-    assert 409 == made_available.status
+    assert (409, "MODEL_FILE_MISSING") == (made_available.status, made_available.json["reason"])
 
 
 def test_nobody_without_a_team_is_told_of_the_check_of_a_model_without_one(tmp_path: Path) -> None:
@@ -158,6 +158,19 @@ def test_the_same_file_under_the_same_name_is_there_already(bench: Bench) -> Non
     again = ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
 
     assert (409, "MODEL_ALREADY_EXISTED") == (again.status, again.json["reason"])
+
+
+def test_bytes_cannot_be_put_again_once_their_model_is_registered(bench: Bench) -> None:
+    content = lora_bytes()
+    announcement = {"model_name": "one", "file_extension": "safetensors"}
+    url = ask(bench.yard, "/v3/model/uploader", method="POST", body=announcement).json["upload_url"]
+    length = str(len(content))
+    bench.yard.ask(path_of(url), None, method="PUT", body=content, content_length=length)
+    ask(bench.yard, "/v3/model", method="POST", body={"name": "one", "file_extension": "safetensors"})
+
+    again = bench.yard.ask(path_of(url), None, method="PUT", body=content, content_length=length)
+
+    assert (409, "UPLOAD_COMPLETE") == (again.status, again.json["reason"])
 
 
 def test_a_model_without_an_announced_file_is_refused(bench: Bench) -> None:

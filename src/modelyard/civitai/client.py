@@ -103,8 +103,8 @@ def pages(
 ) -> Iterator[FetchedPage]:
     """Yield page after page from ``start`` on, until there is no more or ``wanted.limit`` models are told of.
 
-    Raises Unavailable when Civitai fails ATTEMPTS_MAX times in a row, and ConfigurationError when it refuses the
-    question.
+    Raises Unavailable when Civitai fails ATTEMPTS_MAX times in a row, and UpstreamRefused when it refuses the
+    request.
     """
     place: Checkpoint | None = start or Checkpoint()
     patience = patience or RetryPolicy()
@@ -148,12 +148,12 @@ class _TryAgainError(Exception):
 
 
 def _ask(client: httpx2.Client, parameters: Sequence[tuple[str, str]]) -> _Answer:
-    """Ask once. Raises _TryAgainError for what may pass, ConfigurationError for what will not."""
+    """Ask once. Raises _TryAgainError for a failure that may pass, else UpstreamRefused or ConfigurationError."""
     try:
         with client.stream("GET", "/models", params=list(parameters)) as response:
             body = _read(response)
     except httpx2.TooManyRedirects:
-        raise errors.ConfigurationError(f"{client.base_url} redirects without end") from None
+        raise errors.UpstreamRefused(f"{client.base_url} redirects without end") from None
     except httpx2.UnsupportedProtocol as problem:
         raise errors.ConfigurationError(f"{client.base_url} cannot be asked: {problem}") from None
     except httpx2.RequestError as problem:
@@ -185,8 +185,8 @@ def _judge(response: httpx2.Response, body: bytes) -> None:
     if status in (408, 425, 429) or status >= 500:
         raise _TryAgainError(problem, response.headers.get("Retry-After"))
     if status in (401, 403):
-        raise errors.ConfigurationError(f"Civitai refuses the request ({problem}); is CIVITAI_TOKEN right?")
-    raise errors.ConfigurationError(f"Civitai refuses the question ({problem}): {_shown(body)}")
+        raise errors.UpstreamRefused(f"Civitai refuses the request ({problem}); is CIVITAI_TOKEN right?")
+    raise errors.UpstreamRefused(f"Civitai refuses the question ({problem}): {_shown(body)}")
 
 
 def _shown(body: bytes) -> str:

@@ -96,7 +96,7 @@ def add(
         if with_watch:
             _go_on(taking, paths, owner, rescan_seconds, with_hashes=not no_hash, as_json=as_json)
     if not with_watch and not report.found and not report.results:
-        raise errors.UnsupportedFile("there is no model file in what was given")
+        raise errors.NothingImported("there is no model file in what was given")
 
 
 def _once(
@@ -106,7 +106,7 @@ def _once(
     try:
         with _ended_by_signals() as ended, _Telling.on_terminal(ended) as telling:
             report = library.Scanner(taking.store, owner, telling, with_hashes=with_hashes, dry_run=dry_run).run(paths)
-    except library.ScanInterrupted as over:
+    except errors.Interrupted as over:
         output.remark(going_on)
         raise click.Abort from over
     except errors.Unavailable:
@@ -131,7 +131,7 @@ def _go_on(
     def rescan() -> None:
         try:
             report = library.Scanner(taking.store, owner, _Telling(None, ended), with_hashes=with_hashes).run(paths)
-        except library.ScanInterrupted:
+        except errors.Interrupted:
             return
         except errors.Unavailable as problem:
             output.remark(f"{problem.message}; trying again")

@@ -80,7 +80,7 @@ def civitai(
         _fetch_covers(report)
     report.write(dry_run=dry_run, as_json=as_json)
     if report.skipped and not report.done.total():
-        raise errors.UnsupportedFile("nothing could be imported")
+        raise errors.NothingImported("nothing could be imported")
 
 
 def _read(found: Sequence[Path], told_max: int | None, dry_run: bool) -> "Report":

@@ -53,6 +53,6 @@ def verify(as_json: bool) -> None:
     else:
         output.write_table(("part", "found"), ((part, problem or "whole") for part, problem in problems.items()))
     if of_database:
-        raise errors.ConfigurationError("the database is damaged: restore it from a backup")
+        raise errors.DatabaseDamaged("the database is damaged: restore it from a backup")
     if any(problems.values()):
-        raise errors.ConfigurationError("the index is damaged and withdrawn; it is built anew at the next start")
+        raise errors.IndexDamaged("the index is damaged and withdrawn; it is built anew at the next start")

@@ -7,18 +7,15 @@ tell whether somebody else has the same picture.
 import hashlib
 import re
 import secrets
-from collections.abc import Collection
 from contextlib import suppress
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.covers.thumbnails import Rendered
 from modelyard.domain import COVER_WIDTHS, COVERS
-from modelyard.registry.writer import ModelWriter, state_of
 from modelyard.store import Store, WriteTransaction, covers
 from modelyard.store import blobs as blob_rows
 from modelyard.store.blobs import Blob
-from modelyard.store.covers import Origin
 
 _PATH = re.compile(re.escape(COVERS) + r"([0-9a-f]{32})/([0-9]{1,5})\.webp")
 
@@ -81,21 +78,3 @@ class Covers:
         with suppress(FileNotFoundError):
             return sha256, self._blobs.read(sha256)
         raise errors.Unavailable("the cover is not where it was kept")
-
-    def give(self, writing: WriteTransaction, origin: Origin, names: "dict[int, str | None]") -> None:
-        """Note which cover was found with each model, and have the models show them."""
-        there = list(writing.entries(names))
-        for model_id in there:
-            covers.give(writing.connection, model_id, origin, names[model_id])
-        self.refresh_covers(writing, there)
-
-    def refresh_covers(self, writing: WriteTransaction, model_ids: Collection[int]) -> None:
-        """Have models show the covers that are known by now."""
-        registration = ModelWriter(writing, self._store.base_models())
-        registration.load(model_ids)
-        for model_id in model_ids:
-            entry = registration.entry(model_id)
-            # What was put without layers was never resolved, and has nothing to be resolved from.
-            if entry is not None and entry.layers:
-                registration.set(model_id, entry.layers, state_of(entry.model))
-        registration.put()

@@ -59,14 +59,14 @@ class AddressPolicy:
     resolve: Callable[[str, int], list[str]] = resolve
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Return the numeric addresses of a host. Raises UnsupportedFile if one of them is not public."""
+        """Return the numeric addresses of a host. Raises AddressRefused if one of them is not public."""
         try:
             found = self.resolve(host, port)
         except (OSError, UnicodeError) as problem:
             raise TemporaryFailure(f"the host {host[:100]!r} is not known: {problem}") from None
         for numeric in found:
             if not self._may_reach(ipaddress.ip_address(numeric)):
-                raise errors.UnsupportedFile(f"{host[:100]!r} leads to {numeric}, which is no public address")
+                raise errors.AddressRefused(f"{host[:100]!r} leads to {numeric}, which is no public address")
         return found
 
     def _may_reach(self, address: Address) -> bool:
@@ -82,7 +82,7 @@ class AddressPolicy:
 def fetch(address: str, guard: AddressPolicy, seconds_max: float = SECONDS_MAX) -> bytes:
     """Return what an address answers, up to a picture's largest size.
 
-    Raises NotNow for what may pass, UnsupportedFile or TooLarge for what will not.
+    Raises TemporaryFailure for a failure that may pass, else DownloadFailed or TooLarge.
     """
     for _ in range(REDIRECTS_MAX + 1):
         answered = _ask(_parsed(address), guard, seconds_max)
@@ -90,9 +90,9 @@ def fetch(address: str, guard: AddressPolicy, seconds_max: float = SECONDS_MAX) 
             return answered
         following = urljoin(address, answered)
         if address.startswith("https:") and not following.startswith("https:"):
-            raise errors.UnsupportedFile("the address redirects from https to something less")
+            raise errors.AddressRefused("the address redirects from https to something less")
         address = following
-    raise errors.UnsupportedFile(f"the address redirects more than {REDIRECTS_MAX} times")
+    raise errors.DownloadFailed(f"the address redirects more than {REDIRECTS_MAX} times")
 
 
 def _parsed(address: str) -> SplitResult:
@@ -102,7 +102,7 @@ def _parsed(address: str) -> SplitResult:
     except ValueError:  # a port that is no number, a bracket that is never closed
         is_usable = False
     if not is_usable or parsed.username is not None or not address.isprintable():
-        raise errors.UnsupportedFile("this is no address to fetch from; accepted: http:// and https://, without a name")
+        raise errors.AddressRefused("this is no address to fetch from; accepted: http:// and https://, without a name")
     return parsed
 
 
@@ -177,7 +177,7 @@ def _answered(response: http.client.HTTPResponse) -> bytes | str:
     if status in _PASSING:
         raise TemporaryFailure(f"status {status}", _seconds(response.headers.get("Retry-After")))
     if status != 200:
-        raise errors.UnsupportedFile(f"the address answers with status {status}")
+        raise errors.DownloadFailed(f"the address answers with status {status}")
     if int(response.length or 0) > BYTES_MAX:
         raise errors.TooLarge("the picture", BYTES_MAX)
     body = bytearray()

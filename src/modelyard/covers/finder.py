@@ -9,6 +9,7 @@ from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
 from modelyard.inspection import thumbnail_of
 from modelyard.library.walk import FoundFile, find_file
+from modelyard.registry import models
 from modelyard.store import Store, covers
 from modelyard.store.covers import Origin, UncheckedFile
 
@@ -44,7 +45,7 @@ def cover_files(
         with store.transaction() as writing:
             for origin in Origin:
                 # A second file of a model that has no picture does not take the first one's away.
-                kept.give(
+                models.give_covers(
                     writing,
                     origin,
                     {

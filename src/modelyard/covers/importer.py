@@ -14,6 +14,7 @@ from modelyard import errors
 from modelyard.covers.covers import Covers
 from modelyard.covers.download import AddressPolicy, TemporaryFailure, fetch
 from modelyard.covers.thumbnails import Rendered, render
+from modelyard.registry import models
 from modelyard.store import Store, covers
 
 # Most catalogues' pictures are on one host: this is what a browser opens to it, less some.
@@ -91,7 +92,7 @@ def _fetched(guard: AddressPolicy, address: str, sleep: Callable[[float], object
                 return _Fetched(address, problem=passing.message, is_passing=True)
             asked = passing.after_seconds
             sleep(min(asked if asked is not None else _WAIT_SECONDS_FIRST * 2.0**attempt, _WAIT_SECONDS_MAX))
-        except (errors.UnsupportedFile, errors.TooLarge) as lasting:
+        except (errors.DownloadFailed, errors.UnsupportedFile, errors.TooLarge) as lasting:
             return _Fetched(address, problem=lasting.message)
     raise AssertionError("the last attempt returns")
 
@@ -107,5 +108,5 @@ def _recorded(
             if not fetched.is_passing:
                 name = names.get(fetched.address)
                 covers.note_address(writing.connection, fetched.address, name, fetched.problem, writing.now)
-        kept.refresh_covers(writing, [model_id for address in names for model_id in ids_by_address[address]])
+        models.refresh(writing, [model_id for address in names for model_id in ids_by_address[address]])
     return [CoverResult(fetched.address, fetched.problem) for fetched in batch]

@@ -52,11 +52,6 @@ class FileFormat(StrEnum):
     UNKNOWN = "unknown"
 
 
-# Formats that hold models and that we look into.
-MODEL_FORMATS = frozenset(
-    {FileFormat.SAFETENSORS, FileFormat.ZIP, FileFormat.PICKLE, FileFormat.GGUF, FileFormat.NPY, FileFormat.ONNX}
-)
-
 # (where, bytes, format), tried in this order.
 _MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, _ZIP_LOCAL, FileFormat.ZIP),

@@ -62,7 +62,6 @@ class Frame:
     """A sound file's header and where its tensors begin."""
 
     header: Header
-    header_bytes: int
     body_offset: int
 
 
@@ -83,7 +82,7 @@ def read_frame(reader: BinaryIO, size_bytes: int, limit_bytes: int = HEADER_LIMI
     if len(raw) < length:
         raise CorruptFile("header", f"is announced with {length:,} bytes and ends after {len(raw):,}")
     body_offset = LENGTH_BYTES + length
-    return Frame(parse_header(raw, size_bytes - body_offset), length, body_offset)
+    return Frame(parse_header(raw, size_bytes - body_offset), body_offset)
 
 
 def check_length(start: bytes, size_bytes: int, limit_bytes: int = HEADER_LIMIT_BYTES) -> int:

@@ -13,13 +13,12 @@ from modelyard.library.matching import merge_matching_models
 from modelyard.library.pending_hashes import hash_pending
 from modelyard.library.probe import tune_gc
 from modelyard.library.reconcile import Ownership
-from modelyard.library.scanner import ScanInterrupted, Scanner, ScanProgress, ScanReport, duplicates_json
+from modelyard.library.scanner import Scanner, ScanProgress, ScanReport, duplicates_json
 from modelyard.library.watcher import RESCAN_SECONDS, watch_once
 
 __all__ = [
     "RESCAN_SECONDS",
     "Ownership",
-    "ScanInterrupted",
     "ScanProgress",
     "ScanReport",
     "Scanner",

@@ -12,7 +12,7 @@ def merge_matching_models(store: Store) -> int:
             return 0
     with store.transaction() as writing:
         pairs = files.matched_later(writing.connection, OWN_ID_MIN)
-        settling = Reconciler(writing, store)
+        settling = Reconciler(writing)
         for own_id, outside_id in pairs.items():
             settling.merge(own_id, outside_id)
         settling.finish()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from modelyard import errors
 from modelyard.library.probe import ProbeResult, probe
 from modelyard.library.reconcile import Ownership, Reconciler
 from modelyard.library.walk import find_file
@@ -16,10 +17,6 @@ log = logging.getLogger(__name__)
 
 # One transaction's worth: each makes every index follow.
 _BATCH_FILES, _BATCH_SECONDS = 200, 2.0
-
-
-class _Ended(Exception):
-    """Leaves a file that is half hashed."""
 
 
 def hash_pending(
@@ -53,7 +50,7 @@ def hash_pending(
                 looks.append(seen)
         if looks:
             with store.transaction() as writing:
-                settling = Reconciler(writing, store)
+                settling = Reconciler(writing)
                 # Whose they are is on record.
                 settling.take(looks, Ownership(), {})
                 settling.finish()
@@ -64,10 +61,10 @@ def hash_pending(
 def _hashed(known: FileRecord, catalogue: str, is_ended: Callable[[], bool]) -> ProbeResult | None:
     def on_bytes(_: int) -> None:
         if is_ended():
-            raise _Ended
+            raise errors.Interrupted
 
     if not files.is_as_recorded(known) or (found := find_file(known.path)) is None:
         return None
-    with suppress(_Ended):
+    with suppress(errors.Interrupted):
         return probe(found, with_hashes=True, catalogue=catalogue, on_bytes=on_bytes)
     return None

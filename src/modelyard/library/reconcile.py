@@ -16,10 +16,12 @@ from modelyard.inspection import Verdict
 from modelyard.library import names
 from modelyard.library.folder_hints import FolderHint
 from modelyard.library.probe import ProbeResult, contradicted
+from modelyard.library.served_files import is_sound
 from modelyard.library.trainers import trained_name
 from modelyard.library.walk import FoundFile
-from modelyard.registry.writer import ModelState, ModelWriter, state_of
-from modelyard.store import Store, WriteTransaction, blobs, files
+from modelyard.registry.models import FileModels
+from modelyard.registry.writer import ModelState, state_of
+from modelyard.store import WriteTransaction, blobs, files
 from modelyard.store.files import FileRecord, FileState
 
 Result = Literal["added", "updated", "matched", "moved", "broken", "gone", "later", "other"]
@@ -47,15 +49,14 @@ class FileOutcome:
 class Reconciler:
     """One transaction's work on files; ``finish`` writes what changed."""
 
-    def __init__(self, writing: WriteTransaction, store: Store) -> None:
+    def __init__(self, writing: WriteTransaction) -> None:
         self._writing = writing
         self._connection = writing.connection
-        self._registration = ModelWriter(writing, store.base_models())
+        self._models = FileModels(writing)
         # Names given in this transaction, with the teams that alone see them; None is everybody.
         self._names: dict[str, set[str | None]] = {}
         self._rows: dict[bytes, FileRecord] = {}
         self._changed: dict[bytes, tuple[FileRecord, str | None]] = {}
-        self._merged: list[int] = []
         self._by_hash: dict[str, list[int]] = {}
         self._files: dict[int, dict[bytes, FileRecord]] = {}
         self._missing: dict[str, list[FileRecord]] = {}
@@ -84,7 +85,7 @@ class Reconciler:
 
     def _load(self, ids: Iterable[int]) -> None:
         wanted = [id_ for id_ in ids if id_ not in self._files]
-        self._registration.load(wanted)
+        self._models.load(wanted)
         of_models = files.of_models(self._connection, wanted)
         for id_ in wanted:
             self._files[id_] = {known.path: known for known in of_models.get(id_, [])}
@@ -94,7 +95,7 @@ class Reconciler:
         if look.state is FileState.MISSING:
             return FileOutcome(look.found.path, "gone")
         if row is not None:
-            entry = self._entry(row.model_id)
+            entry = self._models.entry(row.model_id)
             # Who added it first says whose it is, and the owner of its model by now who may see it.
             owner = Ownership(row.source, row.team, entry.model.visibility if entry else row.visibility)
             look = _with_known_hashes(look, row, entry)
@@ -135,13 +136,12 @@ class Reconciler:
 
     def _model_of(self, look: ProbeResult, row: FileRecord | None, owner: Ownership) -> tuple[int | None, bool]:
         """Return the model that a file is, None for one to be made, and whether it was known before the file."""
-        known = [entry for id_ in self._by_hash.get((look.sha256 or "").upper(), []) if (entry := self._entry(id_))]
+        known = self._entries_with_hash((look.sha256 or "").upper())
         if look.sha256:
-            short = look.sha256[:10].upper()
-            known += [entry for id_ in self._by_hash.get(short, []) if (entry := self._entry(id_))]
+            known += self._entries_with_hash(look.sha256[:10].upper())
             # A model that is known by AutoV3 alone can be this file; one with another SHA-256 cannot.
-            third = self._by_hash.get((look.autov3 or "")[:12], [])
-            known += [entry for id_ in third if (entry := self._entry(id_)) and not entry.model.hashes.short]
+            third = self._entries_with_hash((look.autov3 or "")[:12])
+            known += [entry for entry in third if not entry.model.hashes.short]
         fitting = sorted(
             {entry.model.id for entry in known if _may_join(owner, entry.model)},
             key=lambda id_: (id_ >= OWN_ID_MIN, id_),
@@ -154,10 +154,13 @@ class Reconciler:
             return row.model_id, False
         return None, False
 
+    def _entries_with_hash(self, key: str) -> list[Entry]:
+        return [entry for id_ in self._by_hash.get(key, []) if (entry := self._models.entry(id_))]
+
     def _stays(self, row: FileRecord, look: ProbeResult) -> bool:
         """Whether a file is still the same model: with the same bytes, or with others if it alone makes one of ours."""
         assert row.model_id is not None, "asked of a file with a model"
-        entry = self._entry(row.model_id)
+        entry = self._models.entry(row.model_id)
         if entry is None:
             return False
         if look.sha256 is not None and look.sha256 == row.sha256:
@@ -173,16 +176,17 @@ class Reconciler:
     def _set(
         self, model_id: int | None, look: ProbeResult, row: FileRecord | None, owner: Ownership, hint: FolderHint | None
     ) -> Entry:
-        before = self._entry(model_id)
-        model_id = self._writing.next_own_id() if model_id is None else model_id
-        layers = dict(before.layers) if before else dict(self._known_elsewhere(look))
+        before = self._models.entry(model_id)
+        model_id = self._models.next_id() if model_id is None else model_id
+        layers = {} if before else dict(self._known_elsewhere(look))
         layers[Layer.HEADER] = self._header(look, model_id)
         if look.told.facts is not None:
-            older = layers.get(Layer.SIDECAR)
-            layers[Layer.SIDECAR] = fill_missing(look.told.facts, older) if older else look.told.facts
+            layers[Layer.SIDECAR] = look.told.facts
         # A second file of a model says nothing of its name.
         if model_id >= OWN_ID_MIN and (before is None or (row is not None and row.model_id == model_id)):
-            layers[Layer.GUESS] = self._guess(model_id, look, owner, hint, layers.get(Layer.GUESS))
+            layers[Layer.GUESS] = self._guess(
+                model_id, look, owner, hint, before.layers.get(Layer.GUESS) if before else None
+            )
         is_usable = look.state is FileState.PRESENT and look.sha256 is not None
         status = Status.AVAILABLE if is_usable else Status.UNAVAILABLE
         state = state_of(before.model) if before else ModelState(owner.source, owner.visibility, owner.team)
@@ -190,7 +194,7 @@ class Reconciler:
             # Nothing about the file itself is new: what its owner made of the model stays.
             status = before.model.status if not row.hashes_pending else status
         state = replace(state, status=status, blob=look.sha256)
-        entry = self._registration.set(model_id, layers, state)
+        entry = self._models.put_file(model_id, layers, state)
         self._note_hashes(before, entry)
         return entry
 
@@ -214,7 +218,7 @@ class Reconciler:
         """Return what upstream says of a model with these bytes or tensors that the file may not join."""
         keys = ((look.sha256 or "").upper(), (look.sha256 or "")[:10].upper(), (look.autov3 or "")[:12])
         for id_ in (id_ for key in keys if key for id_ in self._by_hash.get(key, [])):
-            entry = self._entry(id_)
+            entry = self._models.entry(id_)
             if entry and entry.model.visibility is Visibility.PUBLIC and Layer.UPSTREAM in entry.layers:
                 told = entry.layers[Layer.UPSTREAM]
                 bare = replace(told, sd_name=None, rank=None, hashes=None, size_bytes=None, file_name=None)
@@ -251,11 +255,6 @@ class Reconciler:
             return True
         return self._writing.sd_name_taken(name, team, model_id)
 
-    def _entry(self, model_id: int | None) -> Entry | None:
-        if model_id is None or model_id in self._merged:
-            return None
-        return self._registration.entry(model_id)
-
     # --- files that come and go
 
     def take_gone(self, gone: Iterable[FileRecord]) -> list[FileOutcome]:
@@ -267,7 +266,7 @@ class Reconciler:
         return [self._mark(known, FileState.BROKEN if known.reason else FileState.PRESENT, "updated") for known in back]
 
     def _mark(self, known: FileRecord, state: FileState, result: Result, reason: str = "") -> FileOutcome:
-        marked = replace(known, state=state, last_seen=self._writing.now)
+        marked = replace(known, state=state)
         self._changed[known.path] = marked, None
         if known.model_id is not None:
             self._load([known.model_id])
@@ -279,32 +278,18 @@ class Reconciler:
         """Note that files have another name; the models keep theirs, which calls may use."""
         settled = []
         for found, known in renamed:
-            marked = replace(known, path=found.path, last_seen=self._writing.now)
+            marked = replace(known, path=found.path)
             self._changed[found.path] = marked, None
             if known.model_id is not None:
                 self._load([known.model_id])
-                entry = self._entry(known.model_id)
-                guess = entry.layers.get(Layer.GUESS) if entry else None
-                if entry and guess and guess.file_name:
-                    named = replace(guess, file_name=names.guess(found.path, None, None).file_name)
-                    layers = {**entry.layers, Layer.GUESS: named}
-                    self._registration.set(known.model_id, layers, state_of(entry.model))
+                self._models.rename_file(known.model_id, names.guess(found.path, None, None).file_name)
             settled.append(FileOutcome(found.path, "moved", known.model_id))
         return settled
 
     def _refresh_status(self, model_id: int, because: str | None = None) -> None:
         """Make a model available if a sound file of it is there, and unavailable if none is."""
-        entry = self._entry(model_id)
-        if entry is None:
-            return
-        there = [known for known in self._files.get(model_id, {}).values() if _is_sound(known)]
-        kept = blobs.find(self._connection, entry.model.blob) if entry.model.blob else None
-        is_available = bool(there) or (kept is not None and kept.is_sound)
-        layers = dict(entry.layers)
-        if because is not None and not is_available:
-            layers[Layer.HEADER] = replace(layers.get(Layer.HEADER) or Facts(), evidence=(because,))
-        status = Status.AVAILABLE if is_available else Status.UNAVAILABLE
-        self._registration.set(model_id, layers, replace(state_of(entry.model), status=status))
+        has_file = any(is_sound(known) for known in self._files.get(model_id, {}).values())
+        self._models.set_has_file(model_id, has_file, because)
 
     def _leave(self, row: FileRecord, joined: Entry, *, is_same_file: bool) -> None:
         """A file turned out to be another model than it was. Its old one is that model, or has lost its file."""
@@ -318,25 +303,14 @@ class Reconciler:
     def merge(self, from_id: int, to_id: int) -> None:
         """Make one model of two: what was said of the first is said of the second, and its files are the second's."""
         self._load([from_id, to_id])
-        old, kept = self._entry(from_id), self._entry(to_id)
-        if old is None or kept is None:
+        if not self._models.merge(from_id, to_id):
             return
-        layers = dict(kept.layers)
-        for layer in (Layer.HEADER, Layer.SIDECAR, Layer.USER):
-            if layer in old.layers:
-                layers[layer] = fill_missing(layers[layer], old.layers[layer]) if layer in layers else old.layers[layer]
-        # Names are the kept model's, unless a user gave one.
-        state = replace(state_of(kept.model), blob=kept.model.blob or old.model.blob)
-        if old.model.blob and not kept.model.blob:
-            state = replace(state, status=old.model.status)
-        self._registration.set(to_id, layers, state)
         files.move_to_model(self._connection, from_id, to_id)
         for path, (known, inspection) in self._changed.items():
             if known.model_id == from_id:
                 self._changed[path] = replace(known, model_id=to_id), inspection
         for path, known in self._files.pop(from_id, {}).items():
             self._files.setdefault(to_id, {})[path] = replace(known, model_id=to_id)
-        self._merged.append(from_id)
 
     def _forget_moved(self, sha256: str) -> bool:
         """Forget the missing files with these bytes, which are at another path now; return whether there were any."""
@@ -363,7 +337,6 @@ class Reconciler:
             autov3=look.autov3,
             hashes_pending=look.is_model and bool(look.verdict) and look.sha256 is None,
             model_id=model_id,
-            last_seen=self._writing.now,
             id=row.id if row else None,
         )
         self._changed[found.path] = known, look.inspection
@@ -372,19 +345,14 @@ class Reconciler:
 
     def finish(self) -> None:
         """Write everything, models before the files that point at them."""
-        self._registration.put()
+        self._models.put()
         files.forget(self._connection, self._forgotten)
         files.put(self._connection, list(self._changed.values()))
-        self._writing.remove(self._merged)
+        self._models.remove_merged()
 
 
 def _is_same(found: FoundFile, row: FileRecord) -> bool:
     return (found.size_bytes, found.mtime_ns, found.inode) == (row.size_bytes, row.mtime_ns, row.inode)
-
-
-def _is_sound(known: FileRecord) -> bool:
-    """Whether a file can be handed out: there, hashed, and neither broken nor dangerous."""
-    return known.state is FileState.PRESENT and not known.hashes_pending
 
 
 def _hash_keys(hashes: Hashes) -> list[str]:

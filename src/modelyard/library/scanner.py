@@ -4,10 +4,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from modelyard import errors
 from modelyard.domain import Skipped
 from modelyard.library.changes import Plan, compare
 from modelyard.library.folder_hints import FolderHint, hint_of
@@ -91,14 +91,6 @@ def duplicates_json(group: Duplicates) -> dict[str, object]:
     }
 
 
-class ScanInterrupted(Exception):
-    """It was to end before it was done. What was looked at is on record, and the same again goes on."""
-
-
-class _Undone(Exception):
-    """Leaves the transaction of a dry run."""
-
-
 class Scanner:
     """Takes files in where they lie, for one store. ``told`` is told of the progress, by the thread that works."""
 
@@ -121,7 +113,7 @@ class Scanner:
         self._processes = processes or len(os.sched_getaffinity(0))
 
     def run(self, paths: Iterable[bytes]) -> ScanReport:
-        """Bring the catalogue up to what lies in the places now. Raises ScanInterrupted if that is not waited for."""
+        """Update the catalogue to the files at these paths. Raises Interrupted if it is asked to stop."""
         scanned = scan(paths, trained=self._owner.source.value == "training")
         counts = _Counts()
         self._skip(scanned.skipped, counts)
@@ -181,15 +173,15 @@ class Scanner:
     def _on_bytes(self, count: int) -> None:
         self._told.hashed(count)
         if self._told.is_over():
-            raise ScanInterrupted
+            raise errors.Interrupted
 
     def _write(self, settle: Callable[[Reconciler], list[FileOutcome]], counts: _Counts) -> None:
         settled: list[FileOutcome] = []
-        with suppress(_Undone), self._store.transaction() as writing:
-            settling = Reconciler(writing, self._store)
+        with self._store.transaction() as writing:
+            settling = Reconciler(writing)
             settled = settle(settling)
             if self._dry_run:
-                raise _Undone
+                raise errors.Rollback
             settling.finish()
         for each in settled:
             counts.results[each.result] += 1
@@ -219,12 +211,12 @@ def _batches(looks: Iterator[ProbeResult], is_over: Callable[[], bool]) -> Itera
         for each in looks:
             batch.append(each)
             if is_over():
-                raise ScanInterrupted
+                raise errors.Interrupted
             if len(batch) >= _BATCH_FILES or time.monotonic() - began >= _BATCH_SECONDS:
                 yield batch
                 batch = []
                 began = time.monotonic()
-    except ScanInterrupted:
+    except errors.Interrupted:
         if batch:
             yield batch
         raise

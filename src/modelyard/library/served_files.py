@@ -8,9 +8,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelyard.domain import Status
-from modelyard.registry.writer import ModelWriter, state_of
-from modelyard.store import Store, WriteTransaction, blobs, files
+from modelyard.registry import models
+from modelyard.store import Store, files
 from modelyard.store.files import FileRecord, FileState
 
 
@@ -56,7 +55,8 @@ def mark_missing(store: Store, sha256: str) -> None:
         lost = _lost(known)
         files.put(writing.connection, [(file, None) for file in lost.values()])
         there = {file.model_id for file in known if is_sound(file) and file.path not in lost}
-        _make_unavailable(writing, store, {file.model_id for file in lost.values()} - there)
+        lost_ids = {file.model_id for file in lost.values() if file.model_id is not None}
+        models.mark_unavailable(writing, lost_ids - there)
 
 
 def _lost(known: list[FileRecord]) -> dict[bytes, FileRecord]:
@@ -67,16 +67,3 @@ def _lost(known: list[FileRecord]) -> dict[bytes, FileRecord]:
             state = FileState.CHANGED if os.path.lexists(file.path) else FileState.MISSING
             lost[file.path] = replace(file, state=state)
     return lost
-
-
-def _make_unavailable(writing: WriteTransaction, store: Store, model_ids: set[int | None]) -> None:
-    ids = [model_id for model_id in model_ids if model_id is not None]
-    registration = ModelWriter(writing, store.base_models())
-    registration.load(ids)
-    for model_id in ids:
-        entry = registration.entry(model_id)
-        kept = blobs.find(writing.connection, entry.model.blob) if entry and entry.model.blob else None
-        if entry is not None and not (kept and kept.is_sound):
-            state = replace(state_of(entry.model), status=Status.UNAVAILABLE)
-            registration.set(model_id, entry.layers, state)
-    registration.put()

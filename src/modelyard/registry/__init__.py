@@ -1,1 +1,1 @@
-"""The writer of models: facts from sources are merged into layers, and the model is resolved from them."""
+"""The only writer of models: merges facts of sources into layers, and resolves models from their layers."""

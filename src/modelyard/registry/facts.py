@@ -9,12 +9,12 @@ from modelyard.inspection import Finding, Inspection
 
 
 def facts_from_inspection(inspection: Inspection) -> Facts:
-    """Return what a look at a file says of the model, its verdict first in the evidence."""
+    """Return the facts of an inspected file; the first line of the evidence is the verdict."""
     identity = inspection.identity
     hashes = inspection.hashes
-    answers = (("type", identity.type), ("base model", identity.base_model), ("variant", identity.base_model_type))
+    findings = (("type", identity.type), ("base model", identity.base_model), ("variant", identity.base_model_type))
     evidence = [f"{inspection.verdict}: {inspection.reason}"]
-    evidence += [line for what, finding in answers if finding.is_known for line in _evidence(what, finding)]
+    evidence += [line for name, finding in findings if finding.is_known for line in _evidence(name, finding)]
     return Facts(
         type=model_type(identity.type.value) if identity.type.is_known else None,
         base_model=identity.base_model.value if identity.base_model.is_known else None,
@@ -28,8 +28,8 @@ def facts_from_inspection(inspection: Inspection) -> Facts:
     )
 
 
-def _evidence(what: str, finding: Finding) -> list[str]:
+def _evidence(name: str, finding: Finding) -> list[str]:
     return [
-        f"{what} {finding.value}: {seen.rule}: {seen.name}: {seen.value}" + (f" ({seen.says})" if seen.says else "")
-        for seen in finding.evidence
+        f"{name} {finding.value}: {item.rule}: {item.name}: {item.value}" + (f" ({item.says})" if item.says else "")
+        for item in finding.evidence
     ]

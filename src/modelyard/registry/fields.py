@@ -1,7 +1,6 @@
-"""What people say of their models, and what a look at the file says: both become facts, in layers of their own.
+"""The fields that people declare of their models, checked and made facts of the user's layer.
 
-The words are the API's, as they come in a JSON body or in an upload's metadata; what cannot be meant is refused here,
-with the field's name.
+Names and values are those of a JSON body or of an upload's metadata. An error names the field and its accepted values.
 """
 
 import re
@@ -18,7 +17,7 @@ from modelyard.domain import (
     Visibility,
     model_type,
 )
-from modelyard.registry.names import _extension_of, _name_from
+from modelyard.registry.names import extension_of, name_of
 
 NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,100}")
 _NAME_ALLOWED = "1 to 100 of A-Z a-z 0-9 _ . - and spaces"
@@ -32,7 +31,7 @@ _COVER_PATH = re.compile(re.escape(COVERS) + r"[0-9a-f]{32}/[0-9]{1,5}\.webp")
 
 @dataclass(frozen=True, slots=True)
 class UploadMetadata:
-    """What an uploader said: facts of the user's layer, and whose the model is to be. ``extension`` has no dot."""
+    """What an uploader declares: facts of the user's layer, source and visibility. ``extension`` has no dot."""
 
     facts: Facts
     source: Source
@@ -40,10 +39,10 @@ class UploadMetadata:
     extension: str
 
 
-def parse_upload_metadata(said: Mapping[str, str]) -> UploadMetadata:
-    """Read the words of an upload. Raises InvalidValue or UnsupportedFile; what is not said is None or empty."""
-    file_name = _label(said.get("filename", ""))
-    extension = (said.get("file_extension") or _extension_of(file_name)).lower().lstrip(".")
+def parse_upload_metadata(fields: Mapping[str, str]) -> UploadMetadata:
+    """Parse an upload's metadata. Missing fields become None or empty. Raises InvalidValue or UnsupportedFile."""
+    file_name = _label(fields.get("filename", ""))
+    extension = (fields.get("file_extension") or extension_of(file_name)).lower().lstrip(".")
     if extension and extension not in FILE_EXTENSIONS:
         raise errors.UnsupportedFile(
             f"file_extension: {extension[:32]!r} is not accepted; accepted: {', '.join(FILE_EXTENSIONS)}",
@@ -51,32 +50,32 @@ def parse_upload_metadata(said: Mapping[str, str]) -> UploadMetadata:
             given=extension[:32],
             allowed=list(FILE_EXTENSIONS),
         )
-    name = said.get("name", "")
+    name = fields.get("name", "")
     facts = Facts(
-        name=checked_name(name) if name else _name_from(file_name),
-        type=model_type(_word("type_name", said["type_name"])) if said.get("type_name") else None,
-        base_model=_word("base_model", said["base_model"]) if said.get("base_model") else None,
-        base_model_type=_word("base_model_type", said["base_model_type"]) if said.get("base_model_type") else None,
-        tags=read_tags(said["tags"].split(",")) if said.get("tags") else None,
-        is_nsfw=_boolean("is_nsfw", said["is_nsfw"]) if said.get("is_nsfw") else None,
-        categories=read_category(said["category_id"]) if said.get("category_id") else None,
-        cover_url=checked_cover(said["cover_url"]) if said.get("cover_url") else None,
+        name=checked_name(name) if name else name_of(file_name),
+        type=model_type(_word("type_name", fields["type_name"])) if fields.get("type_name") else None,
+        base_model=_word("base_model", fields["base_model"]) if fields.get("base_model") else None,
+        base_model_type=_word("base_model_type", fields["base_model_type"]) if fields.get("base_model_type") else None,
+        tags=read_tags(fields["tags"].split(",")) if fields.get("tags") else None,
+        is_nsfw=_boolean("is_nsfw", fields["is_nsfw"]) if fields.get("is_nsfw") else None,
+        categories=read_category(fields["category_id"]) if fields.get("category_id") else None,
+        cover_url=checked_cover(fields["cover_url"]) if fields.get("cover_url") else None,
         file_name=file_name or None,
     )
     return UploadMetadata(
-        facts, _source(said.get("source", "")), read_visibility(said.get("visibility", "")), extension
+        facts, _source(fields.get("source", "")), read_visibility(fields.get("visibility", "")), extension
     )
 
 
 def checked_name(name: str) -> str:
-    """Return a model's name as it is, or raise InvalidValue."""
+    """Return a model's name unchanged, or raise InvalidValue."""
     if not NAME.fullmatch(name) or not name.strip():
         raise _refused("name", name, _NAME_ALLOWED)
     return name
 
 
 def checked_cover(url: str) -> str:
-    """Return the address of a cover, or the path of one that is kept here, or raise InvalidValue; empty is none."""
+    """Return the address of a cover, or the path of a cover on this server. Empty: no cover. Raises InvalidValue."""
     if _COVER_PATH.fullmatch(url):
         return url
     fits = len(url) <= _COVER_CHARS_MAX and url.isprintable() and " " not in url
@@ -86,22 +85,22 @@ def checked_cover(url: str) -> str:
 
 
 def read_tags(tags: list[str]) -> tuple[str, ...]:
-    """Return tags without spaces around them, each once."""
-    kept = tuple(dict.fromkeys(_word("tags", tag.strip()) for tag in tags if tag.strip()))
-    if len(kept) > _TAGS_MAX:
-        raise _refused("tags", str(len(kept)), f"up to {_TAGS_MAX} tags")
-    return kept
+    """Return the tags without surrounding spaces and without repetitions."""
+    unique = tuple(dict.fromkeys(_word("tags", tag.strip()) for tag in tags if tag.strip()))
+    if len(unique) > _TAGS_MAX:
+        raise _refused("tags", str(len(unique)), f"up to {_TAGS_MAX} tags")
+    return unique
 
 
 def read_category(category: str) -> tuple[str, ...]:
-    """Return the category that a number names."""
+    """Return the category with this number."""
     if category.isascii() and category.isdigit() and len(category) <= 9 and int(category) in CATEGORIES:
         return (CATEGORIES[int(category[:9])],)
     raise _refused("category_id", category, "an id of model_categories of GET /v3/metadata")
 
 
 def checked_categories(names: list[str]) -> tuple[str, ...]:
-    """Return categories by their names."""
+    """Return the categories with these names, without repetitions."""
     for name in names:
         if name not in CATEGORIES.values():
             raise _refused("categories", name, ", ".join(CATEGORIES.values()))
@@ -114,7 +113,7 @@ def checked_word(field: str, text: str) -> str:
 
 
 def read_visibility(text: str) -> Visibility:
-    """Return who may see the model; the team alone if nothing is said."""
+    """Return a visibility; private if the text is empty."""
     try:
         return Visibility(text or "private")
     except ValueError:
@@ -122,7 +121,7 @@ def read_visibility(text: str) -> Visibility:
 
 
 def _label(file_name: str) -> str:
-    """Return the last part of what a client calls its file: a label, never a path."""
+    """Return the last part of a client's file name: a label, never a path."""
     if len(file_name) > _FILE_NAME_CHARS_MAX:
         raise _refused("filename", file_name[:64], f"up to {_FILE_NAME_CHARS_MAX} characters")
     label = re.split(r"[/\\]", file_name)[-1]
@@ -147,8 +146,8 @@ def _boolean(field: str, text: str) -> bool:
     raise _refused(field, text, "true, false, 1, 0")
 
 
-def _refused(field: str, given: str, allowed: str) -> errors.InvalidValue:
-    shown = given[:64]
+def _refused(field: str, value: str, allowed: str) -> errors.InvalidValue:
+    short = value[:64]
     return errors.InvalidValue(
-        f"{field}: {shown!r} is not accepted; accepted: {allowed}", field=field, given=shown, allowed=allowed
+        f"{field}: {short!r} is not accepted; accepted: {allowed}", field=field, given=short, allowed=allowed
     )

@@ -52,7 +52,6 @@ class FileRecord:
     autov3: str | None = None
     hashes_pending: bool = False
     model_id: int | None = None
-    last_seen: int = 0
     id: int | None = None
 
     @property
@@ -72,7 +71,7 @@ class Duplicates:
 
 _NAMES = (
     "path", "size_bytes", "mtime_ns", "inode", "device", "state", "source", "visibility", "team", "sidecars",
-    "verdict", "reason", "sha256", "autov3", "hashes_pending", "model_id", "last_seen", "id",
+    "verdict", "reason", "sha256", "autov3", "hashes_pending", "model_id", "id",
 )  # fmt: skip # the fields of FileRecord in their order
 _SELECT = sa.select(*(schema.files.columns[name] for name in _NAMES))
 
@@ -122,12 +121,6 @@ def pending_count(connection: sa.Connection, roots: Iterable[bytes]) -> int:
     return sum(
         int(connection.execute(sa.select(sa.func.count()).where(waits, _is_at(root))).scalar_one()) for root in roots
     )
-
-
-def inspection_of(connection: sa.Connection, file_id: int) -> str:
-    """Return all that inspection found in a file, as JSON; empty if nothing."""
-    found: str = connection.execute(sa.select(_FILE.inspection).where(_FILE.id == file_id)).scalar_one()
-    return found
 
 
 def paths_of(connection: sa.Connection, sha256: str) -> list[Path]:

@@ -187,7 +187,8 @@ files = Table(
     Column("source", Text, nullable=False),
     Column("team", Text),
     Column("visibility", Text, nullable=False),
-    Column("last_seen", BigInteger, nullable=False),
+    # Not used any more. It stays as long as nodes of older versions, which write it, may share the database.
+    Column("last_seen", BigInteger, nullable=False, default=0),
     # All that inspection found, as JSON. Last, because it is long: SQLite reads a row from the front.
     Column("inspection", Text, nullable=False),
     UniqueConstraint("path"),

@@ -16,7 +16,7 @@ from modelyard import errors
 from modelyard.domain import BaseModel, Entry, Model
 from modelyard.store import api_keys, migrate, rows, schema
 from modelyard.store.dialect import Dialect, Revisions, read_revisions
-from modelyard.store.transaction import WriteTransaction, entries_by_id
+from modelyard.store.transaction import WriteTransaction, base_models_of, entries_by_id
 
 # Measured on SQLite: 6.6 µs a row from 100 on, and a third more at 2,000, which no longer fit the cache.
 _ROWS_AT_ONCE = 500
@@ -130,15 +130,19 @@ class Store:
 
     @contextmanager
     def transaction(self, before_telling: Callable[[], object] | None = None) -> Iterator[WriteTransaction]:
-        """Open the one write transaction; it commits on leaving, and is undone if leaving by an error.
+        """Open the one write transaction. It commits at the end of the block and is undone if the block raises.
 
-        When this returns, the change is on disk, and every process of this machine has been told. ``before_telling``
-        is called between the two: what it prepares, the others find when they come to look.
+        ``errors.Rollback`` undoes the transaction and ends the block without an error. Otherwise, when this returns,
+        the change is on disk and every process of this machine has been notified. ``before_telling`` is called after
+        the commit and before the notification.
         """
-        with self._alone() as connection:
-            writing = WriteTransaction(connection, self._dialect, int(self._clock()))
-            yield writing
-            committed = writing.finish()
+        try:
+            with self._alone() as connection:
+                transaction = WriteTransaction(connection, self._dialect, int(self._clock()))
+                yield transaction
+                committed = transaction.finish()
+        except errors.Rollback:
+            return
         try:
             if before_telling is not None:
                 before_telling()
@@ -153,11 +157,9 @@ class Store:
             return entries_by_id(connection, self._dialect, [model_id]).get(model_id)
 
     def base_models(self) -> list[BaseModel]:
-        """Return all base models known, by name."""
-        table = schema.base_models
-        query = sa.select(table.c.name, table.c.architecture, table.c.is_sdxl, table.c.aliases).order_by(table.c.name)
+        """Return all base models, by name."""
         with self._reading() as connection:
-            return [rows.base_model_of(row) for row in connection.execute(query)]
+            return base_models_of(connection)
 
     def teams(self) -> list[str]:
         """Return the names of all teams, in order."""
@@ -182,10 +184,6 @@ class Store:
         """Return all API keys with their digests, and the keys' revision, of one moment."""
         with self._reading() as connection:
             return api_keys.KeyRing(read_revisions(connection).keys, api_keys.keys_of(connection))
-
-    def ping(self) -> None:
-        """Raise Unavailable if the database does not answer."""
-        self._read_revisions()
 
     def close(self) -> None:
         """Close all connections; the store cannot be used after this."""
@@ -285,6 +283,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sa.exc.IntegrityError as problem:
-        raise errors.Conflict("the database refused what contradicts its rules") from problem
+        raise errors.ConstraintViolation from problem
     except _AWAY as problem:
         raise errors.Unavailable("the database is away or busy") from problem

@@ -87,6 +87,10 @@ class WriteTransaction:
         asked = {"sd_name": sd_name, "team": team, "besides": -1 if besides is None else besides}
         return self._connection.execute(_SD_NAME_TAKEN, asked).first() is not None
 
+    def base_models(self) -> list[BaseModel]:
+        """Return all base models, by name."""
+        return base_models_of(self._connection)
+
     def put_base_model(self, base_model: BaseModel) -> None:
         """Insert or replace a base model by its name."""
         self._upsert(schema.base_models, "name", rows.row_of_base_model(base_model))
@@ -182,6 +186,13 @@ _SD_NAME_TAKEN = (
     )
     .limit(1)
 )
+
+
+def base_models_of(connection: sa.Connection) -> list[BaseModel]:
+    """Return all base models, by name."""
+    table = schema.base_models.c
+    query = sa.select(table.name, table.architecture, table.is_sdxl, table.aliases).order_by(table.name)
+    return [rows.base_model_of(row) for row in connection.execute(query)]
 
 
 def entries_by_id(connection: sa.Connection, dialect: Dialect, ids: Collection[int]) -> dict[int, Entry]:

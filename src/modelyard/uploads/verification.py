@@ -18,14 +18,13 @@ import sqlalchemy as sa
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.covers import Covers, render
-from modelyard.domain import Entry, Facts, Layer, Status
+from modelyard.domain import Facts
 from modelyard.inspection import THUMBNAIL, Inspection, inspect_file, thumbnail_of
+from modelyard.registry import models
 from modelyard.registry.facts import facts_from_inspection
-from modelyard.registry.names import extension_of_format, sd_name_of
-from modelyard.registry.writer import ModelWriter, state_of
-from modelyard.store import Store, WriteTransaction, blobs, covers, uploads
+from modelyard.registry.names import extension_of_format
+from modelyard.store import Store, blobs, uploads
 from modelyard.store.blobs import SOUND, Blob
-from modelyard.store.covers import Origin
 from modelyard.store.uploads import Upload
 
 # How soon bytes that are to go to the file store directly are looked for again.
@@ -137,11 +136,15 @@ class UploadVerifier:
                 writing.connection,
                 Blob(sha256, inspection.size_bytes, writing.now, inspection.verdict.value, inspection.reason),
             )
-            is_sound = inspection.verdict.value in SOUND
-            extension = extension_of_format(inspection.format)
-            if cover is not None and writing.entries([model_id]):
-                covers.give(writing.connection, model_id, Origin.HEADER, cover)
-            self._apply_result(writing, model_id, facts_from_inspection(inspection), sha256, is_sound, extension)
+            models.apply_inspection(
+                writing,
+                model_id,
+                facts_from_inspection(inspection),
+                sha256=sha256,
+                is_sound=inspection.verdict.value in SOUND,
+                extension=extension_of_format(inspection.format),
+                cover=cover,
+            )
             uploads.put(
                 writing.connection, replace(upload, sha256=sha256, received_at=upload.received_at or writing.now)
             )
@@ -151,31 +154,8 @@ class UploadVerifier:
 
     def _refuse(self, finish: _Finish, upload: Upload, model_id: int, reason: str) -> None:
         with self._store.transaction() as writing:
-            self._apply_result(writing, model_id, Facts(evidence=(reason,)), None, False, "")
+            models.apply_inspection(writing, model_id, Facts(evidence=(reason,)))
             uploads.remove(writing.connection, upload.id)
             finish(writing.connection)
         self._incoming.remove(upload.id)
         self._blobs.forget_uploaded(upload.id)
-
-    def _apply_result(
-        self, writing: WriteTransaction, model_id: int, facts: Facts, sha256: str | None, is_sound: bool, extension: str
-    ) -> None:
-        """Give a model what was found; its owner's words stay, and win."""
-        entry = writing.entries([model_id]).get(model_id)
-        if entry is None:
-            return  # removed meanwhile: what was kept is collected some day
-        layers = dict(entry.layers)
-        layers[Layer.HEADER] = facts
-        layers[Layer.GUESS] = _named(entry, layers[Layer.GUESS], extension)
-        state = replace(state_of(entry.model), blob=sha256, status=Status.AVAILABLE if is_sound else Status.UNAVAILABLE)
-        registration = ModelWriter(writing, self._store.base_models())
-        registration.load([model_id])
-        registration.set(model_id, layers, state)
-        registration.put()
-
-
-def _named(entry: Entry, guess: Facts, extension: str) -> Facts:
-    """Give a file that came without an extension the one of its format."""
-    if not extension or "." in (guess.sd_name or ""):
-        return guess
-    return replace(guess, sd_name=sd_name_of(entry.model.name, entry.model.id, extension))

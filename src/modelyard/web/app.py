@@ -17,6 +17,7 @@ from modelyard import blobs, errors
 from modelyard.auth import Auth
 from modelyard.catalog import Catalog
 from modelyard.covers import Covers
+from modelyard.registry.models import Models
 from modelyard.settings import Settings
 from modelyard.uploads.uploads import UploadLimits, Uploads
 from modelyard.web.access_log import Observations
@@ -81,6 +82,7 @@ def _parts(catalog: Catalog, access: Auth, settings: Settings, log: Log, link_fo
     caller_of, viewer_of = partial(sessions.caller, by_key), partial(sessions.reader, by_key)
     places = blobs.open_storage(settings.storage_url, settings.home, os.environ)
     uploading = Uploads(catalog.store, places.kept, places.incoming, _limits(settings))
+    models = Models(catalog.store, places.kept, places.incoming)
     downloads = Downloads(catalog.store, places.kept, signer, settings.x_accel_prefix)
     ttl_seconds = settings.download_url_ttl_seconds
 
@@ -88,7 +90,7 @@ def _parts(catalog: Catalog, access: Auth, settings: Settings, log: Log, link_fo
         return link_for or partial(downloads.link, base_of(exchange), ttl_seconds=ttl_seconds)
 
     covers = Covers(catalog.store, places.kept, places.incoming)
-    registering = Registering(uploading, catalog, signer, caller_of, base_of, links_for, ttl_seconds)
+    registering = Registering(uploading, models, catalog, signer, caller_of, base_of, links_for, ttl_seconds)
     return Parts(
         catalog,
         viewer_of,
@@ -97,7 +99,7 @@ def _parts(catalog: Catalog, access: Auth, settings: Settings, log: Log, link_fo
         Resumable(uploading, caller_of, base_of),
         downloads,
         Showing(covers),
-        Sending(uploading, covers, caller_of, registering.answer_with, id_of),
+        Sending(models, covers, caller_of, registering.answer_with, id_of),
         health.Ready(catalog),
         metrics,
         Observations(log, metrics),
@@ -107,6 +109,7 @@ def _parts(catalog: Catalog, access: Auth, settings: Settings, log: Log, link_fo
             sessions,
             rate_limit,
             uploading,
+            models,
             links_for,
             base_of,
             squeeze,

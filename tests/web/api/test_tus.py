@@ -191,6 +191,23 @@ def test_an_upload_can_be_given_up(bench: Bench) -> None:
     assert [] == [found for found in (bench.home / "blobs" / "incoming").iterdir() if found.is_file()]
 
 
+def test_an_upload_that_has_become_a_model_cannot_be_cancelled(bench: Bench) -> None:
+    path = bench.create(4)
+    bench.append(path, 0, b"abcd")
+
+    reply = bench.ask("DELETE", path)
+
+    assert (409, "UPLOAD_COMPLETE") == (reply.status, reply.json["reason"])
+
+
+def test_another_content_type_is_415(bench: Bench) -> None:
+    path = bench.create(4)
+
+    reply = bench.ask("PATCH", path, body=b"abcd", upload_offset="0", content_type="application/octet-stream")
+
+    assert (415, "UNSUPPORTED_MEDIA_TYPE") == (reply.status, reply.json["reason"])
+
+
 @pytest.mark.parametrize("method", ["HEAD", "PATCH", "DELETE"])
 def test_another_teams_upload_is_404(bench: Bench, method: str) -> None:
     path = bench.create(10)

@@ -13,7 +13,7 @@ from starlette.types import Receive, Send
 from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
 from modelyard.domain import Entry, Facts, Viewer, cover_path
-from modelyard.uploads.uploads import Edit, Uploads
+from modelyard.registry.models import Edit, Models
 from modelyard.web.bodies import read_up_to
 from modelyard.web.cache import Kept
 from modelyard.web.requests import Answer, Exchange, Header, send_response
@@ -60,7 +60,7 @@ class Showing:
 class Sending:
     """What takes a model's cover from its owner."""
 
-    uploading: Uploads
+    models: Models
     covers: Covers
     caller_of: Callable[[Exchange], Viewer]
     answer_with: Callable[[Exchange, Entry], Answer]
@@ -70,19 +70,19 @@ class Sending:
         """Take a picture as the cover of a model of the caller's team, and answer the model."""
         viewer, model_id = self.caller_of(exchange), self.id_of(exchange)
         # Who may not change the model has nothing of a picture read.
-        await asyncio.to_thread(self.uploading.get_owned, viewer, model_id)
+        await asyncio.to_thread(self.models.get_owned, viewer, model_id)
         picture = await _whole(exchange, receive)
         await send_answer(await asyncio.to_thread(self._set, exchange, viewer, model_id, picture), exchange, send)
 
     def remove(self, exchange: Exchange, _: bytes) -> Answer:
         """Take a model's cover away, wherever it came from, and answer the model."""
         viewer, model_id = self.caller_of(exchange), self.id_of(exchange)
-        return self.answer_with(exchange, self.uploading.edit(viewer, model_id, Edit(Facts(cover_url=""))))
+        return self.answer_with(exchange, self.models.edit(viewer, model_id, Edit(Facts(cover_url=""))))
 
     def _set(self, exchange: Exchange, viewer: Viewer, model_id: int, picture: bytes) -> Answer:
         name = self.covers.keep(render(picture))
         facts = Facts(cover_url=cover_path(name))
-        return self.answer_with(exchange, self.uploading.edit(viewer, model_id, Edit(facts)))
+        return self.answer_with(exchange, self.models.edit(viewer, model_id, Edit(facts)))
 
 
 async def _whole(exchange: Exchange, receive: Receive) -> bytes:

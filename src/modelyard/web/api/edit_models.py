@@ -26,8 +26,9 @@ from modelyard.registry.fields import (
     read_tags,
     read_visibility,
 )
+from modelyard.registry.models import Edit, Models
 from modelyard.signing import Signature, Signer
-from modelyard.uploads.uploads import Edit, Uploads
+from modelyard.uploads.uploads import Uploads
 from modelyard.web.bodies import Disconnected, append_body, content_length, decoded
 from modelyard.web.requests import Answer, Exchange, send_response
 
@@ -91,6 +92,7 @@ class Registering:
     """What the routes need."""
 
     uploading: Uploads
+    models: Models
     catalog: Catalog
     signer: Signer
     caller_of: CallerOf
@@ -144,7 +146,7 @@ class Registering:
         words["is_nsfw"] = "1" if said.is_nsfw else "0"
         words["tags"] = ",".join(said.tags)
         sha256 = _sha256_of("file_sha256", said.file_sha256) if said.file_sha256 else None
-        entry = self.uploading.register(viewer, words, sha256)
+        entry = self.models.register(viewer, words, sha256)
         return self.answer_with(exchange, entry)
 
     def change(self, exchange: Exchange, body: bytes) -> Answer:
@@ -155,12 +157,12 @@ class Registering:
         if said.cover_url is not msgspec.UNSET and said.cover_url.startswith(base + COVERS):
             # A model that was read, and is sent back with the cover it has.
             said = msgspec.structs.replace(said, cover_url=said.cover_url.removeprefix(base))
-        entry = self.uploading.edit(viewer, id_of(exchange), _edit_of(said))
+        entry = self.models.edit(viewer, id_of(exchange), _edit_of(said))
         return self.answer_with(exchange, entry)
 
     def remove(self, exchange: Exchange, _: bytes) -> Answer:
         """Remove a model of the caller's team."""
-        self.uploading.remove(self.caller_of(exchange), id_of(exchange))
+        self.models.remove(self.caller_of(exchange), id_of(exchange))
         return Answer(b"{}", caching=_UNSTORED)
 
     def details(self, exchange: Exchange) -> Answer:

@@ -22,9 +22,9 @@ from starlette.types import Receive, Send
 from modelyard import errors
 from modelyard.blobs import Blobs
 from modelyard.library import served_files
-from modelyard.registry.writer import ModelWriter, state_of
+from modelyard.registry import models
 from modelyard.signing import Signature, Signer
-from modelyard.store import Store, blobs, download_counts
+from modelyard.store import Store, blobs
 from modelyard.web.range_header import ByteRange, read_ranges
 from modelyard.web.requests import Exchange, Header, send_response, send_stream
 from modelyard.web.routing import has_already
@@ -102,13 +102,7 @@ class Downloads:
             return
         try:
             with self.store.transaction() as writing:
-                there = writing.entries(counted)
-                download_counts.add(writing.connection, {model_id: counted[model_id] for model_id in there})
-                registration = ModelWriter(writing, self.store.base_models())
-                registration.load(list(there))
-                for model_id, entry in there.items():
-                    registration.set(model_id, entry.layers, state_of(entry.model))
-                registration.put()
+                models.add_downloads(writing, counted)
         except errors.Unavailable:
             self.counted.update(counted)
             raise

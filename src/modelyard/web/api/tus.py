@@ -155,7 +155,7 @@ class Resumable:
 
     async def _append(self, viewer: Viewer, exchange: Exchange, upload_id: str, receive: Receive) -> list[Header]:
         if exchange.headers.get(b"content-type") != _BODY_TYPE:
-            raise errors.UnsupportedFile(f"Content-Type: accepted: {_BODY_TYPE.decode()}")
+            raise errors.UnsupportedMediaType(_BODY_TYPE.decode())
         given = _number(exchange, b"upload-offset")
         upload = await asyncio.to_thread(self.uploading.find, viewer.team or "", upload_id)
         if upload.kind == "final":

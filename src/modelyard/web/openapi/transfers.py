@@ -64,14 +64,15 @@ def paths(schemas: Sequence[Json]) -> dict[str, Json]:
     id_ = _parameter("id", "query", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "A model's id.")
     fresh = (errors.TooManyUploads(100, 60), *_SENT)
     unknown = errors.UnsupportedFile("file_extension: 'exe' is not accepted; accepted: safetensors")
-    conflict = errors.Conflict("the team has this file as 'night' already")
+    no_file = errors.ModelFileMissing(1_000_000_000)
+    conflict = errors.ModelExists("the team has this file as 'night' already")
     return {
         "/v3/model": {
             "post": operation(
                 "createModel", "Make a model of an announced file", model, (*_KEYED, *_BODY, conflict, unknown)
             )
             | _json(new_model),
-            "patch": operation("changeModel", "Change a model", model, (*_KEYED, *_BODY, *_MODEL, conflict))
+            "patch": operation("changeModel", "Change a model", model, (*_KEYED, *_BODY, *_MODEL, no_file))
             | _json(change)
             | {"parameters": [id_]},
             "delete": operation("removeModel", "Remove a model", {"type": "object"}, (*_KEYED, *_BODY[1:], *_MODEL))
@@ -133,7 +134,7 @@ _UPLOAD_ID = _parameter("upload", "path", {"type": "string", "pattern": "^[0-9a-
 
 def _put() -> Json:
     failures: list[errors.ModelyardError] = [*_LINK, *_BODY, *_UPLOAD, *_SENT, errors.UploadLocked("0f")]
-    failures += [errors.HashMismatch("00", "11"), errors.Conflict("the bytes of this upload are here already")]
+    failures += [errors.HashMismatch("00", "11"), errors.UploadComplete("the bytes of this upload are here already")]
     described = _plain("putFile", "Put an announced file; the link is the permission", {"200": "It is here."}, failures)
     described["responses"]["408"] = {"description": "The body ended early."}
     described["parameters"] = [_UPLOAD_ID, *_SIGNED]
@@ -159,7 +160,7 @@ def _begin(fresh: Iterable[errors.ModelyardError]) -> Json:
         errors.UploadNotFound("0f"),
         errors.UploadLocked("0f"),
     )
-    described["responses"] |= responses([*more, errors.Conflict("the upload is done")])
+    described["responses"] |= responses([*more, errors.UploadComplete("the bytes of this upload are here already")])
     described["responses"]["408"] = {"description": "The body ended early."}
     described["responses"]["413"] = responses([errors.TooLarge("the file", 1), errors.QuotaExceeded(9, 8, 7)])["413"]
     described["responses"]["460"] = {"description": "The body does not have its `Upload-Checksum`."}
@@ -194,14 +195,14 @@ def _append() -> Json:
         "appendToUpload",
         "Send an upload's next bytes (tus)",
         {"204": "It goes on at `Upload-Offset`.", "408": "The body ended early.", "460": "The checksum does not fit."},
-        (*failures, errors.UnsupportedFile("Content-Type: accepted: application/offset+octet-stream")),
+        (*failures, errors.UnsupportedMediaType("application/offset+octet-stream")),
     )
     described["parameters"] += [_UPLOAD_ID, _header("Upload-Offset", "0")]
     return described | _bytes("application/offset+octet-stream")
 
 
 def _give_up() -> Json:
-    conflict = errors.Conflict("this upload is a model by now; remove that")
+    conflict = errors.UploadComplete("this upload has become a model; remove the model")
     described = _tus("giveUpUpload", "Give an upload up (tus)", {"204": "It is gone."}, (*_UPLOAD, conflict))
     described["parameters"].append(_UPLOAD_ID)
     return described

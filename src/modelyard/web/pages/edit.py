@@ -23,8 +23,8 @@ from modelyard.registry.fields import (
     read_tags,
     read_visibility,
 )
+from modelyard.registry.models import Edit
 from modelyard.signing import Signature, Signer
-from modelyard.uploads.uploads import Edit
 from modelyard.web.pages.cards import cover_of, read_record
 from modelyard.web.pages.model import PREFIX, id_of
 from modelyard.web.pages.page import Site, Visit, page, redirect
@@ -47,7 +47,7 @@ def edit(site: Site, visit: Visit) -> Answer:
     """Change a model as the form says, and show it; or the form again with what cannot be."""
     entry = _own(site, visit)
     try:
-        site.uploading.edit(visit.member(Scope.WRITE).viewer, entry.model.id, _edit_of(visit))
+        site.models.edit(visit.member(Scope.WRITE).viewer, entry.model.id, _edit_of(visit))
     except (errors.InvalidRequest, errors.Conflict) as problem:
         return _form(site, visit, entry, problem.message)
     return redirect(f"{PREFIX}{entry.model.id}")
@@ -57,7 +57,7 @@ def delete(site: Site, visit: Visit) -> Answer:
     """Delete a model, and offer to take that back."""
     entry = _own(site, visit)
     viewer = visit.member(Scope.WRITE).viewer
-    site.uploading.remove(viewer, entry.model.id)
+    site.models.remove(viewer, entry.model.id)
     # Without a blob its file was still on its way, and is gone with the upload.
     sealed = (
         seal(site.sessions.signer, viewer, entry, time.time()) if entry.model.blob or not _was_uploaded(entry) else ""
@@ -69,7 +69,7 @@ def undo(site: Site, visit: Visit) -> Answer:
     """Put back what was deleted, and show it."""
     viewer = visit.member(Scope.WRITE).viewer
     entry = unseal(site.sessions.signer, viewer, visit.said("sealed"))
-    site.uploading.restore(viewer, entry)
+    site.models.restore(viewer, entry)
     return redirect(f"{PREFIX}{entry.model.id}")
 
 

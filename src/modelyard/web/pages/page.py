@@ -17,6 +17,7 @@ from modelyard import errors, wire
 from modelyard.auth import Auth
 from modelyard.catalog import Catalog
 from modelyard.domain import Scope, Viewer
+from modelyard.registry.models import Models
 from modelyard.uploads.uploads import Uploads
 from modelyard.web import sessions
 from modelyard.web.bodies import Disconnected, read_small
@@ -44,6 +45,7 @@ class Site:
     sessions: Sessions
     rate_limit: RateLimit
     uploading: Uploads
+    models: Models
     links_for: Callable[[Exchange], Callable[[str, str], str]]
     base_of: Callable[[Exchange], str]
     squeeze: Squeeze

@@ -1,0 +1,332 @@
+"""The verbs that change models: every other part calls a function of this module to change one.
+
+``Models`` has what an owner does over the API. The functions work inside a transaction of the caller, who writes
+other rows in it as well. ``FileModels`` makes models of the files that a scan finds.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from modelyard import errors
+from modelyard.blobs import Blobs, IncomingFiles
+from modelyard.domain import (
+    Entry,
+    Facts,
+    Layer,
+    Record,
+    Scope,
+    Status,
+    Viewer,
+    Visibility,
+    fill_missing,
+    model_type,
+)
+from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
+from modelyard.registry.names import sd_name_of
+from modelyard.registry.writer import ModelState, ModelWriter, Outcome, merge_layer, state_of
+from modelyard.store import Store, WriteTransaction, blobs, covers, download_counts, files, jobs, uploads
+from modelyard.store.covers import Origin
+from modelyard.store.jobs import CHECK
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of a model: facts for the user's layer, visibility and status. None leaves a value as it is."""
+
+    facts: Facts
+    visibility: Visibility | None = None
+    status: Status | None = None
+
+
+class Models:
+    """The models of one store, as their owners change them. Threads may share it."""
+
+    def __init__(self, store: Store, storage: Blobs, incoming: IncomingFiles) -> None:
+        self._store = store
+        self._storage = storage
+        self._incoming = incoming
+
+    def get_owned(self, viewer: Viewer, model_id: int) -> Entry:
+        """Return a model that the viewer may change. Raises ModelNotFound for any other model."""
+        team = writing_team(viewer)
+        return _owned(self._store.entry(model_id), team, model_id)
+
+    def register(self, viewer: Viewer, fields: Mapping[str, str], announced_sha256: str | None) -> Entry:
+        """Make the model of an announced upload. Name, extension and, if it is given, the hash select the upload."""
+        team = writing_team(viewer)
+        metadata = parse_upload_metadata(fields)
+        name = metadata.facts.name
+        with self._store.transaction() as transaction:
+            connection = transaction.connection
+            candidates = [
+                upload
+                for upload in uploads.announced(connection, team)
+                if upload.declared.get("name") == name
+                and parse_upload_metadata(upload.declared).extension == metadata.extension
+                and announced_sha256 in (None, upload.announced_sha256)
+            ]
+            if not candidates:
+                raise errors.InvalidValue(
+                    f"no file was announced for the model {name!r} with this extension; call"
+                    " POST /v3/model/uploader for an upload_url first",
+                    field="name",
+                    given=name,
+                )
+            upload = candidates[0]
+            sha256 = upload.announced_sha256 or upload.sha256
+            if sha256 and blobs.models_of_team(connection, sha256, team, name or ""):
+                raise errors.ModelExists(f"the team already has this file as {name!r}", name=name)
+            entry = create(transaction, team, metadata)
+            uploads.put(connection, replace(upload, model_id=entry.model.id))
+            # The job finds out by itself whether bytes have arrived in the file store directly.
+            if upload.received_at is not None or self._storage.upload_link(upload.id, 1):
+                jobs.add(connection, CHECK, upload.id, transaction.now, team=upload.team)
+        return entry
+
+    def edit(self, viewer: Viewer, model_id: int, edit: Edit) -> Entry:
+        """Change a model of the viewer's team."""
+        team = writing_team(viewer)
+        with self._store.transaction() as transaction:
+            writer = ModelWriter(transaction)
+            writer.load([model_id])
+            entry = _owned(writer.entry(model_id), team, model_id)
+            state = state_of(entry.model)
+            if edit.visibility is not None:
+                state = replace(state, visibility=edit.visibility)
+            if edit.status is not None:
+                if edit.status is Status.AVAILABLE and not _has_file(transaction, entry):
+                    raise errors.ModelFileMissing(model_id)
+                state = replace(state, status=edit.status)
+            user = merge_layer(Layer.USER, edit.facts, entry.layers.get(Layer.USER))
+            edited = writer.set(model_id, {**entry.layers, Layer.USER: user}, state)
+            writer.put()
+        return edited
+
+    def remove(self, viewer: Viewer, model_id: int) -> None:
+        """Remove a model of the viewer's team, and the upload that it may be waiting for."""
+        team = writing_team(viewer)
+        with self._store.transaction() as transaction:
+            _owned(transaction.entries([model_id]).get(model_id), team, model_id)
+            transaction.remove([model_id])
+            upload = uploads.of_model(transaction.connection, model_id)
+            if upload is not None:
+                uploads.remove(transaction.connection, upload.id)
+                jobs.drop(transaction.connection, CHECK, upload.id)
+        if upload is not None:
+            self._incoming.remove(upload.id)
+            self._storage.forget_uploaded(upload.id)
+
+    def restore(self, viewer: Viewer, entry: Entry) -> Entry:
+        """Put a removed model of the viewer's team back. If its file is gone, the model is unavailable.
+
+        Raises ModelExists if there is a model with this id.
+        """
+        model = entry.model
+        _owned(entry, writing_team(viewer), model.id)
+        with self._store.transaction() as transaction:
+            writer = ModelWriter(transaction)
+            writer.load([model.id])
+            if writer.entry(model.id) is not None:
+                raise errors.ModelExists(f"the model {model.id} exists", model=model.id)
+            state = state_of(model)
+            if model.blob is not None and not _has_file(transaction, entry):
+                state = replace(state, status=Status.UNAVAILABLE, blob=None)
+            restored = writer.set(model.id, entry.layers, state)
+            writer.put()
+        return restored
+
+
+def writing_team(viewer: Viewer) -> str:
+    """Return the team of a viewer who may write. Raises MissingKey or Forbidden."""
+    if viewer.team is None:
+        raise errors.MissingKey
+    if not viewer.may(Scope.WRITE):
+        raise errors.Forbidden(Scope.WRITE)
+    return viewer.team
+
+
+def create(transaction: WriteTransaction, team: str, metadata: UploadMetadata) -> Entry:
+    """Make the model of an upload. It is unavailable until its file is verified."""
+    model_id = transaction.next_own_id()
+    guess = Facts(
+        name=metadata.facts.name,
+        sd_name=sd_name_of(metadata.facts.name or "", model_id, metadata.extension),
+        type=model_type("unknown"),
+    )
+    layers = {Layer.GUESS: guess, Layer.USER: metadata.facts}
+    writer = ModelWriter(transaction)
+    entry = writer.set(model_id, layers, ModelState(metadata.source, metadata.visibility, team, Status.UNAVAILABLE))
+    writer.put()
+    return entry
+
+
+def import_records(transaction: WriteTransaction, batch: Sequence[Sequence[Record]]) -> list[Outcome]:
+    """Merge records into their models. Each sequence of records is about one model and has one outcome."""
+    writer = ModelWriter(transaction)
+    outcomes = writer.take(batch)
+    writer.put()
+    return outcomes
+
+
+def apply_inspection(
+    transaction: WriteTransaction,
+    model_id: int,
+    facts: Facts,
+    *,
+    sha256: str | None = None,
+    is_sound: bool = False,
+    extension: str = "",
+    cover: str | None = None,
+) -> None:
+    """Give a model the facts of its inspected file; without effect if the model was removed meanwhile.
+
+    The words of its owner stay, and win. ``extension`` is for a file that came without one.
+    """
+    if cover is not None and transaction.entries([model_id]):
+        covers.give(transaction.connection, model_id, Origin.HEADER, cover)
+    writer = ModelWriter(transaction)
+    writer.load([model_id])
+    entry = writer.entry(model_id)
+    if entry is None:
+        return
+    layers = {**entry.layers, Layer.HEADER: facts}
+    guess = layers[Layer.GUESS]
+    if extension and "." not in (guess.sd_name or ""):
+        layers[Layer.GUESS] = replace(guess, sd_name=sd_name_of(entry.model.name, model_id, extension))
+    status = Status.AVAILABLE if is_sound else Status.UNAVAILABLE
+    writer.set(model_id, layers, replace(state_of(entry.model), blob=sha256, status=status))
+    writer.put()
+
+
+def mark_unavailable(transaction: WriteTransaction, model_ids: Collection[int]) -> None:
+    """Make models unavailable whose files are gone, except those that have a sound blob."""
+    writer = ModelWriter(transaction)
+    writer.load(model_ids)
+    for model_id in model_ids:
+        entry = writer.entry(model_id)
+        if entry is not None and not _has_sound_blob(transaction, entry):
+            writer.set(model_id, entry.layers, replace(state_of(entry.model), status=Status.UNAVAILABLE))
+    writer.put()
+
+
+def add_downloads(transaction: WriteTransaction, count_by_id: Mapping[int, int]) -> None:
+    """Count downloads of the models that still exist. That changes their rank."""
+    existing = [*transaction.entries(count_by_id)]
+    download_counts.add(transaction.connection, {model_id: count_by_id[model_id] for model_id in existing})
+    refresh(transaction, existing)
+
+
+def give_covers(transaction: WriteTransaction, origin: Origin, name_by_id: Mapping[int, str | None]) -> None:
+    """Note which cover was found with each model, and show it. None: no cover was found there."""
+    existing = [*transaction.entries(name_by_id)]
+    for model_id in existing:
+        covers.give(transaction.connection, model_id, origin, name_by_id[model_id])
+    refresh(transaction, existing)
+
+
+def refresh(transaction: WriteTransaction, model_ids: Collection[int]) -> None:
+    """Resolve models again from their layers, with the downloads and covers that are recorded now."""
+    writer = ModelWriter(transaction)
+    writer.load(model_ids)
+    for model_id in model_ids:
+        entry = writer.entry(model_id)
+        # A model without layers was put as it is: there is nothing to resolve it from.
+        if entry is not None and entry.layers:
+            writer.set(model_id, entry.layers, state_of(entry.model))
+    writer.put()
+
+
+class FileModels:
+    """The models that one transaction of a scan makes of files or changes; ``put`` writes them."""
+
+    def __init__(self, transaction: WriteTransaction) -> None:
+        self._transaction = transaction
+        self._writer = ModelWriter(transaction)
+        self._merged: set[int] = set()
+
+    def load(self, ids: Collection[int]) -> None:
+        """Read the models that exist among ``ids``, all at once."""
+        self._writer.load(ids)
+
+    def entry(self, model_id: int | None) -> Entry | None:
+        """Return a model as it is after the changes so far; None if there is none. ``load`` it first."""
+        return None if model_id is None or model_id in self._merged else self._writer.entry(model_id)
+
+    def next_id(self) -> int:
+        """Return an id for a model that is new."""
+        return self._transaction.next_own_id()
+
+    def put_file(self, model_id: int, layers: Mapping[Layer, Facts], state: ModelState) -> Entry:
+        """Replace the layers that a file fills. A sidecar that says less than before takes nothing away."""
+        before = self.entry(model_id)
+        merged = {**before.layers, **layers} if before else dict(layers)
+        if before and Layer.SIDECAR in layers:
+            merged[Layer.SIDECAR] = merge_layer(Layer.SIDECAR, layers[Layer.SIDECAR], before.layers.get(Layer.SIDECAR))
+        return self._writer.set(model_id, merged, state)
+
+    def rename_file(self, model_id: int, file_name: str | None) -> None:
+        """Note the new name of a model's file. The model keeps its own name, which calls may use."""
+        entry = self.entry(model_id)
+        guess = entry.layers.get(Layer.GUESS) if entry else None
+        if entry and guess and guess.file_name:
+            layers = {**entry.layers, Layer.GUESS: replace(guess, file_name=file_name)}
+            self._writer.set(model_id, layers, state_of(entry.model))
+
+    def set_has_file(self, model_id: int, has_file: bool, reason: str | None = None) -> None:
+        """Make a model available if a sound file or blob of it exists, else unavailable for a reason."""
+        entry = self.entry(model_id)
+        if entry is None:
+            return
+        is_available = has_file or _has_sound_blob(self._transaction, entry)
+        layers = dict(entry.layers)
+        if reason is not None and not is_available:
+            layers[Layer.HEADER] = replace(layers.get(Layer.HEADER) or Facts(), evidence=(reason,))
+        status = Status.AVAILABLE if is_available else Status.UNAVAILABLE
+        self._writer.set(model_id, layers, replace(state_of(entry.model), status=status))
+
+    def merge(self, from_id: int, to_id: int) -> bool:
+        """Make the first model part of the second; return whether both exist.
+
+        The second keeps its name, unless a user named the first. ``remove_merged`` removes the first.
+        """
+        old, target = self.entry(from_id), self.entry(to_id)
+        if old is None or target is None:
+            return False
+        layers = dict(target.layers)
+        for layer in (Layer.HEADER, Layer.SIDECAR, Layer.USER):
+            if layer in old.layers:
+                layers[layer] = fill_missing(layers[layer], old.layers[layer]) if layer in layers else old.layers[layer]
+        state = state_of(target.model)
+        if old.model.blob and not target.model.blob:
+            state = replace(state, blob=old.model.blob, status=old.model.status)
+        self._writer.set(to_id, layers, state)
+        self._merged.add(from_id)
+        return True
+
+    def put(self) -> None:
+        """Write the models that are new or changed. Their files can point at them after this."""
+        self._writer.put()
+
+    def remove_merged(self) -> None:
+        """Remove the models that were merged into others. No file may point at them any more."""
+        self._transaction.remove(self._merged)
+
+
+def _owned(entry: Entry | None, team: str, model_id: int) -> Entry:
+    """Return the entry if it belongs to the team. Raises ModelNotFound otherwise."""
+    if entry is None or entry.model.team != team:
+        raise errors.ModelNotFound(str(model_id))
+    return entry
+
+
+def _has_file(transaction: WriteTransaction, entry: Entry) -> bool:
+    """Whether a sound blob of the model is stored, or a file with its bytes lies in a scanned folder."""
+    if entry.model.blob is None:
+        return False
+    blob = blobs.find(transaction.connection, entry.model.blob)
+    return blob.is_sound if blob else bool(files.paths_of(transaction.connection, entry.model.blob))
+
+
+def _has_sound_blob(transaction: WriteTransaction, entry: Entry) -> bool:
+    blob = blobs.find(transaction.connection, entry.model.blob) if entry.model.blob else None
+    return blob is not None and blob.is_sound
