@@ -1,4 +1,4 @@
-"""Folders of model files, and adding them: what the tests of `modelyard add` and of side-cars share.
+"""Folders of model files, and adding them: what the tests of `modelyard add` and of sidecars share.
 
 Files are real in form and small: a safetensors embedding whose tensor says what it is.
 """

@@ -48,6 +48,20 @@ class Scope(enum.StrEnum):
     ADMIN = "admin"
 
 
+class Verdict(enum.StrEnum):
+    """How safe inspection found a file; the order of the members is from good to bad."""
+
+    CLEAN = "clean"
+    ERROR = "error"
+    SUSPICIOUS = "suspicious"
+    DANGEROUS = "dangerous"
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether a file with this verdict may be stored as a model and sent: neither broken nor dangerous."""
+        return self in (Verdict.CLEAN, Verdict.SUSPICIOUS)
+
+
 class Layer(enum.IntEnum):
     """Where a fact came from. The greater value wins."""
 
@@ -203,9 +217,7 @@ class Model:
     def sd_name_in_api(self) -> str:
         """The name for generation calls: without the extension for the types that prompts name."""
         if self.type.name in TYPE_FAMILIES["lora"] or self.type.name == "textualinversion":
-            stem, dot, extension = self.sd_name.rpartition(".")
-            # "v1.5 style" has no extension: an extension is short and has no spaces.
-            return stem if dot and stem and extension.isalnum() and len(extension) <= 12 else self.sd_name
+            return split_extension(self.sd_name)[0] or self.sd_name
         return self.sd_name
 
     @property
@@ -383,6 +395,17 @@ class ModelQuery:
     hash: str | None = None
     limit: int = LIMIT_DEFAULT
     start: Position | Offset | None = None
+
+
+def split_extension(file_name: str) -> tuple[str, str]:
+    """Return a file's stem, and its extension without the dot, empty where the name has none.
+
+    The part behind the last dot is an extension if it looks like one: letters and digits, short, not all digits. So
+    ``kl-f8.vae.pt`` ends in ``pt``, and ``style v1.5`` has no extension.
+    """
+    stem, _, extension = file_name.rpartition(".")
+    is_extension = len(extension) <= 12 and extension.isalnum() and not extension.isdecimal()
+    return (stem, extension) if is_extension and len(extension) < len(file_name) else (file_name, "")
 
 
 def fold(text: str) -> str:

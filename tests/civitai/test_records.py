@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.civitai.records import DAMAGED, NO_USABLE_FILE, NO_VERSIONS, NOT_AN_ANSWER, NOT_JSON, convert, sd_name
+from modelyard.civitai.records import DAMAGED, NO_USABLE_FILE, NO_VERSIONS, NOT_AN_ANSWER, NOT_JSON, convert
 from modelyard.domain import Facts, Layer, Record, Skipped, Source
+from modelyard.registry.names import sd_name_of_version
 from tests.real_input import data_dir
 
 SHA = "1A805277C8" + "0" * 54
@@ -251,7 +252,7 @@ def test_pruned_models_and_negatives_are_models(kind: str) -> None:
     ],
 )
 def test_sd_name_is_stem_id_and_extension(file_name: str, expected: str) -> None:
-    assert expected == sd_name(file_name, 7)
+    assert expected == sd_name_of_version(file_name, 7)
 
 
 # --- Cover, NSFW, tags: the shapes of several years ------------------------------------------------------------------

@@ -8,7 +8,8 @@ import struct
 
 import pytest
 
-from modelyard.inspection.pickle_scan import ALLOWED, Verdict, judge_global, scan_pickle
+from modelyard.domain import Verdict
+from modelyard.inspection.pickle_scan import ALLOWED, judge_global, scan_pickle
 from modelyard.inspection.pickle_vm import Global
 
 TORCH = """

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard.domain import Verdict
 from modelyard.inspection import inspect_file, pickle_opcodes, state_dict
 from modelyard.inspection.header import Tensor
-from modelyard.inspection.pickle_scan import Verdict, dangerous_imports, judge_global, scan_pickle
+from modelyard.inspection.pickle_scan import dangerous_imports, judge_global, scan_pickle
 from modelyard.inspection.pickle_vm import OPAQUE, Global, Limits, ReducedObject, Storage
 from tests.attacks.pickles import zipped
 from tests.inspection.made_files import legacy_torch, state_dict_pickle, write_torch_zip

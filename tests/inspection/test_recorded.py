@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from modelyard import domain
+from modelyard.domain import Verdict
 from modelyard.inspection import UNKNOWN, inspect_file
-from modelyard.inspection.pickle_scan import ALLOWED, Verdict, judge_global
+from modelyard.inspection.pickle_scan import ALLOWED, judge_global
 from modelyard.inspection.pickle_vm import Global
 from modelyard.inspection.rules import RULES
 from tests.inspection.expectations import CANNOT_TELL, Expectation, Judgement, expectations

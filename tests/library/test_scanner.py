@@ -1,7 +1,7 @@
-"""Model files where they lie become models: found, matched, followed when they move, change, break or go.
+"""Scans turn files into models: matched by hash, and followed when they move, change, break or disappear.
 
-Not covered here: the command and its processes (test_adding_processes.py), side-cars (test_sidecars.py), layers
-(test_layers.py), what a file is (tests/inspection).
+Not covered here: the command and its processes (test_watcher.py), sidecars (test_sidecars.py), layers
+(tests/registry/test_layers.py), what a file is (tests/inspection).
 """
 
 import json
@@ -31,19 +31,19 @@ TRAINED = Ownership(Source.TRAINING, "red", Visibility.PRIVATE)
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    made = opened(tmp_path)
-    yield made
-    made.catalog.close()
+    new_shelf = opened(tmp_path)
+    yield new_shelf
+    new_shelf.catalog.close()
 
 
 def files_of(shelf: Shelf) -> dict[str, files.FileRecord]:
     with shelf.catalog.store.reading() as connection:
-        known = files.below(connection, [b"/"])
-    return {path.decode(errors="replace").rpartition("/")[2]: each for path, each in known.items()}
+        records = files.below(connection, [b"/"])
+    return {path.decode(errors="replace").rpartition("/")[2]: record for path, record in records.items()}
 
 
-def keep(shelf: Shelf, sha256: str, verdict: str = "clean") -> None:
-    """Put on record that these bytes are kept, as after an upload of them."""
+def put_blob(shelf: Shelf, sha256: str, verdict: str = "clean") -> None:
+    """Record that these bytes are stored, as after an upload."""
     with shelf.catalog.store.transaction() as writing:
         blobs.put(writing.connection, blobs.Blob(sha256, 1, writing.now, verdict, ""))
 
@@ -108,7 +108,7 @@ def test_downloads_that_are_not_finished_are_passed_by(shelf: Shelf) -> None:
     report = shelf.add()
 
     assert 0 == report.found
-    assert {walk.STILL_ARRIVING} == {skipped.reason for skipped in report.skipped}
+    assert {walk.UNFINISHED_DOWNLOAD} == {skip.reason for skip in report.skipped}
 
 
 def test_packages_of_programs_are_no_models(shelf: Shelf) -> None:
@@ -147,14 +147,14 @@ def test_adding_a_folder_touches_no_folder_whose_name_begins_with_its_name(url: 
     for seed, folder in enumerate([shelf.folder, *neighbours]):
         embedding(folder / f"{seed}.safetensors", seed)
     shelf.add(shelf.folder, *neighbours)
-    listed = shelf.add(*neighbours, with_hashes=False)
+    first = shelf.add(*neighbours, with_hashes=False)
     report = shelf.add()
     with shelf.catalog.store.reading() as connection:
         below = files.below(connection, [os.fsencode(shelf.folder)])
     statuses = {model.status for model in shelf.models()}
     shelf.catalog.close()
 
-    assert (9, {}) == (listed.unchanged, listed.results)
+    assert (9, {}) == (first.unchanged, first.results)
     assert (1, {}) == (report.unchanged, report.results)
     assert [os.fsencode(shelf.folder / "0.safetensors")] == list(below)
     assert {Status.AVAILABLE} == statuses
@@ -220,7 +220,7 @@ def test_a_link_that_leads_outside_is_told_and_not_followed(shelf: Shelf, tmp_pa
     report = shelf.add()
 
     assert 0 == report.found
-    assert [walk.LEADS_OUT] * 2 == [skipped.reason for skipped in report.skipped]
+    assert [walk.OUTSIDE_LINK] * 2 == [skip.reason for skip in report.skipped]
 
 
 def test_a_place_that_is_given_as_a_link_is_its_target(shelf: Shelf, tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_a_model_whose_bytes_are_kept_stays_available_without_its_file_if_they_a
 ) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     shelf.add()
-    keep(shelf, shelf.model().blob or "", verdict)
+    put_blob(shelf, shelf.model().blob or "", verdict)
     path.unlink()
     shelf.add()
 
@@ -333,7 +333,7 @@ def test_a_file_that_was_moved_to_another_disk_is_recognised_by_its_hash(shelf: 
     assert 1 == report.results["moved"]
     assert before == shelf.model()
     assert [shelf.folder / "other" / "night.safetensors"] == [
-        Path(os.fsdecode(each.path)) for each in files_of(shelf).values()
+        Path(os.fsdecode(record.path)) for record in files_of(shelf).values()
     ]
 
 
@@ -355,14 +355,14 @@ def test_a_file_that_was_moved_and_only_listed_is_recognised_when_it_is_hashed(s
 
 def test_a_folder_s_life_is_the_same_on_both_databases(url: str, tmp_path: Path) -> None:
     shelf = opened(tmp_path, url)
-    known = embedding(shelf.folder / "known.safetensors", 1)
-    shelf.import_from_civitai(77, hashes_of(known), tags=("anime",))
+    path = embedding(shelf.folder / "known.safetensors", 1)
+    shelf.import_from_civitai(77, hashes_of(path), tags=("anime",))
     twin = embedding(shelf.folder / "caf\udce9" / "twin.safetensors", 2)
     embedding(shelf.folder / "b.safetensors", 2)
     embedding(shelf.folder / "c.safetensors", 2, metadata={"note": "mine"})
-    listed = shelf.add(with_hashes=False)
+    first = shelf.add(with_hashes=False)
     hashed = library.hash_pending(shelf.catalog.store, lambda: False)
-    known.rename(shelf.folder / "renamed.safetensors")
+    path.rename(shelf.folder / "renamed.safetensors")
     twin.unlink()
     embedding(shelf.folder / "later.safetensors", 3)
     shelf.say(min(model.id for model in shelf.models() if model.id >= OWN_ID_MIN), name="Mine")
@@ -375,7 +375,7 @@ def test_a_folder_s_life_is_the_same_on_both_databases(url: str, tmp_path: Path)
         groups = files.duplicates(connection, None)
     shelf.catalog.close()
 
-    assert ({"added": 4}, 4, 4) == (listed.results, listed.pending, hashed)
+    assert ({"added": 4}, 4, 4) == (first.results, first.pending, hashed)
     assert {"moved": 1, "gone": 1, "added": 1} == after.results
     assert (4, 1) == (last.unchanged, last.merged)
     assert [(77, "v1", 1), (78, "v1", 1)] == models
@@ -396,24 +396,24 @@ def test_a_model_of_an_import_loses_a_file_that_was_replaced(shelf: Shelf) -> No
 
 
 def test_a_model_loses_one_of_its_two_files_when_that_is_replaced(shelf: Shelf) -> None:
-    kept = embedding(shelf.folder / "a.safetensors", 1)
-    replaced = embedding(shelf.folder / "b.safetensors", 1)
+    first_path = embedding(shelf.folder / "a.safetensors", 1)
+    second_path = embedding(shelf.folder / "b.safetensors", 1)
     shelf.add()
     before = shelf.model()
-    embedding(replaced, 2)
+    embedding(second_path, 2)
     shelf.add()
     first, second = shelf.models()
 
     assert before == first
-    assert hashes_of(kept) == first.hashes
-    assert (hashes_of(replaced), "b.safetensors") == (second.hashes, second.sd_name)
+    assert hashes_of(first_path) == first.hashes
+    assert (hashes_of(second_path), "b.safetensors") == (second.hashes, second.sd_name)
 
 
 def test_a_model_whose_bytes_are_kept_does_not_become_what_replaces_its_file(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors", 1)
     shelf.add()
     before = shelf.model()
-    keep(shelf, before.blob or "")
+    put_blob(shelf, before.blob or "")
     embedding(path, 2)
     shelf.add()
     first, second = shelf.models()
@@ -426,7 +426,7 @@ def test_a_copy_of_a_file_that_was_then_changed_is_a_model_of_its_own(shelf: She
     path = embedding(shelf.folder / "night.safetensors", 1)
     shelf.add()
     before = shelf.model()
-    copied = Path(shutil.copy(path, shelf.folder / "copied.safetensors"))
+    copy = Path(shutil.copy(path, shelf.folder / "copied.safetensors"))
     embedding(path, 2)
     report = shelf.add()
     first, second = shelf.models()
@@ -434,9 +434,9 @@ def test_a_copy_of_a_file_that_was_then_changed_is_a_model_of_its_own(shelf: She
 
     assert {"updated": 1, "added": 1} == report.results
     assert (before.id, hashes_of(path)) == (first.id, first.hashes)
-    assert hashes_of(copied) == second.hashes
+    assert hashes_of(copy) == second.hashes
     assert {"night.safetensors": first.id, "copied.safetensors": second.id} == {
-        name: known.model_id for name, known in files_of(shelf).items()
+        name: record.model_id for name, record in files_of(shelf).items()
     }
     assert "the same tensors" not in evidence
 
@@ -446,13 +446,13 @@ def test_a_missing_file_that_comes_back_with_other_bytes_stays_on_record_beside_
     shelf.add()
     path.rename(shelf.home / "away")
     shelf.add()
-    copied = Path(shutil.copy(shelf.home / "away", shelf.folder / "copied.safetensors"))
+    copy = Path(shutil.copy(shelf.home / "away", shelf.folder / "copied.safetensors"))
     embedding(path, 2)
     shelf.add()
     again = shelf.add()
 
     assert (2, {}) == (again.unchanged, again.results)
-    assert [hashes_of(path), hashes_of(copied)] == [model.hashes for model in shelf.models()]
+    assert [hashes_of(path), hashes_of(copy)] == [model.hashes for model in shelf.models()]
 
 
 def test_two_files_that_exchange_their_bytes_exchange_their_models(shelf: Shelf) -> None:
@@ -480,7 +480,7 @@ def test_a_model_that_its_owner_removed_is_not_made_again(shelf: Shelf) -> None:
     assert [] == shelf.models()
 
 
-def test_a_removed_model_is_not_made_again_when_a_side_car_of_its_file_changes(shelf: Shelf) -> None:
+def test_a_removed_model_is_not_made_again_when_a_sidecar_of_its_file_changes(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     shelf.add(owner=RED)
     shelf.remove("red", shelf.model().id)
@@ -499,22 +499,26 @@ def test_a_removed_model_is_not_made_again_when_its_file_is_hashed(shelf: Shelf)
     shelf.add(owner=RED, with_hashes=False)
     shelf.remove("red", shelf.model().id)
     library.hash_pending(shelf.catalog.store, lambda: False)
-    known = files_of(shelf)["night.safetensors"]
+    record = files_of(shelf)["night.safetensors"]
 
     assert [] == shelf.models()
-    assert (hashes_of(path).sha256, None, False) == ((known.sha256 or "").upper(), known.model_id, known.hashes_pending)
+    assert (hashes_of(path).sha256, None, False) == (
+        (record.sha256 or "").upper(),
+        record.model_id,
+        record.hashes_pending,
+    )
 
 
 def test_other_bytes_in_the_place_of_a_removed_model_s_file_are_a_model(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors", 1)
     shelf.add(owner=RED)
-    removed = shelf.model()
-    shelf.remove("red", removed.id)
+    old_id = shelf.model().id
+    shelf.remove("red", old_id)
     embedding(path, 2)
     shelf.add(owner=RED)
 
     assert hashes_of(path) == shelf.model().hashes
-    assert removed.id != shelf.model().id
+    assert old_id != shelf.model().id
 
 
 def test_what_is_already_here_stays_whose_it_is(shelf: Shelf) -> None:
@@ -523,10 +527,10 @@ def test_what_is_already_here_stays_whose_it_is(shelf: Shelf) -> None:
     embedding(shelf.folder / "night.safetensors", 3)
     shelf.add()
 
-    known = files_of(shelf)["night.safetensors"]
+    record = files_of(shelf)["night.safetensors"]
 
     assert ("red", Visibility.PRIVATE) == (shelf.model().team, shelf.model().visibility)
-    assert ("red", Visibility.PRIVATE, Source.UPLOADING) == (known.team, known.visibility, known.source)
+    assert ("red", Visibility.PRIVATE, Source.UPLOADING) == (record.team, record.visibility, record.source)
 
 
 def test_a_file_that_a_team_added_as_public_stays_that_team_s_when_the_operator_adds_it(shelf: Shelf) -> None:
@@ -534,19 +538,19 @@ def test_a_file_that_a_team_added_as_public_stays_that_team_s_when_the_operator_
     shelf.add(owner=Ownership(Source.TRAINING, "red", Visibility.PUBLIC))
     path.with_suffix(".txt").write_text("notes")
     shelf.add()
-    known = files_of(shelf)["night.safetensors"]
+    record = files_of(shelf)["night.safetensors"]
 
-    assert ("red", Visibility.PUBLIC, Source.TRAINING) == (known.team, known.visibility, known.source)
+    assert ("red", Visibility.PUBLIC, Source.TRAINING) == (record.team, record.visibility, record.source)
 
 
 # --- One model, not two ---
 
 
-@pytest.mark.parametrize("known", ["sha256", "autov2", "autov3"])
-def test_a_file_is_the_model_that_an_import_brought(shelf: Shelf, known: str) -> None:
+@pytest.mark.parametrize("hash_name", ["sha256", "autov2", "autov3"])
+def test_a_file_is_the_model_that_an_import_brought(shelf: Shelf, hash_name: str) -> None:
     path = embedding(shelf.folder / "renamed by me.safetensors")
     shelf.import_from_civitai(
-        77, Hashes(**{known: getattr(hashes_of(path), known)}), tags=("anime",), base_model="Pony"
+        77, Hashes(**{hash_name: getattr(hashes_of(path), hash_name)}), tags=("anime",), base_model="Pony"
     )
     report = shelf.add()
     model = shelf.model()
@@ -620,10 +624,10 @@ def test_what_is_copied_of_a_public_model_is_not_its_rank_name_or_file(shelf: Sh
     path = embedding(shelf.folder / "night.safetensors")
     shelf.import_from_civitai(77, hashes_of(path), base_model="Pony", rank=7, size_bytes=9, file_name="theirs.pt")
     shelf.add(owner=RED)
-    copied = shelf.entry(shelf.models()[-1].id).layers[Layer.UPSTREAM]
+    facts = shelf.entry(shelf.models()[-1].id).layers[Layer.UPSTREAM]
 
-    assert "Pony" == copied.base_model
-    assert [None] * 5 == [copied.sd_name, copied.rank, copied.hashes, copied.size_bytes, copied.file_name]
+    assert "Pony" == facts.base_model
+    assert [None] * 5 == [facts.sd_name, facts.rank, facts.hashes, facts.size_bytes, facts.file_name]
 
 
 def test_nothing_is_copied_of_another_team_s_private_model(shelf: Shelf, tmp_path: Path) -> None:
@@ -669,24 +673,25 @@ def test_duplicates_of_another_team_s_private_files_and_of_what_is_gone_or_no_mo
 ) -> None:
     shelf = opened(tmp_path, url)
     blue = Ownership(Source.UPLOADING, "blue", Visibility.PRIVATE)
-    places = {name: tmp_path / name for name in ("red", "blue", "gone", "arguments")}
+    folders = {name: tmp_path / name for name in ("red", "blue", "gone", "arguments")}
     for name in ("a", "b"):
-        embedding(places["red"] / f"{name}.safetensors", 1)
-        embedding(places["blue"] / f"{name}.safetensors", 2)
-        embedding(places["gone"] / f"{name}.safetensors", 3)
-        places["arguments"].mkdir(exist_ok=True)
-        (places["arguments"] / f"{name}.bin").write_bytes(pickle.dumps({"learning_rate": 1e-4}))
-    shelf.add(places["red"], owner=RED)
-    shelf.add(places["blue"], owner=blue)
-    shelf.add(places["gone"], places["arguments"])
-    (places["gone"] / "b.safetensors").unlink()
-    shelf.add(places["gone"])
+        embedding(folders["red"] / f"{name}.safetensors", 1)
+        embedding(folders["blue"] / f"{name}.safetensors", 2)
+        embedding(folders["gone"] / f"{name}.safetensors", 3)
+        folders["arguments"].mkdir(exist_ok=True)
+        (folders["arguments"] / f"{name}.bin").write_bytes(pickle.dumps({"learning_rate": 1e-4}))
+    shelf.add(folders["red"], owner=RED)
+    shelf.add(folders["blue"], owner=blue)
+    shelf.add(folders["gone"], folders["arguments"])
+    (folders["gone"] / "b.safetensors").unlink()
+    shelf.add(folders["gone"])
     with shelf.catalog.store.reading() as connection:
-        told = {team: files.duplicates(connection, team) for team in ("red", "blue", None)}
+        by_team = {team: files.duplicates(connection, team) for team in ("red", "blue", None)}
     shelf.catalog.close()
 
     assert {"red": ["red"], "blue": ["blue"], None: []} == {
-        team: [Path(os.fsdecode(group.files[0].path)).parent.name for group in groups] for team, groups in told.items()
+        team: [Path(os.fsdecode(group.files[0].path)).parent.name for group in groups]
+        for team, groups in by_team.items()
     }
 
 
@@ -706,20 +711,20 @@ def test_an_import_does_not_take_a_private_model_s_file_and_waits_for_one_that_i
     count = len(shelf.models())
     (tmp_path / "away").rename(gone)
     after = shelf.add()
-    left = [model.id for model in shelf.models() if model.id < OWN_ID_MIN or model.team == "red"]
+    model_ids = [model.id for model in shelf.models() if model.id < OWN_ID_MIN or model.team == "red"]
     shelf.catalog.close()
 
     assert (0, 4) == (before.merged, count)
-    assert (1, [77, 78, OWN_ID_MIN]) == (after.merged, left)
+    assert (1, [77, 78, OWN_ID_MIN]) == (after.merged, model_ids)
 
 
 def test_a_team_s_private_file_does_not_open_its_own_public_model_for_download(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "a.safetensors")
     shelf.add(path, owner=Ownership(Source.UPLOADING, "red", Visibility.PUBLIC))
-    copied = Path(shutil.copy(path, shelf.folder / "b.safetensors"))
+    copy = Path(shutil.copy(path, shelf.folder / "b.safetensors"))
     path.unlink()
     shelf.add(path)
-    shelf.add(copied, owner=RED)
+    shelf.add(copy, owner=RED)
 
     assert [(Visibility.PUBLIC, Status.UNAVAILABLE), (Visibility.PRIVATE, Status.AVAILABLE)] == [
         (model.visibility, model.status) for model in shelf.models()
@@ -746,7 +751,7 @@ def test_files_of_the_same_bytes_are_one_model_and_told(shelf: Shelf) -> None:
     assert 1 == len(shelf.models())
     assert (True, ["a.safetensors", "b.safetensors"]) == (
         group.is_same_bytes,
-        [Path(os.fsdecode(each.path)).name for each in group.files],
+        [Path(os.fsdecode(file.path)).name for file in group.files],
     )
 
 
@@ -781,11 +786,11 @@ def test_a_broken_file_is_listed_as_unavailable_with_the_reason(shelf: Shelf) ->
 
 def test_a_truncated_file_is_whole_again_when_it_is(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-10])
+    content = path.read_bytes()
+    path.write_bytes(content[:-10])
     shelf.add()
     broken = shelf.model()
-    path.write_bytes(whole)
+    path.write_bytes(content)
     shelf.add()
 
     assert (broken.id, Status.AVAILABLE) == (shelf.model().id, shelf.model().status)
@@ -846,50 +851,50 @@ def test_a_file_that_cannot_be_read_is_told_and_tried_again(shelf: Shelf, nobody
         if folder.owner() == path.owner() and not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o011)
     path.chmod(0)
-    (found,) = walk.scan([os.fsencode(path)]).found
+    (file,) = walk.scan([os.fsencode(path)]).files
     os.seteuid(nobody)
-    seen = probe.probe(found, with_hashes=True)
+    result = probe.probe(file, with_hashes=True)
     os.seteuid(0 if nobody == 65_534 else nobody)
 
-    assert (FileState.BROKEN, "", False) == (seen.state, seen.verdict, seen.is_model)
-    assert "cannot be read" in seen.reason
+    assert (FileState.BROKEN, "", False) == (result.state, result.verdict, result.is_model)
+    assert "cannot be read" in result.reason
 
 
 def test_a_file_that_vanishes_is_no_model(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
-    (found,) = walk.scan([os.fsencode(path)]).found
+    (file,) = walk.scan([os.fsencode(path)]).files
     path.unlink()
 
-    assert FileState.MISSING == probe.probe(found, with_hashes=True).state
+    assert FileState.MISSING == probe.probe(file, with_hashes=True).state
 
 
 def test_a_file_that_grows_while_it_is_read_is_looked_at_later(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
 
     def grow(_: int) -> None:
-        with path.open("ab") as file:
-            file.write(b"more")
+        with path.open("ab") as writer:
+            writer.write(b"more")
 
-    (found,) = walk.scan([os.fsencode(path)]).found
-    seen = probe.probe(found, with_hashes=True, on_bytes=grow)
+    (file,) = walk.scan([os.fsencode(path)]).files
+    result = probe.probe(file, with_hashes=True, on_bytes=grow)
 
-    assert (FileState.CHANGED, None) == (seen.state, seen.sha256)
+    assert (FileState.CHANGED, None) == (result.state, result.sha256)
 
 
 def test_a_file_that_grows_is_no_model_until_it_holds_still(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
-    whole = path.read_bytes()
+    content = path.read_bytes()
 
     def grow() -> None:
         with path.open("ab") as file:
             file.write(b"more")
 
-    adding_it = library.Scanner(shelf.catalog.store, Ownership(), Heard(when_hashed=grow))
-    report = adding_it.run([os.fsencode(shelf.folder)])
+    scanner = library.Scanner(shelf.catalog.store, Ownership(), Heard(when_hashed=grow))
+    report = scanner.run([os.fsencode(shelf.folder)])
 
     assert ({"later": 1}, []) == (report.results, shelf.models())
 
-    path.write_bytes(whole)
+    path.write_bytes(content)
 
     assert {"added": 1} == shelf.add().results
     assert hashes_of(path) == shelf.model().hashes
@@ -899,28 +904,31 @@ def test_a_file_that_grows_is_no_model_until_it_holds_still(shelf: Shelf) -> Non
 def test_files_that_vanish_between_scan_and_look_are_no_models(shelf: Shelf, with_hashes: bool) -> None:
     embedding(shelf.folder / "a.safetensors")
     embedding(shelf.folder / "b.safetensors")
-    told = Heard(when_planned=lambda: shutil.rmtree(shelf.folder))
-    adding_them = library.Scanner(shelf.catalog.store, Ownership(), told, with_hashes=with_hashes)
-    report = adding_them.run([os.fsencode(shelf.folder)])
+    progress = Heard(when_planned=lambda: shutil.rmtree(shelf.folder))
+    scanner = library.Scanner(shelf.catalog.store, Ownership(), progress, with_hashes=with_hashes)
+    report = scanner.run([os.fsencode(shelf.folder)])
 
     assert ({"gone": 2}, [], {}) == (report.results, shelf.models(), files_of(shelf))
 
 
 def test_a_file_that_our_reader_stumbles_over_keeps_no_other_out(shelf: Shelf) -> None:
-    stumbled = []
+    calls = []
 
     def stumble() -> None:
-        if not stumbled:
-            stumbled.append(True)
+        if not calls:
+            calls.append(True)
             raise LookupError("no such tensor")
 
     embedding(shelf.folder / "a.safetensors", 1)
     embedding(shelf.folder / "b.safetensors", 2)
-    adding_both = library.Scanner(shelf.catalog.store, Ownership(), Heard(when_hashed=stumble))
-    report = adding_both.run([os.fsencode(shelf.folder)])
+    scanner = library.Scanner(shelf.catalog.store, Ownership(), Heard(when_hashed=stumble))
+    report = scanner.run([os.fsencode(shelf.folder)])
 
     assert {"broken": 1, "added": 1} == report.results
-    assert "a fault of ours: LookupError: no such tensor" in files_of(shelf)["a.safetensors"].reason
+    assert (
+        "a bug in our reader, not a fault of the file: LookupError: no such tensor"
+        in files_of(shelf)["a.safetensors"].reason
+    )
     assert {"added": 1} == shelf.add().results
     assert ["a.safetensors", "b.safetensors"] == sorted(model.sd_name for model in shelf.models())
 
@@ -938,7 +946,7 @@ def test_a_model_whose_file_can_no_longer_be_read_is_unavailable_and_says_why(sh
     evidence = shelf.entry().layers[Layer.HEADER].evidence
 
     assert ({"broken": 1}, Status.UNAVAILABLE) == (report.results, shelf.model().status)
-    assert ("error: our reader failed on it, which is a fault of ours: LookupError: no such tensor",) == evidence
+    assert ("error: a bug in our reader, not a fault of the file: LookupError: no such tensor",) == evidence
 
 
 def test_a_model_stays_available_when_one_of_its_two_files_can_no_longer_be_read(shelf: Shelf) -> None:
@@ -956,35 +964,34 @@ def test_a_model_stays_available_when_one_of_its_two_files_can_no_longer_be_read
 
 
 def test_recorded_files_are_listed_as_what_they_are(shelf: Shelf) -> None:
-    recorded = data_dir()
-    said = [each for each in expectations.expectations(recorded) if each.type]
-    for number, each in enumerate(said):
+    files_with_type = [file for file in expectations.expectations(data_dir()) if file.type]
+    for number, file in enumerate(files_with_type):
         folder = shelf.folder / str(number)
         folder.mkdir()
-        if each.is_header and ".pth" not in each.name:
-            shapes, metadata = recorded_header(each.path)
+        if file.is_header and ".pth" not in file.name:
+            shapes, metadata = recorded_header(file.path)
             write_safetensors(folder / "model.safetensors", shapes, metadata)
-        elif not each.is_header:
-            shutil.copy(each.path, folder)
+        elif not file.is_header:
+            shutil.copy(file.path, folder)
     report = shelf.add(with_hashes=False)
     with shelf.catalog.store.reading() as connection:
-        known = files.below(connection, [os.fsencode(shelf.folder)])
+        records = files.below(connection, [os.fsencode(shelf.folder)])
     types = {
-        int(Path(os.fsdecode(path)).parent.name): shelf.entry(each.model_id).model.type.name
-        for path, each in known.items()
+        int(Path(os.fsdecode(path)).parent.name): shelf.entry(record.model_id).model.type.name
+        for path, record in records.items()
     }
 
     assert report.found == report.results["added"] == len(types) >= 30
-    assert {number: expectations.TYPES[said[number].type or ""] for number in types} == types
+    assert {number: expectations.TYPES[files_with_type[number].type or ""] for number in types} == types
 
 
 def test_damaged_files_are_listed_as_unavailable_and_sound_ones_as_available(shelf: Shelf) -> None:
     odd = data_dir() / "odd" / "safetensors"
     shutil.copytree(odd, shelf.folder / "odd")
     shelf.add()
-    expected = {each["file"]: each["expect"] == "valid" for each in json.loads((odd / "INDEX.json").read_text())}
+    expected = {item["file"]: item["expect"] == "valid" for item in json.loads((odd / "INDEX.json").read_text())}
 
-    assert expected == {name: known.state is FileState.PRESENT for name, known in files_of(shelf).items()}
+    assert expected == {name: record.state is FileState.PRESENT for name, record in files_of(shelf).items()}
 
 
 # --- Without hashes first ---
@@ -993,14 +1000,14 @@ def test_damaged_files_are_listed_as_unavailable_and_sound_ones_as_available(she
 def test_without_hashes_models_are_listed_at_once_and_available_when_they_are_hashed(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     report = shelf.add(with_hashes=False)
-    listed = shelf.model()
+    model = shelf.model()
 
-    assert (1, Status.UNAVAILABLE, "textualinversion") == (report.pending, listed.status, listed.type.name)
-    assert None is listed.hashes.sha256
+    assert (1, Status.UNAVAILABLE, "textualinversion") == (report.pending, model.status, model.type.name)
+    assert None is model.hashes.sha256
 
     shelf.add()
 
-    assert (listed.id, Status.AVAILABLE) == (shelf.model().id, shelf.model().status)
+    assert (model.id, Status.AVAILABLE) == (shelf.model().id, shelf.model().status)
     assert hashes_of(path) == shelf.model().hashes
 
 
@@ -1010,10 +1017,10 @@ def test_a_changed_file_that_is_only_listed_has_no_hashes_until_it_is_hashed(she
     before = shelf.model()
     embedding(path, 2)
     report = shelf.add(with_hashes=False)
-    listed, known = shelf.model(), files_of(shelf)["night.safetensors"]
+    model, record = shelf.model(), files_of(shelf)["night.safetensors"]
 
-    assert (before.id, Hashes(), None, Status.UNAVAILABLE) == (listed.id, listed.hashes, listed.blob, listed.status)
-    assert (None, None, True, 1) == (known.sha256, known.autov3, known.hashes_pending, report.pending)
+    assert (before.id, Hashes(), None, Status.UNAVAILABLE) == (model.id, model.hashes, model.blob, model.status)
+    assert (None, None, True, 1) == (record.sha256, record.autov3, record.hashes_pending, report.pending)
 
     shelf.add()
 
@@ -1053,7 +1060,7 @@ def test_files_that_wait_for_hashes_are_told_once_each_in_order(url: str, tmp_pa
     shelf.catalog.close()
 
     assert [os.fsencode(shelf.folder / f"{seed}.safetensors") for seed in range(3)] == [
-        known.path for known in (first, *others)
+        record.path for record in (first, *others)
     ]
     assert others[:1] == next_one
 
@@ -1071,8 +1078,8 @@ def test_what_was_listed_without_hashes_is_hashed_in_the_background(shelf: Shelf
 def test_hashing_in_the_background_can_be_ended_within_a_file(shelf: Shelf) -> None:
     embedding(shelf.folder / "night.safetensors")
     shelf.add(with_hashes=False)
-    asked = iter([False])
-    done = library.hash_pending(shelf.catalog.store, lambda: next(asked, True))
+    answers = iter([False])
+    done = library.hash_pending(shelf.catalog.store, lambda: next(answers, True))
 
     assert (0, Status.UNAVAILABLE) == (done, shelf.model().status)
 
@@ -1091,13 +1098,13 @@ def test_a_file_that_was_listed_first_joins_the_model_that_its_hash_names(shelf:
 def test_a_model_that_was_only_listed_does_not_become_the_one_whose_bytes_replaced_its_file(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors", 1)
     shelf.add(with_hashes=False)
-    listed = shelf.model()
-    shelf.say(listed.id, tags=("mine",))
+    model = shelf.model()
+    shelf.say(model.id, tags=("mine",))
     embedding(path, 2)
     shelf.import_from_civitai(77, hashes_of(path))
     shelf.add()
 
-    assert [(77, (), Status.AVAILABLE), (listed.id, ("mine",), Status.UNAVAILABLE)] == [
+    assert [(77, (), Status.AVAILABLE), (model.id, ("mine",), Status.UNAVAILABLE)] == [
         (model.id, model.tags, model.status) for model in shelf.models()
     ]
 
@@ -1112,17 +1119,17 @@ def test_files_that_turn_out_the_same_become_one_model(shelf: Shelf) -> None:
     shelf.add()
 
     assert 1 == len(shelf.models())
-    assert {shelf.model().id} == {each.model_id for each in files_of(shelf).values()}
+    assert {shelf.model().id} == {record.model_id for record in files_of(shelf).values()}
 
 
 def test_many_files_are_looked_at_by_several_processes(shelf: Shelf) -> None:
     for number in range(probe.POOL_FILES_MIN):
         embedding(shelf.folder / f"{number % 7}" / f"{number}.safetensors", number)
-    found = walk.scan([os.fsencode(shelf.folder)]).found
-    seen = list(probe.look_at_all(found, with_hashes=False, processes=2))
+    model_files = walk.scan([os.fsencode(shelf.folder)]).files
+    results = list(probe.probe_all(model_files, with_hashes=False, processes=2))
 
-    assert [each.path for each in found] == [each.found.path for each in seen]
-    assert {"clean"} == {each.verdict for each in seen}
+    assert [file.path for file in model_files] == [result.file.path for result in results]
+    assert {"clean"} == {result.verdict for result in results}
 
 
 def test_a_dry_run_changes_nothing(shelf: Shelf) -> None:
@@ -1179,7 +1186,7 @@ def test_what_trainers_keep_for_themselves_is_no_model(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "type_name"),
+    ("folder", "type_name"),
     [
         ("stable-diffusion-webui/models/Lora/style/x.pt", "lora"),
         ("stable-diffusion-webui/embeddings/x.pt", "textualinversion"),
@@ -1193,8 +1200,8 @@ def test_what_trainers_keep_for_themselves_is_no_model(shelf: Shelf) -> None:
         ("downloads/x.safetensors", None),
     ],
 )
-def test_the_place_of_a_file_is_a_hint(place: str, type_name: str | None) -> None:
-    hint = folder_hints.hint_of(b"/srv/" + place.encode(), b"/srv", {})
+def test_the_place_of_a_file_is_a_hint(folder: str, type_name: str | None) -> None:
+    hint = folder_hints.hint_of(b"/srv/" + folder.encode(), b"/srv", {})
 
     assert type_name == (hint.type if hint else None)
 
@@ -1218,9 +1225,9 @@ def test_comfyui_s_extra_paths_say_what_their_folders_hold(shelf: Shelf) -> None
     (shelf.folder / "extra_model_paths.yaml").write_text(
         "mine:\n    base_path: things\n    loras: |\n        soft\n        softer\n    upscale_models: big\n"
     )
-    scanned = walk.scan([os.fsencode(shelf.folder)])
+    scan = walk.scan([os.fsencode(shelf.folder)])
     inside = os.fsencode(shelf.folder) + b"/things/softer/deep/x.pt"
-    hint = folder_hints.hint_of(inside, scanned.roots[0], scanned.kinds)
+    hint = folder_hints.hint_of(inside, scan.roots[0], scan.kinds)
 
     assert hint is not None
     assert "lora" == hint.type
@@ -1229,10 +1236,10 @@ def test_comfyui_s_extra_paths_say_what_their_folders_hold(shelf: Shelf) -> None
 def test_extra_paths_given_by_name_give_the_folders_they_name(shelf: Shelf, tmp_path: Path) -> None:
     embedding(tmp_path / "elsewhere" / "soft" / "a.safetensors", 1)
     embedding(tmp_path / "elsewhere" / "untold" / "b.safetensors", 2)
-    listed = shelf.folder / "extra_model_paths.yaml"
-    listed.write_text(f"mine:\n  base_path: {tmp_path}/elsewhere\n  loras: soft\n  vae: not/there\n")
+    yaml = shelf.folder / "extra_model_paths.yaml"
+    yaml.write_text(f"mine:\n  base_path: {tmp_path}/elsewhere\n  loras: soft\n  vae: not/there\n")
     embedding(shelf.folder / "c.safetensors", 3)
-    shelf.add(listed)
+    shelf.add(yaml)
 
     assert ["a.safetensors"] == [model.sd_name for model in shelf.models()]
     assert ["extra_model_paths.yaml calls its folder 'loras'"] == [*(shelf.entry().layers[Layer.GUESS].evidence or ())]
@@ -1241,4 +1248,4 @@ def test_extra_paths_given_by_name_give_the_folders_they_name(shelf: Shelf, tmp_
 def test_extra_paths_that_are_no_yaml_are_told(shelf: Shelf) -> None:
     (shelf.folder / "extra_model_paths.yaml").write_bytes(b"a: [\xff")
 
-    assert [modelyard_paths.NOT_READABLE] == [skipped.reason for skipped in shelf.add().skipped]
+    assert [modelyard_paths.NOT_READABLE] == [skip.reason for skip in shelf.add().skipped]

@@ -1,6 +1,6 @@
-"""Files that were added where they lie, handed out: only as long as they are what was hashed.
+"""Files in the user's folders are sent only while they are the files that were hashed.
 
-Not covered here: what adding makes of files (test_add.py), and how files are handed out (test_downloads.py).
+Not covered here: how scans make models (test_scanner.py), and how files are sent (tests/web/api/test_files.py).
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import pytest
 
 from modelyard import blobs
 from modelyard.domain import Visibility
+from modelyard.fingerprint import Fingerprint
 from modelyard.library import served_files
 from modelyard.library.reconcile import Ownership
 from modelyard.store import blobs as stored_blobs
@@ -53,20 +54,20 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_a_file_is_handed_out_from_where_it_lies(served: Served) -> None:
-    whole = served.yard.ask(served.link(), None)
+    full = served.yard.ask(served.link(), None)
     part = served.yard.ask(served.link(), None, range="bytes=10-19")
 
-    assert (200, served.file.read_bytes()) == (whole.status, whole.body)
+    assert (200, served.file.read_bytes()) == (full.status, full.body)
     assert (206, served.file.read_bytes()[10:20]) == (part.status, part.body)
     assert [served.file] == [path for path in served.shelf.folder.rglob("*") if path.is_file()]
 
 
-def _rewritten(file: Path) -> None:
+def _rewrite(file: Path) -> None:
     file.write_bytes(file.read_bytes()[::-1] + b"more")
 
 
-def _swapped(file: Path) -> None:
-    """Another file of the same size under the same name, with the old one's time."""
+def _swap(file: Path) -> None:
+    """Replace the file by another of the same size, with the old one's time."""
     before = file.stat()
     other = file.with_name("other")
     other.write_bytes(bytes(before.st_size))
@@ -74,13 +75,13 @@ def _swapped(file: Path) -> None:
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _touched_up(file: Path) -> None:
-    """Other bytes in the same file: its time alone tells."""
+def _touch_up(file: Path) -> None:
+    """Write other bytes into the file: only its time differs."""
     file.write_bytes(bytes(file.stat().st_size))
     os.utime(file, ns=(1, 1))
 
 
-@pytest.mark.parametrize("change", [Path.unlink, _rewritten, _swapped, _touched_up])
+@pytest.mark.parametrize("change", [Path.unlink, _rewrite, _swap, _touch_up])
 def test_a_file_that_is_not_what_was_hashed_is_gone_and_its_model_unavailable(served: Served, change: object) -> None:
     link = served.link()
     change(served.file)  # type: ignore[operator] # one of the four above
@@ -93,7 +94,7 @@ def test_a_file_that_is_not_what_was_hashed_is_gone_and_its_model_unavailable(se
     assert 0 == served.status()
 
 
-@pytest.mark.parametrize("change", [Path.unlink, _rewritten, _swapped, _touched_up])
+@pytest.mark.parametrize("change", [Path.unlink, _rewrite, _swap, _touch_up])
 def test_an_owner_cannot_make_a_model_available_whose_file_is_not_what_was_hashed(
     served: Served, tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
@@ -101,13 +102,13 @@ def test_an_owner_cannot_make_a_model_available_whose_file_is_not_what_was_hashe
     served.shelf.add(file, owner=Ownership(team="red", visibility=Visibility.PRIVATE))
     model_id = served.shelf.models()[-1].id
     target = f"/v3/model?id={model_id}"
-    withdrawn = ask(served.yard, target, method="PATCH", body={"status": 0})
-    offered = ask(served.yard, target, method="PATCH", body={"status": 1})
+    withdrawal = ask(served.yard, target, method="PATCH", body={"status": 0})
+    offer = ask(served.yard, target, method="PATCH", body={"status": 1})
     ask(served.yard, target, method="PATCH", body={"status": 0})
     change(file)
-    refused = ask(served.yard, target, method="PATCH", body={"status": 1})
+    refusal = ask(served.yard, target, method="PATCH", body={"status": 1})
 
-    assert [200, 200, 409] == [withdrawn.status, offered.status, refused.status]
+    assert [200, 200, 409] == [withdrawal.status, offer.status, refusal.status]
     assert 0 == find(served.yard, model_id)["status"]
 
 
@@ -136,9 +137,9 @@ def test_nothing_is_noted_of_a_file_whose_folder_is_away(served: Served, tmp_pat
 
 
 def test_a_second_file_with_the_same_bytes_takes_its_place(served: Served) -> None:
-    copied = served.shelf.folder / "deeper" / "copy.safetensors"
-    copied.parent.mkdir()
-    copied.write_bytes(served.file.read_bytes())
+    copy = served.shelf.folder / "deeper" / "copy.safetensors"
+    copy.parent.mkdir()
+    copy.write_bytes(served.file.read_bytes())
     served.shelf.add()
     link = served.link()
 
@@ -149,28 +150,28 @@ def test_a_second_file_with_the_same_bytes_takes_its_place(served: Served) -> No
 
 
 def test_a_model_stays_available_when_only_one_of_its_two_files_was_changed(served: Served) -> None:
-    copied = served.shelf.folder / "copied.safetensors"
-    copied.write_bytes(served.file.read_bytes())
+    copy = served.shelf.folder / "copy.safetensors"
+    copy.write_bytes(served.file.read_bytes())
     served.shelf.add()
     served.file.unlink()
 
-    served_files.mark_missing(served.shelf.catalog.store, sha256_of(copied))
+    served_files.mark_missing(served.shelf.catalog.store, sha256_of(copy))
 
     assert 1 == served.status()
     with served.shelf.catalog.store.reading() as connection:
-        assert {served.file: FileState.MISSING, copied: FileState.PRESENT} == {
-            Path(os.fsdecode(known.path)): known.state for known in files.with_sha256(connection, [sha256_of(copied)])
+        assert {served.file: FileState.MISSING, copy: FileState.PRESENT} == {
+            Path(os.fsdecode(record.path)): record.state for record in files.with_sha256(connection, [sha256_of(copy)])
         }
 
 
 def test_a_changed_file_is_noted_as_changed_and_not_as_missing(served: Served) -> None:
     sha256 = sha256_of(served.file)
-    _rewritten(served.file)
+    _rewrite(served.file)
 
     served_files.mark_missing(served.shelf.catalog.store, sha256)
 
     with served.shelf.catalog.store.reading() as connection:
-        assert [FileState.CHANGED] == [known.state for known in files.with_sha256(connection, [sha256])]
+        assert [FileState.CHANGED] == [record.state for record in files.with_sha256(connection, [sha256])]
 
 
 @pytest.mark.parametrize(("verdict", "status"), [("clean", 1), ("dangerous", 0)])
@@ -187,10 +188,10 @@ def test_kept_bytes_hold_a_model_available_only_if_they_are_sound(served: Served
 
 def test_a_file_that_is_broken_or_of_another_inode_is_not_handed_out(served: Served) -> None:
     sha256 = sha256_of(served.file)
-    path, looks = served_files.find(served.shelf.catalog.store, sha256) or (Path(), None)
-    _swapped(served.file)
+    path, fingerprint = served_files.find(served.shelf.catalog.store, sha256) or (Path(), None)
+    _swap(served.file)
     with served.file.open("rb") as file:
-        is_same = looks is not None and looks.are_of(file.fileno())
+        is_same = fingerprint == Fingerprint.of(file.fileno())
     served.file.with_suffix(".sha256").write_text("ab" * 32)
     os.utime(served.file, ns=(1, 1))
     served.shelf.add()
@@ -200,9 +201,9 @@ def test_a_file_that_is_broken_or_of_another_inode_is_not_handed_out(served: Ser
 
 
 def test_what_is_kept_too_is_handed_out_when_the_file_is_gone(served: Served) -> None:
-    where = blobs.open_storage("", served.shelf.home, {})
+    storage = blobs.open_storage("", served.shelf.home, {})
     upload(served.yard, "uploaded", served.file.read_bytes())
-    Verification(served.shelf.catalog.store, where.kept, where.incoming).verify_next()
+    Verification(served.shelf.catalog.store, storage.kept, storage.incoming).verify_next()
     link = served.link()
 
     served.file.unlink()
@@ -229,7 +230,7 @@ def test_a_model_that_its_owner_made_private_stays_so_when_its_files_are_looked_
     first, second = embedding(own / "a.safetensors", seed=9), embedding(own / "b.safetensors", seed=9)
     served.shelf.add(own, owner=Ownership(team="red", visibility=Visibility.PUBLIC))
     model_id = served.shelf.models()[-1].id
-    hidden = ask(served.yard, f"/v3/model?id={model_id}", method="PATCH", body={"visibility": "private"})
+    answer = ask(served.yard, f"/v3/model?id={model_id}", method="PATCH", body={"visibility": "private"})
     for file in (first, second):
         file.with_suffix(".txt").write_text("notes")
     served.shelf.add(own)
@@ -238,7 +239,7 @@ def test_a_model_that_its_owner_made_private_stays_so_when_its_files_are_looked_
         os.utime(file, ns=(1, 1))
     served.shelf.add(own)
 
-    assert 200 == hidden.status
+    assert 200 == answer.status
     assert [(77, Visibility.PUBLIC, None), (model_id, Visibility.PRIVATE, hashes_of(first).sha256)] == [
         (model.id, model.visibility, model.blob and model.blob.upper())
         for model in served.shelf.models()
@@ -247,11 +248,13 @@ def test_a_model_that_its_owner_made_private_stays_so_when_its_files_are_looked_
 
 
 def test_collecting_leaves_files_where_they_are(served: Served) -> None:
-    where = blobs.open_storage("", served.shelf.home, {})
+    storage = blobs.open_storage("", served.shelf.home, {})
 
-    collected = Verification(served.shelf.catalog.store, where.kept, where.incoming).collect_garbage(0, dry_run=False)
+    removals = Verification(served.shelf.catalog.store, storage.kept, storage.incoming).collect_garbage(
+        0, dry_run=False
+    )
 
-    assert [] == collected
+    assert [] == removals
     assert 200 == served.yard.ask(served.link(), None).status
 
 

@@ -1,4 +1,4 @@
-"""`modelyard export side-cars`: only when asked, never over what is somebody else's, and read back as it was meant."""
+"""`modelyard export side-cars` writes sidecars that are read back, and never over those of other programs."""
 
 import json
 import os
@@ -15,31 +15,31 @@ from modelyard.library.sidecars import read_sidecars
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened, write_json
 
 FORMS = [form.value for form in SidecarFormat]
-Exported = Callable[..., dict[str, int]]
+Export = Callable[..., dict[str, int]]
 
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    made = opened(tmp_path)
-    yield made
-    made.catalog.close()
+    new_shelf = opened(tmp_path)
+    yield new_shelf
+    new_shelf.catalog.close()
 
 
 @pytest.fixture
-def exported(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> Exported:
-    """Run the command over the shelf; return how many side-cars became what."""
+def export(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> Export:
+    """Run the command over the shelf; return the number of sidecars by result."""
 
-    def run_here(form: str, *options: str, code: int = 0) -> dict[str, int]:
+    def run_export(form: str, *options: str, code: int = 0) -> dict[str, int]:
         capsys.readouterr()
         command = ["export", "side-cars", "--home", str(shelf.home), "--format", form, "--json", *options]
         assert code == run([*command, str(shelf.folder)])
         counts: dict[str, int] = json.loads(capsys.readouterr().out)
         return {result: count for result, count in counts.items() if count}
 
-    return run_here
+    return run_export
 
 
-def beside(path: Path, form: str) -> Path:
+def sidecar_of(path: Path, form: str) -> Path:
     return path.with_name(path.stem + SUFFIXES[SidecarFormat(form)].decode())
 
 
@@ -61,11 +61,11 @@ def a_model(shelf: Shelf) -> Path:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_written_is_what_the_form_s_readers_expect(shelf: Shelf, exported: Exported, form: str) -> None:
+def test_what_is_written_is_what_the_form_s_readers_expect(shelf: Shelf, export: Export, form: str) -> None:
     path = a_model(shelf)
 
-    assert {"written": 1} == exported(form)
-    said: dict[str, Any] = json.loads(beside(path, form).read_bytes())
+    assert {"written": 1} == export(form)
+    content: dict[str, Any] = json.loads(sidecar_of(path, form).read_bytes())
     expected: dict[str, dict[str, Any]] = {
         "civitai-info": {
             "id": 77,
@@ -77,111 +77,109 @@ def test_what_is_written_is_what_the_form_s_readers_expect(shelf: Shelf, exporte
         "lora-manager": {"file_name": "night", "base_model": "Pony", "sha256": (hashes_of(path).sha256 or "").lower()},
         "a1111": {"activation text": "night, valley", "description": "For nights.", "sd version": "SDXL"},
     }
-    assert expected[form] == {name: said[name] for name in expected[form]}
+    assert expected[form] == {name: content[name] for name in expected[form]}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_written_is_read_back_by_another_catalogue(shelf: Shelf, exported: Exported, form: str) -> None:
+def test_what_is_written_is_read_back_by_another_catalogue(shelf: Shelf, export: Export, form: str) -> None:
     path = a_model(shelf)
-    exported(form)
-    told = read_sidecars([os.fsencode(beside(path, form))], catalogue="another one")
+    export(form)
+    result = read_sidecars([os.fsencode(sidecar_of(path, form))], catalogue="another one")
 
-    assert () == told.skipped
-    assert told.facts is not None
-    assert ("For nights.", ("night", "valley")) == (told.facts.notes, told.facts.trigger_words)
-    assert {*told.claims.values()} <= {frozenset({(hashes_of(path).sha256 or "").lower()})}
+    assert () == result.skipped
+    assert result.facts is not None
+    assert ("For nights.", ("night", "valley")) == (result.facts.notes, result.facts.trigger_words)
+    assert {*result.claims.values()} <= {frozenset({(hashes_of(path).sha256 or "").lower()})}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_our_own_words_are_not_taken_for_somebody_else_s(shelf: Shelf, exported: Exported, form: str) -> None:
+def test_our_own_words_are_not_taken_for_somebody_else_s(shelf: Shelf, export: Export, form: str) -> None:
     a_model(shelf)
-    exported(form)
+    export(form)
     shelf.add()
 
     assert Layer.SIDECAR not in shelf.entry().layers
-    assert {"unchanged": 1} == exported(form)
+    assert {"unchanged": 1} == export(form)
 
 
-def test_an_edit_of_what_we_wrote_is_somebody_s_word(shelf: Shelf, exported: Exported) -> None:
+def test_an_edit_of_what_we_wrote_is_somebody_s_word(shelf: Shelf, export: Export) -> None:
     path = a_model(shelf)
-    exported("a1111")
-    said = json.loads(beside(path, "a1111").read_bytes())
-    write_json(beside(path, "a1111"), said | {"activation text": "mine"})
+    export("a1111")
+    content = json.loads(sidecar_of(path, "a1111").read_bytes())
+    write_json(sidecar_of(path, "a1111"), content | {"activation text": "mine"})
     shelf.add()
 
     assert ("mine",) == shelf.entry().layers[Layer.SIDECAR].trigger_words
-    assert {"foreign": 1} == exported("a1111")
+    assert {"foreign": 1} == export("a1111")
 
 
-def test_what_is_known_later_is_written_over_what_we_wrote(shelf: Shelf, exported: Exported) -> None:
+def test_what_is_known_later_is_written_over_what_we_wrote(shelf: Shelf, export: Export) -> None:
     path = a_model(shelf)
-    exported("lora-manager")
+    export("lora-manager")
     shelf.say(77, base_model="Illustrious")
 
-    assert {"written": 1} == exported("lora-manager")
-    assert "Illustrious" == json.loads(beside(path, "lora-manager").read_bytes())["base_model"]
+    assert {"written": 1} == export("lora-manager")
+    assert "Illustrious" == json.loads(sidecar_of(path, "lora-manager").read_bytes())["base_model"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_foreign_side_car_is_left_as_it_is_unless_forced(shelf: Shelf, exported: Exported, form: str) -> None:
+def test_a_foreign_sidecar_is_left_as_it_is_unless_forced(shelf: Shelf, export: Export, form: str) -> None:
     path = a_model(shelf)
     foreign = b'{"preferred weight": 0.7, "theirs": [1]}'
-    beside(path, form).write_bytes(foreign)
+    sidecar_of(path, form).write_bytes(foreign)
 
-    assert {"foreign": 1} == exported(form)
-    assert foreign == beside(path, form).read_bytes()
+    assert {"foreign": 1} == export(form)
+    assert foreign == sidecar_of(path, form).read_bytes()
 
-    assert {"written": 1} == exported(form, "--force")
-    assert [1] == json.loads(beside(path, form).read_bytes())["theirs"]
+    assert {"written": 1} == export(form, "--force")
+    assert [1] == json.loads(sidecar_of(path, form).read_bytes())["theirs"]
 
 
 @pytest.mark.parametrize("raw", [b"not JSON", b"", b"\xff", b"[1]"])
-def test_a_damaged_side_car_is_foreign_as_well(shelf: Shelf, exported: Exported, raw: bytes) -> None:
+def test_a_damaged_sidecar_is_foreign_as_well(shelf: Shelf, export: Export, raw: bytes) -> None:
     path = a_model(shelf)
-    beside(path, "a1111").write_bytes(raw)
+    sidecar_of(path, "a1111").write_bytes(raw)
 
-    assert {"foreign": 1} == exported("a1111")
-    assert raw == beside(path, "a1111").read_bytes()
-    assert {"written": 1} == exported("a1111", "--force")
+    assert {"foreign": 1} == export("a1111")
+    assert raw == sidecar_of(path, "a1111").read_bytes()
+    assert {"written": 1} == export("a1111", "--force")
 
 
-def test_a_file_that_was_never_added_gets_none(shelf: Shelf, exported: Exported) -> None:
+def test_a_file_that_was_never_added_gets_none(shelf: Shelf, export: Export) -> None:
     path = embedding(shelf.folder / "night.safetensors")
 
-    assert {"unknown": 1} == exported("a1111")
+    assert {"unknown": 1} == export("a1111")
     assert [path] == list(shelf.folder.iterdir())
 
 
-def test_nothing_is_written_through_a_link_and_the_code_says_so(
-    shelf: Shelf, exported: Exported, tmp_path: Path
-) -> None:
+def test_nothing_is_written_through_a_link_and_the_code_says_so(shelf: Shelf, export: Export, tmp_path: Path) -> None:
     path = a_model(shelf)
     (tmp_path / "elsewhere.json").write_text("{}")
-    beside(path, "a1111").symlink_to(tmp_path / "elsewhere.json")
+    sidecar_of(path, "a1111").symlink_to(tmp_path / "elsewhere.json")
 
-    assert {"failed": 1} == exported("a1111", "--force", code=1)
+    assert {"failed": 1} == export("a1111", "--force", code=1)
     assert "{}" == (tmp_path / "elsewhere.json").read_text()
 
 
-def test_nothing_half_written_is_left_behind(shelf: Shelf, exported: Exported) -> None:
+def test_nothing_half_written_is_left_behind(shelf: Shelf, export: Export) -> None:
     path = a_model(shelf)
-    beside(path, "a1111").mkdir()
+    sidecar_of(path, "a1111").mkdir()
 
-    assert {"failed": 1} == exported("a1111", "--force", code=1)
-    assert {path, beside(path, "a1111")} == set(shelf.folder.iterdir())
+    assert {"failed": 1} == export("a1111", "--force", code=1)
+    assert {path, sidecar_of(path, "a1111")} == set(shelf.folder.iterdir())
 
 
-def test_a_team_s_own_facts_are_written_beside_its_own_files(shelf: Shelf, exported: Exported) -> None:
+def test_a_team_s_own_facts_are_written_beside_its_own_files(shelf: Shelf, export: Export) -> None:
     """Two files of the same name with different models, each with its own words."""
     first = embedding(shelf.folder / "a" / "night.safetensors", 1)
     second = embedding(shelf.folder / "b" / "night.safetensors", 2)
     shelf.add()
     for number, model in enumerate(shelf.models()):
         shelf.say(model.id, notes=f"note {number}")
-    exported("a1111")
+    export("a1111")
 
     assert ["note 0", "note 1"] == [
-        json.loads(beside(path, "a1111").read_bytes())["description"] for path in (first, second)
+        json.loads(sidecar_of(path, "a1111").read_bytes())["description"] for path in (first, second)
     ]
     assert Facts(notes="note 0") == shelf.entry(shelf.models()[0].id).layers[Layer.USER]
 
@@ -198,57 +196,57 @@ def test_a_team_s_own_facts_are_written_beside_its_own_files(shelf: Shelf, expor
     ],
 )
 def test_a1111_is_told_the_generation_that_its_editor_offers(
-    shelf: Shelf, exported: Exported, base_model: str, generation: str
+    shelf: Shelf, export: Export, base_model: str, generation: str
 ) -> None:
     path = a_model(shelf)
     shelf.say(77, base_model=base_model)
-    exported("a1111")
+    export("a1111")
 
-    assert generation == json.loads(beside(path, "a1111").read_bytes())["sd version"]
+    assert generation == json.loads(sidecar_of(path, "a1111").read_bytes())["sd version"]
 
 
-def test_a_model_that_civitai_does_not_have_is_not_said_to_be_from_there(shelf: Shelf, exported: Exported) -> None:
+def test_a_model_that_civitai_does_not_have_is_not_said_to_be_from_there(shelf: Shelf, export: Export) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     shelf.add()
-    exported("civitai-info")
-    exported("lora-manager")
-    version = json.loads(beside(path, "civitai-info").read_bytes())
-    managed = json.loads(beside(path, "lora-manager").read_bytes())
+    export("civitai-info")
+    export("lora-manager")
+    version = json.loads(sidecar_of(path, "civitai-info").read_bytes())
+    metadata = json.loads(sidecar_of(path, "lora-manager").read_bytes())
 
     assert {"id", "modelId", "publishedAt", "description"} & version.keys() == set()
-    assert (False, []) == (managed["from_civitai"], version["images"])
-    assert "id" not in managed["civitai"]
+    assert (False, []) == (metadata["from_civitai"], version["images"])
+    assert "id" not in metadata["civitai"]
 
 
-def test_hashes_are_written_as_each_program_spells_them(shelf: Shelf, exported: Exported) -> None:
+def test_hashes_are_written_as_each_program_spells_them(shelf: Shelf, export: Export) -> None:
     path = a_model(shelf)
-    exported("lora-manager")
-    managed = json.loads(beside(path, "lora-manager").read_bytes())
+    export("lora-manager")
+    metadata = json.loads(sidecar_of(path, "lora-manager").read_bytes())
     hashes = hashes_of(path)
 
-    assert (hashes.autov3 or "")[:12].lower() == managed["autov3"]
-    assert ("completed", True) == (managed["hash_status"], managed["from_civitai"])
+    assert (hashes.autov3 or "")[:12].lower() == metadata["autov3"]
+    assert ("completed", True) == (metadata["hash_status"], metadata["from_civitai"])
     assert {
         "AutoV2": hashes.short,
         "AutoV3": hashes.autov3,
         "SHA256": hashes.sha256,
         "BLAKE3": hashes.blake3,
         "CRC32": hashes.crc32,
-    } == managed["civitai"]["files"][0]["hashes"]
+    } == metadata["civitai"]["files"][0]["hashes"]
 
 
-def test_a_file_that_is_only_listed_has_no_hash_yet(shelf: Shelf, exported: Exported) -> None:
+def test_a_file_that_is_only_listed_has_no_hash_yet(shelf: Shelf, export: Export) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     shelf.add(with_hashes=False)
-    exported("lora-manager")
-    managed = json.loads(beside(path, "lora-manager").read_bytes())
+    export("lora-manager")
+    metadata = json.loads(sidecar_of(path, "lora-manager").read_bytes())
 
-    assert ("pending", "", "") == (managed["hash_status"], managed["sha256"], managed["autov3"])
-    assert {} == managed["civitai"]["files"][0]["hashes"]
+    assert ("pending", "", "") == (metadata["hash_status"], metadata["sha256"], metadata["autov3"])
+    assert {} == metadata["civitai"]["files"][0]["hashes"]
 
 
-def test_a_pipe_in_a_side_car_s_place_is_not_waited_for(shelf: Shelf, exported: Exported) -> None:
+def test_a_pipe_in_a_sidecar_s_place_is_not_waited_for(shelf: Shelf, export: Export) -> None:
     path = a_model(shelf)
-    os.mkfifo(beside(path, "a1111"))
+    os.mkfifo(sidecar_of(path, "a1111"))
 
-    assert {"foreign": 1} == exported("a1111")
+    assert {"foreign": 1} == export("a1111")

@@ -1,6 +1,7 @@
-"""What lies beside a model file: every kind of side-car read, claims checked, damage told and never fatal.
+"""Sidecars are read by kind, their claims are checked, and damage is reported and never fatal.
 
-Not covered here: which of two layers wins (test_layers.py), side-cars that we write (test_exporting.py).
+Not covered here: which of two layers wins (tests/registry/test_layers.py), sidecars that we write
+(test_sidecar_export.py).
 """
 
 import json
@@ -38,24 +39,24 @@ A_VERSION = {
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    made = opened(tmp_path)
-    yield made
-    made.catalog.close()
+    new_shelf = opened(tmp_path)
+    yield new_shelf
+    new_shelf.catalog.close()
 
 
-def read(path: Path, said: Any) -> Facts:
-    """What one side-car says."""
-    path.write_bytes(said if isinstance(said, bytes) else json.dumps(said).encode())
-    told = read_sidecars([os.fsencode(path)])
-    assert () == told.skipped
-    assert told.facts is not None
-    return told.facts
+def read(path: Path, content: Any) -> Facts:
+    """Write a sidecar and return its facts."""
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    result = read_sidecars([os.fsencode(path)])
+    assert () == result.skipped
+    assert result.facts is not None
+    return result.facts
 
 
-def is_said(facts: Facts) -> dict[str, Any]:
-    """The facts that are spoken of, evidence apart."""
-    told = {name: getattr(facts, name) for name in Facts.__slots__ if name != "evidence"}
-    return {name: value.name if name == "type" else value for name, value in told.items() if value is not None}
+def as_dict(facts: Facts) -> dict[str, Any]:
+    """Return the facts that are not None, without evidence."""
+    values = {name: getattr(facts, name) for name in Facts.__slots__ if name != "evidence"}
+    return {name: value.name if name == "type" else value for name, value in values.items() if value is not None}
 
 
 # --- Each kind ---
@@ -74,7 +75,7 @@ def test_a_version_as_civitai_answers_it_is_read(tmp_path: Path) -> None:
         "upstream_model_name": "Bright Valley",
         "trigger_words": ("night", "valley at night"),
         "notes": "<p>For nights.</p>",
-    } == is_said(read(tmp_path / "night.civitai.info", A_VERSION))
+    } == as_dict(read(tmp_path / "night.civitai.info", A_VERSION))
 
 
 def test_metadata_json_tells_of_its_own_and_of_civitai(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_what_stability_matrix_keeps_is_read(tmp_path: Path) -> None:
         "upstream_model_name": "Bright Valley",
         "trigger_words": ("night",),
         "notes": "Better.",
-    } == is_said(facts)
+    } == as_dict(facts)
 
 
 def test_a1111_s_user_metadata_is_read(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a1111_s_user_metadata_is_read(tmp_path: Path) -> None:
         "base_model": "SDXL 1.0",
         "trigger_words": ("night", "valley"),
         "notes": "For nights.\n\nat 0.7",
-    } == is_said(facts)
+    } == as_dict(facts)
 
 
 def test_swarmui_s_metadata_is_modelspec(tmp_path: Path) -> None:
@@ -169,14 +170,14 @@ def test_swarmui_s_metadata_is_modelspec(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".txt", ".md"])
 def test_notes_are_notes(tmp_path: Path, suffix: str) -> None:
-    assert {"notes": "At 0.7 – gut"} == is_said(read(tmp_path / f"night{suffix}", "\ufeffAt 0.7 – gut\n".encode()))
+    assert {"notes": "At 0.7 – gut"} == as_dict(read(tmp_path / f"night{suffix}", "\ufeffAt 0.7 – gut\n".encode()))
 
 
 def test_a_checkpoint_s_configuration_tells_the_shape_of_its_unet(tmp_path: Path) -> None:
-    said = b"model:\n  params:\n    unet_config:\n      params:\n        in_channels: 9\n        context_dim: 768\n"
+    content = b"model:\n  params:\n    unet_config:\n      params:\n        in_channels: 9\n        context_dim: 768\n"
 
-    assert {"type": "checkpoint", "base_model": "SD 1.5", "base_model_type": "Inpainting"} == is_said(
-        read(tmp_path / "night.yaml", said)
+    assert {"type": "checkpoint", "base_model": "SD 1.5", "base_model_type": "Inpainting"} == as_dict(
+        read(tmp_path / "night.yaml", content)
     )
 
 
@@ -196,7 +197,7 @@ def test_what_a_person_edits_wins_over_what_a_program_fetched_and_notes_are_kept
 
 
 @pytest.mark.parametrize(
-    ("said", "facts"),
+    ("content", "facts"),
     [
         ({"modelId": 1}, {"upstream_model_id": 1}),
         ({"modelId": 2**53 - 1}, {"upstream_model_id": 2**53 - 1}),
@@ -220,12 +221,12 @@ def test_what_a_person_edits_wins_over_what_a_program_fetched_and_notes_are_kept
         ({"createdAt": "2023"}, {"published_at": "2023"}),
     ],
 )
-def test_a_value_is_taken_as_far_as_it_can_be_kept(tmp_path: Path, said: object, facts: dict[str, Any]) -> None:
+def test_a_value_is_taken_as_far_as_it_can_be_kept(tmp_path: Path, content: object, facts: dict[str, Any]) -> None:
     path = tmp_path / "night.civitai.info"
-    path.write_text(json.dumps(said))
-    found = read_sidecars([os.fsencode(path)])
+    path.write_text(json.dumps(content))
+    result = read_sidecars([os.fsencode(path)])
 
-    assert ((), facts) == (found.skipped, is_said(found.facts) if found.facts else {})
+    assert ((), facts) == (result.skipped, as_dict(result.facts) if result.facts else {})
 
 
 @pytest.mark.parametrize(
@@ -252,9 +253,9 @@ def test_a_value_is_taken_as_far_as_it_can_be_kept(tmp_path: Path, said: object,
 def test_a_cover_is_a_picture_that_is_safe_to_show(tmp_path: Path, image: dict[str, Any], is_cover: bool) -> None:
     image = {"url": "https://example.org/a"} | image
     path = write_json(tmp_path / "night.civitai.info", {"images": [image]})
-    found = read_sidecars([os.fsencode(path)]).facts
+    facts = read_sidecars([os.fsencode(path)]).facts
 
-    assert (image["url"] if is_cover else None) == (found.cover_url if found else None)
+    assert (image["url"] if is_cover else None) == (facts.cover_url if facts else None)
 
 
 @pytest.mark.parametrize("base_model", ["Unknown", "Other", ""])
@@ -279,8 +280,8 @@ def test_a_configuration_tells_base_and_purpose_by_its_numbers(
     tmp_path: Path, channels: int, width: int, expected: tuple[str | None, str | None]
 ) -> None:
     parameters = {"in_channels": channels, "context_dim": width}
-    said = {"model": {"params": {"unet_config": {"params": parameters}}}}
-    facts = read(tmp_path / "night.yaml", said)
+    content = {"model": {"params": {"unet_config": {"params": parameters}}}}
+    facts = read(tmp_path / "night.yaml", content)
 
     assert expected == (facts.base_model, facts.base_model_type)
 
@@ -289,32 +290,32 @@ def test_the_first_checksum_counts_and_a_longer_number_is_none(tmp_path: Path) -
     (tmp_path / "a.sha256").write_text("AB" * 32)
     (tmp_path / "b.sha256").write_text("cd" * 32)
     (tmp_path / "c.sha256").write_text("ef" * 33)
-    found = read_sidecars([os.fsencode(tmp_path / name) for name in ("a.sha256", "b.sha256", "c.sha256")])
+    result = read_sidecars([os.fsencode(tmp_path / name) for name in ("a.sha256", "b.sha256", "c.sha256")])
 
-    assert ("ab" * 32, None) == (found.checksum, found.facts)
-    told = read_sidecars([os.fsencode(tmp_path / "c.sha256")])
-    assert (None, [NOT_AS_NAMED]) == (told.checksum, [each.reason for each in told.skipped])
+    assert ("ab" * 32, None) == (result.checksum, result.facts)
+    third = read_sidecars([os.fsencode(tmp_path / "c.sha256")])
+    assert (None, [NOT_AS_NAMED]) == (third.checksum, [skip.reason for skip in third.skipped])
 
 
 def test_claims_are_whole_hashes_in_lower_case(tmp_path: Path) -> None:
     hashes = [{"SHA256": f" {'AB' * 32} "}, {"SHA256": "ab" * 31}, {"SHA256": "ef" * 33}, {"AutoV2": "AB" * 32}]
-    path = write_json(tmp_path / "night.civitai.info", {"files": [{"hashes": each} for each in hashes]})
+    path = write_json(tmp_path / "night.civitai.info", {"files": [{"hashes": item} for item in hashes]})
 
     assert {"night.civitai.info": frozenset({"ab" * 32})} == read_sidecars([os.fsencode(path)]).claims
 
 
-def test_a_side_car_is_read_up_to_its_limit(tmp_path: Path) -> None:
+def test_a_sidecar_is_read_up_to_its_limit(tmp_path: Path) -> None:
     content = b'{"notes": "a"}'
     (tmp_path / "fits.json").write_bytes(content.ljust(sidecars.BYTES_MAX))
     (tmp_path / "longer.json").write_bytes(content.ljust(sidecars.BYTES_MAX + 1))
-    found = read_sidecars([os.fsencode(tmp_path / "fits.json"), os.fsencode(tmp_path / "longer.json")])
+    result = read_sidecars([os.fsencode(tmp_path / "fits.json"), os.fsencode(tmp_path / "longer.json")])
 
-    assert [f"longer than {sidecars.BYTES_MAX:,} bytes"] == [each.detail for each in found.skipped]
-    assert found.facts is not None
-    assert "a" == found.facts.notes
+    assert [f"longer than {sidecars.BYTES_MAX:,} bytes"] == [skip.detail for skip in result.skipped]
+    assert result.facts is not None
+    assert "a" == result.facts.notes
 
 
-def test_notes_of_all_side_cars_together_are_kept_to_a_length(tmp_path: Path) -> None:
+def test_notes_of_all_sidecars_together_are_kept_to_a_length(tmp_path: Path) -> None:
     for name in ("a.txt", "a.md"):
         (tmp_path / name).write_text(name[-1] * 15_000)
     facts = read_sidecars([os.fsencode(tmp_path / "a.txt"), os.fsencode(tmp_path / "a.md")]).facts
@@ -323,61 +324,61 @@ def test_notes_of_all_side_cars_together_are_kept_to_a_length(tmp_path: Path) ->
     assert "d" * 15_000 + "\n\n" + "t" * 4_998 == facts.notes
 
 
-def test_a_side_car_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_a_sidecar_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     write_json(tmp_path / "elsewhere.json", {"notes": "not to be read"})
     (tmp_path / "night.json").symlink_to(tmp_path / "elsewhere.json")
-    found = read_sidecars([os.fsencode(tmp_path / "night.json")])
+    result = read_sidecars([os.fsencode(tmp_path / "night.json")])
 
-    assert (None, [modelyard_paths.NOT_READABLE]) == (found.facts, [each.reason for each in found.skipped])
+    assert (None, [modelyard_paths.NOT_READABLE]) == (result.facts, [skip.reason for skip in result.skipped])
 
 
 def test_only_what_this_catalogue_wrote_and_nobody_edited_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "night.json"
-    marked = sidecars.marked({"notes": "ours"}, "one")
+    ours = sidecars.add_mark({"notes": "ours"}, "one")
 
-    def notes_read(said: object, catalogue: str) -> str | None:
-        facts = read_sidecars([os.fsencode(write_json(path, said))], catalogue=catalogue).facts
+    def read_notes(content: object, catalogue: str) -> str | None:
+        facts = read_sidecars([os.fsencode(write_json(path, content))], catalogue=catalogue).facts
         return facts.notes if facts else None
 
     assert [None, "ours", "ours", "edited", "modelyard"] == [
-        notes_read(marked, "one"),
-        notes_read(marked, "another"),
-        notes_read(marked, ""),
-        notes_read(marked | {"notes": "edited"}, "one"),
-        notes_read({"notes": "modelyard"}, "one"),
+        read_notes(ours, "one"),
+        read_notes(ours, "another"),
+        read_notes(ours, ""),
+        read_notes(ours | {"notes": "edited"}, "one"),
+        read_notes({"notes": "modelyard"}, "one"),
     ]
 
 
 # --- Beside a file ---
 
 
-def test_side_cars_and_previews_of_a_file_are_found_beside_it_and_not_another_s(shelf: Shelf) -> None:
+def test_sidecars_and_previews_of_a_file_are_found_beside_it_and_not_another_s(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
-    beside = [path.with_name(f"night{suffix}") for suffix in walk.SIDECAR_SUFFIXES]
+    sidecar_paths = [path.with_name(f"night{suffix}") for suffix in walk.SIDECAR_SUFFIXES]
     previews = [path.with_name(f"night{suffix}") for suffix in walk.PREVIEW_SUFFIXES]
-    for each in [*beside, *previews, path.with_name("nightfall.json"), path.with_name("nightfall.png")]:
-        each.write_bytes(b"{}")
-    (found,) = walk.scan([os.fsencode(shelf.folder)]).found
+    for extra in [*sidecar_paths, *previews, path.with_name("nightfall.json"), path.with_name("nightfall.png")]:
+        extra.write_bytes(b"{}")
+    (file,) = walk.scan([os.fsencode(shelf.folder)]).files
 
-    assert {os.fsencode(each) for each in beside} == set(found.sidecars)
-    assert [os.fsencode(each) for each in previews] == list(found.previews)
+    assert {os.fsencode(sidecar) for sidecar in sidecar_paths} == set(file.sidecars)
+    assert [os.fsencode(preview) for preview in previews] == list(file.previews)
 
 
-def test_side_cars_say_what_the_tensors_cannot_tell(shelf: Shelf) -> None:
+def test_sidecars_say_what_the_tensors_cannot_tell(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     version = {**A_VERSION, "files": [{"hashes": {"SHA256": hashes_of(path).sha256}}]}
     write_json(path.with_name("night.civitai.info"), version)
     path.with_name("night.preview.png").write_bytes(b"a picture")
     shelf.add()
-    model, said = shelf.model(), shelf.entry().layers[Layer.SIDECAR]
+    model, facts = shelf.model(), shelf.entry().layers[Layer.SIDECAR]
 
     assert ("v2.0", "Pony", True, ("style", "landscape")) == (model.name, model.base_model, model.is_nsfw, model.tags)
     # The name that calls use is the file's.
     assert "night.safetensors" == model.sd_name
-    assert ("side-car night.civitai.info", "preview night.preview.png") == said.evidence
+    assert ("sidecar night.civitai.info", "preview night.preview.png") == facts.evidence
 
 
-def test_a_side_car_that_changed_is_read_again_and_the_file_is_not(shelf: Shelf) -> None:
+def test_a_sidecar_that_changed_is_read_again_and_the_file_is_not(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     write_json(path.with_name("night.json"), {"notes": "first"})
     shelf.add()
@@ -390,19 +391,19 @@ def test_a_side_car_that_changed_is_read_again_and_the_file_is_not(shelf: Shelf)
     assert (before, Status.AVAILABLE) == (shelf.model().hashes, shelf.model().status)
 
 
-def test_a_side_car_that_says_less_than_before_takes_nothing_away(shelf: Shelf) -> None:
+def test_a_sidecar_that_says_less_than_before_takes_nothing_away(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     write_json(path.with_name("night.civitai.info"), A_VERSION)
     shelf.add()
     write_json(path.with_name("night.civitai.info"), {"id": 77, "modelId": 7, "name": "v2.1", "files": []})
     shelf.add()
-    said, model = shelf.entry().layers[Layer.SIDECAR], shelf.model()
+    facts, model = shelf.entry().layers[Layer.SIDECAR], shelf.model()
 
-    assert ("v2.1", "Pony", ("style", "landscape")) == (said.name, said.base_model, said.tags)
+    assert ("v2.1", "Pony", ("style", "landscape")) == (facts.name, facts.base_model, facts.tags)
     assert ("v2.1", "Pony", ("style", "landscape")) == (model.name, model.base_model, model.tags)
 
 
-def test_a_side_car_of_one_of_two_same_files_speaks_of_the_one_model(shelf: Shelf) -> None:
+def test_a_sidecar_of_one_of_two_same_files_speaks_of_the_one_model(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "a.safetensors")
     embedding(shelf.folder / "b.safetensors")
     shelf.add()
@@ -414,12 +415,12 @@ def test_a_side_car_of_one_of_two_same_files_speaks_of_the_one_model(shelf: Shel
     assert (before, "for nights") == (shelf.model(), shelf.entry().layers[Layer.SIDECAR].notes)
 
 
-def test_a_side_car_that_tells_of_other_bytes_is_told(shelf: Shelf) -> None:
+def test_a_sidecar_that_tells_of_other_bytes_is_told(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     write_json(path.with_name("night.civitai.info"), A_VERSION)
     shelf.add()
 
-    assert f"side-car night.civitai.info tells of other bytes: SHA-256 {'ab' * 32}" in (
+    assert f"sidecar night.civitai.info is for another file: SHA-256 {'ab' * 32}" in (
         shelf.entry().layers[Layer.HEADER].evidence or ()
     )
 
@@ -444,15 +445,15 @@ def test_a_file_with_another_s_checksum_is_broken_until_one_of_both_is_put_right
     path = embedding(shelf.folder / "night.safetensors")
     path.with_name("night.sha256").write_text("ab" * 32)
     if not with_hashes:
-        # What is only listed was compared with nothing.
+        # A file without hashes cannot be compared.
         assert {"added": 1} == shelf.add(with_hashes=False).results
     report = shelf.add()
     with shelf.catalog.store.reading() as connection:
-        (known,) = files.below(connection, [os.fsencode(shelf.folder)]).values()
+        (record,) = files.below(connection, [os.fsencode(shelf.folder)]).values()
 
     assert {"broken": 1} == report.results
-    assert (Status.UNAVAILABLE, FileState.BROKEN) == (shelf.model().status, known.state)
-    assert f"the .sha256 file beside it says {'ab' * 32}" in known.reason
+    assert (Status.UNAVAILABLE, FileState.BROKEN) == (shelf.model().status, record.state)
+    assert f"the .sha256 file beside it says {'ab' * 32}" in record.reason
 
     path.with_name("night.sha256").write_text(hashes_of(path).sha256 or "")
     shelf.add()
@@ -499,13 +500,13 @@ def test_what_cannot_be_read_is_told_and_the_file_is_taken_in_all_the_same(shelf
     path.with_name(name).write_bytes(raw)
     report = shelf.add()
 
-    assert [(str(path.with_name(name)), NOT_AS_NAMED)] == [(each.where, each.reason) for each in report.skipped]
+    assert [(str(path.with_name(name)), NOT_AS_NAMED)] == [(skip.where, skip.reason) for skip in report.skipped]
     assert shelf.heard.skips == list(report.skipped)
     assert Status.AVAILABLE == shelf.model().status
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [
         {"modelId": -1, "name": 7, "model": [], "files": {}, "images": 7, "trainedWords": {"a": 1}, "baseModel": None},
         {"name": "a\0b", "description": "\ud800", "model": {"tags": [1, None, {"name": ["x"]}, "x" * 5000]}},
@@ -513,16 +514,16 @@ def test_what_cannot_be_read_is_told_and_the_file_is_taken_in_all_the_same(shelf
         {"name": "\x1b[31mred\n\nline", "trainedWords": ["w"] * 9000, "description": "d" * 100_000},
     ],
 )
-def test_values_of_any_kind_are_taken_or_left(shelf: Shelf, said: Any) -> None:
+def test_values_of_any_kind_are_taken_or_left(shelf: Shelf, content: Any) -> None:
     path = embedding(shelf.folder / "night.safetensors")
-    path.with_name("night.civitai.info").write_bytes(json.dumps(said).encode())
+    path.with_name("night.civitai.info").write_bytes(json.dumps(content).encode())
     shelf.add()
 
     assert Status.AVAILABLE == shelf.model().status
     assert {"", "https"} >= {shelf.model().cover_url.partition(":")[0]}
 
 
-def test_a_side_car_that_is_a_link_or_a_pipe_is_not_opened(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_sidecar_that_is_a_link_or_a_pipe_is_not_opened(shelf: Shelf, tmp_path: Path) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     write_json(tmp_path / "elsewhere.json", {"notes": "not to be read"})
     path.with_name("night.json").symlink_to(tmp_path / "elsewhere.json")

@@ -1,4 +1,4 @@
-"""What trainers' notes in a header tell. Not here: what adding makes of it (test_add)."""
+"""The facts that trainers write into headers. Not here: the models that a scan makes (test_scanner)."""
 
 import json
 import time
@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelyard.library.trainers import Training, read_training, trained_name
+from modelyard.library.trainers import Training, read_training
+from modelyard.registry.names import sd_name_of_training
 
 MODIFIED_AT = 1_700_000_000
 FINISHED_AT = 1_699_325_939
@@ -54,7 +55,7 @@ def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ({"ss_training_finished_at": "None", "ss_training_started_at": str(FINISHED_AT)}, FINISHED_AT),
         ({"ss_training_finished_at": str(FINISHED_AT), "ss_training_started_at": "1600000000"}, FINISHED_AT),
         ({"ss_training_finished_at": str(FINISHED_AT), "modelspec.date": "2024-01-01"}, FINISHED_AT),
-        # From 2020 on; before that a clock was not set.
+        # An earlier time than 2020 comes from a clock that was not set.
         ({"ss_training_finished_at": "1577836800"}, 1_577_836_800),
         ({"ss_training_finished_at": "1577836799"}, MODIFIED_AT),
         ({"ss_training_finished_at": "8589934591"}, 8_589_934_591),
@@ -121,4 +122,4 @@ def test_a_file_without_notes_tells_its_own_time_only() -> None:
 
 
 def test_a_trained_model_is_named_by_the_time_and_the_first_ten_digits() -> None:
-    assert "model_1699325939_ABABABABAB.safetensors" == trained_name(FINISHED_AT, "ab" * 32, "safetensors")
+    assert "model_1699325939_ABABABABAB.safetensors" == sd_name_of_training(FINISHED_AT, "ab" * 32, "safetensors")

@@ -1,4 +1,4 @@
-"""What a walk over folders takes, passes by and tells of. Not here: adding what was found (test_add, test_sidecars)."""
+"""The files that a walk lists, skips and reports. Not here: scanning them (test_scanner, test_sidecars)."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,10 @@ from modelyard.domain import Skipped
 from modelyard.library.folder_hints import FolderHint, hint_of
 from modelyard.library.walk import (
     BROKEN_LINK,
-    LEADS_OUT,
     LONG_PATH,
     NOT_A_FILE,
-    STILL_ARRIVING,
+    OUTSIDE_LINK,
+    UNFINISHED_DOWNLOAD,
     ScanResult,
     find_file,
     is_model_name,
@@ -22,19 +22,19 @@ from modelyard.paths import NOT_READABLE, is_inside
 from modelyard.store.files import PATH_BYTES_MAX
 
 
-def lay(folder: Path, *names: str) -> None:
+def write(folder: Path, *names: str) -> None:
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
 
 
-def scanned(*paths: Path, trained: bool = False) -> ScanResult:
+def walk(*paths: Path, trained: bool = False) -> ScanResult:
     return scan([os.fsencode(path) for path in paths], trained=trained)
 
 
-def names_in(folder: Path, found: ScanResult) -> list[str]:
-    return [os.fsdecode(each.path).removeprefix(f"{folder}/") for each in found.found]
+def names_in(folder: Path, result: ScanResult) -> list[str]:
+    return [os.fsdecode(file.path).removeprefix(f"{folder}/") for file in result.files]
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_a_path_is_inside_a_folder_by_whole_names(path: bytes, root: bytes, insi
 
 
 def test_folders_inside_each_other_are_walked_once_and_neighbours_apart(tmp_path: Path) -> None:
-    lay(tmp_path, "models/a.pt", "models/in/b.pt", "models-old/c.pt")
-    found = scanned(tmp_path / "models" / "in", tmp_path / "models", tmp_path / "models-old", tmp_path / "models")
+    write(tmp_path, "models/a.pt", "models/in/b.pt", "models-old/c.pt")
+    result = walk(tmp_path / "models" / "in", tmp_path / "models", tmp_path / "models-old", tmp_path / "models")
 
-    assert ["models/a.pt", "models/in/b.pt", "models-old/c.pt"] == names_in(tmp_path, found)
-    assert (os.fsencode(tmp_path / "models"), os.fsencode(tmp_path / "models-old")) == found.roots
+    assert ["models/a.pt", "models/in/b.pt", "models-old/c.pt"] == names_in(tmp_path, result)
+    assert (os.fsencode(tmp_path / "models"), os.fsencode(tmp_path / "models-old")) == result.roots
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,15 @@ def test_folders_inside_each_other_are_walked_once_and_neighbours_apart(tmp_path
     ],
 )  # fmt: skip # one table
 def test_programs_own_folders_are_not_entered(folder: str, tmp_path: Path) -> None:
-    lay(tmp_path, f"{folder}/a.pt", "models/b.pt")
+    write(tmp_path, f"{folder}/a.pt", "models/b.pt")
 
-    assert ["models/b.pt"] == names_in(tmp_path, scanned(tmp_path))
+    assert ["models/b.pt"] == names_in(tmp_path, walk(tmp_path))
 
 
 def test_a_virtual_environment_is_not_entered(tmp_path: Path) -> None:
-    lay(tmp_path, "venv/pyvenv.cfg", "venv/a.pt", "venv/lib/b.pt", "c.pt")
+    write(tmp_path, "venv/pyvenv.cfg", "venv/a.pt", "venv/lib/b.pt", "c.pt")
 
-    assert ["c.pt"] == names_in(tmp_path, scanned(tmp_path))
+    assert ["c.pt"] == names_in(tmp_path, walk(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -103,28 +103,29 @@ def test_a_virtual_environment_is_not_entered(tmp_path: Path) -> None:
     ],
 )  # fmt: skip # one table
 def test_what_trainers_keep_for_themselves_is_passed_by_in_their_folders_only(name: str, tmp_path: Path) -> None:
-    lay(tmp_path, name, "cat.safetensors")
+    write(tmp_path, name, "cat.safetensors")
 
-    assert ["cat.safetensors"] == names_in(tmp_path, scanned(tmp_path, trained=True))
-    assert sorted([name, "cat.safetensors"]) == sorted(names_in(tmp_path, scanned(tmp_path)))
+    assert ["cat.safetensors"] == names_in(tmp_path, walk(tmp_path, trained=True))
+    assert sorted([name, "cat.safetensors"]) == sorted(names_in(tmp_path, walk(tmp_path)))
 
 
 @pytest.mark.parametrize(
     "suffix",
     [".part", ".tmp", ".crdownload", ".aria2", ".incomplete", "-partial", ".download", ".!ut", ".opdownload"],
 )
-def test_a_file_that_is_still_arriving_is_told_and_not_taken(suffix: str, tmp_path: Path) -> None:
-    lay(tmp_path, f"a.pt{suffix}", "b.safetensors", f"b.safetensors{suffix}", "c.pt", f"notes.txt{suffix}")
-    found = scanned(tmp_path)
+def test_an_unfinished_download_is_reported_and_skipped(suffix: str, tmp_path: Path) -> None:
+    write(tmp_path, f"a.pt{suffix}", "b.safetensors", f"b.safetensors{suffix}", "c.pt", f"notes.txt{suffix}")
+    result = walk(tmp_path)
 
-    assert ["c.pt"] == names_in(tmp_path, found)
+    assert ["c.pt"] == names_in(tmp_path, result)
     assert {
-        (str(tmp_path / name), STILL_ARRIVING) for name in (f"a.pt{suffix}", "b.safetensors", f"b.safetensors{suffix}")
-    } == {(each.where, each.reason) for each in found.skipped}
+        (str(tmp_path / name), UNFINISHED_DOWNLOAD)
+        for name in (f"a.pt{suffix}", "b.safetensors", f"b.safetensors{suffix}")
+    } == {(skip.where, skip.reason) for skip in result.skipped}
 
 
 def test_a_link_to_a_file_is_taken_once_and_only_inside_the_given_folders(tmp_path: Path) -> None:
-    lay(tmp_path, "in/a.pt", "in/notes.txt", "in/deep/b.pt", "out/c.pt", "out/note.txt")
+    write(tmp_path, "in/a.pt", "in/notes.txt", "in/deep/b.pt", "out/c.pt", "out/note.txt")
     folder = tmp_path / "in"
     (folder / "beside its target.pt").symlink_to(folder / "a.pt")
     (folder / "by another name.txt").symlink_to(folder / "a.pt")
@@ -134,52 +135,52 @@ def test_a_link_to_a_file_is_taken_once_and_only_inside_the_given_folders(tmp_pa
     (folder / "leads out.txt").symlink_to(tmp_path / "out" / "note.txt")
     (folder / "leads nowhere.pt").symlink_to(folder / "gone.pt")
     (folder / "to a folder.pt").symlink_to(folder / "deep")
-    found = scanned(folder)
+    result = walk(folder)
 
-    assert ["a.pt", "deep/b.pt"] == names_in(folder, found)
+    assert ["a.pt", "deep/b.pt"] == names_in(folder, result)
     assert [
         Skipped(str(folder / "leads nowhere.pt"), BROKEN_LINK),
-        Skipped(str(folder / "leads out, a folder"), LEADS_OUT, str(tmp_path / "out")),
-        Skipped(str(folder / "leads out.pt"), LEADS_OUT, str(tmp_path / "out" / "c.pt")),
-    ] == sorted(found.skipped, key=lambda each: each.where)
+        Skipped(str(folder / "leads out, a folder"), OUTSIDE_LINK, str(tmp_path / "out")),
+        Skipped(str(folder / "leads out.pt"), OUTSIDE_LINK, str(tmp_path / "out" / "c.pt")),
+    ] == sorted(result.skipped, key=lambda skip: skip.where)
 
 
 def test_two_links_to_a_file_that_is_no_model_by_name_are_one_model(tmp_path: Path) -> None:
     """As a cache keeps its files: under a hash, with links that have the names."""
-    lay(tmp_path, "blobs/0123")
+    write(tmp_path, "blobs/0123")
     for name in ("b.pt", "a.pt"):
         (tmp_path / name).symlink_to(tmp_path / "blobs" / "0123")
 
-    assert ["a.pt"] == names_in(tmp_path, scanned(tmp_path))
+    assert ["a.pt"] == names_in(tmp_path, walk(tmp_path))
 
 
 def test_two_names_of_one_file_are_both_taken(tmp_path: Path) -> None:
-    lay(tmp_path, "a.pt")
+    write(tmp_path, "a.pt")
     os.link(tmp_path / "a.pt", tmp_path / "b.pt")
 
-    assert ["a.pt", "b.pt"] == names_in(tmp_path, scanned(tmp_path))
+    assert ["a.pt", "b.pt"] == names_in(tmp_path, walk(tmp_path))
 
 
-def test_a_place_that_is_not_there_or_no_file_is_told(tmp_path: Path) -> None:
+def test_a_path_that_is_missing_or_no_file_is_reported(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pt")
-    lay(tmp_path, "a.pt")
-    found = scanned(tmp_path / "gone", tmp_path / "a.pt" / "below", tmp_path / "pipe.pt")
+    write(tmp_path, "a.pt")
+    result = walk(tmp_path / "gone", tmp_path / "a.pt" / "below", tmp_path / "pipe.pt")
 
     assert {
         (str(tmp_path / "gone"), NOT_READABLE),
         (str(tmp_path / "a.pt" / "below"), NOT_READABLE),
         (str(tmp_path / "pipe.pt"), NOT_A_FILE),
-    } == {(each.where, each.reason) for each in found.skipped}
-    # What is certainly not there is not a place that nobody could look into.
-    assert ((), ()) == (found.unread, found.found)
+    } == {(skip.where, skip.reason) for skip in result.skipped}
+    # A missing path is no unreadable folder.
+    assert ((), ()) == (result.unreadable, result.files)
 
 
-def test_a_place_that_cannot_be_looked_into_is_unread(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_listed_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    found = scan([os.fsencode(tmp_path / "circle" / "models")])
+    result = scan([os.fsencode(tmp_path / "circle" / "models")])
 
-    assert found.roots == found.unread
-    assert [NOT_READABLE] == [each.reason for each in found.skipped]
+    assert result.roots == result.unreadable
+    assert [NOT_READABLE] == [skip.reason for skip in result.skipped]
 
 
 def test_a_path_as_long_as_the_catalogue_takes_is_taken_and_a_longer_one_told(tmp_path: Path) -> None:
@@ -187,65 +188,65 @@ def test_a_path_as_long_as_the_catalogue_takes_is_taken_and_a_longer_one_told(tm
     while len(os.fsencode(folder)) < PATH_BYTES_MAX - 400:
         folder = folder / ("d" * 100)
     folder.mkdir(parents=True)
-    left = PATH_BYTES_MAX - len(os.fsencode(folder)) - 1
-    assert left > 250
+    rest = PATH_BYTES_MAX - len(os.fsencode(folder)) - 1
+    assert rest > 250
     # The last part of the path in two: a file's name has 255 bytes at most.
-    folder = folder / ("d" * (left - 101))
+    folder = folder / ("d" * (rest - 101))
     folder.mkdir()
     fits, too_long = folder / f"{'a' * 97}.pt", folder / f"{'b' * 98}.pt"
     fits.write_bytes(b"a")
-    with_room = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.close(os.open(too_long.name, os.O_WRONLY | os.O_CREAT, dir_fd=with_room))
+        os.close(os.open(too_long.name, os.O_WRONLY | os.O_CREAT, dir_fd=descriptor))
     finally:
-        os.close(with_room)
-    found = scanned(tmp_path)
+        os.close(descriptor)
+    result = walk(tmp_path)
 
-    assert [PATH_BYTES_MAX] == [len(each.path) for each in found.found]
-    assert [LONG_PATH] == [each.reason for each in found.skipped]
+    assert [PATH_BYTES_MAX] == [len(file.path) for file in result.files]
+    assert [LONG_PATH] == [skip.reason for skip in result.skipped]
 
 
 def test_folders_are_walked_to_a_depth_and_no_further(tmp_path: Path) -> None:
     deepest = tmp_path.joinpath(*(["d"] * 64))
-    lay(deepest, "a.pt", "d/b.pt")
+    write(deepest, "a.pt", "d/b.pt")
 
-    assert [deepest / "a.pt"] == [Path(os.fsdecode(each.path)) for each in scanned(tmp_path).found]
+    assert [deepest / "a.pt"] == [Path(os.fsdecode(file.path)) for file in walk(tmp_path).files]
 
 
 def test_one_file_is_found_with_what_lies_beside_it(tmp_path: Path) -> None:
-    lay(tmp_path, "a.pt", "a.json", "a.png", "b.json")
-    # A side-car that is a link could lead anywhere, so it is none.
+    write(tmp_path, "a.pt", "a.json", "a.png", "b.json")
+    # A link could lead outside the given folders, so it is no sidecar.
     (tmp_path / "a.txt").symlink_to(tmp_path / "b.json")
-    found = find_file(os.fsencode(tmp_path / "a.pt"))
+    file = find_file(os.fsencode(tmp_path / "a.pt"))
 
-    assert found is not None
-    assert ((os.fsencode(tmp_path / "a.json"),), (os.fsencode(tmp_path / "a.png"),)) == (found.sidecars, found.previews)
+    assert file is not None
+    assert ((os.fsencode(tmp_path / "a.json"),), (os.fsencode(tmp_path / "a.png"),)) == (file.sidecars, file.previews)
     assert find_file(os.fsencode(tmp_path / "gone.pt")) is None
     assert find_file(os.fsencode(tmp_path)) is None
 
 
-def test_the_look_of_what_lies_beside_changes_with_it(tmp_path: Path) -> None:
-    def look() -> str:
-        (found,) = scanned(tmp_path).found
-        return found.looks
+def test_the_digest_of_sidecars_changes_with_them(tmp_path: Path) -> None:
+    def digest() -> str:
+        (file,) = walk(tmp_path).files
+        return file.sidecar_digest
 
-    lay(tmp_path, "a.pt")
-    looks = [look()]
-    lay(tmp_path, "a.json")
+    write(tmp_path, "a.pt")
+    digests = [digest()]
+    write(tmp_path, "a.json")
     os.utime(tmp_path / "a.json", (1, 1))
-    looks.append(look())
+    digests.append(digest())
     os.utime(tmp_path / "a.json", (2, 2))
-    looks.append(look())
+    digests.append(digest())
     (tmp_path / "a.json").write_bytes(b"longer than it was")
     os.utime(tmp_path / "a.json", (2, 2))
-    looks.append(look())
-    lay(tmp_path, "a.png")
-    looks.append(look())
-    lay(tmp_path, "other.json")
+    digests.append(digest())
+    write(tmp_path, "a.png")
+    digests.append(digest())
+    write(tmp_path, "other.json")
 
-    assert "" == looks[0]
-    assert len(looks) == len(set(looks))
-    assert looks[-1] == look()
+    assert "" == digests[0]
+    assert len(digests) == len(set(digests))
+    assert digests[-1] == digest()
 
 
 EXTRA = """
@@ -262,7 +263,7 @@ other: text
 
 
 def test_a_comfyui_list_of_folders_gives_them_a_kind(tmp_path: Path) -> None:
-    lay(tmp_path, "one/a.pt", "two/three/b.pt", "five/c.pt")
+    write(tmp_path, "one/a.pt", "two/three/b.pt", "five/c.pt")
     (tmp_path / "extra_model_paths.yaml").write_text(EXTRA.format(base=tmp_path))
     kinds = {
         os.fsencode(tmp_path / "one"): "loras",
@@ -270,26 +271,26 @@ def test_a_comfyui_list_of_folders_gives_them_a_kind(tmp_path: Path) -> None:
         os.fsencode(tmp_path / "four"): "checkpoints",
     }
 
-    # In a folder, it says what folders are for; given by its name, it names the folders that are walked.
+    # Inside a folder it gives folders a kind; given by its own path it stands for the folders that it names.
     assert (kinds, ["five/c.pt", "one/a.pt", "two/three/b.pt"]) == (
-        scanned(tmp_path).kinds,
-        names_in(tmp_path, scanned(tmp_path)),
+        walk(tmp_path).kinds,
+        names_in(tmp_path, walk(tmp_path)),
     )
-    given = scanned(tmp_path / "extra_model_paths.yaml")
-    assert (kinds, ["one/a.pt", "two/three/b.pt"]) == (given.kinds, names_in(tmp_path, given))
+    by_path = walk(tmp_path / "extra_model_paths.yaml")
+    assert (kinds, ["one/a.pt", "two/three/b.pt"]) == (by_path.kinds, names_in(tmp_path, by_path))
 
 
 def test_a_list_of_folders_that_is_too_long_or_a_link_is_not_read(tmp_path: Path) -> None:
-    lay(tmp_path, "long/a.pt", "linked/a.pt")
+    write(tmp_path, "long/a.pt", "linked/a.pt")
     text = EXTRA.format(base=tmp_path)
     (tmp_path / "elsewhere.yaml").write_text(text)
     (tmp_path / "long" / "extra_model_paths.yaml").write_text(text + "#" * (1 << 16))
     (tmp_path / "linked" / "extra_model_paths.yaml").symlink_to(tmp_path / "elsewhere.yaml")
-    found = scanned(tmp_path)
+    result = walk(tmp_path)
 
-    assert {} == found.kinds
+    assert {} == result.kinds
     assert [(str(tmp_path / "long" / "extra_model_paths.yaml"), NOT_READABLE, "longer than 65,536 bytes")] == [
-        (each.where, each.reason, each.detail) for each in found.skipped
+        (skip.where, skip.reason, skip.detail) for skip in result.skipped
     ]
 
 
@@ -313,9 +314,9 @@ def test_a_list_of_folders_that_is_too_long_or_a_link_is_not_read(tmp_path: Path
 def test_the_folder_below_models_hints_at_the_type(
     path: str, root: str, type_: str | None, base_model: str | None
 ) -> None:
-    found = hint_of(path.encode(), root.encode(), {})
+    hint = hint_of(path.encode(), root.encode(), {})
 
-    assert (type_, base_model) == ((found.type, found.base_model) if found else (None, None))
+    assert (type_, base_model) == ((hint.type, hint.base_model) if hint else (None, None))
 
 
 @pytest.mark.parametrize(
@@ -330,9 +331,9 @@ def test_the_folder_below_models_hints_at_the_type(
 def test_a_comfyui_list_of_folders_hints_at_the_type(
     path: bytes, kinds: dict[bytes, str], expected: str | None
 ) -> None:
-    found = hint_of(path, b"/yard", kinds)
+    hint = hint_of(path, b"/yard", kinds)
 
-    assert expected == (found.type if found else None)
+    assert expected == (hint.type if hint else None)
 
 
 def test_a_hint_says_what_it_was_made_from() -> None:

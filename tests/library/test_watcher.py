@@ -1,6 +1,6 @@
-"""`modelyard add` as a command and as processes: what it opens, how it is broken off, watching, and who hashes later.
+"""`modelyard add` as a command and as a process: the files that it opens, interruption, watching, and later hashing.
 
-Not covered here: what becomes of files (test_add.py).
+Not covered here: the models that a scan makes (test_scanner.py).
 """
 
 import json
@@ -33,15 +33,15 @@ PATIENCE_SECONDS = 90.0
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    made = opened(tmp_path)
-    yield made
-    made.catalog.close()
+    new_shelf = opened(tmp_path)
+    yield new_shelf
+    new_shelf.catalog.close()
 
 
 def until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < end, "it did not come to that in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)
 
 
@@ -79,10 +79,10 @@ def test_the_command_tells_what_became_of_the_files(
     embedding(shelf.folder / "a.safetensors")
     embedding(shelf.folder / "b.safetensors")
     code = run(["add", str(shelf.folder), "--json"])
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
 
-    assert (0, 2, 1, 1) == (code, told["found"], told["added"], told["matched"])
-    assert "bytes" == told["duplicates"][0]["same"]
+    assert (0, 2, 1, 1) == (code, report["found"], report["added"], report["matched"])
+    assert "bytes" == report["duplicates"][0]["same"]
 
     run(["search", "--duplicates"])
 
@@ -109,16 +109,16 @@ def watch(event, arguments):
     elif event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "pickle.find_class"):
         note(event + " " + repr(arguments))
 def note(line):
-    with_flag = os.open(os.environ["OPENED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(with_flag, os.fsencode(line) + b"\\n")
-    os.close(with_flag)
+    descriptor = os.open(os.environ["OPENED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, os.fsencode(line) + b"\\n")
+    os.close(descriptor)
 sys.addaudithook(watch)
 """
 
 
 @pytest.mark.parametrize("count", [3, probe.POOL_FILES_MIN + 1])
 def test_no_file_outside_the_given_places_is_ever_opened(shelf: Shelf, tmp_path: Path, count: int) -> None:
-    """An audit hook in every process, those of the pool included, notes what is opened of a tree of traps."""
+    """An audit hook in every process, the pool included, notes each file that is opened below a tree of traps."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(NO_STRANGERS)
     tree = tmp_path / "tree"
@@ -142,35 +142,35 @@ def test_no_file_outside_the_given_places_is_ever_opened(shelf: Shelf, tmp_path:
     arguments = ["add", str(tree / "given"), *(["--no-hash"] if count > 3 else [])]
     subprocess.run([sys.executable, "-c", command, *arguments], env=environment, check=True, capture_output=True)
     lines = (tmp_path / "opened").read_text().splitlines()
-    seen = {line.removeprefix("open ") for line in lines if line.startswith("open ")}
+    opens = {line.removeprefix("open ") for line in lines if line.startswith("open ")}
 
-    assert {str(tree / "given" / f"{number}.safetensors") for number in range(count)} <= seen
-    assert str(tree / "given" / "0.json") in seen
-    assert set() == {path for path in seen if not path.startswith(str(tree / "given"))}
-    assert str(tree / "given" / "1.json") not in seen
-    assert str(tree / "given" / "link.safetensors") not in seen
+    assert {str(tree / "given" / f"{number}.safetensors") for number in range(count)} <= opens
+    assert str(tree / "given" / "0.json") in opens
+    assert set() == {path for path in opens if not path.startswith(str(tree / "given"))}
+    assert str(tree / "given" / "1.json") not in opens
+    assert str(tree / "given" / "link.safetensors") not in opens
 
 
 def test_nothing_is_unpickled_and_nothing_is_run(shelf: Shelf, tmp_path: Path) -> None:
-    """Every attack that there is, most of them pickles that would make a file, in one folder; and an audit hook."""
-    made = []
-    for title, each in ATTACKS.items():
-        if not each.large and not each.sparse:
+    """All attacks lie in one folder, most of them pickles that would create a file; an audit hook watches."""
+    paths = []
+    for title, attack in ATTACKS.items():
+        if not attack.large and not attack.sparse:
             (shelf.folder / title).mkdir()
-            made.append(each.write(shelf.folder / title))
+            paths.append(attack.write(shelf.folder / title))
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(NO_STRANGERS)
-    told = {
+    variables = {
         "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *sys.path]),
         "WATCHED": str(shelf.folder),
         "OPENED": str(tmp_path / "opened"),
     }
     command = [*PROGRAM, "add", "--home", str(shelf.home), "--json", str(shelf.folder)]
-    done = subprocess.run(command, env=os.environ | told, cwd=tmp_path, check=True, capture_output=True)
-    seen = (tmp_path / "opened").read_text().splitlines()
+    process = subprocess.run(command, env=os.environ | variables, cwd=tmp_path, check=True, capture_output=True)
+    opens = (tmp_path / "opened").read_text().splitlines()
 
-    assert {f"open {path}" for path in made if walk.is_model_name(os.fsencode(path.name))} == set(seen)
-    assert 10 < json.loads(done.stdout)["broken"]
+    assert {f"open {path}" for path in paths if walk.is_model_name(os.fsencode(path.name))} == set(opens)
+    assert 10 < json.loads(process.stdout)["broken"]
     assert [] == list(tmp_path.rglob(TOUCHED))
 
 
@@ -179,15 +179,15 @@ def test_nothing_is_unpickled_and_nothing_is_run(shelf: Shelf, tmp_path: Path) -
 
 def test_an_add_that_is_broken_off_keeps_what_was_done_and_goes_on(shelf: Shelf) -> None:
     embedding(shelf.folder / "a.safetensors")
-    # A hole of 400 GB: minutes of hashing on any machine, so that the signal comes in the middle of it.
+    # A sparse file of 400 GB takes minutes to hash, so the signal arrives in the middle.
     large = write_safetensors(shelf.folder / "b.safetensors", {"weights": ("U8", [400_000_000_000])})
     with adding_process(shelf) as process:
         until(lambda: has_open(process, large))
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=PATIENCE_SECONDS)
+        _, output = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert 1 == process.returncode
-    assert "broken off; what was done is kept" in told
+    assert "broken off; what was done is kept" in output
     assert ["a.safetensors"] == [model.sd_name for model in shelf.models()]
 
     embedding(large, 2)
@@ -199,8 +199,8 @@ def test_an_add_that_is_broken_off_keeps_what_was_done_and_goes_on(shelf: Shelf)
 # --- Watching ---
 
 
-def watch(folder: Path, rescan: Callable[[], object], ended: threading.Event, **given: float) -> None:
-    run_loop("watching", lambda: library.watch_once([os.fsencode(folder)], rescan, ended, **given), ended)
+def watch(folder: Path, rescan: Callable[[], object], stop: threading.Event, **options: float) -> None:
+    run_loop("watching", lambda: library.watch_once([os.fsencode(folder)], rescan, stop, **options), stop)
 
 
 def test_watching_takes_in_what_comes_and_ends_with_a_signal(shelf: Shelf) -> None:
@@ -218,22 +218,22 @@ def test_watching_takes_in_what_comes_and_ends_with_a_signal(shelf: Shelf) -> No
 
 
 def test_what_changes_during_a_scan_starts_the_next_one(shelf: Shelf) -> None:
-    ended, came = threading.Event(), []
+    stop, results = threading.Event(), []
 
     def rescan() -> None:
-        came.append(shelf.add().results)
-        if len(came) == 1:
+        results.append(shelf.add().results)
+        if len(results) == 1:
             embedding(shelf.folder / "b.safetensors", 2)
         if len(shelf.models()) == 2:
-            ended.set()
+            stop.set()
 
     embedding(shelf.folder / "a.safetensors", 1)
-    thread = threading.Thread(target=watch, args=(shelf.folder, rescan, ended), daemon=True)
+    thread = threading.Thread(target=watch, args=(shelf.folder, rescan, stop), daemon=True)
     thread.start()
     thread.join(PATIENCE_SECONDS)
-    ended.set()
+    stop.set()
 
-    assert [{"added": 1}, {"added": 1}] == [results for results in came if results]
+    assert [{"added": 1}, {"added": 1}] == [result for result in results if result]
 
 
 def test_watching_without_hashes_hashes_beside(shelf: Shelf) -> None:
@@ -247,14 +247,14 @@ def test_watching_without_hashes_hashes_beside(shelf: Shelf) -> None:
 
 
 def test_watching_looks_now_and_then_where_nothing_is_told(shelf: Shelf) -> None:
-    ended, rescans = threading.Event(), []
+    stop, rescans = threading.Event(), []
 
     def rescan() -> None:
         rescans.append(None)
         if len(rescans) == 3:
-            ended.set()
+            stop.set()
 
-    watch(shelf.folder / "not mounted yet", rescan, ended, rescan_seconds=0.01)
+    watch(shelf.folder / "not mounted yet", rescan, stop, rescan_seconds=0.01)
 
     assert 3 == len(rescans)
 

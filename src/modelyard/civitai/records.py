@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, ModelType, Record, Skipped, Source, model_type
+from modelyard.registry.names import sd_name_of_version, split_version_file
 
 # Where a complaint is about the whole of what was given; a reader that knows a better place puts its own.
 THE_ANSWER = "answer"
@@ -215,7 +216,7 @@ def _type(spelled: str | None, where: str) -> ModelType:
 def _facts(version: _Version, shared: Facts, file: _File, hashes: Hashes | None) -> Facts:
     return Facts(
         name=version.name or None,
-        sd_name=sd_name(file.name, file.id),
+        sd_name=sd_name_of_version(file.name, file.id),
         type=shared.type,
         base_model=version.baseModel,
         # Silence, not "": a guess may speak where Civitai does not. No answer recorded in July 2023 tells it.
@@ -241,7 +242,6 @@ def _facts(version: _Version, shared: Facts, file: _File, hashes: Hashes | None)
 # "Text Encoder" never are.
 _MODEL_FILES = frozenset({"Model", "Pruned Model", "Negative"})
 _SIZE_ORDER = {"full": 0, None: 1, "pruned": 2}
-_EXTENSION_CHARS_MAX = 12
 
 
 def _chosen_file(files: list[_File], kind: ModelType | None) -> _File | None:
@@ -258,25 +258,6 @@ def _file_order(file: _File) -> tuple[bool, int, float, int]:
     return not safe, _SIZE_ORDER.get(size, 1), -(file.sizeKB or 0.0), file.id
 
 
-def sd_name(file_name: str, file_id: int) -> str:
-    """Return the catalogue's name of a file: its stem, its id, its extension."""
-    stem, extension = _stem_and_extension(file_name)
-    return f"{stem}_{file_id}{extension}"
-
-
-def _stem_and_extension(file_name: str) -> tuple[str, str]:
-    """Split a file's name; the extension has its dot, and is empty if there is none.
-
-    What follows the last dot is an extension if it looks like one: letters and digits, short, not all digits. So
-    ``kl-f8.vae.pt`` ends in ``.pt``, and ``style v1.5`` has none.
-    """
-    name = _CONTROL.sub(" ", file_name).strip()
-    stem, dot, extension = name.rpartition(".")
-    is_one = bool(dot) and len(extension) <= _EXTENSION_CHARS_MAX and extension.isalnum() and not extension.isdecimal()
-    return (stem, dot + extension) if is_one else (name, "")
-
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _HASH_FIELDS = {
     "AutoV1": ("autov1", (8,)),
     "AutoV2": ("autov2", (10,)),
@@ -322,22 +303,23 @@ def _words(told: list[Any] | None) -> tuple[str, ...] | None:
 
 
 def _cover_url(images: list[_Image]) -> str:
-    return next((image.url for image in images if image.url and image.type != "video" and _is_safe(image)), "")
+    return next(
+        (
+            image.url
+            for image in images
+            if image.url and image.type != "video" and is_safe_image(image.nsfwLevel, image.nsfw)
+        ),
+        "",
+    )
 
 
-_LEVELS_SAFE = {1, "None"}
-_WORDS_SAFE = {False, "None", "false"}
+def is_safe_image(nsfw_level: object, nsfw: object) -> bool:
+    """Whether an image may be shown to everyone, by its fields ``nsfwLevel`` and ``nsfw``.
 
-
-def _is_safe(image: _Image) -> bool:
-    """Whether an image may be shown to everyone.
-
-    Told as a boolean (2022), as None, Soft, Mature or X (2023), and as a bit of 1 PG, 2 PG-13, 4 R, 8 X, 16 XXX,
-    32 blocked (since 2024), where 0 is "not looked at yet". Anything but the first step counts as not safe.
+    Civitai answered a boolean in 2022, None, Soft, Mature or X in 2023, and since 2024 a bit of 1 PG, 2 PG-13, 4 R,
+    8 X, 16 XXX, 32 blocked, where 0 is "not rated yet". Anything but the first step counts as not safe.
     """
-    if image.nsfwLevel:
-        return image.nsfwLevel in _LEVELS_SAFE
-    return image.nsfw in _WORDS_SAFE
+    return nsfw_level in (1, "None") if nsfw_level else nsfw in (False, "None", "false")
 
 
 def _licence(model: _Model) -> str | None:
@@ -368,7 +350,7 @@ _INPAINTING = re.compile(r"(?<![A-Za-z])in[Pp]aint|In[Pp]aint|(?<![A-Z])INPAINT"
 def _guessed(version: _Version, shared: Facts, file: _File) -> Facts | None:
     """Return what can be told of a version that Civitai is silent about; None where there is nothing to guess."""
     # The vendor's own rows, too, are called by the file where the version has no name.
-    name = None if version.name else _stem_and_extension(file.name)[0]
+    name = None if version.name else split_version_file(file.name)[0]
     saying = _name_of_inpainting(version, shared)
     if not name and not saying:
         return None

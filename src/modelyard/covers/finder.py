@@ -40,7 +40,8 @@ def cover_files(
                 break
             after = file.file_id
             on_file(BYTES_MAX)
-            if (found := find_file(file.path)) is not None and _is_same(found, file):
+            found = find_file(file.path)
+            if found is not None and found.fingerprint.has_version(file.size_bytes, file.mtime_ns):
                 looked.append((file, _pictures(file, found, kept)))
         with store.transaction() as writing:
             for origin in Origin:
@@ -58,10 +59,6 @@ def cover_files(
                 covers.note_look(writing.connection, file)
         done += len(looked)
     return done
-
-
-def _is_same(found: FoundFile, file: UncheckedFile) -> bool:
-    return (found.size_bytes, found.mtime_ns) == (file.size_bytes, file.mtime_ns)
 
 
 def _pictures(file: UncheckedFile, found: FoundFile, kept: Covers) -> dict[Origin, str | None]:

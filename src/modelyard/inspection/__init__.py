@@ -12,13 +12,13 @@ store or the network.
     hashing       six hashes in one pass
 """
 
+from modelyard.domain import Verdict
 from modelyard.inspection.findings import NONE, UNKNOWN, Evidence, Finding
 from modelyard.inspection.formats import FileFormat
 from modelyard.inspection.hashing import FileChanged, FileHashes, Hasher, hash_file
 from modelyard.inspection.header import Header, Tensor
 from modelyard.inspection.identify import Identity, identify
 from modelyard.inspection.inspect import THUMBNAIL, Inspection, inspect_file, thumbnail_of
-from modelyard.inspection.pickle_scan import Verdict
 from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
 
 __all__ = [

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from modelyard.domain import Verdict
 from modelyard.errors import CorruptFile, UnsupportedFile
 from modelyard.inspection import formats, gguf, hashing, header_metadata, pickle_opcodes, pickle_scan, safetensors
 from modelyard.inspection.formats import FileFormat, Recognised
 from modelyard.inspection.hashing import FileHashes
 from modelyard.inspection.header import Header
 from modelyard.inspection.identify import Identity, identify
-from modelyard.inspection.pickle_scan import Verdict
 from modelyard.inspection.pickle_vm import Limits
 from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
 
@@ -43,7 +43,7 @@ class Inspection:
     @property
     def is_sound(self) -> bool:
         """Whether the file can be taken in: neither broken nor dangerous. Unknown is sound."""
-        return self.verdict in (Verdict.CLEAN, Verdict.SUSPICIOUS)
+        return self.verdict.is_sound
 
     def to_json(self) -> dict[str, object]:
         """Return the object that ``modelyard inspect --json`` prints."""

@@ -21,12 +21,12 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import BinaryIO, Final
 
 from picklescan.relaxed_zipfile import RelaxedZipFile  # type: ignore[import-untyped]  # it ships no types
 from picklescan.scanner import SafetyLevel, scan_pickle_bytes  # type: ignore[import-untyped]  # it ships no types
 
+from modelyard.domain import Verdict
 from modelyard.inspection import pickle_opcodes, state_dict
 from modelyard.inspection.header import Header
 from modelyard.inspection.pickle_vm import DEFAULT_LIMITS, UNKNOWN_NAME, Global, Limits, PickleTrace
@@ -58,15 +58,6 @@ _UNREADABLE_MEMBER = (
     lzma.LZMAError,
     struct.error,
 )
-
-
-class Verdict(StrEnum):
-    """How safe a file looks; the order of the members is from good to bad."""
-
-    CLEAN = "clean"
-    ERROR = "error"
-    SUSPICIOUS = "suspicious"
-    DANGEROUS = "dangerous"
 
 
 _BADNESS: Final = {verdict: level for level, verdict in enumerate(Verdict)}

@@ -1,12 +1,18 @@
-"""Model files where they lie → models: what changed since the last time is looked at, the rest costs one stat a file.
+"""Model files that stay in the user's folders become models of the catalogue.
 
-    places      scanned (``ingest.folders``) and compared with what is known → a plan
-    looking     each file that is new or changed: inspected, hashed, its side-cars read; in processes of its own
-    settling    what was seen becomes models, in one transaction a batch: matched by hash, merged, named
-    watching    the same again whenever something changes
+    scanner      one scan, from the folders to a report; it calls the others in this order
+      walk       lists the model files in the folders, with their sidecars and previews
+      changes    compares them with the records of earlier scans and makes a plan
+      probe      inspects and hashes each new or changed file and reads its sidecars, in several processes
+      reconcile  turns the results into models, one transaction a batch: matches by hash, merges, names
+    watcher      scans again when something changes
+    pending_hashes, matching    hash files that were added without hashes; merge them with models imported later
+    served_files      which files may be sent to clients
+    sidecar_export    writes sidecars for other programs
+    names, folder_hints, trainers, sidecars    read facts from file names, folder names, headers and sidecars
 
-Nothing is moved, copied or written beside the files, and nothing outside the given places is opened. Whatever is
-interrupted goes on when it is done again: a batch that was settled is not looked at twice.
+A scan moves no file, writes nothing beside the files and opens nothing outside the given folders. An unchanged file
+costs one stat. After an interruption, the next scan continues: it does not probe the files of a finished batch again.
 """
 
 from modelyard.library.matching import merge_matching_models

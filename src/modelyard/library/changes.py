@@ -1,6 +1,6 @@
-"""What lies in the given places, compared with what is known: what has to be done, and what is as it was."""
+"""Compares the files in the scanned folders with the records of earlier scans, and plans what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from modelyard.library.walk import FoundFile, ScanResult
@@ -9,76 +9,76 @@ from modelyard.store.files import FileRecord, FileState
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What has to be done. Of each file what was found, and what is known of it.
+    """The changes since the last scan.
 
-    look        new, changed, unreadable the last time, or still without hashes where they are wanted
-    beside      unchanged, but its side-cars are others
-    renamed     the same file by inode, size and time, under another name
-    back        missing the last time, and here again as it was
-    gone        known and not there any more
+    changes            files to probe: new, changed, unreadable at the last scan, or without the hashes that are needed
+    sidecar_changes    unchanged files with other sidecars than before
+    renames            files with the same fingerprint as a record whose path is gone
+    returns            files that were missing at the last scan, and are back unchanged
+    removals           records of files that are gone
     """
 
-    look: tuple[FoundFile, ...] = ()
-    beside: tuple[FoundFile, ...] = ()
-    renamed: tuple[tuple[FoundFile, FileRecord], ...] = ()
-    back: tuple[FileRecord, ...] = ()
-    gone: tuple[FileRecord, ...] = ()
-    unchanged: int = 0
+    changes: Sequence[FoundFile] = ()
+    sidecar_changes: Sequence[FoundFile] = ()
+    renames: Sequence[tuple[FoundFile, FileRecord]] = ()
+    returns: Sequence[FileRecord] = ()
+    removals: Sequence[FileRecord] = ()
+    unchanged_count: int = 0
 
 
-def compare(scanned: ScanResult, known: Mapping[bytes, FileRecord], *, with_hashes: bool) -> Plan:
-    """Return what has to be done, by paths, sizes, times and inodes alone."""
-    look, beside, back, unchanged = [], [], [], 0
-    fresh: list[FoundFile] = []
-    for found in scanned.found:
-        before = known.get(found.path)
-        if before is None:
-            fresh.append(found)
-        elif _needs_look(found, before, with_hashes=with_hashes):
-            look.append(found)
-        elif before.state is FileState.MISSING:
-            back.append(before)
-        elif found.looks != before.sidecars:
-            beside.append(found)
+def compare(scan: ScanResult, records: Mapping[bytes, FileRecord], *, with_hashes: bool) -> Plan:
+    """Return the plan, by paths and fingerprints alone: no file is opened."""
+    changes, sidecar_changes, returns, unchanged_count = [], [], [], 0
+    new_files: list[FoundFile] = []
+    for file in scan.files:
+        record = records.get(file.path)
+        if record is None:
+            new_files.append(file)
+        elif _needs_probe(file, record, with_hashes=with_hashes):
+            changes.append(file)
+        elif record.state is FileState.MISSING:
+            returns.append(record)
+        elif file.sidecar_digest != record.sidecars:
+            sidecar_changes.append(file)
         else:
-            unchanged += 1
-    there = {found.path for found in scanned.found}
-    gone = {
-        path: before
-        for path, before in known.items()
-        if path not in there and before.is_there and not _is_unread(path, scanned.unread)
+            unchanged_count += 1
+    paths = {file.path for file in scan.files}
+    removals = {
+        path: record
+        for path, record in records.items()
+        if path not in paths and record.is_there and not _is_unreadable(path, scan.unreadable)
     }
-    renamed = _renamed(fresh, gone)
-    moved = {found.path for found, _ in renamed}
-    look += [found for found in fresh if found.path not in moved]
-    return Plan(tuple(look), tuple(beside), tuple(renamed), tuple(back), tuple(gone.values()), unchanged)
+    renames = _pop_renames(new_files, removals)
+    new_paths = {file.path for file, _ in renames}
+    changes += [file for file in new_files if file.path not in new_paths]
+    return Plan(changes, sidecar_changes, renames, returns, list(removals.values()), unchanged_count)
 
 
-def _needs_look(found: FoundFile, before: FileRecord, *, with_hashes: bool) -> bool:
-    if (found.size_bytes, found.mtime_ns, found.inode) != (before.size_bytes, before.mtime_ns, before.inode):
+def _needs_probe(file: FoundFile, record: FileRecord, *, with_hashes: bool) -> bool:
+    if file.fingerprint != record.fingerprint:
         return True
-    # It changed while it was read, or could not be read: permissions change without a trace in what is compared.
-    if before.state is FileState.CHANGED or not before.verdict:
+    # The last probe failed: the file changed while it was read, or was unreadable. Permissions are in no fingerprint.
+    if record.state is FileState.CHANGED or not record.verdict:
         return True
-    return with_hashes and before.hashes_pending
+    return with_hashes and record.hashes_pending
 
 
-def _is_unread(path: bytes, unread: tuple[bytes, ...]) -> bool:
-    """Whether it is not known what lies there: its folder could not be listed."""
-    return any(path.startswith(folder.rstrip(b"/") + b"/") for folder in unread)
+def _is_unreadable(path: bytes, folders: tuple[bytes, ...]) -> bool:
+    """Whether a path lies in a folder that could not be listed."""
+    return any(path.startswith(folder.rstrip(b"/") + b"/") for folder in folders)
 
 
-def _renamed(fresh: list[FoundFile], gone: dict[bytes, FileRecord]) -> list[tuple[FoundFile, FileRecord]]:
-    """Take out of ``gone`` what has only another name now."""
-    by_looks = {
-        (before.inode, before.size_bytes, before.mtime_ns): before
-        for before in gone.values()
-        if before.verdict and before.state is not FileState.CHANGED
+def _pop_renames(new_files: list[FoundFile], removals: dict[bytes, FileRecord]) -> list[tuple[FoundFile, FileRecord]]:
+    """Return the new files that are removed files under another name, and take these out of the removals."""
+    by_fingerprint = {
+        record.fingerprint: record
+        for record in removals.values()
+        if record.verdict and record.state is not FileState.CHANGED
     }
-    renamed = []
-    for found in fresh:
-        before = by_looks.pop((found.inode, found.size_bytes, found.mtime_ns), None)
-        if before is not None and before.device == found.device:
-            del gone[before.path]
-            renamed.append((found, replace(before, path=found.path, sidecars=found.looks)))
-    return renamed
+    renames = []
+    for file in new_files:
+        record = by_fingerprint.pop(file.fingerprint, None)
+        if record is not None and record.device == file.device:
+            del removals[record.path]
+            renames.append((file, replace(record, path=file.path, sidecars=file.sidecar_digest)))
+    return renames

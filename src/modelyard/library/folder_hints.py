@@ -1,4 +1,4 @@
-"""What a folder's name says about the models in it: their type and base model."""
+"""Guesses the type and base model of a model from the names of the folders that its file lies in."""
 
 import os
 import re
@@ -10,14 +10,14 @@ from modelyard.paths import display_path
 
 @dataclass(frozen=True, slots=True)
 class FolderHint:
-    """What the place of a file lets guess."""
+    """The type and base model that a folder suggests, with the reason."""
 
     type: str | None
     base_model: str | None
     evidence: str
 
 
-# The folders' names of A1111, Forge, SD.Next, ComfyUI, InvokeAI, Stability Matrix and SwarmUI, folded: lower case, no
+# The folder names of A1111, Forge, SD.Next, ComfyUI, InvokeAI, Stability Matrix and SwarmUI, folded: lower case, no
 # "-", "_" or space.
 _TYPES_BY_FOLDER: Mapping[str, str] = {
     "stablediffusion": "checkpoint", "checkpoints": "checkpoint", "checkpoint": "checkpoint", "main": "checkpoint",
@@ -49,31 +49,31 @@ _IGNORED_IN_FOLDERS = re.compile(r"[-_ ]")
 
 
 def hint_of(path: bytes, root: bytes, kinds: Mapping[bytes, str]) -> FolderHint | None:
-    """Return what the folders that a file lies in are for; None where their names say nothing.
+    """Return the hint of the folders that a file lies in; None if their names suggest nothing.
 
-    The folder right below the last ``models`` decides; without one, the first known folder from the root down. A
-    folder that an ``extra_model_paths.yaml`` names is what that says.
+    The folder directly below the last ``models`` decides; without one, the first folder in the table, from the root
+    down. An ``extra_model_paths.yaml`` wins over the folder's name.
     """
     folder = os.path.dirname(path)
     while kinds and len(folder) > 1:
-        if folder in kinds and (type_ := _TYPES_BY_FOLDER.get(_folded(kinds[folder]))):
+        if folder in kinds and (type_ := _TYPES_BY_FOLDER.get(_fold(kinds[folder]))):
             return FolderHint(type_, None, f"extra_model_paths.yaml calls its folder {kinds[folder]!r}")
         folder = os.path.dirname(folder)
     names = display_path(os.path.dirname(path)).split("/")
-    folded = [_folded(name) for name in names]
-    if "models" in folded:
-        start = len(folded) - folded[::-1].index("models")
-        base = _BASES_BY_FOLDER.get(folded[start]) if len(folded) > start + 1 else None
-        at = start + 1 if base else start
-        candidates = range(at, min(at + 1, len(folded)))
+    folds = [_fold(name) for name in names]
+    if "models" in folds:
+        start = len(folds) - folds[::-1].index("models")
+        base = _BASES_BY_FOLDER.get(folds[start]) if len(folds) > start + 1 else None
+        first = start + 1 if base else start
+        candidates = range(first, min(first + 1, len(folds)))
     else:
         base = None
-        candidates = range(max(len(display_path(root).split("/")) - 1, 0), len(folded))
+        candidates = range(max(len(display_path(root).split("/")) - 1, 0), len(folds))
     for number in candidates:
-        if type_ := _TYPES_BY_FOLDER.get(folded[number]):
+        if type_ := _TYPES_BY_FOLDER.get(folds[number]):
             return FolderHint(type_, base, f"it lies in a folder called {names[number]!r}")
     return None
 
 
-def _folded(name: str) -> str:
+def _fold(name: str) -> str:
     return _IGNORED_IN_FOLDERS.sub("", name).casefold()

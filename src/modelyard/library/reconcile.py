@@ -1,9 +1,9 @@
-"""What was seen of files becomes models: matched by hash, merged, named, in one write transaction.
+"""Makes models of probed files in one write transaction: matches them by hash, merges and names them.
 
-A file with hashes is the model that has its SHA-256, if whoever may see the one may see the other; a public file never
-joins a team's private model, and a private file never a public one, whose download it would become. Otherwise it is a
-model of ours. Where a known model has the same bytes or tensors and cannot be joined, what upstream says of it is
-copied: what the tensors cannot tell (Pony or Illustrious) is known by the hash.
+A file belongs to the model with its SHA-256, if the same people may see both: a public file never joins a team's
+private model, and a private file never a public model, whose download it would become. Otherwise the file becomes a
+model of its own. If an existing model has the same bytes or tensors and may not be joined, its upstream facts are
+copied: only the hash tells Pony from Illustrious, the tensors do not.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +15,10 @@ from modelyard.domain import OWN_ID_MIN, Entry, Facts, Hashes, Layer, Model, Sou
 from modelyard.inspection import Verdict
 from modelyard.library import names
 from modelyard.library.folder_hints import FolderHint
-from modelyard.library.probe import ProbeResult, contradicted
-from modelyard.library.served_files import is_sound
-from modelyard.library.trainers import trained_name
+from modelyard.library.probe import ProbeResult, checksum_reason
 from modelyard.library.walk import FoundFile
 from modelyard.registry.models import FileModels
+from modelyard.registry.names import sd_name_of_file, sd_name_of_training
 from modelyard.registry.writer import ModelState, state_of
 from modelyard.store import WriteTransaction, blobs, files
 from modelyard.store.files import FileRecord, FileState
@@ -29,7 +28,7 @@ Result = Literal["added", "updated", "matched", "moved", "broken", "gone", "late
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Whose models files become: everybody's, as the operator's own, or a team's."""
+    """The owner of the models that files become: the operator, for everybody, or a team."""
 
     source: Source = Source.UPLOADING
     team: str | None = None
@@ -38,7 +37,7 @@ class Ownership:
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """What became of one file."""
+    """The result for one file."""
 
     path: bytes
     result: Result
@@ -47,13 +46,13 @@ class FileOutcome:
 
 
 class Reconciler:
-    """One transaction's work on files; ``finish`` writes what changed."""
+    """The changes of one transaction; ``finish`` writes them."""
 
     def __init__(self, writing: WriteTransaction) -> None:
         self._writing = writing
         self._connection = writing.connection
         self._models = FileModels(writing)
-        # Names given in this transaction, with the teams that alone see them; None is everybody.
+        # Names used in this transaction, with the teams that see them; None is everybody.
         self._names: dict[str, set[str | None]] = {}
         self._rows: dict[bytes, FileRecord] = {}
         self._changed: dict[bytes, tuple[FileRecord, str | None]] = {}
@@ -62,146 +61,150 @@ class Reconciler:
         self._missing: dict[str, list[FileRecord]] = {}
         self._forgotten: set[int] = set()
 
-    # --- what was looked at
+    # --- probed files
 
     def take(
-        self, looks: Sequence[ProbeResult], owner: Ownership, hints: Mapping[bytes, FolderHint]
+        self, probes: Sequence[ProbeResult], owner: Ownership, hints: Mapping[bytes, FolderHint]
     ) -> list[FileOutcome]:
-        """Make of each look what it is."""
-        self._rows |= files.at_paths(self._connection, [look.found.path for look in looks])
-        hashed = [look for look in looks if look.sha256]
-        sha256s = [look.sha256 for look in hashed if look.sha256]
-        autov3s = [look.autov3 for look in hashed if look.autov3]
+        """Turn each probed file into a model, or into a record of why it is none."""
+        self._rows |= files.at_paths(self._connection, [probe.file.path for probe in probes])
+        sha256s = [probe.sha256 for probe in probes if probe.sha256]
+        autov3s = [probe.autov3 for probe in probes if probe.sha256 and probe.autov3]
         self._by_hash = files.models_by_hash(self._connection, sha256s, autov3s)
-        for known in files.with_sha256(self._connection, sha256s):
-            # One that is looked at itself is not missing any more, whatever became of its bytes.
-            is_missing = known.state is FileState.MISSING and known.path not in self._rows
-            if is_missing and known.sha256:
-                self._missing.setdefault(known.sha256, []).append(known)
-        ids = {id_ for found in self._by_hash.values() for id_ in found}
+        for record in files.with_sha256(self._connection, sha256s):
+            # A file that is probed now is not missing, whatever its bytes are now.
+            is_missing = record.state is FileState.MISSING and record.path not in self._rows
+            if is_missing and record.sha256:
+                self._missing.setdefault(record.sha256, []).append(record)
+        ids = {id_ for model_ids in self._by_hash.values() for id_ in model_ids}
         ids |= {row.model_id for row in self._rows.values() if row.model_id is not None}
         self._load(ids)
-        return [self._take(look, owner, hints.get(look.found.path)) for look in looks]
+        return [self._take(probe, owner, hints.get(probe.file.path)) for probe in probes]
 
     def _load(self, ids: Iterable[int]) -> None:
-        wanted = [id_ for id_ in ids if id_ not in self._files]
-        self._models.load(wanted)
-        of_models = files.of_models(self._connection, wanted)
-        for id_ in wanted:
-            self._files[id_] = {known.path: known for known in of_models.get(id_, [])}
+        new_ids = [id_ for id_ in ids if id_ not in self._files]
+        self._models.load(new_ids)
+        of_models = files.of_models(self._connection, new_ids)
+        for id_ in new_ids:
+            self._files[id_] = {record.path: record for record in of_models.get(id_, [])}
 
-    def _take(self, look: ProbeResult, owner: Ownership, hint: FolderHint | None) -> FileOutcome:
-        row = self._rows.get(look.found.path)
-        if look.state is FileState.MISSING:
-            return FileOutcome(look.found.path, "gone")
+    def _take(self, probe: ProbeResult, owner: Ownership, hint: FolderHint | None) -> FileOutcome:
+        row = self._rows.get(probe.file.path)
+        if probe.state is FileState.MISSING:
+            return FileOutcome(probe.file.path, "gone")
         if row is not None:
             entry = self._models.entry(row.model_id)
-            # Who added it first says whose it is, and the owner of its model by now who may see it.
+            # The first scan decided the owner; the model's owner may have changed its visibility since.
             owner = Ownership(row.source, row.team, entry.model.visibility if entry else row.visibility)
-            look = _with_known_hashes(look, row, entry)
-            if row.model_id is None and row.verdict and _is_same(look.found, row):
-                # Its model was removed, by somebody who knew why, or it never was one.
-                self._put(look, row, owner, None)
-                return FileOutcome(look.found.path, "updated")
-        if look.state is FileState.CHANGED or not look.verdict or not (look.is_model or row):
-            return self._put_aside(look, row, owner)
-        model_id, is_joined = self._model_of(look, row, owner)
+            probe = _keep_hashes(probe, row, entry)
+            if row.model_id is None and row.verdict and probe.file.fingerprint == row.fingerprint:
+                # A person removed its model, or it never was one: make none again.
+                self._put_record(probe, row, owner, None)
+                return FileOutcome(probe.file.path, "updated")
+        if probe.state is FileState.CHANGED or not probe.verdict or not (probe.is_model or row):
+            return self._put_without_model(probe, row, owner)
+        model_id, is_joined = self._find_model(probe, row, owner)
         try:
-            entry = self._set(model_id, look, row, owner, hint)
+            entry = self._set_model(model_id, probe, row, owner, hint)
         except errors.InvalidValue as problem:
-            return self._put_aside(replace(look, state=FileState.BROKEN, reason=problem.message), row, owner)
+            return self._put_without_model(replace(probe, state=FileState.BROKEN, reason=problem.message), row, owner)
         result: Result = "added" if model_id is None else "matched" if is_joined else "updated"
-        # Only now is it known by its hash which file this is.
-        is_first_hash = look.sha256 is not None and (row is None or row.hashes_pending)
-        if is_first_hash and self._forget_moved(look.sha256 or ""):
+        # The first hash of a file shows whether it is a missing one under another path.
+        is_first_hash = probe.sha256 is not None and (row is None or row.hashes_pending)
+        if is_first_hash and self._forget_missing(probe.sha256 or ""):
             result = "moved"
         if row is not None and row.model_id not in (None, entry.model.id):
-            self._leave(row, entry, is_same_file=row.hashes_pending and _is_same(look.found, row))
-        self._put(look, row, owner, entry.model.id)
-        if look.state is FileState.BROKEN:
-            return FileOutcome(look.found.path, "broken", entry.model.id, look.reason)
-        return FileOutcome(look.found.path, result, entry.model.id)
+            self._leave_model(row, entry, is_same_file=row.hashes_pending and probe.file.fingerprint == row.fingerprint)
+        self._put_record(probe, row, owner, entry.model.id)
+        if probe.state is FileState.BROKEN:
+            return FileOutcome(probe.file.path, "broken", entry.model.id, probe.reason)
+        return FileOutcome(probe.file.path, result, entry.model.id)
 
-    def _put_aside(self, look: ProbeResult, row: FileRecord | None, owner: Ownership) -> FileOutcome:
-        """Note a file that makes no model now; the model it was is without it."""
-        self._put(look, row, owner, row.model_id if row else None)
-        if row is not None and row.model_id is not None and look.state is FileState.BROKEN:
-            self._refresh_status(row.model_id, because=f"error: {look.reason}")
+    def _put_without_model(self, probe: ProbeResult, row: FileRecord | None, owner: Ownership) -> FileOutcome:
+        """Record a file that is no model now; a model that it was loses it."""
+        self._put_record(probe, row, owner, row.model_id if row else None)
+        if row is not None and row.model_id is not None and probe.state is FileState.BROKEN:
+            self._refresh_status(row.model_id, reason=f"error: {probe.reason}")
         result: Result = "broken"
-        if look.state is FileState.CHANGED:
+        if probe.state is FileState.CHANGED:
             result = "later"
-        elif look.verdict and not look.is_model:
+        elif probe.verdict and not probe.is_model:
             result = "other"
-        return FileOutcome(look.found.path, result, row.model_id if row else None, look.reason)
+        return FileOutcome(probe.file.path, result, row.model_id if row else None, probe.reason)
 
-    def _model_of(self, look: ProbeResult, row: FileRecord | None, owner: Ownership) -> tuple[int | None, bool]:
-        """Return the model that a file is, None for one to be made, and whether it was known before the file."""
-        known = self._entries_with_hash((look.sha256 or "").upper())
-        if look.sha256:
-            known += self._entries_with_hash(look.sha256[:10].upper())
-            # A model that is known by AutoV3 alone can be this file; one with another SHA-256 cannot.
-            third = self._entries_with_hash((look.autov3 or "")[:12])
-            known += [entry for entry in third if not entry.model.hashes.short]
-        fitting = sorted(
-            {entry.model.id for entry in known if _may_join(owner, entry.model)},
+    def _find_model(self, probe: ProbeResult, row: FileRecord | None, owner: Ownership) -> tuple[int | None, bool]:
+        """Return the id of the model that a file belongs to, None for a new one, and whether the file joins it now."""
+        matches = [
+            entry for id_ in self._by_hash.get((probe.sha256 or "").upper(), []) if (entry := self._models.entry(id_))
+        ]
+        if probe.sha256:
+            short = probe.sha256[:10].upper()
+            matches += [entry for id_ in self._by_hash.get(short, []) if (entry := self._models.entry(id_))]
+            # A model without SHA-256 may match by AutoV3; one with another SHA-256 is another file.
+            third = self._by_hash.get((probe.autov3 or "")[:12], [])
+            matches += [entry for id_ in third if (entry := self._models.entry(id_)) and not entry.model.hashes.short]
+        candidates = sorted(
+            {entry.model.id for entry in matches if _may_join(owner, entry.model)},
             key=lambda id_: (id_ >= OWN_ID_MIN, id_),
         )
-        if fitting:
-            is_own = row is not None and row.model_id in fitting and fitting[0] >= OWN_ID_MIN
-            chosen = row.model_id if is_own and row is not None else fitting[0]
-            return chosen, row is None or row.model_id != chosen
-        if row is not None and row.model_id is not None and self._stays(row, look):
+        if candidates:
+            is_own = row is not None and row.model_id in candidates and candidates[0] >= OWN_ID_MIN
+            model_id = row.model_id if is_own and row is not None else candidates[0]
+            return model_id, row is None or row.model_id != model_id
+        if row is not None and row.model_id is not None and self._keeps_model(row, probe):
             return row.model_id, False
         return None, False
 
-    def _entries_with_hash(self, key: str) -> list[Entry]:
-        return [entry for id_ in self._by_hash.get(key, []) if (entry := self._models.entry(id_))]
-
-    def _stays(self, row: FileRecord, look: ProbeResult) -> bool:
-        """Whether a file is still the same model: with the same bytes, or with others if it alone makes one of ours."""
-        assert row.model_id is not None, "asked of a file with a model"
+    def _keeps_model(self, row: FileRecord, probe: ProbeResult) -> bool:
+        """Whether a file stays its model: by the same bytes, or as the only file of a model of ours."""
+        assert row.model_id is not None, "the caller checks it"
         entry = self._models.entry(row.model_id)
         if entry is None:
             return False
-        if look.sha256 is not None and look.sha256 == row.sha256:
+        if probe.sha256 is not None and probe.sha256 == row.sha256:
             return True
         if row.model_id < OWN_ID_MIN:
             return False
-        others = [known for path, known in self._files.get(row.model_id, {}).items() if path != row.path]
-        is_kept_elsewhere = entry.model.blob is not None and blobs.find(self._connection, entry.model.blob) is not None
-        return not is_kept_elsewhere and not any(known.is_there for known in others)
+        others = [record for path, record in self._files.get(row.model_id, {}).items() if path != row.path]
+        is_stored = entry.model.blob is not None and blobs.find(self._connection, entry.model.blob) is not None
+        return not is_stored and not any(record.is_there for record in others)
 
     # --- the model
 
-    def _set(
-        self, model_id: int | None, look: ProbeResult, row: FileRecord | None, owner: Ownership, hint: FolderHint | None
+    def _set_model(
+        self,
+        model_id: int | None,
+        probe: ProbeResult,
+        row: FileRecord | None,
+        owner: Ownership,
+        hint: FolderHint | None,
     ) -> Entry:
         before = self._models.entry(model_id)
         model_id = self._models.next_id() if model_id is None else model_id
-        layers = {} if before else dict(self._known_elsewhere(look))
-        layers[Layer.HEADER] = self._header(look, model_id)
-        if look.told.facts is not None:
-            layers[Layer.SIDECAR] = look.told.facts
-        # A second file of a model says nothing of its name.
+        layers = {} if before else dict(self._copy_upstream_facts(probe))
+        layers[Layer.HEADER] = self._make_header_facts(probe, model_id)
+        if probe.sidecars.facts is not None:
+            layers[Layer.SIDECAR] = probe.sidecars.facts
+        # Only the first file of a model gives it its name.
         if model_id >= OWN_ID_MIN and (before is None or (row is not None and row.model_id == model_id)):
-            layers[Layer.GUESS] = self._guess(
-                model_id, look, owner, hint, before.layers.get(Layer.GUESS) if before else None
-            )
-        is_usable = look.state is FileState.PRESENT and look.sha256 is not None
+            older = before.layers.get(Layer.GUESS) if before else None
+            layers[Layer.GUESS] = self._make_guess(model_id, probe, owner, hint, older)
+        is_usable = probe.state is FileState.PRESENT and probe.sha256 is not None
         status = Status.AVAILABLE if is_usable else Status.UNAVAILABLE
         state = state_of(before.model) if before else ModelState(owner.source, owner.visibility, owner.team)
-        if before is not None and row is not None and _is_same(look.found, row) and row.state is look.state:
-            # Nothing about the file itself is new: what its owner made of the model stays.
+        is_unchanged = row is not None and row.fingerprint == probe.file.fingerprint and row.state is probe.state
+        if before is not None and row is not None and is_unchanged:
+            # The file is unchanged: keep the status that the model's owner set.
             status = before.model.status if not row.hashes_pending else status
-        state = replace(state, status=status, blob=look.sha256)
+        state = replace(state, status=status, blob=probe.sha256)
         entry = self._models.put_file(model_id, layers, state)
-        self._note_hashes(before, entry)
+        self._update_hashes(before, entry)
         return entry
 
-    def _note_hashes(self, before: Entry | None, after: Entry) -> None:
-        """Have the files that follow match the hashes that a model has now, and no others.
+    def _update_hashes(self, before: Entry | None, after: Entry) -> None:
+        """Match the files after this one by the hashes that a model has now.
 
-        A file that was copied and then changed has given its model other hashes: the copy is not that model.
+        If a file was copied and then changed, its model has new hashes, and the copy is another model.
         """
         for key in _hash_keys(before.model.hashes) if before else ():
             if after.model.id in self._by_hash.get(key, ()):
@@ -209,154 +212,150 @@ class Reconciler:
         for key in _hash_keys(after.model.hashes):
             self._by_hash.setdefault(key, []).append(after.model.id)
 
-    def _header(self, look: ProbeResult, model_id: int) -> Facts:
-        same = [id_ for id_ in self._by_hash.get((look.autov3 or "")[:12], []) if look.autov3 and id_ != model_id]
-        lines = [f"the same tensors as model {id_} (AutoV3 {(look.autov3 or '')[:12]})" for id_ in dict.fromkeys(same)]
-        return replace(look.header, evidence=(*(look.header.evidence or ()), *lines)) if lines else look.header
+    def _make_header_facts(self, probe: ProbeResult, model_id: int) -> Facts:
+        ids = [id_ for id_ in self._by_hash.get((probe.autov3 or "")[:12], []) if probe.autov3 and id_ != model_id]
+        lines = [f"the same tensors as model {id_} (AutoV3 {(probe.autov3 or '')[:12]})" for id_ in dict.fromkeys(ids)]
+        return replace(probe.header, evidence=(*(probe.header.evidence or ()), *lines)) if lines else probe.header
 
-    def _known_elsewhere(self, look: ProbeResult) -> Mapping[Layer, Facts]:
-        """Return what upstream says of a model with these bytes or tensors that the file may not join."""
-        keys = ((look.sha256 or "").upper(), (look.sha256 or "")[:10].upper(), (look.autov3 or "")[:12])
+    def _copy_upstream_facts(self, probe: ProbeResult) -> Mapping[Layer, Facts]:
+        """Return the upstream facts of a model with these bytes or tensors that the file may not join."""
+        keys = ((probe.sha256 or "").upper(), (probe.sha256 or "")[:10].upper(), (probe.autov3 or "")[:12])
         for id_ in (id_ for key in keys if key for id_ in self._by_hash.get(key, [])):
             entry = self._models.entry(id_)
             if entry and entry.model.visibility is Visibility.PUBLIC and Layer.UPSTREAM in entry.layers:
-                told = entry.layers[Layer.UPSTREAM]
-                bare = replace(told, sd_name=None, rank=None, hashes=None, size_bytes=None, file_name=None)
-                return {Layer.UPSTREAM: bare}
+                facts = entry.layers[Layer.UPSTREAM]
+                facts = replace(facts, sd_name=None, rank=None, hashes=None, size_bytes=None, file_name=None)
+                return {Layer.UPSTREAM: facts}
         return {}
 
-    def _guess(
-        self, model_id: int, look: ProbeResult, owner: Ownership, hint: FolderHint | None, older: Facts | None
+    def _make_guess(
+        self, model_id: int, probe: ProbeResult, owner: Ownership, hint: FolderHint | None, older: Facts | None
     ) -> Facts:
-        training = look.training if owner.source is Source.TRAINING else None
-        found = names.guess(look.found.path, hint, training)
-        stem, extension = names.split_name(look.found.path)
-        if training is not None and look.sha256:
-            name = trained_name(training.finished_at, look.sha256, extension or "safetensors")
+        training = probe.training if owner.source is Source.TRAINING else None
+        facts = names.guess(probe.file.path, hint, training)
+        stem, extension = names.split_name(probe.file.path)
+        if training is not None and probe.sha256:
+            name = sd_name_of_training(training.finished_at, probe.sha256, extension or "safetensors")
             stem, extension = names.split_name(name.encode())
         elif older is not None and older.sd_name:
-            # A name that calls may use by now: it stays when the file is renamed.
-            return replace(fill_missing(found, older), name=older.name, sd_name=older.sd_name)
-        name = names.sd_name(stem, extension)
+            # Calls may use the name already: keep it if the file is renamed.
+            return replace(fill_missing(facts, older), name=older.name, sd_name=older.sd_name)
+        name = sd_name_of_file(stem, extension)
         if self._is_taken(name, owner, model_id):
-            name = names.sd_name(stem, extension, model_id)
+            name = sd_name_of_file(stem, extension, model_id)
         self._names.setdefault(name, set()).add(owner.team if owner.visibility is Visibility.PRIVATE else None)
         if training is not None and training.trainer:
             progress = [f"{training.steps} steps"] if training.steps else []
             progress += [f"{training.epochs} epochs"] if training.epochs else []
-            told = ", ".join([f"trained with {training.trainer}", *progress])
-            found = replace(found, evidence=(*(found.evidence or ()), told))
-        return replace(found, sd_name=name)
+            evidence = ", ".join([f"trained with {training.trainer}", *progress])
+            facts = replace(facts, evidence=(*(facts.evidence or ()), evidence))
+        return replace(facts, sd_name=name)
 
     def _is_taken(self, name: str, owner: Ownership, model_id: int) -> bool:
         team = owner.team if owner.visibility is Visibility.PRIVATE else None
-        given = self._names.get(name, ())
-        if given and (team is None or None in given or team in given):
+        teams = self._names.get(name, ())
+        if teams and (team is None or None in teams or team in teams):
             return True
         return self._writing.sd_name_taken(name, team, model_id)
 
-    # --- files that come and go
+    # --- files that are removed, come back or move
 
-    def take_gone(self, gone: Iterable[FileRecord]) -> list[FileOutcome]:
-        """Note files that are not there any more; a model without any is unavailable."""
-        return [self._mark(known, FileState.MISSING, "gone", "the file is not there any more") for known in gone]
+    def take_removals(self, records: Iterable[FileRecord]) -> list[FileOutcome]:
+        """Record files as missing; a model without any other file becomes unavailable."""
+        return [self._mark(record, FileState.MISSING, "gone", "the file is not there any more") for record in records]
 
-    def take_back(self, back: Iterable[FileRecord]) -> list[FileOutcome]:
-        """Note files that are there again as they were."""
-        return [self._mark(known, FileState.BROKEN if known.reason else FileState.PRESENT, "updated") for known in back]
+    def take_returns(self, records: Iterable[FileRecord]) -> list[FileOutcome]:
+        """Record missing files as present again."""
+        return [
+            self._mark(record, FileState.BROKEN if record.reason else FileState.PRESENT, "updated")
+            for record in records
+        ]
 
-    def _mark(self, known: FileRecord, state: FileState, result: Result, reason: str = "") -> FileOutcome:
-        marked = replace(known, state=state)
-        self._changed[known.path] = marked, None
-        if known.model_id is not None:
-            self._load([known.model_id])
-            self._files[known.model_id][known.path] = marked
-            self._refresh_status(known.model_id)
-        return FileOutcome(known.path, result, known.model_id, reason)
+    def _mark(self, record: FileRecord, state: FileState, result: Result, reason: str = "") -> FileOutcome:
+        record = replace(record, state=state)
+        self._changed[record.path] = record, None
+        if record.model_id is not None:
+            self._load([record.model_id])
+            self._files[record.model_id][record.path] = record
+            self._refresh_status(record.model_id)
+        return FileOutcome(record.path, result, record.model_id, reason)
 
-    def take_renamed(self, renamed: Iterable[tuple[FoundFile, FileRecord]]) -> list[FileOutcome]:
-        """Note that files have another name; the models keep theirs, which calls may use."""
-        settled = []
-        for found, known in renamed:
-            marked = replace(known, path=found.path)
-            self._changed[found.path] = marked, None
-            if known.model_id is not None:
-                self._load([known.model_id])
-                self._models.rename_file(known.model_id, names.guess(found.path, None, None).file_name)
-            settled.append(FileOutcome(found.path, "moved", known.model_id))
-        return settled
+    def take_renames(self, renames: Iterable[tuple[FoundFile, FileRecord]]) -> list[FileOutcome]:
+        """Record the new paths of files; their models keep their names, because calls may use them."""
+        outcomes = []
+        for file, record in renames:
+            self._changed[file.path] = replace(record, path=file.path), None
+            if record.model_id is not None:
+                self._load([record.model_id])
+                self._models.rename_file(record.model_id, names.guess(file.path, None, None).file_name)
+            outcomes.append(FileOutcome(file.path, "moved", record.model_id))
+        return outcomes
 
-    def _refresh_status(self, model_id: int, because: str | None = None) -> None:
-        """Make a model available if a sound file of it is there, and unavailable if none is."""
-        has_file = any(is_sound(known) for known in self._files.get(model_id, {}).values())
-        self._models.set_has_file(model_id, has_file, because)
+    def _refresh_status(self, model_id: int, reason: str | None = None) -> None:
+        """Make a model available if it has a sound file, else unavailable."""
+        has_file = any(record.is_servable for record in self._files.get(model_id, {}).values())
+        self._models.set_has_file(model_id, has_file, reason)
 
-    def _leave(self, row: FileRecord, joined: Entry, *, is_same_file: bool) -> None:
-        """A file turned out to be another model than it was. Its old one is that model, or has lost its file."""
-        assert row.model_id is not None, "it was a model"
+    def _leave_model(self, row: FileRecord, target: Entry, *, is_same_file: bool) -> None:
+        """Move a file from its old model to another: the old model is merged into that one, or loses the file."""
+        assert row.model_id is not None, "the caller checks it"
         self._files.get(row.model_id, {}).pop(row.path, None)
         if is_same_file and row.model_id >= OWN_ID_MIN and not self._files.get(row.model_id):
-            self.merge(row.model_id, joined.model.id)
+            self.merge(row.model_id, target.model.id)
         else:
             self._refresh_status(row.model_id)
 
     def merge(self, from_id: int, to_id: int) -> None:
-        """Make one model of two: what was said of the first is said of the second, and its files are the second's."""
+        """Merge one model into another, which gets its facts and its files."""
         self._load([from_id, to_id])
         if not self._models.merge(from_id, to_id):
             return
         files.move_to_model(self._connection, from_id, to_id)
-        for path, (known, inspection) in self._changed.items():
-            if known.model_id == from_id:
-                self._changed[path] = replace(known, model_id=to_id), inspection
-        for path, known in self._files.pop(from_id, {}).items():
-            self._files.setdefault(to_id, {})[path] = replace(known, model_id=to_id)
+        for path, (record, inspection) in self._changed.items():
+            if record.model_id == from_id:
+                self._changed[path] = replace(record, model_id=to_id), inspection
+        for path, record in self._files.pop(from_id, {}).items():
+            self._files.setdefault(to_id, {})[path] = replace(record, model_id=to_id)
 
-    def _forget_moved(self, sha256: str) -> bool:
-        """Forget the missing files with these bytes, which are at another path now; return whether there were any."""
-        moved = self._missing.pop(sha256, [])
-        self._forgotten |= {known.id for known in moved if known.id is not None}
-        return bool(moved)
+    def _forget_missing(self, sha256: str) -> bool:
+        """Forget the missing files with these bytes, which have another path now; return whether there were any."""
+        records = self._missing.pop(sha256, [])
+        self._forgotten |= {record.id for record in records if record.id is not None}
+        return bool(records)
 
-    def _put(self, look: ProbeResult, row: FileRecord | None, owner: Ownership, model_id: int | None) -> None:
-        found = look.found
-        known = FileRecord(
-            path=found.path,
-            size_bytes=found.size_bytes,
-            mtime_ns=found.mtime_ns,
-            inode=found.inode,
-            device=found.device,
-            state=look.state,
+    def _put_record(self, probe: ProbeResult, row: FileRecord | None, owner: Ownership, model_id: int | None) -> None:
+        file = probe.file
+        record = FileRecord(
+            path=file.path,
+            fingerprint=file.fingerprint,
+            device=file.device,
+            state=probe.state,
             source=owner.source,
             visibility=owner.visibility,
             team=owner.team,
-            sidecars=found.looks,
-            verdict=look.verdict,
-            reason="" if look.state is FileState.PRESENT else look.reason,
-            sha256=look.sha256,
-            autov3=look.autov3,
-            hashes_pending=look.is_model and bool(look.verdict) and look.sha256 is None,
+            sidecars=file.sidecar_digest,
+            verdict=probe.verdict,
+            reason="" if probe.state is FileState.PRESENT else probe.reason,
+            sha256=probe.sha256,
+            autov3=probe.autov3,
+            hashes_pending=probe.is_model and bool(probe.verdict) and probe.sha256 is None,
             model_id=model_id,
             id=row.id if row else None,
         )
-        self._changed[found.path] = known, look.inspection
+        self._changed[file.path] = record, probe.inspection
         if model_id is not None:
-            self._files.setdefault(model_id, {})[found.path] = known
+            self._files.setdefault(model_id, {})[file.path] = record
 
     def finish(self) -> None:
-        """Write everything, models before the files that point at them."""
+        """Write all changes; models first, because files refer to them."""
         self._models.put()
         files.forget(self._connection, self._forgotten)
         files.put(self._connection, list(self._changed.values()))
         self._models.remove_merged()
 
 
-def _is_same(found: FoundFile, row: FileRecord) -> bool:
-    return (found.size_bytes, found.mtime_ns, found.inode) == (row.size_bytes, row.mtime_ns, row.inode)
-
-
 def _hash_keys(hashes: Hashes) -> list[str]:
-    """Return what a model with these hashes is found by, as ``files.models_by_hash`` spells it."""
+    """Return the keys of ``files.models_by_hash`` for a model with these hashes."""
     return [key for key in (hashes.sha256 or hashes.short, (hashes.autov3 or "")[:12]) if key]
 
 
@@ -366,16 +365,16 @@ def _may_join(owner: Ownership, model: Model) -> bool:
     return model.visibility is Visibility.PRIVATE and model.team == owner.team
 
 
-def _with_known_hashes(look: ProbeResult, row: FileRecord, entry: Entry | None) -> ProbeResult:
-    """A file that did not change keeps its hashes when only its side-cars were read again."""
-    if look.sha256 is not None or row.sha256 is None or not _is_same(look.found, row):
-        return look
+def _keep_hashes(probe: ProbeResult, row: FileRecord, entry: Entry | None) -> ProbeResult:
+    """Return the probe with the recorded hashes, if the file is unchanged and only its sidecars were read again."""
+    if probe.sha256 is not None or row.sha256 is None or probe.file.fingerprint != row.fingerprint:
+        return probe
     header = entry.layers.get(Layer.HEADER) if entry else None
-    facts = replace(look.header, hashes=header.hashes) if header else look.header
-    look = replace(look, sha256=row.sha256, autov3=row.autov3, header=facts)
-    if look.told.checksum in (None, row.sha256) or look.state is not FileState.PRESENT:
-        return look
-    reason = contradicted(row.sha256, look.told.checksum)
+    facts = replace(probe.header, hashes=header.hashes) if header else probe.header
+    probe = replace(probe, sha256=row.sha256, autov3=row.autov3, header=facts)
+    if probe.sidecars.checksum in (None, row.sha256) or probe.state is not FileState.PRESENT:
+        return probe
+    reason = checksum_reason(row.sha256, probe.sidecars.checksum)
     evidence = (f"{Verdict.ERROR}: {reason}", *(facts.evidence or ()))
     header = replace(facts, evidence=evidence)
-    return replace(look, state=FileState.BROKEN, verdict=Verdict.ERROR.value, reason=reason, header=header)
+    return replace(probe, state=FileState.BROKEN, verdict=Verdict.ERROR.value, reason=reason, header=header)

@@ -1,10 +1,11 @@
-"""The verb: places → what became of everything in them."""
+"""Scans folders: from their paths to a report of the result for each file."""
 
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from modelyard import errors
@@ -12,48 +13,48 @@ from modelyard.domain import Skipped
 from modelyard.library.changes import Plan, compare
 from modelyard.library.folder_hints import FolderHint, hint_of
 from modelyard.library.matching import merge_matching_models
-from modelyard.library.probe import ProbeResult, look_at_all, probe
+from modelyard.library.probe import ProbeResult, probe, probe_all
 from modelyard.library.reconcile import FileOutcome, Ownership, Reconciler
 from modelyard.library.walk import FoundFile, ScanResult, scan
 from modelyard.paths import display_path, is_inside
 from modelyard.store import Store, files
 from modelyard.store.files import Duplicates
 
-# One transaction's worth; with hashing, which is slow, sooner: what was done is not done again after an interruption.
+# A batch is one transaction. Hashing is slow, so a batch also ends after some seconds: less is lost by an interruption.
 _BATCH_FILES = 2_000
 _BATCH_SECONDS = 2.0
 
 
 class ScanProgress(Protocol):
-    """Who is told how far it is."""
+    """The caller's view of a running scan."""
 
     def planned(self, files: int, bytes_to_hash: int) -> None:
-        """So many files are to be looked at, and so many bytes of them to be hashed."""
+        """The scan will probe this many files and hash this many bytes."""
 
     def hashed(self, count: int) -> None:
-        """So many more bytes are hashed."""
+        """The scan hashed this many more bytes."""
 
-    def looked(self, settled: FileOutcome) -> None:
-        """One more file is done and on record."""
+    def looked(self, outcome: FileOutcome) -> None:
+        """One more file is done and stored."""
 
     def skipped(self, skipped: Skipped) -> None:
-        """Something was passed by."""
+        """The scan skipped a file or a folder."""
 
     def is_over(self) -> bool:
-        """Whether nobody waits any more: asked between blocks of bytes and between files."""
+        """Whether the scan shall stop; called after each block of bytes and each file."""
 
 
 @dataclass(slots=True)
 class _Counts:
     results: Counter[str] = field(default_factory=Counter)
-    touched: set[bytes] = field(default_factory=set)
+    paths: set[bytes] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
     merged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """What became of the places. ``results`` counts files; ``pending`` are listed and not hashed yet."""
+    """The result of a scan. ``results`` counts files by result; ``pending`` files are not hashed yet."""
 
     found: int
     unchanged: int
@@ -71,7 +72,7 @@ class ScanReport:
             **{result: self.results.get(result, 0) for result in RESULTS},
             "merged": self.merged,
             "pending": self.pending,
-            "skipped": [{"path": each.where, "reason": each.reason, "detail": each.detail} for each in self.skipped],
+            "skipped": [{"path": skip.where, "reason": skip.reason, "detail": skip.detail} for skip in self.skipped],
             "duplicates": [duplicates_json(group) for group in self.duplicates],
         }
 
@@ -80,7 +81,7 @@ RESULTS = ("added", "matched", "updated", "moved", "gone", "broken", "later", "o
 
 
 def duplicates_json(group: Duplicates) -> dict[str, object]:
-    """Return one group of duplicates as JSON tells it."""
+    """Return one group of duplicates as JSON."""
     return {
         "same": "bytes" if group.is_same_bytes else "tensors",
         "hash": group.hash,
@@ -92,13 +93,13 @@ def duplicates_json(group: Duplicates) -> dict[str, object]:
 
 
 class Scanner:
-    """Takes files in where they lie, for one store. ``told`` is told of the progress, by the thread that works."""
+    """Scans folders for one store. It reports to ``progress`` in the thread that scans."""
 
     def __init__(
         self,
         store: Store,
         owner: Ownership,
-        told: ScanProgress,
+        progress: ScanProgress,
         *,
         with_hashes: bool = True,
         dry_run: bool = False,
@@ -106,116 +107,110 @@ class Scanner:
     ) -> None:
         self._store = store
         self._owner = owner
-        self._told = told
+        self._progress = progress
         self._with_hashes = with_hashes and not dry_run
         self._dry_run = dry_run
         self._catalogue = store.identity
         self._processes = processes or len(os.sched_getaffinity(0))
 
     def run(self, paths: Iterable[bytes]) -> ScanReport:
-        """Update the catalogue to the files at these paths. Raises Interrupted if it is asked to stop."""
-        scanned = scan(paths, trained=self._owner.source.value == "training")
+        """Make the catalogue match the files in the paths. Raises Interrupted if ``progress`` stops the scan."""
+        result = scan(paths, trained=self._owner.source.value == "training")
         counts = _Counts()
-        self._skip(scanned.skipped, counts)
+        self._report_skips(result.skipped, counts)
         with self._store.reading() as connection:
-            known = files.below(connection, scanned.roots)
-        plan = compare(scanned, known, with_hashes=self._with_hashes)
-        self._settle_changes(plan, counts)
-        self._look_at(plan, scanned, counts)
+            records = files.below(connection, result.roots)
+        plan = compare(result, records, with_hashes=self._with_hashes)
+        self._apply_moves(plan, counts)
+        self._probe_files(plan, result, counts)
         if not self._dry_run:
             counts.merged += merge_matching_models(self._store)
-        return self._report(scanned, plan, counts)
+        return self._make_report(result, plan, counts)
 
-    def _skip(self, some: Iterable[Skipped], counts: _Counts) -> None:
-        for skipped in some:
-            counts.skipped.append(skipped)
-            self._told.skipped(skipped)
+    def _report_skips(self, skips: Iterable[Skipped], counts: _Counts) -> None:
+        for skip in skips:
+            counts.skipped.append(skip)
+            self._progress.skipped(skip)
 
-    def _settle_changes(self, plan: Plan, counts: _Counts) -> None:
-        """What needs no look: gone, back, renamed."""
-        for start in range(0, max(len(plan.gone), len(plan.back), len(plan.renamed)), _BATCH_FILES):
-            part = slice(start, start + _BATCH_FILES)
+    def _apply_moves(self, plan: Plan, counts: _Counts) -> None:
+        """Store the removals, returns and renames, which need no probe."""
+        for start in range(0, max(len(plan.removals), len(plan.returns), len(plan.renames)), _BATCH_FILES):
+            self._write(partial(_take_moves, plan=plan, batch=slice(start, start + _BATCH_FILES)), counts)
 
-            def settle(settling: Reconciler, part: slice = part) -> list[FileOutcome]:
-                # Renamed first: a name that another file had is free then.
-                return [
-                    *settling.take_renamed(plan.renamed[part]),
-                    *settling.take_gone(plan.gone[part]),
-                    *settling.take_back(plan.back[part]),
-                ]
+    def _probe_files(self, plan: Plan, result: ScanResult, counts: _Counts) -> None:
+        bytes_to_hash = sum(file.fingerprint.size_bytes for file in plan.changes) if self._with_hashes else 0
+        self._progress.planned(len(plan.changes) + len(plan.sidecar_changes), bytes_to_hash)
+        for batch in _batches(self._iter_probes(plan), self._progress.is_over):
+            self._report_skips((skip for item in batch for skip in item.sidecars.skipped), counts)
+            hints = {item.file.path: hint for item in batch if (hint := _find_hint(item.file, result))}
+            self._write(partial(Reconciler.take, probes=batch, owner=self._owner, hints=hints), counts)
 
-            self._write(settle, counts)
-
-    def _look_at(self, plan: Plan, scanned: ScanResult, counts: _Counts) -> None:
-        whole = sum(found.size_bytes for found in plan.look) if self._with_hashes else 0
-        self._told.planned(len(plan.look) + len(plan.beside), whole)
-        for batch in _batches(self._looks(plan), self._told.is_over):
-            self._skip((skipped for each in batch for skipped in each.told.skipped), counts)
-            hints = {each.found.path: said for each in batch if (said := _hint_of(each.found, scanned))}
-
-            def settle(
-                settling: Reconciler, batch: Sequence[ProbeResult] = batch, hints: Mapping[bytes, FolderHint] = hints
-            ) -> list[FileOutcome]:
-                return settling.take(batch, self._owner, hints)
-
-            self._write(settle, counts)
-
-    def _looks(self, plan: Plan) -> Iterator[ProbeResult]:
-        # The side-cars of files that are known cost no hash.
-        yield from look_at_all(plan.beside, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
+    def _iter_probes(self, plan: Plan) -> Iterator[ProbeResult]:
+        probe_headers = partial(probe_all, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
+        # A file with other sidecars keeps its hashes.
+        yield from probe_headers(plan.sidecar_changes)
         if self._with_hashes:
-            # Hashing has threads of its own, one a hash, and a disk: files go one after the other.
-            for found in plan.look:
-                yield probe(found, with_hashes=True, catalogue=self._catalogue, on_bytes=self._on_bytes)
+            # One file after the other: hashing has a thread for each hash, and shares one disk.
+            for file in plan.changes:
+                yield probe(file, with_hashes=True, catalogue=self._catalogue, on_bytes=self._on_bytes)
         else:
-            yield from look_at_all(plan.look, with_hashes=False, processes=self._processes, catalogue=self._catalogue)
+            yield from probe_headers(plan.changes)
 
     def _on_bytes(self, count: int) -> None:
-        self._told.hashed(count)
-        if self._told.is_over():
+        self._progress.hashed(count)
+        if self._progress.is_over():
             raise errors.Interrupted
 
-    def _write(self, settle: Callable[[Reconciler], list[FileOutcome]], counts: _Counts) -> None:
-        settled: list[FileOutcome] = []
-        with self._store.transaction() as writing:
-            settling = Reconciler(writing)
-            settled = settle(settling)
+    def _write(self, reconcile: Callable[[Reconciler], list[FileOutcome]], counts: _Counts) -> None:
+        outcomes: list[FileOutcome] = []
+        with self._store.transaction() as transaction:
+            reconciler = Reconciler(transaction)
+            outcomes = reconcile(reconciler)
             if self._dry_run:
                 raise errors.Rollback
-            settling.finish()
-        for each in settled:
-            counts.results[each.result] += 1
-            counts.touched.add(each.path)
-            self._told.looked(each)
+            reconciler.finish()
+        for outcome in outcomes:
+            counts.results[outcome.result] += 1
+            counts.paths.add(outcome.path)
+            self._progress.looked(outcome)
 
-    def _report(self, scanned: ScanResult, plan: Plan, counts: _Counts) -> ScanReport:
+    def _make_report(self, result: ScanResult, plan: Plan, counts: _Counts) -> ScanReport:
         with self._store.reading() as connection:
-            groups = files.duplicates(connection, self._owner.team) if counts.touched else []
-            pending = files.pending_count(connection, scanned.roots)
+            groups = files.duplicates(connection, self._owner.team) if counts.paths else []
+            pending = files.pending_count(connection, result.roots)
         return ScanReport(
-            found=len(scanned.found),
-            unchanged=plan.unchanged,
+            found=len(result.files),
+            unchanged=plan.unchanged_count,
             results=dict(counts.results),
             merged=counts.merged,
             pending=pending,
             skipped=tuple(counts.skipped),
-            duplicates=tuple(group for group in groups if any(file.path in counts.touched for file in group.files)),
+            duplicates=tuple(group for group in groups if any(file.path in counts.paths for file in group.files)),
         )
 
 
-def _batches(looks: Iterator[ProbeResult], is_over: Callable[[], bool]) -> Iterator[list[ProbeResult]]:
-    """Yield looks by the batch: a full one, or what two seconds brought; broken off, what was seen until then."""
+def _take_moves(reconciler: Reconciler, plan: Plan, batch: slice) -> list[FileOutcome]:
+    # Renames first: they free the names that other files had.
+    return [
+        *reconciler.take_renames(plan.renames[batch]),
+        *reconciler.take_removals(plan.removals[batch]),
+        *reconciler.take_returns(plan.returns[batch]),
+    ]
+
+
+def _batches(probes: Iterator[ProbeResult], is_over: Callable[[], bool]) -> Iterator[list[ProbeResult]]:
+    """Yield full batches, or the probes of two seconds; after an interruption, first the probes made until then."""
     batch: list[ProbeResult] = []
-    began = time.monotonic()
+    start = time.monotonic()
     try:
-        for each in looks:
-            batch.append(each)
+        for probe_result in probes:
+            batch.append(probe_result)
             if is_over():
                 raise errors.Interrupted
-            if len(batch) >= _BATCH_FILES or time.monotonic() - began >= _BATCH_SECONDS:
+            if len(batch) >= _BATCH_FILES or time.monotonic() - start >= _BATCH_SECONDS:
                 yield batch
                 batch = []
-                began = time.monotonic()
+                start = time.monotonic()
     except errors.Interrupted:
         if batch:
             yield batch
@@ -224,6 +219,6 @@ def _batches(looks: Iterator[ProbeResult], is_over: Callable[[], bool]) -> Itera
         yield batch
 
 
-def _hint_of(found: FoundFile, scanned: ScanResult) -> FolderHint | None:
-    root = next((root for root in scanned.roots if is_inside(found.path, root)), b"")
-    return hint_of(found.path, root, scanned.kinds)
+def _find_hint(file: FoundFile, result: ScanResult) -> FolderHint | None:
+    root = next((root for root in result.roots if is_inside(file.path, root)), b"")
+    return hint_of(file.path, root, result.kinds)

@@ -1,69 +1,55 @@
-"""Files that stay where they are, handed out: which still are what was hashed, and what becomes of the other models.
+"""Decides which files in the user's folders may be sent to clients.
 
-A file is known by its looks: size, time of change and inode. One that looks different is not what was checked, and is
-not handed out; whoever adds its folder again looks at it anew.
+A file is sent only while its fingerprint is the one recorded when it was hashed. Otherwise its model becomes
+unavailable until the folder is scanned again.
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from modelyard.fingerprint import Fingerprint
 from modelyard.registry import models
 from modelyard.store import Store, files
 from modelyard.store.files import FileRecord, FileState
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What tells that a file is still the one that was hashed."""
-
-    size_bytes: int
-    mtime_ns: int
-    inode: int
-
-    def are_of(self, descriptor: int) -> bool:
-        """Whether an open file looks so."""
-        status = os.fstat(descriptor)
-        return (status.st_size, status.st_mtime_ns, status.st_ino) == (self.size_bytes, self.mtime_ns, self.inode)
-
-
 def find(store: Store, sha256: str) -> tuple[Path, Fingerprint] | None:
-    """Return a sound file with these bytes, and its looks, to be compared once it is open; None where there is none."""
+    """Return the path of a sound file with these bytes, or None.
+
+    The fingerprint is for the caller to compare once the file is open.
+    """
     with store.reading() as connection:
-        known = [file for file in files.with_sha256(connection, [sha256]) if is_sound(file)]
-    for file in known:
-        if files.is_as_recorded(file):
-            return Path(os.fsdecode(file.path)), Fingerprint(file.size_bytes, file.mtime_ns, file.inode)
+        records = [record for record in files.with_sha256(connection, [sha256]) if record.is_servable]
+    for record in records:
+        if files.is_as_recorded(record):
+            return Path(os.fsdecode(record.path)), record.fingerprint
     return None
 
 
-def is_sound(file: FileRecord) -> bool:
-    """Whether a file was there, hashed, and neither broken nor dangerous when it was last looked at."""
-    return file.state is FileState.PRESENT and not file.hashes_pending
-
-
 def mark_missing(store: Store, sha256: str) -> None:
-    """Note files with these bytes that changed or are gone, and have models without any other be unavailable.
+    """Record which files with these bytes changed or are gone, and make models unavailable that have no other file.
 
-    A file whose whole folder is not there may be on another machine, or on a disk that is away: nothing is noted of it.
+    A missing folder changes no record: it may be on another machine, or on a disk that is not mounted.
     """
     with store.reading() as connection:
-        if not _lost(files.with_sha256(connection, [sha256])):
+        if not _find_losses(files.with_sha256(connection, [sha256])):
             return
     with store.transaction() as writing:
-        known = files.with_sha256(writing.connection, [sha256])
-        lost = _lost(known)
-        files.put(writing.connection, [(file, None) for file in lost.values()])
-        there = {file.model_id for file in known if is_sound(file) and file.path not in lost}
-        lost_ids = {file.model_id for file in lost.values() if file.model_id is not None}
-        models.mark_unavailable(writing, lost_ids - there)
+        records = files.with_sha256(writing.connection, [sha256])
+        losses = _find_losses(records)
+        files.put(writing.connection, [(record, None) for record in losses.values()])
+        available = {record.model_id for record in records if record.is_servable and record.path not in losses}
+        lost_ids = {record.model_id for record in losses.values() if record.model_id is not None}
+        models.mark_unavailable(writing, lost_ids - available)
 
 
-def _lost(known: list[FileRecord]) -> dict[bytes, FileRecord]:
-    """Return, by path, what is to be noted of the sound files that are not what they were."""
-    lost = {}
-    for file in known:
-        if is_sound(file) and not files.is_as_recorded(file) and os.path.isdir(os.path.dirname(file.path)):
-            state = FileState.CHANGED if os.path.lexists(file.path) else FileState.MISSING
-            lost[file.path] = replace(file, state=state)
-    return lost
+def _find_losses(records: list[FileRecord]) -> dict[bytes, FileRecord]:
+    """Return, by path, the new records of sound files that changed or are gone."""
+    losses = {}
+    for record in records:
+        is_lost = record.is_servable and not files.is_as_recorded(record)
+        if is_lost and os.path.isdir(os.path.dirname(record.path)):
+            state = FileState.CHANGED if os.path.lexists(record.path) else FileState.MISSING
+            losses[record.path] = replace(record, state=state)
+    return losses

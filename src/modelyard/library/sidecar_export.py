@@ -1,12 +1,12 @@
-"""What the catalogue knows → side-cars for other programs. Knows the forms that ``ingest.sidecars`` reads back.
+"""Writes sidecars with the catalogue's facts for other programs, in formats that ``library.sidecars`` reads back.
 
     civitai-info   <stem>.civitai.info     a Civitai version's answer
     lora-manager   <stem>.metadata.json    LoRA Manager
     a1111          <stem>.json             A1111's user metadata
 
-A side-car of ours carries a mark (``sidecars.marked``); one without it, or edited since, is somebody else's, and is
-replaced only by ``force``, keeping the fields that we know nothing of. The mark also keeps this catalogue from taking
-its own words, read back, for somebody's. Nothing is written through a link, and never half: a file is whole or absent.
+Our sidecars carry a mark (``sidecars.add_mark``). A sidecar without it, or edited since, belongs to another program:
+only ``force`` replaces it, and keeps the fields that we do not know. A later scan ignores our own sidecars by the
+mark. Nothing is written through a link, and a crash leaves no partial file.
 """
 
 import os
@@ -19,14 +19,15 @@ from typing import Any
 import msgspec
 
 from modelyard.domain import OWN_ID_MIN, Entry, Facts, resolve
-from modelyard.library.sidecars import BYTES_MAX, is_untouched, marked
+from modelyard.library.sidecars import BYTES_MAX, add_mark, is_untouched
 from modelyard.library.walk import ScanResult
+from modelyard.paths import display_path
 from modelyard.store import Store, files
 from modelyard.store.files import FileRecord
 
 
 class SidecarFormat(StrEnum):
-    """Whose side-cars are written."""
+    """The program whose sidecars are written."""
 
     CIVITAI_INFO = "civitai-info"
     LORA_MANAGER = "lora-manager"
@@ -42,38 +43,33 @@ SUFFIXES: Mapping[SidecarFormat, bytes] = {
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What became of one side-car. ``result`` is written, unchanged, foreign, unknown or failed."""
+    """The result for one sidecar. ``result`` is written, unchanged, foreign, unknown or failed."""
 
     path: bytes
     result: str
     reason: str = ""
 
 
-def export(store: Store, scanned: ScanResult, form: SidecarFormat, *, force: bool) -> Iterator[ExportResult]:
-    """Write a side-car for each file in the scanned places that is a model of the catalogue."""
+def export(store: Store, scan: ScanResult, form: SidecarFormat, *, force: bool) -> Iterator[ExportResult]:
+    """Write a sidecar for each file of a scan that is a model of the catalogue."""
     with store.reading() as connection:
-        known = files.below(connection, scanned.roots)
-    for found in scanned.found:
-        file = known.get(found.path)
-        entry = store.entry(file.model_id) if file is not None and file.model_id is not None else None
-        target = _target(found.path, form)
-        if file is None or entry is None:
+        records = files.below(connection, scan.roots)
+    for file in scan.files:
+        record = records.get(file.path)
+        entry = store.entry(record.model_id) if record is not None and record.model_id is not None else None
+        target = os.path.splitext(file.path)[0] + SUFFIXES[form]
+        if record is None or entry is None:
             yield ExportResult(target, "unknown", "the file is no model of the catalogue; add it first")
         else:
-            yield _write_one(target, content(entry, file, form), store.identity, force=force)
+            yield _write_sidecar(target, make_content(entry, record, form), store.identity, force=force)
 
 
-def _target(path: bytes, form: SidecarFormat) -> bytes:
-    stem, dot, _ = os.path.basename(path).rpartition(b".")
-    return os.path.join(os.path.dirname(path), (stem if dot else os.path.basename(path)) + SUFFIXES[form])
-
-
-def content(entry: Entry, file: FileRecord, form: SidecarFormat) -> dict[str, Any]:
-    """Return what is written for a model, by the names that the form has for it."""
+def make_content(entry: Entry, file: FileRecord, form: SidecarFormat) -> dict[str, Any]:
+    """Return the content of a model's sidecar."""
     return _CONTENTS[form](entry, resolve(entry.layers), file)
 
 
-# Civitai's spelling, which its readers compare exactly.
+# Programs compare Civitai's spelling exactly.
 _CIVITAI_TYPES = {
     "lora": "LORA",
     "locon": "LoCon",
@@ -82,10 +78,10 @@ _CIVITAI_TYPES = {
 }
 
 
-def _civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]:
+def _make_civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]:
     model = entry.model
     hashes = model.hashes
-    spelled = {
+    spellings = {
         "AutoV1": hashes.autov1,
         "AutoV2": hashes.short or None,
         "AutoV3": hashes.autov3,
@@ -102,7 +98,7 @@ def _civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, 
         "publishedAt": facts.published_at,
         "trainedWords": list(facts.trigger_words or ()),
         "description": facts.notes,
-        "images": [{"url": address, "nsfwLevel": 1, "type": "image"} for address in _outside_covers(entry, facts)],
+        "images": [{"url": address, "nsfwLevel": 1, "type": "image"} for address in _list_cover_urls(entry, facts)],
         "model": {
             "name": facts.upstream_model_name or model.name,
             "type": _CIVITAI_TYPES.get(model.type.name, model.type.display_name),
@@ -115,28 +111,28 @@ def _civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, 
                 "type": "Model",
                 "sizeKB": file.size_bytes / 1024,
                 "primary": True,
-                "hashes": {name: digits for name, digits in spelled.items() if digits},
+                "hashes": {name: digits for name, digits in spellings.items() if digits},
             }
         ],
     }
     return {name: value for name, value in version.items() if value is not None}
 
 
-def _outside_covers(entry: Entry, facts: Facts) -> list[str]:
-    """Return where others find the cover: one that is kept here came from where a source says, if one does."""
+def _list_cover_urls(entry: Entry, facts: Facts) -> list[str]:
+    """Return the address of the cover on another server: the model's own, or the one that a source gave."""
     addresses = (entry.model.cover_url, facts.cover_url or "")
     return [address for address in addresses if address.startswith(("https://", "http://"))][:1]
 
 
-def _loramanager(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]:
+def _make_metadata_json(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]:
     model = entry.model
-    stem = os.path.basename(file.path).rpartition(b".")[0].decode("utf-8", "replace")
+    stem = display_path(os.path.splitext(os.path.basename(file.path))[0])
     return {
         "file_name": stem,
         "model_name": facts.upstream_model_name or model.name,
-        "file_path": file.path.decode("utf-8", "replace"),
+        "file_path": display_path(file.path),
         "size": file.size_bytes,
-        "modified": file.mtime_ns / 1_000_000_000,
+        "modified": file.fingerprint.mtime_ns / 1_000_000_000,
         "sha256": file.sha256 or "",
         "hash_status": "completed" if file.sha256 else "pending",
         "autov3": (file.autov3 or "")[:12].lower(),
@@ -144,11 +140,11 @@ def _loramanager(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]
         "tags": list(model.tags),
         "notes": facts.notes or "",
         "from_civitai": model.id < OWN_ID_MIN,
-        "civitai": _civitai_version(entry, facts, file),
+        "civitai": _make_civitai_version(entry, facts, file),
     }
 
 
-def _a1111(entry: Entry, facts: Facts, _: FileRecord) -> dict[str, Any]:
+def _make_a1111(entry: Entry, facts: Facts, _: FileRecord) -> dict[str, Any]:
     base = entry.model.base_model
     generation = "SDXL" if entry.model.is_sdxl else "SD1" if base.startswith("SD 1") else ""
     generation = generation or ("SD2" if base.startswith("SD 2") else "Unknown")
@@ -162,30 +158,32 @@ def _a1111(entry: Entry, facts: Facts, _: FileRecord) -> dict[str, Any]:
 
 
 _CONTENTS: Mapping[SidecarFormat, Callable[[Entry, Facts, FileRecord], dict[str, Any]]] = {
-    SidecarFormat.CIVITAI_INFO: _civitai_version,
-    SidecarFormat.LORA_MANAGER: _loramanager,
-    SidecarFormat.A1111: _a1111,
+    SidecarFormat.CIVITAI_INFO: _make_civitai_version,
+    SidecarFormat.LORA_MANAGER: _make_metadata_json,
+    SidecarFormat.A1111: _make_a1111,
 }
 
 
-def _write_one(path: bytes, said: dict[str, Any], identity: str, *, force: bool) -> ExportResult:
+def _write_sidecar(path: bytes, content: dict[str, Any], identity: str, *, force: bool) -> ExportResult:
     try:
-        before = _read(path)
+        before = _read_bytes(path)
         if before is not None:
             if not (is_untouched(before, identity) or force):
-                return ExportResult(path, "foreign", "it is somebody else's, or was edited; --force replaces it")
-            # Fields that other programs keep there are theirs to keep.
-            said = {**_object(before), **said}
-        raw = msgspec.json.format(msgspec.json.encode(marked(said, identity)), indent=2) + b"\n"
+                return ExportResult(
+                    path, "foreign", "it belongs to another program, or was edited; --force replaces it"
+                )
+            # Keep the fields of other programs.
+            content = {**_parse_object(before), **content}
+        raw = msgspec.json.format(msgspec.json.encode(add_mark(content, identity)), indent=2) + b"\n"
         if raw == before:
             return ExportResult(path, "unchanged")
-        _replace(path, raw)
+        _replace_file(path, raw)
     except OSError as problem:
         return ExportResult(path, "failed", problem.strerror or str(problem))
     return ExportResult(path, "written")
 
 
-def _read(path: bytes) -> bytes | None:
+def _read_bytes(path: bytes) -> bytes | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -194,16 +192,16 @@ def _read(path: bytes) -> bytes | None:
         return file.read(BYTES_MAX)
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def _parse_object(raw: bytes) -> dict[str, Any]:
     try:
-        said = msgspec.json.decode(raw)
+        value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _replace(path: bytes, raw: bytes) -> None:
-    # Beside it, so that the rename stays on one file system; by a name that nothing takes for a side-car.
+def _replace_file(path: bytes, raw: bytes) -> None:
+    # In the same folder, so that the rename stays on one file system; no program takes the name for a sidecar.
     partial = os.path.join(os.path.dirname(path), b".modelyard-" + secrets.token_hex(8).encode() + b".part")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)

@@ -1,16 +1,16 @@
-"""Side-cars: what other programs laid beside a model file → facts, and claims about its hash.
+"""Reads sidecars, the files that other programs write beside a model file: facts, and claims about its hash.
 
-    .civitai.info     a Civitai version's answer, as A1111's helpers keep it
+    .civitai.info     a Civitai version's answer, as extensions of A1111 store it
     .metadata.json    LoRA Manager
     .cm-info.json     Stability Matrix
     .swarm.json       SwarmUI: ModelSpec's names
     .json             A1111's user metadata
     .md .txt          notes
     .yaml             the configuration of an SD 1 or 2 checkpoint
-    .sha256           a checksum: a claim that the file's own hash has to meet
+    .sha256           a checksum: a file with another hash is broken
 
-What a person edits wins over what a program fetched. Nothing here raises because of what a file holds; what cannot be
-read is ``Skipped``. The file's own facts (its name, size, hashes) are never taken from beside it.
+Facts that a person edits win over facts that a program downloaded. No content raises an exception: an unreadable
+sidecar is ``Skipped``. Name, size and hashes come from the model file itself, never from a sidecar.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from modelyard.civitai.records import is_safe_image
 from modelyard.domain import FACT_NAMES, Facts, Skipped, model_type
 from modelyard.inspection import header_metadata
 from modelyard.paths import NOT_READABLE, display_path, read_yaml
@@ -30,18 +31,18 @@ BYTES_MAX = 8 << 20
 _NOTES_CHARS_MAX = 20_000
 _TEXT_CHARS_MAX = 1_000
 _WORDS_MAX = 500
-# As many and as long as a user may give: they are searched for.
+# The limits of tags that a user sends, because tags are searched for.
 _TAGS_MAX, _TAG_CHARS_MAX = 100, 100
 _CONFIGURATION_BYTES_MAX = 1 << 16
-NOT_AS_NAMED = "not the side-car that its name says"
+NOT_AS_NAMED = "content does not match the sidecar's name"
 _SHA256 = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])")
 
 
 @dataclass(frozen=True, slots=True)
 class SidecarFacts:
-    """What lies beside a file says of it. ``checksum`` must be met; ``claims`` are other SHA-256, by who told them.
+    """The content of a file's sidecars. A file with another hash than ``checksum`` is broken.
 
-    All hashes are lower case.
+    ``claims`` are other SHA-256 hashes, by the name of the sidecar. All hashes are lower case.
     """
 
     facts: Facts | None = None
@@ -51,8 +52,8 @@ class SidecarFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """One side-car, read. ``coarse`` facts speak only where no other side-car does."""
+class _Sidecar:
+    """The content of one sidecar. ``coarse`` facts count only where no other sidecar has the fact."""
 
     facts: Facts = field(default_factory=Facts)
     coarse: Facts = field(default_factory=Facts)
@@ -60,37 +61,38 @@ class _Read:
 
 
 def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, catalogue: str = "") -> SidecarFacts:
-    """Read the side-cars of one file, and note its previews; they are not opened.
+    """Read the sidecars of one file, and name its previews as evidence without opening them.
 
-    What ``catalogue`` wrote itself, and nobody edited since, tells it nothing.
+    A sidecar that ``catalogue`` wrote itself is ignored, unless a person edited it.
     """
-    found: list[tuple[int, str, _Read]] = []
+    sidecars: list[tuple[int, str, _Sidecar]] = []
     skipped: list[Skipped] = []
     checksum = None
     for path in paths:
         name = display_path(os.path.basename(path))
         try:
-            raw = _bytes_of(path)
+            raw = _read_bytes(path)
             if name.endswith(".sha256"):
-                checksum = checksum or _checksum(raw)
+                checksum = checksum or _parse_checksum(raw)
                 continue
             if catalogue and is_untouched(raw, catalogue):
                 continue
-            strength, suffix = _kind_of(name)
-            found.append((strength, name, _READERS[suffix](raw)))
+            strength, suffix = _find_kind(name)
+            sidecars.append((strength, name, _READERS[suffix](raw)))
         except OSError as problem:
             skipped.append(Skipped(display_path(path), NOT_READABLE, problem.strerror or ""))
         except (ValueError, TypeError, RecursionError) as problem:
             skipped.append(Skipped(display_path(path), NOT_AS_NAMED, str(problem)[:200]))
-    found.sort(key=lambda each: each[0])
-    facts = _joined([read.facts for _, _, read in found] + [read.coarse for _, _, read in found])
-    evidence = [f"side-car {name}" for _, name, read in found if read.facts != Facts() or read.coarse != Facts()]
+    sidecars.sort(key=lambda item: item[0])
+    facts = _merge([content.facts for _, _, content in sidecars] + [content.coarse for _, _, content in sidecars])
+    evidence = [f"sidecar {name}" for _, name, content in sidecars if {content.facts, content.coarse} != {Facts()}]
     evidence += [f"preview {display_path(os.path.basename(path))}" for path in previews]
-    said = replace(facts, evidence=tuple(evidence)) if evidence else None
-    return SidecarFacts(said, checksum, {name: read.claims for _, name, read in found if read.claims}, tuple(skipped))
+    claims = {name: content.claims for _, name, content in sidecars if content.claims}
+    facts = replace(facts, evidence=tuple(evidence))
+    return SidecarFacts(facts if evidence else None, checksum, claims, tuple(skipped))
 
 
-def _bytes_of(path: bytes) -> bytes:
+def _read_bytes(path: bytes) -> bytes:
     # A named pipe would block, a link could lead anywhere.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as file:
@@ -100,83 +102,83 @@ def _bytes_of(path: bytes) -> bytes:
     return raw
 
 
-def _checksum(raw: bytes) -> str:
-    told = _SHA256.search(raw[:10_000].decode("utf-8", "replace"))
-    if told is None:
+def _parse_checksum(raw: bytes) -> str:
+    match = _SHA256.search(raw[:10_000].decode("utf-8", "replace"))
+    if match is None:
         raise ValueError("it holds no SHA-256")
-    return told[0].lower()
+    return match[0].lower()
 
 
-def _kind_of(name: str) -> tuple[int, str]:
+def _find_kind(name: str) -> tuple[int, str]:
     for strength, suffix in enumerate(_READERS):
         if name.endswith(suffix) and not (suffix == ".json" and name.endswith(_OTHER_JSON)):
             return strength, suffix
-    raise ValueError("not a name of a side-car")
+    raise ValueError("not the name of a sidecar")
 
 
-def _joined(told: list[Facts]) -> Facts:
-    """The first that says something about a fact wins; notes are kept from all."""
+def _merge(layers: list[Facts]) -> Facts:
+    """Return each fact from the first that has it, and the notes of all."""
     merged: dict[str, Any] = {}
     for name in FACT_NAMES:
-        merged[name] = next((value for facts in told if (value := getattr(facts, name)) not in (None, "", ())), None)
-    texts = dict.fromkeys(facts.notes for facts in told if facts.notes)
+        merged[name] = next((value for facts in layers if (value := getattr(facts, name)) not in (None, "", ())), None)
+    texts = dict.fromkeys(facts.notes for facts in layers if facts.notes)
     merged["notes"] = "\n\n".join(texts)[:_NOTES_CHARS_MAX] or None
     return Facts(**merged)
 
 
-# --- What we wrote ourselves -----------------------------------------------------------------------------------------
+# --- Sidecars of this catalogue --------------------------------------------------------------------------------------
 
 MARK = "modelyard"
 
 
-def marked(said: Mapping[str, Any], catalogue: str) -> dict[str, Any]:
-    """Return what a side-car says with a mark: which catalogue wrote it, and a digest of what it wrote."""
-    rest = {name: value for name, value in said.items() if name != MARK}
+def add_mark(content: Mapping[str, Any], catalogue: str) -> dict[str, Any]:
+    """Return a sidecar's content with a mark: which catalogue wrote it, and a digest of the content."""
+    rest = {name: value for name, value in content.items() if name != MARK}
     return {**rest, MARK: {"catalogue": catalogue, "digest": _digest(rest)}}
 
 
 def is_untouched(raw: bytes, catalogue: str) -> bool:
-    """Whether a side-car is what the catalogue wrote."""
+    """Whether the catalogue wrote a sidecar and nobody edited it."""
     if MARK.encode() not in raw:
         return False
     try:
-        said = _object(raw)
+        content = _parse_object(raw)
     except (ValueError, RecursionError):
         return False
-    return said == marked(said, catalogue)
+    return content == add_mark(content, catalogue)
 
 
-def _digest(said: Mapping[str, Any]) -> str:
-    return hashlib.blake2b(msgspec.json.encode(said, order="sorted"), digest_size=16).hexdigest()
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(msgspec.json.encode(content, order="sorted"), digest_size=16).hexdigest()
 
 
-# --- One reader a kind -----------------------------------------------------------------------------------------------
+# --- A reader for each kind ------------------------------------------------------------------------------------------
 
 
-def _read_a1111(raw: bytes) -> _Read:
-    said = _object(raw)
-    description, own_notes = _long(said.get("description")), _long(said.get("notes"))
+def _read_a1111(raw: bytes) -> _Sidecar:
+    doc = _parse_object(raw)
+    description, own_notes = _parse_notes(doc.get("description")), _parse_notes(doc.get("notes"))
     facts = Facts(
         notes="\n\n".join(filter(None, (description, own_notes))) or None,
-        trigger_words=_words(said.get("activation text")),
-        upstream_model_id=_id(said.get("modelId")),
+        trigger_words=_parse_words(doc.get("activation text")),
+        upstream_model_id=_parse_id(doc.get("modelId")),
     )
-    coarse = Facts(base_model=_A1111_BASES.get(str(said.get("sd version"))))
-    return _Read(facts, coarse, _hashes(said.get("sha256")))
+    coarse = Facts(base_model=_A1111_BASES.get(str(doc.get("sd version"))))
+    return _Sidecar(facts, coarse, _parse_hashes(doc.get("sha256")))
 
 
-def _read_swarm(raw: bytes) -> _Read:
-    said = {key.removeprefix("modelspec."): value for key, value in _object(raw).items() if isinstance(value, str)}
-    claims = header_metadata.claims({"modelspec.architecture": said.get("architecture", "")})
+def _read_swarm(raw: bytes) -> _Sidecar:
+    doc = {key.removeprefix("modelspec."): value for key, value in _parse_object(raw).items() if isinstance(value, str)}
+    claims = header_metadata.claims({"modelspec.architecture": doc.get("architecture", "")})
     claim = claims[0] if claims else None
-    return _Read(
+    return _Sidecar(
         Facts(
-            name=_text(said.get("title")),
-            notes=_long(said.get("description")) or _long(said.get("usage_hint")),
-            trigger_words=_words(said.get("trigger_phrase")),
-            tags=_tags(said.get("tags")),
-            licence=_text(said.get("license")),
-            published_at=_text(said.get("date")),
+            name=_parse_text(doc.get("title")),
+            notes=_parse_notes(doc.get("description")) or _parse_notes(doc.get("usage_hint")),
+            trigger_words=_parse_words(doc.get("trigger_phrase")),
+            tags=_parse_tags(doc.get("tags")),
+            licence=_parse_text(doc.get("license")),
+            published_at=_parse_text(doc.get("date")),
         ),
         Facts(
             type=model_type(claim.type) if claim and claim.type else None,
@@ -185,80 +187,80 @@ def _read_swarm(raw: bytes) -> _Read:
     )
 
 
-def _read_metadata_json(raw: bytes) -> _Read:
-    said = _object(raw)
-    if not {"file_name", "model_name", "base_model", "sha256", "civitai"} & said.keys():
+def _read_metadata_json(raw: bytes) -> _Sidecar:
+    doc = _parse_object(raw)
+    if not {"file_name", "model_name", "base_model", "sha256", "civitai"} & doc.keys():
         raise ValueError("it has none of LoRA Manager's fields")
-    civitai = said.get("civitai")
-    version = _of_version(civitai) if isinstance(civitai, dict) and civitai else _Read()
-    model_name, base_model = _text(said.get("model_name")), _text(said.get("base_model"))
+    civitai = doc.get("civitai")
+    version = _read_version(civitai) if isinstance(civitai, dict) and civitai else _Sidecar()
+    model_name, base_model = _parse_text(doc.get("model_name")), _parse_text(doc.get("base_model"))
     own = Facts(
         name=version.facts.name or model_name,
         upstream_model_name=model_name if version.facts.name else None,
         base_model=base_model if base_model not in ("Unknown", "Other") else None,
-        tags=_tags(said.get("tags")),
-        notes="\n\n".join(filter(None, (_long(said.get("notes")), _long(said.get("modelDescription"))))) or None,
-        type=_type(said.get("sub_type") or said.get("model_type")),
+        tags=_parse_tags(doc.get("tags")),
+        notes="\n\n".join(filter(None, (_parse_notes(doc.get("notes")), _parse_notes(doc.get("modelDescription")))))
+        or None,
+        type=_parse_type(doc.get("sub_type") or doc.get("model_type")),
     )
-    return _Read(_joined([own, version.facts]), claims=_hashes(said.get("sha256")))
+    return _Sidecar(_merge([own, version.facts]), claims=_parse_hashes(doc.get("sha256")))
 
 
-def _read_stability_matrix(raw: bytes) -> _Read:
-    said = _object(raw)
-    hashes = said.get("Hashes")
-    return _Read(
+def _read_stability_matrix(raw: bytes) -> _Sidecar:
+    doc = _parse_object(raw)
+    hashes = doc.get("Hashes")
+    return _Sidecar(
         Facts(
-            name=_text(said.get("UserTitle")) or _text(said.get("VersionName")),
-            upstream_model_id=_id(said.get("ModelId")),
-            upstream_model_name=_text(said.get("ModelName")),
-            type=_type(said.get("ModelType")),
-            base_model=_text(said.get("BaseModel")),
-            is_nsfw=_boolean(said.get("Nsfw")),
-            tags=_tags(said.get("Tags")),
-            trigger_words=_words(said.get("TrainedWords")),
-            notes=_long(said.get("VersionDescription")) or _long(said.get("ModelDescription")),
-            cover_url=_address(said.get("ThumbnailImageUrl")),
+            name=_parse_text(doc.get("UserTitle")) or _parse_text(doc.get("VersionName")),
+            upstream_model_id=_parse_id(doc.get("ModelId")),
+            upstream_model_name=_parse_text(doc.get("ModelName")),
+            type=_parse_type(doc.get("ModelType")),
+            base_model=_parse_text(doc.get("BaseModel")),
+            is_nsfw=_parse_boolean(doc.get("Nsfw")),
+            tags=_parse_tags(doc.get("Tags")),
+            trigger_words=_parse_words(doc.get("TrainedWords")),
+            notes=_parse_notes(doc.get("VersionDescription")) or _parse_notes(doc.get("ModelDescription")),
+            cover_url=_parse_address(doc.get("ThumbnailImageUrl")),
         ),
-        claims=_hashes(hashes.get("SHA256")) if isinstance(hashes, dict) else frozenset(),
+        claims=_parse_hashes(hashes.get("SHA256")) if isinstance(hashes, dict) else frozenset(),
     )
 
 
-def _read_civitai(raw: bytes) -> _Read:
-    return _of_version(_object(raw))
+def _read_version(doc: Mapping[str, Any]) -> _Sidecar:
+    """Read a Civitai version's answer, complete or not.
 
-
-def _of_version(said: Mapping[str, Any]) -> _Read:
-    """Read a Civitai version's answer, whole or not."""
-    model = said.get("model")
+    ``civitai.records`` refuses an answer with a damaged field; here the other fields still count.
+    """
+    model = doc.get("model")
     model = model if isinstance(model, dict) else {}
-    files = said.get("files")
-    told = [file.get("hashes") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-    claims = frozenset[str]().union(*(_hashes(each.get("SHA256")) for each in told if isinstance(each, dict)))
-    return _Read(
+    files = doc.get("files")
+    hashes = [file.get("hashes") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    claims = frozenset[str]().union(*(_parse_hashes(item.get("SHA256")) for item in hashes if isinstance(item, dict)))
+    return _Sidecar(
         Facts(
-            name=_text(said.get("name")),
-            upstream_model_id=_id(said.get("modelId")),
-            upstream_model_name=_text(model.get("name")),
-            type=_type(model.get("type")),
-            base_model=_text(said.get("baseModel")),
-            base_model_type=_text(said.get("baseModelType")),
-            is_nsfw=_boolean(model.get("nsfw")),
-            tags=_tags(model.get("tags")),
-            trigger_words=_words(said.get("trainedWords")),
-            published_at=_text(said.get("publishedAt")) or _text(said.get("createdAt")),
-            notes=_long(said.get("description")),
-            cover_url=_cover(said.get("images")),
+            name=_parse_text(doc.get("name")),
+            upstream_model_id=_parse_id(doc.get("modelId")),
+            upstream_model_name=_parse_text(model.get("name")),
+            type=_parse_type(model.get("type")),
+            base_model=_parse_text(doc.get("baseModel")),
+            base_model_type=_parse_text(doc.get("baseModelType")),
+            is_nsfw=_parse_boolean(model.get("nsfw")),
+            tags=_parse_tags(model.get("tags")),
+            trigger_words=_parse_words(doc.get("trainedWords")),
+            published_at=_parse_text(doc.get("publishedAt")) or _parse_text(doc.get("createdAt")),
+            notes=_parse_notes(doc.get("description")),
+            cover_url=_parse_cover(doc.get("images")),
         ),
         claims=claims,
     )
 
 
-def _read_text(raw: bytes) -> _Read:
-    return _Read(Facts(notes=_long(raw.decode("utf-8", "replace").removeprefix("\ufeff").strip())))
+def _read_text(raw: bytes) -> _Sidecar:
+    return _Sidecar(Facts(notes=_parse_notes(raw.decode("utf-8", "replace").removeprefix("\ufeff").strip())))
 
 
-def _read_configuration(raw: bytes) -> _Read:
-    """The shape that an SD 1 or 2 checkpoint's configuration gives its UNet."""
+def _read_configuration(raw: bytes) -> _Sidecar:
+    """Read the base model from the shape of the UNet in a checkpoint's configuration (SD 1 and 2)."""
     if len(raw) > _CONFIGURATION_BYTES_MAX:
         raise ValueError(f"longer than {_CONFIGURATION_BYTES_MAX:,} bytes")
     unet: Any = read_yaml(raw)
@@ -266,103 +268,93 @@ def _read_configuration(raw: bytes) -> _Read:
         unet = unet.get(key) if isinstance(unet, dict) else None
     if not isinstance(unet, dict):
         raise ValueError("it is no configuration of a checkpoint")
-    return _Read(
-        coarse=Facts(
-            type=model_type("checkpoint"),
-            base_model={"768": "SD 1.5", "1024": "SD 2.1"}.get(_text(unet.get("context_dim")) or ""),
-            base_model_type={"9": "Inpainting", "8": "Pix2Pix", "5": "Depth"}.get(_text(unet.get("in_channels")) or ""),
-        )
-    )
+    base_model = {"768": "SD 1.5", "1024": "SD 2.1"}.get(_parse_text(unet.get("context_dim")) or "")
+    purposes = {"9": "Inpainting", "8": "Pix2Pix", "5": "Depth"}
+    purpose = purposes.get(_parse_text(unet.get("in_channels")) or "")
+    return _Sidecar(coarse=Facts(type=model_type("checkpoint"), base_model=base_model, base_model_type=purpose))
 
 
-# The strongest first: what people edit, then what programs keep, then what was fetched, then notes.
+# The strongest first: sidecars that people edit, that programs edit, that programs download, then notes.
 _READERS = {
     ".json": _read_a1111,
     ".swarm.json": _read_swarm,
     ".metadata.json": _read_metadata_json,
     ".cm-info.json": _read_stability_matrix,
-    ".civitai.info": _read_civitai,
+    ".civitai.info": lambda raw: _read_version(_parse_object(raw)),
     ".md": _read_text,
     ".txt": _read_text,
     ".yaml": _read_configuration,
 }
 _OTHER_JSON = (".swarm.json", ".metadata.json", ".cm-info.json")
-# What A1111's editor offers for "sd version"; nothing finer.
+# The choices of "sd version" in A1111's editor.
 _A1111_BASES = {"SD1": "SD 1.5", "SD2": "SD 2.1", "SDXL": "SDXL 1.0"}
 
 
 # --- Values ----------------------------------------------------------------------------------------------------------
 
 
-def _object(raw: bytes) -> dict[str, Any]:
-    said = msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"))
-    if not isinstance(said, dict):
+def _parse_object(raw: bytes) -> dict[str, Any]:
+    doc = msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"))
+    if not isinstance(doc, dict):
         raise ValueError("it is no JSON object")
-    return said
+    return doc
 
 
 def _clean(text: str) -> str:
-    # PostgreSQL takes no NUL, and nobody a lone surrogate.
+    # PostgreSQL refuses NUL, and UTF-8 has no lone surrogates.
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _text(told: object) -> str | None:
-    return (" ".join(_clean(told).split())[:_TEXT_CHARS_MAX] or None) if isinstance(told, str) else None
+def _parse_text(value: object) -> str | None:
+    return (" ".join(_clean(value).split())[:_TEXT_CHARS_MAX] or None) if isinstance(value, str) else None
 
 
-def _long(told: object) -> str | None:
-    return (_clean(told).strip()[:_NOTES_CHARS_MAX] or None) if isinstance(told, str) else None
+def _parse_notes(value: object) -> str | None:
+    return (_clean(value).strip()[:_NOTES_CHARS_MAX] or None) if isinstance(value, str) else None
 
 
-def _words(told: object) -> tuple[str, ...] | None:
-    if isinstance(told, str):
-        told = told.split(",")
-    if not isinstance(told, list):
+def _parse_words(value: object) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list):
         return None
-    names = [each.get("name") if isinstance(each, dict) else each for each in told[:_WORDS_MAX]]
-    return (
-        tuple(dict.fromkeys(word.strip(", ") for name in names if (word := _text(name)) and word.strip(", "))) or None
-    )
+    names = [item.get("name") if isinstance(item, dict) else item for item in value[:_WORDS_MAX]]
+    words = (text.strip(", ") for name in names if (text := _parse_text(name)))
+    return tuple(dict.fromkeys(filter(None, words))) or None
 
 
-def _tags(told: object) -> tuple[str, ...] | None:
-    return tuple(word for word in _words(told) or () if len(word) <= _TAG_CHARS_MAX)[:_TAGS_MAX] or None
+def _parse_tags(value: object) -> tuple[str, ...] | None:
+    return tuple(word for word in _parse_words(value) or () if len(word) <= _TAG_CHARS_MAX)[:_TAGS_MAX] or None
 
 
-def _type(told: object) -> Any:
-    text = _text(told)
+def _parse_type(value: object) -> Any:
+    text = _parse_text(value)
     return model_type(text) if text and text.casefold() not in ("unknown", "other") and not text.isdecimal() else None
 
 
-def _id(told: object) -> int | None:
-    number = _number(told)
-    return number if number is not None and 0 < number < 2**53 else None
+def _parse_id(value: object) -> int | None:
+    return value if isinstance(value, int) and value is not True and 0 < value < 2**53 else None
 
 
-def _number(told: object) -> int:
-    return told if isinstance(told, int) and not isinstance(told, bool) else -1
+def _parse_boolean(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
-def _boolean(told: object) -> bool | None:
-    return told if isinstance(told, bool) else None
-
-
-def _hashes(told: object) -> frozenset[str]:
-    text = told.strip().lower() if isinstance(told, str) else ""
+def _parse_hashes(value: object) -> frozenset[str]:
+    text = value.strip().lower() if isinstance(value, str) else ""
     return frozenset({text}) if _SHA256.fullmatch(text) else frozenset()
 
 
-def _address(told: object) -> str | None:
-    text = _text(told)
+def _parse_address(value: object) -> str | None:
+    text = _parse_text(value)
     return text if text and text.startswith(("https://", "http://")) and " " not in text else None
 
 
-def _cover(images: object) -> str | None:
-    """The first picture that is safe to show: told as a word until 2023, as a bit since."""
+def _parse_cover(images: object) -> str | None:
+    """Return the address of the first picture that is safe to show."""
     for image in images if isinstance(images, list) else ():
         if isinstance(image, dict) and image.get("type", "image") == "image":
-            level, word = image.get("nsfwLevel"), image.get("nsfw")
-            is_safe = level in (1, "None") if level else word in (False, "None", "false")
-            if is_safe and (url := _address(image.get("url"))):
+            is_safe = is_safe_image(image.get("nsfwLevel"), image.get("nsfw"))
+            if is_safe and (url := _parse_address(image.get("url"))):
                 return url
     return None

@@ -1,4 +1,4 @@
-"""The same again whenever something changes: told by the operating system where it tells, and now and then anyway."""
+"""Scans again when the operating system reports a change, and regularly, because it does not report every change."""
 
 import os
 import time
@@ -9,64 +9,64 @@ import watchfiles
 
 from modelyard.library.walk import PARTIAL_SUFFIXES
 
-# Network file systems tell nothing, and a queue of events can overflow.
+# Network file systems report no changes, and a queue of events can overflow.
 RESCAN_SECONDS = 300.0
-# A copy of many files is one change, not hundreds: how long it has to be quiet, and how long that is waited for.
+# Copying many files is one change: a scan starts after this long without an event, and at the latest after so long.
 _QUIET_MS, _TOGETHER_MS = 1_000, 5_000
-# Between two scans: so many times what the last one took.
+# The pause between two scans, as a multiple of the duration of the last one.
 _REST_FACTOR = 4
 
 
 def watch_once(
-    paths: Sequence[bytes], rescan: Callable[[], object], ended: Event, *, rescan_seconds: float = RESCAN_SECONDS
+    paths: Sequence[bytes], rescan: Callable[[], object], stop: Event, *, rescan_seconds: float = RESCAN_SECONDS
 ) -> float:
-    """Call ``rescan`` at once, and again when something below the paths changes, and every ``rescan_seconds``.
+    """Call ``rescan`` at once, then when something below the paths changes, and every ``rescan_seconds``.
 
-    Return, to be called again, when ``ended`` is set, when a path has come or gone, or when nothing can be watched:
-    then after so many seconds as it returns. The first scan is at once: what changed before anybody watched is told
-    by nobody.
+    The first call is immediate: the operating system reports no earlier changes. Return when ``stop`` is set, when a
+    path appears or disappears, or when the system cannot watch the paths. The caller calls again after as many seconds
+    as are returned.
     """
     try:
         if any(map(os.path.exists, paths)):
-            _watch_what_is_there(paths, rescan, ended, rescan_seconds)
+            _watch_paths(paths, rescan, stop, rescan_seconds)
             return 0.0
     except OSError:
-        # No watches are left, or the file system has none: the clock remains.
+        # The system has no watches left, or the file system has none: scan by the clock only.
         pass
-    _rescan(rescan, ended)
+    _rescan(rescan, stop)
     return rescan_seconds
 
 
-def _watch_what_is_there(paths: Sequence[bytes], rescan: Callable[[], object], ended: Event, seconds: float) -> None:
-    """Watch until a path comes or goes, such as a disk that is mounted. What changes during a scan starts the next one.
+def _watch_paths(paths: Sequence[bytes], rescan: Callable[[], object], stop: Event, seconds: float) -> None:
+    """Watch until one of the paths appears or disappears, as when a disk is mounted.
 
-    Raises OSError where nothing can be watched.
+    A change during a scan starts the next scan. Raises OSError if the system cannot watch the paths.
     """
     due = time.monotonic()
-    there = [path for path in paths if os.path.exists(path)]
+    present = [path for path in paths if os.path.exists(path)]
     for changes in watchfiles.watch(
-        *map(os.fsdecode, there),
-        watch_filter=_matters,
+        *map(os.fsdecode, present),
+        watch_filter=_is_relevant,
         debounce=_TOGETHER_MS,
         step=_QUIET_MS,
-        stop_event=ended,
+        stop_event=stop,
         rust_timeout=1_000,
         yield_on_timeout=True,
         raise_interrupt=True,
         ignore_permission_denied=True,
     ):
         if changes or time.monotonic() >= due:
-            _rescan(rescan, ended)
+            _rescan(rescan, stop)
             due = time.monotonic() + seconds
-        if ended.is_set() or there != [path for path in paths if os.path.exists(path)]:
+        if stop.is_set() or present != [path for path in paths if os.path.exists(path)]:
             return
 
 
-def _rescan(rescan: Callable[[], object], ended: Event) -> None:
-    began = time.monotonic()
+def _rescan(rescan: Callable[[], object], stop: Event) -> None:
+    start = time.monotonic()
     rescan()
-    ended.wait(_REST_FACTOR * (time.monotonic() - began))
+    stop.wait(_REST_FACTOR * (time.monotonic() - start))
 
 
-def _matters(_: watchfiles.Change, path: str) -> bool:
+def _is_relevant(_: watchfiles.Change, path: str) -> bool:
     return not path.lower().endswith(PARTIAL_SUFFIXES)

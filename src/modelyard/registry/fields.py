@@ -17,7 +17,7 @@ from modelyard.domain import (
     Visibility,
     model_type,
 )
-from modelyard.registry.names import extension_of, name_of
+from modelyard.registry.names import split_label
 
 NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,100}")
 _NAME_ALLOWED = "1 to 100 of A-Z a-z 0-9 _ . - and spaces"
@@ -42,7 +42,8 @@ class UploadMetadata:
 def parse_upload_metadata(fields: Mapping[str, str]) -> UploadMetadata:
     """Parse an upload's metadata. Missing fields become None or empty. Raises InvalidValue or UnsupportedFile."""
     file_name = _label(fields.get("filename", ""))
-    extension = (fields.get("file_extension") or extension_of(file_name)).lower().lstrip(".")
+    label_name, label_extension = split_label(file_name)
+    extension = (fields.get("file_extension") or label_extension).lower().lstrip(".")
     if extension and extension not in FILE_EXTENSIONS:
         raise errors.UnsupportedFile(
             f"file_extension: {extension[:32]!r} is not accepted; accepted: {', '.join(FILE_EXTENSIONS)}",
@@ -52,7 +53,7 @@ def parse_upload_metadata(fields: Mapping[str, str]) -> UploadMetadata:
         )
     name = fields.get("name", "")
     facts = Facts(
-        name=checked_name(name) if name else name_of(file_name),
+        name=checked_name(name) if name else label_name,
         type=model_type(_word("type_name", fields["type_name"])) if fields.get("type_name") else None,
         base_model=_word("base_model", fields["base_model"]) if fields.get("base_model") else None,
         base_model_type=_word("base_model_type", fields["base_model_type"]) if fields.get("base_model_type") else None,

@@ -9,10 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from modelyard.domain import Verdict
 from modelyard.store import schema
 
-# The verdicts of inspection that a file is handed out with.
-SOUND = frozenset({"clean", "suspicious"})
 _BLOB, _MODEL, _UPLOAD = schema.blobs.c, schema.models.c, schema.uploads.c
 
 
@@ -30,7 +29,7 @@ class Blob:
     @property
     def is_sound(self) -> bool:
         """Whether the bytes may be handed out."""
-        return self.verdict in SOUND
+        return Verdict(self.verdict).is_sound
 
 
 def find(connection: sa.Connection, sha256: str) -> Blob | None:

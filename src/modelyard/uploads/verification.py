@@ -24,7 +24,7 @@ from modelyard.registry import models
 from modelyard.registry.facts import facts_from_inspection
 from modelyard.registry.names import extension_of_format
 from modelyard.store import Store, blobs, uploads
-from modelyard.store.blobs import SOUND, Blob
+from modelyard.store.blobs import Blob
 from modelyard.store.uploads import Upload
 
 # How soon bytes that are to go to the file store directly are looked for again.
@@ -100,7 +100,7 @@ class UploadVerifier:
 
     def _cover_of(self, path: Path, inspection: Inspection) -> str | None:
         """Keep the picture in a file's header; None where there is none that can be used."""
-        if THUMBNAIL not in inspection.metadata or inspection.verdict.value not in SOUND:
+        if THUMBNAIL not in inspection.metadata or not inspection.is_sound:
             return None
         try:
             picture = thumbnail_of(path)
@@ -141,7 +141,7 @@ class UploadVerifier:
                 model_id,
                 facts_from_inspection(inspection),
                 sha256=sha256,
-                is_sound=inspection.verdict.value in SOUND,
+                is_sound=inspection.is_sound,
                 extension=extension_of_format(inspection.format),
                 cover=cover,
             )

@@ -21,6 +21,7 @@ from starlette.types import Receive, Send
 
 from modelyard import errors
 from modelyard.blobs import Blobs
+from modelyard.fingerprint import Fingerprint
 from modelyard.library import served_files
 from modelyard.registry import models
 from modelyard.signing import Signature, Signer
@@ -49,11 +50,12 @@ class File:
     path: Path | None
     address: str | None = None
     # Of a file that stays where it is, and is not ours: whether it still is what was hashed.
-    looks: served_files.Fingerprint | None = None
+    fingerprint: Fingerprint | None = None
 
     def is_still(self, descriptor: int) -> bool:
         """Whether the open file is what was hashed."""
-        return self.looks.are_of(descriptor) if self.looks else os.fstat(descriptor).st_size == self.size_bytes
+        now = Fingerprint.of(descriptor)
+        return now == self.fingerprint if self.fingerprint else now.size_bytes == self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Downloads:
                 return File(sha256, name, blob.size_bytes, model_ids, path, address)
         found = served_files.find(self.store, sha256)
         if found is not None:
-            return File(sha256, name, found[1].size_bytes, model_ids, found[0], looks=found[1])
+            return File(sha256, name, found[1].size_bytes, model_ids, found[0], fingerprint=found[1])
         if blob is not None:
             raise errors.Unavailable("the file is not where it was kept")
         served_files.mark_missing(self.store, sha256)
@@ -124,7 +126,7 @@ class Downloads:
         if file.address is not None:
             await send_response(exchange, send, 307, [(b"location", file.address.encode()), *_UNSTORED])
             return
-        if self.accel_prefix and file.looks is None:
+        if self.accel_prefix and file.fingerprint is None:
             place = f"{self.accel_prefix.rstrip('/')}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
             await send_response(exchange, send, 200, [(b"x-accel-redirect", place.encode()), *headers])
             return

@@ -11,7 +11,7 @@ import msgspec
 from markupsafe import Markup
 
 from modelyard import wire
-from modelyard.domain import COVER_WIDTHS, COVERS, TYPE_FAMILIES, Source, cover_path, model_type
+from modelyard.domain import COVER_WIDTHS, COVERS, TYPE_FAMILIES, Source, cover_path, model_type, split_extension
 from modelyard.web.cache import Kept
 from modelyard.web.pages.templates import environment
 from modelyard.web.static_files import static_address
@@ -129,8 +129,7 @@ def title_of(record: wire.ModelRecord) -> str:
     """Return what to call a model. Civitai's ``name`` is the version's; the file is called by the model's."""
     if record.source != Source.CIVITAI:
         return record.name
-    stem, dot, extension = record.sd_name.rpartition(".")
-    stem = stem if dot and extension.isalnum() else record.sd_name
+    stem, _ = split_extension(record.sd_name)
     return " ".join(_FILE_NUMBER.sub("", stem).replace("_", " ").split()) or record.name
 
 
