@@ -364,7 +364,7 @@ def test_a_side_car_never_replaces_another_before_its_own_bytes_are_on_disk(
     embedding(shelf.folder / "night.safetensors")
     shelf.add()
     shelf.catalog.close()
-    command = ["export", "side-cars", "--home", str(shelf.home), "--format", "a1111", "--json", str(shelf.folder)]
+    command = ["export", "sidecars", "--home", str(shelf.home), "--format", "a1111", "--json", str(shelf.folder)]
     with watched(tmp_path) as disk:
         assert 0 == run(command)
 

@@ -48,8 +48,8 @@ def test_the_home_folder_comes_from_the_argument_then_the_environment_then_the_s
         ('home = "/x"', "MODELYARD_HOME"),
         ("port = 65536", "accepted: a whole number from 0 to 65535"),
         ("port = -1", "accepted: a whole number from 0 to 65535"),
-        ("port = true", "neither a text nor a whole number"),
-        ("port = 1.5", "neither a text nor a whole number"),
+        ("port = true", "neither text nor a whole number"),
+        ("port = 1.5", "neither text nor a whole number"),
         ('anonymous_access = "everyone"', "accepted: none, public"),
         ('public_url = "example.org"', "http:// or https://"),
         ('host = "a\\u0000b"', "without control characters"),
@@ -147,15 +147,16 @@ def test_every_default_is_accepted_as_a_value(tmp_path: Path) -> None:
     assert settings.load(tmp_path, {}) == settings.load(tmp_path, environ)
 
 
+def format_default(setting: settings.Setting) -> str:
+    if setting.name == "home":
+        return setting.default
+    return f"`{setting.default}`" if setting.default else "empty"
+
+
 def test_the_document_lists_every_setting_as_the_table_says() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", DOCUMENT.read_text(), re.MULTILINE)
 
-    expected = []
-    for s in settings.SETTINGS:
-        default = s.default if s.name == "home" else f"`{s.default}`" if s.default else "empty"
-        expected.append((s.name, s.environment_name, default, s.unit, s.sentence))
-
-    assert expected == rows
+    assert [(s.name, s.environment_name, format_default(s), s.unit, s.sentence) for s in settings.SETTINGS] == rows
 
 
 def test_the_documents_example_file_is_accepted(tmp_path: Path) -> None:

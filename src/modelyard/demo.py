@@ -1,8 +1,8 @@
-"""A catalogue to try things on: ten thousand invented models, a demo team with a few of its own, and a key for it.
+"""A demo catalogue: ten thousand invented models, a demo team with a few models of its own, and a key for the team.
 
-Seeded, so the same everywhere; made from the word lists below, so nobody's models. The shares and laws are those that
-were measured on Civitai (the whole site in November 2025, downloads and versions in July 2023), with a floor under the
-rare types: every filter is to show something.
+A fixed seed makes the models the same everywhere. The shares of types and base models and the numbers of versions,
+tags and downloads resemble those of Civitai; `benchmarks/laws.py` has the measurements. Rare types have more models
+than their share, so that every filter finds something.
 """
 
 import contextlib
@@ -34,9 +34,10 @@ MODELS = 10_000
 PRIVATE_MODELS = 12
 KEY_FILE = "demo-key"
 _SEED = 20_251_122
-_NOTE = "demo"
+# The property of the store that says how far the demo is.
+_PROPERTY = "demo"
 
-# Share of the models; at least `_TYPE_MODELS_MIN` of each.
+# The share of each type; every type has at least `_TYPE_MODELS_MIN` models.
 _TYPES = {
     "LORA": 0.909,
     "Checkpoint": 0.0297,
@@ -52,7 +53,7 @@ _TYPES = {
 _TYPE_MODELS_MIN = 24
 _EXTENSIONS = {"TextualInversion": "pt", "Hypernetwork": "pt", "Upscaler": "pth"}
 _VERSIONS_MEAN = {"Checkpoint": 2.17, "VAE": 1.79, "Controlnet": 2.2, "MotionModule": 2.02}
-_VERSIONS_MEAN_OTHERWISE = 1.26
+_VERSIONS_MEAN_DEFAULT = 1.26
 
 _BASES = {
     "Illustrious": 0.311,
@@ -70,7 +71,7 @@ _BASES = {
 }
 _DOWNLOADS_MU, _DOWNLOADS_SIGMA = 6.342, 1.572  # of ln(downloads + 1)
 _NSFW_SHARE = 0.246
-# Popularity of the n-th tag falls as n^-0.9; four or five of them a model.
+# The popularity of the n-th tag falls as n^-0.9. A model has four or five tags.
 _TAG_EXPONENT = 0.9
 _TAGS_MEAN = 4.5
 
@@ -79,18 +80,18 @@ amber ancient azure bold bright broken calm candid cinder clear cobalt cosmic cr
 dusky ember faded feral fluid frosted gentle gilded glass golden grainy hazy hollow inked iron ivory jade kinetic
 lucid lunar misty molten mossy muted neon northern opal pale pastel polar quiet radiant rustic saffron scarlet
 silent silver soft solar still stormy sunlit tidal umber velvet vivid wandering warm wild winter
-""".split()  # noqa: SIM905 # quoted one by one they would fill screens
+""".split()  # noqa: SIM905 # quotes and commas would fill screens
 _THINGS = """
 alley anchor archive atlas aurora bay beacon bloom bridge canvas canyon castle cathedral citadel cliff coast comet
 compass copper coral cottage dawn delta desert dome dragon dune echo falcon fern fjord forge fox garden gate glacier
 grove harbour heron island kestrel knight lagoon lantern library lighthouse market meadow mill mirror moth mountain
 oasis observatory orchard otter owl palace petal pier pilgrim prairie raven reef river robot rover sail saga serpent
 shrine sparrow spire station storm summit temple tide tower train valley village voyager willow wolf workshop
-""".split()  # noqa: SIM905 # quoted one by one they would fill screens
+""".split()  # noqa: SIM905 # quotes and commas would fill screens
 _KINDS = """
 style portrait landscape concept character outfit texture lighting sketch poster interior armour vehicle pose
 background logo pattern miniature still-life map
-""".split()  # noqa: SIM905 # quoted one by one they would fill screens
+""".split()  # noqa: SIM905 # quotes and commas would fill screens
 _TAGS = """
 character style anime portrait landscape woman man fantasy realistic photorealistic concept clothing animal
 illustration architecture vehicle background painting watercolour ink sketch comic cartoon 3d science-fiction
@@ -100,9 +101,9 @@ icon game tabletop armour weapon hair eyes hands pose dance sport music festival
 castle cottage train ship aircraft car bicycle street rain snow fog fire light shadow minimal detailed soft dramatic
 cinematic macro aerial isometric cutaway paper clay glass wood metal stone fabric mosaic stained-glass art-deco
 baroque tool base-model merge detail-enhancer negative upscale sharpen denoise faces photos
-""".split()  # noqa: SIM905 # quoted one by one they would fill screens
-# A few in other scripts: search has to find them too.
-_ELSEWHERE = (
+""".split()  # noqa: SIM905 # quotes and commas would fill screens
+# Names in other scripts, for search to find.
+_OTHER_SCRIPTS = (
     "水彩の庭",
     "夜の街灯",
     "雪山スタイル",
@@ -117,42 +118,43 @@ _ELSEWHERE = (
 )
 
 
-def prepare(store: Store, home: Path, tell: Callable[[str], None]) -> str | None:
-    """Fill an empty store with the demo and return a working key of its team; None where other models are kept already.
+def prepare(store: Store, home: Path, remark: Callable[[str], None]) -> str | None:
+    """Fill an empty store with the demo, and return a valid key of its team. Return None if the store has other models.
 
-    ``tell`` is told what is being done. A start that was interrupted is made good by the next one.
+    ``remark`` gets messages for the user. If a start is interrupted, the next start completes the demo.
     """
-    access = Auth(store)
-    state = store.get_property(_NOTE)
+    state = store.get_property(_PROPERTY)
     if state is None and store.revision() > 0:
-        tell("the catalogue is not empty, so it gets no demo models; make a key with: modelyard key create --team NAME")
+        remark(
+            "the catalogue is not empty, so no demo models are added; to create a key: modelyard key create --team NAME"
+        )
         return None
     if state != "complete":
-        tell(f"inventing {MODELS:,} models …")
-        _remember(store, "begun")
+        remark(f"creating {MODELS:,} demo models …")
+        _save_state(store, "begun")
         for outcome in open_catalog(store).register_many(records()):
             if outcome.result == "skipped":
                 raise AssertionError(f"the demo's own model was refused: {outcome.reason}")
-        _remember(store, "complete")
-    return _kept_key(access, home / KEY_FILE)
+        _save_state(store, "complete")
+    return _load_or_create_key(Auth(store), home / KEY_FILE)
 
 
-def _remember(store: Store, state: str) -> None:
-    with store.transaction() as writing:
-        writing.remember(_NOTE, state)
+def _save_state(store: Store, state: str) -> None:
+    with store.transaction() as transaction:
+        transaction.remember(_PROPERTY, state)
 
 
-def _kept_key(access: Auth, path: Path) -> str:
-    """Return the key that the file holds if it still works, else a new one, which is kept there for the next start.
+def _load_or_create_key(auth: Auth, path: Path) -> str:
+    """Return the key in the file if it is valid, otherwise create one and write it to the file.
 
-    Only a key's digest is in the store; this one's whole point is to be shown again. It may read, and the file is its
-    owner's alone.
+    The store has only a digest of the key, but every start shows the key. It may only read, and only the file's owner
+    may read the file.
     """
     with contextlib.suppress(FileNotFoundError, errors.InvalidKey, errors.MissingKey, UnicodeDecodeError):
-        kept = path.read_text().strip()
-        access.viewer_of(kept)
-        return kept
-    key, _ = access.create_key(TEAM, [Scope.READ], None)
+        key = path.read_text().strip()
+        auth.viewer_of(key)
+        return key
+    key, _ = auth.create_key(TEAM, [Scope.READ], None)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(key + "\n")
@@ -161,41 +163,42 @@ def _kept_key(access: Auth, path: Path) -> str:
 
 
 def records() -> Iterator[Record]:
-    """Yield the demo's models, the same ones every time."""
+    """Yield the demo's models, always the same."""
     chance = random.Random(_SEED)  # noqa: S311 # invented models need no cryptography
-    kinds = _allotted_types()
+    kinds = _list_types()
     chance.shuffle(kinds)
-    made, number = 0, 0
-    while made < MODELS - PRIVATE_MODELS:
+    count, number = 0, 0
+    while count < MODELS - PRIVATE_MODELS:
         number += 1
-        versions = list(_versions(chance, kinds[number % len(kinds)], number, made))
-        yield from versions[: MODELS - PRIVATE_MODELS - made]
-        made += len(versions)
-    yield from _own_models(chance)
+        versions = list(_create_versions(chance, kinds[number % len(kinds)], number, count))
+        yield from versions[: MODELS - PRIVATE_MODELS - count]
+        count += len(versions)
+    yield from _create_private_models(chance)
 
 
-def _allotted_types() -> list[str]:
+def _list_types() -> list[str]:
+    """Return the types of all models."""
     counts = {kind: max(_TYPE_MODELS_MIN, round(share * MODELS)) for kind, share in _TYPES.items()}
-    # What the rare ones get beyond their share, the most frequent one gives.
+    # The most frequent type has fewer models by as many as the rare types have more.
     counts["LORA"] -= sum(counts.values()) - MODELS
     return [kind for kind, count in counts.items() for _ in range(count)]
 
 
-def _versions(chance: random.Random, kind: str, number: int, made: int) -> Iterator[Record]:
-    """Yield the versions of one invented model: names, tags and base in common, popularity falling from the newest."""
-    words = _name(chance, number)
+def _create_versions(chance: random.Random, kind: str, number: int, first: int) -> Iterator[Record]:
+    """Yield the versions of one model, the newest and most popular first. They share name, tags and base model."""
+    words = _draw_name(chance, number)
     stem = "".join(word.capitalize() for word in words.replace("-", " ").split())
-    tags = _tags(chance)
-    base = _drawn(chance, _BASES)
+    tags = _draw_tags(chance)
+    base = chance.choices([*_BASES], [*_BASES.values()])[0]
     is_nsfw = chance.random() < _NSFW_SHARE
     downloads = math.exp(chance.gauss(_DOWNLOADS_MU, _DOWNLOADS_SIGMA))
     is_inpainting = kind == "Checkpoint" and chance.random() < 0.03
-    mean = _VERSIONS_MEAN.get(kind, _VERSIONS_MEAN_OTHERWISE)
+    mean = _VERSIONS_MEAN.get(kind, _VERSIONS_MEAN_DEFAULT)
     count = 1
     while chance.random() < 1 - 1 / mean:
         count += 1
     for version in range(count, 0, -1):
-        model_id = 100_000 + (made + count - version) * 7
+        model_id = 100_000 + (first + count - version) * 7
         name = f"v{version}.0" + ("-inpainting" if is_inpainting else "")
         file_name = f"{stem}_v{version}{'-inpainting' if is_inpainting else ''}.{_EXTENSIONS.get(kind, 'safetensors')}"
         sha256 = f"{chance.getrandbits(256):064X}"
@@ -221,13 +224,13 @@ def _versions(chance: random.Random, kind: str, number: int, made: int) -> Itera
         )
 
 
-def _own_models(chance: random.Random) -> Iterator[Record]:
-    """Yield the demo team's own: trained and uploaded here, one of them not ready yet."""
+def _create_private_models(chance: random.Random) -> Iterator[Record]:
+    """Yield the demo team's models, which it has trained or uploaded. One of them is not available yet."""
     for number in range(PRIVATE_MODELS):
         is_trained = number % 3 < 2
         sha256 = f"{chance.getrandbits(256):064X}"
         words = f"{chance.choice(_MOODS)} {chance.choice(_THINGS)} {chance.choice(_KINDS)}"
-        # A trained model is named by when it was trained and by its content, as the vendor names its own.
+        # The name of a trained model has the time of training and a hash, as in the vendor's API.
         stem = f"model_{1_760_000_000 + number * 86_400}_{sha256[:10]}" if is_trained else words.replace(" ", "_")
         yield Record(
             OWN_ID_MIN + number,
@@ -240,7 +243,7 @@ def _own_models(chance: random.Random) -> Iterator[Record]:
                 base_model=chance.choice([*_BASES][:5]),
                 base_model_type="Standard",
                 is_nsfw=False,
-                tags=(*_tags(chance), "ours"),
+                tags=(*_draw_tags(chance), "ours"),
                 rank=PRIVATE_MODELS - number,
                 hashes=Hashes(sha256=sha256),
             ),
@@ -250,20 +253,16 @@ def _own_models(chance: random.Random) -> Iterator[Record]:
         )
 
 
-def _name(chance: random.Random, number: int) -> str:
+def _draw_name(chance: random.Random, number: int) -> str:
     if number % 137 == 0:
-        return f"{_ELSEWHERE[number // 137 % len(_ELSEWHERE)]} {number}"
+        return f"{_OTHER_SCRIPTS[number // 137 % len(_OTHER_SCRIPTS)]} {number}"
     words = [chance.choice(_MOODS), chance.choice(_THINGS)]
     if chance.random() < 0.6:
         words.append(chance.choice(_KINDS))
     return " ".join(words)
 
 
-def _tags(chance: random.Random) -> tuple[str, ...]:
-    weights = [(place + 1) ** -_TAG_EXPONENT for place in range(len(_TAGS))]
+def _draw_tags(chance: random.Random) -> tuple[str, ...]:
+    weights = [(index + 1) ** -_TAG_EXPONENT for index in range(len(_TAGS))]
     count = min(20, round(chance.expovariate(1 / _TAGS_MEAN)))
     return tuple(dict.fromkeys(tag.replace("-", " ") for tag in chance.choices(_TAGS, weights, k=count)))
-
-
-def _drawn(chance: random.Random, shares: dict[str, float]) -> str:
-    return chance.choices([*shares], [*shares.values()])[0]

@@ -1,8 +1,8 @@
-"""Every setting once: name, default, unit, what it takes, and one sentence.
+"""Every setting: name, default, unit, parser, and one sentence.
 
-A value comes from the environment (``MODELYARD_PORT``), else from ``modelyard.toml`` in the home folder
-(``port = 8080``), else it is the default. ``docs/settings.md`` lists them, and a test holds it equal to ``SETTINGS``.
-Read by ``web.app`` and the commands only: everything else is given the values it needs.
+A value comes from the environment (``MODELYARD_PORT``), or from ``modelyard.toml`` in the home folder
+(``port = 8080``), or it is the default. ``docs/settings.md`` lists the settings; a test compares it with ``SETTINGS``.
+Only ``web.app`` and the commands read settings: they pass values to everything else.
 """
 
 import difflib
@@ -24,131 +24,147 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 _YEAR_SECONDS = 366 * 86_400
 
 
-def _setting(default: object, unit: str, sentence: str, read: Callable[[str], object]) -> Any:
-    # `read` takes the text of the environment, or of the file's value, and raises ValueError saying what is accepted.
-    return field(default=default, metadata={"unit": unit, "sentence": sentence, "read": read})
+def _define_setting(default: object, unit: str, sentence: str, parse: Callable[[str], object]) -> Any:
+    # `parse` gets the text from the environment or the file. It raises ValueError with the accepted values.
+    return field(default=default, metadata={"unit": unit, "sentence": sentence, "parse": parse})
 
 
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
+def _parse_integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
         if text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high:
             return int(text)
         raise ValueError(f"a whole number from {low} to {high}")
 
-    return read
+    return parse
 
 
-def _word(*allowed: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text.lower() in allowed:
+def _parse_word(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() in words:
             return text.lower()
-        raise ValueError(", ".join(allowed))
+        raise ValueError(", ".join(words))
 
-    return read
+    return parse
 
 
-def _text(text: str) -> str:
+def _parse_text(text: str) -> str:
     if text.isprintable():
         return text
     raise ValueError("text without control characters")
 
 
-def _address(text: str) -> str:
+def _parse_url(text: str) -> str:
     if text == "" or (text.isprintable() and " " not in text and text.startswith(("http://", "https://"))):
         return text.rstrip("/")
-    raise ValueError("an address beginning with http:// or https://")
+    raise ValueError("a URL that starts with http:// or https://")
 
 
-def _networks(text: str) -> str:
+def _parse_networks(text: str) -> str:
     try:
         for network in filter(None, text.replace(" ", "").split(",")):
             ipaddress.ip_network(network)
     except ValueError:
-        raise ValueError("networks such as 10.1.0.0/16 or fd00::/8, divided by commas") from None
+        raise ValueError("networks such as 10.1.0.0/16 or fd00::/8, separated by commas") from None
     return text.replace(" ", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings, read and checked."""
+    """The values of all settings."""
 
     home: Path
-    database_url: str = _setting(
+    database_url: str = _define_setting(
         "",
         "URL",
-        "Where the record is kept, as an SQLAlchemy URL; empty: `modelyard.sqlite` in the home folder.",
-        _text,
+        "The database, as an SQLAlchemy URL. If empty, `modelyard.sqlite` in the home folder.",
+        _parse_text,
     )
-    database_replica_url: str = _setting(
+    database_replica_url: str = _define_setting(
         "",
         "URL",
-        "Replicas of a PostgreSQL database, for what nodes read to follow it; empty: the database itself.",
-        _text,
+        "Replicas of the PostgreSQL database, from which nodes update their index. If empty, the database itself.",
+        _parse_text,
     )
-    host: str = _setting(
-        "127.0.0.1", "address", "The address to listen on; `0.0.0.0` for all of this machine's.", _text
+    host: str = _define_setting(
+        "127.0.0.1", "address", "The address to listen on. `0.0.0.0` means all network interfaces.", _parse_text
     )
-    port: int = _setting(8080, "", "The TCP port to listen on; `0` lets the system choose.", _integer(0, 65_535))
-    workers: int = _setting(1, "processes", "How many processes answer requests.", _integer(1, 256))
-    anonymous_access: Literal["none", "public"] = _setting(
+    port: int = _define_setting(
+        8080, "", "The TCP port to listen on. `0` lets the system choose.", _parse_integer(0, 65_535)
+    )
+    workers: int = _define_setting(
+        1, "processes", "The number of processes that answer requests.", _parse_integer(1, 256)
+    )
+    anonymous_access: Literal["none", "public"] = _define_setting(
         "none",
         "",
-        "What callers without a key may list: `none`, or the `public` models.",
-        _word("none", "public"),
+        "The models that callers without a key may list: `none` or `public`.",
+        _parse_word("none", "public"),
     )
-    download_url_ttl_seconds: int = _setting(
-        86_400, "seconds", "How long a download link is good for.", _integer(1, _YEAR_SECONDS)
+    download_url_ttl_seconds: int = _define_setting(
+        86_400, "seconds", "How long a download link is valid.", _parse_integer(1, _YEAR_SECONDS)
     )
-    public_url: str = _setting(
+    public_url: str = _define_setting(
         "",
         "URL",
-        "How callers reach this server, to begin download links with; empty: as each request was addressed.",
-        _address,
+        "The URL at which callers reach this server; download links start with it. If empty, the URL of each request.",
+        _parse_url,
     )
-    cors_allow_origins: str = _setting(
-        "*", "", "Which web pages may call the API: `*`, or origins divided by commas; empty: none.", _text
+    cors_allow_origins: str = _define_setting(
+        "*",
+        "",
+        "The origins of web pages that may call the API, separated by commas. `*` means all, empty means none.",
+        _parse_text,
     )
-    log_level: str = _setting(
-        "info", "", "How much is logged: `debug`, `info`, `warning` or `error`.", _word(*_LOG_LEVELS)
+    log_level: str = _define_setting(
+        "info",
+        "",
+        "The lowest level of log lines to write: `debug`, `info`, `warning` or `error`.",
+        _parse_word(*_LOG_LEVELS),
     )
-    rate_limit_per_minute: int = _setting(
-        0, "requests", "How many requests a key may make in a minute; `0`: any number.", _integer(0, 1_000_000)
+    rate_limit_per_minute: int = _define_setting(
+        0,
+        "requests",
+        "The number of requests that a key may make in a minute. `0` means no limit.",
+        _parse_integer(0, 1_000_000),
     )
-    nsfw_covers: Literal["blurred", "shown"] = _setting(
+    nsfw_covers: Literal["blurred", "shown"] = _define_setting(
         "blurred",
         "",
-        "How the page shows covers that are not safe for work, until a visitor chooses: `blurred` or `shown`.",
-        _word("blurred", "shown"),
+        "How pages show covers that are not safe for work, until the visitor chooses: `blurred` or `shown`.",
+        _parse_word("blurred", "shown"),
     )
-    storage_url: str = _setting(
+    storage_url: str = _define_setting(
         "",
         "URL",
-        "Where model files are kept: a folder, or `s3://bucket/prefix`; empty: `blobs` in the home folder.",
-        _text,
+        "Where model files are stored: a folder or `s3://bucket/prefix`. If empty, `blobs` in the home folder.",
+        _parse_text,
     )
-    upload_bytes_max: int = _setting(
-        100_000_000_000, "bytes", "How large an uploaded file may be.", _integer(1, 10**12 - 1)
+    upload_bytes_max: int = _define_setting(
+        100_000_000_000, "bytes", "The largest size of an uploaded file.", _parse_integer(1, 10**12 - 1)
     )
-    team_open_uploads_max: int = _setting(
-        100, "uploads", "How many unfinished uploads a team may have.", _integer(1, 1_000_000)
+    team_open_uploads_max: int = _define_setting(
+        100, "uploads", "The number of unfinished uploads that a team may have.", _parse_integer(1, 1_000_000)
     )
-    team_quota_bytes: int = _setting(
-        0, "bytes", "How much a team may keep here; `0`: any amount.", _integer(0, 10**12 - 1)
+    team_quota_bytes: int = _define_setting(
+        0, "bytes", "The total size of a team's files. `0` means no limit.", _parse_integer(0, 10**12 - 1)
     )
-    upload_expires_in_seconds: int = _setting(
-        7 * 86_400, "seconds", "How long an upload may take before it is cleared.", _integer(60, _YEAR_SECONDS)
+    upload_expires_in_seconds: int = _define_setting(
+        7 * 86_400,
+        "seconds",
+        "How long an upload may take before Modelyard deletes it.",
+        _parse_integer(60, _YEAR_SECONDS),
     )
-    cover_allowed_networks: str = _setting(
+    cover_allowed_networks: str = _define_setting(
         "",
         "networks",
-        "From where covers may be fetched besides the public internet, as `10.1.0.0/16`, divided by commas.",
-        _networks,
+        "Private networks from which covers may be downloaded, such as `10.1.0.0/16`, separated by commas.",
+        _parse_networks,
     )
-    x_accel_prefix: str = _setting(
+    x_accel_prefix: str = _define_setting(
         "",
         "path",
-        "What an nginx before the server calls the folder of files, to hand them out itself; empty: it does not.",
-        _text,
+        "The internal nginx location of the storage folder. If set, nginx sends the files; if empty, Modelyard does.",
+        _parse_text,
     )
 
 
@@ -160,24 +176,24 @@ class Setting:
     default: str
     unit: str
     sentence: str
-    read: Callable[[str], object]
+    parse: Callable[[str], object]
 
     @property
     def environment_name(self) -> str:
-        """The environment variable that sets it."""
+        """The name of its environment variable."""
         return ENVIRONMENT_PREFIX + self.name.upper()
 
 
 SETTINGS = (
     Setting(
         "home",
-        "the system's place for a user's programs to keep things",
+        "the user data folder (`~/.local/share/modelyard` on Linux)",
         "folder",
-        "The folder of everything this installation keeps; set by the environment or `--home` only.",
+        "The folder with all data of this installation. Only the environment and `--home` can set it.",
         Path,
     ),
     *(
-        Setting(f.name, str(f.default), f.metadata["unit"], f.metadata["sentence"], f.metadata["read"])
+        Setting(f.name, str(f.default), f.metadata["unit"], f.metadata["sentence"], f.metadata["parse"])
         for f in fields(Settings)
         if f.default is not MISSING
     ),
@@ -185,61 +201,60 @@ SETTINGS = (
 
 
 def load(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings of a home folder, ``home`` or that of the environment, or raise ConfigurationError.
+    """Return the settings of the folder ``home``, or of the environment's home folder. Raises ConfigurationError.
 
-    The folder need not exist. An empty variable counts as not set.
+    The folder may be missing. An empty variable counts as not set.
     """
-    home = (home or _home(environ)).expanduser().absolute()
+    home = (home or _find_home(environ)).expanduser().absolute()
     path = home / FILE_NAME
-    in_file = _read_file(path)
+    file_values = _read_file(path)
     values: dict[str, Any] = {}
     for setting in SETTINGS[1:]:
         if text := environ.get(setting.environment_name):
-            values[setting.name] = _read(setting, text, setting.environment_name)
-        elif setting.name in in_file:
-            values[setting.name] = _read(
-                setting, _text_of(setting, in_file[setting.name], path), f"{path}: {setting.name}"
-            )
+            values[setting.name] = _parse_value(setting, text, setting.environment_name)
+        elif setting.name in file_values:
+            text = _format_value(setting, file_values[setting.name], path)
+            values[setting.name] = _parse_value(setting, text, f"{path}: {setting.name}")
     if not values.get("database_url"):
         values["database_url"] = f"sqlite:///{home / 'modelyard.sqlite'}"
     return Settings(home=home, **values)
 
 
-def _home(environ: Mapping[str, str]) -> Path:
-    set_home = environ.get(ENVIRONMENT_PREFIX + "HOME")
-    return Path(set_home) if set_home else platformdirs.user_data_path("modelyard", appauthor=False)
+def _find_home(environ: Mapping[str, str]) -> Path:
+    home = environ.get(ENVIRONMENT_PREFIX + "HOME")
+    return Path(home) if home else platformdirs.user_data_path("modelyard", appauthor=False)
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            in_file = tomllib.load(file)
+            values = tomllib.load(file)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as problem:  # ValueError: not TOML, or not UTF-8
         raise errors.ConfigurationError(f"{path} cannot be read: {problem}") from None
-    accepted = [setting.name for setting in SETTINGS[1:]]
-    for name in in_file:
+    names = [setting.name for setting in SETTINGS[1:]]
+    for name in values:
         if name == "home":
             raise errors.ConfigurationError(
                 f"{path}: home cannot be set in the home folder; use MODELYARD_HOME or --home"
             )
-        if name not in accepted:
-            nearest = difflib.get_close_matches(name, accepted, n=1, cutoff=0.0)[0]
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
             raise errors.ConfigurationError(f"{path}: there is no setting {name!r}; the nearest is {nearest!r}")
-    return in_file
+    return values
 
 
-def _text_of(setting: Setting, value: object, path: Path) -> str:
+def _format_value(setting: Setting, value: object, path: Path) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise errors.ConfigurationError(f"{path}: {setting.name} is neither a text nor a whole number")
+    raise errors.ConfigurationError(f"{path}: {setting.name} is neither text nor a whole number")
 
 
-def _read(setting: Setting, text: str, where: str) -> object:
+def _parse_value(setting: Setting, text: str, origin: str) -> object:
     try:
-        return setting.read(text.strip())
-    except ValueError as allowed:
-        raise errors.ConfigurationError(f"{where}: {text[:64]!r} is not accepted; accepted: {allowed}") from None
+        return setting.parse(text.strip())
+    except ValueError as accepted:
+        raise errors.ConfigurationError(f"{origin}: {text[:64]!r} is not accepted; accepted: {accepted}") from None

@@ -4,7 +4,7 @@ Not here: the command (test_cli), and what a record becomes (test_civitai). The 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx2
 import pytest
@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 
 from modelyard import errors
 from modelyard.civitai.client import (
-    ATTEMPTS_MAX,
     BODY_BYTES_MAX,
+    RETRY_POLICY,
     Checkpoint,
     CivitaiQuery,
     FetchedPage,
-    RetryPolicy,
-    note_name,
+    checkpoint_name,
+    format_checkpoint,
     open_client,
     pages,
-    place_text,
-    saved_place,
+    parse_checkpoint,
 )
 from modelyard.civitai.records import convert
 from modelyard.domain import Record, Skipped
+from modelyard.retry import RetryPolicy
 from tests.civitai_server import NOW, CivitaiServer, civitai_server, recorded_models
 
 MODELS = 250
@@ -54,14 +54,14 @@ def reset(server: CivitaiServer) -> None:
 
 @dataclass
 class Waited:
-    """A patience that notes what it was to wait, and waits nothing."""
+    """A retry policy that records its waits and does not wait."""
 
     seconds: list[float] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     chance: float = 1.0
 
-    def patience(self) -> RetryPolicy:
-        return RetryPolicy(self.seconds.append, lambda: NOW, lambda: self.chance, self.told.append)
+    def policy(self) -> RetryPolicy:
+        return replace(RETRY_POLICY, sleep=self.seconds.append, now=lambda: NOW, chance=lambda: self.chance)
 
 
 def walk(
@@ -71,7 +71,10 @@ def walk(
     waited: Waited | None = None,
 ) -> list[FetchedPage]:
     with open_client(server.address) as client:
-        return list(pages(client, wanted or CivitaiQuery(), start, (waited or Waited()).patience()))
+        waited = waited or Waited()
+        return list(
+            pages(client, wanted or CivitaiQuery(), start, policy=waited.policy(), on_retry=waited.messages.append)
+        )
 
 
 def outcomes_of(fetched: list[FetchedPage]) -> list[Record | Skipped]:
@@ -154,7 +157,7 @@ def test_a_passing_failure_is_waited_out_and_nothing_is_lost(server: CivitaiServ
 
     assert expected(server) == outcomes_of(fetched)
     assert waited.seconds == [1.0, 2.0]
-    assert len(waited.told) == 2
+    assert len(waited.messages) == 2
 
 
 def test_waiting_doubles_up_to_a_minute_with_jitter_and_starts_anew_after_success(server: CivitaiServer) -> None:
@@ -194,23 +197,23 @@ def test_it_gives_up_with_a_clear_error_and_goes_on_from_the_last_place(server: 
     done: list[FetchedPage] = []
 
     with open_client(server.address) as client:
-        walking = pages(client, CivitaiQuery(), patience=Waited().patience())
+        walking = pages(client, CivitaiQuery(), policy=Waited().policy())
         done.append(next(walking))
         server.fails_always = failure
         with pytest.raises(errors.Unavailable, match="8 times in a row"):
             next(walking)
 
-    assert len(server.asked) == 1 + ATTEMPTS_MAX
+    assert len(server.asked) == 1 + RETRY_POLICY.attempts_max
     server.fails_always = ""
     place = done[-1].following
     assert place is not None
-    rest = walk(server, start=saved_place(place_text(place)))
+    rest = walk(server, start=parse_checkpoint(format_checkpoint(place)))
     assert expected(server) == outcomes_of(done + rest)
 
 
 def test_an_address_where_nobody_listens_is_given_up_on() -> None:
     with open_client("http://127.0.0.1:9/api/v1") as client, pytest.raises(errors.Unavailable, match="ConnectError"):
-        list(pages(client, CivitaiQuery(), patience=Waited().patience()))
+        list(pages(client, CivitaiQuery(), policy=Waited().policy()))
 
 
 @pytest.mark.parametrize(
@@ -288,12 +291,12 @@ def test_whatever_fails_in_between_every_model_comes_once(server: CivitaiServer,
 def test_a_place_is_saved_by_the_walk_and_an_unreadable_one_begins_anew() -> None:
     lora, vae = CivitaiQuery(types=("LORA",)), CivitaiQuery(types=("VAE",))
 
-    assert Checkpoint("a|b", 100) == saved_place(place_text(Checkpoint("a|b", 100)))
-    assert saved_place("nonsense") is None
-    assert saved_place(None) is None
-    assert note_name("https://a", lora) != note_name("https://a", vae)
-    assert note_name("https://a", lora) != note_name("https://a", CivitaiQuery(types=("LORA",), limit=5))
-    assert note_name("https://a", CivitaiQuery(types=("A", "B"))) == note_name(
+    assert Checkpoint("a|b", 100) == parse_checkpoint(format_checkpoint(Checkpoint("a|b", 100)))
+    assert parse_checkpoint("nonsense") is None
+    assert parse_checkpoint(None) is None
+    assert checkpoint_name("https://a", lora) != checkpoint_name("https://a", vae)
+    assert checkpoint_name("https://a", lora) != checkpoint_name("https://a", CivitaiQuery(types=("LORA",), limit=5))
+    assert checkpoint_name("https://a", CivitaiQuery(types=("A", "B"))) == checkpoint_name(
         "https://a", CivitaiQuery(types=("B", "A"))
     )
 

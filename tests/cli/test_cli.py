@@ -241,7 +241,7 @@ def test_a_database_that_another_program_keeps_locked_is_one_clear_line(
 
     assert result.code == 1
     assert "busy" in result.err
-    assert "Run the same command again" in result.err
+    assert "run the command again" in result.err
 
 
 @pytest.mark.parametrize("words", [("--help",), ("key", "list")], ids=" ".join)
@@ -339,8 +339,8 @@ def test_links_signed_by_an_older_secret_end_after_the_overlap(
 ) -> None:
     """Without a word a link lives as long as it says: a day, rounded up to the hour, and until servers have read it."""
     before = time.time()
-    first = modelyard("key", "rotate-signing", *arguments, "--json").json
-    second = modelyard("key", "rotate-signing", *arguments, "--json").json
+    first = modelyard("signing-key", "rotate", *arguments, "--json").json
+    second = modelyard("signing-key", "rotate", *arguments, "--json").json
 
     overlap = 86_400 + 3600 + 120 if seconds is None else seconds
     assert second["signing_key"] == first["signing_key"] + 1
@@ -497,7 +497,7 @@ def test_an_interrupted_import_goes_on_when_it_is_run_again(
     assert kept == BATCH_RECORDS
     assert importing.returncode == (1 if how is signal.SIGINT else -how)
     if how is signal.SIGINT:
-        assert "Run the same command again to go on." in err
+        assert "run the command again to continue" in err
         assert "Traceback" not in err
     assert (again["added"], again["unchanged"]) == (100, BATCH_RECORDS)
     assert stored() == BATCH_RECORDS + 100
@@ -551,7 +551,7 @@ def test_a_walk_that_broke_off_goes_on_from_the_saved_place(modelyard: Modelyard
 
     assert broken.code == 1
     assert "out of order" in broken.err
-    assert "going on after the 100 models" in gone_on.err
+    assert "after 100 models" in gone_on.err
     cursors = [asked.get("cursor", ["none"])[0].rpartition("|")[2] for asked in server.asked]
     assert cursors == ["none", "100", "100", "200", "none", "100", "200"]
     assert gone_on.code == anew.code == 0
@@ -637,6 +637,27 @@ def test_names_from_strangers_cannot_command_the_terminal(modelyard: Modelyard, 
     assert "\x07" not in shown
     assert "\u202e" not in shown
     assert "[bold]loud[/bold]" in shown
+
+
+# --- Pull ------------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_ends_a_pull_whose_server_is_silent(home: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        started("pull", "--url", f"http://127.0.0.1:{silent.getsockname()[1]}", "one", "two") as process,
+    ):
+        silent.settimeout(PROCESS_SECONDS_MAX)
+        with silent.accept()[0]:
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=PROCESS_SECONDS_MAX)
+            seconds = time.monotonic() - began
+
+    assert process.returncode == 1
+    assert err.rstrip("\n") == "Interrupted. Progress is saved; run the command again to continue."
+    # The client itself would wait for an answer for a minute, six times.
+    assert seconds < 30
 
 
 # --- Serve -----------------------------------------------------------------------------------------------------------

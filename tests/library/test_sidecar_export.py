@@ -1,4 +1,4 @@
-"""`modelyard export side-cars` writes sidecars that are read back, and never over those of other programs."""
+"""`modelyard export sidecars`: only when asked, never over what is somebody else's, and read back as it was meant."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def export(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> Export:
 
     def run_export(form: str, *options: str, code: int = 0) -> dict[str, int]:
         capsys.readouterr()
-        command = ["export", "side-cars", "--home", str(shelf.home), "--format", form, "--json", *options]
+        command = ["export", "sidecars", "--home", str(shelf.home), "--format", form, "--json", *options]
         assert code == run([*command, str(shelf.folder)])
         counts: dict[str, int] = json.loads(capsys.readouterr().out)
         return {result: count for result, count in counts.items() if count}

@@ -96,7 +96,7 @@ def test_the_command_tells_what_became_of_the_files(
 def test_nothing_to_add_is_a_failure(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["add", "--home", str(shelf.home), str(shelf.folder)])
 
-    assert (1, "modelyard: there is no model file in what was given\n") == (code, capsys.readouterr().err)
+    assert (1, "modelyard: there is no model file in these paths\n") == (code, capsys.readouterr().err)
 
 
 NO_STRANGERS = """
@@ -187,7 +187,7 @@ def test_an_add_that_is_broken_off_keeps_what_was_done_and_goes_on(shelf: Shelf)
         _, output = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert 1 == process.returncode
-    assert "broken off; what was done is kept" in output
+    assert "Interrupted. Progress is saved" in output
     assert ["a.safetensors"] == [model.sd_name for model in shelf.models()]
 
     embedding(large, 2)
@@ -205,7 +205,7 @@ def watch(folder: Path, rescan: Callable[[], object], stop: threading.Event, **o
 
 def test_watching_takes_in_what_comes_and_ends_with_a_signal(shelf: Shelf) -> None:
     embedding(shelf.folder / "a.safetensors", 1)
-    with adding_process(shelf, "--watch", "--every", "5") as process:
+    with adding_process(shelf, "--watch", "--rescan-interval", "5") as process:
         until(lambda: len(shelf.models()) == 1)
         embedding(shelf.folder / "new folder" / "b.safetensors", 2)
         until(lambda: len(shelf.models()) == 2)
@@ -238,7 +238,7 @@ def test_what_changes_during_a_scan_starts_the_next_one(shelf: Shelf) -> None:
 
 def test_watching_without_hashes_hashes_beside(shelf: Shelf) -> None:
     embedding(shelf.folder / "a.safetensors")
-    with adding_process(shelf, "--watch", "--no-hash", "--every", "5") as process:
+    with adding_process(shelf, "--watch", "--no-hash", "--rescan-interval", "5") as process:
         until(lambda: [Status.AVAILABLE] == [model.status for model in shelf.models()])
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_SECONDS)

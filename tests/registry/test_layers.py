@@ -1,6 +1,6 @@
 """Who said what of a model: the user before side-cars before upstream before the header before guesses; kept apart.
 
-Through `add`, imports and `inspect --why`. Not covered here: what side-cars hold (test_sidecars.py), how facts are
+Through `add`, imports and `explain`. Not covered here: what side-cars hold (test_sidecars.py), how facts are
 joined (test_domain.py).
 """
 
@@ -25,11 +25,11 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 @pytest.fixture
 def why(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What `modelyard inspect --why` prints."""
+    """What `modelyard explain` prints."""
 
     def printed(wanted: str, *options: str, code: int = 0) -> str:
         capsys.readouterr()
-        assert code == run(["inspect", "--home", str(shelf.home), "--why", wanted, *options])
+        assert code == run(["explain", "--home", str(shelf.home), wanted, *options])
         captured = capsys.readouterr()
         return captured.err if code else captured.out
 

@@ -158,7 +158,7 @@ def test_the_command_copies_record_and_files(tmp_path: Path, postgres: PostgresS
     filled(store)
     sha256 = keep(home, b"content")
 
-    arguments = ["migrate", "--home", str(home), "--to", url, "--blobs-to", str(tmp_path / "elsewhere")]
+    arguments = ["database", "copy", "--home", str(home), "--to", url, "--blobs-to", str(tmp_path / "elsewhere")]
 
     assert 0 == run(arguments)
     assert everything(store) == everything(open_at(url))
@@ -169,9 +169,9 @@ def test_the_command_copies_record_and_files(tmp_path: Path, postgres: PostgresS
 def test_the_command_refuses_what_makes_no_sense(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = str(tmp_path)
 
-    assert 1 == run(["migrate", "--home", home, "--to", "mysql://db/x"])
-    assert 1 == run(["migrate", "--home", home, "--to", f"sqlite:///{home}/modelyard.sqlite"])
-    assert 2 == run(["migrate", "--home", home])
+    assert 1 == run(["database", "copy", "--home", home, "--to", "mysql://db/x"])
+    assert 1 == run(["database", "copy", "--home", home, "--to", f"sqlite:///{home}/modelyard.sqlite"])
+    assert 2 == run(["database", "copy", "--home", home])
 
     said = capsys.readouterr().err
     assert "'mysql' is not supported" in said

@@ -53,7 +53,7 @@ def test_a_page_of_another_origin_may_read_these_headers(yard: App) -> None:
     assert {
         "ETag",
         "Location",
-        "Modelyard-Ignored",
+        "Modelyard-Ignored-Parameters",
         "Modelyard-Revision",
         "Modelyard-Suggestion",
         "Modelyard-Total",

@@ -1,16 +1,12 @@
-"""Civitai's live list of models → pages of records: asked for politely, one request at a time, and resumably.
+"""Civitai's live list of models → pages of records, with one request at a time.
 
-A walk is over ``GET /api/v1/models``, newest first: what is published meanwhile comes before the place already reached,
-and moves nothing behind it. Cursors are Civitai's own and opaque; they are all that a later run needs to go on.
-Knows nothing of the catalogue: whoever registers a page's records saves the page's ``following`` after that.
+A run reads ``GET /api/v1/models``, newest first: models that are published meanwhile come before the checkpoint, and
+move nothing behind it. Cursors are Civitai's own and opaque; a later run needs nothing else to continue.
+This module knows nothing of the catalogue: its caller registers a page's records, and then saves ``following``.
 """
 
-import email.utils
-import random
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC
+from dataclasses import dataclass
 from functools import partial
 
 import httpx2
@@ -19,25 +15,23 @@ import msgspec
 from modelyard import __version__, errors
 from modelyard.civitai import records
 from modelyard.domain import Record, Skipped
+from modelyard.retry import Retry, RetryPolicy, parse_retry_after
 
 ADDRESS = "https://civitai.com/api/v1"
 # Civitai's own maximum, and its documented default.
 PAGE_MODELS_MAX = 100
 # Ten times the largest page of recorded answers (3 MB of 100 models); counted after decompression.
 BODY_BYTES_MAX = 32 * 2**20
-ATTEMPTS_MAX = 8
-# Waiting doubles from one second on; together the attempts last some three minutes.
-_WAIT_SECONDS_FIRST = 1.0
-_WAIT_SECONDS_MAX = 60.0
-# Who is told to come back later than this is better told to run the command again.
-_RETRY_AFTER_SECONDS_MAX = 900.0
+# All attempts together take about three minutes. If Civitai asks to wait for more than 15 minutes, the import gives up:
+# the user can run the command again.
+RETRY_POLICY = RetryPolicy(attempts_max=8, wait_seconds_first=1.0, wait_seconds_max=60.0, retry_after_seconds_max=900.0)
 _TIMEOUT = httpx2.Timeout(60.0, connect=15.0)
 _REDIRECTS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
 class CivitaiQuery:
-    """Which models to walk over, as Civitai spells types and base models. ``limit`` is in models, None for all."""
+    """Which models to list, as Civitai spells types and base models. ``limit`` is in models, None for all."""
 
     types: tuple[str, ...] = ()
     base_models: tuple[str, ...] = ()
@@ -45,16 +39,16 @@ class CivitaiQuery:
     limit: int | None = None
 
     def parameters(self) -> list[tuple[str, str]]:
-        """Return the query's parameters, without place and page size."""
-        given = [("types", kind) for kind in self.types] + [("baseModels", base) for base in self.base_models]
+        """Return the query's parameters, without cursor and page size."""
+        parameters = [("types", kind) for kind in self.types] + [("baseModels", base) for base in self.base_models]
         if self.query:
-            given.append(("query", self.query))
-        return [*given, ("sort", "Newest")]
+            parameters.append(("query", self.query))
+        return [*parameters, ("sort", "Newest")]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a walk has come: Civitai's cursor, None at the beginning, and how many models lie before it."""
+    """How far a run has come: Civitai's cursor, None at the beginning, and the number of models before it."""
 
     cursor: str | None = None
     models: int = 0
@@ -62,28 +56,18 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """What one request brought. ``following`` is where the next one begins, None after the last."""
+    """The answer of one request. ``following`` is where the next one starts, None after the last."""
 
     models: int
     outcomes: Sequence[Record | Skipped]
     following: Checkpoint | None
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """What waiting depends on, so that tests need not wait."""
-
-    sleep: Callable[[float], object] = time.sleep
-    now: Callable[[], float] = time.time
-    chance: Callable[[], float] = random.random
-    tell: Callable[[str], object] = field(default=str)
-
-
 def open_client(address: str = ADDRESS, token: str | None = None) -> httpx2.Client:
     """Return a client for Civitai's API; close it after use.
 
-    The token is sent in the Authorization header only, so that no address holds it, and only to this host: the client
-    drops the header when it is redirected to another one.
+    The token is sent only in the Authorization header, so no address contains it, and only to this host: the client
+    drops the header when it is redirected to another host.
     """
     headers = {"Accept": "application/json", "User-Agent": f"modelyard/{__version__}"}
     if token:
@@ -95,32 +79,36 @@ def open_client(address: str = ADDRESS, token: str | None = None) -> httpx2.Clie
             base_url=address, headers=headers, timeout=_TIMEOUT, follow_redirects=True, max_redirects=_REDIRECTS_MAX
         )
     except httpx2.InvalidURL as problem:
-        raise errors.ConfigurationError(f"{address} is no address: {problem}") from None
+        raise errors.ConfigurationError(f"{address} is not a URL: {problem}") from None
 
 
 def pages(
-    client: httpx2.Client, wanted: CivitaiQuery, start: Checkpoint | None = None, patience: RetryPolicy | None = None
+    client: httpx2.Client,
+    query: CivitaiQuery,
+    start: Checkpoint | None = None,
+    *,
+    policy: RetryPolicy = RETRY_POLICY,
+    on_retry: Callable[[str], object] = lambda _text: None,
 ) -> Iterator[FetchedPage]:
-    """Yield page after page from ``start`` on, until there is no more or ``wanted.limit`` models are told of.
+    """Yield page after page from ``start`` on, to the end or to ``query.limit`` models.
 
-    Raises Unavailable when Civitai fails ATTEMPTS_MAX times in a row, and UpstreamRefused when it refuses the
-    request.
+    ``on_retry`` gets a line of text before each wait. Raises Unavailable when Civitai fails ``policy.attempts_max``
+    times in a row, and UpstreamRefused when it refuses the query.
     """
-    place: Checkpoint | None = start or Checkpoint()
-    patience = patience or RetryPolicy()
-    while place is not None:
-        left = PAGE_MODELS_MAX if wanted.limit is None else min(PAGE_MODELS_MAX, wanted.limit - place.models)
-        if left <= 0:
+    checkpoint: Checkpoint | None = start or Checkpoint()
+    while checkpoint is not None:
+        count = PAGE_MODELS_MAX if query.limit is None else min(PAGE_MODELS_MAX, query.limit - checkpoint.models)
+        if count <= 0:
             return
-        parameters = [*wanted.parameters(), ("limit", str(left))]
-        if place.cursor is not None:
-            parameters.append(("cursor", place.cursor))
-        answer = _patiently(partial(_ask, client, parameters), patience)
-        page = _page(answer, place, wanted.limit)
+        parameters = [*query.parameters(), ("limit", str(count))]
+        if checkpoint.cursor is not None:
+            parameters.append(("cursor", checkpoint.cursor))
+        answer = _ask_with_retries(partial(_ask, client, parameters), policy, on_retry)
+        page = _page(answer, checkpoint, query.limit)
         yield page
-        if page.following is not None and page.following.cursor == place.cursor:
-            raise errors.Unavailable("Civitai answers the same page again and again")
-        place = page.following
+        if page.following is not None and page.following.cursor == checkpoint.cursor:
+            raise errors.Unavailable("Civitai answers with the same page again and again")
+        checkpoint = page.following
 
 
 class _Answer(msgspec.Struct):
@@ -128,42 +116,42 @@ class _Answer(msgspec.Struct):
     metadata: dict[str, object] = {}
 
 
-def _page(answer: _Answer, place: Checkpoint, limit: int | None) -> FetchedPage:
+def _page(answer: _Answer, start: Checkpoint, limit: int | None) -> FetchedPage:
     outcomes = [outcome for item in answer.items for outcome in records.convert(item)]
-    reached = place.models + len(answer.items)
+    count = start.models + len(answer.items)
     cursor = answer.metadata.get("nextCursor")
-    is_last = cursor in (None, "") or (limit is not None and reached >= limit)
-    return FetchedPage(len(answer.items), outcomes, None if is_last else Checkpoint(str(cursor), reached))
+    is_last = cursor in (None, "") or (limit is not None and count >= limit)
+    return FetchedPage(len(answer.items), outcomes, None if is_last else Checkpoint(str(cursor), count))
 
 
 # --- One request -----------------------------------------------------------------------------------------------------
 
 
 class _TryAgainError(Exception):
-    """A failure that may pass. ``after_seconds`` is what the server asked to wait, None if it did not say."""
+    """A temporary failure. ``retry_after`` is the header of the answer, None if it has none."""
 
-    def __init__(self, problem: str, after: str | None = None) -> None:
+    def __init__(self, problem: str, retry_after: str | None = None) -> None:
         super().__init__(problem)
-        self.after = after
+        self.retry_after = retry_after
 
 
 def _ask(client: httpx2.Client, parameters: Sequence[tuple[str, str]]) -> _Answer:
-    """Ask once. Raises _TryAgainError for a failure that may pass, else UpstreamRefused or ConfigurationError."""
+    """Ask once. Raises _TryAgainError for temporary failures, else UpstreamRefused or ConfigurationError."""
     try:
         with client.stream("GET", "/models", params=list(parameters)) as response:
             body = _read(response)
     except httpx2.TooManyRedirects:
         raise errors.UpstreamRefused(f"{client.base_url} redirects without end") from None
     except httpx2.UnsupportedProtocol as problem:
-        raise errors.ConfigurationError(f"{client.base_url} cannot be asked: {problem}") from None
+        raise errors.ConfigurationError(f"{client.base_url} cannot be used: {problem}") from None
     except httpx2.RequestError as problem:
-        # Refused, unreachable, too slow, cut off in the middle, garbled on the way.
+        # Refused, unreachable, too slow, cut off, garbled.
         raise _TryAgainError(f"{type(problem).__name__}: {problem}".rstrip(": ")) from problem
-    _judge(response, body)
+    _raise_for_status(response, body)
     try:
         return msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        # Also the page of a proxy or a robot check, sent with status 200.
+        # For example the page of a proxy or a robot check, with status 200.
         kind = "HTML" if body.lstrip()[:1] == b"<" else str(problem)
         raise _TryAgainError(f"the answer is not a page of models ({kind})") from None
 
@@ -177,7 +165,7 @@ def _read(response: httpx2.Response) -> bytes:
     return bytes(body)
 
 
-def _judge(response: httpx2.Response, body: bytes) -> None:
+def _raise_for_status(response: httpx2.Response, body: bytes) -> None:
     status = response.status_code
     if status == 200:
         return
@@ -186,78 +174,61 @@ def _judge(response: httpx2.Response, body: bytes) -> None:
         raise _TryAgainError(problem, response.headers.get("Retry-After"))
     if status in (401, 403):
         raise errors.UpstreamRefused(f"Civitai refuses the request ({problem}); is CIVITAI_TOKEN right?")
-    raise errors.UpstreamRefused(f"Civitai refuses the question ({problem}): {_shown(body)}")
+    raise errors.UpstreamRefused(f"Civitai refuses the query ({problem}): {_shorten(body)}")
 
 
-def _shown(body: bytes) -> str:
+def _shorten(body: bytes) -> str:
     return " ".join(body[:300].decode(errors="replace").split())
 
 
-# --- Patience --------------------------------------------------------------------------------------------------------
+# --- Retries ---------------------------------------------------------------------------------------------------------
 
 
-def _patiently(ask: Callable[[], _Answer], patience: RetryPolicy) -> _Answer:
-    for attempt in range(1, ATTEMPTS_MAX + 1):
+def _ask_with_retries(ask: Callable[[], _Answer], policy: RetryPolicy, on_retry: Callable[[str], object]) -> _Answer:
+    retry = Retry(policy)
+    while True:
         try:
             return ask()
         except _TryAgainError as problem:
-            if attempt == ATTEMPTS_MAX:
-                raise errors.Unavailable(f"Civitai failed {attempt} times in a row, at last: {problem}") from problem
-            wait_seconds = _wait_seconds(attempt, problem.after, patience)
-            patience.tell(f"{problem}; trying again in {wait_seconds:.0f} s ({attempt} of {ATTEMPTS_MAX - 1})")
-            patience.sleep(wait_seconds)
-    raise AssertionError("the last attempt returns or raises")
+            text = str(problem)
+            wait_seconds = parse_retry_after(problem.retry_after, policy.now)
+            if wait_seconds is not None and wait_seconds > policy.retry_after_seconds_max:
+                raise errors.Unavailable(f"Civitai asks to come back in {wait_seconds:,.0f} seconds") from problem
+
+            def report(seconds: float, text: str = text) -> None:
+                on_retry(f"{text}; trying again in {seconds:.0f} s ({retry.failures} of {policy.attempts_max - 1})")
+
+            if not retry.wait(wait_seconds, report):
+                raise errors.Unavailable(
+                    f"Civitai failed {retry.failures} times in a row, at last: {text}"
+                ) from problem
 
 
-def _wait_seconds(attempt: int, after: str | None, patience: RetryPolicy) -> float:
-    """Return how long to wait: as the server asks, else doubling, with jitter so that no two walks stay in step."""
-    asked_seconds = _retry_after_seconds(after, patience.now())
-    if asked_seconds is not None:
-        if asked_seconds > _RETRY_AFTER_SECONDS_MAX:
-            raise errors.Unavailable(f"Civitai asks to come back in {asked_seconds:,.0f} seconds")
-        return asked_seconds
-    longest_seconds = min(_WAIT_SECONDS_MAX, _WAIT_SECONDS_FIRST * 2.0 ** (attempt - 1))
-    return longest_seconds * (0.5 + 0.5 * patience.chance())
+# --- Checkpoints as text ---------------------------------------------------------------------------------------------
 
 
-def _retry_after_seconds(text: str | None, now: float) -> float | None:
-    """Return the seconds that a Retry-After header means, as a number or a date; None for neither."""
-    if not text:
-        return None
-    if text.strip().isascii() and text.strip().isdigit():
-        return float(text.strip()[:9])
-    try:
-        when = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    return max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now)
-
-
-# --- Places as text --------------------------------------------------------------------------------------------------
-
-
-class _Saved(msgspec.Struct):
+class _SavedCheckpoint(msgspec.Struct):
     cursor: str
     models: int
 
 
-def note_name(address: str, wanted: CivitaiQuery) -> str:
-    """Return the name under which a walk's place is saved: the same walk goes on, another one begins anew."""
-    asked = [*sorted(wanted.parameters()), *([("models", str(wanted.limit))] if wanted.limit else [])]
-    return f"fetch {address} " + "&".join(f"{name}={value}" for name, value in asked)
+def checkpoint_name(address: str, query: CivitaiQuery) -> str:
+    """Return the name under which the checkpoint of a query is saved."""
+    parameters = [*sorted(query.parameters()), *([("models", str(query.limit))] if query.limit else [])]
+    return f"fetch {address} " + "&".join(f"{name}={value}" for name, value in parameters)
 
 
-def saved_place(text: str | None) -> Checkpoint | None:
-    """Return the place that was saved; None where there is none that can be read, which begins anew."""
+def parse_checkpoint(text: str | None) -> Checkpoint | None:
+    """Return the checkpoint that the text holds, None if there is no text or it is damaged."""
     if text is None:
         return None
     try:
-        saved = msgspec.json.decode(text, type=_Saved)
+        checkpoint = msgspec.json.decode(text, type=_SavedCheckpoint)
     except msgspec.DecodeError:
         return None
-    return Checkpoint(saved.cursor, saved.models)
+    return Checkpoint(checkpoint.cursor, checkpoint.models)
 
 
-def place_text(place: Checkpoint) -> str:
-    """Return the text to save a place as."""
-    return msgspec.json.encode({"cursor": place.cursor, "models": place.models}).decode()
+def format_checkpoint(checkpoint: Checkpoint) -> str:
+    """Return the text to save a checkpoint as."""
+    return msgspec.json.encode({"cursor": checkpoint.cursor, "models": checkpoint.models}).decode()

@@ -1,5 +1,7 @@
-"""The commands. Results go to standard output, everything else to standard error; exit codes are 0 done, 1 not done,
-or interrupted, 2 misused.
+"""The commands.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure or interruption,
+2 wrong usage.
 """
 
 import importlib
@@ -12,30 +14,32 @@ import click
 from modelyard import __version__, errors
 from modelyard.cli.options import home_option
 
-# Where each command is, and its line in `modelyard --help`. A command's module is imported when it is called: the web
-# server and the catalogue take most of a second to import, which `modelyard --help` and `modelyard key` must not cost.
+# Where each command is, and its line in `modelyard --help`. A command's module is imported when the command runs: the
+# web server, the catalogue and the store take most of a second to import, and `modelyard --help` needs none of them.
 COMMANDS = {
-    "serve": ("modelyard.cli.serve:serve", "Answer the API, and the pages to try it on."),
-    "import": ("modelyard.cli.import_civitai:import_", "Take models in from other catalogues' records."),
-    "add": ("modelyard.cli.add:add", "Take model files in where they lie."),
+    "serve": ("modelyard.cli.serve:serve", "Run the server, with the API and the pages."),
+    "import": ("modelyard.cli.import_civitai:import_", "Import models from the records of other catalogues."),
+    "add": ("modelyard.cli.add:add", "Add model files where they lie."),
     "search": ("modelyard.cli.search:search", "Search the catalogue from the terminal."),
-    "verify": ("modelyard.cli.index:verify", "Check every byte of the index, and the database."),
-    "reindex": ("modelyard.cli.index:reindex", "Build the index anew from the database."),
-    "inspect": ("modelyard.cli.inspect:inspect", "Say what a model file is, with the evidence."),
-    "export": ("modelyard.cli.export:export", "Write what is known, for other programs."),
-    "pull": ("modelyard.cli.pull_push:pull", "Fetch models' files from a server."),
-    "push": ("modelyard.cli.pull_push:push", "Send models' files to a server."),
-    "jobs": ("modelyard.cli.jobs:jobs", "List the work to be done, and what was given up."),
-    "migrate": ("modelyard.cli.database:migrate", "Copy the record to another database, and the files."),
-    "backup": ("modelyard.cli.database:backup", "Write the record into a file, while it is served."),
-    "restore": ("modelyard.cli.database:restore", "Make the database be what a backup has."),
+    "explain": ("modelyard.cli.explain:explain", "Show every fact of a model, and its source."),
+    "inspect": ("modelyard.cli.inspect:inspect", "Show what a model file is, with the evidence."),
+    "export": ("modelyard.cli.export:export", "Write what the catalogue knows, for other programs."),
+    "pull": ("modelyard.cli.pull:pull", "Download models' files from a server."),
+    "push": ("modelyard.cli.push:push", "Upload models' files to a server."),
+    "verify": ("modelyard.cli.verify:verify", "Check the index and the database for damage."),
+    "reindex": ("modelyard.cli.reindex:reindex", "Build the index again from the database."),
+    "jobs": ("modelyard.cli.jobs:jobs", "List background jobs, and run failed jobs again."),
     "gc": ("modelyard.cli.gc:gc", "Remove files that no model needs any more."),
-    "key": ("modelyard.cli.key:key", "Make, list and revoke API keys."),
+    "database": ("modelyard.cli.database:database", "Copy the database to another one."),
+    "backup": ("modelyard.cli.backup:backup", "Write a backup of the database, and of the files."),
+    "restore": ("modelyard.cli.backup:restore", "Restore the database from a backup."),
+    "key": ("modelyard.cli.key:key", "Create, list and revoke API keys."),
+    "signing-key": ("modelyard.cli.signing_key:signing_key", "Change the secret that signs download links."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are needed; click's own documented way to do it is a subclass."""
+    """A group that imports a command when it is needed, as click's documentation shows it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # click's signature
         """Return the names in the order of the table."""
@@ -50,7 +54,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 # click's signature
-        """Write the list of commands from the table, importing none of them."""
+        """Write the list of commands from the table, without an import."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
@@ -63,11 +67,11 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="modelyard")
 @home_option
 def cli() -> None:
-    """A catalogue of generative-image models, answering GET /v3/model."""
+    """A catalogue of generative-image models that answers GET /v3/model."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; errors of ours become one line on standard error."""
+    """Run one command and return its exit code. Modelyard's own errors become one line on standard error."""
     try:
         code = cli.main(arguments, prog_name="modelyard", standalone_mode=False)
     except click.ClickException as error:
@@ -76,17 +80,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return 1
     except errors.InvalidRequest as error:
-        return _complain(error, 2)
+        return _write_error(error, 2)
     except errors.ModelyardError as error:
-        return _complain(error, 1)
+        return _write_error(error, 1)
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`). Python would complain again when it flushes at exit.
+        # The reader of our output has closed it (`| head`). Python would raise the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code if isinstance(code, int) else 0
 
 
-def _complain(error: errors.ModelyardError, code: int) -> int:
+def _write_error(error: errors.ModelyardError, code: int) -> int:
     click.echo(f"modelyard: {error.message}", err=True)
     return code
 

@@ -1,4 +1,4 @@
-"""`modelyard add`: model files taken in where they lie, once or as they change."""
+"""`modelyard add`: catalogue model files where they lie, once or whenever they change."""
 
 import contextlib
 import os
@@ -6,11 +6,15 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import click
 
-from modelyard import catalog, errors, library
-from modelyard.cli import background, context, duplicates, options, output, progress
+from modelyard import errors, library
+from modelyard.catalog import Catalog
+from modelyard.cli import background, context, home, options, output
+from modelyard.cli.duplicates import write_duplicates
+from modelyard.cli.progress import Bar, Progress
 from modelyard.domain import Skipped, Source, Visibility
 from modelyard.jobs import tasks
 from modelyard.jobs.loop import run_loop
@@ -19,18 +23,18 @@ from modelyard.library.reconcile import FileOutcome
 from modelyard.paths import display_path
 from modelyard.store import refuse_team_name
 
-# Of each reason so many are told one by one.
-_TOLD_MAX = 10
-_GROUPS_TOLD_MAX = 20
+# How many messages a reason, and how many groups of duplicates, are written.
+_MESSAGES_MAX = 10
+_GROUPS_MAX = 20
 _RESULTS = {
     "added": "added",
-    "matched": "added to models that were known",
+    "matched": "added to a model that was in the catalogue",
     "updated": "updated",
     "moved": "moved or renamed",
-    "gone": "not there any more",
+    "gone": "missing now",
     "broken": "broken or dangerous",
-    "later": "changed while they were read; to be looked at again",
-    "other": "no models, though named like some",
+    "later": "changed while they were read; the next scan reads them",
+    "other": "not a model, in spite of the name",
 }
 
 
@@ -44,23 +48,26 @@ _RESULTS = {
     type=click.Choice([Source.UPLOADING.value, Source.TRAINING.value]),
     default=Source.UPLOADING.value,
     show_default=True,
-    help="What to call where they came from; training reads what trainers write.",
+    help="The source of the models; `training` reads what trainers write.",
 )
-@click.option("--team", help="Whose they are: private models of this team.  [default: everybody's]")
-@click.option("--public", is_flag=True, help="With --team: for everyone to see.")
+@click.option("--team", help="The team that owns the models, which are private then.  [default: no team, public]")
+@click.option("--public", is_flag=True, help="With --team: make the models public.")
 @click.option(
-    "--no-hash", is_flag=True, help="List them at once from their headers; the server, --watch or a later add hashes."
+    "--no-hash",
+    is_flag=True,
+    help="List the files at once from their headers; the server, --watch or a later add hashes them.",
 )
-@click.option("--watch", "with_watch", is_flag=True, help="Go on, and take in what changes, until Ctrl-C.")
+@click.option("--watch", "with_watch", is_flag=True, help="Keep running and scan again after changes, until Ctrl-C.")
 @click.option(
-    "--every",
+    "--rescan-interval",
     "rescan_seconds",
+    metavar="SECONDS",
     type=click.FloatRange(min=1),
     default=library.RESCAN_SECONDS,
     show_default=True,
-    help="With --watch: compare everything at least so often, in seconds; network disks tell of no change.",
+    help="With --watch: also scan at least this often, because network disks report no changes.",
 )
-@click.option("--dry-run", is_flag=True, help="Change nothing, hash nothing; say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; change and hash nothing.")
 @options.json_option
 def add(
     paths: tuple[bytes, ...],
@@ -73,11 +80,11 @@ def add(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Take the model files in PATHS in, where they lie: nothing is moved, copied or written beside them.
+    """Add the model files in PATHS to the catalogue. The files stay where they are; nothing is written beside them.
 
-    Folders are walked whole; a ComfyUI's extra_model_paths.yaml, given by its name, stands for the folders in it. What
-    was taken in before is looked at again only if it changed, so that an add which was interrupted goes on where it
-    was; files that are gone make their models unavailable, and moved ones are recognised.
+    Folders are scanned with all folders below them. The name of a ComfyUI extra_model_paths.yaml stands for the
+    folders in it. Later scans read only what changed: models of missing files become unavailable, and moved files keep
+    their models. If you interrupt a scan, run it again to continue.
     """
     if team is not None:
         refuse_team_name(team)
@@ -87,143 +94,154 @@ def add(
     owner = Ownership(Source(source), team, visibility)
     for path in paths:
         if not with_watch and not os.path.lexists(path):
-            # A folder that is gone takes its models along; a name that never was one is a slip.
+            # A missing folder is scanned too, because its models become unavailable. A remark helps against typos.
             output.remark(f"{display_path(path)}: there is no such file or folder")
     library.tune_gc()
-    with context.opened_catalog(options.read_settings()) as taking:
-        report = _once(taking, paths, owner, with_hashes=not no_hash, dry_run=dry_run)
-        _write(report, as_json=as_json, dry_run=dry_run)
+    with context.open_catalog(home.load_settings()) as catalog:
+        scan = _Scan(catalog, paths, owner, with_hashes=not no_hash, dry_run=dry_run, as_json=as_json)
+        report = _scan_once(scan)
+        _write_report(report, as_json=as_json, dry_run=dry_run)
         if with_watch:
-            _go_on(taking, paths, owner, rescan_seconds, with_hashes=not no_hash, as_json=as_json)
+            _watch(scan, rescan_seconds)
     if not with_watch and not report.found and not report.results:
-        raise errors.NothingImported("there is no model file in what was given")
+        raise errors.NothingImported("there is no model file in these paths")
 
 
-def _once(
-    taking: catalog.Catalog, paths: tuple[bytes, ...], owner: Ownership, *, with_hashes: bool, dry_run: bool = False
-) -> ScanReport:
-    going_on = "broken off; what was done is kept. Run the same command again to go on."
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What to scan, and how."""
+
+    catalog: Catalog
+    paths: tuple[bytes, ...]
+    owner: Ownership
+    with_hashes: bool
+    dry_run: bool
+    as_json: bool
+
+    def run(self, listener: "_ScanListener") -> ScanReport:
+        scanner = library.Scanner(
+            self.catalog.store, self.owner, listener, with_hashes=self.with_hashes, dry_run=self.dry_run
+        )
+        return scanner.run(self.paths)
+
+
+def _scan_once(scan: _Scan) -> ScanReport:
     try:
-        with _ended_by_signals() as ended, _Telling.on_terminal(ended) as telling:
-            report = library.Scanner(taking.store, owner, telling, with_hashes=with_hashes, dry_run=dry_run).run(paths)
-    except errors.Interrupted as over:
-        output.remark(going_on)
-        raise click.Abort from over
+        with _stop_on_signal() as stop, Progress() as progress:
+            report = scan.run(_ScanListener(progress, stop))
+    except errors.Interrupted as interruption:
+        output.remark(output.INTERRUPTED)
+        raise click.Abort from interruption
     except errors.Unavailable:
-        output.remark(going_on)
+        output.remark(output.INTERRUPTED)
         raise
-    if not dry_run and report.results:
-        taking.flush(context.indexing)
+    if not scan.dry_run and report.results:
+        scan.catalog.flush(context.show_indexing)
     return report
 
 
-def _go_on(
-    taking: catalog.Catalog,
-    paths: tuple[bytes, ...],
-    owner: Ownership,
-    rescan_seconds: float,
-    *,
-    with_hashes: bool,
-    as_json: bool,
-) -> None:
-    output.remark("watching for changes; Ctrl-C ends it")
+def _watch(scan: _Scan, rescan_seconds: float) -> None:
+    output.remark("watching for changes; press Ctrl-C to stop")
 
     def rescan() -> None:
         try:
-            report = library.Scanner(taking.store, owner, _Telling(None, ended), with_hashes=with_hashes).run(paths)
+            report = scan.run(_ScanListener(None, stop))
         except errors.Interrupted:
             return
         except errors.Unavailable as problem:
-            output.remark(f"{problem.message}; trying again")
+            output.remark(f"{problem.message}; the next scan tries again")
             return
         if report.results or report.merged:
-            _write(report, as_json=as_json, dry_run=False)
+            _write_report(report, as_json=scan.as_json, dry_run=False)
 
     def watch() -> float:
-        return library.watch_once(paths, rescan, ended, rescan_seconds=rescan_seconds)
+        return library.watch_once(scan.paths, rescan, stop, rescan_seconds=rescan_seconds)
 
-    with _ended_by_signals() as ended, contextlib.ExitStack() as stack:
-        if not with_hashes:
-            stack.enter_context(_hashing_beside(ended))
-        run_loop("watching", watch, ended)
+    with _stop_on_signal() as stop, contextlib.ExitStack() as stack:
+        if not scan.with_hashes:
+            stack.enter_context(_run_hasher(stop))
+        run_loop("watching", watch, stop)
 
 
 @contextlib.contextmanager
-def _hashing_beside(ended: threading.Event) -> Iterator[None]:
-    """Hash in a thread while entered, as the server does."""
-    read = options.read_settings()
-    with background.opened_resources(read) as resources:
-        arguments = (read, tasks.HASHER, resources, ended)
-        hashing = threading.Thread(target=background.work_in_thread, args=arguments, name="modelyard-hashing")
-        hashing.start()
+def _run_hasher(stop: threading.Event) -> Iterator[None]:
+    """Hash files in a thread during the block, as the server does."""
+    config = home.load_settings()
+    with background.open_resources(config) as resources:
+        arguments = (config, tasks.HASHER, resources, stop)
+        hasher = threading.Thread(target=background.work_in_thread, args=arguments, name="modelyard-hasher")
+        hasher.start()
         try:
             yield
         finally:
-            ended.set()
-            hashing.join()
+            stop.set()
+            hasher.join()
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[threading.Event]:
-    """Give an event that the first Ctrl-C or SIGTERM sets, to end where nothing is torn; the second ends us at once."""
-    ended = threading.Event()
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C or SIGTERM sets, for a clean stop. The second one stops the process."""
+    stop = threading.Event()
 
-    def end(*_: object) -> None:
-        ended.set()
-        for number, handler in before.items():
+    def set_stop(*_: object) -> None:
+        stop.set()
+        restore_handlers()
+
+    def restore_handlers() -> None:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.signal(number, set_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield ended
+        yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore_handlers()
 
 
-class _Telling:
-    """Draws progress on a terminal, and tells what was passed by or is broken, the first ones of each reason."""
+class _ScanListener:
+    """Shows the progress of a scan, and the first messages of each reason."""
 
-    def __init__(self, bars: progress.Bars | None, ended: threading.Event) -> None:
-        self._bars = bars
-        self._ended = ended
-        self._told: Counter[str] = Counter()
-
-    @staticmethod
-    @contextlib.contextmanager
-    def on_terminal(ended: threading.Event) -> "Iterator[_Telling]":
-        with progress.bars("looking at files") as bars:
-            yield _Telling(bars, ended)
+    def __init__(self, progress: Progress | None, stop: threading.Event) -> None:
+        self._progress = progress
+        self._stop = stop
+        self._hash_bar: Bar | None = None
+        self._file_bar: Bar | None = None
+        self._messages: Counter[str] = Counter()
 
     def is_over(self) -> bool:
-        return self._ended.is_set()
+        return self._stop.is_set()
 
     def planned(self, files: int, bytes_to_hash: int) -> None:
-        if self._bars:
-            self._bars.expect(files, bytes_to_hash)
+        if self._progress is None:
+            return
+        if bytes_to_hash:
+            self._hash_bar = self._progress.add_bar(f"hashing {files:,} files", bytes_to_hash, "bytes")
+        else:
+            self._file_bar = self._progress.add_bar("reading", files, "files")
 
     def hashed(self, count: int) -> None:
-        if self._bars:
-            self._bars.used(count)
+        if self._hash_bar:
+            self._hash_bar.advance(count)
 
-    def looked(self, settled: FileOutcome) -> None:
-        if self._bars:
-            self._bars.done()
-        if settled.result in ("broken", "later"):
-            self._tell(settled.result, f"{_RESULTS[settled.result]}: {display_path(settled.path)}: {settled.reason}")
+    def looked(self, outcome: FileOutcome) -> None:
+        if self._file_bar:
+            self._file_bar.advance(1)
+        if outcome.result in ("broken", "later"):
+            self._remark(outcome.result, f"{_RESULTS[outcome.result]}: {display_path(outcome.path)}: {outcome.reason}")
 
     def skipped(self, skipped: Skipped) -> None:
-        self._tell(skipped.reason, f"skipped: {skipped}")
+        self._remark(skipped.reason, f"skipped: {skipped}")
 
-    def _tell(self, reason: str, text: str) -> None:
-        self._told[reason] += 1
-        if self._told[reason] <= _TOLD_MAX:
-            (self._bars.tell if self._bars else output.remark)(text)
-        elif self._told[reason] == _TOLD_MAX + 1:
-            (self._bars.tell if self._bars else output.remark)(f"more of the same: {reason}")
+    def _remark(self, reason: str, text: str) -> None:
+        self._messages[reason] += 1
+        if self._messages[reason] > _MESSAGES_MAX + 1:
+            return
+        if self._messages[reason] == _MESSAGES_MAX + 1:
+            text = f"further messages are not shown: {reason}"
+        (self._progress or output).remark(text)
 
 
-def _write(report: ScanReport, *, as_json: bool, dry_run: bool) -> None:
+def _write_report(report: ScanReport, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
         output.write_json({**report.to_json(), "dry_run": dry_run})
         return
@@ -234,15 +252,13 @@ def _write(report: ScanReport, *, as_json: bool, dry_run: bool) -> None:
         if (count := report.results.get(result, 0))
     ]
     if report.merged:
-        rows.append(("joined with models imported since", f"{report.merged:,}"))
+        rows.append(("merged with models imported since", f"{report.merged:,}"))
     rows += [
         (f"skipped: {reason}", f"{count:,}") for reason, count in Counter(s.reason for s in report.skipped).items()
     ]
     output.write_table(("files", "number"), rows, numeric=("number",))
-    duplicates.write(report.duplicates[:_GROUPS_TOLD_MAX])
-    if len(report.duplicates) > _GROUPS_TOLD_MAX:
-        output.remark(f"{len(report.duplicates):,} groups of duplicates in all: modelyard search --duplicates")
+    write_duplicates(report.duplicates[:_GROUPS_MAX])
+    if len(report.duplicates) > _GROUPS_MAX:
+        output.remark(f"list all {len(report.duplicates):,} groups of duplicates with: modelyard search --duplicates")
     if report.pending:
-        output.remark(
-            f"{report.pending:,} files are listed and not hashed yet; `modelyard serve` or another add does it"
-        )
+        output.remark(f"{report.pending:,} files are not hashed yet; `modelyard serve` or another add hashes them")

@@ -1,62 +1,61 @@
-"""Opening what background work needs, and running its workers: in the processes of a server, and beside a command."""
+"""What background work needs, and its workers: in the processes of a server, and beside a command."""
 
 import contextlib
 import functools
-import os
 import socket
 import threading
 from collections.abc import Iterator
 
-from modelyard import blobs, settings
-from modelyard.cli import options
+from modelyard.cli import context, home
 from modelyard.covers import Covers
 from modelyard.jobs import tasks
 from modelyard.jobs.executors import ForkedExecutor, ThreadExecutor
 from modelyard.jobs.kinds import Resources
 from modelyard.jobs.loop import run_loop
 from modelyard.jobs.worker import Worker
+from modelyard.settings import Settings
 from modelyard.uploads.cleanup import UploadCleaner
 from modelyard.uploads.verification import UploadVerifier
 
 
 @contextlib.contextmanager
-def opened_resources(read: settings.Settings) -> Iterator[Resources]:
+def open_resources(config: Settings) -> Iterator[Resources]:
     """Open what verifying, cleaning up and hashing need, and close the store after use."""
-    where = blobs.open_storage(read.storage_url, read.home, os.environ)
-    with options.opened_store(read) as opened:
+    storage = context.open_storage(config)
+    with home.open_store(config) as store:
         yield Resources(
-            opened,
-            UploadVerifier(opened, where.kept, where.incoming),
-            UploadCleaner(opened, where.kept, where.incoming),
-            Covers(opened, where.kept, where.incoming),
+            store,
+            UploadVerifier(store, storage.kept, storage.incoming),
+            UploadCleaner(store, storage.kept, storage.incoming),
+            Covers(store, storage.kept, storage.incoming),
         )
 
 
-def work_in_child(read: settings.Settings, process: str, stopping: threading.Event) -> None:
-    """Do a process's kinds of work, their functions in a child that can be killed, until ``stopping`` is set.
+def work_in_child(config: Settings, process: str, stop: threading.Event) -> None:
+    """Do a process's kinds of work until ``stop`` is set. A child process runs their functions, and can be killed.
 
-    Nothing may be open in this process yet. A child that was killed is replaced, after the store is closed again.
+    Nothing may be open in this process yet. If the child is killed, another replaces it once the store is closed.
     """
     kinds = {kind.name: kind for kind in tasks.kinds_of(process)}
 
     def work() -> float:
-        executor = ForkedExecutor(kinds, functools.partial(opened_resources, read))
+        executor = ForkedExecutor(kinds, functools.partial(open_resources, config))
         try:
-            with options.opened_store(read) as opened:
-                Worker(Resources(opened), [*kinds.values()], executor, node=node_of(read)).run(stopping)
+            with home.open_store(config) as store:
+                Worker(Resources(store), [*kinds.values()], executor, node=name_node(config)).run(stop)
         finally:
             executor.close()
         return 0.0
 
-    run_loop(process, work, stopping)
+    run_loop(process, work, stop)
 
 
-def work_in_thread(read: settings.Settings, process: str, resources: Resources, stopping: threading.Event) -> None:
-    """Do a process's kinds of work in a thread of this one, until ``stopping`` is set or a function hangs."""
+def work_in_thread(config: Settings, process: str, resources: Resources, stop: threading.Event) -> None:
+    """Do a process's kinds of work in a thread of this process, until ``stop`` is set or a function hangs."""
     kinds = tasks.kinds_of(process)
-    Worker(resources, kinds, ThreadExecutor(resources), node=node_of(read)).run(stopping)
+    Worker(resources, kinds, ThreadExecutor(resources), node=name_node(config)).run(stop)
 
 
-def node_of(read: settings.Settings) -> str:
-    """Return the name of this machine and home: of what lies here, and is no other node's to work on."""
-    return f"{socket.gethostname()}:{read.home}"
+def name_node(config: Settings) -> str:
+    """Return the name of this machine and home. Only this node works on the files that lie here."""
+    return f"{socket.gethostname()}:{config.home}"

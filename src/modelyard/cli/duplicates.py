@@ -1,4 +1,4 @@
-"""How files that are the same are told."""
+"""A table of files that are the same."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from modelyard.paths import display_path
 from modelyard.store.files import Duplicates
 
 
-def write(groups: Sequence[Duplicates]) -> None:
-    """Write groups of files that are the same."""
+def write_duplicates(groups: Sequence[Duplicates]) -> None:
+    """Write groups of files that are the same, if there are any."""
     if not groups:
         return
     click.echo()

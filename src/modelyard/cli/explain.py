@@ -1,4 +1,4 @@
-"""`modelyard inspect --why`: every fact of a model, who said it, and what others said."""
+"""`modelyard explain`: every fact of a model, which source says it, and what the other sources say."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import click
 import msgspec
 
 from modelyard import errors
-from modelyard.cli import options, output
+from modelyard.cli import home, options, output
 from modelyard.domain import FACT_NAMES, Entry, Facts, Hashes, Layer, ModelType, resolve
 from modelyard.paths import display_path
 from modelyard.store import files, lookup
 from modelyard.store.files import FileRecord
 
-# As a person calls them.
+# The strongest first.
 _LAYERS = {
     Layer.USER: "user",
     Layer.SIDECAR: "side-car",
@@ -20,49 +20,58 @@ _LAYERS = {
     Layer.HEADER: "header",
     Layer.GUESS: "guess",
 }
-_LINE_CHARS, _SHOWN_CHARS_MAX, _LINES_MAX = 30, 300, 8
+# A list with an item longer than this has one item on a line.
+_ITEM_CHARS = 30
+_LINE_CHARS_MAX, _LINES_MAX = 300, 8
 
 
-def write_why(wanted: str, *, as_json: bool) -> None:
-    """Write the layers of the models that an id, a name or a hash names. Raises ModelNotFound."""
-    with options.opened_store(options.read_settings()) as opened:
-        with opened.reading() as connection:
-            ids = lookup.model_ids(connection, wanted)
-            of_models = files.of_models(connection, ids)
-        entries = [entry for id_ in ids if (entry := opened.entry(id_)) is not None]
+@click.command(epilog="Example: modelyard explain 7A28BA3463")
+@options.home_option
+@click.argument("model")
+@options.json_option
+def explain(model: str, as_json: bool) -> None:
+    """Show every fact of MODEL, which source says it, and what the other sources say.
+
+    MODEL is an id, a name or a hash. The sources are the user, sidecar files, the upstream catalogue, the file's
+    header, and guesses from names.
+    """
+    with home.open_store(home.load_settings()) as store:
+        with store.reading() as connection:
+            ids = lookup.model_ids(connection, model)
+            files_by_model = files.of_models(connection, ids)
+        entries = [entry for id_ in ids if (entry := store.entry(id_)) is not None]
     if not entries:
-        raise errors.ModelNotFound(wanted)
+        raise errors.ModelNotFound(model)
     if as_json:
-        told = [_json_of(entry, of_models.get(entry.model.id, [])) for entry in entries]
-        output.write_json(told[0] if len(told) == 1 else told)
+        explanations = [_entry_json(entry, files_by_model.get(entry.model.id, [])) for entry in entries]
+        output.write_json(explanations[0] if len(explanations) == 1 else explanations)
         return
     for entry in entries:
-        _write(entry, of_models.get(entry.model.id, []))
+        _write_entry(entry, files_by_model.get(entry.model.id, []))
     if len(entries) > 1:
-        output.remark(f"{len(entries)} models are called {wanted!r}; an id names one")
+        output.remark(f"{len(entries)} models have the name {model!r}; use an id to select one")
 
 
-def _write(entry: Entry, known: list[FileRecord]) -> None:
+def _write_entry(entry: Entry, records: list[FileRecord]) -> None:
     model = entry.model
-    owner = f"team {model.team}" if model.team else "everybody's"
+    owner = f"team {model.team}" if model.team else "no team"
     click.echo(
         output.printable(f"{model.id}  {model.sd_name}  {model.visibility}, {owner}, status {model.status.value}")
     )
     rows = []
     for name in FACT_NAMES:
-        said = _said(entry, name)
-        for number, (layer, value) in enumerate(said):
-            for line, text in enumerate(_texts(value)):
+        for number, (layer, value) in enumerate(_list_values(entry, name)):
+            for line, text in enumerate(_format_value(value)):
                 is_first = number == line == 0
                 rows.append((name if is_first else "", text, layer, "outvoted" if number else ""))
     output.write_table(("fact", "value", "said by", ""), rows)
-    for file in known:
-        click.echo(output.printable(f"file: {display_path(file.path)} ({file.state}{_reason(file)})"))
+    for record in records:
+        click.echo(output.printable(f"file: {display_path(record.path)} ({record.state}{_format_reason(record)})"))
     click.echo()
 
 
-def _said(entry: Entry, name: str) -> list[tuple[str, Any]]:
-    """Return who says what of a fact, the strongest first."""
+def _list_values(entry: Entry, name: str) -> list[tuple[str, Any]]:
+    """Return the layers that have a value for a fact, with the value, the strongest layer first."""
     return [
         (text, value)
         for layer, text in _LAYERS.items()
@@ -70,23 +79,23 @@ def _said(entry: Entry, name: str) -> list[tuple[str, Any]]:
     ]
 
 
-def _reason(file: FileRecord) -> str:
-    return f": {file.reason}" if file.reason else ", not hashed yet" if file.hashes_pending else ""
+def _format_reason(record: FileRecord) -> str:
+    return f": {record.reason}" if record.reason else ", not hashed yet" if record.hashes_pending else ""
 
 
-def _texts(value: Any) -> list[str]:
-    """Return a value as a person reads it, a line each where lines are long."""
+def _format_value(value: Any) -> list[str]:
+    """Return a value as lines of text."""
     if isinstance(value, ModelType):
         return [value.display_name]
     if isinstance(value, Hashes):
         return [f"{name} {getattr(value, name)}" for name in Hashes.__slots__ if getattr(value, name)]
     if isinstance(value, tuple):
-        return list(value) if any(len(each) > _LINE_CHARS for each in value) else [", ".join(value)]
+        return list(value) if any(len(item) > _ITEM_CHARS for item in value) else [", ".join(value)]
     lines = str(value).splitlines() or [""]
-    return [line[:_SHOWN_CHARS_MAX] for line in lines[:_LINES_MAX]]
+    return [line[:_LINE_CHARS_MAX] for line in lines[:_LINES_MAX]]
 
 
-def _json_of(entry: Entry, known: list[FileRecord]) -> dict[str, Any]:
+def _entry_json(entry: Entry, records: list[FileRecord]) -> dict[str, Any]:
     model = entry.model
     return {
         "id": model.id,
@@ -94,17 +103,22 @@ def _json_of(entry: Entry, known: list[FileRecord]) -> dict[str, Any]:
         "sd_name": model.sd_name,
         "status": model.status.value,
         "facts": {
-            name: {"value": value, "layer": _said(entry, name)[0][0]}
-            for name, value in _object(resolve(entry.layers)).items()
+            name: {"value": value, "layer": _list_values(entry, name)[0][0]}
+            for name, value in _facts_json(resolve(entry.layers)).items()
         },
-        "layers": {text: _object(entry.layers[layer]) for layer, text in _LAYERS.items() if layer in entry.layers},
+        "layers": {text: _facts_json(entry.layers[layer]) for layer, text in _LAYERS.items() if layer in entry.layers},
         "files": [
-            {"path": display_path(file.path), "state": file.state.value, "reason": file.reason, "sha256": file.sha256}
-            for file in known
+            {
+                "path": display_path(record.path),
+                "state": record.state.value,
+                "reason": record.reason,
+                "sha256": record.sha256,
+            }
+            for record in records
         ],
     }
 
 
-def _object(facts: Facts) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.to_builtins(facts)
-    return {name: value for name, value in told.items() if value is not None}
+def _facts_json(facts: Facts) -> dict[str, Any]:
+    values: dict[str, Any] = msgspec.to_builtins(facts)
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,54 +1,59 @@
-"""`modelyard export`: what is known, written for other programs."""
+"""`modelyard export`: write what the catalogue knows, for other programs."""
 
 from collections import Counter
 
 import click
 
-from modelyard.cli import options, output
+from modelyard.cli import home, options, output
 from modelyard.library import sidecar_export
 from modelyard.library.sidecar_export import SidecarFormat
 from modelyard.library.walk import scan
 from modelyard.paths import display_path
 
-# Of each reason so many are told one by one.
-_TOLD_MAX = 10
+# How many messages a result may have on standard error.
+_MESSAGES_MAX = 10
 _RESULTS = {
     "written": "written",
     "unchanged": "unchanged",
-    "foreign": "left: somebody else's",
-    "unknown": "left: the file is not in the catalogue",
+    "foreign": "left alone: written by another program",
+    "unknown": "left alone: the file is not in the catalogue",
     "failed": "failed",
 }
 
 
-@click.group(epilog="Example: modelyard export side-cars --format civitai-info ~/ComfyUI/models/loras")
+@click.group(epilog="Example: modelyard export sidecars --format civitai-info ~/ComfyUI/models/loras")
 @options.home_option
 def export() -> None:
-    """Write what is known, for other programs."""
+    """Write what the catalogue knows, for other programs."""
 
 
-@export.command("side-cars", epilog="Example: modelyard export side-cars --format a1111 ~/webui/models/Lora")
+@export.command(epilog="Example: modelyard export sidecars --format a1111 ~/webui/models/Lora")
 @options.home_option
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=bytes))
 @click.option(
-    "--format", "form", type=click.Choice([form.value for form in SidecarFormat]), required=True, help="Whose."
+    "--format",
+    "format_name",
+    type=click.Choice([sidecar_format.value for sidecar_format in SidecarFormat]),
+    required=True,
+    help="The program that reads the sidecars.",
 )
-@click.option("--force", is_flag=True, help="Replace other programs' side-cars too, keeping fields we do not know.")
+@click.option("--force", is_flag=True, help="Replace sidecars of other programs too, and keep their unknown fields.")
 @options.json_option
-def side_cars(paths: tuple[bytes, ...], form: str, force: bool, as_json: bool) -> int:
-    """Write a side-car beside each model file in PATHS that the catalogue knows: what it knows of the model.
+def sidecars(paths: tuple[bytes, ...], format_name: str, force: bool, as_json: bool) -> int:
+    """Write a sidecar beside each model file in PATHS that is in the catalogue.
 
-    What another program wrote is left alone, unless forced. The exit code is 1 if something could not be written.
+    Sidecars that another program wrote stay as they are, unless you use --force. The exit code is 1 if a sidecar could
+    not be written.
     """
     counts: Counter[str] = Counter()
-    with options.opened_store(options.read_settings()) as opened:
-        for written in sidecar_export.export(opened, scan(paths), SidecarFormat(form), force=force):
-            counts[written.result] += 1
-            if written.reason and counts[written.result] <= _TOLD_MAX:
-                output.remark(f"{display_path(written.path)}: {written.reason}")
+    with home.open_store(home.load_settings()) as store:
+        for item in sidecar_export.export(store, scan(paths), SidecarFormat(format_name), force=force):
+            counts[item.result] += 1
+            if item.reason and counts[item.result] <= _MESSAGES_MAX:
+                output.remark(f"{display_path(item.path)}: {item.reason}")
     if as_json:
         output.write_json({result: counts[result] for result in _RESULTS})
     else:
         rows = [(text, f"{counts[result]:,}") for result, text in _RESULTS.items() if counts[result]]
-        output.write_table(("side-cars", "number"), rows, numeric=("number",))
+        output.write_table(("sidecars", "number"), rows, numeric=("number",))
     return 1 if counts["failed"] else 0

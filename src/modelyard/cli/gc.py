@@ -1,26 +1,30 @@
-"""`modelyard gc`: remove the bytes that no model needs any more."""
+"""`modelyard gc`: remove files that no model needs any more."""
 
 import click
 import msgspec
 
-from modelyard.cli import options, output, storing
+from modelyard.cli import context, home, options, output
 
 
 @click.command(epilog="Example: modelyard gc --dry-run")
 @options.home_option
 @click.option(
-    "--grace", type=options.Duration(), default="7d", show_default=True, help="How long nothing may have needed it."
+    "--grace",
+    type=options.Duration(),
+    default="7d",
+    show_default=True,
+    help="Keep files that a model needed within this time.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="List the files, and remove nothing.")
 @options.json_option
 def gc(grace: int, dry_run: bool, as_json: bool) -> None:
-    """Remove files that no model has pointed at for a while. The server may be running."""
-    with storing.opened_cleaner(options.read_settings()) as cleaner:
-        collected = cleaner.collect_garbage(grace, dry_run=dry_run)
+    """Remove stored files that no model has needed for a while. The server may be running."""
+    with context.open_cleaner(home.load_settings()) as cleaner:
+        blobs = cleaner.collect_garbage(grace, dry_run=dry_run)
     if as_json:
-        output.write_json([msgspec.to_builtins(each) for each in collected])
+        output.write_json([msgspec.to_builtins(blob) for blob in blobs])
         return
-    for each in collected:
-        click.echo(f"{each.sha256} {each.size_bytes:>15,}")
-    freed = sum(each.size_bytes for each in collected)
-    output.remark(f"{len(collected)} files, {freed:,} bytes {'would be removed' if dry_run else 'removed'}")
+    for blob in blobs:
+        click.echo(f"{blob.sha256} {blob.size_bytes:>15,}")
+    size_bytes = sum(blob.size_bytes for blob in blobs)
+    output.remark(f"{len(blobs)} files, {size_bytes:,} bytes {'would be removed' if dry_run else 'removed'}")

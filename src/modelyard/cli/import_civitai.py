@@ -1,4 +1,4 @@
-"""`modelyard import`: records of other catalogues, taken in."""
+"""`modelyard import civitai`: import models from Civitai's records."""
 
 import contextlib
 import os
@@ -9,21 +9,25 @@ from typing import Any
 
 import click
 
-from modelyard import catalog, covers, errors, library, store
+from modelyard import covers, errors, library
+from modelyard.catalog import Catalog, open_catalog
 from modelyard.civitai import client as civitai_client
 from modelyard.civitai import dumps
-from modelyard.cli import context, options, output, progress, storing
+from modelyard.civitai.client import Checkpoint, CivitaiQuery
+from modelyard.cli import context, home, options, output
+from modelyard.cli.progress import Bar, Progress
 from modelyard.domain import Record, Skipped
+from modelyard.store import Store
 
-# Of each reason so many are told one by one; a whole site's refresh skips thousands for a reason that is no trouble.
-_TOLD_MAX = 10
+# How many messages a reason may have; a refresh of the whole site skips thousands for a harmless reason.
+_MESSAGES_MAX = 10
 _RESULTS = ("added", "updated", "unchanged")
 
 
 @click.group("import", epilog="Example: modelyard import civitai answers/")
 @options.home_option
 def import_() -> None:
-    """Take models in from other catalogues' records."""
+    """Import models from the records of other catalogues."""
 
 
 @import_.command(
@@ -32,16 +36,18 @@ def import_() -> None:
 )
 @options.home_option
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@click.option("--fetch", "is_fetch", is_flag=True, help="Ask Civitai itself, instead of reading files.")
+@click.option("--fetch", "is_fetch", is_flag=True, help="Download from Civitai instead of reading files.")
 @click.option("--types", multiple=True, help="With --fetch: only this type, as Civitai spells it; may be repeated.")
 @click.option("--base-model", "base_models", multiple=True, help="With --fetch: only this base model; may be repeated.")
-@click.option("--query", help="With --fetch: only what Civitai finds for these words.")
-@click.option("--limit", type=click.IntRange(min=1), help="With --fetch: so many models, newest first.")
-@click.option("--restart", is_flag=True, help="With --fetch: begin anew, not where an interrupted run stopped.")
-@click.option("--address", help=f"With --fetch: where the API is.  [default: {civitai_client.ADDRESS}]")
-@click.option("--covers", "with_covers", is_flag=True, help="Fetch the models' covers too, and show them from here.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
-@click.option("--verbose", "-v", is_flag=True, help="Tell of everything skipped, not only the first of each reason.")
+@click.option("--query", help="With --fetch: only models that Civitai finds for these words.")
+@click.option("--limit", type=click.IntRange(min=1), help="With --fetch: at most this many models, newest first.")
+@click.option("--restart", is_flag=True, help="With --fetch: start from the beginning, not where the last run stopped.")
+@click.option("--address", help=f"With --fetch: the URL of the API.  [default: {civitai_client.ADDRESS}]")
+@click.option(
+    "--covers", "with_covers", is_flag=True, help="Download the models' covers too, and serve them from here."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--verbose", "-v", is_flag=True, help="List everything that is skipped, not only a few for each reason.")
 @options.json_option
 def civitai(
     paths: tuple[Path, ...],
@@ -51,192 +57,183 @@ def civitai(
     dry_run: bool,
     verbose: bool,
     as_json: bool,
-    **asked: Any,
+    **query: Any,
 ) -> None:
-    """Import what Civitai's API says about its models.
+    """Import models from the answers of Civitai's API.
 
-    PATH is a file of answers or a folder of such files: .json (a model, a version, a page or a list), .jsonl (one a
-    line), .civitai.info, each also as .gz or .xz. With --fetch the answers come from Civitai's live list; a token is
-    taken from CIVITAI_TOKEN.
+    PATH is a file of answers, or a folder of such files: .json (a model, a version, a page or a list), .jsonl (one on
+    each line), .civitai.info, each also as .gz or .xz. With --fetch the answers come from Civitai itself, with the
+    token of the environment variable CIVITAI_TOKEN.
 
-    What was imported before is updated in place. An import that was interrupted goes on when it is run again.
+    A later import updates the models. If you interrupt an import, run it again to continue.
     """
     if is_fetch == bool(paths):
         raise click.UsageError("give paths to read, or --fetch")
-    if not is_fetch and (restart or any(asked.values())):
+    if not is_fetch and (restart or any(query.values())):
         raise click.UsageError("--types, --base-model, --query, --limit, --restart and --address need --fetch")
-    told_max = None if verbose else _TOLD_MAX
+    messages_max = None if verbose else _MESSAGES_MAX
     if is_fetch:
-        report = _fetched(
-            asked.pop("address") or civitai_client.ADDRESS,
-            civitai_client.CivitaiQuery(**asked),
-            told_max,
-            restart,
-            dry_run,
-        )
+        address = query.pop("address") or civitai_client.ADDRESS
+        report = _import_from_civitai(address, CivitaiQuery(**query), messages_max, restart, dry_run)
     else:
-        report = _read(dumps.find_files(paths), told_max, dry_run)
+        report = _import_files(dumps.find_files(paths), messages_max, dry_run)
     if with_covers and not dry_run:
-        _fetch_covers(report)
+        _import_covers(report)
     report.write(dry_run=dry_run, as_json=as_json)
-    if report.skipped and not report.done.total():
+    if report.skipped and not report.counts.total():
         raise errors.NothingImported("nothing could be imported")
 
 
-def _read(found: Sequence[Path], told_max: int | None, dry_run: bool) -> "Report":
-    whole = sum(_size_bytes(path) for path in found)
-    with context.opened_catalog(options.read_settings()) as taking:
-        with progress.metered("reading", whole) as (meter, tell):
-            report = Report(tell, told_max)
-            with _going_on(report, dry_run):
-                take_in(taking, dumps.read_paths(found, consumed=meter.used), report, meter, dry_run=dry_run)
+def _import_files(paths: Sequence[Path], messages_max: int | None, dry_run: bool) -> "Report":
+    size_bytes = sum(_read_size(path) for path in paths)
+    with context.open_catalog(home.load_settings()) as catalog:
+        with Progress() as progress:
+            report = Report(progress.remark, messages_max)
+            bar = progress.add_bar("reading", size_bytes, "models", with_items=True)
+            with _report_interruption(report, dry_run):
+                register(catalog, dumps.read_paths(paths, consumed=bar.advance), report, bar, dry_run=dry_run)
         if not dry_run:
-            # Files that were here first are the models that came now.
-            report.joined = library.merge_matching_models(taking.store)
-            taking.flush(context.indexing)
+            _finish(catalog, report)
     return report
 
 
-def _fetched(
-    address: str, wanted: civitai_client.CivitaiQuery, told_max: int | None, restart: bool, dry_run: bool
+def _import_from_civitai(
+    address: str, query: CivitaiQuery, messages_max: int | None, restart: bool, dry_run: bool
 ) -> "Report":
-    """Walk Civitai's list, page by page: what a page brought is on disk before the place behind it is saved."""
-    read = options.read_settings()
-    note = civitai_client.note_name(address, wanted)
+    """Import Civitai's list page by page. A checkpoint is saved when the models before it are on disk."""
+    config = home.load_settings()
+    property_name = civitai_client.checkpoint_name(address, query)
     with (
         civitai_client.open_client(address, os.environ.get("CIVITAI_TOKEN")) as client,
-        options.opened_store(read) as opened,
+        home.open_store(config) as store,
     ):
-        taking = catalog.open_catalog(opened, read.home, ttl_seconds=read.download_url_ttl_seconds)
-        with progress.metered("fetching", wanted.limit) as (meter, tell):
-            report = Report(tell, told_max)
-            start = None if restart else civitai_client.saved_place(opened.get_property(note))
+        catalog = open_catalog(store, config.home, ttl_seconds=config.download_url_ttl_seconds)
+        with Progress() as progress:
+            report = Report(progress.remark, messages_max)
+            bar = progress.add_bar("downloading", query.limit, "models", with_items=True)
+            start = None if restart else civitai_client.parse_checkpoint(store.get_property(property_name))
             if start:
-                tell(f"going on after the {start.models:,} models of an interrupted run; --restart begins anew")
-                meter.used(start.models)
-            with _going_on(report, dry_run):
-                for page in civitai_client.pages(client, wanted, start, civitai_client.RetryPolicy(tell=tell)):
-                    take_in(taking, page.outcomes, report, meter, dry_run=dry_run)
-                    meter.used(page.models)
+                progress.remark(
+                    f"continuing an interrupted import after {start.models:,} models; --restart starts again"
+                )
+                bar.advance(start.models)
+            with _report_interruption(report, dry_run):
+                for page in civitai_client.pages(client, query, start, on_retry=progress.remark):
+                    register(catalog, page.outcomes, report, bar, dry_run=dry_run)
+                    bar.advance(page.models)
                     if not dry_run:
-                        _save(opened, note, page.following)
+                        _save_checkpoint(store, property_name, page.following)
         if not dry_run:
-            # Files that were here first are the models that came now.
-            report.joined = library.merge_matching_models(taking.store)
-            taking.flush(context.indexing)
+            _finish(catalog, report)
     return report
 
 
-def _fetch_covers(report: "Report") -> None:
-    """Fetch the covers of what was imported; what is there already, or failed lately, is not asked for again."""
-    read = options.read_settings()
+def _finish(catalog: Catalog, report: "Report") -> None:
+    """Merge the new models with files that were here before them, and bring the index up to date."""
+    report.joined = library.merge_matching_models(catalog.store)
+    catalog.flush(context.show_indexing)
+
+
+def _import_covers(report: "Report") -> None:
+    """Download the covers of the imported models, without those that are here or failed recently."""
+    config = home.load_settings()
     report.covers = 0
-    with options.opened_store(read) as opened:
-        wanted = covers.wanted(opened, report.ids)
-        with progress.metered("fetching covers", len(wanted)) as (meter, tell):
-            report.tell_with(tell)
-            with _going_on(report, dry_run=False):
-                for gathered in covers.import_covers(
-                    opened, storing.covers_of(opened, read), storing.guard_of(read), wanted
-                ):
-                    meter.used(1)
-                    report.cover(gathered)
+    with home.open_store(config) as store:
+        ids_by_address = covers.wanted(store, report.ids)
+        with Progress() as progress:
+            report.remark = progress.remark
+            bar = progress.add_bar("downloading covers", len(ids_by_address), "covers")
+            policy = context.create_address_policy(config)
+            with _report_interruption(report, dry_run=False):
+                for result in covers.import_covers(store, context.create_covers(config, store), policy, ids_by_address):
+                    bar.advance(1)
+                    report.count_cover(result)
 
 
-def _save(opened: store.Store, note: str, place: civitai_client.Checkpoint | None) -> None:
-    with opened.transaction() as writing:
-        writing.remember(note, civitai_client.place_text(place) if place else None)
+def _save_checkpoint(store: Store, property_name: str, checkpoint: Checkpoint | None) -> None:
+    with store.transaction() as transaction:
+        transaction.remember(property_name, civitai_client.format_checkpoint(checkpoint) if checkpoint else None)
 
 
-def _size_bytes(path: Path) -> int:
+def _read_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # the reader will say why
+        return 0  # whoever reads the file reports the problem
 
 
 class Report:
-    """What became of what was read: counted, and what was skipped told to the one who waits."""
+    """Counts the results of an import, and writes the first messages of each reason."""
 
-    def __init__(self, tell: Callable[[str], None], told_max: int | None) -> None:
-        self.done: Counter[str] = Counter()
+    def __init__(self, remark: Callable[[str], None], messages_max: int | None) -> None:
+        self.remark = remark
+        self.counts: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.joined = 0
         self.ids: set[int] = set()
-        # None where covers were not asked for.
+        # None without --covers.
         self.covers: int | None = None
-        self._tell = tell
-        self._told_max = told_max
+        self._messages_max = messages_max
 
-    def tell_with(self, tell: Callable[[str], None]) -> None:
-        """Tell of what comes now beside another bar."""
-        self._tell = tell
-
-    def cover(self, gathered: covers.CoverResult) -> None:
-        """Count what came of a cover's address."""
-        if gathered.problem:
-            self.skip(Skipped(gathered.address, "cover not to be had", gathered.problem))
+    def count_cover(self, result: covers.CoverResult) -> None:
+        """Count the result of one cover."""
+        if result.problem:
+            self.skip(Skipped(result.address, "cover not to be had", result.problem))
         else:
             self.covers = (self.covers or 0) + 1
 
     def skip(self, skipped: Skipped) -> None:
-        """Count something skipped, and tell of it unless enough of its kind were."""
+        """Count a skipped record, and write a message unless its reason has had enough of them."""
         self.skipped[skipped.reason] += 1
-        told = self.skipped[skipped.reason]
-        if self._told_max is None or told <= self._told_max:
-            self._tell(f"skipped: {skipped}")
-        elif told == self._told_max + 1:
-            self._tell(f"skipped: more for the reason {skipped.reason!r}, told one by one with --verbose")
+        count = self.skipped[skipped.reason]
+        if self._messages_max is None or count <= self._messages_max:
+            self.remark(f"skipped: {skipped}")
+        elif count == self._messages_max + 1:
+            self.remark(f"skipped: more with the reason {skipped.reason!r}; --verbose lists all of them")
 
     def write(self, *, dry_run: bool, as_json: bool) -> None:
         """Write the summary on standard output."""
         if as_json:
-            counts = {result: self.done[result] for result in _RESULTS}
+            counts = {result: self.counts[result] for result in _RESULTS}
             skipped = dict(self.skipped.most_common())
             if self.covers is not None:
                 counts["covers"] = self.covers
             output.write_json({**counts, "joined": self.joined, "skipped": skipped, "dry_run": dry_run})
             return
-        rows = [(result + (" (dry run)" if dry_run else ""), f"{self.done[result]:,}") for result in _RESULTS]
+        rows = [(result + (" (dry run)" if dry_run else ""), f"{self.counts[result]:,}") for result in _RESULTS]
         if self.joined:
-            rows.append(("joined with files that were here", f"{self.joined:,}"))
+            rows.append(("merged with files that were here", f"{self.joined:,}"))
         if self.covers is not None:
-            rows.append(("covers fetched", f"{self.covers:,}"))
+            rows.append(("covers downloaded", f"{self.covers:,}"))
         rows += [(f"skipped: {reason}", f"{count:,}") for reason, count in self.skipped.most_common()]
         output.write_table(("models", "number"), rows, numeric=("number",))
 
 
 @contextlib.contextmanager
-def _going_on(report: Report, dry_run: bool) -> Iterator[None]:
-    """Where the work is broken off, say what is kept and how to go on."""
+def _report_interruption(report: Report, dry_run: bool) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, errors.Unavailable):
-        kept = 0 if dry_run else report.done.total()
-        output.remark(f"broken off; {kept:,} models are done and kept. Run the same command again to go on.")
+        saved = 0 if dry_run else report.counts.total()
+        output.remark(f"Interrupted. {saved:,} models are saved; run the command again to continue.")
         raise
 
 
-def take_in(
-    taking: catalog.Catalog,
-    outcomes: Iterable[Record | Skipped],
-    report: Report,
-    meter: progress.Meter,
-    *,
-    dry_run: bool,
+def register(
+    catalog: Catalog, outcomes: Iterable[Record | Skipped], report: Report, bar: Bar, *, dry_run: bool
 ) -> None:
-    """Register what an ingest yields, and report on it. What is reported as done is on disk."""
-    for outcome in taking.register_many(_records(outcomes, report), dry_run=dry_run):
-        meter.model()
+    """Register the records and count the results. Every counted model is on disk."""
+    for outcome in catalog.register_many(_read_records(outcomes, report), dry_run=dry_run):
+        bar.count_item()
         if outcome.result == "skipped":
             report.skip(Skipped(f"model {outcome.record.id}", outcome.reason))
         else:
-            report.done[outcome.result] += 1
+            report.counts[outcome.result] += 1
             if outcome.id is not None:
                 report.ids.add(outcome.id)
 
 
-def _records(outcomes: Iterable[Record | Skipped], report: Report) -> Iterator[Record]:
+def _read_records(outcomes: Iterable[Record | Skipped], report: Report) -> Iterator[Record]:
     for outcome in outcomes:
         if isinstance(outcome, Skipped):
             report.skip(outcome)

@@ -1,81 +1,76 @@
-"""`modelyard inspect`: what a file is, with the evidence for it. Needs no catalogue, and opens that one file only.
-
-With ``--why``: what is known of a model of the catalogue, and who said it.
-"""
+"""`modelyard inspect`: what a model file is, with the evidence. It needs no catalogue and opens only that file."""
 
 from pathlib import Path
 
 import click
 
 from modelyard import errors, inspection
-from modelyard.cli import explain, options, output, progress
+from modelyard.cli import options, output
+from modelyard.cli.progress import Progress
 from modelyard.inspection import Finding, Inspection
 
 _FINDINGS = ("type", "base_model", "base_model_type", "architecture", "dialect", "part", "precision")
 
 
-@click.command(epilog="Examples: modelyard inspect detail_v2.safetensors --json;  modelyard inspect --why 7A28BA3463")
+@click.command(epilog="Example: modelyard inspect detail_v2.safetensors --json")
 @options.home_option
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--why", metavar="MODEL", help="Show what each source says of a model: its id, a name or a hash.")
-@click.option("--no-hash", is_flag=True, help="Read the header only: milliseconds, however large the file is.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--no-hash", is_flag=True, help="Read only the header: this takes milliseconds for a file of any size.")
 @options.json_option
-def inspect(file: Path | None, why: str | None, no_hash: bool, as_json: bool) -> None:
-    """Say what a model file is: format, safety, hashes, kind and base, each with its evidence.
+def inspect(file: Path, no_hash: bool, as_json: bool) -> None:
+    """Show what a model file is: format, safety, hashes, type and base model, each with its evidence.
 
-    The exit code is 0 for a sound file, known or not, and 1 for a broken or dangerous one.
+    The exit code is 0 for a sound file, even of an unknown type, and 1 for a broken or dangerous file.
     """
-    if (file is None) == (why is None):
-        raise click.UsageError("give a file, or --why with a model")
-    if why is not None:
-        explain.write_why(why, as_json=as_json)
-        return
-    assert file is not None, "one of the two is given"
-    found = _inspected(file, with_hashes=not no_hash)
+    result = _inspect_file(file, with_hashes=not no_hash)
     if as_json:
-        output.write_json(found.to_json())
+        output.write_json(result.to_json())
     else:
-        _write(found)
-    if not found.is_sound:
-        raise errors.CorruptFile(str(file), found.reason)
+        _write_inspection(result)
+    if not result.is_sound:
+        raise errors.CorruptFile(str(file), result.reason)
 
 
-def _inspected(file: Path, *, with_hashes: bool) -> Inspection:
+def _inspect_file(file: Path, *, with_hashes: bool) -> Inspection:
     try:
-        whole = file.stat().st_size if with_hashes else 0
-        with progress.metered_bytes("hashing", whole) as on_bytes:
-            return inspection.inspect_file(file, with_hashes=with_hashes, on_bytes=on_bytes)
+        if not with_hashes:
+            return inspection.inspect_file(file, with_hashes=False)
+        with Progress() as progress:
+            bar = progress.add_bar("hashing", file.stat().st_size, "bytes")
+            return inspection.inspect_file(file, on_bytes=bar.advance)
     except OSError as error:
         raise errors.UnsupportedFile(f"{file}: {error.strerror}") from error
 
 
-def _write(found: Inspection) -> None:
-    """Write what a person wants to know first, then every observation that it rests on."""
-    findings = {name: getattr(found.identity, name) for name in _FINDINGS}
-    rows = [("format", found.format), ("verdict", f"{found.verdict}: {found.reason}")]
-    rows.append(("size", f"{found.size_bytes:,} bytes"))
-    rows += [(name.replace("_", " "), _answer(finding)) for name, finding in findings.items() if finding.is_known]
-    if found.identity.parameters is not None:
-        rows.append(("parameters", f"{found.identity.parameters:,}"))
-    if found.identity.trigger_words:
-        rows.append(("trigger words", ", ".join(found.identity.trigger_words)))
-    if found.hashes is not None:
-        rows += [(name, digits) for name, digits in found.hashes.to_json().items() if digits]
-    if found.imports:
-        rows.append(("imports", ", ".join(found.imports)))
-    if found.also:
-        rows.append(("readable also as", ", ".join(found.also)))
-    output.write_table(("what", "found"), rows)
-    observed = [
-        (name.replace("_", " "), each.rule, f"{each.source} {each.name}", each.value, each.says)
-        for name, finding in findings.items()
-        for each in finding.evidence
+def _write_inspection(result: Inspection) -> None:
+    """Write the findings first, then every observation that they rest on."""
+    findings = {name: getattr(result.identity, name) for name in _FINDINGS}
+    rows = [("format", result.format), ("verdict", f"{result.verdict}: {result.reason}")]
+    rows.append(("size", f"{result.size_bytes:,} bytes"))
+    rows += [
+        (name.replace("_", " "), _format_finding(finding)) for name, finding in findings.items() if finding.is_known
     ]
-    if observed:
+    if result.identity.parameters is not None:
+        rows.append(("parameters", f"{result.identity.parameters:,}"))
+    if result.identity.trigger_words:
+        rows.append(("trigger words", ", ".join(result.identity.trigger_words)))
+    if result.hashes is not None:
+        rows += [(name, digits) for name, digits in result.hashes.to_json().items() if digits]
+    if result.imports:
+        rows.append(("imports", ", ".join(result.imports)))
+    if result.also:
+        rows.append(("also readable as", ", ".join(result.also)))
+    output.write_table(("what", "found"), rows)
+    observations = [
+        (name.replace("_", " "), evidence.rule, f"{evidence.source} {evidence.name}", evidence.value, evidence.says)
+        for name, finding in findings.items()
+        for evidence in finding.evidence
+    ]
+    if observations:
         click.echo()
-        output.write_table(("about", "rule", "seen in", "value", "says"), observed)
+        output.write_table(("about", "rule", "seen in", "value", "says"), observations)
 
 
-def _answer(finding: Finding) -> str:
-    sure = f"{finding.value} ({finding.confidence:.0%})"
-    return f"{sure}; the file alone cannot tell {', '.join(finding.candidates)} apart" if finding.candidates else sure
+def _format_finding(finding: Finding) -> str:
+    text = f"{finding.value} ({finding.confidence:.0%})"
+    return f"{text}; the file alone cannot tell {', '.join(finding.candidates)} apart" if finding.candidates else text

@@ -1,4 +1,4 @@
-"""`modelyard jobs`: work that is to be done, being done, or given up."""
+"""`modelyard jobs`: background jobs that wait, run or failed."""
 
 import datetime
 import time
@@ -6,9 +6,9 @@ import time
 import click
 
 from modelyard import errors
-from modelyard.cli import options, output
+from modelyard.cli import home, options, output
 from modelyard.jobs import tasks
-from modelyard.store import jobs as work
+from modelyard.store import jobs as job_store
 
 
 @click.group(invoke_without_command=True, epilog="Example: modelyard jobs retry --all")
@@ -16,14 +16,14 @@ from modelyard.store import jobs as work
 @options.json_option
 @click.pass_context
 def jobs(context: click.Context, as_json: bool) -> None:
-    """List background work: what is waiting, running or given up, and when work that returns ran last and runs next."""
+    """List background jobs: those that wait, run or have failed, and when periodic jobs ran last and run next."""
     if context.invoked_subcommand is not None:
         return
-    with options.opened_store(options.read_settings()) as opened, opened.reading() as connection:
-        listed = work.listed(connection)
+    with home.open_store(home.load_settings()) as store, store.reading() as connection:
+        open_jobs = job_store.listed(connection)
     now = time.time()
     if as_json:
-        output.write_json([_json_of(job, now) for job in listed])
+        output.write_json([_job_json(job, now) for job in open_jobs])
         return
     output.write_table(
         ("id", "kind", "subject", "team", "state", "for", "attempts", "last run", "next", "failure"),
@@ -34,19 +34,19 @@ def jobs(context: click.Context, as_json: bool) -> None:
                 job.subject,
                 job.team,
                 job.state,
-                _duration(_state_seconds(job, now)),
+                _format_duration(_state_seconds(job, now)),
                 str(job.attempts),
-                output.shown_time(job.finished_at) if job.finished_at else "",
-                _next_run(job),
+                output.format_time(job.finished_at) if job.finished_at else "",
+                _format_next_run(job),
                 job.failure,
             )
-            for job in listed
+            for job in open_jobs
         ),
         numeric=("id", "attempts"),
     )
 
 
-def _json_of(job: work.Listed, now: float) -> dict[str, object]:
+def _job_json(job: job_store.Listed, now: float) -> dict[str, object]:
     seconds = _state_seconds(job, now)
     return {
         "id": job.id,
@@ -64,8 +64,8 @@ def _json_of(job: work.Listed, now: float) -> dict[str, object]:
     }
 
 
-def _state_seconds(job: work.Listed, now: float) -> float | None:
-    """Return for how long work has been waiting, running or given up; None where it only waits for its next run."""
+def _state_seconds(job: job_store.Listed, now: float) -> float | None:
+    """Return how long a job has waited, run or been dead, None for a periodic job that waits for its next run."""
     if job.state == "running":
         since = job.started_at
     elif job.state == "dead":
@@ -75,28 +75,29 @@ def _state_seconds(job: work.Listed, now: float) -> float | None:
     return None if since is None else max(0.0, now - since)
 
 
-def _next_run(job: work.Listed) -> str:
+def _format_next_run(job: job_store.Listed) -> str:
     if job.state == "dead":
         return ""
-    return "when needed" if tasks.is_sleeping(job) else output.shown_time(job.run_at)
+    return "when needed" if tasks.is_sleeping(job) else output.format_time(job.run_at)
 
 
-def _duration(seconds: float | None) -> str:
+def _format_duration(seconds: float | None) -> str:
     return "" if seconds is None else str(datetime.timedelta(seconds=round(seconds)))
 
 
 @jobs.command(epilog="Example: modelyard jobs retry 17")
 @options.home_option
 @click.argument("job_ids", metavar="ID…", nargs=-1, type=click.IntRange(1))
-@click.option("--all", "all_dead", is_flag=True, help="Everything that was given up.")
+@click.option("--all", "all_dead", is_flag=True, help="Retry every job that has failed for good.")
 def retry(job_ids: tuple[int, ...], all_dead: bool) -> None:
-    """Have work tried again at once, from the first attempt on."""
+    """Run failed jobs again at once, with all their attempts."""
     if bool(job_ids) == all_dead:
-        raise click.UsageError("name jobs by their ids, or --all")
-    with options.opened_store(options.read_settings()) as opened, opened.transaction() as writing:
+        raise click.UsageError("give the ids of jobs, or --all")
+    with home.open_store(home.load_settings()) as store, store.transaction() as transaction:
+        connection = transaction.connection
         if all_dead:
-            job_ids = tuple(job.id for job in work.listed(writing.connection) if job.state == "dead")
-        missing = [id_ for id_ in job_ids if not work.retry(writing.connection, id_, writing.now)]
-        if missing:
-            raise errors.NotFound(f"no jobs {', '.join(map(str, missing))}", jobs=missing)
-    output.remark(f"{len(job_ids)} to be tried again")
+            job_ids = tuple(job.id for job in job_store.listed(connection) if job.state == "dead")
+        missing_ids = [id_ for id_ in job_ids if not job_store.retry(connection, id_, transaction.now)]
+        if missing_ids:
+            raise errors.NotFound(f"there are no jobs {', '.join(map(str, missing_ids))}", jobs=missing_ids)
+    output.remark(f"{len(job_ids)} jobs will run again")

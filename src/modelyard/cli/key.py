@@ -1,30 +1,27 @@
-"""`modelyard key`: make, list and revoke API keys, and the secret that links are signed with."""
+"""`modelyard key`: create, list and revoke API keys."""
 
 import click
 import msgspec
 
-from modelyard import signing, store
+from modelyard import store
 from modelyard.auth import Auth
-from modelyard.cli import options, output
+from modelyard.cli import home, options, output
 from modelyard.domain import Scope
-from modelyard.store import signing_keys
-
-# How often servers read the secrets again, with some to spare.
-_TAKEN_UP_SECONDS = 120
 
 
 @click.group(epilog="Example: modelyard key create --team alice")
 @options.home_option
 def key() -> None:
-    """Make, list and revoke API keys.
+    """Create, list and revoke API keys.
 
-    A key belongs to a team, and a team is made with its first key. Only a key's digest is kept: it is shown once.
+    A key belongs to a team. The first key of a team creates the team. Modelyard stores only a digest of a key, so it
+    shows the key once.
     """
 
 
 @key.command(epilog="Example: modelyard key create --team alice --scope read,write --expires 90d")
 @options.home_option
-@click.option("--team", required=True, help="The team that the key speaks for.")
+@click.option("--team", required=True, help="The team that the key belongs to.")
 @click.option(
     "--scope",
     "scopes",
@@ -32,22 +29,20 @@ def key() -> None:
     type=options.Scopes(),
     default=["read,write"],
     show_default=True,
-    help="What the key allows: a team's models to be read, to be written, its keys to be managed.",
+    help="What the key allows: to read the team's models, to write them, to manage its keys (admin).",
 )
-@click.option(
-    "--expires", type=options.Duration(), help="How long it is good for, such as 90d or 12h; always, if not given."
-)
+@click.option("--expires", type=options.Duration(), help="When the key expires, such as 90d or 12h.  [default: never]")
 @options.json_option
 def create(team: str, scopes: tuple[frozenset[Scope], ...], expires: int | None, as_json: bool) -> None:
-    """Make a key and write it on standard output."""
-    with options.opened_store(options.read_settings()) as opened:
-        secret, record = Auth(opened).create_key(team, frozenset[Scope]().union(*scopes), expires)
+    """Create a key and write it on standard output."""
+    with home.open_store(home.load_settings()) as database:
+        secret, record = Auth(database).create_key(team, frozenset[Scope]().union(*scopes), expires)
     if as_json:
-        output.write_json({"key": secret, **_shown(record)})
+        output.write_json({"key": secret, **_key_json(record)})
         return
-    until = f", until {output.shown_time(record.expires_at)} UTC" if record.expires_at else ""
+    expiry = f", expires {output.format_time(record.expires_at)} UTC" if record.expires_at else ""
     output.remark(
-        f"key {record.id} of team {record.team}: {', '.join(sorted(record.scopes))}{until}. It is shown only now:"
+        f"key {record.id} of team {record.team}: {', '.join(sorted(record.scopes))}{expiry}. It is shown only once:"
     )
     click.echo(secret)
 
@@ -57,11 +52,11 @@ def create(team: str, scopes: tuple[frozenset[Scope], ...], expires: int | None,
 @click.option("--team", help="Only the keys of this team.")
 @options.json_option
 def list_(team: str | None, as_json: bool) -> None:
-    """List keys, those that no longer work included."""
-    with options.opened_store(options.read_settings()) as opened:
-        records = Auth(opened).list_keys(team)
+    """List keys, also those that are revoked or expired."""
+    with home.open_store(home.load_settings()) as database:
+        records = Auth(database).list_keys(team)
     if as_json:
-        output.write_json([_shown(record) for record in records])
+        output.write_json([_key_json(record) for record in records])
         return
     headings = ("id", "key", "team", "scopes", "created", "expires", "revoked", "last used")
     times = ("created_at", "expires_at", "revoked_at", "last_used_at")
@@ -73,7 +68,7 @@ def list_(team: str | None, as_json: bool) -> None:
                 record.hint,
                 record.team,
                 " ".join(sorted(record.scopes)),
-                *(output.shown_time(getattr(record, time)) for time in times),
+                *(output.format_time(getattr(record, time)) for time in times),
             )
             for record in records
         ),
@@ -86,39 +81,15 @@ def list_(team: str | None, as_json: bool) -> None:
 @click.argument("key_or_id", metavar="KEY")
 @options.json_option
 def revoke(key_or_id: str, as_json: bool) -> None:
-    """Revoke a key, named by its id, its first characters or the whole of it. It stops with the next request."""
-    with options.opened_store(options.read_settings()) as opened:
-        record = Auth(opened).revoke_key(key_or_id)
+    """Revoke a key at once. KEY is its id, its first characters or all of it."""
+    with home.open_store(home.load_settings()) as database:
+        record = Auth(database).revoke_key(key_or_id)
     if as_json:
-        output.write_json(_shown(record))
+        output.write_json(_key_json(record))
         return
-    output.remark(f"key {record.id} ({record.hint}) of team {record.team} is revoked")
+    output.remark(f"revoked key {record.id} ({record.hint}) of team {record.team}")
 
 
-@key.command("rotate-signing", epilog="Example: modelyard key rotate-signing --overlap 7d")
-@options.home_option
-@click.option(
-    "--overlap",
-    type=options.Duration(),
-    help="How long links signed until now stay good; as long as a link is good for, if not given. 0s ends them all.",
-)
-@options.json_option
-def rotate_signing(overlap: int | None, as_json: bool) -> None:
-    """Sign download links with a fresh secret from now on. A server that runs takes it up within a minute."""
-    read = options.read_settings()
-    # Until every worker has read it, links are signed with the old one: they are to live as long as they say.
-    longest_seconds = read.download_url_ttl_seconds + signing.ROUND_SECONDS + _TAKEN_UP_SECONDS
-    overlap = longest_seconds if overlap is None else overlap
-    with options.opened_store(read) as opened, opened.transaction() as writing:
-        ends_at = writing.now + overlap
-        signing_keys.add_signing_key(writing.connection, signing.fresh_secret(), writing.now, others_end_at=ends_at)
-        newest = max(key.id for key in signing_keys.signing_keys(writing.connection))
-    if as_json:
-        output.write_json({"signing_key": newest, "others_end_at": ends_at})
-        return
-    output.remark(f"links are signed by key {newest}; older ones end at {output.shown_time(ends_at)} UTC")
-
-
-def _shown(record: store.Key) -> dict[str, object]:
-    shown: dict[str, object] = msgspec.to_builtins(record)
-    return shown | {"scopes": sorted(record.scopes)}
+def _key_json(record: store.Key) -> dict[str, object]:
+    fields: dict[str, object] = msgspec.to_builtins(record)
+    return fields | {"scopes": sorted(record.scopes)}

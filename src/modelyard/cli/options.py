@@ -1,67 +1,49 @@
-"""What the commands share: the home folder, opening what lies in it, and how time spans are written."""
+"""The options that commands share, and the types of their values: scopes and durations."""
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from modelyard import errors, settings, store
 from modelyard.domain import Scope
 
 _HOME = "modelyard.home"
-_SPAN = re.compile(r"([0-9]{1,9})([smhdwy]?)")
-_SPAN_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
+_DURATION = re.compile(r"([0-9]{1,9})([smhdwy]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _remember_home(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
-    # `meta` is one for a command and the groups above it: the innermost `--home` is read last and wins.
+def _store_home(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+    # A command and its groups share one `meta`. click reads the innermost `--home` last, so that one wins.
     if value is not None:
         ctx.meta[_HOME] = value
 
 
 def home_option(command: F) -> F:
-    """Add ``--home``, which may stand before or after a command's name."""
+    """Add ``--home``, which users may write before or after a command's name."""
     return click.option(
         "--home",
         type=click.Path(file_okay=False, path_type=Path),
         expose_value=False,
-        callback=_remember_home,
-        help="The folder everything is kept in.  [env: MODELYARD_HOME]",
+        callback=_store_home,
+        help="The folder with all data of this installation.  [env: MODELYARD_HOME]",
     )(command)
+
+
+def home_of_command() -> Path | None:
+    """Return the home folder that the running command's ``--home`` names, None without that option."""
+    home: Path | None = click.get_current_context().meta.get(_HOME)
+    return home
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 
 
-def read_settings() -> settings.Settings:
-    """Return the settings of the home folder that the running command was given; make the folder if there is none."""
-    read = settings.load(click.get_current_context().meta.get(_HOME))
-    try:
-        read.home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.ConfigurationError(
-            f"the home folder {read.home} cannot be made: {error.strerror}; choose another with --home"
-        ) from error
-    return read
-
-
-@contextlib.contextmanager
-def opened_store(read: settings.Settings) -> Iterator[store.Store]:
-    """Open the store of a home folder, and close it after use."""
-    opened = store.open_store(read.database_url, replicas=read.database_replica_url)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
 class Scopes(click.ParamType[frozenset[Scope]]):
-    """What a key allows, divided by commas: ``read,write``."""
+    """What a key allows, separated by commas: ``read,write``."""
 
     name = "scope"
 
@@ -72,21 +54,21 @@ class Scopes(click.ParamType[frozenset[Scope]]):
         try:
             return frozenset(Scope(word.strip()) for word in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} is not accepted; accepted, divided by commas: {', '.join(Scope)}", param, ctx)
+            self.fail(f"{value!r} is not accepted; accepted, separated by commas: {', '.join(Scope)}", param, ctx)
 
 
 class Duration(click.ParamType[int]):
-    """A span of time such as ``90d`` or ``12h``; its value is in seconds."""
+    """A length of time such as ``90d`` or ``12h``; its value is in seconds."""
 
-    name = "span"
+    name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the seconds that the text means."""
         if isinstance(value, int):
             return value
-        read = _SPAN.fullmatch(str(value))
-        if read is None:
+        match = _DURATION.fullmatch(str(value))
+        if match is None:
             self.fail(
-                f"{value!r} is not a span of time; accepted: a number and s, m, h, d, w or y, such as 90d", param, ctx
+                f"{value!r} is not a duration; accepted: a number and s, m, h, d, w or y, such as 90d", param, ctx
             )
-        return int(read[1]) * _SPAN_SECONDS[read[2]]
+        return int(match[1]) * _UNIT_SECONDS[match[2]]

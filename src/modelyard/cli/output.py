@@ -1,4 +1,4 @@
-"""How results and progress look: tables and JSON on standard output, progress and remarks on standard error."""
+"""How results look: tables and JSON on standard output, remarks on standard error."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Wide enough that a pipe or a file gets whole names: only a terminal has a width to keep to.
-_WIDTH_ELSEWHERE = 400
+# A pipe or a file has no width. This is wide enough for whole names.
+_PIPE_WIDTH = 400
+
+INTERRUPTED = "Interrupted. Progress is saved; run the command again to continue."
 
 
 def write_json(value: object) -> None:
@@ -20,22 +22,22 @@ def write_json(value: object) -> None:
 
 
 def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[str] = ()) -> None:
-    """Write rows under headings on standard output; columns named in ``numeric`` stand to the right."""
+    """Write rows under headings on standard output; columns named in ``numeric`` are aligned to the right."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_WIDTH_ELSEWHERE)
-    to_the_right = set(numeric)
+        console = Console(highlight=False, markup=False, width=_PIPE_WIDTH)
+    numeric_headings = set(numeric)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in headings:
-        table.add_column(heading, justify="right" if heading in to_the_right else "left", overflow="fold")
+        table.add_column(heading, justify="right" if heading in numeric_headings else "left", overflow="fold")
     for row in rows:
-        # As text, not as markup: a model may be called "[red]".
+        # Text, not markup: a model may be called "[red]".
         table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
 
 
 def printable(text: str) -> str:
-    """Return ``text`` without what would move a terminal's cursor or colour it: names come from strangers."""
+    """Return ``text`` without characters that move a terminal's cursor or change its colours: names are untrusted."""
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
@@ -44,8 +46,8 @@ def remark(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
-def shown_time(seconds: int | None) -> str:
-    """Return Unix seconds as a date and a time of UTC, empty for None."""
+def format_time(seconds: int | None) -> str:
+    """Return Unix seconds as a date and a time in UTC, empty for None."""
     if seconds is None:
         return ""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

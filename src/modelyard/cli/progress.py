@@ -1,141 +1,94 @@
-"""Progress bars on a terminal: rate and time left."""
+"""Progress on a terminal: how much is done, at which rate, and the time left. Without a terminal nothing is drawn."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
 
+from rich import filesize, progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.text import Text
 
-from modelyard.cli.output import printable, remark
+from modelyard.cli import output
+
+# An update for every item would take longer than the item.
+_ITEMS_PER_UPDATE = 64
 
 
-class _Rate(ProgressColumn):
-    """How many models a second."""
+class _AmountColumn(progress.ProgressColumn):
+    """How much is done, of how much, and how much in a second."""
 
-    def render(self, task: Task) -> Text:
-        elapsed_seconds = task.elapsed or 0.0
-        models = int(task.fields["models"])
-        rate = f"{models / elapsed_seconds:,.0f}/s" if elapsed_seconds > 0.2 else ""
-        return Text(f"{models:,} models {rate}")
-
-
-class Meter:
-    """Counts models and, of a known whole, how much has been used; draws where there is a terminal."""
-
-    def __init__(self, progress: Progress | None, whole: int | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=whole, models=0) if progress else None
-        self._models = 0
-
-    def used(self, amount: int) -> None:
-        """Say that so much more of the whole is used up."""
-        if self._progress and self._task is not None:
-            self._progress.advance(self._task, amount)
-
-    def model(self) -> None:
-        """Say that one more model is done."""
-        self._models += 1
-        if self._progress and self._task is not None and self._models % 64 == 0:
-            self._progress.update(self._task, models=self._models)
-
-    def models(self, count: int) -> None:
-        """Say that so many more models are done, where models are what the whole is counted in."""
-        self._models += count
-        if self._progress and self._task is not None:
-            self._progress.update(self._task, models=self._models, advance=count)
+    def render(self, task: progress.Task) -> Text:
+        unit, items = task.fields["unit"], task.fields["items"]
+        rate = task.speed if items is None else items / max(task.elapsed or 0.0, 0.2)
+        amounts = [task.completed, *([] if task.total is None else [task.total])] if items is None else [items]
+        if unit == "bytes":
+            text = "/".join(filesize.decimal(int(amount)) for amount in amounts)
+            return Text(text if rate is None else f"{text} {filesize.decimal(int(rate))}/s")
+        text = "/".join(f"{int(amount):,}" for amount in amounts)
+        return Text(f"{text} {unit}" if rate is None else f"{text} {unit} {rate:,.0f}/s")
 
 
-@contextlib.contextmanager
-def metered(doing: str, whole: int | None) -> Iterator[tuple[Meter, Callable[[str], None]]]:
-    """Give a meter, and a function that writes a remark without tearing the bar.
+class Bar:
+    """One bar of a progress display; without a terminal it does nothing."""
 
-    ``whole`` is the amount that makes it complete, None where that cannot be known.
-    """
-    console = Console(stderr=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        yield Meter(None, whole), remark
-        return
-    columns = [TextColumn(doing), BarColumn(), _Rate()]
-    if whole is not None:
-        columns.append(TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield Meter(progress, whole), lambda text: console.print(Text(printable(text)))
+    def __init__(
+        self, display: progress.Progress | None, text: str, total: int | None, unit: str, items: int | None
+    ) -> None:
+        self._display = display
+        self._task = display.add_task(text, total=total, unit=unit, items=items) if display else progress.TaskID(0)
+        self._items = 0
 
+    def advance(self, amount: int) -> None:
+        """Add to the amount that is done."""
+        if self._display:
+            self._display.advance(self._task, amount)
 
-@contextlib.contextmanager
-def metered_bytes(doing: str, whole: int) -> Iterator[Callable[[int], None] | None]:
-    """Give a function that is told of bytes done, drawn as a bar with rate and time left; None without a terminal."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    if not console.is_terminal or not whole:
-        yield None
-        return
-    columns = [TextColumn(doing), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=whole)
-        yield lambda count: progress.advance(task, count)
+    def set(self, amount: int, total: int) -> None:
+        """Set the amount that is done, and the total."""
+        if self._display:
+            self._display.update(self._task, completed=amount, total=total)
+
+    def count_item(self) -> None:
+        """Count an item, for a bar with items."""
+        self._items += 1
+        if self._display and self._items % _ITEMS_PER_UPDATE == 0:
+            self._display.update(self._task, items=self._items)
 
 
-class Bars:
-    """Files done of a known number, and bytes of a known amount, with rate and time left."""
-
-    def __init__(self, progress: Progress, doing: str) -> None:
-        self._progress = progress
-        self._doing = doing
-        self._files: TaskID | None = None
-        self._bytes: TaskID | None = None
-
-    def expect(self, files: int, size_bytes: int) -> None:
-        """Say how much there is to do; bytes only if any are to be counted."""
-        self._files = self._progress.add_task(f"{self._doing}, {files:,} in all", total=files, visible=not size_bytes)
-        if size_bytes:
-            self._bytes = self._progress.add_task(f"hashing {files:,} files", total=size_bytes)
-
-    def used(self, count: int) -> None:
-        """Say that so many more bytes are done."""
-        if self._bytes is not None:
-            self._progress.advance(self._bytes, count)
-
-    def done(self) -> None:
-        """Say that one more file is done."""
-        if self._files is not None:
-            self._progress.advance(self._files, 1)
-
-    def tell(self, text: str) -> None:
-        """Write a remark without tearing the bars."""
-        self._progress.console.print(Text(printable(text)))
-
-
-class _Amount(ProgressColumn):
-    """How many bytes a second, or how many of how many files."""
+class Progress:
+    """Bars on standard error while the block runs, and remarks that do not tear them."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._bytes, self._speed = DownloadColumn(), TransferSpeedColumn()
+        console = Console(stderr=True, highlight=False, markup=False)
+        columns = (
+            # A file may be called "[red]".
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            _AmountColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        self._display = progress.Progress(*columns, console=console, transient=True) if console.is_terminal else None
 
-    def render(self, task: Task) -> Text:
-        if task.total is not None and task.description.startswith("hashing"):
-            return Text.assemble(self._bytes.render(task), " ", self._speed.render(task))
-        return Text(f"{int(task.completed):,}/{int(task.total or 0):,}")
+    def __enter__(self) -> Self:
+        if self._display:
+            self._display.start()
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._display:
+            self._display.stop()
 
-@contextlib.contextmanager
-def bars(doing: str) -> Iterator[Bars | None]:
-    """Give bars for files and bytes; None without a terminal."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = [TextColumn("{task.description}"), BarColumn(), _Amount(), TimeRemainingColumn()]
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield Bars(progress, doing)
+    def add_bar(self, text: str, total: int | None, unit: str, *, with_items: bool = False) -> Bar:
+        """Add a bar. ``total`` is None if nobody can know it; ``unit`` is ``bytes`` or a noun in the plural.
+
+        With items the bar measures one thing, such as bytes, and shows the number of another, ``unit``.
+        """
+        return Bar(self._display, output.printable(text), total, unit, 0 if with_items else None)
+
+    def remark(self, text: str) -> None:
+        """Write a line on standard error, above the bars."""
+        if self._display:
+            self._display.console.print(Text(output.printable(text)))
+        else:
+            output.remark(text)

@@ -1,4 +1,4 @@
-"""`modelyard search`: the API's question and answer, on the terminal."""
+"""`modelyard search`: search the catalogue from the terminal, with the parameters of the API."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,8 @@ import click
 import msgspec
 
 from modelyard import library, wire
-from modelyard.cli import context, duplicates, options, output
+from modelyard.cli import context, home, options, output
+from modelyard.cli.duplicates import write_duplicates
 from modelyard.domain import ANONYMOUS, Viewer, Visibility
 from modelyard.index import Facets
 from modelyard.store import files
@@ -16,16 +17,16 @@ from modelyard.store import files
 QUERY = "filter.query"
 
 
-def _flag(parameter: wire.Parameter) -> str:
+def _option_name(parameter: wire.Parameter) -> str:
     return "--" + parameter.name.partition(".")[2].replace("_", "-")
 
 
-def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each of the API's parameters, from the table that the API itself reads."""
+def _add_filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each parameter of the API."""
     for parameter in reversed(wire.PARAMETERS):
         if parameter.name != QUERY:
             command = click.option(
-                _flag(parameter),
+                _option_name(parameter),
                 parameter.name.replace(".", "_"),
                 multiple=parameter.many,
                 help=parameter.meaning.replace("`", ""),
@@ -36,39 +37,43 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(epilog="Example: modelyard search --types lora --base-model 'SD 1.5' --limit 5 pastel")
 @options.home_option
 @click.argument("terms", nargs=-1)
-@_filters
-@click.option("--team", help="Search as this team: its private models too.")
+@_add_filters
+@click.option("--team", help="Search as this team, which also sees its private models.")
 @click.option(
     "--duplicates",
-    "of_duplicates",
+    "with_duplicates",
     is_flag=True,
-    help="List added files that are the same, in all bytes or in their tensors.",
+    help="List added files that are the same: all bytes, or all tensors.",
 )
 @click.option("--facets", "with_facets", is_flag=True, help="Count the matches by type, source, base model and tag.")
 @options.json_option
 def search(
-    terms: tuple[str, ...], team: str | None, of_duplicates: bool, with_facets: bool, as_json: bool, **given: Any
+    terms: tuple[str, ...],
+    team: str | None,
+    with_duplicates: bool,
+    with_facets: bool,
+    as_json: bool,
+    **filters: Any,
 ) -> None:
     """Search the catalogue, most popular models first. Each term must occur in a model's names or tags."""
-    if of_duplicates:
-        _write_duplicates(team, as_json)
+    if with_duplicates:
+        _list_duplicates(team, as_json)
         return
     pairs = [(QUERY, " ".join(terms))]
     for parameter in wire.PARAMETERS:
-        value = given.get(parameter.name.replace(".", "_")) or ()
+        value = filters.get(parameter.name.replace(".", "_")) or ()
         pairs.extend((parameter.name, text) for text in ((value,) if isinstance(value, str) else value))
     viewer = Viewer(team) if team else ANONYMOUS
-    read = options.read_settings()
-    with context.opened_catalog(read) as searched:
-        searched.load(context.indexing)
-        asked = wire.parse_query(urlencode(pairs).encode(), lambda: searched.known_types(viewer))
-        if asked.query.visibility is Visibility.PRIVATE and not team:
-            raise click.UsageError("--visibility private needs --team: private models are a team's own")
+    with context.open_catalog(home.load_settings()) as catalog:
+        catalog.load(context.show_indexing)
+        query = wire.parse_query(urlencode(pairs).encode(), lambda: catalog.known_types(viewer)).query
+        if query.visibility is Visibility.PRIVATE and not team:
+            raise click.UsageError("--visibility private needs --team: private models belong to a team")
         if with_facets:
-            _write_facets(searched.facets(viewer, asked.query), as_json)
+            _write_facets(catalog.facets(viewer, query), as_json)
             return
-        page = searched.search(viewer, asked.query)
-    # The link is made by the server that hands the file out; there is none to be had from here.
+        page = catalog.search(viewer, query)
+    # Only a server signs download links, so the answer has none.
     answer = wire.render_page(page.records, page.following, lambda *_: "")
     if as_json:
         click.echo(msgspec.json.format(answer, indent=2))
@@ -95,22 +100,22 @@ def search(
         output.remark("no model matches")
 
 
-def _write_duplicates(team: str | None, as_json: bool) -> None:
-    with options.opened_store(options.read_settings()) as opened, opened.reading() as connection:
+def _list_duplicates(team: str | None, as_json: bool) -> None:
+    with home.open_store(home.load_settings()) as store, store.reading() as connection:
         groups = files.duplicates(connection, team)
     if as_json:
         output.write_json([library.duplicates_json(group) for group in groups])
     elif groups:
-        duplicates.write(groups)
+        write_duplicates(groups)
     else:
-        output.remark("no file is there twice")
+        output.remark("there are no duplicates")
 
 
-def _write_facets(found: Facets, as_json: bool) -> None:
-    fields = {"types": found.types, "sources": found.sources, "base_models": found.base_models, "tags": found.tags}
+def _write_facets(facets: Facets, as_json: bool) -> None:
+    fields = {"types": facets.types, "sources": facets.sources, "base_models": facets.base_models, "tags": facets.tags}
     if as_json:
         counts = {field: [{"name": name, "count": n} for name, n in values] for field, values in fields.items()}
-        output.write_json({"total": found.total, **counts})
+        output.write_json({"total": facets.total, **counts})
         return
     rows = [(field, name, f"{n:,}") for field, values in fields.items() for name, n in values]
-    output.write_table(("field", "value", "models"), [("all", "", f"{found.total:,}"), *rows], numeric=("models",))
+    output.write_table(("field", "value", "models"), [("all", "", f"{facets.total:,}"), *rows], numeric=("models",))

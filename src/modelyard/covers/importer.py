@@ -1,13 +1,15 @@
-"""Fetching the covers that models' addresses lead to: a few at once, gently, and never the same one twice.
+"""Downloads of covers from the addresses that models have: four at a time, each address once.
 
-What came of an address is on record as soon as it is told of. A run that is broken off goes on where it ended, because
-what is done is not wanted any more; what failed for good is asked for again after a month.
+Every result is in the store before it is yielded. If an import is interrupted, the next one skips what the store has.
+It tries an address that failed for good again after a month.
 """
 
+import dataclasses
+import queue
+import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from modelyard import errors
@@ -15,98 +17,119 @@ from modelyard.covers.covers import Covers
 from modelyard.covers.download import AddressPolicy, TemporaryFailure, fetch
 from modelyard.covers.thumbnails import Rendered, render
 from modelyard.registry import models
+from modelyard.retry import Retry, RetryPolicy
 from modelyard.store import Store, covers
 
-# Most catalogues' pictures are on one host: this is what a browser opens to it, less some.
+# Most catalogues have their pictures on one host. A browser opens six connections to a host.
 AT_ONCE = 4
-_WAITING = 4 * AT_ONCE
-_ATTEMPTS_MAX = 3
-_WAIT_SECONDS_FIRST, _WAIT_SECONDS_MAX = 1.0, 60.0
+# Downloads that wait for their transaction, in memory.
+_RESULTS_MAX = 4 * AT_ONCE
+_RETRY_POLICY = RetryPolicy(attempts_max=3, wait_seconds_first=2.0, wait_seconds_max=60.0, retry_after_seconds_max=60.0)
 _FAILED_SECONDS = 30 * 86_400
-# One transaction's worth: each makes every index follow.
+# Covers per transaction. Every commit makes every node refresh its index, so this is not small.
 _BATCH, _BATCH_SECONDS = 50, 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class CoverResult:
-    """What came of one address. ``problem`` is empty where its picture is kept and shown now."""
+    """The result for one address. ``problem`` is empty if its models show the picture now."""
 
     address: str
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
+class _Download:
     address: str
     rendered: Rendered | None = None
     problem: str = ""
-    is_passing: bool = False
+    is_temporary: bool = False
 
 
 def wanted(store: Store, model_ids: Collection[int]) -> dict[str, list[int]]:
-    """Return the addresses of covers that these models show and that are to be fetched, with the models of each."""
+    """Return the addresses of these models' covers that are not downloaded yet, with the models of each."""
     with store.reading() as connection:
         return covers.wanted(connection, model_ids, int(time.time()) - _FAILED_SECONDS)
 
 
 def import_covers(
     store: Store,
-    kept: Covers,
-    guard: AddressPolicy,
+    pictures: Covers,
+    address_policy: AddressPolicy,
     ids_by_address: dict[str, list[int]],
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[CoverResult]:
-    """Fetch the addresses, have their models show what came, and yield what came of each once that is on record."""
-    batch: list[_Fetched] = []
-    began = time.monotonic()
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="modelyard-covers")
-    try:
-        for fetched in _in_order(pool, guard, list(ids_by_address), sleep):
-            batch.append(fetched)
-            if len(batch) >= _BATCH or time.monotonic() - began >= _BATCH_SECONDS:
-                yield from _recorded(store, kept, batch, ids_by_address)
-                batch, began = [], time.monotonic()
-        yield from _recorded(store, kept, batch, ids_by_address)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    """Download the covers, show them with their models, and yield each result once it is in the store."""
+    policy = dataclasses.replace(_RETRY_POLICY, sleep=sleep)
+    batch: list[_Download] = []
+    started_at = time.monotonic()
+    with closing(_download_all(address_policy, list(ids_by_address), policy)) as results:
+        for download in results:
+            batch.append(download)
+            if len(batch) >= _BATCH or time.monotonic() - started_at >= _BATCH_SECONDS:
+                yield from _record_batch(store, pictures, batch, ids_by_address)
+                batch, started_at = [], time.monotonic()
+    yield from _record_batch(store, pictures, batch, ids_by_address)
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, guard: AddressPolicy, addresses: Sequence[str], sleep: Callable[[float], object]
-) -> Iterator[_Fetched]:
-    waiting: deque[Future[_Fetched]] = deque()
+def _download_all(address_policy: AddressPolicy, addresses: Sequence[str], policy: RetryPolicy) -> Generator[_Download]:
+    """Download the covers, some at the same time, and yield the results as they come.
+
+    The threads are daemons: a command that is interrupted does not wait for slow hosts.
+    """
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
     for address in addresses:
-        waiting.append(pool.submit(_fetched, guard, address, sleep))
-        if len(waiting) >= _WAITING:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+        todo.put(address)
+    results: queue.Queue[_Download | BaseException] = queue.Queue(_RESULTS_MAX)
+
+    def work() -> None:
+        with suppress(queue.Empty):
+            while True:
+                address = todo.get_nowait()
+                try:
+                    result: _Download | BaseException = _download_cover(address_policy, address, policy)
+                except BaseException as problem:  # raised where the results are read
+                    result = problem
+                results.put(result)
+
+    for _ in range(min(AT_ONCE, len(addresses))):
+        threading.Thread(target=work, name="modelyard-covers", daemon=True).start()
+    try:
+        for _ in addresses:
+            result = results.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    finally:
+        # Without addresses and with room for their results, the threads end.
+        for items in (todo, results):
+            with suppress(queue.Empty):
+                while True:
+                    items.get_nowait()
 
 
-def _fetched(guard: AddressPolicy, address: str, sleep: Callable[[float], object]) -> _Fetched:
-    for attempt in range(1, _ATTEMPTS_MAX + 1):
+def _download_cover(address_policy: AddressPolicy, address: str, policy: RetryPolicy) -> _Download:
+    retry = Retry(policy)
+    while True:
         try:
-            return _Fetched(address, render(fetch(address, guard)))
-        except TemporaryFailure as passing:
-            if attempt == _ATTEMPTS_MAX:
-                return _Fetched(address, problem=passing.message, is_passing=True)
-            asked = passing.after_seconds
-            sleep(min(asked if asked is not None else _WAIT_SECONDS_FIRST * 2.0**attempt, _WAIT_SECONDS_MAX))
-        except (errors.DownloadFailed, errors.UnsupportedFile, errors.TooLarge) as lasting:
-            return _Fetched(address, problem=lasting.message)
-    raise AssertionError("the last attempt returns")
+            return _Download(address, render(fetch(address, address_policy)))
+        except TemporaryFailure as problem:
+            if not retry.wait(problem.after_seconds):
+                return _Download(address, problem=problem.message, is_temporary=True)
+        except (errors.DownloadFailed, errors.UnsupportedFile, errors.TooLarge) as problem:
+            return _Download(address, problem=problem.message)
 
 
-def _recorded(
-    store: Store, kept: Covers, batch: Sequence[_Fetched], ids_by_address: dict[str, list[int]]
+def _record_batch(
+    store: Store, pictures: Covers, batch: Sequence[_Download], ids_by_address: dict[str, list[int]]
 ) -> list[CoverResult]:
     if not batch:
         return []
-    names = {fetched.address: kept.keep(fetched.rendered) for fetched in batch if fetched.rendered is not None}
-    with store.transaction() as writing:
-        for fetched in batch:
-            if not fetched.is_passing:
-                name = names.get(fetched.address)
-                covers.note_address(writing.connection, fetched.address, name, fetched.problem, writing.now)
-        models.refresh(writing, [model_id for address in names for model_id in ids_by_address[address]])
-    return [CoverResult(fetched.address, fetched.problem) for fetched in batch]
+    names = {item.address: pictures.keep(item.rendered) for item in batch if item.rendered is not None}
+    with store.transaction() as transaction:
+        for item in batch:
+            if not item.is_temporary:
+                name = names.get(item.address)
+                covers.note_address(transaction.connection, item.address, name, item.problem, transaction.now)
+        models.refresh(transaction, [model_id for address in names for model_id in ids_by_address[address]])
+    return [CoverResult(item.address, item.problem) for item in batch]

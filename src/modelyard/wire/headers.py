@@ -1,6 +1,6 @@
 """The names of the API's own headers."""
 
-IGNORED_HEADER = "Modelyard-Ignored"
+IGNORED_HEADER = "Modelyard-Ignored-Parameters"
 
 
 TOTAL_HEADER = "Modelyard-Total"

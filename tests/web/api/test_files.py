@@ -425,11 +425,11 @@ def test_links_outlive_the_key_that_signed_them_until_the_overlap_is_over(tmp_pa
         checking(yard, tmp_path).verify_next()
         old = path_of(find(yard, model_id)["download_url"])
 
-    assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing"])
+    assert 0 == run(["signing-key", "--home", str(tmp_path), "rotate"])
     with open_app(tmp_path) as yard:
         new = path_of(find(yard, model_id)["download_url"])
         rotated = [yard.ask(link, None).status for link in (old, new)]
-    assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing", "--overlap", "0s"])
+    assert 0 == run(["signing-key", "--home", str(tmp_path), "rotate", "--overlap", "0s"])
     with open_app(tmp_path) as yard:
         ended = [yard.ask(link, None).status for link in (old, new)]
 
@@ -442,7 +442,7 @@ def test_a_running_server_takes_up_a_rotated_key(tmp_path: Path) -> None:
     with open_app(tmp_path) as yard:
         model_id = upload(yard, "served", CONTENT)["id"]
         checking(yard, tmp_path).verify_next()
-        assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing"])
+        assert 0 == run(["signing-key", "--home", str(tmp_path), "rotate"])
 
         with open_app(tmp_path) as another:
             link = path_of(find(another, model_id)["download_url"])
@@ -460,7 +460,7 @@ def test_a_running_server_refuses_links_of_a_key_that_was_ended_at_once(tmp_path
         model_id = upload(yard, "served", CONTENT)["id"]
         checking(yard, tmp_path).verify_next()
         old = path_of(find(yard, model_id)["download_url"])
-        assert 0 == run(["key", "--home", str(tmp_path), "rotate-signing", "--overlap", "0s"])
+        assert 0 == run(["signing-key", "--home", str(tmp_path), "rotate", "--overlap", "0s"])
         with open_app(tmp_path) as another:
             new = path_of(find(another, model_id)["download_url"])
 

@@ -125,7 +125,7 @@ def test_every_answer_may_be_read_by_a_page(yard: App, target: str) -> None:
     reply = yard.ask(target, origin="https://console.example")
 
     assert "*" == reply.headers["access-control-allow-origin"]
-    assert {"ETag", "Modelyard-Total", "Modelyard-Ignored"} <= set(
+    assert {"ETag", "Modelyard-Total", "Modelyard-Ignored-Parameters"} <= set(
         reply.headers["access-control-expose-headers"].split(", ")
     )
 

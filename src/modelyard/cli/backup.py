@@ -1,0 +1,56 @@
+"""`modelyard backup` and `modelyard restore`: the database and the files, to a backup and back."""
+
+from pathlib import Path
+
+import click
+
+from modelyard import errors
+from modelyard.cli import home, options, output
+from modelyard.cli.database import copy_files
+from modelyard.index import SegmentDirectory
+from modelyard.store import backup as store_backup
+
+# What a backup with files has in its folder.
+_DATABASE, _FILES = "record", "files"
+
+
+@click.command(epilog="Example: modelyard backup /var/backups/modelyard-monday")
+@options.home_option
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--with-files", is_flag=True, help="Create the folder PATH with the database and the stored model files.")
+def backup(path: Path, with_files: bool) -> None:
+    """Write the database to the file PATH, as it is at one moment. The server may be running.
+
+    PostgreSQL needs its program pg_dump. The index is not in the backup: Modelyard builds it again from the database.
+    """
+    config = home.load_settings()
+    if not with_files:
+        store_backup.backup(config.database_url, path)
+    else:
+        try:
+            path.mkdir(parents=True)
+        except OSError as problem:
+            raise errors.ConfigurationError(f"cannot create {path}: {problem.strerror}") from problem
+        # The database first: a file stays for days after its model is gone, so every file that it names is copied.
+        store_backup.backup(config.database_url, path / _DATABASE)
+        copy_files(config, config.storage_url, str(path / _FILES))
+    output.remark(f"backed up to {path}")
+
+
+@click.command(epilog="Example: modelyard restore /var/backups/modelyard-monday")
+@options.home_option
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace an existing database.")
+def restore(path: Path, force: bool) -> None:
+    """Restore the database, and the files if there are any, from what `modelyard backup` wrote to PATH.
+
+    Stop the server first. Changes after the backup are lost. The next start builds the index again.
+    """
+    config = home.load_settings()
+    index_folder = config.home / "index"
+    if index_folder.is_dir() and SegmentDirectory(index_folder, "", "").is_served():
+        raise errors.ConfigurationError(f"a server runs on {config.home}; stop it first")
+    store_backup.restore(path / _DATABASE if path.is_dir() else path, config.database_url, force=force)
+    if path.is_dir() and (path / _FILES).is_dir():
+        copy_files(config, str(path / _FILES), config.storage_url)
+    output.remark(f"restored from {path}")
