@@ -9,7 +9,7 @@ machine that does all of this at once: nodes, databases, file store and clients 
     python -m benchmarks.cluster --parts node --models 1000000
     python -m benchmarks.cluster --parts freshness,reads,failover
 
-The figures are in docs/benchmarks.md, under "Past one machine".
+The figures are in docs/decide/benchmarks.md, under "Past one machine".
 """
 
 import argparse

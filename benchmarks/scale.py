@@ -18,7 +18,7 @@ findings to a file of JSON lines, and the table is printed of all that is in it.
     python -m benchmarks.scale --home FOLDER --start --memory        some sections only
     python -m benchmarks.scale --home FOLDER --table                 the table only
 
-Last figures: docs/benchmarks.md
+Last figures: docs/decide/benchmarks.md
 """
 
 import argparse

@@ -7,7 +7,7 @@ good as we know to make it (rivals/). A figure is the median over a class's ques
     python -m benchmarks.search --models 1000000 --postgresql
     python -m benchmarks.search --civitai FOLDER            recorded answers of Civitai, instead of invented models
 
-Last figures: docs/benchmarks.md
+Last figures: docs/decide/benchmarks.md
 """
 
 import argparse

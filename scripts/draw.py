@@ -1,6 +1,6 @@
-"""Draw docs/scale.svg from docs/scale.txt: boxes in rows, and arrows between them.
+"""Draw docs/operate/scale.svg from docs/operate/scale.txt: boxes in rows, and arrows between them.
 
-    python scripts/draw.py            writes docs/scale.svg
+    python scripts/draw.py            writes docs/operate/scale.svg
 
 A line of the text is `box NAME X Y WIDTH | title | line | …`, in units of ten pixels, or `arrow FROM TO | what goes`.
 """
@@ -8,7 +8,7 @@ A line of the text is `box NAME X Y WIDTH | title | line | …`, in units of ten
 import html
 from pathlib import Path
 
-DOCS = Path(__file__).parents[1] / "docs"
+FOLDER = Path(__file__).parents[1] / "docs" / "operate"
 _UNIT, _BOX_HEIGHT, _LINE = 10, 6, 16
 
 
@@ -66,4 +66,4 @@ def _arrow(begin: tuple[int, int, int, int], end: tuple[int, int, int, int], sai
 
 
 if __name__ == "__main__":
-    (DOCS / "scale.svg").write_text(draw((DOCS / "scale.txt").read_text(encoding="utf-8")), encoding="utf-8")
+    (FOLDER / "scale.svg").write_text(draw((FOLDER / "scale.txt").read_text(encoding="utf-8")), encoding="utf-8")

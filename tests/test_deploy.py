@@ -86,6 +86,6 @@ def test_the_drawing_is_made_from_its_text() -> None:
     draw = namespace["draw"]
     assert callable(draw)
 
-    drawn = draw((ROOT / "docs" / "scale.txt").read_text(encoding="utf-8"))
+    drawn = draw((ROOT / "docs" / "operate" / "scale.txt").read_text(encoding="utf-8"))
 
-    assert (ROOT / "docs" / "scale.svg").read_text(encoding="utf-8") == drawn
+    assert (ROOT / "docs" / "operate" / "scale.svg").read_text(encoding="utf-8") == drawn

@@ -62,10 +62,10 @@ def python_files() -> list[Path]:
 
 def texts() -> Iterator[tuple[Path, int, str]]:
     """Every line of what we write ourselves, with its place."""
-    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "scripts", "docs", ".ci")]
+    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "scripts", "docs", "deploy", ".ci")]
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     for path in [*files, *sorted(ROOT.glob("*.md")), ROOT / "pyproject.toml"]:
-        if "__pycache__" in path.parts or path.suffix in {".png", ".svg", ".webp"}:
+        if "__pycache__" in path.parts or path.suffix in {".png", ".svg", ".webp", ".safetensors"}:
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             yield path.relative_to(ROOT), number, line

@@ -5,8 +5,8 @@ Each is given what it does best, because a comparison is worth what its losers c
 * a question becomes a plan outside of the timed part (``prepare``), while ours is planned inside;
 * indexes are in the order of the answer and hold every filter, so that a walk over one touches rows only for its page;
 * SQLite is measured three times: with an index a column, as most programs have it; with an index in rank order for
-  every filter that covers all others, as it plans by itself; and *told the way*, the cheapest of walking one of these
-  or the matches of its full-text index, estimated from the counts of every value and trigram;
+  every filter that covers all others, planned by SQLite itself; and with a *hand-forced plan*: the cheapest of walking
+  one of these or the matches of its full-text index, estimated from the counts of every value and trigram;
 * everything is loaded in one go, optimised and analysed, and nothing is being written.
 
 Each stores the rendered record as bytes and answers those, as ours does. What they cannot do: tantivy has no order to

@@ -1,5 +1,5 @@
 """SQLite with an FTS5 trigram index, three times: an index a column, indexes in rank order that cover every filter, and
-those with the way told."""
+those with a hand-forced plan."""
 
 import sqlite3
 from collections import Counter
@@ -100,7 +100,7 @@ def _one_of(column: str, wanted: tuple[str, ...]) -> tuple[str, tuple[Any, ...]]
 class Sqlite:
     """SQLite with indexes in rank order and an FTS5 trigram index; one file, mapped into memory."""
 
-    name = "SQLite, told the way"
+    name = "SQLite, hand-forced plan"
 
     def __init__(self, path: Path, found: Iterable[Item]) -> None:
         self.connection = self._db = sqlite3.connect(path, isolation_level=None)

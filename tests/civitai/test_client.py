@@ -308,7 +308,7 @@ def answered(
     left = list(responses)
     transport = httpx2.MockTransport(lambda _: left.pop(0))
     with httpx2.Client(transport=transport, base_url="http://civitai.example") as client:
-        return list(pages(client, wanted or CivitaiQuery(), patience=(waited or Waited()).patience()))
+        return list(pages(client, wanted or CivitaiQuery(), policy=(waited or Waited()).policy()))
 
 
 def a_page(count: int = 0, cursor: object = None) -> httpx2.Response:
@@ -380,7 +380,7 @@ def test_an_address_that_is_none_of_the_webs_is_refused_at_once(address: str) ->
     waited = Waited()
 
     with pytest.raises(errors.ConfigurationError), open_client(address) as client:
-        list(pages(client, CivitaiQuery(), patience=waited.patience()))
+        list(pages(client, CivitaiQuery(), policy=waited.policy()))
 
     assert [] == waited.seconds
 

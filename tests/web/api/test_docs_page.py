@@ -1,7 +1,7 @@
-"""docs/api.md and the server's own descriptions say what the parser does, and their examples run.
+"""The pages in docs/api and the server's own descriptions say what the parser does, and their examples run.
 
-``MODELYARD_WRITE_DOCS=1 pytest tests/test_api_docs.py`` writes the tables of docs/api.md anew. How the page at /docs
-looks and works in a browser is not covered here.
+``MODELYARD_WRITE_DOCS=1 pytest tests/web/api/test_docs_page.py`` writes the tables of docs/api again. How the page at
+/docs looks and works in a browser is not covered here.
 """
 
 import functools
@@ -24,10 +24,15 @@ from modelyard.web.routing import Kind
 from tests import requirements
 from tests.app_fixture import Address, App, a_model, a_private, listening, open_app
 
-PAGE = Path(__file__).parents[3] / "docs" / "api.md"
+FOLDER = Path(__file__).parents[3] / "docs" / "api"
+PAGES = sorted(FOLDER.glob("*.md"))
 
 
-# --- docs/api.md
+# --- docs/api
+
+
+def text_of_all_pages() -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def parameter_table() -> str:
@@ -54,26 +59,32 @@ def error_table() -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "table"), [("parameters", parameter_table()), ("fields", field_table()), ("errors", error_table())]
+    ("page_name", "name", "table"),
+    [
+        ("list-models.md", "parameters", parameter_table()),
+        ("list-models.md", "fields", field_table()),
+        ("errors.md", "errors", error_table()),
+    ],
 )
-def test_a_table_says_what_the_code_does(name: str, table: str) -> None:
-    text = PAGE.read_text()
+def test_a_table_says_what_the_code_does(page_name: str, name: str, table: str) -> None:
+    page = FOLDER / page_name
+    text = page.read_text(encoding="utf-8")
     begun, ended = re.search(rf"<!-- {name}: .*? -->\n", text), "<!-- end -->"
     assert begun is not None
     end = text.index(ended, begun.end())
     if os.environ.get("MODELYARD_WRITE_DOCS"):
-        PAGE.write_text(text[: begun.end()] + table + "\n" + text[end:])
+        page.write_text(text[: begun.end()] + table + "\n" + text[end:], encoding="utf-8")
 
     assert table + "\n" == text[begun.end() : end]
 
 
 def test_every_route_is_documented() -> None:
-    told = set(re.findall(r"`GET (/[\w./]*)`", PAGE.read_text()))
+    routes = set(re.findall(r"`GET (/[\w./]*)`", text_of_all_pages()))
     read = {
         path for path, methods in openapi_document.document()["paths"].items() if "get" in methods and "{" not in path
     }
 
-    assert {*read, "/metrics", "/openapi.json", "/docs"} == told
+    assert {*read, "/metrics", "/openapi.json", "/docs"} == routes
 
 
 def test_the_document_has_every_route_and_method_of_the_api(stocked: App) -> None:
@@ -99,7 +110,7 @@ def test_the_document_has_every_route_and_method_of_the_api(stocked: App) -> Non
 
 
 def test_the_example_of_an_error_is_one(stocked: App) -> None:
-    (example,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (example,) = re.findall(r"```json\n(.*?)```", text_of_all_pages(), re.DOTALL)
 
     assert json.loads(example) == stocked.ask("/v3/model?filter.is_sdxl=yes").json
 
@@ -121,11 +132,11 @@ def address(stocked: App) -> Iterator[Address]:
         yield bound
 
 
-CALLS = re.findall(r"^(curl .*?) +# (\d{3})$", PAGE.read_text(), re.MULTILINE)
+CALLS = re.findall(r"^(curl .*?) +# (\d{3})$", text_of_all_pages(), re.MULTILINE)
 
 
 def test_every_example_of_a_call_says_what_it_gives() -> None:
-    assert len(CALLS) == PAGE.read_text().count("\ncurl ")
+    assert len(CALLS) == text_of_all_pages().count("\ncurl ")
 
 
 @pytest.mark.parametrize(("call", "status"), CALLS)
@@ -148,14 +159,14 @@ NAMES = "".join(f"nightHarbour_{number}\n" for number in range(1, 6))
 
 def test_the_python_example_runs(stocked: App, address: Address, capsys: pytest.CaptureFixture[str]) -> None:
     requirements.module("novita_client")
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    exec(compile(example, str(PAGE), "exec"), {"key": stocked.key(), "url": address.url})
+    (example,) = re.findall(r"```python\n(.*?)```", text_of_all_pages(), re.DOTALL)
+    exec(compile(example, str(FOLDER), "exec"), {"key": stocked.key(), "url": address.url})
 
     assert NAMES == capsys.readouterr().out
 
 
 def test_the_javascript_example_runs(sdk_folder: Path, stocked: App, address: Address) -> None:
-    (example,) = re.findall(r"```js\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (example,) = re.findall(r"```js\n(.*?)```", text_of_all_pages(), re.DOTALL)
     known = f"const key = {json.dumps(stocked.key())}, url = {json.dumps(address.url)};\n"
     run = subprocess.run(
         [requirements.program("node"), "-e", known + example],

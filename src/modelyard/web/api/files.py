@@ -32,8 +32,8 @@ from modelyard.web.routing import has_already
 
 PREFIX = "/files/"
 PURPOSE = "get"
-# Measured (docs/benchmarks.md): blocks of 1 MiB are four times as fast as of 64 KiB. A slow client keeps what it is
-# sent waiting in memory, so blocks begin small and grow while they go out quickly.
+# Measured (docs/decide/benchmarks.md): blocks of 1 MiB are four times as fast as blocks of 64 KiB. What a slow client
+# has not taken yet waits in memory, so blocks begin small and grow while they go out quickly.
 _BLOCK_BYTES_MIN, _BLOCK_BYTES_MAX = 64 * 1024, 1024 * 1024
 _QUICK_SECONDS = 0.05
 _UNSTORED: tuple[Header, ...] = ((b"cache-control", b"private, no-store"),)
