@@ -325,7 +325,7 @@ def test_a_status_that_may_pass_is_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize("status", [204, 301, 400, 402, 404, 409, 410, 418, 422])
 def test_a_status_that_will_not_pass_is_not_tried_again(status: int) -> None:
-    with pytest.raises(errors.ConfigurationError, match=f"status {status}"):
+    with pytest.raises(errors.UpstreamRefused, match=f"status {status}"):
         answered(httpx2.Response(status))
 
 

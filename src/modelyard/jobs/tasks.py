@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from modelyard.covers.finder import cover_files
 from modelyard.domain import OWN_ID_MIN
 from modelyard.jobs.kinds import Kind, Resources, Run, Trigger
-from modelyard.library.matching import merge_matching_models
+from modelyard.library.matches import merge_matching_models
 from modelyard.library.pending_hashes import hash_pending
 from modelyard.store import covers, files, jobs
 from modelyard.store.jobs import Listed, Summary

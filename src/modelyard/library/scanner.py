@@ -12,7 +12,7 @@ from modelyard import errors
 from modelyard.domain import Skipped
 from modelyard.library.changes import Plan, compare
 from modelyard.library.folder_hints import FolderHint, hint_of
-from modelyard.library.matching import merge_matching_models
+from modelyard.library.matches import merge_matching_models
 from modelyard.library.probe import ProbeResult, probe, probe_all
 from modelyard.library.reconcile import FileOutcome, Ownership, Reconciler
 from modelyard.library.walk import FoundFile, ScanResult, scan
