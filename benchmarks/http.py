@@ -123,16 +123,17 @@ def serve(role: str, home: Path, size: int) -> None:
     from starlette.types import ASGIApp, Receive, Send
     from starlette.types import Scope as ASGIScope
 
-    from modelyard.web import routing, server
+    from modelyard.web import responses, server
     from modelyard.web.api import list_models
     from modelyard.web.app import create_app
+    from modelyard.web.http_protocol import HTTPProtocol
     from modelyard.web.log import open_log
 
     listening = server.listen("127.0.0.1", 0)
     print(listening.getsockname()[1], flush=True)
     if role in OURS:
         if role == "cold":
-            list_models.KEPT_BYTES_MAX = routing.KEPT_BYTES_MAX = 0
+            list_models.CACHE_BYTES_MAX = responses.CACHE_BYTES_MAX = 0
             parameters._parsed = parameters._parsed.__wrapped__
         log = open_log("info", (home / "log").open("a"))
         log.take_over()
@@ -154,7 +155,7 @@ def serve(role: str, home: Path, size: int) -> None:
     if role == "constant":
         app = Router([Route("/v3/model", app)])
     config = uvicorn.Config(
-        app, http=server.Protocol, ws="none", lifespan="off", access_log=False, server_header=False, log_level="warning"
+        app, http=HTTPProtocol, ws="none", lifespan="off", access_log=False, server_header=False, log_level="warning"
     )
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -22,9 +22,9 @@ from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import MODEL_TYPES, Entry, Model, Scope, Source, Status, Visibility
 from modelyard.store import Store, open_store
 from modelyard.web import server
-from modelyard.web.api.list_models import LinkFor
 from modelyard.web.app import create_app
 from modelyard.web.log import Log, open_log
+from modelyard.web.urls import LinkFor
 
 
 def a_model(id_: int, **given: Any) -> Model:
@@ -134,7 +134,7 @@ class App:
 
     def lines(self) -> list[dict[str, Any]]:
         """What the log says so far."""
-        self.app.observations.settle()
+        self.app.request_log.flush()
         return [json.loads(line) for line in self.logged.getvalue().splitlines()]
 
 

@@ -43,7 +43,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 WORKING_STATE = {
     "inspection/pickle_vm.py:ReducedObject",
     "inspection/pickle_vm.py:PickleTrace",
-    "web/requests.py:Exchange",
+    "web/requests.py:Request",
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from modelyard.store import blobs as rows
-from modelyard.web.api.edit_models import PURPOSE
+from modelyard.web.api.presigned_uploads import PURPOSE
 from modelyard.web.urls import open_signer
 from tests.app_fixture import App, Reply, a_model, open_app
 from tests.transfers import (

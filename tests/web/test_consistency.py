@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain import Scope
-from modelyard.web.consistency import Freshness
-from modelyard.web.requests import open_exchange
+from modelyard.web.consistency import RevisionWait
+from modelyard.web.requests import open_request
 from tests.app_fixture import App, Reply, a_model, a_private, open_app
 
 CATALOGUE = (
@@ -84,12 +84,12 @@ def test_a_revision_that_comes_meanwhile_is_answered(tmp_path: Path) -> None:
     """The wait is without end here, so that only the write can end it."""
     with open_app(tmp_path) as yard:
         yard.put(a_model(1))
-        waiting = Freshness(yard.catalog, wait_seconds_max=float("inf"))
-        exchange = open_exchange({"headers": [(b"modelyard-min-revision", b"2")]}, "id", 0)  # type: ignore[typeddict-item] # all that is read of it
+        waiting = RevisionWait(yard.catalog, wait_seconds_max=float("inf"))
+        request = open_request({"headers": [(b"modelyard-min-revision", b"2")]}, "id", 0)  # type: ignore[typeddict-item] # all that is read of it
         ended = threading.Event()
 
         def wait() -> None:
-            asyncio.run(waiting.wait(exchange))
+            asyncio.run(waiting.wait(request))
             ended.set()
 
         thread = threading.Thread(target=wait, daemon=True)

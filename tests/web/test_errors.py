@@ -13,10 +13,10 @@ import pytest
 
 from modelyard import errors, wire
 from modelyard.domain import Scope
-from modelyard.web.api.list_models import LinkFor
 from modelyard.web.bodies import JSON_BYTES_MAX
+from modelyard.web.http_protocol import HEAD_BYTES_MAX
 from modelyard.web.rate_limit import RateLimit
-from modelyard.web.server import HEAD_BYTES_MAX
+from modelyard.web.urls import LinkFor
 from tests.app_fixture import Address, App, Reply, a_model, listening, open_app
 
 KEYED = ("/v3/model", "/v3/model/facets", "/v3/user", "/v3/metadata")
@@ -256,7 +256,7 @@ def test_remembering_callers_is_bounded() -> None:
     for number in range(25_000):
         limit.take(f"address {number}")
 
-    assert len(limit._whole_at_by_caller) <= 10_000
+    assert len(limit._full_at_by_caller) <= 10_000
 
 
 # --- what is wrong before a handler is asked

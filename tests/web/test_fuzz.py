@@ -203,7 +203,7 @@ def test_any_bytes_on_the_socket_leave_the_server_answering(
 
 # --- the OpenAPI document
 
-schema = schemathesis.openapi.from_dict(json.loads(document.show_openapi(None).body))  # type: ignore[arg-type] # unused
+schema = schemathesis.openapi.from_dict(json.loads(document.get_openapi(None).body))  # type: ignore[arg-type] # unused
 # Which types and cursors there are only the catalogue knows, so the document calls more of them good than are, and what
 # `Prefer` and an empty value mean is not for a schema to say. Methods that a route has not: test_errors.py.
 CHECKED: list[Callable[..., Any]] = [

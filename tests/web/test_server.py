@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 from modelyard import errors, settings
-from modelyard.web import server
-from modelyard.web.access_log import Observations
+from modelyard.web import http_protocol, server
+from modelyard.web.access_log import RequestLog
 from modelyard.web.app import create_app
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics, shared_by_workers
-from modelyard.web.requests import Exchange, open_exchange
+from modelyard.web.requests import Request, open_request
 from tests.app_fixture import Address, App, a_model, listening
 from tests.processes import wait_for
 
@@ -91,7 +91,7 @@ def test_a_body_sent_with_get_is_passed_over(yard: App, address: Address) -> Non
 def test_who_does_not_finish_a_request_is_not_waited_for(
     yard: App, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS_MAX", 0.3)
     with listening(yard) as bound, socket.create_connection((bound.host, bound.port), timeout=60) as connection:
         connection.sendall(begun)
         began = time.monotonic()
@@ -101,7 +101,7 @@ def test_who_does_not_finish_a_request_is_not_waited_for(
 
 
 def test_who_sends_a_request_piece_by_piece_in_time_is_answered(yard: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS_MAX", 5)
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS_MAX", 5)
     with listening(yard) as bound, socket.create_connection((bound.host, bound.port), timeout=60) as connection:
         for _ in range(4):  # together they take longer than the limit, which is a request's, not the connection's
             for piece in (b"G", b"ET /healthz HTT", b"P/1.1\r\nHost: x\r", b"\n\r\n"):
@@ -174,18 +174,18 @@ def test_the_last_use_of_keys_is_written_at_the_end(yard: App) -> None:
 # --- the log
 
 
-def an_exchange(number: int) -> Exchange:
+def a_request(number: int) -> Request:
     scope: Any = {"type": "http", "method": "GET", "path": "/x", "path_template": "/x", "headers": []}
-    return replace(open_exchange(scope, f"request-{number}", time.perf_counter_ns()), status=200)
+    return replace(open_request(scope, f"request-{number}", time.perf_counter_ns()), status=200)
 
 
 def observed(log: Log, count: int, *, then: float = 0.0) -> None:
     """Observe requests on an event loop, and let it run on for so many seconds."""
 
     async def happen() -> None:
-        observations = Observations(log, Metrics())
+        request_log = RequestLog(log, Metrics())
         for number in range(count):
-            observations.add(an_exchange(number))
+            request_log.add(a_request(number))
         await asyncio.sleep(then)
 
     asyncio.run(happen())

@@ -16,8 +16,8 @@ from modelyard.domain import ANONYMOUS, Scope, Viewer
 from modelyard.signing import SecretKey, Signer
 from modelyard.store import open_store
 from modelyard.web.rate_limit import RateLimit
-from modelyard.web.requests import Exchange, open_exchange
-from modelyard.web.sessions import COOKIE, LASTS_SECONDS, Sessions, cookies, refuse_foreign, refuse_without_token
+from modelyard.web.requests import Request, open_request
+from modelyard.web.sessions import COOKIE, LASTS_SECONDS, Sessions, check_same_site, check_token, cookies
 from tests.app_fixture import open_app
 from tests.databases import sqlite_url
 
@@ -50,13 +50,13 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     store.close()
 
 
-def request(**headers: str) -> Exchange:
+def request(**headers: str) -> Request:
     pairs = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
     scope = {"type": "http", "method": "POST", "path": "/", "headers": pairs, "client": ("127.0.0.1", 1)}
-    return open_exchange(scope, "id", 0)  # type: ignore[arg-type] # the parts of a scope that sessions look at
+    return open_request(scope, "id", 0)  # type: ignore[arg-type] # the parts of a scope that sessions look at
 
 
-def stranger(_: Exchange) -> Viewer:
+def stranger(_: Request) -> Viewer:
     """Who calls where there is no session."""
     return ANONYMOUS
 
@@ -147,10 +147,10 @@ def test_two_sessions_of_one_key_have_tokens_of_their_own(desk: Desk) -> None:
     assert first is not None
     assert second is not None
 
-    refuse_without_token(first, first.token)
+    check_token(first, first.token)
     for token in (second.token, "", first.token[:-1], first.token + "A", "é", "\udcff"):
         with pytest.raises(errors.CrossSiteRequest):
-            refuse_without_token(first, token)
+            check_token(first, token)
 
 
 # --- Who calls the API from a page
@@ -201,13 +201,13 @@ def test_the_api_refuses_a_session_that_another_site_uses(desk: Desk) -> None:
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])
 def test_the_word_of_the_browser_that_a_page_is_ours_is_enough(site: str) -> None:
-    refuse_foreign(request(sec_fetch_site=site, origin="null", host="yard.example"))
+    check_same_site(request(sec_fetch_site=site, origin="null", host="yard.example"))
 
 
 @pytest.mark.parametrize("site", ["same-site", "cross-site", "", "same-origin, cross-site", "Same-Origin", "x"])
 def test_any_other_word_of_the_browser_refuses_the_request(site: str) -> None:
     with pytest.raises(errors.CrossSiteRequest):
-        refuse_foreign(request(sec_fetch_site=site, origin="https://yard.example", host="yard.example"))
+        check_same_site(request(sec_fetch_site=site, origin="https://yard.example", host="yard.example"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_any_other_word_of_the_browser_refuses_the_request(site: str) -> None:
     ],
 )
 def test_an_origin_that_is_our_host_is_ours(origin: str, host: str) -> None:
-    refuse_foreign(request(origin=origin, host=host))
+    check_same_site(request(origin=origin, host=host))
 
 
 @pytest.mark.parametrize(
@@ -245,17 +245,17 @@ def test_an_origin_that_is_our_host_is_ours(origin: str, host: str) -> None:
 )
 def test_any_other_origin_is_foreign(origin: str) -> None:
     with pytest.raises(errors.CrossSiteRequest):
-        refuse_foreign(request(origin=origin, host="yard.example"))
+        check_same_site(request(origin=origin, host="yard.example"))
 
 
 @pytest.mark.parametrize("origin", ["null", "", "about:blank", "file:///"])
 def test_an_origin_without_a_host_is_not_that_of_a_request_without_a_host(origin: str) -> None:
     with pytest.raises(errors.CrossSiteRequest):
-        refuse_foreign(request(origin=origin))
+        check_same_site(request(origin=origin))
 
 
 def test_a_program_that_is_no_browser_says_nothing_of_its_origin() -> None:
-    refuse_foreign(request(host="yard.example"))
+    check_same_site(request(host="yard.example"))
 
 
 def test_an_origin_that_cannot_be_read_is_403_on_a_page(tmp_path: Path) -> None:
@@ -268,9 +268,9 @@ def test_an_origin_that_cannot_be_read_is_403_on_a_page(tmp_path: Path) -> None:
 
 def test_cookies_are_read_from_repeated_headers_and_the_first_of_a_name_counts() -> None:
     pairs = [(b"cookie", b"a=1; b=2"), (b"cookie", b"c=3; a=4")]
-    exchange = open_exchange({"headers": pairs}, "id", 0)  # type: ignore[arg-type, typeddict-item] # headers are all that is read
+    joined = open_request({"headers": pairs}, "id", 0)  # type: ignore[arg-type, typeddict-item] # headers are all that is read
 
-    assert {"a": "1", "b": "2", "c": "3"} == cookies(exchange)
+    assert {"a": "1", "b": "2", "c": "3"} == cookies(joined)
 
 
 def test_of_very_many_cookies_the_beginning_is_read() -> None:

@@ -1,6 +1,5 @@
 """HTTP and HTML: the only asynchronous code.
 
-``routes`` lists which address answers what, ``app.create_app`` puts the application together, ``server`` runs it under
-uvicorn. Questions about models go to ``catalog``; downloads, uploads and the status page read ``store`` too, and the
-gallery takes its counts as ``index`` has them.
+``routes`` lists all routes, ``app.create_app`` builds the application, ``server`` runs it under uvicorn. Searches use
+``catalog``. Downloads, uploads and the status page also read ``store``, and the gallery uses the facets of ``index``.
 """

@@ -1,7 +1,7 @@
-"""What is to be logged and counted of answered requests, done together a few times a second.
+"""The log lines and metrics of answered requests, written in batches a few times a second.
 
-A line and three figures cost 4 µs one after the other while the processor has them at hand, and three times that
-between two requests (2026-11).
+Why batches: a request for models costs 28 µs. Its log line and metrics cost 4 µs in a batch, where the processor has
+them in its cache, and three times that if they are done after each request (2026-11).
 """
 
 import asyncio
@@ -10,45 +10,45 @@ from datetime import UTC, datetime
 
 from modelyard.web.log import Log, RequestLine
 from modelyard.web.metrics import Metrics
-from modelyard.web.requests import Exchange
+from modelyard.web.requests import Request
 
-_WAIT_SECONDS = 0.2
-# So many are done in a quarter of a millisecond: no request waits long behind them.
-_WAITING_MAX = 64
+_FLUSH_SECONDS = 0.2
+# A batch of this size takes a quarter of a millisecond, so that no request waits long for it.
+_BATCH_SIZE_MAX = 64
 
 
-class Observations:
-    """The answered requests that wait. A crash of the process may lose those of the last fifth of a second."""
+class RequestLog:
+    """The answered requests that are not logged yet. A crash may lose those of the last fifth of a second."""
 
     def __init__(self, log: Log, metrics: Metrics) -> None:
         self._log = log
         self._metrics = metrics
-        self._waiting: list[tuple[Exchange, int, float]] = []
+        self._batch: list[tuple[Request, int, float]] = []
 
-    def add(self, exchange: Exchange) -> None:
-        """Note that a request has been answered, now; called on the event loop."""
-        self._waiting.append((exchange, time.perf_counter_ns() - exchange.started_ns, time.time()))
-        if len(self._waiting) >= _WAITING_MAX:
-            self.settle()
-        elif len(self._waiting) == 1:
-            asyncio.get_running_loop().call_later(_WAIT_SECONDS, self.settle)
+    def add(self, request: Request) -> None:
+        """Record that a request was answered now. The event loop has to call this."""
+        self._batch.append((request, time.perf_counter_ns() - request.started_ns, time.time()))
+        if len(self._batch) >= _BATCH_SIZE_MAX:
+            self.flush()
+        elif len(self._batch) == 1:
+            asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
 
-    def settle(self) -> None:
-        """Log and count what waits."""
-        answered, self._waiting = self._waiting, []
+    def flush(self) -> None:
+        """Log and count the requests of the batch."""
+        batch, self._batch = self._batch, []
         lines = []
-        for exchange, elapsed_ns, at in answered:
-            route = exchange.scope.get("path_template")
-            self._metrics.count(route, exchange.method, exchange.status, elapsed_ns / 1e9)
+        for request, elapsed_ns, ended_at in batch:
+            route = request.scope.get("path_template")
+            self._metrics.count(route, request.method, request.status, elapsed_ns / 1e9)
             lines.append(
                 RequestLine(
-                    timestamp=datetime.fromtimestamp(at, UTC),
-                    method=exchange.method[:16],
+                    timestamp=datetime.fromtimestamp(ended_at, UTC),
+                    method=request.method[:16],
                     route=route,
-                    status=exchange.status,
+                    status=request.status,
                     us=elapsed_ns // 1000,
-                    team=exchange.team,
-                    request_id=exchange.id,
+                    team=request.team,
+                    request_id=request.id,
                 )
             )
         self._log.requests(lines)

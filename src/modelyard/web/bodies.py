@@ -1,4 +1,4 @@
-"""Reading what a request brings: a small JSON body whole, a file block by block. Limits come before memory."""
+"""Reads the body of a request: small JSON at once, a file block by block. A limit is checked before memory is used."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,39 +9,39 @@ from starlette.types import Receive, Send
 
 from modelyard import errors
 from modelyard.blobs.partial import PartialFile
-from modelyard.web.requests import Answer, Exchange, Handler
-from modelyard.web.routing import send_answer
+from modelyard.web.requests import Handler, Request
+from modelyard.web.responses import Response, send_response
 
-# What a client says of a model fits in a hundredth of this.
+# The fields of a model usually take a hundredth of this.
 JSON_BYTES_MAX = 64 * 1024
-# A client that sends no byte for so long is gone; what came of it stays, and it can go on where that ends.
+# A client that sends no byte for this long is gone. The bytes before that stay, and the client can resume.
 STALLED_SECONDS_MAX = 60.0
 BLOCK_BYTES = 1024 * 1024
-# How much arrives until the disk is told to write what it has.
+# After so many bytes the disk starts to write.
 SYNC_BYTES = 32 * 1024 * 1024
-# Of a block: beyond, they are small.
-_PIECES_MAX = 16
+# A block with more chunks has small ones.
+_CHUNKS_MAX = 16
 
 T = TypeVar("T")
 
 
 class Disconnected(Exception):
-    """The client went away, or fell silent, in the middle of its body."""
+    """The client disconnected, or stopped sending, before the end of the body."""
 
 
-def changing(change: Callable[[Exchange, bytes], Answer]) -> Handler:
-    """Return what reads a small body and sends the answer of ``change``, which runs in a thread."""
+def json_endpoint(change: Callable[[Request, bytes], Response]) -> Handler:
+    """Return a handler that reads a small body, and sends the response of ``change``, which runs in a thread."""
 
-    async def handle(exchange: Exchange, receive: Receive, send: Send) -> None:
-        body = await read_small(exchange, receive)
-        await send_answer(await asyncio.to_thread(change, exchange, body), exchange, send)
+    async def handle(request: Request, receive: Receive, send: Send) -> None:
+        body = await read_small(request, receive)
+        await send_response(await asyncio.to_thread(change, request, body), request, send)
 
     return handle
 
 
-def content_length(exchange: Exchange) -> int | None:
-    """Return how long a body says it is; None where it does not."""
-    text = exchange.headers.get(b"content-length")
+def content_length(request: Request) -> int | None:
+    """Return the length of the body in the headers; None if they have none."""
+    text = request.headers.get(b"content-length")
     if text is None:
         return None
     if not (text.isdigit() and len(text) <= 18):
@@ -49,14 +49,14 @@ def content_length(exchange: Exchange) -> int | None:
     return int(text)
 
 
-async def read_small(exchange: Exchange, receive: Receive) -> bytes:
+async def read_small(request: Request, receive: Receive) -> bytes:
     """Return a body of at most ``JSON_BYTES_MAX``. Raises TooLarge as ``read_up_to`` does."""
-    return await read_up_to(JSON_BYTES_MAX, exchange, receive, "the request's body")
+    return await read_up_to(JSON_BYTES_MAX, request, receive, "the request's body")
 
 
-async def read_up_to(bytes_max: int, exchange: Exchange, receive: Receive, what: str) -> bytes:
-    """Return a body of at most so many bytes. Raises TooLarge, of ``what``, before it is read if it says its length."""
-    if (content_length(exchange) or 0) > bytes_max:
+async def read_up_to(bytes_max: int, request: Request, receive: Receive, what: str) -> bytes:
+    """Return a body of at most so many bytes. Raises TooLarge, before reading if the headers have the length."""
+    if (content_length(request) or 0) > bytes_max:
         raise errors.TooLarge(what, bytes_max)
     body = bytearray()
     async for chunk in chunks(receive):
@@ -67,7 +67,7 @@ async def read_up_to(bytes_max: int, exchange: Exchange, receive: Receive, what:
 
 
 async def chunks(receive: Receive) -> AsyncIterator[bytes]:
-    """Yield a body as it comes. Raises Disconnected where the client goes or falls silent before its end."""
+    """Yield a body as it arrives. Raises Disconnected if the client disconnects or stops sending before the end."""
     more = True
     while more:
         try:
@@ -83,62 +83,62 @@ async def chunks(receive: Receive) -> AsyncIterator[bytes]:
 
 
 async def blocks(receive: Receive) -> AsyncIterator[list[bytes]]:
-    """Yield a body in lists of chunks of about ``BLOCK_BYTES`` together; what came before a disconnection too."""
-    gathered: list[bytes] = []
+    """Yield a body in blocks: lists of chunks of about ``BLOCK_BYTES``. Also yield the rest before a disconnection."""
+    block: list[bytes] = []
     size_bytes = 0
     try:
         async for chunk in chunks(receive):
-            gathered.append(chunk)
+            block.append(chunk)
             size_bytes += len(chunk)
             if size_bytes >= BLOCK_BYTES:
-                yield gathered
-                gathered, size_bytes = [], 0
+                yield block
+                block, size_bytes = [], 0
     except Disconnected:
-        if gathered:
-            yield gathered
+        if block:
+            yield block
         raise
-    if gathered:
-        yield gathered
+    if block:
+        yield block
 
 
-async def append_body(appending: PartialFile, receive: Receive, look: Callable[[list[bytes]], None]) -> None:
-    """Append a body as it comes; ``look`` sees each block before it is written, and may refuse it.
+async def append_body(partial: PartialFile, receive: Receive, check: Callable[[list[bytes]], None]) -> None:
+    """Append a body as it arrives. ``check`` gets each block before it is written, and may raise an error.
 
-    The next block arrives while one is hashed and written in a thread, and the disk begins to write before the last
-    one is there: the wait for it at the end is then a short one. What came before an interruption is written.
+    The next block arrives while a thread hashes and writes one. The disk starts to write before the last block is
+    there, so that the wait for the disk at the end is short. The bytes before an interruption are written.
     """
-    writing: asyncio.Future[None] | None = None
-    syncing: asyncio.Future[None] | None = None
+    write: asyncio.Future[None] | None = None
+    sync: asyncio.Future[None] | None = None
     unsynced_bytes = 0
     try:
-        async for gathered in blocks(receive):
-            look(gathered)
-            if writing is not None:
-                await writing
-            writing = asyncio.ensure_future(asyncio.to_thread(_write, appending, gathered))
-            unsynced_bytes += sum(map(len, gathered))
-            if unsynced_bytes >= SYNC_BYTES and (syncing is None or syncing.done()):
-                # The system tells of a failed write once: whoever hears of it has to pass it on.
-                if syncing is not None:
-                    syncing.result()
-                syncing = asyncio.ensure_future(asyncio.to_thread(appending.sync))
+        async for block in blocks(receive):
+            check(block)
+            if write is not None:
+                await write
+            write = asyncio.ensure_future(asyncio.to_thread(_write, partial, block))
+            unsynced_bytes += sum(map(len, block))
+            if unsynced_bytes >= SYNC_BYTES and (sync is None or sync.done()):
+                # The system reports a failed write only once, so this report must not be lost.
+                if sync is not None:
+                    sync.result()
+                sync = asyncio.ensure_future(asyncio.to_thread(partial.sync))
                 unsynced_bytes = 0
     finally:
-        done = [future for future in (writing, syncing) if future is not None]
-        if done:
-            await asyncio.wait(done)
-    for future in done:
+        futures = [future for future in (write, sync) if future is not None]
+        if futures:
+            await asyncio.wait(futures)
+    for future in futures:
         future.result()
 
 
-def _write(appending: PartialFile, gathered: list[bytes]) -> None:
-    # Copying large pieces together costs a tenth of what hashing them does; writing small ones singly costs more.
-    for piece in gathered if len(gathered) <= _PIECES_MAX else (b"".join(gathered),):
-        appending.write(piece)
+def _write(partial: PartialFile, block: list[bytes]) -> None:
+    # Joining large chunks costs a tenth of hashing them; writing many small chunks costs more than joining them.
+    for chunk in block if len(block) <= _CHUNKS_MAX else (b"".join(block),):
+        partial.write(chunk)
 
 
-def decoded(body: bytes, kind: type[T]) -> T:
-    """Return a JSON body as a value of ``kind``, or raise InvalidValue with what is wrong where."""
+def decode_json(body: bytes, kind: type[T]) -> T:
+    """Return a JSON body as a value of ``kind``. Raises InvalidValue, which says what is wrong where."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:

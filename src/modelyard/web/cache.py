@@ -1,37 +1,61 @@
-"""What is kept to be used again, as long as it fits."""
+"""Caches with a limit in bytes."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Kept(Generic[K, V]):
-    """The values used last, up to a number of bytes."""
+class LRUCache(Generic[K, V]):
+    """The most recently used values, up to a number of bytes."""
 
-    __slots__ = ("_bytes_max", "_held", "_held_bytes")
+    __slots__ = ("_bytes_max", "_entries", "_size_bytes")
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._held: OrderedDict[K, tuple[V, int]] = OrderedDict()
-        self._held_bytes = 0
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._size_bytes = 0
 
     def get(self, key: K) -> V | None:
-        """Return the value kept under a key."""
-        found = self._held.get(key)
-        if found is None:
+        """Return the value of a key, None if the cache does not have it."""
+        entry = self._entries.get(key)
+        if entry is None:
             return None
-        self._held.move_to_end(key)
-        return found[0]
+        self._entries.move_to_end(key)
+        return entry[0]
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
-        """Keep a value, unless it is too large, and let go of those not used for longest."""
-        if replaced := self._held.pop(key, None):
-            self._held_bytes -= replaced[1]
+        """Store a value unless it is larger than the cache, and drop the least recently used ones."""
+        if previous := self._entries.pop(key, None):
+            self._size_bytes -= previous[1]
         if size_bytes > self._bytes_max:
             return
-        self._held[key] = value, size_bytes
-        self._held_bytes += size_bytes
-        while self._held_bytes > self._bytes_max:
-            self._held_bytes -= self._held.popitem(last=False)[1][1]
+        self._entries[key] = value, size_bytes
+        self._size_bytes += size_bytes
+        while self._size_bytes > self._bytes_max:
+            self._size_bytes -= self._entries.popitem(last=False)[1][1]
+
+
+class RevisionCache(Generic[K, V]):
+    """An LRU cache of values that are made from the catalogue. A value is valid for one revision of the catalogue."""
+
+    __slots__ = ("_cache", "_current_revision", "_size_of")
+
+    def __init__(self, bytes_max: int, current_revision: Callable[[], int], size_of: Callable[[K, V], int]) -> None:
+        """``size_of(key, value)`` returns how many bytes an entry takes."""
+        self._cache: LRUCache[K, tuple[int, V]] = LRUCache(bytes_max)
+        self._current_revision = current_revision
+        self._size_of = size_of
+
+    def get_or_make(self, key: K, revision: int, make: Callable[[], V]) -> V:
+        """Return the value of a key at ``revision``. If the cache does not have it, ``make`` makes it."""
+        entry = self._cache.get(key)
+        if entry is not None and entry[0] == revision:
+            return entry[1]
+        value = make()
+        # If the revision changed in the meantime, nobody knows which revision the value is from.
+        if self._current_revision() == revision:
+            self._cache.put(key, (revision, value), self._size_of(key, value))
+        return value

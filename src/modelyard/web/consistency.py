@@ -1,7 +1,7 @@
-"""Which revision an answer stands for, and waiting for one: what a client wrote through any node, it reads through any.
+"""The revision of a response, and the wait for one: a client can read through any node what it wrote through another.
 
-answer   Modelyard-Revision: 812        everything up to revision 812 is in it; of a write: it is in 812
-request  Modelyard-Min-Revision: 812    answer when 812 is here: at most a second, then 503
+response  Modelyard-Revision: 812        the response includes all changes up to 812; a write became part of 812
+request   Modelyard-Min-Revision: 812    wait for revision 812, at most a second, then respond with 503
 """
 
 import asyncio
@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
-from modelyard.web.requests import Answer, Exchange, Header
+from modelyard.web.requests import Header, Request
+from modelyard.web.responses import Response
 
 WAIT_SECONDS_MAX = 1.0
-_LOOK_SECONDS = 0.005
+_POLL_SECONDS = 0.005
 _REVISION = wire.REVISION_HEADER.lower().encode()
 MIN_REVISION = wire.MIN_REVISION_HEADER.lower().encode()
 # Revisions are 64-bit integers in every database.
@@ -22,12 +23,12 @@ _DIGITS_MAX = 18
 
 
 def revision_header(revision: int) -> Header:
-    """Return the header that says which revision an answer stands for."""
+    """Return the header with the revision of a response."""
     return _REVISION, b"%d" % revision
 
 
 def staleness(catalog: Catalog) -> tuple[Header, ...]:
-    """Return the warning that answers carry while the database is away, which says for how long it has been."""
+    """Return the warning header for the time in which the database is unreachable; it says for how long that is."""
     unreachable_seconds = catalog.unreachable_seconds()
     if unreachable_seconds is None:
         return ()
@@ -37,38 +38,38 @@ def staleness(catalog: Catalog) -> tuple[Header, ...]:
     )
 
 
-def stamped(catalog: Catalog, read: Callable[[Exchange], Answer]) -> Callable[[Exchange], Answer]:
-    """Return ``read`` with the revision on its answers: the one from before it was read, for it may have gone on."""
+def with_revision(catalog: Catalog, read: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """Return ``read`` with the revision in its responses. That is the one before reading: it may change meanwhile."""
 
-    def read_stamped(exchange: Exchange) -> Answer:
+    def read_with_revision(request: Request) -> Response:
         revision = catalog.refresh()
-        answer = read(exchange)
-        return replace(answer, headers=(*answer.headers, revision_header(revision)))
+        response = read(request)
+        return replace(response, headers=(*response.headers, revision_header(revision)))
 
-    return read_stamped
+    return read_with_revision
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
-    """Waits for a catalogue to have the revision that a request asks for."""
+class RevisionWait:
+    """Waits until a catalogue has the revision that a request needs."""
 
     catalog: Catalog
     wait_seconds_max: float = WAIT_SECONDS_MAX
 
-    async def wait(self, exchange: Exchange) -> None:
-        """Return as soon as the revision is here. Raises Unavailable when it has not come in time."""
-        wanted = _wanted(exchange.headers[MIN_REVISION])
+    async def wait(self, request: Request) -> None:
+        """Return as soon as the revision is here. Raises Unavailable if it does not arrive in time."""
+        minimum = _read_revision(request.headers[MIN_REVISION])
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self.wait_seconds_max
-        while (revision := self.catalog.refresh()) < wanted:
-            if loop.time() >= ends_at:
+        deadline = loop.time() + self.wait_seconds_max
+        while (revision := self.catalog.refresh()) < minimum:
+            if loop.time() >= deadline:
                 raise errors.Unavailable(
-                    f"this node is at revision {revision}, not at {wanted}", revision=revision, wanted=wanted
+                    f"this node is at revision {revision}, not at {minimum}", revision=revision, wanted=minimum
                 )
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
 
-def _wanted(given: bytes) -> int:
-    if given.isdigit() and len(given) <= _DIGITS_MAX:
-        return int(given)
-    raise errors.InvalidParameter(wire.MIN_REVISION_HEADER, given.decode("latin-1"), "a revision, decimal digits")
+def _read_revision(header: bytes) -> int:
+    if header.isdigit() and len(header) <= _DIGITS_MAX:
+        return int(header)
+    raise errors.InvalidParameter(wire.MIN_REVISION_HEADER, header.decode("latin-1"), "a revision, decimal digits")

@@ -1,7 +1,7 @@
-"""The log: one line of JSON an event on standard error, or colours where that is a terminal.
+"""The log on standard error: one line of JSON for each event; coloured text on a terminal.
 
-A request's line tells route, status, microseconds, team and request id. It never tells a key, a query string or a
-path that no route has: those are the callers' own.
+The line of a request has route, status, microseconds, team and request id. It never has an API key, a query string or a
+path without a route: these may have private data of the caller.
 """
 
 import logging
@@ -18,7 +18,7 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class RequestLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What is logged of a request: nothing that it brought, but the method."""
+    """The log line of a request. Only the method comes from the client."""
 
     event: str = "request"
     level: str = "info"
@@ -32,10 +32,10 @@ class RequestLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Log:
-    """Where everything is logged: ``events`` by structlog, requests by a way of their own.
+    """The log of the process: ``events`` writes with structlog, ``requests`` with msgspec.
 
-    structlog makes a line in 10 µs, a fifth of what a whole request costs; msgspec in 1 µs (2026-11). The lines look
-    alike. Threads may share it.
+    Why two: structlog takes 10 µs for a line, which is a third of a request for models; msgspec takes 1 µs (2026-11).
+    The lines look alike. Threads may share the log.
     """
 
     def __init__(self, level: str, stream: TextIO) -> None:
@@ -46,13 +46,13 @@ class Log:
         self.events: FilteringBoundLogger = structlog.wrap_logger(
             self._logger(), processors=self._processors, wrapper_class=self._wrapper
         ).bind()
-        self._tells_requests = self.events.is_enabled_for(logging.INFO)
+        self._logs_requests = self.events.is_enabled_for(logging.INFO)
 
     def _logger(self, *_: object) -> structlog.WriteLogger:
         return structlog.WriteLogger(self._stream)
 
     def take_over(self) -> None:
-        """Make this the log of the whole process: what other modules and libraries say is led here."""
+        """Make this the log of the whole process, for other modules and libraries too."""
         structlog.configure(processors=self._processors, wrapper_class=self._wrapper, logger_factory=self._logger)
         handler = StandardLogging(self)
         for name, level in (("uvicorn", logging.INFO), ("asyncio", logging.WARNING)):
@@ -60,12 +60,12 @@ class Log:
             library.handlers = [handler]
             library.setLevel(level)
             library.propagate = False
-        # A line for each unreadable request would let anybody fill the disk.
-        logging.getLogger("uvicorn.error").addFilter(_tells_more_than_that_a_request_was_unreadable)
+        # With a line for each request that is not valid HTTP, anybody could fill the disk.
+        logging.getLogger("uvicorn.error").addFilter(_is_no_invalid_request)
 
     def requests(self, lines: Sequence[RequestLine]) -> None:
         """Log answered requests."""
-        if not (lines and self._tells_requests):
+        if not (lines and self._logs_requests):
             return
         if self._is_terminal:
             for line in lines:
@@ -76,35 +76,35 @@ class Log:
 
 
 def open_log(level: str = "info", stream: TextIO | None = None) -> Log:
-    """Return a log that writes to ``stream``, standard error by default, what is at or above ``level``."""
+    """Return a log for ``stream`` (standard error by default) of events at or above ``level``."""
     return Log(level, stream or sys.stderr)
 
 
 def _processors(*, colours: bool) -> list[Processor]:
-    stamped: list[Processor] = [
+    common: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if colours:
-        return [*stamped, structlog.dev.ConsoleRenderer()]
+        return [*common, structlog.dev.ConsoleRenderer()]
     return [
-        *stamped,
+        *common,
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(serializer=lambda event, **_: _encoder.encode(event).decode()),
     ]
 
 
-def _tells_more_than_that_a_request_was_unreadable(record: logging.LogRecord) -> bool:
+def _is_no_invalid_request(record: logging.LogRecord) -> bool:
     return record.msg != "Invalid HTTP request received."
 
 
 class StandardLogging(logging.Handler):
-    """Leads what libraries say through ``logging`` (uvicorn, asyncio) into the log."""
+    """Writes the records that libraries (uvicorn, asyncio) send to ``logging`` to the log."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on."""
+        """Write one record."""
         self._log.events.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)

@@ -1,6 +1,6 @@
-"""Figures for Prometheus at ``/metrics``.
+"""The metrics for Prometheus at ``/metrics``.
 
-One process counts in its memory. Several workers count in files of a folder they share, and any of them answers with
+A single process counts in its memory. Several workers count in files of a shared folder, and each of them can return
 the sum of all.
 """
 
@@ -16,15 +16,15 @@ from prometheus_client.registry import Collector
 
 from modelyard.store.jobs import Summary
 
-# The library's own name for where the files are; it reads it whenever it opens one.
+# The library's variable for the folder of the files. The library reads it each time it opens a file.
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-# From the index's few microseconds to a request that waited behind a write.
+# From the few microseconds of the index to a request that waited for a write.
 _BUCKETS_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
 _UNMATCHED = "unmatched"
 
 
 class Metrics:
-    """Counts requests, and renders everything that was counted."""
+    """Counts requests, and renders the metrics."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -47,11 +47,11 @@ class Metrics:
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def count(self, route: str | None, method: str, status: int, seconds: float) -> None:
-        """Count one answered request. ``route`` is the template, None where none matched."""
+        """Count one answered request. ``route`` is the path of the route, None if no route matched."""
         key = (route or _UNMATCHED, method, status)
         children = self._children.get(key)
         if children is None:
-            # A method is the caller's word: a made-up one must not become a series of its own.
+            # The method comes from the client: an invented one must not become a new time series.
             name = method if method in _METHODS else "other"
             children = (self._requests.labels(key[0], name, status), self._seconds.labels(key[0]))
             if name == method:
@@ -60,13 +60,13 @@ class Metrics:
         children[1].observe(seconds)
 
     def collect(self) -> Iterable[Metric]:
-        """Return everything that was counted, over all workers."""
-        return self._everyone().collect()
+        """Return the metrics of all workers."""
+        return self._all_workers().collect()
 
     def render(self, revision: int) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return the metrics of all workers in the text format of Prometheus."""
         self._revision.set(revision)
-        return generate_latest(self._everyone())
+        return generate_latest(self._all_workers())
 
     def render_jobs(self, summaries: Sequence[Summary], now: float) -> bytes:
         """Return how the background work of each kind stands, in the same format."""
@@ -98,12 +98,12 @@ class Metrics:
         registry.register(_Fixed(gauges))
         return generate_latest(registry)
 
-    def _everyone(self) -> CollectorRegistry:
+    def _all_workers(self) -> CollectorRegistry:
         if _FOLDER_VARIABLE not in os.environ:
             return self._registry
-        everyone = CollectorRegistry()
-        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call] # prometheus_client leaves it untyped
-        return everyone
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # prometheus_client leaves it untyped
+        return registry
 
 
 class _Fixed(Collector):
@@ -121,18 +121,18 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 @contextmanager
 def shared_by_workers() -> Iterator[None]:
-    """Let the processes that are started inside, and count inside, count together.
+    """Make the processes that start inside of this context count together.
 
-    To be entered before the workers are forked; each of them makes its Metrics after that.
+    Enter it before the workers are forked. Each worker makes its Metrics after that.
     """
-    alone = values.ValueClass
+    single_process_class = values.ValueClass
     with tempfile.TemporaryDirectory(prefix="modelyard-metrics-") as folder:
         os.environ[_FOLDER_VARIABLE] = folder
-        # The library decides by the variable when it is imported, which is too early for a command to say how many
-        # workers it wants; this is the same decision, later.
+        # The library decides by the variable when it is imported, and then the number of workers is not known yet. This
+        # makes the same decision again.
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call] # the library leaves it untyped
         try:
             yield
         finally:
-            values.ValueClass = alone
+            values.ValueClass = single_process_class
             del os.environ[_FOLDER_VARIABLE]

@@ -1,4 +1,4 @@
-"""The request header ``Prefer`` (RFC 7240): the two preferences that are honoured."""
+"""The request header ``Prefer`` (RFC 7240): the two preferences that the server applies."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _PREFERENCE = re.compile(r'\s*([A-Za-z-]+)\s*=\s*("?)([A-Za-z-]+)\2\s*(?:;.*)?')
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """``strict``: an unknown parameter is an error. ``exact_count``: tell how many match in all."""
+    """``strict``: an unknown parameter is an error. ``exact_count``: return the total number of matches."""
 
     strict: bool = False
     exact_count: bool = False
@@ -20,16 +20,16 @@ NOTHING = Preferences()
 
 @lru_cache(maxsize=64)
 def read_preferences(prefer: bytes) -> Preferences:
-    """Read a ``Prefer`` header. What is not known is not honoured, and no error: so the RFC says."""
-    given: dict[str, str] = {}
+    """Read a ``Prefer`` header. Unknown preferences are ignored, as the RFC says."""
+    values: dict[str, str] = {}
     for part in prefer[:1024].decode("latin-1").split(","):
-        if found := _PREFERENCE.fullmatch(part):
-            given.setdefault(found[1].lower(), found[3].lower())
-    return Preferences(strict=given.get("handling") == "strict", exact_count=given.get("count") == "exact")
+        if match := _PREFERENCE.fullmatch(part):
+            values.setdefault(match[1].lower(), match[3].lower())
+    return Preferences(strict=values.get("handling") == "strict", exact_count=values.get("count") == "exact")
 
 
-def applied(preferences: Preferences) -> bytes:
-    """Return what ``Preference-Applied`` says; empty if nothing was preferred."""
+def applied_header(preferences: Preferences) -> bytes:
+    """Return the value of ``Preference-Applied``; empty if the request has no known preference."""
     names = []
     if preferences.strict:
         names.append(b"handling=strict")

@@ -1,11 +1,11 @@
-"""The request header ``Range`` (RFC 9110, 14): which bytes of a file are asked for."""
+"""The request header ``Range`` (RFC 9110, 14): the bytes of a file that a client requests."""
 
 import re
 from dataclasses import dataclass
 
 from modelyard import errors
 
-# aria2 and browsers ask for one. More than a few are an attack: each costs a header and a seek.
+# aria2 and browsers request one range. A large number is an attack: each range costs a header and a seek.
 RANGES_MAX = 32
 _RANGE = re.compile(rb"\s*([0-9]{0,18})-([0-9]{0,18})\s*")
 
@@ -24,9 +24,9 @@ class ByteRange:
 
 
 def read_ranges(header: bytes, size_bytes: int) -> list[ByteRange]:
-    """Return the ranges asked for, as asked; empty where the header has to be ignored, as it may be.
+    """Return the requested ranges in their order; empty if the header is ignored, which RFC 9110 allows.
 
-    Raises RangeNotSatisfiable where it can be read and no byte of it exists.
+    Raises RangeNotSatisfiable if the header is valid, and the file has none of the bytes.
     """
     unit, _, rest = header.strip().partition(b"=")
     if unit.strip().lower() != b"bytes" or len(header) > 1024:
@@ -36,20 +36,20 @@ def read_ranges(header: bytes, size_bytes: int) -> list[ByteRange]:
         return []
     ranges = []
     for part in parts:
-        found = _RANGE.fullmatch(part)
-        if found is None or not (found[1] or found[2]):
+        match = _RANGE.fullmatch(part)
+        if match is None or not (match[1] or match[2]):
             return []
-        if found[1]:
-            first, last = int(found[1]), int(found[2]) if found[2] else size_bytes - 1
-            if found[2] and last < first:
+        if match[1]:
+            first, last = int(match[1]), int(match[2]) if match[2] else size_bytes - 1
+            if match[2] and last < first:
                 return []
         else:
-            first, last = max(size_bytes - int(found[2]), 0), size_bytes - 1
-            if not int(found[2]):
+            first, last = max(size_bytes - int(match[2]), 0), size_bytes - 1
+            if not int(match[2]):
                 continue
         if first < size_bytes:
             ranges.append(ByteRange(first, min(last, size_bytes - 1)))
     if not ranges:
         raise errors.RangeNotSatisfiable(size_bytes)
-    # Ranges that overlap could ask for the file many times over; the whole answers them all.
-    return ranges if sum(each.size_bytes for each in ranges) <= size_bytes else []
+    # Overlapping ranges could request the file many times; the whole file answers them all.
+    return ranges if sum(part.size_bytes for part in ranges) <= size_bytes else []

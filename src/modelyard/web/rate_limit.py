@@ -1,7 +1,7 @@
-"""How many requests a caller may make: a limit per minute, kept in this process.
+"""A limit of requests per minute for each caller, counted in this process.
 
-With several workers each counts what reaches it, so the limit of the whole is up to that many times higher: it guards
-the server against a runaway client, it does not bill.
+With several workers, each worker counts its own requests, so the limit of all is higher by the number of workers. The
+limit protects the server from a client that is out of control; it is not made for billing.
 """
 
 import math
@@ -14,31 +14,31 @@ _CALLERS_MAX = 10_000
 
 
 class RateLimit:
-    """The generic cell rate algorithm: one number a caller, the time at which its allowance would be whole again.
+    """The generic cell rate algorithm: it stores for each caller when its allowance will be full again.
 
-    A minute's allowance may be used at once; it comes back evenly. A limit of 0 is none.
+    A caller may use the allowance of a minute at once; it refills evenly. A limit of 0 means no limit.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval_seconds = 60 / per_minute if per_minute else 0.0
         self._clock = clock
-        self._whole_at_by_caller: dict[str, float] = {}
+        self._full_at_by_caller: dict[str, float] = {}
 
     def take(self, caller: str) -> None:
         """Count one request of ``caller``, or raise RateLimited."""
         if not self._interval_seconds:
             return
         now = self._clock()
-        whole_at = max(self._whole_at_by_caller.get(caller, now), now) + self._interval_seconds
-        # A float's rounding must not cost the last request of the allowance.
-        over_seconds = whole_at - now - 60 - 1e-6
+        full_at = max(self._full_at_by_caller.get(caller, now), now) + self._interval_seconds
+        # The rounding of a float must not cost the last request of the allowance.
+        over_seconds = full_at - now - 60 - 1e-6
         if over_seconds > 0:
             raise errors.RateLimited(math.ceil(over_seconds))
-        if len(self._whole_at_by_caller) >= _CALLERS_MAX:
+        if len(self._full_at_by_caller) >= _CALLERS_MAX:
             self._forget(now)
-        self._whole_at_by_caller[caller] = whole_at
+        self._full_at_by_caller[caller] = full_at
 
     def _forget(self, now: float) -> None:
-        kept = {caller: whole_at for caller, whole_at in self._whole_at_by_caller.items() if whole_at > now}
-        # Ten thousand addresses at once is an attack, and remembering them all is what it wants.
-        self._whole_at_by_caller = kept if len(kept) < _CALLERS_MAX else {}
+        active = {caller: full_at for caller, full_at in self._full_at_by_caller.items() if full_at > now}
+        # Ten thousand callers at once are an attack, which wants to fill the memory: forget them all.
+        self._full_at_by_caller = active if len(active) < _CALLERS_MAX else {}

@@ -1,12 +1,13 @@
-"""Which address answers what: one list, which the router is built from and tests walk.
+"""The list of all routes. The router is built from it, and tests check it.
 
-    path               {name} is one word between slashes, {name:type} is spelled as ``PARAMETERS`` says
-    methods            GET answers HEAD too, and OPTIONS is answered everywhere
-    handler            read, stored or fresh: reads; changing: takes a small body; page: HTML; others send by themselves
-    scope              what the caller has to be allowed
-    kind               how the caller is known
+    path       {name} is one part between slashes; {name:type} has to match the expression of its type in ``PARAMETERS``
+    methods    GET includes HEAD; every path answers OPTIONS
+    handler    read, from_database or from_index: reads; json_endpoint: takes a small body; page: HTML; others send
+               the response themselves
+    scope      the scope that the caller needs
+    kind       how the route identifies the caller
 
-Paths without parameters are looked up; those with some are tried from the top, so what is asked for often comes first.
+Paths without parameters are looked up. Paths with parameters are tried from the top, so popular ones come first.
 """
 
 import re
@@ -19,27 +20,30 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from modelyard.catalog import Catalog
 from modelyard.domain import Scope
 from modelyard.web import static_files
-from modelyard.web.access_log import Observations
+from modelyard.web.access_log import RequestLog
 from modelyard.web.api import account, health, list_models
-from modelyard.web.api.covers import Sending, Showing
-from modelyard.web.api.edit_models import Registering
+from modelyard.web.api.covers import CoverEndpoints, PublicCovers
+from modelyard.web.api.edit_models import ModelEndpoints
 from modelyard.web.api.files import Downloads
-from modelyard.web.api.tus import Resumable
-from modelyard.web.bodies import changing
-from modelyard.web.consistency import Freshness, stamped
+from modelyard.web.api.presigned_uploads import PresignedUploads
+from modelyard.web.api.tus import TusHandler
+from modelyard.web.auth import ViewerOf
+from modelyard.web.bodies import json_endpoint
+from modelyard.web.consistency import RevisionWait, with_revision
 from modelyard.web.metrics import Metrics
 from modelyard.web.openapi import document
 from modelyard.web.pages import api_docs, keys, model, sign_in, status, upload
 from modelyard.web.pages import edit as edits
 from modelyard.web.pages.gallery import Gallery
 from modelyard.web.pages.page import SIGN_IN, Site, Visit, showing
-from modelyard.web.requests import Answer, Exchange, Handler
-from modelyard.web.routing import Kind, Route, reading
+from modelyard.web.requests import Handler, Request
+from modelyard.web.responses import Response
+from modelyard.web.routing import Kind, Route, read_endpoint
 
 PARAMETERS = {
     "upload": "[0-9a-f]{32}",
     "sha256": "[0-9a-f]{64}",
-    # A file's name may hold anything, encoded: slashes and ends of lines too.
+    # The percent-encoded name of a file may have any character, slashes and line feeds too.
     "label": "(?s:.+)",
     "static": "|".join(map(re.escape, static_files.static_names())),
 }
@@ -49,80 +53,81 @@ for name, regex in PARAMETERS.items():
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the handlers belong to."""
+    """The objects whose methods are the handlers."""
 
     catalog: Catalog
-    viewer_of: list_models.ViewerOf
+    viewer_of: ViewerOf
     listing: list_models.Listing
-    registering: Registering
-    resumable: Resumable
+    models: ModelEndpoints
+    presigned: PresignedUploads
+    tus: TusHandler
     downloads: Downloads
-    covers: Showing
-    sending: Sending
-    ready: health.Ready
+    public_covers: PublicCovers
+    covers: CoverEndpoints
+    ready: health.ReadyEndpoint
     metrics: Metrics
-    observations: Observations
+    request_log: RequestLog
     site: Site
 
 
 def routes(parts: Parts) -> list[Route]:
-    """Return every route there is."""
+    """Return all routes."""
     return [*_api(parts), *_pages(parts.site)]
 
 
 def _api(parts: Parts) -> list[Route]:
-    catalog, viewer_of, tus = parts.catalog, parts.viewer_of, parts.resumable.answer
-    models, files, covers, sent_covers = parts.registering, parts.downloads, parts.covers, parts.sending
-    freshness, squeeze = Freshness(catalog), parts.site.squeeze
+    catalog, viewer_of, tus = parts.catalog, parts.viewer_of, parts.tus.handle
+    models, presigned, covers = parts.models, parts.presigned, parts.covers
+    revision_wait, gzip_cache = RevisionWait(catalog), parts.site.gzip_cache
 
-    def read(answer: Callable[[Exchange], Answer]) -> Handler:
-        return reading(answer, squeeze)
+    def read(handle: Callable[[Request], Response]) -> Handler:
+        return read_endpoint(handle, gzip_cache)
 
-    def fresh(answer: Callable[[Exchange], Answer]) -> Handler:
-        """Answer from the index: the answer says its revision, and a request may wait for one."""
-        return reading(answer, squeeze, freshness)
+    def from_index(handle: Callable[[Request], Response]) -> Handler:
+        """Read from the index. The response has its revision, and a request may wait for one."""
+        return read_endpoint(handle, gzip_cache, revision_wait)
 
-    def stored(answer: Callable[[Exchange], Answer]) -> Handler:
-        """Answer from the database, which is asked in a thread; the rest as above."""
-        return reading(stamped(catalog, answer), squeeze, freshness, asks_database=True)
+    def from_database(handle: Callable[[Request], Response]) -> Handler:
+        """Read from the database, in a thread. The revision is as above."""
+        return read_endpoint(with_revision(catalog, handle), gzip_cache, revision_wait, asks_database=True)
 
-    facets = stamped(catalog, partial(list_models.count_facets, catalog, viewer_of))
-    metadata = partial(account.show_metadata, catalog, viewer_of)
-    metrics = partial(health.show_metrics, parts.metrics, parts.observations, catalog)
+    facets = with_revision(catalog, partial(list_models.count_facets, catalog, viewer_of))
+    metadata = partial(account.get_metadata, catalog, viewer_of)
+    metrics = partial(health.get_metrics, parts.metrics, parts.request_log, catalog)
     key, link, open_ = Kind.KEY, Kind.LINK, Kind.OPEN
     return [
-        Route("/v3/model", "GET", fresh(parts.listing.show), Scope.READ, key),
-        Route("/v3/model", "POST", changing(models.register), Scope.WRITE, key),
-        Route("/v3/model", "PATCH", changing(models.change), Scope.WRITE, key),
-        Route("/v3/model", "DELETE", changing(models.remove), Scope.WRITE, key),
-        Route("/files/{sha256:sha256}/{label:label}", "GET", files.answer, None, link),
-        Route("/covers/{name}/{width}", "GET", covers.answer, None, open_),
-        Route("/static/{name:static}", "GET", read(static_files.show_static), None, open_),
+        Route("/v3/model", "GET", from_index(parts.listing.get), Scope.READ, key),
+        Route("/v3/model", "POST", json_endpoint(models.register), Scope.WRITE, key),
+        Route("/v3/model", "PATCH", json_endpoint(models.change), Scope.WRITE, key),
+        Route("/v3/model", "DELETE", json_endpoint(models.remove), Scope.WRITE, key),
+        Route("/files/{sha256:sha256}/{label:label}", "GET", parts.downloads.get, None, link),
+        Route("/covers/{name}/{width}", "GET", parts.public_covers.get, None, open_),
+        Route("/static/{name:static}", "GET", read(static_files.get_static_file), None, open_),
         Route("/v3/uploads/{upload:upload}", "POST HEAD PATCH DELETE OPTIONS", tus, Scope.WRITE, key),
         Route("/v3/uploads", "POST HEAD PATCH DELETE OPTIONS", tus, Scope.WRITE, key),
-        Route("/v3/model/details", "GET", stored(models.details), Scope.READ, key),
-        Route("/v3/model/facets", "GET", fresh(facets), Scope.READ, key),
-        Route("/v3/model/cover", "PUT", sent_covers.put, Scope.WRITE, key),
-        Route("/v3/model/cover", "DELETE", changing(sent_covers.remove), Scope.WRITE, key),
-        Route("/v3/model/uploader", "POST", changing(models.announce), Scope.WRITE, key),
-        Route("/v3/model/uploader/{upload:upload}", "PUT", models.put, None, link),
-        Route("/v3/metadata", "GET", stored(metadata), Scope.READ, key),
-        Route("/v3/user", "GET", read(partial(account.show_user, viewer_of)), Scope.READ, key),
-        Route("/healthz", "GET", read(health.show_health), None, open_),
-        Route("/readyz", "GET", read(parts.ready.show), None, open_),
-        Route("/metrics", "GET", reading(metrics, squeeze, asks_database=True), None, open_),
-        Route("/openapi.json", "GET", read(document.show_openapi), None, open_),
+        Route("/v3/model/details", "GET", from_database(models.details), Scope.READ, key),
+        Route("/v3/model/facets", "GET", from_index(facets), Scope.READ, key),
+        Route("/v3/model/cover", "PUT", covers.put, Scope.WRITE, key),
+        Route("/v3/model/cover", "DELETE", json_endpoint(covers.remove), Scope.WRITE, key),
+        Route("/v3/model/uploader", "POST", json_endpoint(presigned.announce), Scope.WRITE, key),
+        Route("/v3/model/uploader/{upload:upload}", "PUT", presigned.put, None, link),
+        Route("/v3/metadata", "GET", from_database(metadata), Scope.READ, key),
+        Route("/v3/user", "GET", read(partial(account.get_user, viewer_of)), Scope.READ, key),
+        Route("/healthz", "GET", read(health.get_health), None, open_),
+        Route("/readyz", "GET", read(parts.ready.get), None, open_),
+        Route("/metrics", "GET", read_endpoint(metrics, gzip_cache, asks_database=True), None, open_),
+        Route("/openapi.json", "GET", read(document.get_openapi), None, open_),
     ]
 
 
 def _pages(site: Site) -> list[Route]:
     gallery = Gallery(site)
 
-    def page(show: Callable[[Site, Visit], Answer]) -> Handler:
+    def page(show: Callable[[Site, Visit], Response]) -> Handler:
         """Answer from the database, in a thread."""
         return showing(site, partial(show, site), waits=True)
 
-    def quick(show: Callable[[Visit], Answer], *, proven: bool = True) -> Handler:
+    def quick(show: Callable[[Visit], Response], *, proven: bool = True) -> Handler:
         return showing(site, show, proven=proven)
 
     signing_in = showing(site, partial(sign_in.sign_in, site), waits=True, proven=False)

@@ -1,4 +1,4 @@
-"""Style sheets, scripts and drawings of the pages: ours, from this server, under addresses that change with them."""
+"""The style sheets, scripts and images of the pages. A URL of one changes with its content."""
 
 import mimetypes
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from importlib.resources import files
 
 from blake3 import blake3
 
-from modelyard.web.requests import Answer, Exchange, Header
+from modelyard.web.requests import Header, Request
+from modelyard.web.responses import Response
 
-_PUBLIC: tuple[Header, ...] = ((b"cache-control", b"public, no-cache"), (b"vary", b"Accept-Encoding"))
-# The address holds the content's digest, so what it names never changes.
-_FOR_EVER: tuple[Header, ...] = (
+_REVALIDATED: tuple[Header, ...] = ((b"cache-control", b"public, no-cache"), (b"vary", b"Accept-Encoding"))
+# The URL has a digest of the content, so its content never changes.
+_IMMUTABLE: tuple[Header, ...] = (
     (b"cache-control", b"public, max-age=31536000, immutable"),
     (b"vary", b"Accept-Encoding"),
 )
@@ -24,35 +25,35 @@ class _StaticFile:
     version: str
 
 
-def show_static(exchange: Exchange) -> Answer:
-    """Answer one of our own style sheets, scripts and images."""
-    found = _static_files()[exchange.path_parameters["name"]]
-    is_versioned = exchange.query_string == b"v=" + found.version.encode()
-    return Answer(
-        found.body,
-        found.media_type,
+def get_static_file(request: Request) -> Response:
+    """Return a style sheet, script or image."""
+    file = _static_files()[request.path_parameters["name"]]
+    is_versioned = request.query_string == b"v=" + file.version.encode()
+    return Response(
+        file.body,
+        file.media_type,
         ((b"x-content-type-options", b"nosniff"),),
-        caching=_FOR_EVER if is_versioned else _PUBLIC,
+        caching=_IMMUTABLE if is_versioned else _REVALIDATED,
     )
 
 
 @cache
 def _static_files() -> dict[str, _StaticFile]:
-    found = {}
+    result = {}
     for file in (files("modelyard.web") / "static").iterdir():
         body = file.read_bytes()
         media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         if media_type.startswith("text/"):
             media_type += "; charset=utf-8"
-        found[file.name] = _StaticFile(body, media_type.encode(), blake3(body).hexdigest(8))
-    return found
+        result[file.name] = _StaticFile(body, media_type.encode(), blake3(body).hexdigest(8))
+    return result
 
 
 def static_names() -> list[str]:
-    """Return the names of the static files there are."""
+    """Return the names of all static files."""
     return sorted(_static_files())
 
 
 def static_address(name: str) -> str:
-    """Return the address of a static file that changes with its content."""
+    """Return the URL of a static file, which changes with its content."""
     return f"/static/{name}?v={_static_files()[name].version}"

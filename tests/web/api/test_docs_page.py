@@ -17,8 +17,9 @@ import jsonschema_rs
 import pytest
 
 from modelyard import wire
-from modelyard.domain import MODEL_TYPES
+from modelyard.domain import COVER_WIDTHS, MODEL_TYPES
 from modelyard.web import static_files
+from modelyard.web.bodies import JSON_BYTES_MAX
 from modelyard.web.openapi import document as openapi_document
 from modelyard.web.routing import Kind
 from tests import requirements
@@ -234,6 +235,17 @@ def test_real_answers_are_what_the_document_says(stocked: App) -> None:
 
 def test_the_examples_page_is_what_the_document_says() -> None:
     jsonschema_rs.validate(resolved("ModelPage"), openapi_document.example_page())
+
+
+def test_the_names_and_limits_in_the_document_are_those_of_the_code() -> None:
+    text = json.dumps(openapi_document.document())
+    headers = {wire.IGNORED_HEADER, wire.TOTAL_HEADER, wire.SUGGESTION_HEADER, wire.REVISION_HEADER}
+    cover = openapi_document.document()["paths"]["/covers/{name}/{width}"]["get"]["parameters"][1]
+
+    assert {*headers, wire.MIN_REVISION_HEADER} == set(re.findall(r"Modelyard(?:-[A-Z][a-z]+)+", text))
+    assert [f"{width}.webp" for width in COVER_WIDTHS] == cover["schema"]["enum"]
+    assert f'"limit_bytes": {wire.QUERY_STRING_BYTES_MAX}' in text
+    assert f'"limit_bytes": {JSON_BYTES_MAX}' in text
 
 
 # --- the page at /docs

@@ -24,7 +24,7 @@ from modelyard.blobs import open_storage
 from modelyard.cli import run
 from modelyard.store import download_counts as rows
 from modelyard.web.api.files import Downloads, content_disposition
-from modelyard.web.requests import Exchange, open_exchange
+from modelyard.web.requests import Request, open_request
 from modelyard.web.urls import open_signer
 from tests import requirements
 from tests.app_fixture import App, Reply, listening, open_app
@@ -232,7 +232,7 @@ def test_downloads_are_written_down_once_however_often_they_are_flushed(tmp_path
         served = Downloads(yard.store, open_storage("", tmp_path, {}).kept, open_signer(yard.store))
 
         def fetch() -> None:
-            asyncio.run(served.answer(exchange_of(link), no_body, nobody))
+            asyncio.run(served.get(request_of(link), no_body, nobody))
 
         fetch()
         fetch()
@@ -254,11 +254,11 @@ def test_downloads_that_cannot_be_written_down_are_counted_when_the_database_is_
         checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, model_id)["download_url"])
         served = Downloads(yard.store, open_storage("", tmp_path, {}).kept, open_signer(yard.store))
-        asyncio.run(served.answer(exchange_of(link), no_body, nobody))
+        asyncio.run(served.get(request_of(link), no_body, nobody))
 
         def away(_: object) -> AbstractContextManager[Any]:
             # Meanwhile others are served.
-            asyncio.run(served.answer(exchange_of(link), no_body, nobody))
+            asyncio.run(served.get(request_of(link), no_body, nobody))
             raise errors.Unavailable("the database is away")
 
         with monkeypatch.context() as patch:
@@ -272,7 +272,7 @@ def test_downloads_that_cannot_be_written_down_are_counted_when_the_database_is_
     assert {model_id: 2} == counts
 
 
-def exchange_of(link: str) -> Exchange:
+def request_of(link: str) -> Request:
     """What the route of downloads has before it when a link is asked for."""
     path, _, query = link.partition("?")
     scope: Any = {
@@ -284,7 +284,7 @@ def exchange_of(link: str) -> Exchange:
         "headers": [],
         "path_params": dict(zip(("sha256", "label"), path.removeprefix("/files/").split("/", 1), strict=True)),
     }
-    return open_exchange(scope, "id", 0)
+    return open_request(scope, "id", 0)
 
 
 async def no_body() -> Any:

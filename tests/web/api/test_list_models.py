@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from modelyard import wire
 from modelyard.domain import BASE_MODEL_TYPES, MODEL_TYPES, Hashes, Model, Scope, Source, Status, model_type
-from modelyard.web.cache import Kept
 from tests import strategies
 from tests.app_fixture import App, a_model, a_private, open_app
 
@@ -676,18 +675,6 @@ def test_what_was_asked_before_is_answered_anew_after_every_change(yard: App) ->
         sorted((model["id"] for model in red), reverse=True) for red, *_ in answers
     ]
     assert "renamed" in {model["name"] for model in answers[-1][1]}
-
-
-def test_what_is_kept_is_bounded_and_what_was_used_last_stays() -> None:
-    kept: Kept[int, str] = Kept(100)
-    for number in range(10):
-        kept.put(number, str(number), 30)
-        kept.get(0)
-    kept.put(0, "replaced", 50)
-
-    assert ["replaced", "9"] == [value for number in range(10) if (value := kept.get(number)) is not None]
-    kept.put(99, "larger than all", 101)
-    assert (None, "9") == (kept.get(99), kept.get(9))
 
 
 @pytest.mark.parametrize("ttl", [1, 3600])

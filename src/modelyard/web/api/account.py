@@ -1,4 +1,4 @@
-"""``GET /v3/user`` and ``GET /v3/metadata``: who the caller is, and the words the catalogue speaks."""
+"""``GET /v3/user`` and ``GET /v3/metadata``: who the caller is, and the values of the catalogue's fields."""
 
 import msgspec
 
@@ -10,8 +10,9 @@ from modelyard.domain import (
     FILE_EXTENSIONS,
     model_type,
 )
-from modelyard.web.api.list_models import ViewerOf
-from modelyard.web.requests import Answer, Exchange
+from modelyard.web.auth import ViewerOf
+from modelyard.web.requests import Request
+from modelyard.web.responses import Response
 from modelyard.wire import TypeRecord
 
 _encode = msgspec.json.Encoder().encode
@@ -41,15 +42,15 @@ class Metadata(msgspec.Struct, frozen=True):
     supported_file_extensions: list[str]
 
 
-def show_user(viewer_of: ViewerOf, exchange: Exchange) -> Answer:
-    """Answer who the caller is: the cheap way to try a key."""
-    viewer = viewer_of(exchange)
-    return Answer(_encode(User(viewer.team, sorted(viewer.scopes))))
+def get_user(viewer_of: ViewerOf, request: Request) -> Response:
+    """Return who the caller is: a cheap way to test an API key."""
+    viewer = viewer_of(request)
+    return Response(_encode(User(viewer.team, sorted(viewer.scopes))))
 
 
-def show_metadata(catalog: Catalog, viewer_of: ViewerOf, exchange: Exchange) -> Answer:
-    """Answer the words this caller may use: types of models it cannot see are not told."""
-    viewer = viewer_of(exchange)
+def get_metadata(catalog: Catalog, viewer_of: ViewerOf, request: Request) -> Response:
+    """Return the values that the caller may use. Types of models that it cannot see are not among them."""
+    viewer = viewer_of(request)
     others = sorted(catalog.known_types(viewer) - set(DOCUMENTED_TYPES))
     types = [model_type(name) for name in (*DOCUMENTED_TYPES, *others)]
     metadata = Metadata(
@@ -59,4 +60,4 @@ def show_metadata(catalog: Catalog, viewer_of: ViewerOf, exchange: Exchange) -> 
         base_model_types=list(BASE_MODEL_TYPES),
         supported_file_extensions=list(FILE_EXTENSIONS),
     )
-    return Answer(_encode(metadata))
+    return Response(_encode(metadata))

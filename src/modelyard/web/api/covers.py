@@ -1,7 +1,6 @@
-"""``/covers/<name>/<width>.webp``: covers that are kept here, for whoever has the address; and a model's own, sent.
+"""``/covers/<name>/<width>.webp``: the stored covers, for everybody; ``/v3/model/cover``: sets the cover of a model.
 
-An address means the same picture for ever: browsers and caches need not ask again for a year. Popular ones are answered
-from memory.
+The picture of a URL never changes, so browsers and caches may store it for a year. Popular pictures are in memory.
 """
 
 import asyncio
@@ -14,80 +13,81 @@ from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
 from modelyard.domain import Entry, Facts, Viewer, cover_path
 from modelyard.registry.models import Edit, Models
+from modelyard.web.auth import ViewerOf
 from modelyard.web.bodies import read_up_to
-from modelyard.web.cache import Kept
-from modelyard.web.requests import Answer, Exchange, Header, send_response
-from modelyard.web.routing import has_already, send_answer
+from modelyard.web.cache import LRUCache
+from modelyard.web.requests import Header, Request
+from modelyard.web.responses import Response, matches_if_none_match, send_bytes, send_response
 
-# Some thousand small ones.
-_KEPT_BYTES_MAX = 32 * 1024 * 1024
+# Some thousand small pictures.
+_CACHE_BYTES_MAX = 32 * 1024 * 1024
 _HEADERS: tuple[Header, ...] = (
     (b"content-type", b"image/webp"),
     (b"cache-control", b"public, max-age=31536000, immutable"),
     (b"x-content-type-options", b"nosniff"),
-    # Opened by itself it is a picture, whatever a decoder can be led to believe.
+    # A browser that opens the URL must not run anything in it.
     (b"content-security-policy", b"default-src 'none'; sandbox"),
     (b"cross-origin-resource-policy", b"cross-origin"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Showing:
-    """What answers with covers."""
+class PublicCovers:
+    """The handler of stored covers."""
 
     covers: Covers
-    kept: Kept[str, tuple[str, bytes]] = field(default_factory=lambda: Kept(_KEPT_BYTES_MAX))
+    cache: LRUCache[str, tuple[str, bytes]] = field(default_factory=lambda: LRUCache(_CACHE_BYTES_MAX))
 
-    async def answer(self, exchange: Exchange, _: Receive, send: Send) -> None:
-        """Answer GET or HEAD of a cover. Raises RouteNotFound where there is none."""
-        path = exchange.path
-        found = self.kept.get(path)
-        if found is None:
-            found = await asyncio.to_thread(self.covers.picture, path)
-            if found is None:
+    async def get(self, request: Request, _: Receive, send: Send) -> None:
+        """Respond to GET or HEAD of a cover. Raises RouteNotFound if there is none."""
+        path = request.path
+        picture = self.cache.get(path)
+        if picture is None:
+            picture = await asyncio.to_thread(self.covers.picture, path)
+            if picture is None:
                 raise errors.RouteNotFound(path)
-            self.kept.put(path, found, len(found[1]) + len(path))
-        sha256, webp = found
+            self.cache.put(path, picture, len(picture[1]) + len(path))
+        sha256, webp = picture
         headers = [(b"etag", f'"{sha256}"'.encode()), *_HEADERS]
-        if has_already(exchange, sha256.encode()):
-            await send_response(exchange, send, 304, headers)
+        if matches_if_none_match(request, sha256.encode()):
+            await send_bytes(request, send, 304, headers)
         else:
             headers.append((b"content-length", b"%d" % len(webp)))
-            await send_response(exchange, send, 200, headers, webp)
+            await send_bytes(request, send, 200, headers, webp)
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """What takes a model's cover from its owner."""
+class CoverEndpoints:
+    """The handlers of the cover of a model."""
 
     models: Models
     covers: Covers
-    caller_of: Callable[[Exchange], Viewer]
-    answer_with: Callable[[Exchange, Entry], Answer]
-    id_of: Callable[[Exchange], int]
+    caller_of: ViewerOf
+    response_with: Callable[[Request, Entry], Response]
+    id_of: Callable[[Request], int]
 
-    async def put(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        """Take a picture as the cover of a model of the caller's team, and answer the model."""
-        viewer, model_id = self.caller_of(exchange), self.id_of(exchange)
-        # Who may not change the model has nothing of a picture read.
+    async def put(self, request: Request, receive: Receive, send: Send) -> None:
+        """Set a picture as the cover of a model of the caller's team, and return the model."""
+        viewer, model_id = self.caller_of(request), self.id_of(request)
+        # Check the permission before reading the picture.
         await asyncio.to_thread(self.models.get_owned, viewer, model_id)
-        picture = await _whole(exchange, receive)
-        await send_answer(await asyncio.to_thread(self._set, exchange, viewer, model_id, picture), exchange, send)
+        picture = await _read_picture(request, receive)
+        await send_response(await asyncio.to_thread(self._set, request, viewer, model_id, picture), request, send)
 
-    def remove(self, exchange: Exchange, _: bytes) -> Answer:
-        """Take a model's cover away, wherever it came from, and answer the model."""
-        viewer, model_id = self.caller_of(exchange), self.id_of(exchange)
-        return self.answer_with(exchange, self.models.edit(viewer, model_id, Edit(Facts(cover_url=""))))
+    def remove(self, request: Request, _: bytes) -> Response:
+        """Remove the cover of a model, wherever it came from, and return the model."""
+        viewer, model_id = self.caller_of(request), self.id_of(request)
+        return self.response_with(request, self.models.edit(viewer, model_id, Edit(Facts(cover_url=""))))
 
-    def _set(self, exchange: Exchange, viewer: Viewer, model_id: int, picture: bytes) -> Answer:
+    def _set(self, request: Request, viewer: Viewer, model_id: int, picture: bytes) -> Response:
         name = self.covers.keep(render(picture))
         facts = Facts(cover_url=cover_path(name))
-        return self.answer_with(exchange, self.models.edit(viewer, model_id, Edit(facts)))
+        return self.response_with(request, self.models.edit(viewer, model_id, Edit(facts)))
 
 
-async def _whole(exchange: Exchange, receive: Receive) -> bytes:
-    """Return a picture's bytes. Raises TooLarge before they are read, where their length is said."""
-    picture = await read_up_to(BYTES_MAX, exchange, receive, "the picture")
+async def _read_picture(request: Request, receive: Receive) -> bytes:
+    """Return the bytes of a picture. Raises TooLarge, before reading if the request has its length."""
+    picture = await read_up_to(BYTES_MAX, request, receive, "the picture")
     if not picture:
         raise errors.InvalidValue("the request's body is empty; accepted: a picture's bytes")
     return picture

@@ -1,22 +1,17 @@
-"""The write side: ``POST /v3/model/uploader`` and its PUT, ``POST``, ``PATCH`` and ``DELETE /v3/model``, the details.
+"""``POST``, ``PATCH`` and ``DELETE /v3/model``, and ``GET /v3/model/details``.
 
-The forms are the vendor's, as its console sends them; what it does not have is ours. Everything here runs in threads:
-it asks the database.
+The requests have the shape of the vendor's console. Fields that the vendor does not have are ours. Everything here runs
+in threads, because it asks the database.
 """
 
-import asyncio
-import base64
-import binascii
-from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 import msgspec
-from starlette.types import Receive, Send
 
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
-from modelyard.domain import COVERS, Entry, Facts, Layer, Scope, Status, Viewer, model_type
+from modelyard.domain import COVERS, Entry, Facts, Layer, Scope, Status, model_type
 from modelyard.registry.fields import (
     checked_categories,
     checked_cover,
@@ -27,31 +22,14 @@ from modelyard.registry.fields import (
     read_visibility,
 )
 from modelyard.registry.models import Edit, Models
-from modelyard.signing import Signature, Signer
-from modelyard.uploads.uploads import Uploads
-from modelyard.web.bodies import Disconnected, append_body, content_length, decoded
-from modelyard.web.requests import Answer, Exchange, send_response
+from modelyard.web.api.presigned_uploads import sha256_of
+from modelyard.web.auth import ViewerOf
+from modelyard.web.bodies import decode_json
+from modelyard.web.requests import Request
+from modelyard.web.responses import UNSTORED, Response
+from modelyard.web.urls import BaseOf, LinksFor
 
-PUT_PREFIX = "/v3/model/uploader/"
-PURPOSE = "put"
 _encode = msgspec.json.Encoder().encode
-CallerOf = Callable[[Exchange], Viewer]
-LinkFor = Callable[[str, str], str]
-BaseOf = Callable[[Exchange], str]
-
-
-class Announcement(msgspec.Struct, frozen=True):
-    """A file that is about to be put."""
-
-    model_name: str
-    file_extension: str
-    file_sha256: str = ""
-
-
-class UploadUrl(msgspec.Struct, frozen=True):
-    """Where to put it."""
-
-    upload_url: str
 
 
 class NewModel(msgspec.Struct, frozen=True):
@@ -88,192 +66,115 @@ class Change(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Registering:
-    """What the routes need."""
+class ModelEndpoints:
+    """The handlers of the routes."""
 
-    uploading: Uploads
     models: Models
     catalog: Catalog
-    signer: Signer
-    caller_of: CallerOf
+    caller_of: ViewerOf
     base_of: BaseOf
-    links_for: Callable[[Exchange], LinkFor]
+    links_for: LinksFor
     ttl_seconds: int
 
-    def announce(self, exchange: Exchange, body: bytes) -> Answer:
-        """Answer where to put the bytes of a model's file."""
-        viewer = self.caller_of(exchange)
-        said = decoded(body, Announcement)
-        sha256 = _sha256_of("file_sha256", said.file_sha256) if said.file_sha256 else None
-        declared = {"name": checked_name(said.model_name), "file_extension": said.file_extension}
-        upload = self.uploading.create(viewer, "put", declared, announced_sha256=sha256)
-        expires_in = self.uploading.limits.expires_in_seconds
-        url = self.uploading.blobs.upload_link(upload.id, expires_in)
-        if url is None:
-            query = self.signer.query(PURPOSE, upload.id, "", upload.expires_at)
-            url = f"{self.base_of(exchange)}{PUT_PREFIX}{upload.id}?{query}"
-        return Answer(_encode(UploadUrl(url)), caching=_UNSTORED)
+    def register(self, request: Request, body: bytes) -> Response:
+        """Make a model of an announced file, and return it. Its status is 0 until its file is verified."""
+        viewer = self.caller_of(request)
+        model = decode_json(body, NewModel)
+        declared = {name: str(getattr(model, name)) for name in NewModel.__struct_fields__ if name != "tags"}
+        declared["is_nsfw"] = "1" if model.is_nsfw else "0"
+        declared["tags"] = ",".join(model.tags)
+        sha256 = sha256_of("file_sha256", model.file_sha256) if model.file_sha256 else None
+        entry = self.models.register(viewer, declared, sha256)
+        return self.response_with(request, entry)
 
-    async def put(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        """Take the bytes of an announced file. The link is the permission: no key is sent here."""
-        upload_id = exchange.path_parameters["upload"]
-        asked = parse_qs(exchange.query_string[:1024].decode("latin-1"))
-        self.signer.check(
-            PURPOSE, upload_id, "", Signature(*(asked.get(name, [""])[0] for name in ("key", "expires", "signature")))
-        )
-        length_bytes = content_length(exchange)
-        if length_bytes is None:
-            raise errors.InvalidValue("content-length: the length of the file has to be said", field="content-length")
-        announced = exchange.headers.get(b"x-amz-checksum-sha256", b"").decode("latin-1")
-        await asyncio.to_thread(self._expect, upload_id, length_bytes)
-        sha256 = await _take(self.uploading, upload_id, length_bytes, receive)
-        upload = await asyncio.to_thread(self.uploading.find, None, upload_id)
-        for expected in (
-            _sha256_of("x-amz-checksum-sha256", announced) if announced else None,
-            upload.announced_sha256,
-        ):
-            if expected is not None and expected != sha256:
-                raise errors.HashMismatch(expected, sha256)
-        await asyncio.to_thread(self.uploading.complete, upload_id, length_bytes)
-        headers = [(b"content-length", b"0"), (b"etag", b'"%s"' % sha256.encode()), *_UNSTORED]
-        await send_response(exchange, send, 200, headers)
+    def change(self, request: Request, body: bytes) -> Response:
+        """Change a model of the caller's team, and return the changed model."""
+        viewer = self.caller_of(request)
+        change = decode_json(body, Change)
+        base = self.base_of(request)
+        if change.cover_url is not msgspec.UNSET and change.cover_url.startswith(base + COVERS):
+            # The client sends back the cover URL that it got from this server.
+            change = msgspec.structs.replace(change, cover_url=change.cover_url.removeprefix(base))
+        entry = self.models.edit(viewer, id_of(request), _edit_of(change))
+        return self.response_with(request, entry)
 
-    def register(self, exchange: Exchange, body: bytes) -> Answer:
-        """Make a model of an announced file, and answer it: status 0 until its file is checked."""
-        viewer = self.caller_of(exchange)
-        said = decoded(body, NewModel)
-        words = {name: str(getattr(said, name)) for name in NewModel.__struct_fields__ if name != "tags"}
-        words["is_nsfw"] = "1" if said.is_nsfw else "0"
-        words["tags"] = ",".join(said.tags)
-        sha256 = _sha256_of("file_sha256", said.file_sha256) if said.file_sha256 else None
-        entry = self.models.register(viewer, words, sha256)
-        return self.answer_with(exchange, entry)
-
-    def change(self, exchange: Exchange, body: bytes) -> Answer:
-        """Change a model of the caller's team, and answer it as it is now."""
-        viewer = self.caller_of(exchange)
-        said = decoded(body, Change)
-        base = self.base_of(exchange)
-        if said.cover_url is not msgspec.UNSET and said.cover_url.startswith(base + COVERS):
-            # A model that was read, and is sent back with the cover it has.
-            said = msgspec.structs.replace(said, cover_url=said.cover_url.removeprefix(base))
-        entry = self.models.edit(viewer, id_of(exchange), _edit_of(said))
-        return self.answer_with(exchange, entry)
-
-    def remove(self, exchange: Exchange, _: bytes) -> Answer:
+    def remove(self, request: Request, _: bytes) -> Response:
         """Remove a model of the caller's team."""
-        self.models.remove(self.caller_of(exchange), id_of(exchange))
-        return Answer(b"{}", caching=_UNSTORED)
+        self.models.remove(self.caller_of(request), id_of(request))
+        return Response(b"{}", caching=UNSTORED)
 
-    def details(self, exchange: Exchange) -> Answer:
-        """Answer a model with what was declared, what was found, and, to its owner, why it is not available."""
-        viewer = self.caller_of(exchange)
+    def details(self, request: Request) -> Response:
+        """Return a model with its declared and detected fields. Its owner also gets the result of the verification."""
+        viewer = self.caller_of(request)
         if not viewer.may(Scope.READ):
             raise errors.Forbidden(Scope.READ)
-        entry = self.catalog.get(viewer, id_of(exchange))
+        entry = self.catalog.get(viewer, id_of(request))
         is_own = viewer.team is not None and viewer.team == entry.model.team
-        found = entry.layers.get(Layer.HEADER)
-        checked: dict[str, object] | None = None
+        detected = entry.layers.get(Layer.HEADER)
+        check: dict[str, object] | None = None
         if is_own:
             verdict, _, reason = (
-                found.evidence[0] if found and found.evidence else "waiting: not checked yet"
+                detected.evidence[0] if detected and detected.evidence else "waiting: not checked yet"
             ).partition(": ")
-            checked = {"verdict": verdict, "reason": reason}
+            check = {"verdict": verdict, "reason": reason}
         body = {
-            "model": msgspec.Raw(self._record(exchange, entry)),
-            "check": checked,
-            "declared": _shown(entry.layers.get(Layer.USER)),
-            "found": _shown(found),
+            "model": msgspec.Raw(self._record(request, entry)),
+            "check": check,
+            "declared": _fields_of(entry.layers.get(Layer.USER)),
+            "found": _fields_of(detected),
         }
-        return Answer(_encode(body))
+        return Response(_encode(body))
 
-    def answer_with(self, exchange: Exchange, entry: Entry) -> Answer:
-        """Return the answer that is one model."""
-        return Answer(self._record(exchange, entry), caching=_UNSTORED)
+    def response_with(self, request: Request, entry: Entry) -> Response:
+        """Return the response with one model."""
+        return Response(self._record(request, entry), caching=UNSTORED)
 
-    def _record(self, exchange: Exchange, entry: Entry) -> bytes:
+    def _record(self, request: Request, entry: Entry) -> bytes:
         rendered = wire.render_record(entry.model, self.ttl_seconds)
-        return wire.fill_holes(rendered, self.links_for(exchange), self.base_of(exchange))
-
-    def _expect(self, upload_id: str, length_bytes: int) -> None:
-        self.uploading.set_length(self.uploading.find(None, upload_id), length_bytes)
-
-
-_UNSTORED = ((b"cache-control", b"no-store"),)
-
-
-async def _take(uploading: Uploads, upload_id: str, length_bytes: int, receive: Receive) -> str:
-    """Write a whole body to an upload's file, and return its SHA-256. All or nothing: a PUT does not resume."""
-    appending = await asyncio.to_thread(uploading.incoming.open, upload_id)
-    try:
-        appending.restart()
-        try:
-            await append_body(appending, receive, lambda _: None)
-            if appending.size_bytes != length_bytes:
-                raise Disconnected
-        except BaseException:
-            appending.restart()
-            raise
-        await asyncio.to_thread(appending.sync)
-    finally:
-        appending.close()
-    sha256 = uploading.incoming.sha256(upload_id, length_bytes)
-    assert sha256 is not None, "a body that was written whole was hashed whole"
-    return sha256
+        return wire.fill_holes(rendered, self.links_for(request), self.base_of(request))
 
 
 def _edit_of(change: Change) -> Edit:
-    given = {name: value for name in Change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
-    if not given:
+    values = {name: value for name in Change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
+    if not values:
         raise errors.InvalidValue(
             f"nothing to change; accepted: {', '.join(Change.__struct_fields__)}", allowed=[*Change.__struct_fields__]
         )
-    status = given.get("status")
+    status = values.get("status")
     if status not in (None, 0, 1):
         raise errors.InvalidValue(f"status: {status} is not accepted; accepted: 0, 1", field="status", given=status)
-    categories = given.get("categories")
-    if "category_id" in given:
-        categories = [*read_category(str(given["category_id"])), *(categories or [])]
+    categories = values.get("categories")
+    if "category_id" in values:
+        categories = [*read_category(str(values["category_id"])), *(categories or [])]
     facts = Facts(
-        name=checked_name(given["name"]) if "name" in given else None,
-        type=model_type(checked_word("type_name", given["type_name"])) if given.get("type_name") else None,
-        base_model=checked_word("base_model", given["base_model"]) if "base_model" in given else None,
-        base_model_type=checked_word("base_model_type", given["base_model_type"])
-        if "base_model_type" in given
+        name=checked_name(values["name"]) if "name" in values else None,
+        type=model_type(checked_word("type_name", values["type_name"])) if values.get("type_name") else None,
+        base_model=checked_word("base_model", values["base_model"]) if "base_model" in values else None,
+        base_model_type=checked_word("base_model_type", values["base_model_type"])
+        if "base_model_type" in values
         else None,
-        is_nsfw=given.get("is_nsfw"),
-        tags=read_tags(given["tags"]) if "tags" in given else None,
+        is_nsfw=values.get("is_nsfw"),
+        tags=read_tags(values["tags"]) if "tags" in values else None,
         categories=checked_categories(categories) if categories is not None else None,
-        cover_url=checked_cover(given["cover_url"]) if "cover_url" in given else None,
+        cover_url=checked_cover(values["cover_url"]) if "cover_url" in values else None,
     )
     return Edit(
         facts,
-        read_visibility(given["visibility"]) if "visibility" in given else None,
+        read_visibility(values["visibility"]) if "visibility" in values else None,
         None if status is None else Status(status),
     )
 
 
-def id_of(exchange: Exchange) -> int:
-    """Return the model's id that a query string names. Raises InvalidParameter."""
-    given = parse_qs(exchange.query_string[:1024].decode("latin-1")).get("id", [""])
-    if len(given) != 1 or not (given[0].isascii() and given[0].isdigit() and len(given[0]) <= 18):
-        raise errors.InvalidParameter("id", ",".join(given), "a model's id, decimal digits")
-    return int(given[0])
+def id_of(request: Request) -> int:
+    """Return the id of the model in the query string. Raises InvalidParameter."""
+    ids = parse_qs(request.query_string[:1024].decode("latin-1")).get("id", [""])
+    if len(ids) != 1 or not (ids[0].isascii() and ids[0].isdigit() and len(ids[0]) <= 18):
+        raise errors.InvalidParameter("id", ",".join(ids), "a model's id, decimal digits")
+    return int(ids[0])
 
 
-def _sha256_of(field: str, text: str) -> str:
-    """Return the lower-case digits of 32 bytes in base64, as S3 and the vendor spell a hash."""
-    try:
-        digest = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        digest = b""
-    if len(digest) != 32:
-        raise errors.InvalidValue(f"{field}: not the base64 of a SHA-256's 32 bytes", field=field, given=text[:64])
-    return digest.hex()
-
-
-def _shown(facts: Facts | None) -> dict[str, object]:
+def _fields_of(facts: Facts | None) -> dict[str, object]:
     if facts is None:
         return {}
-    shown: dict[str, object] = msgspec.to_builtins(facts)
-    return {name: value for name, value in shown.items() if value is not None}
+    fields: dict[str, object] = msgspec.to_builtins(facts)
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,8 +1,8 @@
-"""``/files/<sha256>/<label>``: a signed link hands a file out, whole or in ranges, to whoever has the link.
+"""``/files/<sha256>/<label>``: sends a file, or ranges of it, to everybody who has the signed link.
 
-The link is checked in memory. What it names is looked up once a request: a model that was removed, hidden or found
-dangerous since is not there any more. Bytes come from the page cache without leaving the loop, and from the disk in
-a thread; at most two blocks a download are in memory, and small ones for a client that reads slowly.
+The signature is checked in memory. The database is asked once for each request, so a link to a model that was removed,
+hidden or found dangerous stops working. Bytes in the page cache are read on the event loop, others in a thread. A
+download has at most two blocks in memory, and small ones if its client reads slowly.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from modelyard.registry import models
 from modelyard.signing import Signature, Signer
 from modelyard.store import Store, blobs
 from modelyard.web.range_header import ByteRange, read_ranges
-from modelyard.web.requests import Exchange, Header, send_response, send_stream
-from modelyard.web.routing import has_already
+from modelyard.web.requests import Header, Request
+from modelyard.web.responses import matches_if_none_match, send_bytes, send_stream
 
 PREFIX = "/files/"
 PURPOSE = "get"
-# Measured (docs/decide/benchmarks.md): blocks of 1 MiB are four times as fast as blocks of 64 KiB. What a slow client
-# has not taken yet waits in memory, so blocks begin small and grow while they go out quickly.
+# Measured (docs/decide/benchmarks.md): blocks of 1 MiB are four times as fast as blocks of 64 KiB. A block waits in
+# memory for a slow client, so blocks start small, and grow while the client reads them quickly.
 _BLOCK_BYTES_MIN, _BLOCK_BYTES_MAX = 64 * 1024, 1024 * 1024
 _QUICK_SECONDS = 0.05
 _UNSTORED: tuple[Header, ...] = ((b"cache-control", b"private, no-store"),)
@@ -41,32 +41,32 @@ _UNSTORED: tuple[Header, ...] = ((b"cache-control", b"private, no-store"),)
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a link names, found: the bytes here, or an address that has them."""
+    """The file of a link: a path on this machine, or a URL of the file store."""
 
     sha256: str
     label: str
     size_bytes: int
     model_ids: tuple[int, ...]
     path: Path | None
-    address: str | None = None
-    # Of a file that stays where it is, and is not ours: whether it still is what was hashed.
+    url: str | None = None
+    # Only of a file that is served from its own folder: what it looked like when it was hashed.
     fingerprint: Fingerprint | None = None
 
-    def is_still(self, descriptor: int) -> bool:
-        """Whether the open file is what was hashed."""
+    def is_unchanged(self, descriptor: int) -> bool:
+        """Whether the open file is the one that was hashed."""
         now = Fingerprint.of(descriptor)
         return now == self.fingerprint if self.fingerprint else now.size_bytes == self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Downloads:
-    """What hands files out. ``accel_prefix`` is what nginx calls the blobs' folder, empty where there is no nginx."""
+    """The handler of downloads. ``accel_prefix`` is nginx's location of the storage folder; empty without nginx."""
 
     store: Store
-    kept: Blobs
+    storage: Blobs
     signer: Signer
     accel_prefix: str = ""
-    counted: Counter[int] = field(default_factory=Counter)
+    counts: Counter[int] = field(default_factory=Counter)
 
     def link(self, base: str, sha256: str, label: str, ttl_seconds: int) -> str:
         """Return a link to a blob under a percent-encoded label."""
@@ -74,7 +74,7 @@ class Downloads:
         return f"{base}{PREFIX}{sha256}/{label}?{query}"
 
     def find(self, sha256: str, label: str, expires_at: int, now: float) -> File:
-        """Return what a checked link names. Raises ModelNotFound, or FileGone, where it is not to be had any more."""
+        """Return the file of a valid link. Raises ModelNotFound, or FileGone if the file is not available any more."""
         name = unquote(label)
         with self.store.reading() as connection:
             blob = blobs.find(connection, sha256)
@@ -83,58 +83,59 @@ class Downloads:
         if not model_ids:
             raise errors.ModelNotFound(name)
         if blob is not None:
-            address = self.kept.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
-            path = None if address else self.kept.path(sha256)
-            # Who is sent elsewhere is not sent to a store that is away.
-            if path or (address and self.kept.has(sha256)):
-                return File(sha256, name, blob.size_bytes, model_ids, path, address)
-        found = served_files.find(self.store, sha256)
-        if found is not None:
-            return File(sha256, name, found[1].size_bytes, model_ids, found[0], fingerprint=found[1])
+            url = self.storage.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
+            path = None if url else self.storage.path(sha256)
+            # Only redirect to the file store if it has the file.
+            if path or (url and self.storage.has(sha256)):
+                return File(sha256, name, blob.size_bytes, model_ids, path, url)
+        served_file = served_files.find(self.store, sha256)
+        if served_file is not None:
+            path, fingerprint = served_file
+            return File(sha256, name, fingerprint.size_bytes, model_ids, path, fingerprint=fingerprint)
         if blob is not None:
             raise errors.Unavailable("the file is not where it was kept")
         served_files.mark_missing(self.store, sha256)
         raise errors.FileGone(name)
 
     def flush(self) -> None:
-        """Write down how often models were fetched since the last time; that moves their rank."""
-        counted = dict(self.counted)
-        self.counted.clear()
-        if not counted:
+        """Store how often models were downloaded since the last flush. That changes their rank."""
+        counts = dict(self.counts)
+        self.counts.clear()
+        if not counts:
             return
         try:
-            with self.store.transaction() as writing:
-                models.add_downloads(writing, counted)
+            with self.store.transaction() as transaction:
+                models.add_downloads(transaction, counts)
         except errors.Unavailable:
-            self.counted.update(counted)
+            self.counts.update(counts)
             raise
 
-    async def answer(self, exchange: Exchange, _: Receive, send: Send) -> None:
-        """Answer GET or HEAD of a link. Raises InvalidSignature, LinkExpired, ModelNotFound, RangeNotSatisfiable."""
-        sha256, label, given = _parsed(exchange)
-        expires_at = self.signer.check(PURPOSE, sha256, label, given)
+    async def get(self, request: Request, _: Receive, send: Send) -> None:
+        """Respond to GET or HEAD. Raises InvalidSignature, LinkExpired, ModelNotFound, RangeNotSatisfiable."""
+        sha256, label, signature = _parse_link(request)
+        expires_at = self.signer.check(PURPOSE, sha256, label, signature)
         file = await asyncio.to_thread(self.find, sha256, label, expires_at, time.time())
-        is_get = exchange.method == "GET"
+        is_get = request.method == "GET"
         headers = _headers(file)
-        if has_already(exchange, sha256.encode()):
-            await send_response(exchange, send, 304, headers)
+        if matches_if_none_match(request, sha256.encode()):
+            await send_bytes(request, send, 304, headers)
             return
-        asked = exchange.headers.get(b"range")
-        ranges = read_ranges(asked, file.size_bytes) if asked and _may_range(exchange, sha256) else []
+        range_header = request.headers.get(b"range")
+        ranges = read_ranges(range_header, file.size_bytes) if range_header and _may_range(request, sha256) else []
         if is_get and (not ranges or ranges[0].first == 0):
-            self.counted.update(file.model_ids)
-        if file.address is not None:
-            await send_response(exchange, send, 307, [(b"location", file.address.encode()), *_UNSTORED])
+            self.counts.update(file.model_ids)
+        if file.url is not None:
+            await send_bytes(request, send, 307, [(b"location", file.url.encode()), *_UNSTORED])
             return
         if self.accel_prefix and file.fingerprint is None:
-            place = f"{self.accel_prefix.rstrip('/')}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
-            await send_response(exchange, send, 200, [(b"x-accel-redirect", place.encode()), *headers])
+            location = f"{self.accel_prefix.rstrip('/')}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+            await send_bytes(request, send, 200, [(b"x-accel-redirect", location.encode()), *headers])
             return
         await _send_file(send, file, ranges, headers, is_get=is_get)
 
 
 def content_disposition(label: str) -> bytes:
-    """Return the header that names a download (RFC 6266): plain ASCII for old clients, UTF-8 for the others."""
+    """Return the header with the name of a download (RFC 6266): ASCII for old clients, UTF-8 for others."""
     safe = "".join(c if c.isprintable() and c not in '/\\"' else "_" for c in label)[:255] or "model"
     plain = safe.encode("ascii", "replace").decode().replace("?", "_")
     if plain == safe:
@@ -142,15 +143,15 @@ def content_disposition(label: str) -> bytes:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}".encode()
 
 
-def _parsed(exchange: Exchange) -> tuple[str, str, Signature]:
-    """Return blob, label and signature of a link; the label as it is spelled, for so it was signed."""
-    sha256 = exchange.path_parameters["sha256"]
-    label = exchange.path.removeprefix(f"{PREFIX}{sha256}/")
+def _parse_link(request: Request) -> tuple[str, str, Signature]:
+    """Return digest, label and signature of a link. The label stays percent-encoded, as it was signed."""
+    sha256 = request.path_parameters["sha256"]
+    label = request.path.removeprefix(f"{PREFIX}{sha256}/")
     if not label or "/" in label:
-        raise errors.RouteNotFound(exchange.path)
-    asked = parse_qs(exchange.query_string[:1024].decode("latin-1"))
-    given = [asked.get(name, [""])[0] for name in ("key", "expires", "signature")]
-    return sha256, label, Signature(*given)
+        raise errors.RouteNotFound(request.path)
+    query = parse_qs(request.query_string[:1024].decode("latin-1"))
+    values = [query.get(name, [""])[0] for name in ("key", "expires", "signature")]
+    return sha256, label, Signature(*values)
 
 
 def _headers(file: File) -> list[Header]:
@@ -166,29 +167,28 @@ def _headers(file: File) -> list[Header]:
     ]
 
 
-def _may_range(exchange: Exchange, sha256: str) -> bool:
-    """Whether a range may be answered: If-Range names our file, strongly, or is not there. A date never does."""
-    condition = exchange.headers.get(b"if-range")
+def _may_range(request: Request, sha256: str) -> bool:
+    """Whether the request may have a range: it has no If-Range, or the ETag of the file in it. A date never matches."""
+    condition = request.headers.get(b"if-range")
     return condition is None or condition.strip() == b'"%s"' % sha256.encode()
 
 
 async def _send_file(send: Send, file: File, ranges: list[ByteRange], headers: list[Header], *, is_get: bool) -> None:
-    assert file.path is not None, "a file without a path has an address"
+    assert file.path is not None, "a file without a path has a URL"
     descriptor = await asyncio.to_thread(os.open, file.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if not file.is_still(descriptor):
+        if not file.is_unchanged(descriptor):
             raise errors.Unavailable("the file is not what was kept")
-        whole = ByteRange(0, file.size_bytes - 1)
-        # Each range with what goes before it.
-        pieces: list[tuple[bytes, ByteRange]] = [(b"", each) for each in ranges or [whole]]
+        # Each range with the bytes before it.
+        pieces: list[tuple[bytes, ByteRange]] = [(b"", part) for part in ranges or [ByteRange(0, file.size_bytes - 1)]]
         media_type, end = b"application/octet-stream", b""
         if len(ranges) == 1:
             headers.append((b"content-range", _content_range(ranges[0], file)))
         elif ranges:
             boundary = os.urandom(12).hex().encode()
-            pieces = [(_part_head(boundary, each, file), each) for each in ranges]
+            pieces = [(_part_head(boundary, part, file), part) for part in ranges]
             media_type, end = b"multipart/byteranges; boundary=" + boundary, b"\r\n--%s--\r\n" % boundary
-        length = sum(len(head) + each.size_bytes for head, each in pieces) + len(end)
+        length = sum(len(head) + part.size_bytes for head, part in pieces) + len(end)
         headers += [(b"content-type", media_type), (b"content-length", b"%d" % length)]
         body = _body(descriptor, file, pieces if is_get else (), end if is_get else b"")
         await send_stream(send, 206 if ranges else 200, headers, body)
@@ -206,8 +206,8 @@ async def _body(
             yield block
     if end:
         yield end
-    if not file.is_still(descriptor):
-        # Somebody wrote to it meanwhile: better a broken answer than a whole one of two halves.
+    if not file.is_unchanged(descriptor):
+        # Somebody wrote to the file meanwhile: break the response, so that no client stores a mix of two files.
         raise errors.Unavailable("the file changed while it was sent")
 
 
@@ -223,24 +223,24 @@ def _part_head(boundary: bytes, part: ByteRange, file: File) -> bytes:
 
 
 async def _blocks(descriptor: int, part: ByteRange) -> AsyncIterator[bytes]:
-    """Yield a range in blocks that are as large as the client takes them quickly."""
-    at, block_bytes = part.first, _BLOCK_BYTES_MIN
-    while at <= part.last:
-        block = await _read(descriptor, at, min(block_bytes, part.last - at + 1))
+    """Yield a range in blocks, which grow while the client reads them quickly."""
+    offset, block_bytes = part.first, _BLOCK_BYTES_MIN
+    while offset <= part.last:
+        block = await _read(descriptor, offset, min(block_bytes, part.last - offset + 1))
         if not block:
             raise errors.Unavailable("the file became shorter while it was sent")
-        at += len(block)
-        began = time.monotonic()
+        offset += len(block)
+        start = time.monotonic()
         yield block
-        is_quick = time.monotonic() - began < _QUICK_SECONDS
+        is_quick = time.monotonic() - start < _QUICK_SECONDS
         block_bytes = min(block_bytes * 2, _BLOCK_BYTES_MAX) if is_quick else _BLOCK_BYTES_MIN
 
 
-async def _read(descriptor: int, at: int, size_bytes: int) -> bytes:
-    """Read what the page cache has without leaving the loop; what it has not, in a thread."""
+async def _read(descriptor: int, offset: int, size_bytes: int) -> bytes:
+    """Read bytes of the page cache on the event loop, and others in a thread."""
     block = bytearray(size_bytes)
     with suppress(BlockingIOError, OSError):
-        # OSError: a file system that cannot say what is cached.
-        if os.preadv(descriptor, [block], at, os.RWF_NOWAIT) == size_bytes:
-            return cast("bytes", block)  # never changed again, and ASGI servers take any buffer
-    return await asyncio.to_thread(os.pread, descriptor, size_bytes, at)
+        # OSError: the file system does not support RWF_NOWAIT.
+        if os.preadv(descriptor, [block], offset, os.RWF_NOWAIT) == size_bytes:
+            return cast("bytes", block)  # nobody changes it, and ASGI servers accept any buffer
+    return await asyncio.to_thread(os.pread, descriptor, size_bytes, offset)

@@ -1,4 +1,4 @@
-"""What the one who runs the server asks: alive, ready, figures."""
+"""The routes of the operator: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 import time
 from contextlib import suppress
@@ -10,12 +10,12 @@ from modelyard import errors
 from modelyard.catalog import Catalog
 from modelyard.domain import ANONYMOUS, ModelQuery
 from modelyard.jobs import tasks
-from modelyard.web.access_log import Observations
+from modelyard.web.access_log import RequestLog
 from modelyard.web.metrics import Metrics
-from modelyard.web.requests import Answer, Exchange, Header
+from modelyard.web.requests import Request
+from modelyard.web.responses import UNSTORED, Response
 
 _encode = msgspec.json.Encoder().encode
-_UNSTORED: tuple[Header, ...] = ((b"cache-control", b"no-store"),)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -35,35 +35,35 @@ class Readiness(msgspec.Struct, frozen=True):
     stale_seconds: float = 0.0
 
 
-def show_health(_: Exchange) -> Answer:
-    """Answer that the process is alive; touches nothing that could fail."""
-    return Answer(_encode(Health("ok")), caching=_UNSTORED)
+def get_health(_: Request) -> Response:
+    """Return that the process is alive. It uses nothing that could fail."""
+    return Response(_encode(Health("ok")), caching=UNSTORED)
 
 
-class Ready:
-    """Whether the server takes requests: from the end of its start to the order to stop."""
+class ReadyEndpoint:
+    """Whether the server accepts requests: from the end of its start to its shutdown."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self.accepting = False
 
-    def show(self, _: Exchange) -> Answer:
-        """Answer the revision that requests see, or Unavailable before the start is done and while stopping."""
+    def get(self, _: Request) -> Response:
+        """Return the revision of the catalogue. Raises Unavailable during the start and the shutdown."""
         if not self.accepting:
             raise errors.Unavailable("starting or stopping")
-        # A question shows that questions are answered, and brings the index to the store's revision.
+        # A search shows that searches work, and brings the index to the revision of the database.
         self._catalog.search(ANONYMOUS, ModelQuery(limit=1))
         unreachable_seconds = self._catalog.unreachable_seconds()
         status = "ready" if unreachable_seconds is None else "degraded"
         readiness = Readiness(status, self._catalog.revision, round(unreachable_seconds or 0.0, 1))
-        return Answer(_encode(readiness), caching=_UNSTORED)
+        return Response(_encode(readiness), caching=UNSTORED)
 
 
-def show_metrics(metrics: Metrics, observations: Observations, catalog: Catalog, _: Exchange) -> Answer:
-    """Answer the figures in Prometheus' text format."""
-    observations.settle()
+def get_metrics(metrics: Metrics, request_log: RequestLog, catalog: Catalog, _: Request) -> Response:
+    """Return the metrics in the text format of Prometheus."""
+    request_log.flush()
     body = metrics.render(catalog.revision)
-    # Figures of requests are answered while the database is away too.
+    # The metrics of requests are returned while the database is unreachable too.
     with suppress(errors.Unavailable), catalog.store.reading() as connection:
         body += metrics.render_jobs(tasks.summaries(connection), time.time())
-    return Answer(body, CONTENT_TYPE_LATEST.encode(), caching=_UNSTORED)
+    return Response(body, CONTENT_TYPE_LATEST.encode(), caching=UNSTORED)

@@ -1,10 +1,9 @@
-"""``GET /v3/model``, the main job and the hot path, and ``GET /v3/model/facets`` beside it.
+"""``GET /v3/model``, the most frequent request, and ``GET /v3/model/facets``.
 
-header → viewer → query → page → bytes, every step synchronous and in memory; the catalogue's answer takes microseconds,
-so it runs on the loop: handing it to a thread would cost more than it does.
+header → viewer → query → page → bytes. Every step is synchronous and in memory. A search takes microseconds, so it runs
+on the event loop: passing it to a thread would cost more than the search.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote
@@ -12,24 +11,21 @@ from urllib.parse import quote
 import msgspec
 
 from modelyard import errors, wire
-from modelyard.auth import Auth
 from modelyard.catalog import Catalog
 from modelyard.domain import ModelQuery, Viewer, Visibility
-from modelyard.web.cache import Kept
+from modelyard.web.auth import ViewerOf
+from modelyard.web.cache import RevisionCache
 from modelyard.web.consistency import revision_header
-from modelyard.web.prefer_header import NOTHING, Preferences, applied, read_preferences
-from modelyard.web.rate_limit import RateLimit
-from modelyard.web.requests import Answer, Exchange, Header, digest_of
+from modelyard.web.prefer_header import NOTHING, Preferences, applied_header, read_preferences
+from modelyard.web.requests import Header, Request
+from modelyard.web.responses import Response, digest_of
+from modelyard.web.urls import BaseOf, LinksFor
 
-LinkFor = Callable[[str, str], str]
-LinksFor = Callable[[Exchange], LinkFor]
-BaseOf = Callable[[Exchange], str]
-ViewerOf = Callable[[Exchange], Viewer]
 _IGNORED, _TOTAL, _SUGGESTION = (
     name.lower().encode() for name in (wire.IGNORED_HEADER, wire.TOTAL_HEADER, wire.SUGGESTION_HEADER)
 )
-# A thousand pages of usual length.
-KEPT_BYTES_MAX = 16 * 1024 * 1024
+# A thousand pages of average size.
+CACHE_BYTES_MAX = 16 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
@@ -51,8 +47,8 @@ class FacetsAnswer(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked, by whom, and the headers that say how it was understood."""
+class _Search:
+    """The viewer, the query and the preferences of a request, and the response headers that follow from them."""
 
     viewer: Viewer
     query: ModelQuery
@@ -61,10 +57,10 @@ class _Question:
 
 
 class Listing:
-    """Answers pages of models, and keeps the answers: the same first pages, polls and walks come from many clients.
+    """Returns pages of models, and caches them: many clients request the same first pages, and request them again.
 
-    An answer is kept for its question and team until the catalogue changes; links, which are good for a while only, are
-    put in each time.
+    The cache has a page by team and query string until the catalogue changes. Download links expire, so the bytes in
+    the cache have placeholders, which each response replaces by new links.
     """
 
     def __init__(self, catalog: Catalog, viewer_of: ViewerOf, links_for: LinksFor, base_of: BaseOf) -> None:
@@ -72,110 +68,87 @@ class Listing:
         self._viewer_of = viewer_of
         self._links_for = links_for
         self._base_of = base_of
-        self._kept: Kept[tuple[str | None, bytes], tuple[int, Answer]] = Kept(KEPT_BYTES_MAX)
+        self._cache: RevisionCache[tuple[str | None, bytes], Response] = RevisionCache(
+            CACHE_BYTES_MAX, lambda: catalog.revision, lambda key, response: len(response.body) + len(key[1])
+        )
 
-    def show(self, exchange: Exchange) -> Answer:
-        """Answer one page of the models that match, for whoever calls."""
-        viewer = self._viewer_of(exchange)
-        answer = self._answer(viewer, exchange)
-        if answer.digest is not None:
-            return answer
-        body = wire.fill_holes(answer.body, self._links_for(exchange), self._base_of(exchange))
-        return replace(answer, body=body)
+    def get(self, request: Request) -> Response:
+        """Return a page of the models that match, and that the caller may see."""
+        viewer = self._viewer_of(request)
+        response = self._cached(viewer, request)
+        if response.digest is not None:
+            return response
+        body = wire.fill_holes(response.body, self._links_for(request), self._base_of(request))
+        return replace(response, body=body)
 
-    def _answer(self, viewer: Viewer, exchange: Exchange) -> Answer:
-        """Return the answer, kept or new; without a digest, it has holes to be filled."""
+    def _cached(self, viewer: Viewer, request: Request) -> Response:
+        """Return the response of the cache, or a new one. It has placeholders if it has no digest."""
         revision = self._catalog.refresh()
-        if b"prefer" in exchange.headers:
-            return self._page(_question_of(self._catalog, viewer, exchange), revision)
-        asked = viewer.team, exchange.scope["query_string"]
-        kept = self._kept.get(asked)
-        if kept is not None and kept[0] == revision:
-            return kept[1]
-        answer = self._page(_question_of(self._catalog, viewer, exchange), revision)
-        # The catalogue may have gone on meanwhile; then this answer is of no known revision.
-        if self._catalog.revision == revision:
-            self._kept.put(asked, (revision, answer), len(answer.body) + len(asked[1]))
-        return answer
+        if b"prefer" in request.headers:
+            return self._page(_parse_search(self._catalog, viewer, request), revision)
+        key = viewer.team, request.scope["query_string"]
+        return self._cache.get_or_make(
+            key, revision, lambda: self._page(_parse_search(self._catalog, viewer, request), revision)
+        )
 
-    def _page(self, asked: _Question, revision: int) -> Answer:
-        viewer, query, headers = asked.viewer, asked.query, asked.headers
+    def _page(self, search: _Search, revision: int) -> Response:
+        viewer, query, headers = search.viewer, search.query, search.headers
         page = self._catalog.search(viewer, query)
-        if asked.preferences.exact_count:
+        if search.preferences.exact_count:
             headers.append((_TOTAL, b"%d" % self._catalog.count(viewer, query)))
         if not page.records and query.terms and query.start is None:
             headers.extend(_suggestion(self._catalog, viewer, query))
         headers.append(revision_header(revision))
         body = wire.join_page(page.records, page.following)
-        return Answer(body, headers=tuple(headers), digest=None if wire.has_holes(body) else digest_of(body))
+        return Response(body, headers=tuple(headers), digest=None if wire.has_holes(body) else digest_of(body))
 
 
 def _suggestion(catalog: Catalog, viewer: Viewer, query: ModelQuery) -> list[Header]:
     nearest = catalog.suggestion(viewer, query)
-    # Percent-encoded: a header carries ASCII, and the catalogue's words are in every script.
+    # Percent-encoded: a header is ASCII, and names of models are in every script.
     return [(_SUGGESTION, quote(nearest, safe=" ").encode())] if nearest else []
 
 
-def count_facets(catalog: Catalog, viewer_of: ViewerOf, exchange: Exchange) -> Answer:
-    """Answer how the models that match divide by type, source, base model and tag; where a page starts is no matter."""
-    asked = _question_of(catalog, viewer_of(exchange), exchange)
-    found = catalog.facets(asked.viewer, asked.query)
+def count_facets(catalog: Catalog, viewer_of: ViewerOf, request: Request) -> Response:
+    """Return counts of the models that match, by type, source, base model and tag. Paging has no effect."""
+    search = _parse_search(catalog, viewer_of(request), request)
+    facets = catalog.facets(search.viewer, search.query)
     body = FacetsAnswer(
-        total=found.total,
-        types=_counts(found.types),
-        sources=_counts(found.sources),
-        base_models=_counts(found.base_models),
-        tags=_counts(found.tags),
+        total=facets.total,
+        types=_counts(facets.types),
+        sources=_counts(facets.sources),
+        base_models=_counts(facets.base_models),
+        tags=_counts(facets.tags),
     )
-    return Answer(_encode(body), headers=tuple(asked.headers))
+    return Response(_encode(body), headers=tuple(search.headers))
 
 
-def _counts(found: list[tuple[str, int]]) -> list[Count]:
-    return [Count(name, count) for name, count in found]
+def _counts(pairs: list[tuple[str, int]]) -> list[Count]:
+    return [Count(name, count) for name, count in pairs]
 
 
-def _question_of(catalog: Catalog, viewer: Viewer, exchange: Exchange) -> _Question:
-    prefer = exchange.headers.get(b"prefer")
+def _parse_search(catalog: Catalog, viewer: Viewer, request: Request) -> _Search:
+    prefer = request.headers.get(b"prefer")
     preferences = read_preferences(prefer) if prefer else NOTHING
-    asked = wire.parse_query(exchange.scope["query_string"], partial(catalog.known_types, viewer))
-    if asked.ignored and preferences.strict:
-        raise _unknown_parameters(asked.ignored)
-    if asked.query.visibility is Visibility.PRIVATE and viewer.team is None:
+    parsed = wire.parse_query(request.scope["query_string"], partial(catalog.known_types, viewer))
+    if parsed.ignored and preferences.strict:
+        raise _unknown_parameters(parsed.ignored)
+    if parsed.query.visibility is Visibility.PRIVATE and viewer.team is None:
         raise errors.MissingKey
     headers: list[Header] = []
-    if asked.ignored:
-        headers.append((_IGNORED, wire.ignored_header(asked.ignored).encode()))
-    if prefer and (honoured := applied(preferences)):
-        headers.append((b"preference-applied", honoured))
-    return _Question(viewer, asked.query, preferences, headers)
-
-
-def caller(access: Auth, rate_limit: RateLimit, exchange: Exchange) -> Viewer:
-    """Return who is calling, whatever they may do.
-
-    Raises MissingKey, InvalidKey or RateLimited. A caller without a good key is counted by address, so that
-    trying keys is limited too.
-    """
-    try:
-        authorization = exchange.headers.get(b"authorization")
-        viewer = access.viewer_of(authorization.decode("latin-1") if authorization else None)
-    except errors.Unauthenticated:
-        rate_limit.take("address " + exchange.caller_address)
-        raise
-    if viewer.team is None:
-        rate_limit.take("address " + exchange.caller_address)
-    else:
-        exchange.team = viewer.team
-        rate_limit.take(viewer.team)
-    return viewer
+    if parsed.ignored:
+        headers.append((_IGNORED, wire.ignored_header(parsed.ignored).encode()))
+    if prefer and (applied := applied_header(preferences)):
+        headers.append((b"preference-applied", applied))
+    return _Search(viewer, parsed.query, preferences, headers)
 
 
 def _unknown_parameters(names: tuple[str, ...]) -> errors.InvalidRequest:
-    shown = [name[:64] for name in names[:20]]
-    known = [parameter.name for parameter in wire.PARAMETERS]
+    unknown = [name[:64] for name in names[:20]]
+    accepted = [parameter.name for parameter in wire.PARAMETERS]
     return errors.InvalidRequest(
-        f"unknown: {', '.join(shown)}; accepted: {', '.join(known)}",
-        parameter=shown[0],
-        ignored=shown,
-        allowed=known,
+        f"unknown: {', '.join(unknown)}; accepted: {', '.join(accepted)}",
+        parameter=unknown[0],
+        ignored=unknown,
+        allowed=accepted,
     )

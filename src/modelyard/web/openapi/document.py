@@ -1,21 +1,27 @@
-"""The OpenAPI document at ``/openapi.json``, made from the table that the parser reads.
+"""The OpenAPI document at ``/openapi.json``: ``document.yaml``, and the parts that the code knows.
 
-Nothing of the API is spelled here a second time: parameters, record and errors come from
-``modelyard.wire.parameters``. The
-examples of errors are errors that were really rendered.
+The code adds the version, the filters, the schemas of requests and responses, and the examples of errors and of a page.
 """
 
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from functools import cache
+from importlib.resources import files
+from typing import Any
 
 import msgspec
+import yaml
 
 from modelyard import __version__, domain, errors, wire
 from modelyard.web.api.account import Metadata, User
+from modelyard.web.api.edit_models import Change, NewModel
 from modelyard.web.api.health import Health, Readiness
 from modelyard.web.api.list_models import FacetsAnswer
-from modelyard.web.openapi import transfers
-from modelyard.web.openapi.pieces import Json, error_schema, open_operation, operation, responses
-from modelyard.web.requests import Answer, Exchange
+from modelyard.web.api.presigned_uploads import Announcement, UploadUrl
+from modelyard.web.requests import Request
+from modelyard.web.responses import Response
+
+Json = dict[str, Any]
 
 EXAMPLE_MODEL = domain.Model(
     id=1_000_000_001,
@@ -31,78 +37,24 @@ EXAMPLE_MODEL = domain.Model(
     rank=804_666,
     hashes=domain.Hashes(sha256="9C0F63A1D5" + 54 * "0"),
 )
-_UNAUTHENTICATED = (errors.MissingKey(), errors.InvalidKey())
-_EVERYWHERE = (errors.Forbidden("read"), errors.RateLimited(2), errors.ModelyardError("", id="5f2c9a10b4000012"))
-_TAKEN = (
-    errors.InvalidParameter("filter.is_sdxl", "yes", "true, false"),
-    errors.RequestTooLong(
-        f"the query string has 9000 bytes; accepted: up to {wire.QUERY_STRING_BYTES_MAX}",
-        limit_bytes=wire.QUERY_STRING_BYTES_MAX,
-    ),
+_TYPES = (
+    wire.ModelPage,
+    FacetsAnswer,
+    User,
+    Metadata,
+    Health,
+    Readiness,
+    wire.ModelRecord,
+    Announcement,
+    UploadUrl,
+    NewModel,
+    Change,
 )
-_NOT_HERE_YET = errors.Unavailable("this node is at revision 811, not at 812", revision=811, wanted=812)
-# What a reader of the documentation may meet on each route that is asked with a key.
-LISTING_ERRORS: tuple[errors.ModelyardError, ...] = (*_TAKEN, *_UNAUTHENTICATED, *_EVERYWHERE)
-ACCOUNT_ERRORS: tuple[errors.ModelyardError, ...] = (*_UNAUTHENTICATED, *_EVERYWHERE)
-
-STRICT_HEADER: Json = {
-    "name": "Prefer",
-    "in": "header",
-    "description": "`handling=strict` makes a parameter that does not exist an error.",
-    "schema": {"type": "string"},
-    "example": "handling=strict",
-}
-REQUEST_HEADERS: tuple[Json, ...] = (
-    {
-        "name": "Prefer",
-        "in": "header",
-        "description": "`count=exact` returns how many models match in all, in the header "
-        f"`{wire.TOTAL_HEADER}`. `handling=strict` makes a parameter that does not exist an error.",
-        "schema": {"type": "string"},
-        "example": "count=exact",
-    },
-    {
-        "name": "If-None-Match",
-        "in": "header",
-        "description": "The `ETag` of an answer you have; 304 without a body if it still holds.",
-        "schema": {"type": "string"},
-        "example": '"c1d1f3a6f0b64c8e9a7b5d0e2f4a68"',
-    },
-    {
-        "name": wire.MIN_REVISION_HEADER,
-        "in": "header",
-        "description": "A `Modelyard-Revision` that was answered before: wait until it is here, at most a second, "
-        "then 503.",
-        "schema": {"type": "integer", "minimum": 0},
-        "example": 0,
-    },
-)
-_ANSWER_HEADERS: Json = {
-    "ETag": {"schema": {"type": "string"}, "description": "Identifies this very answer.", "required": True},
-    wire.REVISION_HEADER: {
-        "schema": {"type": "integer", "minimum": 0},
-        "description": "The revision of the catalogue that this answer stands for.",
-        "required": True,
-    },
-    wire.TOTAL_HEADER: {
-        "schema": {"type": "integer", "minimum": 0},
-        "description": "How many models match in all; only with `Prefer: count=exact`.",
-    },
-    wire.IGNORED_HEADER: {
-        "schema": {"type": "string"},
-        "description": "The names of parameters that mean nothing here, and so had no effect.",
-    },
-    wire.SUGGESTION_HEADER: {
-        "schema": {"type": "string"},
-        "description": "When `filter.query` matches nothing: the nearest spelling that does, percent-encoded.",
-    },
-    "Preference-Applied": {"schema": {"type": "string"}, "description": "The preferences that were honoured."},
-}
 
 
-def show_openapi(_: Exchange) -> Answer:
-    """Answer the document."""
-    return Answer(_rendered())
+def get_openapi(_: Request) -> Response:
+    """Return the document."""
+    return Response(_rendered())
 
 
 @cache
@@ -110,81 +62,41 @@ def _rendered() -> bytes:
     return msgspec.json.encode(document())
 
 
+@cache
+def _source() -> Json:
+    text = (files("modelyard.web.openapi") / "document.yaml").read_text(encoding="utf-8")
+    source: Json = yaml.safe_load(text)
+    return source
+
+
 def document() -> Json:
     """Return the OpenAPI 3.1 document as plain values."""
-    (page, facets, user, metadata, health, readiness, *sent), schemas = msgspec.json.schema_components(
-        (wire.ModelPage, FacetsAnswer, User, Metadata, Health, Readiness, *transfers.TYPES),
-        ref_template="#/components/schemas/{name}",
-    )
+    result = {name: value for name, value in deepcopy(_source()).items() if not name.startswith("x-")}
+    result["info"]["version"] = __version__
+    for operation in (operation for methods in result["paths"].values() for operation in methods.values()):
+        operation["responses"] = operation["responses"] | _error_responses(_errors(operation.pop("x-errors", ())))
+    models, facets = (result["paths"][path]["get"] for path in ("/v3/model", "/v3/model/facets"))
+    for operation in (models, facets):
+        operation["parameters"] = [*map(_parameter, wire.PARAMETERS), *operation["parameters"]]
+    models["responses"]["200"]["content"]["application/json"]["example"] = example_page()
+    schemas = result["components"]["schemas"]
+    _, generated = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
     # Lists where Python has tuples, as JSON has.
-    schemas = msgspec.json.decode(msgspec.json.encode(schemas))
-    schemas["Error"] = error_schema()
-    moved = transfers.paths(sent)
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Modelyard",
-            "version": __version__,
-            "description": "A catalogue of generative-image models: one query over public and private ones.",
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        },
-        "servers": [{"url": "/"}],
-        "security": [{"bearer": []}, {"key": []}],
-        "paths": {
-            **moved,
-            "/v3/model": {"get": _listing(page), **moved["/v3/model"]},
-            "/v3/model/facets": {"get": _facets(facets)},
-            "/v3/user": {"get": operation("getUser", "Who the key belongs to", user, ACCOUNT_ERRORS)},
-            "/v3/metadata": {"get": operation("getMetadata", "The catalogue's words", metadata, ACCOUNT_ERRORS)},
-            "/healthz": {"get": open_operation("getHealth", "Whether the process is alive", health, ())},
-            "/readyz": {
-                "get": open_operation(
-                    "getReadiness",
-                    "Whether the process takes requests",
-                    readiness,
-                    (errors.Unavailable("starting or stopping"),),
-                )
-            },
-        },
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "key": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "Authorization",
-                    "description": "The key alone, as the vendor's JavaScript SDK sends it.",
-                },
-            },
-        },
-    }
+    result["components"]["schemas"] = msgspec.json.decode(msgspec.json.encode(generated)) | schemas
+    reasons = dict.fromkeys(reason for _, reason in wire.ERROR_ANSWERS.values())
+    schemas["Error"]["properties"]["reason"]["enum"] = list(reasons)
+    return result
 
 
-def _listing(page: Json) -> Json:
-    described = operation("getModels", "Get Model", page, LISTING_ERRORS)
-    described["description"] = (
-        "Returns models, the most popular first. All filters act together, and before paging: a page is short only "
-        "when nothing is left. An empty value is the same as none. A parameter that does not exist is ignored, and "
-        f"named in `{wire.IGNORED_HEADER}`."
-    )
-    described["parameters"] = [*map(_parameter, wire.PARAMETERS), *REQUEST_HEADERS]
-    answer = described["responses"]["200"]
-    answer["headers"] = _ANSWER_HEADERS
-    answer["content"]["application/json"]["example"] = example_page()
-    described["responses"] |= responses((_NOT_HERE_YET,))
-    described["responses"]["304"] = {"description": "The answer with this `ETag` still holds."}
-    return described
+def listing_errors() -> list[errors.ModelyardError]:
+    """Return the errors that a request for models may be answered by."""
+    return list(_errors(["listing"]))
 
 
-def _facets(schema: Json) -> Json:
-    described = operation("getFacets", "Count models by their properties", schema, LISTING_ERRORS)
-    described["description"] = (
-        "Returns how many models match in all, by type, source and base model, and the most frequent tags. The same "
-        "parameters filter; those of `pagination` have no effect."
-    )
-    described["parameters"] = [*map(_parameter, wire.PARAMETERS), STRICT_HEADER]
-    return described
+def request_headers() -> list[Json]:
+    """Return the headers that a request for models may have."""
+    headers: list[Json] = _source()["paths"]["/v3/model"]["get"]["parameters"]
+    return headers
 
 
 def example_page() -> Json:
@@ -195,8 +107,37 @@ def example_page() -> Json:
     return page
 
 
+def _errors(names: Iterable[str]) -> Iterator[errors.ModelyardError]:
+    """Yield the errors of these names; the name of a group stands for the errors of the group."""
+    source = _source()
+    for name in names:
+        if name in source["x-error-groups"]:
+            yield from _errors(source["x-error-groups"][name])
+            continue
+        class_name, *arguments = source["x-errors"][name]
+        facts = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
+        error: errors.ModelyardError = getattr(errors, class_name)(*arguments, **facts)
+        yield error
+
+
+def _error_responses(examples: Iterable[errors.ModelyardError]) -> Json:
+    """Return the responses for errors, by status, each with an error as the server renders it."""
+    responses: dict[str, Json] = {}
+    for error in examples:
+        rendered = wire.render_error(error)
+        body = msgspec.json.decode(rendered.body)
+        content: Json = {"schema": {"$ref": "#/components/schemas/Error"}, "examples": {}}
+        response = responses.setdefault(str(rendered.status), {"content": {"application/json": content}})
+        if rendered.headers:
+            response["headers"] = {name: {"schema": {"type": "string"}} for name, _ in rendered.headers}
+        by_reason = response["content"]["application/json"]["examples"]
+        by_reason[body["reason"]] = {"value": body}
+        response["description"] = ", ".join(f"`{reason}`" for reason in by_reason)
+    return responses
+
+
 def _parameter(parameter: wire.Parameter) -> Json:
-    described: Json = {
+    result: Json = {
         "name": parameter.name,
         "in": "query",
         "description": parameter.meaning,
@@ -206,8 +147,8 @@ def _parameter(parameter: wire.Parameter) -> Json:
         "example": [parameter.example] if parameter.many else _typed(parameter),
     }
     if parameter.many:
-        described |= {"style": "form", "explode": True}
-    return described
+        result |= {"style": "form", "explode": True}
+    return result
 
 
 def _typed(parameter: wire.Parameter) -> object:

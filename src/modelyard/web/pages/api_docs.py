@@ -12,9 +12,9 @@ import msgspec
 from markupsafe import Markup, escape
 
 from modelyard import wire
-from modelyard.web.openapi.document import LISTING_ERRORS, REQUEST_HEADERS, document, example_page
+from modelyard.web.openapi.document import document, example_page, listing_errors, request_headers
 from modelyard.web.pages.page import Site, Visit, page
-from modelyard.web.requests import Answer
+from modelyard.web.responses import Response
 
 # One question for all the examples: its parameters as the table spells them, its values as the table accepts them.
 _TYPE, _WORDS, _LIMIT = "lora", "night", 2
@@ -31,21 +31,23 @@ class Example:
     code: str
 
 
-def show(site: Site, visit: Visit) -> Answer:
+def show(site: Site, visit: Visit) -> Response:
     """Answer the page."""
-    failures = [(answer.status, msgspec.json.decode(answer.body)) for answer in map(wire.render_error, LISTING_ERRORS)]
+    failures = [
+        (answer.status, msgspec.json.decode(answer.body)) for answer in map(wire.render_error, listing_errors())
+    ]
     return page(
         visit,
         "reference.html",
         parameters=wire.PARAMETERS,
-        request_headers=REQUEST_HEADERS,
+        request_headers=request_headers(),
         total_header=wire.TOTAL_HEADER,
         ignored_header=wire.IGNORED_HEADER,
         suggestion_header=wire.SUGGESTION_HEADER,
         fields=_fields(),
         failures=failures,
         answer=_answer(),
-        examples=[*examples(site.base_of(visit.exchange))],
+        examples=[*examples(site.base_of(visit.request))],
         with_code=with_code,
     )
 

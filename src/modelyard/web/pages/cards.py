@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from modelyard import wire
 from modelyard.domain import COVER_WIDTHS, COVERS, TYPE_FAMILIES, Source, cover_path, model_type, split_extension
-from modelyard.web.cache import Kept
+from modelyard.web.cache import LRUCache
 from modelyard.web.pages.templates import environment
 from modelyard.web.static_files import static_address
 
@@ -84,8 +84,8 @@ class Cards:
     """Makes cards, and keeps them by what they show."""
 
     def __init__(self) -> None:
-        self._kept: Kept[tuple[bytes, int | None], Markup] = Kept(_KEPT_BYTES_MAX)
-        self._read: Kept[bytes, wire.ModelRecord] = Kept(_KEPT_BYTES_MAX)
+        self._kept: LRUCache[tuple[bytes, int | None], Markup] = LRUCache(_KEPT_BYTES_MAX)
+        self._read: LRUCache[bytes, wire.ModelRecord] = LRUCache(_KEPT_BYTES_MAX)
         self._template = environment().get_template("card.html")
 
     def read(self, record: bytes) -> wire.ModelRecord:

@@ -28,7 +28,7 @@ from modelyard.signing import Signature, Signer
 from modelyard.web.pages.cards import cover_of, read_record
 from modelyard.web.pages.model import PREFIX, id_of
 from modelyard.web.pages.page import Site, Visit, page, redirect
-from modelyard.web.requests import Answer
+from modelyard.web.responses import Response
 
 UNDO_SECONDS = 3600
 _UNDO = "undo"
@@ -38,12 +38,12 @@ _OPENED_BYTES_MAX = 4 * 1024 * 1024
 _decode = msgspec.json.Decoder(Entry).decode
 
 
-def show_edit(site: Site, visit: Visit) -> Answer:
+def show_edit(site: Site, visit: Visit) -> Response:
     """Answer the form that changes a model."""
     return _form(site, visit, _own(site, visit))
 
 
-def edit(site: Site, visit: Visit) -> Answer:
+def edit(site: Site, visit: Visit) -> Response:
     """Change a model as the form says, and show it; or the form again with what cannot be."""
     entry = _own(site, visit)
     try:
@@ -53,7 +53,7 @@ def edit(site: Site, visit: Visit) -> Answer:
     return redirect(f"{PREFIX}{entry.model.id}")
 
 
-def delete(site: Site, visit: Visit) -> Answer:
+def delete(site: Site, visit: Visit) -> Response:
     """Delete a model, and offer to take that back."""
     entry = _own(site, visit)
     viewer = visit.member(Scope.WRITE).viewer
@@ -65,7 +65,7 @@ def delete(site: Site, visit: Visit) -> Answer:
     return page(visit, "deleted.html", name=entry.model.name, sealed=sealed, status=200)
 
 
-def undo(site: Site, visit: Visit) -> Answer:
+def undo(site: Site, visit: Visit) -> Response:
     """Put back what was deleted, and show it."""
     viewer = visit.member(Scope.WRITE).viewer
     entry = unseal(site.sessions.signer, viewer, visit.said("sealed"))
@@ -112,9 +112,9 @@ def _own(site: Site, visit: Visit) -> Entry:
     return entry
 
 
-def _form(site: Site, visit: Visit, entry: Entry, problem: str = "") -> Answer:
+def _form(site: Site, visit: Visit, entry: Entry, problem: str = "") -> Response:
     model = entry.model
-    posted = visit.exchange.method == "POST"
+    posted = visit.request.method == "POST"
     values = {
         "name": model.name,
         "type_name": model.type.name,

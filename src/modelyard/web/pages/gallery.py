@@ -15,11 +15,11 @@ from markupsafe import Markup
 from modelyard import errors, wire
 from modelyard.domain import TYPE_FAMILIES, ModelQuery, Source, Viewer, Visibility, fold, fold_base
 from modelyard.index import Facets
-from modelyard.web.cache import Kept
+from modelyard.web.cache import RevisionCache
 from modelyard.web.pages.cards import SOURCE_LABELS, Cards, label_of_type
 from modelyard.web.pages.page import Site, Visit, page, part
 from modelyard.web.pages.templates import render
-from modelyard.web.requests import Answer
+from modelyard.web.responses import Response
 
 # Divides by 2, 3, 4 and 6: whole rows on most screens.
 LIMIT = 24
@@ -107,40 +107,43 @@ def address_of(pairs: Iterable[tuple[str, str]]) -> str:
     return f"/?{query}" if query else "/"
 
 
+def _size_of_response(key: tuple[object, ...], response: Response) -> int:
+    return len(response.body) + sum(len(part) for part in key if isinstance(part, bytes))
+
+
+def _size_of_facets(_: object, facets: Facets) -> int:
+    return 100 * (len(facets.types) + len(facets.base_models) + len(facets.tags) + 1)
+
+
 class Gallery:
     """Answers the gallery and its parts."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._cards = Cards()
-        self._answers: Kept[tuple[object, ...], tuple[int, Answer]] = Kept(_KEPT_BYTES_MAX)
-        self._filters: Kept[tuple[object, ...], tuple[int, str]] = Kept(_KEPT_BYTES_MAX)
-        self._facets: Kept[tuple[str | None, ModelQuery], tuple[int, Facets]] = Kept(_KEPT_BYTES_MAX)
+        new_cache = partial(RevisionCache, _KEPT_BYTES_MAX, lambda: site.catalog.revision)
+        self._responses: RevisionCache[tuple[object, ...], Response] = new_cache(_size_of_response)
+        self._filters: RevisionCache[tuple[object, ...], str] = new_cache(lambda _, html: len(html))
+        self._facets: RevisionCache[tuple[str | None, ModelQuery], Facets] = new_cache(_size_of_facets)
         self._bases: tuple[int, dict[str, str]] = (-1, {})
 
-    def show(self, visit: Visit) -> Answer:
+    def show(self, visit: Visit) -> Response:
         """Answer the whole page."""
         return self._kept("page", self._page, visit)
 
-    def show_results(self, visit: Visit) -> Answer:
+    def show_results(self, visit: Visit) -> Response:
         """Answer the models that match, and what was asked, without counts."""
         return self._kept("results", lambda asked: part(self._results(asked)), visit)
 
-    def show_filters(self, visit: Visit) -> Answer:
+    def show_filters(self, visit: Visit) -> Response:
         """Answer the filters with their counts."""
         return self._kept("filters", lambda asked: part(self._filters_of(asked)), visit)
 
-    def _kept(self, kind: str, answer: Callable[[Asked], Answer], visit: Visit) -> Answer:
+    def _kept(self, kind: str, answer: Callable[[Asked], Response], visit: Visit) -> Response:
         viewer = visit.reader
         revision = self._site.catalog.refresh()
         key = (kind, viewer.team, viewer.scopes, visit.shows_nsfw, visit.session is None, visit.query_string)
-        kept = self._answers.get(key)
-        if kept is not None and kept[0] == revision:
-            return kept[1]
-        made = answer(self._asked(visit, viewer))
-        if self._site.catalog.revision == revision:
-            self._answers.put(key, (revision, made), len(made.body) + len(visit.query_string))
-        return made
+        return self._responses.get_or_make(key, revision, lambda: answer(self._asked(visit, viewer)))
 
     def _asked(self, visit: Visit, viewer: Viewer) -> Asked:
         query = wire.parse_query(visit.query_string, partial(self._site.catalog.known_types, viewer)).query
@@ -151,7 +154,7 @@ class Gallery:
             query = replace(query, limit=LIMIT)
         return Asked(visit, viewer, query, pairs, [*map(_spelled, pairs)])
 
-    def _page(self, asked: Asked) -> Answer:
+    def _page(self, asked: Asked) -> Response:
         results = Markup(self._results(asked))  # noqa: S704 # a template's text, escaped there
         filters = Markup(self._filters_of(asked))  # noqa: S704 # the same
         return page(asked.visit, "gallery.html", asked=asked, results=results, filters=filters)
@@ -210,13 +213,7 @@ class Gallery:
         """Return the filters of a question, which are the same beside every page of its answer."""
         revision = self._site.catalog.revision
         key = (asked.viewer.team, asked.visit.shows_nsfw, asked.without())
-        kept = self._filters.get(key)
-        if kept is not None and kept[0] == revision:
-            return kept[1]
-        made = self._filters_made(asked)
-        if self._site.catalog.revision == revision:
-            self._filters.put(key, (revision, made), len(made))
-        return made
+        return self._filters.get_or_make(key, revision, lambda: self._filters_made(asked))
 
     def _filters_made(self, asked: Asked) -> str:
         whole = self._facets_of(asked.viewer, asked.query)
@@ -240,14 +237,9 @@ class Gallery:
         """Return how matches divide; the same counts stand beside every page of them."""
         query = replace(query, start=None, limit=LIMIT)
         revision = self._site.catalog.refresh()
-        kept = self._facets.get((viewer.team, query))
-        if kept is not None and kept[0] == revision:
-            return kept[1]
-        found = self._site.catalog.facets(viewer, query)
-        if self._site.catalog.revision == revision:
-            size_bytes = 100 * (len(found.types) + len(found.base_models) + len(found.tags) + 1)
-            self._facets.put((viewer.team, query), (revision, found), size_bytes)
-        return found
+        return self._facets.get_or_make(
+            (viewer.team, query), revision, lambda: self._site.catalog.facets(viewer, query)
+        )
 
     def _types(self, asked: Asked) -> Group:
         # What could be chosen besides: counted as if nothing of this filter were.

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from modelyard import errors
 from modelyard.domain import Scope
 from modelyard.web.pages.page import Site, Visit, page, redirect
-from modelyard.web.requests import Answer
+from modelyard.web.responses import Response
 
 _DAY_SECONDS = 86_400
 
@@ -13,12 +13,12 @@ _DAY_SECONDS = 86_400
 _LIVES_DAYS = (30, 90, 365)
 
 
-def show_keys(site: Site, visit: Visit) -> Answer:
+def show_keys(site: Site, visit: Visit) -> Response:
     """Answer the team's keys."""
     return _keys(site, visit)
 
 
-def make_key(site: Site, visit: Visit) -> Answer:
+def make_key(site: Site, visit: Visit) -> Response:
     """Make a key for the team, and show it this once."""
     session = visit.member(Scope.ADMIN)
     assert session.viewer.team is not None, "a session has a team"
@@ -33,7 +33,7 @@ def make_key(site: Site, visit: Visit) -> Answer:
     return _keys(site, visit, made=key)
 
 
-def revoke_key(site: Site, visit: Visit) -> Answer:
+def revoke_key(site: Site, visit: Visit) -> Response:
     """Revoke one of the team's keys; whoever is signed in by it is signed out with that."""
     session = visit.member(Scope.ADMIN)
     key_id = visit.said("id")
@@ -43,7 +43,7 @@ def revoke_key(site: Site, visit: Visit) -> Answer:
     return redirect("/keys")
 
 
-def _keys(site: Site, visit: Visit, *, made: str = "", problem: str = "", status: int = 200) -> Answer:
+def _keys(site: Site, visit: Visit, *, made: str = "", problem: str = "", status: int = 200) -> Response:
     session = visit.member(Scope.ADMIN)
     now = datetime.now(UTC).timestamp()
     keys = [

@@ -25,7 +25,7 @@ from modelyard.web.pages.cards import SOURCE_LABELS, art_of, cover_of, label_of_
 from modelyard.web.pages.gallery import address_of
 from modelyard.web.pages.page import Site, Visit, page
 from modelyard.web.pages.templates import size
-from modelyard.web.requests import Answer
+from modelyard.web.responses import Response
 
 PREFIX = "/models/"
 _ID_DIGITS_MAX = 18
@@ -71,13 +71,13 @@ class Check:
 
 def id_of(visit: Visit) -> int:
     """Return the model's id that a path names. Raises ModelNotFound."""
-    text = visit.exchange.path_parameters["id"]
+    text = visit.request.path_parameters["id"]
     if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX):
         raise errors.ModelNotFound(text)
     return int(text)
 
 
-def show(site: Site, visit: Visit) -> Answer:
+def show(site: Site, visit: Visit) -> Response:
     """Answer a model's page."""
     viewer = visit.reader
     entry = site.catalog.get(viewer, id_of(visit))
@@ -85,7 +85,7 @@ def show(site: Site, visit: Visit) -> Answer:
     record = read_record(wire.render_record(model))
     title, cover = facts.upstream_model_name or title_of(record), cover_of(record)
     is_own = viewer.team is not None and viewer.team == model.team
-    link_for = site.links_for(visit.exchange)
+    link_for = site.links_for(visit.request)
     has_file = model.blob is not None and bool(model.status)
     return page(
         visit,
@@ -108,7 +108,7 @@ def show(site: Site, visit: Visit) -> Answer:
         prompt=_prompt(model),
         link=link_for(model.blob or "", quote(model.sd_name, safe="")) if has_file else "",
         size=size(facts.size_bytes) if facts.size_bytes else "",
-        question=f"{site.base_of(visit.exchange)}/v3/model?{wire.NAMES['id']}={model.id}",
+        question=f"{site.base_of(visit.request)}/v3/model?{wire.NAMES['id']}={model.id}",
         duplicates=list(_duplicates(site, viewer, model)),
         versions=list(_versions(site, viewer, entry, facts)),
         is_own=is_own,

@@ -1,6 +1,6 @@
 """What every page needs: who visits, what their form says, and an answer in HTML, errors too.
 
-exchange → session → viewer → show(visit) → Answer → ETag, gzip
+request → session → viewer → show(visit) → Answer → ETag, gzip
               └ a key that is not good any more: signed out, and asked to sign in
 """
 
@@ -24,8 +24,8 @@ from modelyard.web.bodies import Disconnected, read_small
 from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
 from modelyard.web.pages.traffic import Pulse
 from modelyard.web.rate_limit import RateLimit
-from modelyard.web.requests import Answer, Exchange, Handler, Header
-from modelyard.web.routing import Squeeze, send_answer
+from modelyard.web.requests import Handler, Header, Request
+from modelyard.web.responses import GzipCache, Response, send_response
 from modelyard.web.sessions import Session, Sessions
 
 SIGN_IN = "/sign-in"
@@ -46,9 +46,9 @@ class Site:
     rate_limit: RateLimit
     uploading: Uploads
     models: Models
-    links_for: Callable[[Exchange], Callable[[str, str], str]]
-    base_of: Callable[[Exchange], str]
-    squeeze: Squeeze
+    links_for: Callable[[Request], Callable[[str, str], str]]
+    base_of: Callable[[Request], str]
+    gzip_cache: GzipCache
     pulse: Pulse
     home: Path
     shows_nsfw: bool
@@ -58,7 +58,7 @@ class Site:
 class Visit:
     """One request for a page. ``viewer`` is None for a stranger where strangers may see nothing."""
 
-    exchange: Exchange
+    request: Request
     viewer: Viewer | None
     session: Session | None
     shows_nsfw: bool
@@ -88,22 +88,22 @@ class Visit:
     @property
     def query_string(self) -> bytes:
         """What the address says after its question mark."""
-        return self.exchange.query_string
+        return self.request.query_string
 
     @property
     def address(self) -> str:
         """The address asked for, on this server."""
         query = self.query_string.decode("latin-1")
-        path = quote(self.exchange.scope["path"])
+        path = quote(self.request.scope["path"])
         return f"{path}?{query}" if query else path
 
     @property
     def is_secure(self) -> bool:
         """Whether cookies may be kept to encrypted connections."""
-        return bool(self.exchange.scope["scheme"] == "https")
+        return bool(self.request.scope["scheme"] == "https")
 
 
-Show = Callable[[Visit], Answer]
+Show = Callable[[Visit], Response]
 
 
 def showing(site: Site, show: Show, *, waits: bool = False, proven: bool = True) -> Handler:
@@ -112,16 +112,16 @@ def showing(site: Site, show: Show, *, waits: bool = False, proven: bool = True)
     ``proven``: what is posted changes something, and has to bring the session's token.
     """
 
-    async def answer(exchange: Exchange, receive: Receive, send: Send) -> None:
+    async def answer(request: Request, receive: Receive, send: Send) -> None:
         try:
-            form = _form(await read_small(exchange, receive)) if exchange.method == "POST" else {}
-            visit = _visit(site, exchange, form, proven=proven)
+            form = _form(await read_small(request, receive)) if request.method == "POST" else {}
+            visit = _visit(site, request, form, proven=proven)
             answered = await asyncio.to_thread(show, visit) if waits else show(visit)
         except Disconnected:
-            answered = Answer(b"", HTML, status=408, caching=_UNSTORED)
+            answered = Response(b"", HTML, status=408, caching=_UNSTORED)
         except errors.ModelyardError as error:
-            answered = _problem(exchange, error)
-        await send_answer(answered, exchange, send, site.squeeze)
+            answered = _problem(request, error)
+        await send_response(answered, request, send, site.gzip_cache)
 
     return answer
 
@@ -133,44 +133,44 @@ def _form(body: bytes) -> dict[str, list[str]]:
         raise errors.InvalidValue("the form cannot be read") from None
 
 
-def _visit(site: Site, exchange: Exchange, form: Mapping[str, list[str]], *, proven: bool) -> Visit:
-    session = site.sessions.of(exchange)
+def _visit(site: Site, request: Request, form: Mapping[str, list[str]], *, proven: bool) -> Visit:
+    session = site.sessions.of(request)
     if session is not None:
         viewer: Viewer | None = session.viewer
-        exchange.team = session.viewer.team
+        request.team = session.viewer.team
         site.rate_limit.take(session.viewer.team or "")
     else:
-        site.rate_limit.take("address " + exchange.caller_address)
+        site.rate_limit.take("address " + request.caller_address)
         try:
             viewer = site.access.viewer_of(None)
         except errors.MissingKey:
             viewer = None
-    if exchange.method == "POST":
-        sessions.refuse_foreign(exchange)
+    if request.method == "POST":
+        sessions.check_same_site(request)
         if session is not None and proven:
-            sessions.refuse_without_token(session, form.get(sessions.TOKEN_FIELD, [""])[0])
-    chosen = sessions.cookies(exchange).get(NSFW_COOKIE)
-    return Visit(exchange, viewer, session, chosen == "shown" if chosen else site.shows_nsfw, form)
+            sessions.check_token(session, form.get(sessions.TOKEN_FIELD, [""])[0])
+    chosen = sessions.cookies(request).get(NSFW_COOKIE)
+    return Visit(request, viewer, session, chosen == "shown" if chosen else site.shows_nsfw, form)
 
 
 def page(
     visit: Visit, template: str, /, *, status: int = 200, headers: tuple[Header, ...] = (), **values: object
-) -> Answer:
+) -> Response:
     """Return a whole page made from a template."""
     body = render(template, visit=visit, **values).encode()
     # What a form brought about is shown once: a key that was made is not to be found again by going back.
-    is_kept = status == 200 and visit.exchange.method != "POST"
-    return Answer(body, HTML, (*PAGE_HEADERS, *headers), status, _CACHING if is_kept else _UNSTORED)
+    is_kept = status == 200 and visit.request.method != "POST"
+    return Response(body, HTML, (*PAGE_HEADERS, *headers), status, _CACHING if is_kept else _UNSTORED)
 
 
-def part(body: str) -> Answer:
+def part(body: str) -> Response:
     """Return a piece of a page, for its script to put in."""
-    return Answer(body.encode(), HTML, PAGE_HEADERS, caching=_CACHING)
+    return Response(body.encode(), HTML, PAGE_HEADERS, caching=_CACHING)
 
 
-def redirect(address: str, *headers: Header) -> Answer:
+def redirect(address: str, *headers: Header) -> Response:
     """Send the browser on to an address of ours."""
-    return Answer(b"", HTML, ((b"location", address.encode("latin-1", "replace")), *headers), 303, _UNSTORED)
+    return Response(b"", HTML, ((b"location", address.encode("latin-1", "replace")), *headers), 303, _UNSTORED)
 
 
 def local(address: str) -> str:
@@ -178,14 +178,14 @@ def local(address: str) -> str:
     return address if _LOCAL.fullmatch(address) else "/"
 
 
-def _problem(exchange: Exchange, error: errors.ModelyardError) -> Answer:
+def _problem(request: Request, error: errors.ModelyardError) -> Response:
     """Return the page that says what went wrong, or the way to sign in."""
-    visit = Visit(exchange, None, None, shows_nsfw=False)
+    visit = Visit(request, None, None, shows_nsfw=False)
     if isinstance(error, errors.InvalidKey):
         gone = sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=visit.is_secure)
         return redirect(f"{SIGN_IN}?ended=1", gone)
     if isinstance(error, errors.MissingKey):
-        to = visit.address if exchange.method == "GET" else "/"
+        to = visit.address if request.method == "GET" else "/"
         return redirect(SIGN_IN if to == "/" else f"{SIGN_IN}?to={quote(to, safe='')}")
     rendered = wire.render_error(error)
     message = "internal error" if rendered.status == 500 else error.message

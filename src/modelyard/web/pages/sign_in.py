@@ -5,17 +5,17 @@ from urllib.parse import parse_qs
 from modelyard import errors
 from modelyard.web import sessions
 from modelyard.web.pages.page import NSFW_COOKIE, Site, Visit, local, page, redirect
-from modelyard.web.requests import Answer
+from modelyard.web.responses import Response
 
 
-def show(visit: Visit) -> Answer:
+def show(visit: Visit) -> Response:
     """Answer the form that takes a key."""
     asked = parse_qs(visit.query_string[:4096].decode("latin-1"))
     to = local(asked.get("to", ["/"])[0])
     return page(visit, "sign_in.html", to=to, ended="ended" in asked, refused=False)
 
 
-def sign_in(site: Site, visit: Visit) -> Answer:
+def sign_in(site: Site, visit: Visit) -> Response:
     """Trade a key for a session, and go on to where the visitor came from."""
     to = local(visit.said("to"))
     try:
@@ -25,12 +25,12 @@ def sign_in(site: Site, visit: Visit) -> Answer:
     return redirect(to, started)
 
 
-def sign_out(visit: Visit) -> Answer:
+def sign_out(visit: Visit) -> Response:
     """End the session."""
     return redirect("/", sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=visit.is_secure))
 
 
-def choose(visit: Visit) -> Answer:
+def choose(visit: Visit) -> Response:
     """Keep whether covers that are not safe for work are shown, and go back."""
     chosen = "shown" if visit.said("nsfw") == "shown" else "blurred"
     kept = sessions.set_cookie(NSFW_COOKIE, chosen, 366 * 86_400, is_secure=visit.is_secure)

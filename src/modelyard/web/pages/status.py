@@ -13,7 +13,7 @@ from modelyard.store.jobs import CHECK, Summary
 from modelyard.web.pages.cards import SOURCE_LABELS, label_of_type
 from modelyard.web.pages.page import Site, Visit, page
 from modelyard.web.pages.traffic import SAMPLE_SECONDS, SAMPLES_MAX, Beat
-from modelyard.web.requests import Answer
+from modelyard.web.responses import Response
 
 _BARS_MAX = 12
 WIDTH, HEIGHT = 600, 140
@@ -51,7 +51,7 @@ class Chart:
     lines: tuple[Line, ...]
 
 
-def show(site: Site, visit: Visit) -> Answer:
+def show(site: Site, visit: Visit) -> Response:
     """Answer the status page. Reads the database and the disk: for a thread."""
     viewer = visit.reader
     found = site.catalog.facets(viewer, ModelQuery())

@@ -5,12 +5,12 @@ import re
 from modelyard import errors
 from modelyard.domain import BASE_MODEL_TYPES, FILE_EXTENSIONS, MODEL_TYPES, Scope
 from modelyard.web.pages.page import Site, Visit, page, redirect
-from modelyard.web.requests import Answer
+from modelyard.web.responses import Response
 
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def show_upload(site: Site, visit: Visit) -> Answer:
+def show_upload(site: Site, visit: Visit) -> Response:
     """Answer the page that takes files; its script sends them by tus, as any client of the API may."""
     session = visit.member(Scope.WRITE)
     return page(
@@ -24,10 +24,10 @@ def show_upload(site: Site, visit: Visit) -> Answer:
     )
 
 
-def show_uploaded(site: Site, visit: Visit) -> Answer:
+def show_uploaded(site: Site, visit: Visit) -> Response:
     """Send the browser on to the model that an upload became. Raises UploadNotFound."""
     session = visit.member(Scope.WRITE)
-    upload_id = visit.exchange.path_parameters["upload"]
+    upload_id = visit.request.path_parameters["upload"]
     if not _UPLOAD_ID.fullmatch(upload_id):
         raise errors.UploadNotFound(upload_id)
     upload = site.uploading.find(session.viewer.team, upload_id)

@@ -1,0 +1,123 @@
+"""Uploads by a signed address: ``POST /v3/model/uploader`` returns the address, ``PUT`` sends the file to it.
+
+The shape is that of the vendor. Database work runs in threads.
+"""
+
+import asyncio
+import base64
+import binascii
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.types import Receive, Send
+
+from modelyard import errors
+from modelyard.registry.fields import checked_name
+from modelyard.signing import Signature, Signer
+from modelyard.uploads.uploads import Uploads
+from modelyard.web.auth import ViewerOf
+from modelyard.web.bodies import Disconnected, append_body, content_length, decode_json
+from modelyard.web.requests import Request
+from modelyard.web.responses import UNSTORED, Response, send_bytes
+from modelyard.web.urls import BaseOf
+
+PUT_PREFIX = "/v3/model/uploader/"
+PURPOSE = "put"
+_encode = msgspec.json.Encoder().encode
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """A file that is about to be put."""
+
+    model_name: str
+    file_extension: str
+    file_sha256: str = ""
+
+
+class UploadUrl(msgspec.Struct, frozen=True):
+    """Where to put it."""
+
+    upload_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedUploads:
+    """The handlers of the two requests."""
+
+    uploads: Uploads
+    signer: Signer
+    caller_of: ViewerOf
+    base_of: BaseOf
+
+    def announce(self, request: Request, body: bytes) -> Response:
+        """Create an upload, and return its signed URL."""
+        viewer = self.caller_of(request)
+        announcement = decode_json(body, Announcement)
+        sha256 = sha256_of("file_sha256", announcement.file_sha256) if announcement.file_sha256 else None
+        declared = {"name": checked_name(announcement.model_name), "file_extension": announcement.file_extension}
+        upload = self.uploads.create(viewer, "put", declared, announced_sha256=sha256)
+        expires_in = self.uploads.limits.expires_in_seconds
+        url = self.uploads.blobs.upload_link(upload.id, expires_in)
+        if url is None:
+            query = self.signer.query(PURPOSE, upload.id, "", upload.expires_at)
+            url = f"{self.base_of(request)}{PUT_PREFIX}{upload.id}?{query}"
+        return Response(_encode(UploadUrl(url)), caching=UNSTORED)
+
+    async def put(self, request: Request, receive: Receive, send: Send) -> None:
+        """Receive the bytes of an announced file. The signed URL is the permission; the request has no API key."""
+        upload_id = request.path_parameters["upload"]
+        query = parse_qs(request.query_string[:1024].decode("latin-1"))
+        self.signer.check(
+            PURPOSE, upload_id, "", Signature(*(query.get(name, [""])[0] for name in ("key", "expires", "signature")))
+        )
+        length_bytes = content_length(request)
+        if length_bytes is None:
+            raise errors.InvalidValue("content-length: the length of the file has to be said", field="content-length")
+        announced = request.headers.get(b"x-amz-checksum-sha256", b"").decode("latin-1")
+        await asyncio.to_thread(self._set_length, upload_id, length_bytes)
+        sha256 = await _receive(self.uploads, upload_id, length_bytes, receive)
+        upload = await asyncio.to_thread(self.uploads.find, None, upload_id)
+        for expected in (
+            sha256_of("x-amz-checksum-sha256", announced) if announced else None,
+            upload.announced_sha256,
+        ):
+            if expected is not None and expected != sha256:
+                raise errors.HashMismatch(expected, sha256)
+        await asyncio.to_thread(self.uploads.complete, upload_id, length_bytes)
+        headers = [(b"content-length", b"0"), (b"etag", b'"%s"' % sha256.encode()), *UNSTORED]
+        await send_bytes(request, send, 200, headers)
+
+    def _set_length(self, upload_id: str, length_bytes: int) -> None:
+        self.uploads.set_length(self.uploads.find(None, upload_id), length_bytes)
+
+
+async def _receive(uploads: Uploads, upload_id: str, length_bytes: int, receive: Receive) -> str:
+    """Write a body to the file of an upload, and return its SHA-256. Remove the bytes of an incomplete body."""
+    partial = await asyncio.to_thread(uploads.incoming.open, upload_id)
+    try:
+        partial.restart()
+        try:
+            await append_body(partial, receive, lambda _: None)
+            if partial.size_bytes != length_bytes:
+                raise Disconnected
+        except BaseException:
+            partial.restart()
+            raise
+        await asyncio.to_thread(partial.sync)
+    finally:
+        partial.close()
+    sha256 = uploads.incoming.sha256(upload_id, length_bytes)
+    assert sha256 is not None, "a complete body has a digest"
+    return sha256
+
+
+def sha256_of(field: str, text: str) -> str:
+    """Return a SHA-256 as lower-case hexadecimal digits. S3 and the vendor send it in base64."""
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 32:
+        raise errors.InvalidValue(f"{field}: not the base64 of a SHA-256's 32 bytes", field=field, given=text[:64])
+    return digest.hex()

@@ -1,0 +1,101 @@
+"""uvicorn's HTTP protocol with limits on the head of a request, and with errors in the shape of the API.
+
+uvicorn has no setting for these limits and for the response to a request that it cannot parse, so ``HTTPProtocol`` is a
+subclass. This is the only module that depends on the inside of uvicorn. It was checked with uvicorn 0.54.0, and
+``tests/web/test_http_protocol.py`` fails if uvicorn changes a part that this module relies on:
+
+- asyncio calls ``connection_made``, ``connection_lost`` and ``data_received``;
+- httptools calls ``on_message_begin`` and ``on_headers_complete``;
+- ``data_received`` calls ``send_400_response`` if it cannot parse a request;
+- ``on_body`` pauses the connection if more than ``HIGH_WATER_LIMIT`` bytes wait for the application.
+"""
+
+import asyncio
+
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from modelyard import wire
+
+# The head of a request that is not complete yet. nginx accepts 32 KiB by default, and a query string may have 8 KiB.
+HEAD_BYTES_MAX = 65_536
+HEAD_SECONDS_MAX = 30
+# How many bytes of a body may wait for the application. uvicorn pauses the connection at 64 KiB, and pausing costs more
+# time than hashing that many bytes.
+WAITING_BODY_BYTES_MAX = 1024 * 1024
+# How long a connection stays open after an error, so that a client that is still sending can read the response.
+LINGER_SECONDS = 2
+_HEAD_LIMIT = {"limit_bytes": HEAD_BYTES_MAX}
+
+httptools_impl.HIGH_WATER_LIMIT = WAITING_BODY_BYTES_MAX  # type: ignore[attr-defined] # imported there, not exported
+
+
+class HTTPProtocol(HttpToolsProtocol):
+    """One connection of a client."""
+
+    head_bytes = 0
+    timer: asyncio.TimerHandle | None = None
+    is_reading_head = False
+    is_rejected = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self.timer = self.loop.call_later(HEAD_SECONDS_MAX, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the bytes, and reject a head that is too large. Bytes after that are dropped."""
+        if self.is_rejected:
+            return
+        super().data_received(data)
+        if self.is_reading_head and not self.is_rejected:
+            self.head_bytes += len(data)
+            if self.head_bytes > HEAD_BYTES_MAX:
+                self._reject(wire.error_answer(431, "INVALID_ARGUMENT", "the request's head is too large", _HEAD_LIMIT))
+            elif self.timer is None:
+                self.timer = self.loop.call_later(HEAD_SECONDS_MAX, self._close)
+
+    def on_message_begin(self) -> None:
+        """Start to count the bytes of a head."""
+        self.is_reading_head = True
+        self.head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Stop to count: the head is complete."""
+        self.is_reading_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Respond to a request that uvicorn cannot parse; ``msg`` is uvicorn's message."""
+        self._reject(wire.error_answer(400, "INVALID_ARGUMENT", msg, {}))
+
+    def _reject(self, error: wire.ErrorAnswer) -> None:
+        head = [
+            STATUS_LINE[error.status],
+            b"content-type: application/json\r\n",
+            b"content-length: %d\r\n" % len(error.body),
+            b"access-control-allow-origin: *\r\n",
+            b"connection: close\r\n\r\n",
+        ]
+        self.transport.write(b"".join(head) + error.body)
+        self.is_rejected = True
+        self._stop_timer()
+        # Closing now would reset the connection if the client is still sending, and the client could lose the response.
+        self.transport.write_eof()
+        self.timer = self.loop.call_later(LINGER_SECONDS, self._close)
+
+    def _close(self) -> None:
+        self.timer = None
+        self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
