@@ -61,8 +61,8 @@ class Browsing:
         """Open a window of its own cookies; with a key, signed in."""
         context = self.browser.new_context(base_url=self.url, viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(PATIENCE_MS)
-        context.on("console", lambda said: self._note(said.type, said.text))
-        context.on("weberror", lambda thrown: self.missteps.append(f"uncaught: {thrown.error}"))
+        context.on("console", lambda message: self._note(message.type, message.text))
+        context.on("weberror", lambda error: self.missteps.append(f"uncaught: {error.error}"))
         context.on("request", self._look)
         page = context.new_page()
         if key is not None:

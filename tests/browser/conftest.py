@@ -88,31 +88,31 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     (home / "modelyard.toml").write_text('anonymous_access = "public"\n')
     store = open_store(f"sqlite:///{home / 'modelyard.sqlite'}")
     catalog = open_catalog(store)
-    known = records()
-    for outcome in catalog.register_many(known):
+    models = records()
+    for outcome in catalog.register_many(models):
         assert outcome.result != "skipped", outcome
     catalog.close()
     store = open_store(f"sqlite:///{home / 'modelyard.sqlite'}")
-    with serving(home, workers=1, key="") as served:
-        yield Yard(f"http://127.0.0.1:{served.port}", known, Auth(store), store)
+    with serving(home, workers=1, key="") as server:
+        yield Yard(f"http://127.0.0.1:{server.port}", models, Auth(store), store)
     store.close()
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium, for this folder only: while Playwright drives it, this thread can run no loop of its own."""
-    with chromium() as started:
-        yield started
+    with chromium() as chromium_browser:
+        yield chromium_browser
 
 
 @pytest.fixture
 def browsing(browser: Browser, yard: Yard) -> Iterator[Browsing]:
     """Opens windows; when the test is done, nothing may have gone wrong in any of them."""
-    found = Browsing(browser, yard.url)
-    yield found
+    windows = Browsing(browser, yard.url)
+    yield windows
     for context in [*browser.contexts]:
         context.close()
-    assert [] == found.missteps
+    assert [] == windows.missteps
 
 
 @pytest.fixture
@@ -129,11 +129,11 @@ def axe(request: pytest.FixtureRequest) -> Callable[[Page], list[str]]:
     def violations(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
         page.evaluate(source)
         options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
-        found = page.evaluate("options => axe.run(document, options)", options)
+        report = page.evaluate("options => axe.run(document, options)", options)
         return [
-            f"{page.url}: {broken['id']}: {broken['help']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-            for broken in found["violations"]
-            for node in broken["nodes"]
+            f"{page.url}: {violation['id']}: {violation['help']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+            for violation in report["violations"]
+            for node in violation["nodes"]
         ]
 
     return violations

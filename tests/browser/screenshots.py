@@ -53,32 +53,32 @@ class Album:
 
     page: Page
     look: Look
-    wanted: set[str]
-    taken: list[Path] = field(default_factory=list)
+    names: set[str]
+    paths: list[Path] = field(default_factory=list)
 
-    def take(self, name: str, address: str = "", *, whole: bool = True) -> None:
-        if self.wanted and name not in self.wanted:
+    def take(self, name: str, address: str = "", *, full_page: bool = True) -> None:
+        if self.names and name not in self.names:
             return
         if address:
             self.page.goto(address, wait_until="networkidle")
         path = FOLDER / f"{name}-{self.look.name}.png"
-        self.page.screenshot(path=path, full_page=whole)
-        self.taken.append(path)
+        self.page.screenshot(path=path, full_page=full_page)
+        self.paths.append(path)
 
 
-def take_all(browsing: Browsing, key: str, wanted: set[str]) -> int:
+def take_all(browsing: Browsing, key: str, names: set[str]) -> int:
     """Take every page's picture through every window; return how many."""
     FOLDER.mkdir(exist_ok=True)
     own = upload(browsing, key)
     count = 0
     for look in LOOKS:
         browsing.expected.add("404")
-        album = Album(browsing.window(width=look.width, height=look.height, color_scheme=look.scheme), look, wanted)
+        album = Album(browsing.window(width=look.width, height=look.height, color_scheme=look.scheme), look, names)
         album.take("sign-in", "/sign-in")
         page = browsing.window(key, width=look.width, height=look.height, color_scheme=look.scheme)
         album.page = page
-        album.take("gallery", "/", whole=False)
-        album.take("search", "/?filter.query=night&filter.types=lora", whole=False)
+        album.take("gallery", "/", full_page=False)
+        album.take("search", "/?filter.query=night&filter.types=lora", full_page=False)
         album.take("nothing", "/?filter.query=lihgthouse")
         page.goto("/")
         popular = page.locator(".card a").first.get_attribute("href") or ""
@@ -90,7 +90,7 @@ def take_all(browsing: Browsing, key: str, wanted: set[str]) -> int:
         album.take("status", "/status")
         album.take("api", "/docs")
         album.take("missing", "/models/1")
-        count += len(album.taken)
+        count += len(album.paths)
         for context in [*browsing.browser.contexts]:
             context.close()
     return count
@@ -106,10 +106,10 @@ def upload(browsing: Browsing, key: str) -> str:
     page.get_by_role("link", name="Download").wait_for()
     address = page.url
     page.goto(f"{address}/edit")
-    page.get_by_label("Picture for its cover").set_input_files(
+    page.get_by_label("Cover image").set_input_files(
         {"name": "cover.png", "mimeType": "image/png", "buffer": picture()}
     )
-    page.get_by_text("This is its cover now.").wait_for()
+    page.get_by_text("Cover saved").wait_for()
     page.context.close()
     return address
 
@@ -118,8 +118,8 @@ def show(browsing: Browsing, key: str) -> None:
     """Make the picture of the README: small enough to be kept."""
     page = browsing.window(key, width=1360, height=900)
     page.goto("/", wait_until="networkidle")
-    with Image.open(io.BytesIO(page.screenshot())) as taken:
-        taken.convert("RGB").save(SHOWN, "WEBP", quality=82, method=6)
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        image.convert("RGB").save(SHOWN, "WEBP", quality=82, method=6)
     assert SHOWN.stat().st_size <= SHOWN_BYTES_MAX, SHOWN.stat().st_size
 
 
@@ -136,8 +136,8 @@ def main() -> None:
         store = open_store(f"sqlite:///{home / 'modelyard.sqlite'}")
         key, _ = Auth(store).create_key(demo.TEAM, EVERYTHING, None)
         store.close()
-        with serving(home, workers=1, key=key) as served, chromium() as browser:
-            browsing = Browsing(browser, f"http://127.0.0.1:{served.port}")
+        with serving(home, workers=1, key=key) as server, chromium() as browser:
+            browsing = Browsing(browser, f"http://127.0.0.1:{server.port}")
             if options.readme:
                 show(browsing, key)
                 print(SHOWN.relative_to(ROOT), f"{SHOWN.stat().st_size:,} bytes")

@@ -27,8 +27,8 @@ def test_a_cover_is_chosen_shown_in_the_size_that_is_needed_and_taken_away(
     expect(page.locator(".cover svg.art")).to_be_visible()
 
     page.get_by_role("link", name="Edit").click()
-    page.get_by_label("Picture for its cover").set_input_files(cover)
-    expect(page.locator("#cover-said")).to_have_text("This is its cover now.")
+    page.get_by_label("Cover image").set_input_files(cover)
+    expect(page.locator("#cover-status")).to_have_text("Cover saved")
     page.get_by_label("Not safe for work").check()
     page.get_by_role("button", name="Save").click()
     picture_shown = page.locator(".cover img")
@@ -49,8 +49,8 @@ def test_a_cover_is_chosen_shown_in_the_size_that_is_needed_and_taken_away(
 
     on_card.click()
     page.get_by_role("link", name="Edit").click()
-    page.get_by_role("button", name="Without a cover").click()
-    expect(page.locator("#cover-said")).to_have_text("It has no cover now.")
+    page.get_by_role("button", name="Remove the cover").click()
+    expect(page.locator("#cover-status")).to_have_text("Cover removed")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".cover svg.art")).to_be_visible()
 
@@ -63,6 +63,6 @@ def test_what_is_no_picture_is_refused_in_place(browsing: Browsing, yard: Yard, 
     page = browsing.window(yard.key())
     upload(page, file)
     page.get_by_role("link", name="Edit").click()
-    page.get_by_label("Picture for its cover").set_input_files(text)
+    page.get_by_label("Cover image").set_input_files(text)
 
-    expect(page.locator("#cover-said")).to_contain_text("no picture that can be read")
+    expect(page.locator("#cover-status")).to_contain_text("no picture that can be read")

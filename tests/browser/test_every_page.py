@@ -35,7 +35,7 @@ STRANGERS = {
     "/docs": "#try",
 }
 MEMBERS = {
-    "/": "#group-whose",
+    "/": "#group-visibility",
     "/models/{own}": ".alarm",
     "/models/{own}/edit": "#tags",
     "/upload": "#drop",
@@ -50,7 +50,7 @@ def key(yard: Yard) -> str:
 
 
 @pytest.fixture
-def places(browsing: Browsing, key: str, yard: Yard) -> dict[str, object]:
+def ids(browsing: Browsing, key: str, yard: Yard) -> dict[str, object]:
     """Ids for the addresses above."""
     page = browsing.window(key)
     page.goto("/?filter.visibility=private")
@@ -66,53 +66,53 @@ def places(browsing: Browsing, key: str, yard: Yard) -> dict[str, object]:
     return {"own": own, "public": yard.records[0].id}
 
 
-def visits(browsing: Browsing, key: str, places: dict[str, object], **options: object) -> list[tuple[Page, str, str]]:
+def open_pages(browsing: Browsing, key: str, ids: dict[str, object], **options: object) -> list[tuple[Page, str, str]]:
     """Every page's address and what it has to show, each with the window to look at it in."""
     browsing.expected.add("404")
     stranger, member = browsing.window(**options), browsing.window(key, **options)
     return [
-        (window, address.format(**places), sign)
+        (window, address.format(**ids), sign)
         for window, addresses in ((stranger, STRANGERS), (member, MEMBERS))
         for address, sign in addresses.items()
     ]
 
 
-def test_axe_finds_nothing_on_any_page(browsing: Browsing, key: str, places: dict[str, object], axe: Axe) -> None:
-    found = []
-    for window, address, sign in visits(browsing, key, places):
+def test_axe_finds_nothing_on_any_page(browsing: Browsing, key: str, ids: dict[str, object], axe: Axe) -> None:
+    violations = []
+    for window, address, sign in open_pages(browsing, key, ids):
         window.goto(address)
         expect(window.locator(sign).first).to_be_visible()
-        found += axe(window)
+        violations += axe(window)
 
-    assert [] == found
+    assert [] == violations
 
 
-def test_contrast_is_enough_in_the_dark_too(browsing: Browsing, key: str, places: dict[str, object], axe: Axe) -> None:
-    found = []
-    for window, address, sign in visits(browsing, key, places, color_scheme="dark"):
+def test_contrast_is_enough_in_the_dark_too(browsing: Browsing, key: str, ids: dict[str, object], axe: Axe) -> None:
+    violations = []
+    for window, address, sign in open_pages(browsing, key, ids, color_scheme="dark"):
         window.goto(address)
         expect(window.locator(sign).first).to_be_visible()
-        found += axe(window, ("color-contrast",))
+        violations += axe(window, ("color-contrast",))
 
-    assert [] == found
+    assert [] == violations
 
 
-def test_no_page_is_wider_than_the_narrowest_phone(browsing: Browsing, key: str, places: dict[str, object]) -> None:
-    wide = {}
-    for window, address, sign in visits(browsing, key, places, width=320, height=640):
+def test_no_page_is_wider_than_the_narrowest_phone(browsing: Browsing, key: str, ids: dict[str, object]) -> None:
+    widths = {}
+    for window, address, sign in open_pages(browsing, key, ids, width=320, height=640):
         window.goto(address)
         expect(window.locator(sign).first).to_be_attached()
         width = window.evaluate("() => document.documentElement.scrollWidth")
         if width > 320:
-            wide[address] = width
+            widths[address] = width
 
-    assert {} == wide
+    assert {} == widths
 
 
 def test_pages_have_landmarks_one_heading_and_a_way_past_the_bar(
-    browsing: Browsing, key: str, places: dict[str, object]
+    browsing: Browsing, key: str, ids: dict[str, object]
 ) -> None:
-    for window, address, sign in visits(browsing, key, places):
+    for window, address, sign in open_pages(browsing, key, ids):
         window.goto(address)
         expect(window.locator(sign).first).to_be_visible()
 
@@ -149,7 +149,7 @@ def test_hostile_text_is_text(browsing: Browsing, yard: Yard, with_scripts: bool
 def test_what_is_offered_to_copy_is_copied(browsing: Browsing, yard: Yard) -> None:
     page = browsing.window(permissions=["clipboard-read", "clipboard-write"])
     page.goto(f"/models/{yard.records[0].id}")
-    for label, id_ in (("SHA-256", "hash-2"), ("the call", "curl")):
+    for label, id_ in (("SHA-256", "hash-2"), ("API request", "curl")):
         page.get_by_role("button", name=f"Copy {label}").click()
         expect(page.get_by_role("status")).to_have_text("Copied")
         assert page.locator(f"#{id_}").inner_text() == page.evaluate("() => navigator.clipboard.readText()")

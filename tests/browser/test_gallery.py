@@ -35,8 +35,8 @@ def matching(yard: Yard, word: str) -> list[Record]:
     ]
 
 
-def asked(page: Page) -> dict[str, str]:
-    """What the address asks for."""
+def query_of(page: Page) -> dict[str, str]:
+    """The parameters of the address."""
     return dict(parse_qsl(urlsplit(page.url).query))
 
 
@@ -44,12 +44,12 @@ def titles(page: Page) -> list[str]:
     return page.locator(".card .title").all_inner_texts()
 
 
-def hold(held: list[Route], route: Route) -> None:
+def hold(routes: list[Route], route: Route) -> None:
     """Keep a request from going on, for now."""
-    held.append(route)
+    routes.append(route)
 
 
-def shown(page: Page) -> tuple[str, ...]:
+def read_gallery(page: Page) -> tuple[str, ...]:
     """What a visitor reads of the gallery: as far as one page goes, the next one may be there already."""
     return (
         page.title(),
@@ -67,77 +67,77 @@ def test_a_card_says_name_type_base_source_and_popularity(page: Page, yard: Yard
     page.goto("/")
 
     card = page.locator(f".card:has(#m{best.id})")
-    said = card.inner_text()
+    text = card.inner_text()
 
     assert best.facts.type
     assert best.facts.base_model
     assert best.facts.sd_name
-    assert best.facts.sd_name.partition("_")[0] in said.replace("\u200b", "")
-    assert best.facts.base_model in said
-    assert "Civitai" in said
-    assert re.search(r"↓? ?\d+k", said)
-    assert "LoRA" in said or "LoCon" in said or best.facts.type.display_name in said
+    assert best.facts.sd_name.partition("_")[0] in text.replace("\u200b", "")
+    assert best.facts.base_model in text
+    assert "Civitai" in text
+    assert re.search(r"↓? ?\d+k", text)
+    assert "LoRA" in text or "LoCon" in text or best.facts.type.display_name in text
     expect(card.locator("svg.art use, img")).to_have_count(1)
 
 
 def test_results_follow_what_is_typed_and_the_address_says_so(page: Page, yard: Yard) -> None:
     page.goto("/")
-    before = shown(page)
+    before = read_gallery(page)
     page.keyboard.press("/")
     expect(page.locator("#query")).to_be_focused()
     page.keyboard.type("moun")
     page.keyboard.type("tain")
 
-    found = len(matching(yard, "mountain"))
-    expect(page.locator("#total")).to_have_text(f"{found} models")
+    count = len(matching(yard, "mountain"))
+    expect(page.locator("#total")).to_have_text(f"{count} models")
     expect(page).to_have_title("mountain · Modelyard")
     expect(page.locator("#query")).to_be_focused()
-    assert {"filter.query": "mountain"} == asked(page)
+    assert {"filter.query": "mountain"} == query_of(page)
 
     page.go_back()
     expect(page.locator("#query")).to_have_value("")
     expect(page.locator("#total")).to_have_text(f"{len(yard.records)} models")
-    assert before == shown(page)
+    assert before == read_gallery(page)
     page.go_forward()
     expect(page.locator("#query")).to_have_value("mountain")
-    expect(page.locator("#total")).to_have_text(f"{found} models")
+    expect(page.locator("#total")).to_have_text(f"{count} models")
 
     page.locator("#query").press("Escape")
     expect(page.locator("#total")).to_have_text(f"{len(yard.records)} models")
-    assert {} == asked(page)
+    assert {} == query_of(page)
 
 
 def test_filters_count_what_they_would_leave_and_come_back_one_by_one(page: Page, yard: Yard) -> None:
     page.goto("/")
     filters = page.locator("#filters")
     checkpoints = [record for record in yard.records if record.facts.type and record.facts.type.name == "checkpoint"]
-    states = [shown(page)]
+    states = [read_gallery(page)]
     expect(filters.get_by_role("link", name=f"Checkpoint {len(checkpoints)}")).to_be_visible()
 
     filters.get_by_role("link", name="Checkpoint").click()
     expect(page.locator("#total")).to_have_text(f"{len(checkpoints)} models")
     expect(filters.get_by_role("link", name="Checkpoint")).to_have_attribute("aria-current", "true")
     expect(page.locator(".card .chip", has_not_text="Checkpoint")).to_have_count(0)
-    states.append(shown(page))
+    states.append(read_gallery(page))
 
     ponies = [record for record in checkpoints if record.facts.base_model == "Pony"]
     filters.get_by_role("link", name=f"Pony {len(ponies)}").click()
     expect(page.locator("#total")).to_have_text(f"{len(ponies)} model{'s' if len(ponies) != 1 else ''}")
-    assert {"filter.types": "checkpoint", "filter.base_model": "Pony"} == asked(page) | {"filter.base_model": "Pony"}
-    states.append(shown(page))
+    assert {"filter.types": "checkpoint", "filter.base_model": "Pony"} == query_of(page) | {"filter.base_model": "Pony"}
+    states.append(read_gallery(page))
 
-    page.get_by_role("link", name="Without Checkpoint").click()
+    page.get_by_role("link", name="Remove the filter Checkpoint").click()
     ponies = [record for record in yard.records if record.facts.base_model == "Pony"]
     expect(page.locator("#total")).to_have_text(f"{len(ponies)} models")
     for state in reversed(states):
         page.go_back()
-        page.wait_for_function("said => document.getElementById('filters').innerText === said", arg=state[2])
-        assert state == shown(page)
+        page.wait_for_function("text => document.getElementById('filters').innerText === text", arg=state[2])
+        assert state == read_gallery(page)
 
 
 def test_what_was_misspelled_is_suggested(page: Page, yard: Yard) -> None:
     page.goto("/?filter.query=mountian")
-    expect(page.get_by_role("heading", name="Nothing here for “mountian”")).to_be_visible()
+    expect(page.get_by_role("heading", name="No models found for “mountian”")).to_be_visible()
 
     suggested = page.locator("#suggestion").inner_text()
     page.locator("#suggestion").click()
@@ -159,14 +159,14 @@ def test_twenty_pages_are_scrolled_and_coming_back_is_the_same_place(page: Page)
 
     link = page.locator(".card a").nth(19 * A_PAGE)
     link.scroll_into_view_if_needed()
-    place, id_ = page.evaluate("scrollY"), link.get_attribute("id")
+    position, id_ = page.evaluate("scrollY"), link.get_attribute("id")
     link.click()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert f"/models/{(id_ or '')[1:]}" == urlsplit(page.url).path
 
     page.keyboard.press("Escape")  # the same as the browser's own way back
     expect(page.locator(f"#{id_}")).to_be_focused()
-    page.wait_for_function("place => Math.abs(scrollY - place) <= 2", arg=place)
+    page.wait_for_function("position => Math.abs(scrollY - position) <= 2", arg=position)
     assert ids == page.locator(".card a").evaluate_all("links => links.map(link => link.id)")[: len(ids)]
 
 
@@ -191,38 +191,38 @@ def test_arrows_walk_the_grid_as_it_lies(page: Page) -> None:
 def test_an_old_keystrokes_answer_is_never_drawn_over_a_newer_ones(page: Page, yard: Yard) -> None:
     # Without aborting, the old answer does arrive, as it does where it was on its way already.
     page.add_init_script("AbortController.prototype.abort = () => {}")
-    held: list[Route] = []
-    page.route(re.compile(r"/parts/results\?.*=mount$"), partial(hold, held))
+    routes: list[Route] = []
+    page.route(re.compile(r"/parts/results\?.*=mount$"), partial(hold, routes))
     page.goto("/")
     page.locator("#query").fill("mount")
-    while not held:
+    while not routes:
         page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
     page.locator("#query").fill("mountain")
     expected = f"{len(matching(yard, 'mountain'))} models"
     expect(page.locator("#total")).to_have_text(expected)
-    newer = shown(page)
+    newer = read_gallery(page)
 
     with page.expect_response(re.compile(r"/parts/results\?.*=mount$")) as late:
-        held[0].continue_()
+        routes[0].continue_()
     late.value.finished()
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-    assert newer == shown(page)
+    assert newer == read_gallery(page)
 
 
 def test_a_slow_server_leaves_what_is_there_until_it_answers(page: Page, yard: Yard) -> None:
-    held: list[Route] = []
-    page.route(re.compile(r"/parts/results\?.*mountain"), partial(hold, held))
+    routes: list[Route] = []
+    page.route(re.compile(r"/parts/results\?.*mountain"), partial(hold, routes))
     page.goto("/")
     before = titles(page)[:A_PAGE]
     page.locator("#query").fill("mountain")
-    while not held:
+    while not routes:
         page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
     expect(page.locator("html.waiting")).to_have_count(1)
     assert before == titles(page)[:A_PAGE]
     expect(page.locator("#query")).to_have_value("mountain")
 
-    for route in held:
+    for route in routes:
         route.continue_()
     expect(page.locator("#total")).to_have_text(f"{len(matching(yard, 'mountain'))} models")
     expect(page.locator("html.waiting")).to_have_count(0)
@@ -234,8 +234,8 @@ def test_what_could_not_be_fetched_is_asked_for_the_plain_way(page: Page, browsi
     page.route(re.compile(r"/parts/"), lambda route: route.abort())
     page.locator("#filters").get_by_role("link", name="Checkpoint").click()
 
-    expect(page.get_by_role("link", name="Without Checkpoint")).to_be_visible()
-    assert {"filter.types": "checkpoint"} == asked(page)
+    expect(page.get_by_role("link", name="Remove the filter Checkpoint")).to_be_visible()
+    assert {"filter.types": "checkpoint"} == query_of(page)
 
 
 def test_everything_is_reached_without_scripts(browsing: Browsing, yard: Yard) -> None:
@@ -245,9 +245,9 @@ def test_everything_is_reached_without_scripts(browsing: Browsing, yard: Yard) -
     page.keyboard.press("Enter")
     expect(page.locator("#total")).to_have_text(f"{len(matching(yard, 'mountain'))} models")
     page.locator("#filters").get_by_role("link", name="LoRA family").click()
-    assert {"filter.query": "mountain", "filter.types": "lora"} == asked(page)
-    page.get_by_role("link", name="Without LoRA family").click()
-    assert {"filter.query": "mountain"} == asked(page)
+    assert {"filter.query": "mountain", "filter.types": "lora"} == query_of(page)
+    page.get_by_role("link", name="Remove the filter LoRA family").click()
+    assert {"filter.query": "mountain"} == query_of(page)
 
     page.goto("/")
     first = titles(page)
@@ -269,4 +269,4 @@ def test_on_a_phone_the_filters_are_behind_a_switch(browsing: Browsing, with_scr
     page.get_by_text("Filters", exact=True).click()
     page.locator("#filters").get_by_role("link", name="Checkpoint").click()
 
-    expect(page.get_by_role("link", name="Without Checkpoint")).to_be_visible()
+    expect(page.get_by_role("link", name="Remove the filter Checkpoint")).to_be_visible()

@@ -38,10 +38,10 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def hold_pieces(held: list[Route], route: Route) -> None:
+def hold_pieces(routes: list[Route], route: Route) -> None:
     """Let a file's pieces go no further, for now."""
     if route.request.method == "PATCH":
-        held.append(route)
+        routes.append(route)
     else:
         route.continue_()
 
@@ -65,11 +65,11 @@ def test_signing_in_leads_back_and_shows_the_teams_own(browsing: Browsing, yard:
     expect(page.get_by_role("heading", name="Upload")).to_be_visible()
 
     page.goto("/")
-    page.get_by_role("link", name=re.compile("^Only team")).click()
+    page.get_by_role("link", name=re.compile("^Private to team")).click()
     expect(page.locator(".card")).to_have_count(1)
     expect(page.locator(".card")).to_contain_text("private")
-    for place in ("localStorage", "sessionStorage", "document.cookie"):
-        assert key not in page.evaluate(f"() => JSON.stringify({place})")
+    for store in ("localStorage", "sessionStorage", "document.cookie"):
+        assert key not in page.evaluate(f"() => JSON.stringify({store})")
     (session,) = page.context.cookies()
     assert session["httpOnly"]
     assert "Lax" == session["sameSite"]
@@ -88,7 +88,7 @@ def test_a_key_that_is_not_good_is_refused(browsing: Browsing) -> None:
     page.get_by_label("API key").fill("sk_nobody")
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("alert")).to_have_text("This is not a key that is good here.")
+    expect(page.get_by_role("alert")).to_have_text("This key isn’t valid.")
     expect(page.get_by_label("API key")).to_be_focused()
     assert [] == page.context.cookies()
 
@@ -100,28 +100,28 @@ def test_an_upload_goes_on_after_the_page_was_reloaded_in_its_middle(
     file.write_bytes(lora_bytes(fill=(PIECES - 1) * PIECE_BYTES + 1_000_000))
     page = browsing.window(yard.key())
     page.goto("/upload")
-    held: list[Route] = []
+    routes: list[Route] = []
 
     def only_the_first_piece_arrives(route: Route) -> None:
         if route.request.headers.get("upload-offset", "0") == "0":
             route.continue_()
         else:
-            held.append(route)
+            routes.append(route)
 
     is_upload = re.compile(r"/v3/uploads/")
     page.route(is_upload, only_the_first_piece_arrives)
     page.get_by_label("Drop model files here").set_input_files(file)
-    while not held:  # the second piece is on its way: the first one was acknowledged
+    while not routes:  # the second piece is on its way: the first one was acknowledged
         page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
     page.reload()
     page.unroute(is_upload)
     expect(page.locator(".upload")).to_contain_text("Choose the file again")
 
-    sent: list[int] = []
+    offsets: list[int] = []
 
     def note(request: Request) -> None:
         if request.method == "PATCH":
-            sent.append(int(request.headers["upload-offset"]))
+            offsets.append(int(request.headers["upload-offset"]))
 
     page.on("request", note)
     page.get_by_label("Drop model files here").set_input_files(file)
@@ -129,16 +129,16 @@ def test_an_upload_goes_on_after_the_page_was_reloaded_in_its_middle(
     expect(page.locator("#checking")).to_have_count(0)
 
     expect(page.get_by_role("link", name="Download")).to_be_visible()
-    assert [PIECE_BYTES, 2 * PIECE_BYTES] == sent
+    assert [PIECE_BYTES, 2 * PIECE_BYTES] == offsets
 
 
 def test_a_paused_upload_waits_and_a_cancelled_one_is_gone(browsing: Browsing, yard: Yard, file: Path) -> None:
     page = browsing.window(yard.key())
     page.goto("/upload")
-    held: list[Route] = []
-    page.route(re.compile(r"/v3/uploads/"), partial(hold_pieces, held))
+    routes: list[Route] = []
+    page.route(re.compile(r"/v3/uploads/"), partial(hold_pieces, routes))
     page.get_by_label("Drop model files here").set_input_files(file)
-    while not held:
+    while not routes:
         page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
     page.get_by_role("button", name="Pause").click()
     expect(page.locator(".upload .state")).to_have_text("Paused at 0 %")
@@ -148,7 +148,7 @@ def test_a_paused_upload_waits_and_a_cancelled_one_is_gone(browsing: Browsing, y
 
     other = file.with_name("other.safetensors")
     other.write_bytes(lora_bytes(seed=8))
-    page.route(re.compile(r"/v3/uploads/"), partial(hold_pieces, held))
+    page.route(re.compile(r"/v3/uploads/"), partial(hold_pieces, routes))
     page.get_by_label("Drop model files here").set_input_files(other)
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".upload")).to_have_count(1)
@@ -183,19 +183,19 @@ def test_a_model_is_edited_deleted_and_brought_back(browsing: Browsing, yard: Ya
     address = page.url
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Name").fill("Harbour lights 2")
-    page.get_by_label("Tags, divided by commas").fill("harbour, night")
+    page.get_by_label("Tags, separated by commas").fill("harbour, night")
     page.get_by_label("animal").check()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Harbour lights 2")
     expect(page.get_by_role("list", name="Tags")).to_contain_text("#night")
 
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("heading", name="Harbour lights 2 is deleted")).to_be_visible()
-    look = page.context.new_page()
-    look.goto(address)
-    expect(look.get_by_role("heading", name="This is not here")).to_be_visible()
+    expect(page.get_by_role("heading", name="Harbour lights 2 was deleted")).to_be_visible()
+    other = page.context.new_page()
+    other.goto(address)
+    expect(other.get_by_role("heading", name="Not found")).to_be_visible()
 
-    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Restore the model").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Harbour lights 2")
     expect(page.get_by_role("list", name="Tags")).to_contain_text("#night")
     assert urlsplit(address).path == urlsplit(page.url).path
@@ -206,20 +206,20 @@ def test_a_model_is_edited_deleted_and_brought_back(browsing: Browsing, yard: Ya
 def test_a_key_is_made_used_and_revoked_which_signs_it_out(browsing: Browsing, yard: Yard) -> None:
     page = browsing.window(yard.key(team="keymakers"))
     page.goto("/keys")
-    page.get_by_label("upload and change").check()
-    page.get_by_role("button", name="Make it").click()
-    made = page.locator("#made").inner_text()
+    page.get_by_label("upload and edit").check()
+    page.get_by_role("button", name="Create key").click()
+    key = page.locator("#new-key").inner_text()
     page.reload()
-    other = browsing.window(made)
+    other = browsing.window(key)
     expect(other.get_by_role("link", name="Upload")).to_be_visible()
     expect(other.get_by_role("link", name="Keys")).to_have_count(0)
 
     page.goto("/keys")
-    page.get_by_role("row", name=re.compile(re.escape(made[:7]))).get_by_role("button").click()
-    expect(page.get_by_role("row", name=re.compile(re.escape(made[:7])))).to_contain_text("revoked")
+    page.get_by_role("row", name=re.compile(re.escape(key[:7]))).get_by_role("button").click()
+    expect(page.get_by_role("row", name=re.compile(re.escape(key[:7])))).to_contain_text("revoked")
     other.get_by_role("link", name="Upload").click()
 
-    expect(other.get_by_role("alert")).to_contain_text("Your key is not good any more")
+    expect(other.get_by_role("alert")).to_contain_text("Your key was revoked or has expired.")
     other.goto("/")
     expect(other.get_by_role("link", name="Sign in")).to_be_visible()
 
@@ -235,11 +235,11 @@ def test_a_team_works_without_scripts(browsing: Browsing, yard: Yard, file: Path
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("by hand")
     page.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Restore the model").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("by hand")
     page.goto("/keys")
-    page.get_by_role("button", name="Make it").click()
-    expect(page.locator("#made")).to_contain_text("sk_")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.locator("#new-key")).to_contain_text("sk_")
     page.goto("/upload")
     assert "needs JavaScript" in page.content()
 
@@ -249,4 +249,4 @@ def test_a_reader_is_offered_nothing_to_change(browsing: Browsing, yard: Yard) -
     page = browsing.window(yard.key(Scope.READ))
     expect(page.get_by_role("link", name="Upload")).to_have_count(0)
     page.goto("/upload")
-    expect(page.get_by_role("heading", name="Not with this key")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()

@@ -121,7 +121,7 @@ def test_a_page_allows_itself_these_sources_and_nobody_to_frame_it(tmp_path: Pat
 
 
 def test_a_page_is_kept_by_no_cache_between(red: Browser) -> None:
-    page, key = red.ask("/"), red.post("/keys", said={"scope": "read"})
+    page, key = red.ask("/"), red.post("/keys", fields={"scope": "read"})
 
     assert ("private, no-cache", "no-store") == (page.headers["cache-control"], key.headers["cache-control"])
     assert "Cookie" in page.headers["vary"]
@@ -256,7 +256,7 @@ def red(yard: App) -> Browser:
     ("days", "seconds"), [("", None), ("30", 30 * 86_400), ("90", 90 * 86_400), ("365", 365 * 86_400)]
 )
 def test_a_key_lives_as_long_as_was_chosen(red: Browser, days: str, seconds: int | None) -> None:
-    assert 200 == red.post("/keys", said={"scope": "write", "days": days}).status
+    assert 200 == red.post("/keys", fields={"scope": "write", "days": days}).status
 
     key = red.yard.access.list_keys("red")[-1]
     assert frozenset({Scope.WRITE}) == key.scopes
@@ -264,10 +264,10 @@ def test_a_key_lives_as_long_as_was_chosen(red: Browser, days: str, seconds: int
 
 
 @pytest.mark.parametrize(
-    "said", [{}, {"scope": "all"}, {"scope": "read", "days": "0"}, {"scope": "read", "days": "-1"}]
+    "fields", [{}, {"scope": "all"}, {"scope": "read", "days": "0"}, {"scope": "read", "days": "-1"}]
 )
-def test_a_key_of_no_scope_or_another_life_is_not_made(red: Browser, said: dict[str, str]) -> None:
+def test_a_key_of_no_scope_or_another_life_is_not_made(red: Browser, fields: dict[str, str]) -> None:
     before = red.yard.access.list_keys()
 
-    assert 400 == red.post("/keys", said=said).status
+    assert 400 == red.post("/keys", fields=fields).status
     assert before == red.yard.access.list_keys()

@@ -32,8 +32,8 @@ from modelyard.web.consistency import staleness
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.middleware import EdgeMiddleware
-from modelyard.web.pages.page import Site
-from modelyard.web.pages.traffic import SAMPLE_SECONDS, Pulse
+from modelyard.web.pages.page import PageContext
+from modelyard.web.pages.traffic import SAMPLE_SECONDS, TrafficHistory
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.requests import Request
 from modelyard.web.responses import GzipCache
@@ -107,7 +107,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
         health.ReadyEndpoint(catalog),
         metrics,
         RequestLog(log, metrics),
-        Site(
+        PageContext(
             catalog,
             auth,
             sessions,
@@ -117,7 +117,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
             links_for,
             base_of,
             gzip_cache,
-            Pulse(metrics),
+            TrafficHistory(metrics),
             settings.home,
             shows_nsfw=settings.nsfw_covers == "shown",
         ),
@@ -136,7 +136,10 @@ def _limits(settings: Settings) -> UploadLimits:
 @contextlib.asynccontextmanager
 async def _lifespan(auth: Auth, parts: Parts, log: Log, _: object) -> AsyncIterator[None]:
     """Run the periodic tasks of a worker from its start to its end."""
-    tasks = [asyncio.create_task(_flush(auth, parts.downloads, log)), asyncio.create_task(_sample(parts.site.pulse))]
+    tasks = [
+        asyncio.create_task(_flush(auth, parts.downloads, log)),
+        asyncio.create_task(_sample(parts.page_context.traffic)),
+    ]
     parts.ready.accepting = True
     try:
         yield
@@ -147,10 +150,10 @@ async def _lifespan(auth: Auth, parts: Parts, log: Log, _: object) -> AsyncItera
         await _flush_now(auth, parts.downloads, log)
 
 
-async def _sample(pulse: Pulse) -> None:
-    """Sample the metrics for the status page while the server runs."""
+async def _sample(traffic: TrafficHistory) -> None:
+    """Read the traffic counters while the server runs, for the status page."""
     while True:
-        await asyncio.to_thread(pulse.sample)
+        await asyncio.to_thread(traffic.read_counters)
         await asyncio.sleep(SAMPLE_SECONDS)
 
 

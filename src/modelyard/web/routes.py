@@ -35,7 +35,7 @@ from modelyard.web.openapi import document
 from modelyard.web.pages import api_docs, keys, model, sign_in, status, upload
 from modelyard.web.pages import edit as edits
 from modelyard.web.pages.gallery import Gallery
-from modelyard.web.pages.page import SIGN_IN, Site, Visit, showing
+from modelyard.web.pages.page import SIGN_IN, PageContext, PageRequest, make_handler
 from modelyard.web.requests import Handler, Request
 from modelyard.web.responses import Response
 from modelyard.web.routing import Kind, Route, read_endpoint
@@ -67,18 +67,18 @@ class Parts:
     ready: health.ReadyEndpoint
     metrics: Metrics
     request_log: RequestLog
-    site: Site
+    page_context: PageContext
 
 
 def routes(parts: Parts) -> list[Route]:
     """Return all routes."""
-    return [*_api(parts), *_pages(parts.site)]
+    return [*_api(parts), *_pages(parts.page_context)]
 
 
 def _api(parts: Parts) -> list[Route]:
     catalog, viewer_of, tus = parts.catalog, parts.viewer_of, parts.tus.handle
     models, presigned, covers = parts.models, parts.presigned, parts.covers
-    revision_wait, gzip_cache = RevisionWait(catalog), parts.site.gzip_cache
+    revision_wait, gzip_cache = RevisionWait(catalog), parts.page_context.gzip_cache
 
     def read(handle: Callable[[Request], Response]) -> Handler:
         return read_endpoint(handle, gzip_cache)
@@ -120,17 +120,17 @@ def _api(parts: Parts) -> list[Route]:
     ]
 
 
-def _pages(site: Site) -> list[Route]:
-    gallery = Gallery(site)
+def _pages(context: PageContext) -> list[Route]:
+    gallery = Gallery(context)
 
-    def page(show: Callable[[Site, Visit], Response]) -> Handler:
+    def page(show: Callable[[PageContext, PageRequest], Response]) -> Handler:
         """Answer from the database, in a thread."""
-        return showing(site, partial(show, site), waits=True)
+        return make_handler(context, partial(show, context), asks_database=True)
 
-    def quick(show: Callable[[Visit], Response], *, proven: bool = True) -> Handler:
-        return showing(site, show, proven=proven)
+    def quick(show: Callable[[PageRequest], Response], *, needs_token: bool = True) -> Handler:
+        return make_handler(context, show, needs_token=needs_token)
 
-    signing_in = showing(site, partial(sign_in.sign_in, site), waits=True, proven=False)
+    signing_in = make_handler(context, partial(sign_in.sign_in, context), asks_database=True, needs_token=False)
     read, write, admin, kind = Scope.READ, Scope.WRITE, Scope.ADMIN, Kind.PAGE
     return [
         Route("/", "GET", quick(gallery.show), read, kind),
@@ -147,9 +147,9 @@ def _pages(site: Site) -> list[Route]:
         Route("/keys", "POST", page(keys.make_key), admin, kind),
         Route("/keys/revoke", "POST", page(keys.revoke_key), admin, kind),
         Route("/status", "GET", page(status.show), read, kind),
-        Route("/docs", "GET", quick(partial(api_docs.show, site)), None, kind),
+        Route("/docs", "GET", quick(partial(api_docs.show, context)), None, kind),
         Route(SIGN_IN, "GET", quick(sign_in.show), None, kind),
         Route(SIGN_IN, "POST", signing_in, None, kind),
-        Route("/sign-out", "POST", quick(sign_in.sign_out, proven=False), None, kind),
-        Route("/preferences", "POST", quick(sign_in.choose, proven=False), None, kind),
+        Route("/sign-out", "POST", quick(sign_in.sign_out, needs_token=False), None, kind),
+        Route("/preferences", "POST", quick(sign_in.choose, needs_token=False), None, kind),
     ]

@@ -1,6 +1,6 @@
-"""The pages over HTTP: what headers protect them, whom a session speaks for, and what it is proof against.
+"""The pages over HTTP: their security headers, sessions, permissions and contents.
 
-Not covered here: what a browser makes of them (tests/browser), the API (the other test files).
+Not covered here: their behaviour in a browser (tests/browser), the API (the other test files).
 """
 
 import re
@@ -39,30 +39,30 @@ class Browser:
         return self.yard.ask(target, None, method=method, body=body, cookie=self.cookie, **headers)
 
     def post(
-        self, target: str, token: str | None = None, /, *, said: dict[str, str] | None = None, **headers: str
+        self, target: str, token: str | None = None, /, *, fields: dict[str, str] | None = None, **headers: str
     ) -> Reply:
-        form = {"token": self.token if token is None else token, **(said or {})}
+        form = {"token": self.token if token is None else token, **(fields or {})}
         return self.ask(target, method="POST", body=urlencode(form).encode(), **headers)
 
 
 def signed_in(yard: App, team: str = "red", *scopes: Scope) -> Browser:
     body = urlencode({"key": yard.key(team, *(scopes or EVERYTHING))}).encode()
     browser = Browser(yard, yard.ask("/sign-in", None, method="POST", body=body).headers["set-cookie"].split(";")[0])
-    found = re.search(r'name="token" value="([^"]+)"', browser.ask("/keys").body.decode())
-    browser.token = found[1] if found else ""
+    match = re.search(r'name="token" value="([^"]+)"', browser.ask("/keys").body.decode())
+    browser.token = match[1] if match else ""
     return browser
 
 
 @pytest.fixture
 def yard(tmp_path: Path) -> Iterator[App]:
     """A public model, and one of each of two teams."""
-    with open_app(tmp_path) as opened:
-        opened.put(a_model(PUBLIC), a_private(OTHERS, "blue", sd_name="b.pt"))
+    with open_app(tmp_path) as app:
+        app.put(a_model(PUBLIC), a_private(OTHERS, "blue", sd_name="b.pt"))
         own = a_private(OWN, "red", name="own", sd_name="own.pt")
-        said = Facts(name="own", sd_name="own.pt", type=own.type)
-        with opened.store.transaction() as writing:
-            writing.put([Entry(own, {Layer.USER: said})])
-        yield opened
+        facts = Facts(name="own", sd_name="own.pt", type=own.type)
+        with app.store.transaction() as transaction:
+            transaction.put([Entry(own, {Layer.USER: facts})])
+        yield app
 
 
 @pytest.fixture
@@ -97,9 +97,9 @@ def test_the_session_is_a_cookie_that_no_script_reads_and_that_does_not_hold_the
     assert key[3:20] not in cookie
 
 
-def test_a_stranger_is_sent_to_sign_in_and_from_there_on(yard: App) -> None:
-    asked = yard.ask("/?filter.query=night", None)
-    assert (303, "/sign-in?to=" + quote("/?filter.query=night", safe="")) == (asked.status, asked.headers["location"])
+def test_a_visitor_without_a_session_is_redirected_to_sign_in_and_back(yard: App) -> None:
+    reply = yard.ask("/?filter.query=night", None)
+    assert (303, "/sign-in?to=" + quote("/?filter.query=night", safe="")) == (reply.status, reply.headers["location"])
 
     body = urlencode({"key": yard.key("red"), "to": "/?filter.query=night"}).encode()
     assert "/?filter.query=night" == yard.ask("/sign-in", None, method="POST", body=body).headers["location"]
@@ -108,7 +108,7 @@ def test_a_stranger_is_sent_to_sign_in_and_from_there_on(yard: App) -> None:
         assert "/" == yard.ask("/sign-in", None, method="POST", body=body).headers["location"]
 
 
-def test_a_cookie_that_was_changed_is_nobodys(red: Browser) -> None:
+def test_a_changed_cookie_is_no_session(red: Browser) -> None:
     name, _, value = red.cookie.partition("=")
     fields = value.split(".")
     for at, changed in ((0, "1"), (1, "00"), (3, "99999999999"), (4, "0" * len(fields[4]))):
@@ -122,7 +122,7 @@ def test_a_cookie_that_was_changed_is_nobodys(red: Browser) -> None:
 
 
 @pytest.mark.parametrize("path", [f"/models/{OWN}/delete", f"/models/{OWN}/edit", "/keys", "/keys/revoke", "/undo"])
-def test_what_changes_something_takes_the_sessions_own_token(red: Browser, path: str) -> None:
+def test_a_form_that_changes_something_needs_the_sessions_own_token(red: Browser, path: str) -> None:
     stranger = signed_in(red.yard, "blue")
 
     assert 403 == red.post(path, "").status
@@ -142,7 +142,7 @@ def test_the_api_takes_a_session_from_our_own_pages_only(red: Browser) -> None:
     assert 403 == red.ask(f"/v3/model?id={OWN}", method="DELETE", modelyard_token="").status
 
 
-def test_another_teams_model_is_not_there(red: Browser) -> None:
+def test_another_teams_model_is_not_found(red: Browser) -> None:
     for target in (
         f"/models/{OTHERS}",
         f"/models/{OTHERS}/edit",
@@ -153,23 +153,23 @@ def test_another_teams_model_is_not_there(red: Browser) -> None:
     ):
         assert 404 == red.ask(target).status, target
     assert 404 == red.post(f"/models/{OTHERS}/delete").status
-    assert 404 == red.post(f"/models/{OTHERS}/edit", said={"name": "mine"}).status
+    assert 404 == red.post(f"/models/{OTHERS}/edit", fields={"name": "mine"}).status
     assert 404 == red.post(f"/models/{PUBLIC}/delete").status
-    assert b"Nothing here" in red.ask("/?filter.query=b.pt").body
+    assert b"No models found" in red.ask("/?filter.query=b.pt").body
 
 
-def test_what_was_deleted_comes_back_for_its_team_only_and_unchanged(red: Browser) -> None:
+def test_only_its_team_can_restore_a_deleted_model(red: Browser) -> None:
     deleted = red.post(f"/models/{OWN}/delete")
     sealed = re.search(r'name="sealed" value="([^"]+)"', deleted.body.decode())
     assert sealed
     assert 404 == red.ask(f"/models/{OWN}").status
     blue = signed_in(red.yard, "blue")
 
-    assert 403 == blue.post("/undo", said={"sealed": sealed[1]}).status
+    assert 403 == blue.post("/undo", fields={"sealed": sealed[1]}).status
     for broken in ("", "a.b.c.d", sealed[1][:-4], sealed[1][:-4] + "AAAA", "x" + sealed[1]):
-        assert 403 == red.post("/undo", said={"sealed": broken}).status
+        assert 403 == red.post("/undo", fields={"sealed": broken}).status
     assert 404 == red.ask(f"/models/{OWN}").status
-    undone = red.post("/undo", said={"sealed": sealed[1]})
+    undone = red.post("/undo", fields={"sealed": sealed[1]})
     assert 303 == undone.status
     assert (303, f"/models/{OWN}") == (undone.status, undone.headers["location"])
     assert 200 == red.ask(f"/models/{OWN}").status
@@ -179,11 +179,11 @@ def test_a_revoked_key_ends_its_sessions_at_the_next_request(yard: App) -> None:
     red = signed_in(yard)
     ids = re.findall(r'name="id" value="(\d+)"', red.ask("/keys").body.decode())
     assert 1 == len(ids)
-    assert 303 == red.post("/keys/revoke", said={"id": ids[0]}).status
+    assert 303 == red.post("/keys/revoke", fields={"id": ids[0]}).status
 
-    ended = red.ask("/")
-    assert (303, "/sign-in?ended=1") == (ended.status, ended.headers["location"])
-    assert "Max-Age=0" in ended.headers["set-cookie"]
+    reply = red.ask("/")
+    assert (303, "/sign-in?ended=1") == (reply.status, reply.headers["location"])
+    assert "Max-Age=0" in reply.headers["set-cookie"]
     assert 401 == red.ask("/v3/model", modelyard_token=red.token).status
 
 
@@ -193,12 +193,12 @@ def test_only_an_administrators_key_makes_and_revokes_keys_and_only_its_teams(ya
     writer = signed_in(yard, "red", Scope.READ, Scope.WRITE)
 
     assert 403 == writer.ask("/keys").status
-    assert 404 == red.post("/keys/revoke", said={"id": of_blue}).status
-    assert 400 == red.post("/keys", said={"scope": "everything"}).status
-    assert 400 == red.post("/keys", said={"scope": "read", "days": "7"}).status
-    made = red.post("/keys", said={"scope": "read", "days": "30"})
-    assert "no-store" in made.headers["cache-control"]
-    assert re.search(r'id="made">sk_', made.body.decode())
+    assert 404 == red.post("/keys/revoke", fields={"id": of_blue}).status
+    assert 400 == red.post("/keys", fields={"scope": "everything"}).status
+    assert 400 == red.post("/keys", fields={"scope": "read", "days": "7"}).status
+    reply = red.post("/keys", fields={"scope": "read", "days": "30"})
+    assert "no-store" in reply.headers["cache-control"]
+    assert re.search(r'id="new-key">sk_', reply.body.decode())
 
 
 @pytest.mark.parametrize(
@@ -211,33 +211,33 @@ def test_only_an_administrators_key_makes_and_revokes_keys_and_only_its_teams(ya
         "/?filter.is_nsfw=perhaps",
     ],
 )
-def test_what_cannot_be_asked_is_said_on_a_page(red: Browser, target: str) -> None:
+def test_an_invalid_parameter_answers_a_page_with_status_400(red: Browser, target: str) -> None:
     reply = red.ask(target)
 
     assert 400 == reply.status
-    assert b"<h1>This cannot be asked</h1>" in reply.body
+    assert b"<h1>Invalid request</h1>" in reply.body
 
 
 def test_a_page_and_the_api_hold_the_same_models_in_the_same_order(yard: App, red: Browser) -> None:
     yard.put(*(a_model(number, rank=number % 7) for number in range(2, 80)))
-    walked: list[int] = []
+    ids: list[int] = []
     target: str | None = "/?filter.types=checkpoint"
     while target:
         page = red.ask(target).body.decode()
-        walked += map(int, re.findall(r'<a href="/models/(\d+)"', page))
-        following = re.search(r'id="next" rel="next nofollow" href="([^"]+)"', page)
-        target = following[1].replace("&amp;", "&") if following else None
+        ids += map(int, re.findall(r'<a href="/models/(\d+)"', page))
+        link = re.search(r'id="next" rel="next nofollow" href="([^"]+)"', page)
+        target = link[1].replace("&amp;", "&") if link else None
 
-    assert yard.ask("/v3/model?filter.types=checkpoint&pagination.limit=100").ids == walked
+    assert yard.ask("/v3/model?filter.types=checkpoint&pagination.limit=100").ids == ids
 
 
 def text_of(page: str) -> str:
-    """What a page says, without its markup."""
+    """The text of a page, without its markup."""
     main = page[page.index("<main") :]
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", main.replace("<wbr>", ""))).split())
 
 
-def test_a_models_page_says_all_that_is_known_and_by_whom(yard: App, red: Browser) -> None:
+def test_the_page_of_a_model_shows_all_facts_with_their_origins(yard: App, red: Browser) -> None:
     sha256, autov3 = "AB" * 32, "CD" * 32
     hashes = Hashes(autov1="0123ABCD", sha256=sha256, autov3=autov3, blake3="EF" * 32, crc32="89ABCDEF")
     facts = Facts(
@@ -264,11 +264,11 @@ def test_a_models_page_says_all_that_is_known_and_by_whom(yard: App, red: Browse
         81: Facts(name="v1", sd_name="harbourLights_v9_81.safetensors", tags=facts.tags, upstream_model_id=8),
     }
     records = [Record(77, Source.CIVITAI, Layer.UPSTREAM, facts), Record(77, Source.CIVITAI, Layer.HEADER, header)]
-    records += [Record(id_, Source.CIVITAI, Layer.UPSTREAM, said) for id_, said in others.items()]
+    records += [Record(id_, Source.CIVITAI, Layer.UPSTREAM, other) for id_, other in others.items()]
     assert {"skipped"}.isdisjoint(outcome.result for outcome in yard.catalog.register_many(records))
     reply = red.ask("/models/77")
     page = reply.body.decode()
-    said = text_of(page)
+    text = text_of(page)
 
     assert 200 == reply.status
     for expected in (
@@ -286,7 +286,7 @@ def test_a_models_page_says_all_that_is_known_and_by_whom(yard: App, red: Browse
         "Made at sea.",
         "/v3/model?filter.model_version_id=77",
     ):
-        assert expected in said, expected
+        assert expected in text, expected
     for digits in ("0123ABCD", sha256[:10], sha256, autov3, "EF" * 32, "89ABCDEF"):
         assert f">{digits}</code><button" in page
     duplicates, versions = page[page.index('id="duplicates"') :], page[page.index('id="versions"') :]
@@ -295,25 +295,25 @@ def test_a_models_page_says_all_that_is_known_and_by_whom(yard: App, red: Browse
     assert 'href="https://civitai.com/models/7?modelVersionId=77" rel="nofollow noopener' in page
 
 
-def test_the_status_page_counts_what_there_is_and_what_waits(yard: App, red: Browser) -> None:
-    with yard.store.transaction() as writing:
+def test_the_status_page_counts_models_and_files_to_check(yard: App, red: Browser) -> None:
+    with yard.store.transaction() as transaction:
         for subject in ("one", "two", "three"):
-            jobs.add(writing.connection, jobs.CHECK, subject, 0)
-        taken = jobs.take(writing.connection, jobs.CHECK, "nobody", 1, 60)
-        assert taken
-        jobs.bury(writing.connection, taken, "cannot be read")
+            jobs.add(transaction.connection, jobs.CHECK, subject, 0)
+        job = jobs.take(transaction.connection, jobs.CHECK, "nobody", 1, 60)
+        assert job
+        jobs.bury(transaction.connection, job, "cannot be read")
 
     page = red.ask("/status").body.decode()
-    said = text_of(page)
+    text = text_of(page)
 
     assert {kind.name for kind in tasks.KINDS} == set(re.findall(r'<th scope="row">(\w+)</th>', page))
-    assert "check 2 0 0 1 " in said
-    assert "Models 2 " in said
-    assert f"Revision {yard.catalog.revision} " in said
-    assert "Files to check 2 1 given up" in said
-    assert "Checkpoint 2" in said
-    assert "Civitai 1" in said
-    assert "SD 1.5 2" in said
+    assert "check 2 0 0 1 " in text
+    assert "Models 2 " in text
+    assert f"Revision {yard.catalog.revision} " in text
+    assert "Files to check 2 1 given up" in text
+    assert "Checkpoint 2" in text
+    assert "Civitai 1" in text
+    assert "SD 1.5 2" in text
 
 
 # --- the examples of the API's page
@@ -326,17 +326,17 @@ def night(yard: App) -> App:
     return yard
 
 
-def test_the_examples_do_what_they_say(night: App) -> None:
+def test_the_examples_run_and_print_the_models(night: App) -> None:
     requirements.module("novita_client")
     commands = {
         "sh": ["sh", "-c"],
         "python": [sys.executable, "-c"],
         "javascript": [str(requirements.program("node")), "--input-type=module", "-e"],
     }
-    expected = night.ask("/v3/model?" + api_docs.QUESTION)
+    expected = night.ask("/v3/model?" + api_docs.EXAMPLE_QUERY)
     assert 2 == len(expected.ids)
     with listening(night) as address:
-        for example in api_docs.examples(address.url):
+        for example in api_docs.make_examples(address.url):
             run = subprocess.run(
                 [*commands[example.language], example.code],
                 env={"PATH": "/usr/bin:/bin", "KEY": night.key(), "NO_PROXY": "127.0.0.1"},
@@ -357,9 +357,9 @@ def test_the_examples_do_what_they_say(night: App) -> None:
 def test_the_design_document_names_every_token_and_styles_use_no_other(yard: App) -> None:
     styles = {name: yard.ask(f"/static/{name}", None).body.decode() for name in ("page.css", "docs.css")}
     described = set(re.findall(r"`(--[a-z0-9-]+)`", (Path(__file__).parents[3] / "docs" / "design.md").read_text()))
-    made = set(re.findall(r"^\s*(--[a-z0-9-]+):", styles["page.css"], re.MULTILINE))
+    tokens = set(re.findall(r"^\s*(--[a-z0-9-]+):", styles["page.css"], re.MULTILINE))
 
-    assert made <= described
+    assert tokens <= described
     for name, style in styles.items():
         used = set(re.findall(r"var\((--[a-z0-9-]+)\)", style))
         assert used <= described | {"--p1", "--p2"}, name

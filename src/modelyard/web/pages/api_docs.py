@@ -1,6 +1,6 @@
-"""``/docs``: the API on one page, to read and to try, made from the table that the parser reads.
+"""``/docs``: the API reference with a form to try it, made from the parser's table of parameters.
 
-The calls shown begin with the address that the reader came by, so that they can be copied as they are; tests run them.
+The examples contain this server's address, so that readers can copy and run them. The tests run them as well.
 """
 
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ from markupsafe import Markup, escape
 
 from modelyard import wire
 from modelyard.web.openapi.document import document, example_page, listing_errors, request_headers
-from modelyard.web.pages.page import Site, Visit, page
+from modelyard.web.pages.page import PageContext, PageRequest, render_page
 from modelyard.web.responses import Response
 
-# One question for all the examples: its parameters as the table spells them, its values as the table accepts them.
+# All examples send the same query. The names of its parameters come from the parser's table.
 _TYPE, _WORDS, _LIMIT = "lora", "night", 2
-QUESTION = urlencode({wire.NAMES["types"]: _TYPE, wire.NAMES["terms"]: _WORDS, wire.NAMES["limit"]: _LIMIT})
+EXAMPLE_QUERY = urlencode({wire.NAMES["types"]: _TYPE, wire.NAMES["terms"]: _WORDS, wire.NAMES["limit"]: _LIMIT})
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The same call in another language. ``needs`` is what has to be installed for it."""
+    """The example request in one language. ``needs`` is the command that installs its client."""
 
     name: str
     language: str
@@ -31,37 +31,35 @@ class Example:
     code: str
 
 
-def show(site: Site, visit: Visit) -> Response:
-    """Answer the page."""
-    failures = [
-        (answer.status, msgspec.json.decode(answer.body)) for answer in map(wire.render_error, listing_errors())
-    ]
-    return page(
-        visit,
-        "reference.html",
+def show(context: PageContext, page_request: PageRequest) -> Response:
+    """Show the API reference."""
+    failures = [(error.status, msgspec.json.decode(error.body)) for error in map(wire.render_error, listing_errors())]
+    return render_page(
+        page_request,
+        "api_docs.html",
         parameters=wire.PARAMETERS,
         request_headers=request_headers(),
         total_header=wire.TOTAL_HEADER,
         ignored_header=wire.IGNORED_HEADER,
         suggestion_header=wire.SUGGESTION_HEADER,
-        fields=_fields(),
+        fields=_list_fields(),
         failures=failures,
-        answer=_answer(),
-        examples=[*examples(site.base_of(visit.request))],
-        with_code=with_code,
+        example_response=_format_example_response(),
+        examples=[*make_examples(context.base_of(page_request.request))],
+        format_code=format_code,
     )
 
 
-def examples(base: str) -> Iterator[Example]:
-    """Yield the question in the languages that people ask it in; ``KEY`` in the environment is theirs."""
+def make_examples(base: str) -> Iterator[Example]:
+    """Yield the example request in several languages. Each reads the API key from the environment variable ``KEY``."""
     yield Example(
         "curl",
         "sh",
         "",
-        f"curl -H \"Authorization: Bearer $KEY\" \\\n  '{base}/v3/model?{QUESTION}'",
+        f"curl -H \"Authorization: Bearer $KEY\" \\\n  '{base}/v3/model?{EXAMPLE_QUERY}'",
     )
     yield Example(
-        "Python, our client",
+        "Python, Modelyard client",
         "python",
         "pip install modelyard",
         f"""import os
@@ -70,12 +68,12 @@ from itertools import islice
 from modelyard.client import Client
 
 with Client({base!r}, os.environ["KEY"]) as client:
-    found = client.models(types={_TYPE!r}, query={_WORDS!r})
-    for model in islice(found, {_LIMIT}):
+    models = client.models(types={_TYPE!r}, query={_WORDS!r})
+    for model in islice(models, {_LIMIT}):
         print(model.id, model.sd_name)""",
     )
     yield Example(
-        "Python, the vendor’s client",
+        "Python, Novita client",
         "python",
         "pip install novita-client",
         f"""import os
@@ -91,33 +89,33 @@ for model in page.models:
         "JavaScript",
         "javascript",
         "",
-        f"""const asked = new URLSearchParams({{
+        f"""const parameters = new URLSearchParams({{
   "{wire.NAMES["types"]}": "{_TYPE}",
   "{wire.NAMES["terms"]}": "{_WORDS}",
   "{wire.NAMES["limit"]}": "{_LIMIT}",
 }});
-const answer = await fetch("{base}/v3/model?" + asked, {{
+const response = await fetch("{base}/v3/model?" + parameters, {{
   headers: {{ Authorization: "Bearer " + process.env.KEY }},
 }});
-const {{ models, pagination }} = await answer.json();
+const {{ models, pagination }} = await response.json();
 for (const model of models) console.log(model.id, model.sd_name);""",
     )
 
 
 @cache
-def _answer() -> str:
+def _format_example_response() -> str:
     return msgspec.json.format(msgspec.json.encode(example_page()), indent=2).decode()
 
 
 @cache
-def _fields() -> list[tuple[str, str, str]]:
+def _list_fields() -> list[tuple[str, str, str]]:
     kinds = document()["components"]["schemas"][wire.ModelRecord.__name__]["properties"]
     return [(name, kinds[name].get("type", "object"), wire.FIELD_MEANINGS[name]) for name in kinds]
 
 
-def with_code(text: str) -> Markup:
-    """Return a sentence of ours, escaped, with what stands between backticks set as code."""
-    said = Markup("")
-    for at, part in enumerate(text.split("`")):
-        said += Markup("<code>{}</code>").format(part) if at % 2 else escape(part)
-    return said
+def format_code(text: str) -> Markup:
+    """Return a text, escaped, with the parts between backticks formatted as code."""
+    html = Markup("")
+    for number, part in enumerate(text.split("`")):
+        html += Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+    return html

@@ -1,7 +1,7 @@
-"""Editing a model, deleting it, and taking the deletion back.
+"""Editing, deleting and restoring a model.
 
-Deleting is real at once, for everybody. What was deleted goes to the browser, sealed, inside the button that takes it
-back: nothing waits on the server to be cleared, and any worker can undo what another one did.
+A deletion takes effect at once. The deleted record travels to the browser in the form that restores it, signed and
+valid for an hour. The server stores nothing for it, and any worker can restore a model that another one deleted.
 """
 
 import base64
@@ -25,72 +25,74 @@ from modelyard.registry.fields import (
 )
 from modelyard.registry.models import Edit
 from modelyard.signing import Signature, Signer
-from modelyard.web.pages.cards import cover_of, read_record
-from modelyard.web.pages.model import PREFIX, id_of
-from modelyard.web.pages.page import Site, Visit, page, redirect
+from modelyard.web.pages.cards import build_cover, decode_record
+from modelyard.web.pages.model import PREFIX, read_model_id
+from modelyard.web.pages.page import PageContext, PageRequest, redirect, render_page
 from modelyard.web.responses import Response
 
 UNDO_SECONDS = 3600
 _UNDO = "undo"
-# A form has room for this much; a model whose notes are longer cannot be brought back by a button.
+# The limit of a form's field. A model with very long notes exceeds it and cannot be restored.
 _SEALED_CHARS_MAX = 48 * 1024
-_OPENED_BYTES_MAX = 4 * 1024 * 1024
+_RECORD_BYTES_MAX = 4 * 1024 * 1024
 _decode = msgspec.json.Decoder(Entry).decode
 
 
-def show_edit(site: Site, visit: Visit) -> Response:
-    """Answer the form that changes a model."""
-    return _form(site, visit, _own(site, visit))
+def show_edit(context: PageContext, page_request: PageRequest) -> Response:
+    """Show the form that edits a model."""
+    return _render_form(context, page_request, _get_own_entry(context, page_request))
 
 
-def edit(site: Site, visit: Visit) -> Response:
-    """Change a model as the form says, and show it; or the form again with what cannot be."""
-    entry = _own(site, visit)
+def edit(context: PageContext, page_request: PageRequest) -> Response:
+    """Save the form's values and redirect to the model; with invalid values, show the form again with the problem."""
+    entry = _get_own_entry(context, page_request)
     try:
-        site.models.edit(visit.member(Scope.WRITE).viewer, entry.model.id, _edit_of(visit))
+        context.models.edit(page_request.require_session(Scope.WRITE).viewer, entry.model.id, _read_edit(page_request))
     except (errors.InvalidRequest, errors.Conflict) as problem:
-        return _form(site, visit, entry, problem.message)
+        return _render_form(context, page_request, entry, problem.message)
     return redirect(f"{PREFIX}{entry.model.id}")
 
 
-def delete(site: Site, visit: Visit) -> Response:
-    """Delete a model, and offer to take that back."""
-    entry = _own(site, visit)
-    viewer = visit.member(Scope.WRITE).viewer
-    site.models.remove(viewer, entry.model.id)
-    # Without a blob its file was still on its way, and is gone with the upload.
+def delete(context: PageContext, page_request: PageRequest) -> Response:
+    """Delete a model, and show a button that restores it."""
+    entry = _get_own_entry(context, page_request)
+    viewer = page_request.require_session(Scope.WRITE).viewer
+    context.models.remove(viewer, entry.model.id)
+    # Without a blob the upload was not complete, and its file was deleted with it.
     sealed = (
-        seal(site.sessions.signer, viewer, entry, time.time()) if entry.model.blob or not _was_uploaded(entry) else ""
+        seal(context.sessions.signer, viewer, entry, time.time())
+        if entry.model.blob or not _was_uploaded(entry)
+        else ""
     )
-    return page(visit, "deleted.html", name=entry.model.name, sealed=sealed, status=200)
+    return render_page(page_request, "deleted.html", name=entry.model.name, sealed=sealed, status=200)
 
 
-def undo(site: Site, visit: Visit) -> Response:
-    """Put back what was deleted, and show it."""
-    viewer = visit.member(Scope.WRITE).viewer
-    entry = unseal(site.sessions.signer, viewer, visit.said("sealed"))
-    site.models.restore(viewer, entry)
+def undo(context: PageContext, page_request: PageRequest) -> Response:
+    """Restore a deleted model, and redirect to it."""
+    viewer = page_request.require_session(Scope.WRITE).viewer
+    entry = unseal(context.sessions.signer, viewer, page_request.read_field("sealed"))
+    context.models.restore(viewer, entry)
     return redirect(f"{PREFIX}{entry.model.id}")
 
 
 def seal(signer: Signer, viewer: Viewer, entry: Entry, now: float) -> str:
-    """Return an entry as text that only this server makes, good for its team and for a while; empty if too long."""
+    """Return an entry as signed text, valid for its team and for an hour; empty if it is too long."""
     content = base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(entry))).decode()
-    signed = parse_qs(signer.query(_UNDO, viewer.team or "", _digest(content), int(now) + UNDO_SECONDS))
-    sealed = ".".join([signed[name][0] for name in ("key", "expires", "signature")] + [content])
+    parameters = parse_qs(signer.query(_UNDO, viewer.team or "", _digest(content), int(now) + UNDO_SECONDS))
+    sealed = ".".join([parameters[name][0] for name in ("key", "expires", "signature")] + [content])
     return sealed if len(sealed) <= _SEALED_CHARS_MAX else ""
 
 
 def unseal(signer: Signer, viewer: Viewer, sealed: str) -> Entry:
-    """Return the entry that was sealed for this team. Raises InvalidSignature or LinkExpired."""
+    """Return the entry of a text that ``seal`` made for this team. Raises InvalidSignature or LinkExpired."""
     parts = sealed.split(".")
     if len(parts) != 4:
         raise errors.InvalidSignature
-    *signed, content = parts
-    signer.check(_UNDO, viewer.team or "", _digest(content), Signature(*signed))
+    *signature, content = parts
+    signer.check(_UNDO, viewer.team or "", _digest(content), Signature(*signature))
     try:
-        opened = zlib.decompressobj().decompress(base64.urlsafe_b64decode(content), _OPENED_BYTES_MAX)
-        return _decode(opened)
+        record = zlib.decompressobj().decompress(base64.urlsafe_b64decode(content), _RECORD_BYTES_MAX)
+        return _decode(record)
     except (binascii.Error, zlib.error, msgspec.DecodeError):
         raise errors.InvalidSignature from None
 
@@ -103,18 +105,18 @@ def _was_uploaded(entry: Entry) -> bool:
     return not entry.model.status
 
 
-def _own(site: Site, visit: Visit) -> Entry:
-    """Return the model of the address, if it is of the visitor's team. Raises ModelNotFound."""
-    viewer = visit.member(Scope.WRITE).viewer
-    entry = site.catalog.get(viewer, id_of(visit))
+def _get_own_entry(context: PageContext, page_request: PageRequest) -> Entry:
+    """Return the model of the address, which the visitor's team owns. Raises ModelNotFound."""
+    viewer = page_request.require_session(Scope.WRITE).viewer
+    entry = context.catalog.get(viewer, read_model_id(page_request))
     if entry.model.team != viewer.team:
         raise errors.ModelNotFound(str(entry.model.id))
     return entry
 
 
-def _form(site: Site, visit: Visit, entry: Entry, problem: str = "") -> Response:
+def _render_form(context: PageContext, page_request: PageRequest, entry: Entry, problem: str = "") -> Response:
     model = entry.model
-    posted = visit.request.method == "POST"
+    is_posted = page_request.request.method == "POST"
     values = {
         "name": model.name,
         "type_name": model.type.name,
@@ -125,34 +127,34 @@ def _form(site: Site, visit: Visit, entry: Entry, problem: str = "") -> Response
         "visibility": model.visibility.value,
         "is_nsfw": "1" if model.is_nsfw else "",
     }
-    if posted:
-        values = {name: visit.said(name) for name in values}
-    return page(
-        visit,
+    if is_posted:
+        values = {name: page_request.read_field(name) for name in values}
+    return render_page(
+        page_request,
         "edit.html",
         status=400 if problem else 200,
         model=model,
         values=values,
-        chosen=visit.form.get("category", []) if posted else model.categories,
+        selection=page_request.form.get("category", []) if is_posted else model.categories,
         problem=problem,
-        cover=cover_of(read_record(wire.render_record(model))),
+        cover=build_cover(decode_record(wire.render_record(model))),
         types=list({**MODEL_TYPES, model.type.name: model.type}.values()),
-        base_models=site.catalog.base_models(visit.reader),
+        base_models=context.catalog.base_models(page_request.reader),
         base_model_types=BASE_MODEL_TYPES,
         categories=[*CATEGORIES.values()],
     )
 
 
-def _edit_of(visit: Visit) -> Edit:
-    said = visit.said
+def _read_edit(page_request: PageRequest) -> Edit:
+    read_field = page_request.read_field
     facts = Facts(
-        name=checked_name(said("name")),
-        type=model_type(checked_word("type_name", said("type_name"))) if said("type_name") else None,
-        base_model=checked_word("base_model", said("base_model")),
-        base_model_type=checked_word("base_model_type", said("base_model_type")),
-        tags=read_tags(said("tags").split(",")),
-        categories=checked_categories(visit.form.get("category", [])),
-        cover_url=checked_cover(said("cover_url")),
-        is_nsfw=bool(said("is_nsfw")),
+        name=checked_name(read_field("name")),
+        type=model_type(checked_word("type_name", read_field("type_name"))) if read_field("type_name") else None,
+        base_model=checked_word("base_model", read_field("base_model")),
+        base_model_type=checked_word("base_model_type", read_field("base_model_type")),
+        tags=read_tags(read_field("tags").split(",")),
+        categories=checked_categories(page_request.form.get("category", [])),
+        cover_url=checked_cover(read_field("cover_url")),
+        is_nsfw=bool(read_field("is_nsfw")),
     )
-    return Edit(facts, read_visibility(said("visibility")))
+    return Edit(facts, read_visibility(read_field("visibility")))

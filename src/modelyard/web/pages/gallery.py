@@ -1,8 +1,8 @@
-"""The gallery: ``/``, whose query string is that of ``GET /v3/model``, so that a page and a call are the same question.
+"""The gallery at ``/``. Its query string is that of ``GET /v3/model``: pages and API calls share their parameters.
 
-The results are what ``catalog.search`` answers, microseconds at any size. The counts beside the filters may take
-milliseconds, so a keystroke's answer does not wait for them: the script asks for ``/parts/results`` first, and for
-``/parts/filters`` when those are drawn. Both, and the page, are kept until the catalogue changes.
+``catalog.search`` returns the results within microseconds at any size. The counts beside the filters may take
+milliseconds, so the script requests ``/parts/results`` first while a visitor types, and ``/parts/filters`` afterwards.
+Both parts and the page are cached until the catalogue changes.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,16 +16,17 @@ from modelyard import errors, wire
 from modelyard.domain import TYPE_FAMILIES, ModelQuery, Source, Viewer, Visibility, fold, fold_base
 from modelyard.index import Facets
 from modelyard.web.cache import RevisionCache
-from modelyard.web.pages.cards import SOURCE_LABELS, Cards, label_of_type
-from modelyard.web.pages.page import Site, Visit, page, part
+from modelyard.web.pages.cards import Cards
+from modelyard.web.pages.labels import SOURCE_LABELS, get_type_label, read_base_model_labels
+from modelyard.web.pages.page import PageContext, PageRequest, render_page, render_part
 from modelyard.web.pages.templates import render
 from modelyard.web.responses import Response
 
-# Divides by 2, 3, 4 and 6: whole rows on most screens.
+# Divisible by 2, 3, 4 and 6, so that most screens show complete rows.
 LIMIT = 24
-_KEPT_BYTES_MAX = 16 * 1024 * 1024
-_SHOWN_MAX = 12
-_TYPES, _BASE, _SOURCE, _TAGS, _WHOSE, _NSFW, _INPAINTING, _TERMS, _CURSOR = (
+_CACHE_BYTES_MAX = 16 * 1024 * 1024
+_CHOICES_MAX = 12
+_TYPES, _BASE, _SOURCE, _TAGS, _VISIBILITY, _NSFW, _INPAINTING, _TERMS, _CURSOR = (
     wire.NAMES[name]
     for name in (
         "types",
@@ -44,12 +45,12 @@ Pairs = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One value of a filter: choosing it, or taking it back, is following ``address``."""
+    """One value of a filter. Its link, ``address``, selects the value, or removes the selection."""
 
     label: str
     count: int | None
     address: str
-    is_chosen: bool = False
+    is_selected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,47 +63,47 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A gallery's question: what it says, as pairs and as a query."""
+class GallerySearch:
+    """The parameters of a gallery request, as name-value pairs and as a query."""
 
-    visit: Visit
+    page_request: PageRequest
     viewer: Viewer
     query: ModelQuery
-    # Beside each pair, how an address spells it: a page has a hundred addresses that differ in one pair.
     pairs: Pairs
-    spelled: list[str]
+    # The URL encoding of each pair: a page has a hundred addresses that differ in one pair.
+    encodings: list[str]
 
     @property
     def text(self) -> str:
-        """The words searched for, as they were typed."""
+        """The search words as the visitor typed them."""
         return dict(self.pairs).get(_TERMS, "")
 
     def with_pair(self, name: str, value: str, *, alone: bool) -> str:
-        """Return the address of the same question with a value chosen; ``alone``: instead of the filter's others."""
-        kept = [
-            spelled
-            for pair, spelled in zip(self.pairs, self.spelled, strict=True)
+        """Return the address of this search with one more value; ``alone``: it replaces the filter's other values."""
+        encodings = [
+            encoding
+            for pair, encoding in zip(self.pairs, self.encodings, strict=True)
             if pair[0] != _CURSOR and not (alone and pair[0] == name)
         ]
-        return "/?" + "&".join([*kept, _spelled((name, value))])
+        return "/?" + "&".join([*encodings, _encode((name, value))])
 
     def without(self, *names: str, value: str | None = None) -> str:
-        """Return the address of the same question without some filters, or without one of their values."""
-        kept = [
-            spelled
-            for pair, spelled in zip(self.pairs, self.spelled, strict=True)
+        """Return the address of this search without some filters, or without one of their values."""
+        encodings = [
+            encoding
+            for pair, encoding in zip(self.pairs, self.encodings, strict=True)
             if pair[0] != _CURSOR and (pair[0] not in names or (value is not None and pair[1] != value))
         ]
-        return "/?" + "&".join(kept) if kept else "/"
+        return "/?" + "&".join(encodings) if encodings else "/"
 
 
 @lru_cache(maxsize=4096)
-def _spelled(pair: tuple[str, str]) -> str:
+def _encode(pair: tuple[str, str]) -> str:
     return urlencode([pair])
 
 
-def address_of(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return the gallery's address for a question."""
+def build_address(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return the gallery's address for these parameters."""
     query = urlencode(list(pairs))
     return f"/?{query}" if query else "/"
 
@@ -116,91 +117,99 @@ def _size_of_facets(_: object, facets: Facets) -> int:
 
 
 class Gallery:
-    """Answers the gallery and its parts."""
+    """Renders the gallery and its parts."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, context: PageContext) -> None:
+        self._context = context
+        self._catalog = context.catalog
         self._cards = Cards()
-        new_cache = partial(RevisionCache, _KEPT_BYTES_MAX, lambda: site.catalog.revision)
+        new_cache = partial(RevisionCache, _CACHE_BYTES_MAX, lambda: context.catalog.revision)
         self._responses: RevisionCache[tuple[object, ...], Response] = new_cache(_size_of_response)
         self._filters: RevisionCache[tuple[object, ...], str] = new_cache(lambda _, html: len(html))
         self._facets: RevisionCache[tuple[str | None, ModelQuery], Facets] = new_cache(_size_of_facets)
-        self._bases: tuple[int, dict[str, str]] = (-1, {})
+        self._base_models: RevisionCache[str, dict[str, str]] = new_cache(lambda _, labels: 200 * (len(labels) + 1))
 
-    def show(self, visit: Visit) -> Response:
-        """Answer the whole page."""
-        return self._kept("page", self._page, visit)
+    def show(self, page_request: PageRequest) -> Response:
+        """Show the complete page."""
+        return self._respond("page", self._render_page, page_request)
 
-    def show_results(self, visit: Visit) -> Response:
-        """Answer the models that match, and what was asked, without counts."""
-        return self._kept("results", lambda asked: part(self._results(asked)), visit)
+    def show_results(self, page_request: PageRequest) -> Response:
+        """Show the matching models and the active filters, without counts."""
+        return self._respond("results", lambda search: render_part(self._render_results(search)), page_request)
 
-    def show_filters(self, visit: Visit) -> Response:
-        """Answer the filters with their counts."""
-        return self._kept("filters", lambda asked: part(self._filters_of(asked)), visit)
+    def show_filters(self, page_request: PageRequest) -> Response:
+        """Show the filters with their counts."""
+        return self._respond("filters", lambda search: render_part(self._get_filters(search)), page_request)
 
-    def _kept(self, kind: str, answer: Callable[[Asked], Response], visit: Visit) -> Response:
-        viewer = visit.reader
-        revision = self._site.catalog.refresh()
-        key = (kind, viewer.team, viewer.scopes, visit.shows_nsfw, visit.session is None, visit.query_string)
-        return self._responses.get_or_make(key, revision, lambda: answer(self._asked(visit, viewer)))
+    def _respond(
+        self, kind: str, make_response: Callable[[GallerySearch], Response], page_request: PageRequest
+    ) -> Response:
+        viewer = page_request.reader
+        revision = self._catalog.refresh()
+        has_session, query_string = page_request.session is not None, page_request.query_string
+        key = (kind, viewer.team, viewer.scopes, page_request.shows_nsfw, has_session, query_string)
+        return self._responses.get_or_make(
+            key, revision, lambda: make_response(self._parse_search(page_request, viewer))
+        )
 
-    def _asked(self, visit: Visit, viewer: Viewer) -> Asked:
-        query = wire.parse_query(visit.query_string, partial(self._site.catalog.known_types, viewer)).query
+    def _parse_search(self, page_request: PageRequest, viewer: Viewer) -> GallerySearch:
+        query = wire.parse_query(page_request.query_string, partial(self._catalog.known_types, viewer)).query
         if query.visibility is Visibility.PRIVATE and viewer.team is None:
             raise errors.MissingKey
-        pairs = wire.given(visit.query_string)
+        pairs = wire.given(page_request.query_string)
         if wire.NAMES["limit"] not in dict(pairs):
             query = replace(query, limit=LIMIT)
-        return Asked(visit, viewer, query, pairs, [*map(_spelled, pairs)])
+        return GallerySearch(page_request, viewer, query, pairs, [*map(_encode, pairs)])
 
-    def _page(self, asked: Asked) -> Response:
-        results = Markup(self._results(asked))  # noqa: S704 # a template's text, escaped there
-        filters = Markup(self._filters_of(asked))  # noqa: S704 # the same
-        return page(asked.visit, "gallery.html", asked=asked, results=results, filters=filters)
+    def _render_page(self, search: GallerySearch) -> Response:
+        results = Markup(self._render_results(search))  # noqa: S704 # a template's output, already escaped
+        filters = Markup(self._get_filters(search))  # noqa: S704 # the same
+        return render_page(
+            search.page_request, "gallery.html", text=search.text, pairs=search.pairs, results=results, filters=filters
+        )
 
     # --- results
 
-    def _results(self, asked: Asked) -> str:
-        found = self._site.catalog.search(asked.viewer, asked.query)
-        read = [self._cards.read(record) for record in found.records]
-        rank_of = self._site.catalog.ranks_of([record.id for record in read])
+    def _render_results(self, search: GallerySearch) -> str:
+        page = self._catalog.search(search.viewer, search.query)
+        records = [self._cards.decode(body) for body in page.records]
+        rank_of = self._catalog.ranks_of([record.id for record in records])
         cards = [
-            self._cards.render(record, seen, rank_of.get(seen.id))
-            for record, seen in zip(found.records, read, strict=True)
+            self._cards.render(body, record, rank_of.get(record.id))
+            for body, record in zip(page.records, records, strict=True)
         ]
-        following = None
-        if found.following is not None:
-            following = asked.with_pair(_CURSOR, wire.format_cursor(found.following), alone=True)
+        next_address = None
+        if page.following is not None:
+            next_address = search.with_pair(_CURSOR, wire.format_cursor(page.following), alone=True)
         suggestion = None
-        if not cards and asked.query.terms and asked.query.start is None:
-            suggestion = self._site.catalog.suggestion(asked.viewer, asked.query)
+        if not cards and search.query.terms and search.query.start is None:
+            suggestion = self._catalog.suggestion(search.viewer, search.query)
         return render(
             "results.html",
             cards=cards,
-            following=following,
-            is_first=asked.query.start is None,
-            first=asked.without(),
-            text=asked.text,
-            chosen=self._chosen(asked),
-            everything=address_of([(_TERMS, asked.text)] if asked.text else []),
+            next_address=next_address,
+            is_first_page=search.query.start is None,
+            first_address=search.without(),
+            text=search.text,
+            selection=self._list_selection(search),
+            unfiltered_address=build_address([(_TERMS, search.text)] if search.text else []),
             suggestion=suggestion,
-            suggested=asked.with_pair(_TERMS, suggestion, alone=True) if suggestion else "",
+            suggestion_address=search.with_pair(_TERMS, suggestion, alone=True) if suggestion else "",
         )
 
-    def _chosen(self, asked: Asked) -> list[Choice]:
-        """Return the filters that act, each with the address without it."""
+    def _list_selection(self, search: GallerySearch) -> list[Choice]:
+        """Return the active filters, each with the address of the search without it."""
         return [
-            Choice(self._label(name, value), None, asked.without(name, value=value), is_chosen=True)
-            for name, value in asked.pairs
+            Choice(self._get_label(name, value), None, search.without(name, value=value), is_selected=True)
+            for name, value in search.pairs
             if name not in (_TERMS, _CURSOR, wire.NAMES["limit"])
         ]
 
-    def _label(self, name: str, value: str) -> str:
+    def _get_label(self, name: str, value: str) -> str:
         if name == _TYPES:
-            return "LoRA family" if value == "lora" else label_of_type(value)
+            return "LoRA family" if value == "lora" else get_type_label(value)
         if name == _BASE:
-            return self._base_names().get(fold_base(value), value)
+            return self._get_base_model_labels().get(fold_base(value), value)
         if name == _SOURCE:
             return SOURCE_LABELS[Source(value)]
         if name == _TAGS:
@@ -209,124 +218,116 @@ class Gallery:
 
     # --- filters
 
-    def _filters_of(self, asked: Asked) -> str:
-        """Return the filters of a question, which are the same beside every page of its answer."""
-        revision = self._site.catalog.revision
-        key = (asked.viewer.team, asked.visit.shows_nsfw, asked.without())
-        return self._filters.get_or_make(key, revision, lambda: self._filters_made(asked))
+    def _get_filters(self, search: GallerySearch) -> str:
+        """Return the filters of a search. They are the same on each of its pages."""
+        key = (search.viewer.team, search.page_request.shows_nsfw, search.without())
+        return self._filters.get_or_make(key, self._catalog.revision, lambda: self._render_filters(search))
 
-    def _filters_made(self, asked: Asked) -> str:
-        whole = self._facets_of(asked.viewer, asked.query)
+    def _render_filters(self, search: GallerySearch) -> str:
+        facets = self._get_facets(search.viewer, search.query)
         groups = [
-            self._whose(asked),
-            self._types(asked),
-            self._base_models(asked),
-            self._sources(asked),
-            self._tags(asked, whole),
-            self._more(asked),
+            self._list_visibilities(search),
+            self._list_types(search),
+            self._list_base_models(search),
+            self._list_sources(search),
+            self._list_tags(search, facets),
+            self._list_other_filters(search),
         ]
         return render(
             "filters.html",
-            total=whole.total,
+            total=facets.total,
             groups=[group for group in groups if group.choices],
-            shows_nsfw=asked.visit.shows_nsfw,
-            here=asked.without(),
+            shows_nsfw=search.page_request.shows_nsfw,
+            address=search.without(),
         )
 
-    def _facets_of(self, viewer: Viewer, query: ModelQuery) -> Facets:
-        """Return how matches divide; the same counts stand beside every page of them."""
+    def _get_facets(self, viewer: Viewer, query: ModelQuery) -> Facets:
+        """Return the counts of the matches by field. They are the same on each page of the matches."""
         query = replace(query, start=None, limit=LIMIT)
-        revision = self._site.catalog.refresh()
-        return self._facets.get_or_make(
-            (viewer.team, query), revision, lambda: self._site.catalog.facets(viewer, query)
-        )
+        revision = self._catalog.refresh()
+        return self._facets.get_or_make((viewer.team, query), revision, lambda: self._catalog.facets(viewer, query))
 
-    def _types(self, asked: Asked) -> Group:
-        # What could be chosen besides: counted as if nothing of this filter were.
-        counts = dict(self._facets_of(asked.viewer, replace(asked.query, types=frozenset())).types)
+    def _list_types(self, search: GallerySearch) -> Group:
+        # The counts ignore the selected types: they are for selecting one more.
+        counts = dict(self._get_facets(search.viewer, replace(search.query, types=frozenset())).types)
         family = TYPE_FAMILIES["lora"]
-        chosen = {value for name, value in asked.pairs if name == _TYPES}
-        offered = [("lora", sum(counts.get(name, 0) for name in family))] if family & counts.keys() else []
-        offered += [(name, count) for name, count in counts.items() if name not in family]
-        offered.sort(key=lambda pair: -pair[1])
-        return Group("types", "Type", [self._choice(asked, _TYPES, *pair, pair[0] in chosen) for pair in offered])
+        selection = {value for name, value in search.pairs if name == _TYPES}
+        pairs = [("lora", sum(counts.get(name, 0) for name in family))] if family & counts.keys() else []
+        pairs += [(name, count) for name, count in counts.items() if name not in family]
+        pairs.sort(key=lambda pair: -pair[1])
+        choices = [self._make_choice(search, _TYPES, *pair, pair[0] in selection) for pair in pairs]
+        return Group("types", "Type", choices)
 
-    def _base_models(self, asked: Asked) -> Group:
-        counts = self._facets_of(asked.viewer, replace(asked.query, base_model=None)).base_models
-        offered = [(name, count) for name, count in counts if name]
-        shown = offered[:_SHOWN_MAX] + [pair for pair in offered[_SHOWN_MAX:] if pair[0] == asked.query.base_model]
-        choices = [self._choice(asked, _BASE, *pair, pair[0] == asked.query.base_model, alone=True) for pair in shown]
+    def _list_base_models(self, search: GallerySearch) -> Group:
+        selection = search.query.base_model
+        counts = self._get_facets(search.viewer, replace(search.query, base_model=None)).base_models
+        pairs = [(name, count) for name, count in counts if name]
+        pairs = pairs[:_CHOICES_MAX] + [pair for pair in pairs[_CHOICES_MAX:] if pair[0] == selection]
+        choices = [self._make_choice(search, _BASE, *pair, pair[0] == selection, alone=True) for pair in pairs]
         return Group("base_models", "Base model", choices)
 
-    def _sources(self, asked: Asked) -> Group:
-        counts = self._facets_of(asked.viewer, replace(asked.query, source=None)).sources
-        choices = [self._choice(asked, _SOURCE, *pair, pair[0] == asked.query.source, alone=True) for pair in counts]
-        return Group("sources", "Source", choices if len(choices) > 1 or asked.query.source else [])
+    def _list_sources(self, search: GallerySearch) -> Group:
+        selection = search.query.source
+        counts = self._get_facets(search.viewer, replace(search.query, source=None)).sources
+        choices = [self._make_choice(search, _SOURCE, *pair, pair[0] == selection, alone=True) for pair in counts]
+        return Group("sources", "Source", choices if len(choices) > 1 or selection else [])
 
-    def _tags(self, asked: Asked, whole: Facets) -> Group:
-        counts = dict(whole.tags)
-        chosen = {fold(value).strip(): value for name, value in asked.pairs if name == _TAGS}
-        offered = [(tag, counts.get(tag, whole.total)) for tag in chosen]
-        offered += [(tag, count) for tag, count in counts.items() if tag and tag not in chosen]
-        shown = offered[: max(_SHOWN_MAX, len(chosen))]
-        return Group(
-            "tags",
-            "Tags",
-            [self._choice(asked, _TAGS, chosen.get(tag, tag), count, tag in chosen) for tag, count in shown],
-        )
+    def _list_tags(self, search: GallerySearch, facets: Facets) -> Group:
+        counts = dict(facets.tags)
+        selection = {fold(value).strip(): value for name, value in search.pairs if name == _TAGS}
+        pairs = [(tag, counts.get(tag, facets.total)) for tag in selection]
+        pairs += [(tag, count) for tag, count in counts.items() if tag and tag not in selection]
+        choices = [
+            self._make_choice(search, _TAGS, selection.get(tag, tag), count, tag in selection)
+            for tag, count in pairs[: max(_CHOICES_MAX, len(selection))]
+        ]
+        return Group("tags", "Tags", choices)
 
-    def _whose(self, asked: Asked) -> Group:
-        if asked.viewer.team is None:
-            return Group("whose", "Whose", [])
-        offered = (
+    def _list_visibilities(self, search: GallerySearch) -> Group:
+        if search.viewer.team is None:
+            return Group("visibility", "Visibility", [])
+        labels = (
             ("All", None),
             ("Public", Visibility.PUBLIC),
-            (f"Only {asked.viewer.team}’s", Visibility.PRIVATE),
+            (f"Private to {search.viewer.team}", Visibility.PRIVATE),
         )
         choices = [
             Choice(
                 label,
                 None,
-                asked.with_pair(_WHOSE, value.value, alone=True) if value else asked.without(_WHOSE),
-                asked.query.visibility is value,
+                search.with_pair(_VISIBILITY, value.value, alone=True) if value else search.without(_VISIBILITY),
+                search.query.visibility is value,
             )
-            for label, value in offered
+            for label, value in labels
         ]
-        return Group("whose", "Whose", choices)
+        return Group("visibility", "Visibility", choices)
 
-    def _more(self, asked: Asked) -> Group:
-        safe, inpainting = asked.query.is_nsfw is False, asked.query.is_inpainting
-        return Group(
-            "more",
-            "More",
-            [
-                Choice(
-                    "Safe for work",
-                    None,
-                    asked.without(_NSFW) if safe else asked.with_pair(_NSFW, "false", alone=True),
-                    safe,
-                ),
-                Choice(
-                    "For inpainting",
-                    None,
-                    asked.without(_INPAINTING) if inpainting else asked.with_pair(_INPAINTING, "true", alone=True),
-                    inpainting,
-                ),
-            ],
+    def _list_other_filters(self, search: GallerySearch) -> Group:
+        is_safe, is_inpainting = search.query.is_nsfw is False, bool(search.query.is_inpainting)
+        switches = (
+            ("Safe for work", _NSFW, "false", is_safe),
+            ("For inpainting", _INPAINTING, "true", is_inpainting),
         )
+        choices = [
+            Choice(
+                label,
+                None,
+                search.without(name) if is_selected else search.with_pair(name, value, alone=True),
+                is_selected,
+            )
+            for label, name, value, is_selected in switches
+        ]
+        return Group("other", "Other", choices)
 
-    def _choice(
-        self, asked: Asked, name: str, value: str, count: int, is_chosen: bool, *, alone: bool = False
+    def _make_choice(
+        self, search: GallerySearch, name: str, value: str, count: int, is_selected: bool, *, alone: bool = False
     ) -> Choice:
-        if is_chosen:
-            address = asked.without(name, value=None if alone else value)
+        if is_selected:
+            address = search.without(name, value=None if alone else value)
         else:
-            address = asked.with_pair(name, value, alone=alone)
-        return Choice(self._label(name, value), count, address, is_chosen)
+            address = search.with_pair(name, value, alone=alone)
+        return Choice(self._get_label(name, value), count, address, is_selected)
 
-    def _base_names(self) -> dict[str, str]:
-        """Return how base models are spelled, by how filters compare them."""
-        revision = self._site.catalog.revision
-        if self._bases[0] != revision:
-            self._bases = revision, {fold_base(base.name): base.name for base in self._site.catalog.store.base_models()}
-        return self._bases[1]
+    def _get_base_model_labels(self) -> dict[str, str]:
+        store = self._catalog.store
+        return self._base_models.get_or_make("labels", self._catalog.revision, lambda: read_base_model_labels(store))

@@ -1,10 +1,10 @@
-"""One model's page: everything that is known of it, where each fact comes from, and what to copy.
+"""The page of one model: its facts with their origins, names and hashes to copy, and related models.
 
-It asks the store, so it runs in a thread; the gallery never waits for it.
+It reads the database, so it runs in a thread.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from modelyard import errors, wire
@@ -21,29 +21,23 @@ from modelyard.domain import (
     fold,
     resolve,
 )
-from modelyard.web.pages.cards import SOURCE_LABELS, art_of, cover_of, label_of_type, read_record, title_of
-from modelyard.web.pages.gallery import address_of
-from modelyard.web.pages.page import Site, Visit, page
-from modelyard.web.pages.templates import size
+from modelyard.web.pages.cards import build_card, build_title, decode_record
+from modelyard.web.pages.gallery import build_address
+from modelyard.web.pages.labels import LAYER_LABELS, SOURCE_LABELS, get_type_label
+from modelyard.web.pages.page import PageContext, PageRequest, render_page
+from modelyard.web.pages.templates import format_size
 from modelyard.web.responses import Response
 
 PREFIX = "/models/"
 _ID_DIGITS_MAX = 18
-LAYER_LABELS = {
-    Layer.GUESS: "a guess",
-    Layer.HEADER: "read in the file",
-    Layer.UPSTREAM: "from upstream",
-    Layer.SIDECAR: "from a file beside it",
-    Layer.USER: "its owner’s word",
-}
-# So many records are looked at to find other versions: each is one read of the store.
+# The number of records checked to find other versions. Each check reads the database once.
 _CANDIDATES_MAX = 24
 _RELATED_MAX = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of what is known: ``origin`` is the layer that said so, in words; empty where it needs none."""
+    """One fact of a model. ``origin`` is the label of the layer it comes from, or empty."""
 
     label: str
     value: str
@@ -53,7 +47,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Another model of the catalogue that belongs to this one."""
+    """Another version or a duplicate of the model."""
 
     id: int
     title: str
@@ -61,112 +55,115 @@ class Related:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """What a look at an uploaded file came to, for its owner."""
+class FileCheck:
+    """The result of checking an uploaded file, shown to its owner."""
 
     verdict: str
     reason: str
     is_waiting: bool
 
 
-def id_of(visit: Visit) -> int:
-    """Return the model's id that a path names. Raises ModelNotFound."""
-    text = visit.request.path_parameters["id"]
+def read_model_id(page_request: PageRequest) -> int:
+    """Return the model's id from the path. Raises ModelNotFound."""
+    text = page_request.request.path_parameters["id"]
     if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX):
         raise errors.ModelNotFound(text)
     return int(text)
 
 
-def show(site: Site, visit: Visit) -> Response:
-    """Answer a model's page."""
-    viewer = visit.reader
-    entry = site.catalog.get(viewer, id_of(visit))
+def show(context: PageContext, page_request: PageRequest) -> Response:
+    """Show the page of a model."""
+    viewer = page_request.reader
+    entry = context.catalog.get(viewer, read_model_id(page_request))
     model, facts = entry.model, resolve(entry.layers) if entry.layers else Facts()
-    record = read_record(wire.render_record(model))
-    title, cover = facts.upstream_model_name or title_of(record), cover_of(record)
+    card = build_card(decode_record(wire.render_record(model)), model.rank)
+    title = facts.upstream_model_name or card.title
     is_own = viewer.team is not None and viewer.team == model.team
-    link_for = site.links_for(visit.request)
+    link_for = context.links_for(page_request.request)
     has_file = model.blob is not None and bool(model.status)
-    return page(
-        visit,
+    return render_page(
+        page_request,
         "model.html",
         model=model,
         title=title,
         version=model.name if model.name != title else "",
-        type_label=label_of_type(model.type.name),
-        source_label=SOURCE_LABELS[model.source],
-        cover=cover,
-        art=None if cover else art_of(model.type.name, title_of(record)),
+        card=card,
         outside_cover=model.cover_url if model.cover_url.startswith(("https://", "http://")) else "",
-        upstream=_upstream_address(model, facts),
-        facts=list(_facts(entry, facts)),
-        hashes=_hashes(model),
-        evidence=_evidence(entry),
-        tags=[(tag, address_of([(wire.NAMES["tags"], tag)])) for tag in model.tags],
+        upstream=_build_upstream_address(model, facts),
+        facts=list(_list_facts(entry, facts)),
+        hashes=_list_hashes(model),
+        evidence=_list_evidence(entry),
+        tags=[(tag, _build_filter_address("tags", tag)) for tag in model.tags],
         trigger_words=facts.trigger_words or (),
         notes=facts.notes or "",
-        prompt=_prompt(model),
+        prompt=_build_prompt(model),
         link=link_for(model.blob or "", quote(model.sd_name, safe="")) if has_file else "",
-        size=size(facts.size_bytes) if facts.size_bytes else "",
-        question=f"{site.base_of(visit.request)}/v3/model?{wire.NAMES['id']}={model.id}",
-        duplicates=list(_duplicates(site, viewer, model)),
-        versions=list(_versions(site, viewer, entry, facts)),
-        is_own=is_own,
-        may_change=is_own and viewer.may(Scope.WRITE) and visit.session is not None,
-        check=_check(entry) if is_own else None,
+        size=format_size(facts.size_bytes) if facts.size_bytes else "",
+        api_address=f"{context.base_of(page_request.request)}/v3/model?{wire.NAMES['id']}={model.id}",
+        duplicates=list(_find_duplicates(context, viewer, model)),
+        versions=list(_find_versions(context, viewer, entry, facts, title)),
+        may_change=is_own and viewer.may(Scope.WRITE) and page_request.session is not None,
+        check=_read_check(entry) if is_own else None,
     )
 
 
-def _upstream_address(model: Model, facts: Facts) -> str:
-    """Return where Civitai shows the model, for a model it told of."""
+def _build_upstream_address(model: Model, facts: Facts) -> str:
+    """Return the address of the model's page on Civitai, if it was imported from there."""
     if model.source is not Source.CIVITAI or facts.upstream_model_id is None:
         return ""
     return f"https://civitai.com/models/{facts.upstream_model_id}?modelVersionId={model.id}"
 
 
-def _facts(entry: Entry, facts: Facts) -> Iterator[Fact]:
+def _list_facts(entry: Entry, facts: Facts) -> Iterator[Fact]:
     model = entry.model
-    yield Fact("Type", label_of_type(model.type.name), _origin(entry, "type"), _narrowed("types", model.type.name))
+    yield Fact(
+        "Type",
+        get_type_label(model.type.name),
+        _find_origin(entry, "type"),
+        _build_filter_address("types", model.type.name),
+    )
     base = model.base_model or "unknown"
-    address = _narrowed("base_model", model.base_model) if model.base_model else ""
-    yield Fact("Base model", base, _origin(entry, "base_model"), address)
+    address = _build_filter_address("base_model", model.base_model) if model.base_model else ""
+    yield Fact("Base model", base, _find_origin(entry, "base_model"), address)
     if model.base_model_type:
-        yield Fact("Variant", model.base_model_type, _origin(entry, "base_model_type"))
+        yield Fact("Variant", model.base_model_type, _find_origin(entry, "base_model_type"))
     yield Fact("SDXL architecture", "yes" if model.is_sdxl else "no")
-    yield Fact("Source", SOURCE_LABELS[model.source], "", _narrowed("source", model.source.value))
-    yield Fact("Visibility", "everyone" if model.team is None else f"{model.visibility}, of team {model.team}")
+    yield Fact("Source", SOURCE_LABELS[model.source], "", _build_filter_address("source", model.source.value))
+    yield Fact("Visibility", "everyone" if model.team is None else f"{model.visibility}, owned by team {model.team}")
     yield Fact("Status", "available" if model.status else "not available")
     if model.is_nsfw:
-        yield Fact("Safe for work", "no", _origin(entry, "is_nsfw"))
+        yield Fact("Safe for work", "no", _find_origin(entry, "is_nsfw"))
     if model.categories:
-        yield Fact("Categories", ", ".join(model.categories), _origin(entry, "categories"))
+        yield Fact("Categories", ", ".join(model.categories), _find_origin(entry, "categories"))
     yield Fact("Popularity", f"{model.rank:,}")
     if facts.published_at:
-        yield Fact("Published", facts.published_at[:10], _origin(entry, "published_at"))
+        yield Fact("Published", facts.published_at[:10], _find_origin(entry, "published_at"))
     if facts.licence:
-        yield Fact("Licence", facts.licence, _origin(entry, "licence"))
+        yield Fact("Licence", facts.licence, _find_origin(entry, "licence"))
     if facts.file_name:
-        yield Fact("File", facts.file_name, _origin(entry, "file_name"))
+        yield Fact("File", facts.file_name, _find_origin(entry, "file_name"))
     if facts.size_bytes:
-        yield Fact("Size", f"{size(facts.size_bytes)} ({facts.size_bytes:,} bytes)", _origin(entry, "size_bytes"))
+        yield Fact(
+            "Size", f"{format_size(facts.size_bytes)} ({facts.size_bytes:,} bytes)", _find_origin(entry, "size_bytes")
+        )
     yield Fact("Id", str(model.id))
 
 
-def _narrowed(field: str, value: str) -> str:
-    return address_of([(wire.NAMES[field], value)])
+def _build_filter_address(field: str, value: str) -> str:
+    return build_address([(wire.NAMES[field], value)])
 
 
-def _origin(entry: Entry, name: str) -> str:
-    """Return which layer said a fact, in words: the strongest that speaks of it."""
+def _find_origin(entry: Entry, name: str) -> str:
+    """Return the label of the strongest layer that has a fact."""
     for layer in sorted(entry.layers, reverse=True):
         if getattr(entry.layers[layer], name) is not None:
             return LAYER_LABELS[layer]
     return ""
 
 
-def _hashes(model: Model) -> list[tuple[str, str]]:
+def _list_hashes(model: Model) -> list[tuple[str, str]]:
     hashes = model.hashes
-    named = (
+    pairs = (
         ("AutoV2", hashes.short),
         ("SHA-256", hashes.sha256),
         ("AutoV1", hashes.autov1),
@@ -174,20 +171,20 @@ def _hashes(model: Model) -> list[tuple[str, str]]:
         ("BLAKE3", hashes.blake3),
         ("CRC32", hashes.crc32),
     )
-    return [(name, digits) for name, digits in named if digits]
+    return [(name, digits) for name, digits in pairs if digits]
 
 
-def _evidence(entry: Entry) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what each layer shows for what it says."""
+def _list_evidence(entry: Entry) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the evidence of each layer."""
     return [
-        (LAYER_LABELS[layer], said)
+        (LAYER_LABELS[layer], evidence)
         for layer in sorted(entry.layers, reverse=True)
-        if (said := entry.layers[layer].evidence)
+        if (evidence := entry.layers[layer].evidence)
     ]
 
 
-def _prompt(model: Model) -> str:
-    """Return what goes into a prompt to use the model, where that is how it is used."""
+def _build_prompt(model: Model) -> str:
+    """Return the text that activates the model in a prompt; empty for a type that is not used in prompts."""
     if model.type.name in TYPE_FAMILIES["lora"]:
         return f"<lora:{model.sd_name_in_api}:1>"
     if model.type.name == "textualinversion":
@@ -195,52 +192,50 @@ def _prompt(model: Model) -> str:
     return ""
 
 
-def _check(entry: Entry) -> Check | None:
-    """Return what became of an uploaded file; None where none was."""
+def _read_check(entry: Entry) -> FileCheck | None:
+    """Return the result of checking the uploaded file; None if the model was not uploaded."""
     if Layer.GUESS not in entry.layers or entry.model.source is Source.CIVITAI:
         return None
-    found = entry.layers.get(Layer.HEADER)
-    if found is None or not found.evidence:
-        return Check("waiting", "", is_waiting=True)
-    verdict, _, reason = found.evidence[0].partition(": ")
-    return Check(verdict, reason, is_waiting=False)
+    header = entry.layers.get(Layer.HEADER)
+    if header is None or not header.evidence:
+        return FileCheck("waiting", "", is_waiting=True)
+    verdict, _, reason = header.evidence[0].partition(": ")
+    return FileCheck(verdict, reason, is_waiting=False)
 
 
-def _related(site: Site, viewer: Viewer, query: ModelQuery) -> Iterator[wire.ModelRecord]:
-    return map(read_record, site.catalog.search(viewer, query).records)
+def _search_records(context: PageContext, viewer: Viewer, query: ModelQuery) -> Iterator[wire.ModelRecord]:
+    return map(decode_record, context.catalog.search(viewer, query).records)
 
 
-def _duplicates(site: Site, viewer: Viewer, model: Model) -> Iterator[Related]:
-    """Yield models with the same bytes, then those with the same tensors under another header."""
-    seen = {model.id}
-    for digits, note in ((model.hashes.sha256, "the same file"), (model.hashes.autov3, "the same tensors")):
-        for record in _related(site, viewer, ModelQuery(hash=digits, limit=_RELATED_MAX)) if digits else ():
-            if record.id not in seen:
-                seen.add(record.id)
-                yield Related(record.id, title_of(record), note)
+def _find_duplicates(context: PageContext, viewer: Viewer, model: Model) -> Iterator[Related]:
+    """Yield models with the same bytes, then models with the same tensors but another header."""
+    ids = {model.id}
+    for digits, note in ((model.hashes.sha256, "same file"), (model.hashes.autov3, "same tensors")):
+        for record in _search_records(context, viewer, ModelQuery(hash=digits, limit=_RELATED_MAX)) if digits else ():
+            if record.id not in ids:
+                ids.add(record.id)
+                yield Related(record.id, build_title(record), note)
 
 
-def _versions(site: Site, viewer: Viewer, entry: Entry, facts: Facts) -> Iterator[Related]:
+def _find_versions(context: PageContext, viewer: Viewer, entry: Entry, facts: Facts, title: str) -> Iterator[Related]:
     """Yield other versions of the same upstream model.
 
-    The index has no set for that number. A model's versions share its tags and mostly their file's first word, so those
-    are looked for, and the number decides: what is shown is right, but a version called otherwise may be missed.
+    The index does not hold the upstream model's number. Versions usually share the tags and the first words of the
+    title, so the index is searched for these, and the number is compared. A version with another title may be missed.
     """
     if facts.upstream_model_id is None:
         return
-    words = fold(facts.upstream_model_name or title_of(read_record(wire.render_record(entry.model)))).split()
+    words = fold(title).split()
     tags = tuple(fold(tag).strip() for tag in entry.model.tags)
-    seen, shown = {entry.model.id}, 0
+    ids, count = {entry.model.id}, 0
     for query in (ModelQuery(tags=tags), ModelQuery(terms=tuple(words[:3]))):
-        for record in _related(site, viewer, _limited(query)) if query.tags or query.terms else ():
-            if record.id in seen or shown == _RELATED_MAX:
+        for record in (
+            _search_records(context, viewer, replace(query, limit=_CANDIDATES_MAX)) if query.tags or query.terms else ()
+        ):
+            if record.id in ids or count == _RELATED_MAX:
                 continue
-            seen.add(record.id)
-            other = site.catalog.get(viewer, record.id)
+            ids.add(record.id)
+            other = context.catalog.get(viewer, record.id)
             if resolve(other.layers).upstream_model_id == facts.upstream_model_id:
-                shown += 1
+                count += 1
                 yield Related(record.id, record.name, record.base_model)
-
-
-def _limited(query: ModelQuery) -> ModelQuery:
-    return ModelQuery(tags=query.tags, terms=query.terms, limit=_CANDIDATES_MAX)

@@ -1,7 +1,7 @@
-"""What every page needs: who visits, what their form says, and an answer in HTML, errors too.
+"""Parts that every page needs: the request with its session and form, and an HTML response, also for errors.
 
-request → session → viewer → show(visit) → Answer → ETag, gzip
-              └ a key that is not good any more: signed out, and asked to sign in
+request → session → viewer → show(page_request) → response → ETag, gzip
+              └ the key was revoked or has expired: the session ends, and the browser goes to /sign-in
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from modelyard.uploads.uploads import Uploads
 from modelyard.web import sessions
 from modelyard.web.bodies import Disconnected, read_small
 from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
-from modelyard.web.pages.traffic import Pulse
+from modelyard.web.pages.traffic import TrafficHistory
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.requests import Handler, Header, Request
 from modelyard.web.responses import GzipCache, Response, send_response
@@ -30,33 +30,33 @@ from modelyard.web.sessions import Session, Sessions
 
 SIGN_IN = "/sign-in"
 NSFW_COOKIE = "modelyard_nsfw"
-# The same address shows each visitor something else, and what it shows is looked at again each time.
+# A page differs for each visitor, and the browser asks again each time whether it changed.
 _CACHING: tuple[Header, ...] = ((b"cache-control", b"private, no-cache"), (b"vary", b"Cookie, Accept-Encoding"))
-_UNSTORED: tuple[Header, ...] = ((b"cache-control", b"no-store"),)
-_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
+_NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"),)
+_LOCAL_ADDRESS = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """The parts that pages speak with."""
+class PageContext:
+    """The parts of the server that pages use."""
 
     catalog: Catalog
-    access: Auth
+    auth: Auth
     sessions: Sessions
     rate_limit: RateLimit
-    uploading: Uploads
+    uploads: Uploads
     models: Models
     links_for: Callable[[Request], Callable[[str, str], str]]
     base_of: Callable[[Request], str]
     gzip_cache: GzipCache
-    pulse: Pulse
+    traffic: TrafficHistory
     home: Path
     shows_nsfw: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """One request for a page. ``viewer`` is None for a stranger where strangers may see nothing."""
+class PageRequest:
+    """One request for a page. ``viewer`` is None if the visitor has no session and anonymous access is off."""
 
     request: Request
     viewer: Viewer | None
@@ -66,128 +66,140 @@ class Visit:
 
     @property
     def reader(self) -> Viewer:
-        """Who looks at models. Raises MissingKey or Forbidden."""
+        """The viewer, who may read models. Raises MissingKey or Forbidden."""
         if self.viewer is None:
             raise errors.MissingKey
         if not self.viewer.may(Scope.READ):
             raise errors.Forbidden(Scope.READ)
         return self.viewer
 
-    def member(self, scope: Scope) -> Session:
-        """Return the session of somebody who may do this. Raises MissingKey or Forbidden."""
+    def require_session(self, scope: Scope) -> Session:
+        """Return the session, whose key has this scope. Raises MissingKey or Forbidden."""
         if self.session is None:
             raise errors.MissingKey
         if not self.session.viewer.may(scope):
             raise errors.Forbidden(scope)
         return self.session
 
-    def said(self, name: str) -> str:
-        """Return a field of the form, empty where it was not sent."""
+    def read_field(self, name: str) -> str:
+        """Return the value of a form field; empty if the form has no such field."""
         return self.form.get(name, [""])[0].strip()
 
     @property
     def query_string(self) -> bytes:
-        """What the address says after its question mark."""
+        """The part of the address after its question mark."""
         return self.request.query_string
 
     @property
     def address(self) -> str:
-        """The address asked for, on this server."""
+        """The path and query string of the request."""
         query = self.query_string.decode("latin-1")
         path = quote(self.request.scope["path"])
         return f"{path}?{query}" if query else path
 
     @property
     def is_secure(self) -> bool:
-        """Whether cookies may be kept to encrypted connections."""
+        """Whether the request came over HTTPS, so that cookies can be restricted to HTTPS."""
         return bool(self.request.scope["scheme"] == "https")
 
 
-Show = Callable[[Visit], Response]
+Show = Callable[[PageRequest], Response]
 
 
-def showing(site: Site, show: Show, *, waits: bool = False, proven: bool = True) -> Handler:
-    """Return what sends a page. ``waits``: it asks the database, so it runs in a thread.
+def make_handler(context: PageContext, show: Show, *, asks_database: bool = False, needs_token: bool = True) -> Handler:
+    """Return the handler of a page. If ``asks_database``, the page is made in a thread.
 
-    ``proven``: what is posted changes something, and has to bring the session's token.
+    If ``needs_token``, a POST request with a session must carry the session's token.
     """
 
     async def answer(request: Request, receive: Receive, send: Send) -> None:
         try:
-            form = _form(await read_small(request, receive)) if request.method == "POST" else {}
-            visit = _visit(site, request, form, proven=proven)
-            answered = await asyncio.to_thread(show, visit) if waits else show(visit)
+            form = _parse_form(await read_small(request, receive)) if request.method == "POST" else {}
+            page_request = _read_page_request(context, request, form, needs_token=needs_token)
+            response = await asyncio.to_thread(show, page_request) if asks_database else show(page_request)
         except Disconnected:
-            answered = Response(b"", HTML, status=408, caching=_UNSTORED)
+            response = Response(b"", HTML, status=408, caching=_NO_STORE)
         except errors.ModelyardError as error:
-            answered = _problem(request, error)
-        await send_response(answered, request, send, site.gzip_cache)
+            response = _render_error(request, error)
+        await send_response(response, request, send, context.gzip_cache)
 
     return answer
 
 
-def _form(body: bytes) -> dict[str, list[str]]:
+def _parse_form(body: bytes) -> dict[str, list[str]]:
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=200)
     except ValueError:
         raise errors.InvalidValue("the form cannot be read") from None
 
 
-def _visit(site: Site, request: Request, form: Mapping[str, list[str]], *, proven: bool) -> Visit:
-    session = site.sessions.of(request)
+def _read_page_request(
+    context: PageContext, request: Request, form: Mapping[str, list[str]], *, needs_token: bool
+) -> PageRequest:
+    """Find the session and viewer of a request. Counts against the rate limit, and refuses forged forms."""
+    session = context.sessions.of(request)
     if session is not None:
         viewer: Viewer | None = session.viewer
         request.team = session.viewer.team
-        site.rate_limit.take(session.viewer.team or "")
+        context.rate_limit.take(session.viewer.team or "")
     else:
-        site.rate_limit.take("address " + request.caller_address)
+        context.rate_limit.take("address " + request.caller_address)
         try:
-            viewer = site.access.viewer_of(None)
+            viewer = context.auth.viewer_of(None)
         except errors.MissingKey:
             viewer = None
     if request.method == "POST":
         sessions.check_same_site(request)
-        if session is not None and proven:
+        if session is not None and needs_token:
             sessions.check_token(session, form.get(sessions.TOKEN_FIELD, [""])[0])
-    chosen = sessions.cookies(request).get(NSFW_COOKIE)
-    return Visit(request, viewer, session, chosen == "shown" if chosen else site.shows_nsfw, form)
+    preference = sessions.cookies(request).get(NSFW_COOKIE)
+    shows_nsfw = preference == "shown" if preference else context.shows_nsfw
+    return PageRequest(request, viewer, session, shows_nsfw, form)
 
 
-def page(
-    visit: Visit, template: str, /, *, status: int = 200, headers: tuple[Header, ...] = (), **values: object
+def render_page(
+    page_request: PageRequest,
+    template: str,
+    /,
+    *,
+    status: int = 200,
+    headers: tuple[Header, ...] = (),
+    **values: object,
 ) -> Response:
-    """Return a whole page made from a template."""
-    body = render(template, visit=visit, **values).encode()
-    # What a form brought about is shown once: a key that was made is not to be found again by going back.
-    is_kept = status == 200 and visit.request.method != "POST"
-    return Response(body, HTML, (*PAGE_HEADERS, *headers), status, _CACHING if is_kept else _UNSTORED)
+    """Return a complete page made from a template."""
+    body = render(template, page_request=page_request, **values).encode()
+    # The result of a form is shown once: going back in the browser must not show a new key again.
+    is_cacheable = status == 200 and page_request.request.method != "POST"
+    return Response(body, HTML, (*PAGE_HEADERS, *headers), status, _CACHING if is_cacheable else _NO_STORE)
 
 
-def part(body: str) -> Response:
-    """Return a piece of a page, for its script to put in."""
+def render_part(body: str) -> Response:
+    """Return a part of a page, which the page's script inserts."""
     return Response(body.encode(), HTML, PAGE_HEADERS, caching=_CACHING)
 
 
 def redirect(address: str, *headers: Header) -> Response:
-    """Send the browser on to an address of ours."""
-    return Response(b"", HTML, ((b"location", address.encode("latin-1", "replace")), *headers), 303, _UNSTORED)
+    """Redirect the browser to an address of this server."""
+    return Response(b"", HTML, ((b"location", address.encode("latin-1", "replace")), *headers), 303, _NO_STORE)
 
 
-def local(address: str) -> str:
-    """Return an address of ours that a form named, or the gallery's for one that is not ours."""
-    return address if _LOCAL.fullmatch(address) else "/"
+def ensure_local(address: str) -> str:
+    """Return an address from a form if it is on this server, otherwise the gallery's."""
+    return address if _LOCAL_ADDRESS.fullmatch(address) else "/"
 
 
-def _problem(request: Request, error: errors.ModelyardError) -> Response:
-    """Return the page that says what went wrong, or the way to sign in."""
-    visit = Visit(request, None, None, shows_nsfw=False)
+def _render_error(request: Request, error: errors.ModelyardError) -> Response:
+    """Return the page for an error, or a redirect to the sign-in page."""
+    page_request = PageRequest(request, None, None, shows_nsfw=False)
     if isinstance(error, errors.InvalidKey):
-        gone = sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=visit.is_secure)
-        return redirect(f"{SIGN_IN}?ended=1", gone)
+        no_cookie = sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=page_request.is_secure)
+        return redirect(f"{SIGN_IN}?ended=1", no_cookie)
     if isinstance(error, errors.MissingKey):
-        to = visit.address if request.method == "GET" else "/"
+        to = page_request.address if request.method == "GET" else "/"
         return redirect(SIGN_IN if to == "/" else f"{SIGN_IN}?to={quote(to, safe='')}")
     rendered = wire.render_error(error)
     message = "internal error" if rendered.status == 500 else error.message
     headers: tuple[Header, ...] = tuple((name.lower().encode(), text.encode()) for name, text in rendered.headers)
-    return page(visit, "problem.html", status=rendered.status, headers=headers, code=rendered.status, message=message)
+    return render_page(
+        page_request, "problem.html", status=rendered.status, headers=headers, code=rendered.status, message=message
+    )

@@ -1,37 +1,37 @@
-"""Signing in and out, and what a visitor chooses to see."""
+"""Signing in, signing out, and the visitor's preferences."""
 
 from urllib.parse import parse_qs
 
 from modelyard import errors
 from modelyard.web import sessions
-from modelyard.web.pages.page import NSFW_COOKIE, Site, Visit, local, page, redirect
+from modelyard.web.pages.page import NSFW_COOKIE, PageContext, PageRequest, ensure_local, redirect, render_page
 from modelyard.web.responses import Response
 
 
-def show(visit: Visit) -> Response:
-    """Answer the form that takes a key."""
-    asked = parse_qs(visit.query_string[:4096].decode("latin-1"))
-    to = local(asked.get("to", ["/"])[0])
-    return page(visit, "sign_in.html", to=to, ended="ended" in asked, refused=False)
+def show(page_request: PageRequest) -> Response:
+    """Show the sign-in form."""
+    parameters = parse_qs(page_request.query_string[:4096].decode("latin-1"))
+    to = ensure_local(parameters.get("to", ["/"])[0])
+    return render_page(page_request, "sign_in.html", to=to, has_ended="ended" in parameters, is_refused=False)
 
 
-def sign_in(site: Site, visit: Visit) -> Response:
-    """Trade a key for a session, and go on to where the visitor came from."""
-    to = local(visit.said("to"))
+def sign_in(context: PageContext, page_request: PageRequest) -> Response:
+    """Start a session for a key, and redirect to the page that the visitor came from."""
+    to = ensure_local(page_request.read_field("to"))
     try:
-        started = site.sessions.begin(visit.said("key"), is_secure=visit.is_secure)
+        cookie = context.sessions.begin(page_request.read_field("key"), is_secure=page_request.is_secure)
     except errors.InvalidKey:
-        return page(visit, "sign_in.html", status=401, to=to, ended=False, refused=True)
-    return redirect(to, started)
+        return render_page(page_request, "sign_in.html", status=401, to=to, has_ended=False, is_refused=True)
+    return redirect(to, cookie)
 
 
-def sign_out(visit: Visit) -> Response:
+def sign_out(page_request: PageRequest) -> Response:
     """End the session."""
-    return redirect("/", sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=visit.is_secure))
+    return redirect("/", sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=page_request.is_secure))
 
 
-def choose(visit: Visit) -> Response:
-    """Keep whether covers that are not safe for work are shown, and go back."""
-    chosen = "shown" if visit.said("nsfw") == "shown" else "blurred"
-    kept = sessions.set_cookie(NSFW_COOKIE, chosen, 366 * 86_400, is_secure=visit.is_secure)
-    return redirect(local(visit.said("to")), kept)
+def choose(page_request: PageRequest) -> Response:
+    """Store whether covers that are not safe for work are blurred, and redirect back."""
+    preference = "shown" if page_request.read_field("nsfw") == "shown" else "blurred"
+    cookie = sessions.set_cookie(NSFW_COOKIE, preference, 366 * 86_400, is_secure=page_request.is_secure)
+    return redirect(ensure_local(page_request.read_field("to")), cookie)

@@ -1,4 +1,4 @@
-"""Templates: everything that is not our own markup is escaped, and what a template lacks is an error."""
+"""Jinja templates. All values are escaped, and an undefined variable is an error."""
 
 import re
 from functools import cache
@@ -7,17 +7,18 @@ import jinja2
 from markupsafe import Markup, escape
 
 from modelyard import wire
+from modelyard.web.pages.labels import get_type_label
 from modelyard.web.requests import Header
 from modelyard.web.static_files import static_address
 
-# Covers are ours, or not shown: a page asks no other host for anything. No inline script, no inline style.
+# A page loads nothing from another host, covers included. Inline scripts and styles are forbidden.
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 PAGE_HEADERS: tuple[Header, ...] = (
     (b"content-security-policy", _POLICY.encode()),
-    # Not "no-referrer": with it browsers hide the origin of our own forms, which is what tells them from others'.
+    # Not "no-referrer": browsers would then hide the origin of our own forms, which the check for forged forms needs.
     (b"referrer-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -27,45 +28,46 @@ HTML = b"text/html; charset=utf-8"
 
 @cache
 def environment() -> jinja2.Environment:
-    """Return what templates are found and compiled by."""
-    made = jinja2.Environment(
+    """Return the environment that loads and compiles templates."""
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("modelyard.web.pages"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # The package's files do not change under a running server.
+        # The package's files do not change while the server runs.
         auto_reload=False,
     )
-    made.globals["static"] = static_address
-    made.globals["names"] = wire.NAMES
-    made.filters["compact"] = compact
-    made.filters["size"] = size
-    made.filters["breakable"] = breakable
-    return made
+    templates.globals["static"] = static_address
+    templates.globals["names"] = wire.NAMES
+    templates.filters["compact"] = format_count
+    templates.filters["size"] = format_size
+    templates.filters["breakable"] = mark_breaks
+    templates.filters["type_label"] = get_type_label
+    return templates
 
 
 def render(name: str, /, **values: object) -> str:
-    """Return a template's text with these values in it."""
-    return _template(name).render(values)
+    """Render a template with these values."""
+    return _get_template(name).render(values)
 
 
 @cache
-def _template(name: str) -> jinja2.Template:
+def _get_template(name: str) -> jinja2.Template:
     return environment().get_template(name)
 
 
-def compact(number: int) -> str:
-    """Return a number as it is read at a glance: 950, 8.1k, 805k, 1.2M."""
+def format_count(number: int) -> str:
+    """Return a short form of a number: 950, 8.1k, 805k, 1.2M."""
     for unit, letter in ((1_000_000, "M"), (1_000, "k")):
         if abs(number) >= unit * 0.9995:
-            scaled = number / unit
-            return f"{scaled:.1f}".removesuffix(".0") + letter if abs(scaled) < 9.95 else f"{scaled:.0f}{letter}"
+            quotient = number / unit
+            return f"{quotient:.1f}".removesuffix(".0") + letter if abs(quotient) < 9.95 else f"{quotient:.0f}{letter}"
     return str(number)
 
 
-def size(number: int) -> str:
-    """Return a number of bytes as people say it, in decimal units as download links do."""
+def format_size(number: int) -> str:
+    """Return a number of bytes in a decimal unit: 228 MB."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if number >= unit:
             return f"{number / unit:.1f} {name}".replace(".0 ", " ")
@@ -75,7 +77,7 @@ def size(number: int) -> str:
 _SEAM = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[_.\-])(?=\w)")
 
 
-def breakable(name: str) -> Markup:
-    """Return a name, escaped, that may be broken where its parts meet: jib|Mix|Realistic|XL."""
-    # A seam is never inside what escaping makes: no capital, and none of _ . - follows a letter there.
+def mark_breaks(name: str) -> Markup:
+    """Return a name, escaped, with a possible line break between its parts: jib|Mix|Realistic|XL."""
+    # No HTML entity contains a seam: entities have no capital or _ . - after a letter.
     return Markup(_SEAM.sub("<wbr>", str(escape(name))))  # noqa: S704 # escaped just before

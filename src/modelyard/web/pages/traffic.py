@@ -1,6 +1,6 @@
-"""How the server has been doing of late: request rate and latency, sampled every few seconds, for the status page.
+"""The request rate and latency of the last ten minutes, sampled every few seconds, for the status page.
 
-Each worker keeps its own memory of what all workers counted together; it begins with the worker and lasts ten minutes.
+Each worker process keeps its own history of the counters that all workers share. The history starts with the worker.
 """
 
 import time
@@ -12,21 +12,21 @@ from itertools import pairwise
 from modelyard.web.metrics import Metrics
 
 SAMPLE_SECONDS = 5.0
-SAMPLES_MAX = 121
+READINGS_MAX = 121
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What had been counted at a time. ``up_to``: requests by the bucket's upper bound in seconds, cumulative."""
+class CounterReading:
+    """The counters at a time. ``buckets``: requests by the bucket's upper bound in seconds, cumulative."""
 
     at: float
     requests: float
-    up_to: Mapping[float, float]
+    buckets: Mapping[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """What happened between two samples. Latencies are None where nothing was asked."""
+class TrafficSample:
+    """The traffic between two readings. Latencies are None if there was no request."""
 
     per_second: float
     median_seconds: float | None
@@ -34,55 +34,56 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """The samples of the last ten minutes."""
+class TrafficHistory:
+    """The counter readings of the last ten minutes."""
 
     metrics: Metrics
     clock: Callable[[], float] = time.monotonic
-    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES_MAX))
+    readings: deque[CounterReading] = field(default_factory=lambda: deque(maxlen=READINGS_MAX))
 
-    def sample(self) -> None:
-        """Note what has been counted by now."""
+    def read_counters(self) -> None:
+        """Store a reading of the counters."""
         requests = 0.0
-        up_to: dict[float, float] = {}
+        buckets: dict[float, float] = {}
         for metric in self.metrics.collect():
-            for counted in metric.samples:
-                if counted.name == "modelyard_requests_total":
-                    requests += counted.value
-                elif counted.name == "modelyard_request_seconds_bucket":
-                    bound = float(counted.labels["le"])
-                    up_to[bound] = up_to.get(bound, 0.0) + counted.value
-        self.samples.append(Sample(self.clock(), requests, up_to))
+            for sample in metric.samples:
+                if sample.name == "modelyard_requests_total":
+                    requests += sample.value
+                elif sample.name == "modelyard_request_seconds_bucket":
+                    bound = float(sample.labels["le"])
+                    buckets[bound] = buckets.get(bound, 0.0) + sample.value
+        self.readings.append(CounterReading(self.clock(), requests, buckets))
 
-    def beats(self) -> list[Beat]:
-        """Return what happened between the samples, oldest first."""
-        return [_beat(before, after) for before, after in pairwise([*self.samples])]
+    def list_samples(self) -> list[TrafficSample]:
+        """Return the traffic between each two readings, oldest first."""
+        return [_compare(before, after) for before, after in pairwise([*self.readings])]
 
 
-def _beat(before: Sample, after: Sample) -> Beat:
+def _compare(before: CounterReading, after: CounterReading) -> TrafficSample:
     elapsed = max(after.at - before.at, 1e-9)
-    # A worker that was replaced begins to count anew; that is no negative number of requests.
+    # A replaced worker counts from zero again; the rate must not become negative.
     requests = max(after.requests - before.requests, 0.0)
-    counts = {bound: total - before.up_to.get(bound, 0.0) for bound, total in after.up_to.items()}
-    return Beat(requests / elapsed, quantile(counts, 0.5), quantile(counts, 0.99))
+    counts = {bound: total - before.buckets.get(bound, 0.0) for bound, total in after.buckets.items()}
+    return TrafficSample(requests / elapsed, estimate_quantile(counts, 0.5), estimate_quantile(counts, 0.99))
 
 
-def quantile(up_to: Mapping[float, float], share: float) -> float | None:
-    """Return the value that a share of the observations does not exceed, by cumulative buckets; None without any.
+def estimate_quantile(buckets: Mapping[float, float], share: float) -> float | None:
+    """Return the value that a share of the observations does not exceed; None without observations.
 
-    Within a bucket observations are taken to be even, as Prometheus does; above the last bound, the bound is told.
+    The observations of a bucket are assumed to be evenly distributed, as in Prometheus. Above the last finite bound,
+    that bound is returned.
     """
-    bounds = sorted(up_to)
-    total = up_to[bounds[-1]] if bounds else 0.0
+    bounds = sorted(buckets)
+    total = buckets[bounds[-1]] if bounds else 0.0
     if total <= 0:
         return None
-    wanted = share * total
+    target = share * total
     low, below = 0.0, 0.0
     for bound in bounds:
-        if up_to[bound] >= wanted:
+        if buckets[bound] >= target:
             if bound == float("inf"):
                 return low
-            inside = up_to[bound] - below
-            return low + (bound - low) * ((wanted - below) / inside if inside else 1.0)
-        low, below = bound, up_to[bound]
+            inside = buckets[bound] - below
+            return low + (bound - low) * ((target - below) / inside if inside else 1.0)
+        low, below = bound, buckets[bound]
     return low

@@ -1,28 +1,28 @@
-// A model's cover, chosen as a file on the page that edits it: sent at once, shown at once.
+// The cover field of the edit page: uploads the selected picture and shows it at once.
 
-const place = document.getElementById("covering");
+const section = document.getElementById("covering");
 const field = document.getElementById("cover");
 const address = document.getElementById("cover_url");
-const said = document.getElementById("cover-said");
+const status = document.getElementById("cover-status");
 
 async function send(method, body) {
-  said.textContent = "Waiting…";
+  status.textContent = body ? "Uploading…" : "Removing…";
   try {
-    const headers = { "Modelyard-Token": place.dataset.token };
-    const answer = await fetch("/v3/model/cover?id=" + place.dataset.model, { method, body, headers });
-    const model = await answer.json();
-    if (!answer.ok) throw new Error(model.message);
+    const headers = { "Modelyard-Token": section.dataset.token };
+    const response = await fetch("/v3/model/cover?id=" + section.dataset.model, { method, body, headers });
+    const model = await response.json();
+    if (!response.ok) throw new Error(model.message);
     address.value = model.cover_url && new URL(model.cover_url, location.href).pathname;
-    const picture = place.querySelector("img");
+    const picture = section.querySelector("img");
     picture.hidden = !address.value;
     if (address.value) picture.src = address.value;
-    said.textContent = address.value ? "This is its cover now." : "It has no cover now.";
+    status.textContent = address.value ? "Cover saved" : "Cover removed";
   } catch (problem) {
-    said.textContent = problem.message;
+    status.textContent = problem.message;
   }
 }
 
-place.hidden = false;
+section.hidden = false;
 field.addEventListener("change", () => {
   if (field.files.length) send("PUT", field.files[0]);
 });

@@ -1,77 +1,77 @@
-// What makes the pages quicker: search as you type, filters and pages without reloading, keys, copying, undo.
-// Everything works without this file; it only ever follows addresses that the page itself has.
+// Makes the pages faster: search while typing, filters and paging without reloading, keyboard shortcuts, copy buttons.
+// The pages work without this script. It requests only addresses that the page contains.
 
 const $ = (id) => document.getElementById(id);
 const root = document.documentElement;
-const QUIET_MS = 15; // keys that come at once, as an input method's do, are one question; its answer takes milliseconds
-const COUNT_MS = 150; // counts take the server longer: they are for whoever has stopped typing
+const QUIET_MS = 15; // combines keys that arrive together, as from an input method, into one search
+const COUNT_MS = 150; // counts take the server longer, so they are requested when the visitor stops typing
 
-function tell(text) {
-  $("told").textContent = text;
+function announce(text) {
+  $("announcement").textContent = text;
 }
 
-/** Fetch a piece of a page as a fragment; what is not ours to show (signed out, an error) is left to a real load. */
-async function piece(address, signal) {
-  const answer = await fetch(address, { signal, credentials: "same-origin", headers: { Accept: "text/html" } });
-  if (answer.redirected || !answer.ok) throw new Error("load");
-  const made = document.createElement("template");
-  made.innerHTML = await answer.text(); // our own server's page: what comes from models was escaped there
-  return made.content;
+/** Fetch a part of a page as a fragment. Throws if signed out or on an error; the caller then loads the whole page. */
+async function fetchPart(address, signal) {
+  const response = await fetch(address, { signal, credentials: "same-origin", headers: { Accept: "text/html" } });
+  if (response.redirected || !response.ok) throw new Error("load");
+  const template = document.createElement("template");
+  template.innerHTML = await response.text(); // from this server, which escapes the texts of models
+  return template.content;
 }
 
-/** Put the parts of a fragment in the place of those with the same id, and keep the focus where it was. */
-function put(fragment) {
-  const focused = document.activeElement && document.activeElement.id;
+/** Replace elements by those of a fragment with the same id, and keep the focus. */
+function replaceElements(fragment) {
+  const focusedId = document.activeElement && document.activeElement.id;
   for (const element of [...fragment.children]) {
     const old = element.id && $(element.id);
     if (old) old.replaceWith(element);
   }
-  if (focused && document.activeElement === document.body) {
-    const again = $(focused);
-    if (again) again.focus({ preventScroll: true });
+  if (focusedId && document.activeElement === document.body) {
+    const element = $(focusedId);
+    if (element) element.focus({ preventScroll: true });
   }
 }
 
 // --- the gallery -----------------------------------------------------------------------------------------------------
 
-function gallery() {
+function startGallery() {
   const form = $("search");
   const input = $("query");
-  let latest = 0; // the number of the question whose answer may be drawn
-  let asking = null;
-  let typing = 0;
-  let startedTyping = false;
+  let latest = 0; // the number of the newest search; only its response may be shown
+  let controller = null;
+  let timer = 0;
+  let isTypingSearch = false;
 
   const queryOf = (address) => new URL(address, location.href).search;
   const state = () => history.state || {};
   const remember = (change) => history.replaceState({ ...state(), ...change }, "");
 
-  /** Ask a question: results first, then the counts. An older question's answer is never drawn over a newer one's. */
-  async function ask(address, { push = false, top = true, counts = 0 } = {}) {
+  /** Load the results of a search, then its counts. The response of an older search never replaces a newer one's. */
+  async function load(address, { push = false, top = true, counts = 0 } = {}) {
     const number = ++latest;
-    if (asking) asking.abort();
-    asking = new AbortController();
+    if (controller) controller.abort();
+    controller = new AbortController();
     const query = queryOf(address);
-    const began = performance.now();
+    const start = performance.now();
     if (push) {
       remember({ y: scrollY });
       history.pushState({}, "", "/" + query);
     }
     root.classList.add("waiting");
     try {
-      const results = await piece("/parts/results" + query, asking.signal);
+      const results = await fetchPart("/parts/results" + query, controller.signal);
       if (number !== latest) return;
-      put(results);
+      replaceElements(results);
       watch();
       if (top) scrollTo(0, 0);
       root.classList.remove("waiting");
-      performance.measure("answer drawn", { start: began });
+      performance.measure("answer drawn", { start });
       if (counts) await new Promise((done) => { setTimeout(done, counts); });
       if (number !== latest) return;
-      const filters = await piece("/parts/filters" + query, asking.signal);
+      const filters = await fetchPart("/parts/filters" + query, controller.signal);
       if (number !== latest) return;
-      put(filters);
-      tell($("total") ? $("total").textContent : "");
+      replaceElements(filters);
+      announce($("total") ? $("total").textContent : "");
     } catch (problem) {
       if (number !== latest || problem.name === "AbortError") return;
       location.assign("/" + query);
@@ -80,41 +80,41 @@ function gallery() {
     }
   }
 
-  /** The address of what the form says, with the filters that act now. */
-  function typed() {
-    const asked = new URLSearchParams(location.search);
-    asked.delete(form.dataset.cursor);
-    if (input.value.trim()) asked.set(input.name, input.value);
-    else asked.delete(input.name);
-    const text = asked.toString();
+  /** Return the address for the form's text and the active filters. */
+  function buildAddress() {
+    const parameters = new URLSearchParams(location.search);
+    parameters.delete(form.dataset.cursor);
+    if (input.value.trim()) parameters.set(input.name, input.value);
+    else parameters.delete(input.name);
+    const text = parameters.toString();
     return text ? "/?" + text : "/";
   }
 
   function search() {
-    clearTimeout(typing);
-    const address = typed();
+    clearTimeout(timer);
+    const address = buildAddress();
     if (queryOf(address) === location.search) return;
-    // One entry of the history a search, however many keys it took.
-    if (!startedTyping) {
+    // A search adds one entry to the history, however many keys it takes.
+    if (!isTypingSearch) {
       remember({ y: scrollY });
       history.pushState({}, "", address);
-      startedTyping = true;
+      isTypingSearch = true;
     } else {
       history.replaceState({}, "", address);
     }
     document.title = `${input.value.trim() || "Models"} · Modelyard`;
-    ask(address, { counts: COUNT_MS });
+    load(address, { counts: COUNT_MS });
   }
 
   input.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(search, QUIET_MS);
+    clearTimeout(timer);
+    timer = setTimeout(search, QUIET_MS);
   });
-  input.addEventListener("blur", () => { startedTyping = false; });
+  input.addEventListener("blur", () => { isTypingSearch = false; });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     search();
-    startedTyping = false;
+    isTypingSearch = false;
     const first = document.querySelector("#grid a");
     if (first) first.focus({ preventScroll: true });
   });
@@ -130,42 +130,42 @@ function gallery() {
     if (link.pathname !== "/" || link.classList.contains("brand")) return;
     event.preventDefault();
     if (link.id === "next") {
-      more(link, true);
+      loadMore(link, true);
       return;
     }
     if (link.id === "suggestion") input.value = link.textContent;
-    if ($("drawer").contains(link)) ask(link.href, { push: true, top: scrollY > 200 });
-    else ask(link.href, { push: true });
+    if ($("drawer").contains(link)) load(link.href, { push: true, top: scrollY > 200 });
+    else load(link.href, { push: true });
   });
 
-  // Endless: the next page is fetched before its end comes into sight. Which pages were, is kept with the history entry.
-  let loading = false;
-  const sight = new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting)) more($("next"), false);
+  // Endless scrolling: the next page is loaded before the end of this one is visible. The history entry holds the pages.
+  let isLoading = false;
+  const observer = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) loadMore($("next"), false);
   }, { rootMargin: "1200px 0px" });
 
   function watch() {
-    sight.disconnect();
+    observer.disconnect();
     const next = $("next");
-    if (next) sight.observe(next);
+    if (next) observer.observe(next);
   }
 
-  async function more(next, takesFocus) {
-    if (!next || loading) return;
-    loading = true;
+  async function loadMore(next, takesFocus) {
+    if (!next || isLoading) return;
+    isLoading = true;
     const number = latest;
     try {
       const query = queryOf(next.href);
-      const fragment = await piece("/parts/results" + query);
+      const fragment = await fetchPart("/parts/results" + query);
       if (number !== latest) return;
-      const added = append(fragment);
+      const first = append(fragment);
       remember({ pages: [...(state().pages || []), query] });
-      if (takesFocus && added) added.focus();
+      if (takesFocus && first) first.focus();
       watch();
     } catch {
-      sight.disconnect(); // the link stays, to be followed by hand
+      observer.disconnect(); // the link to the next page stays
     } finally {
-      loading = false;
+      isLoading = false;
     }
   }
 
@@ -177,26 +177,26 @@ function gallery() {
     return cards.length ? cards[0].querySelector("a") : null;
   }
 
-  /** Show an entry of the history as it was left: its pages, and the place. */
+  /** Restore an entry of the history: its pages, the scroll position and the focus. */
   async function restore(reload) {
-    const left = state();
+    const entry = state();
     if (reload) {
       const text = new URLSearchParams(location.search).get(input.name) || "";
       input.value = text;
       document.title = `${text || "Models"} · Modelyard`;
-      await ask(location.href, { top: false });
+      await load(location.href, { top: false });
     }
     const number = latest;
     try {
-      const rest = await Promise.all((left.pages || []).map((query) => piece("/parts/results" + query)));
+      const rest = await Promise.all((entry.pages || []).map((query) => fetchPart("/parts/results" + query)));
       if (number !== latest) return;
-      sight.disconnect();
+      observer.disconnect();
       rest.forEach(append);
     } catch {
-      // Whatever could not be fetched is fetched again by scrolling.
+      // Scrolling loads the missing pages again.
     }
-    if (left.y !== undefined) scrollTo(0, left.y);
-    const from = left.from && $(left.from);
+    if (entry.y !== undefined) scrollTo(0, entry.y);
+    const from = entry.from && $(entry.from);
     if (from) from.focus({ preventScroll: true });
     watch();
   }
@@ -214,8 +214,8 @@ function gallery() {
 
 const isTyping = (element) => element && (element.matches("input, textarea, select") || element.isContentEditable);
 
-/** Move the focus among cards as they lie on the screen. */
-function move(key) {
+/** Move the focus to the next card in the direction of an arrow key. */
+function moveFocus(key) {
   const links = [...document.querySelectorAll("#grid a")];
   const at = links.indexOf(document.activeElement);
   if (at < 0) {
@@ -232,7 +232,7 @@ function move(key) {
   return true;
 }
 
-function keys(input) {
+function startKeys(input) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
     const typing = isTyping(document.activeElement);
@@ -249,25 +249,25 @@ function keys(input) {
           input.dispatchEvent(new Event("input"));
         } else input.blur();
         event.preventDefault();
-      } else if (!typing && document.body.dataset.back) leave();
+      } else if (!typing && document.body.dataset.back) goToGallery();
     } else if (event.key.startsWith("Arrow") && (!typing || (document.activeElement === input && event.key === "ArrowDown"))) {
-      if (move(event.key)) event.preventDefault();
+      if (moveFocus(event.key)) event.preventDefault();
     }
   });
 }
 
-/** Go back to the gallery: by the history where that is where we came from, so that it is as it was left. */
-function leave() {
+/** Go back to the gallery. Uses the history if the visitor came from there, which restores its state. */
+function goToGallery() {
   const from = document.referrer && new URL(document.referrer);
   if (from && from.origin === location.origin && from.pathname === "/" && history.length > 1) history.back();
   else location.assign("/");
 }
 
-// --- copying, and forms that ask first -------------------------------------------------------------------------------
+// --- copy buttons and the link back -------------------------------------------------------------------------------
 
 async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Plain HTTP to another machine has no clipboard of the new kind.
+  // Without HTTPS, browsers offer navigator.clipboard for localhost only.
   const field = document.createElement("textarea");
   field.value = text;
   document.body.append(field);
@@ -276,12 +276,12 @@ async function copy(text) {
   field.remove();
 }
 
-function buttons() {
+function startButtons() {
   for (const button of document.querySelectorAll("button[data-copy]")) {
     button.hidden = false;
     button.addEventListener("click", async () => {
       await copy($(button.dataset.copy).textContent);
-      tell("Copied");
+      announce("Copied");
       button.classList.add("done");
       setTimeout(() => { button.classList.remove("done"); }, 1500);
     });
@@ -289,26 +289,26 @@ function buttons() {
   for (const link of document.querySelectorAll("a[data-leave]")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      leave();
+      goToGallery();
     });
   }
 }
 
-/** A model whose file is being checked: look again until that is done. */
+/** While the model's file is being checked, reload the page until the check is done. */
 function waitForCheck() {
   const notice = $("checking");
   if (!notice) return;
   setTimeout(async () => {
     try {
-      const fresh = await piece(location.href);
-      if (fresh.querySelector("#checking")) waitForCheck();
+      const page = await fetchPart(location.href);
+      if (page.querySelector("#checking")) waitForCheck();
       else location.reload();
     } catch {
-      // The page says how to look again.
+      // The page has a link to reload it.
     }
   }, 1500);
 }
 
-keys($("results") ? gallery() : $("query"));
-buttons();
+startKeys($("results") ? startGallery() : $("query"));
+startButtons();
 waitForCheck();

@@ -1,44 +1,44 @@
-// Uploads by tus 1.0, in pieces: progress, pause, and going on after a reload or a lost connection.
+// Uploads files by tus 1.0 in chunks. Shows the progress, and can pause and resume, also after a reload.
 //
-// What is on its way is noted in localStorage under the file's fingerprint (name, size, time of change, team): the
-// upload's address and nothing secret. Choosing the same file again goes on where the server says it ends.
+// localStorage holds the address of each unfinished upload, and nothing secret, under the file's fingerprint (team, name,
+// size, time of change). If the visitor selects the same file again, the upload continues at the server's offset.
 
-const place = document.getElementById("uploads");
+const section = document.getElementById("uploads");
 const list = document.getElementById("list");
 const form = document.getElementById("sending");
-const PIECE_BYTES = 8 * 1024 * 1024; // lost at most when a connection breaks; the server writes what came of it all the same
+const CHUNK_BYTES = 8 * 1024 * 1024; // the most that a lost connection makes the browser send again
 const WAITS_MS = [500, 1000, 3000, 5000, 10000];
-const SECTION = "modelyard upload ";
+const KEY_PREFIX = "modelyard upload ";
 
-const wait = (ms) => new Promise((done) => { setTimeout(done, ms); });
-const fingerprint = (file) => SECTION + [place.dataset.team, file.name, file.size, file.lastModified].join(" ");
+const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+const fingerprint = (file) => KEY_PREFIX + [section.dataset.team, file.name, file.size, file.lastModified].join(" ");
 
-/** What a server's answer says went wrong; `again` where trying later may help. */
-class Refusal extends Error {
+/** An error response, or no response. `isRetryable`: the same request may succeed later. */
+class RequestError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
-    this.again = status === 0 || status === 409 || status === 423 || status === 429 || status >= 500;
+    this.isRetryable = status === 0 || status === 409 || status === 423 || status === 429 || status >= 500;
   }
 }
 
-function request(method, address, headers, body, onProgress, onOpen) {
-  return new Promise((done, failed) => {
-    const sending = new XMLHttpRequest(); // fetch does not tell how much of a body has been sent
-    sending.open(method, address);
-    const all = { "Tus-Resumable": "1.0.0", "Modelyard-Token": place.dataset.token, ...headers };
-    for (const [name, value] of Object.entries(all)) sending.setRequestHeader(name, value);
-    if (onProgress) sending.upload.onprogress = (event) => onProgress(event.loaded);
-    sending.onload = () => {
-      if (sending.status < 300) return done(sending);
-      let message = `${sending.status} ${sending.statusText}`;
-      try { message = JSON.parse(sending.responseText).message; } catch { /* the status says enough */ }
-      failed(new Refusal(sending.status, message));
+function sendRequest(method, address, headers, body, onProgress, onOpen) {
+  return new Promise((resolve, reject) => {
+    const xhr = new XMLHttpRequest(); // fetch does not report how much of a body was sent
+    xhr.open(method, address);
+    const all = { "Tus-Resumable": "1.0.0", "Modelyard-Token": section.dataset.token, ...headers };
+    for (const [name, value] of Object.entries(all)) xhr.setRequestHeader(name, value);
+    if (onProgress) xhr.upload.onprogress = (event) => onProgress(event.loaded);
+    xhr.onload = () => {
+      if (xhr.status < 300) return resolve(xhr);
+      let message = `${xhr.status} ${xhr.statusText}`;
+      try { message = JSON.parse(xhr.responseText).message; } catch { /* the message is the status */ }
+      reject(new RequestError(xhr.status, message));
     };
-    sending.onerror = () => failed(new Refusal(0, "no connection"));
-    sending.onabort = () => failed(new Refusal(-1, "paused"));
-    if (onOpen) onOpen(sending);
-    sending.send(body || null);
+    xhr.onerror = () => reject(new RequestError(0, "Connection lost"));
+    xhr.onabort = () => reject(new RequestError(-1, "Paused"));
+    if (onOpen) onOpen(xhr);
+    xhr.send(body || null);
   });
 }
 
@@ -46,130 +46,130 @@ function base64(text) {
   return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }
 
-/** What the form says of the files, as tus spells it. A name is for one file only. */
-function metadata(file, isOnly) {
-  const said = new FormData(form);
+/** Return the form's fields as tus metadata. The name applies only if there is one file. */
+function buildMetadata(file, isOnly) {
+  const fields = new FormData(form);
   const pairs = [["filename", file.name]];
   for (const name of ["name", "type_name", "base_model", "base_model_type", "visibility", "tags", "is_nsfw"]) {
-    const value = (said.get(name) || "").trim();
+    const value = (fields.get(name) || "").trim();
     if (value && (name !== "name" || isOnly)) pairs.push([name, value]);
   }
   return pairs.map(([name, value]) => `${name} ${base64(value)}`).join(",");
 }
 
-/** Begin the upload, or find the one that was begun; return its address and where it goes on. */
-async function begin(file, isOnly) {
-  const known = localStorage.getItem(fingerprint(file));
-  if (known) {
+/** Create an upload, or find the unfinished one. Returns its address and offset. */
+async function openUpload(file, isOnly) {
+  const previous = localStorage.getItem(fingerprint(file));
+  if (previous) {
     try {
-      const answer = await request("HEAD", known, {});
-      return { address: known, offset: Number(answer.getResponseHeader("Upload-Offset")) };
+      const response = await sendRequest("HEAD", previous, {});
+      return { address: previous, offset: Number(response.getResponseHeader("Upload-Offset")) };
     } catch (problem) {
-      if (problem.again) throw problem;
-      localStorage.removeItem(fingerprint(file)); // expired, or given up elsewhere
+      if (problem.isRetryable) throw problem;
+      localStorage.removeItem(fingerprint(file)); // it expired, or was cancelled in another window
     }
   }
-  const answer = await request("POST", "/v3/uploads", { "Upload-Length": file.size, "Upload-Metadata": metadata(file, isOnly) });
-  const address = new URL(answer.getResponseHeader("Location"), location.href).pathname;
+  const response = await sendRequest("POST", "/v3/uploads", { "Upload-Length": file.size, "Upload-Metadata": buildMetadata(file, isOnly) });
+  const address = new URL(response.getResponseHeader("Location"), location.href).pathname;
   localStorage.setItem(fingerprint(file), address);
   return { address, offset: 0 };
 }
 
-/** Send one file, a row of the list showing how it goes. */
-function upload(file, isOnly) {
+/** Upload one file, and show its progress in a row of the list. */
+function uploadFile(file, isOnly) {
   const row = document.createElement("li");
   row.className = "upload";
-  const part = (tag, name, text) => {
-    const made = document.createElement(tag);
-    made.className = name;
-    made.textContent = text;
-    row.append(made);
-    return made;
+  const addElement = (tag, name, text) => {
+    const element = document.createElement(tag);
+    element.className = name;
+    element.textContent = text;
+    row.append(element);
+    return element;
   };
-  part("span", "file", file.name);
-  const bar = part("progress", "", "");
+  addElement("span", "file", file.name);
+  const bar = addElement("progress", "", "");
   bar.max = Math.max(file.size, 1);
   bar.value = 0;
   bar.setAttribute("aria-label", `${file.name} sent`);
-  const state = part("span", "state", "Waiting…");
+  const state = addElement("span", "state", "Waiting…");
   state.setAttribute("role", "status");
-  const acts = part("span", "acts", "");
-  const button = (text, act, kind = "quiet") => {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.className = kind;
-    made.textContent = text;
-    made.addEventListener("click", act);
-    acts.append(made);
-    return made;
+  const acts = addElement("span", "acts", "");
+  const addButton = (text, act, kind = "quiet") => {
+    const element = document.createElement("button");
+    element.type = "button";
+    element.className = kind;
+    element.textContent = text;
+    element.addEventListener("click", act);
+    acts.append(element);
+    return element;
   };
   for (const old of list.querySelectorAll("[data-unfinished]")) if (old.dataset.unfinished === fingerprint(file)) old.remove();
   list.prepend(row);
 
-  let sending = null;
+  let xhr = null;
   let isPaused = false;
-  let isGivenUp = false;
-  const pause = button("Pause", () => {
+  let isCancelled = false;
+  const pause = addButton("Pause", () => {
     isPaused = !isPaused;
     pause.textContent = isPaused ? "Resume" : "Pause";
-    if (isPaused && sending) sending.abort();
+    if (isPaused && xhr) xhr.abort();
     if (!isPaused) send();
     else state.textContent = `Paused at ${percent(bar.value)}`;
   });
-  const giveUp = button("Cancel", () => {
-    isGivenUp = isPaused = true;
-    if (sending) sending.abort();
-    forget();
+  const cancel = addButton("Cancel", () => {
+    isCancelled = isPaused = true;
+    if (xhr) xhr.abort();
+    deleteUpload();
     row.remove();
   });
 
-  /** Have the server let go of what it was sent; if it does not hear of it, that expires. */
-  async function forget() {
+  /** Delete the upload on the server. If this request fails, the upload expires there. */
+  async function deleteUpload() {
     const address = localStorage.getItem(fingerprint(file));
     localStorage.removeItem(fingerprint(file));
-    if (address) await request("DELETE", address, {}).catch(() => {});
+    if (address) await sendRequest("DELETE", address, {}).catch(() => {});
   }
 
   const percent = (sent) => `${Math.floor((100 * sent) / Math.max(file.size, 1))} %`;
-  const began = { at: 0, sent: 0 };
+  const origin = { at: 0, sent: 0 };
   function show(sent) {
     bar.value = sent;
-    const seconds = (performance.now() - began.at) / 1000;
-    const rate = (sent - began.sent) / seconds;
-    const left = rate > 0 && seconds > 1 ? `, ${duration((file.size - sent) / rate)} left` : "";
-    state.textContent = `${percent(sent)}${left}`;
+    const seconds = (performance.now() - origin.at) / 1000;
+    const rate = (sent - origin.sent) / seconds;
+    const remaining = rate > 0 && seconds > 1 ? `, ${duration((file.size - sent) / rate)} left` : "";
+    state.textContent = `${percent(sent)}${remaining}`;
   }
 
   async function send() {
     let failures = 0;
     while (!isPaused) {
       try {
-        const { address, offset } = await begin(file, isOnly);
-        if (isGivenUp) return forget(); // cancelled while the server was being asked for a place
-        began.at = performance.now();
-        began.sent = offset;
+        const { address, offset } = await openUpload(file, isOnly);
+        if (isCancelled) return deleteUpload(); // cancelled while the server created the upload
+        origin.at = performance.now();
+        origin.sent = offset;
         let at = offset;
         while (at < file.size && !isPaused) {
-          const piece = file.slice(at, at + PIECE_BYTES);
+          const chunk = file.slice(at, at + CHUNK_BYTES);
           const headers = { "Upload-Offset": at, "Content-Type": "application/offset+octet-stream" };
           const start = at;
-          const answer = await request("PATCH", address, headers, piece, (sent) => show(start + sent), (open) => { sending = open; });
-          at = Number(answer.getResponseHeader("Upload-Offset"));
+          const response = await sendRequest("PATCH", address, headers, chunk, (sent) => show(start + sent), (request) => { xhr = request; });
+          at = Number(response.getResponseHeader("Upload-Offset"));
           failures = 0;
           show(at);
         }
-        if (at >= file.size && !isGivenUp) finish(address);
+        if (at >= file.size && !isCancelled) finish(address);
         return;
       } catch (problem) {
         if (isPaused) return;
-        if (!problem.again || failures >= WAITS_MS.length) {
+        if (!problem.isRetryable || failures >= WAITS_MS.length) {
           row.classList.add("failed");
           state.textContent = problem.message;
           isPaused = true;
-          pause.textContent = "Try again";
+          pause.textContent = "Retry";
           return;
         }
-        state.textContent = `${problem.message}; trying again…`;
+        state.textContent = `${problem.message}. Retrying…`;
         await wait(WAITS_MS[failures++]);
       }
     }
@@ -178,9 +178,9 @@ function upload(file, isOnly) {
   function finish(address) {
     localStorage.removeItem(fingerprint(file));
     pause.remove();
-    giveUp.remove();
+    cancel.remove();
     bar.value = bar.max;
-    state.textContent = "Arrived; it is being checked.";
+    state.textContent = "Uploaded. The server is checking the file.";
     const link = document.createElement("a");
     link.className = "button";
     link.href = "/uploaded/" + address.split("/").pop();
@@ -197,18 +197,18 @@ function duration(seconds) {
   return seconds < 3600 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-function take(files) {
-  const chosen = [...files];
-  for (const file of chosen) {
-    if (file.size > Number(place.dataset.max)) document.getElementById("told").textContent = `${file.name} is too large`;
-    else upload(file, chosen.length === 1);
+function addFiles(files) {
+  const selection = [...files];
+  for (const file of selection) {
+    if (file.size > Number(section.dataset.max)) document.getElementById("announcement").textContent = `${file.name} is too large`;
+    else uploadFile(file, selection.length === 1);
   }
 }
 
 const field = document.getElementById("files");
 const drop = document.getElementById("drop");
 field.addEventListener("change", () => {
-  take(field.files);
+  addFiles(field.files);
   field.value = "";
 });
 form.addEventListener("submit", (event) => event.preventDefault());
@@ -216,15 +216,15 @@ for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
   drop.addEventListener(name, (event) => {
     event.preventDefault();
     drop.classList.toggle("over", name === "dragenter" || name === "dragover");
-    if (name === "drop") take(event.dataTransfer.files);
+    if (name === "drop") addFiles(event.dataTransfer.files);
   });
 }
 
-// What was left unfinished in this browser, to be chosen again: a page cannot keep a file over a reload.
+// List this browser's unfinished uploads. The visitor selects the file again: a page loses its files when it is reloaded.
 for (let at = 0; at < localStorage.length; at++) {
   const name = localStorage.key(at);
-  if (!name.startsWith(SECTION + place.dataset.team + " ")) continue;
-  const file = name.slice((SECTION + place.dataset.team + " ").length).split(" ").slice(0, -2).join(" ");
+  if (!name.startsWith(KEY_PREFIX + section.dataset.team + " ")) continue;
+  const file = name.slice((KEY_PREFIX + section.dataset.team + " ").length).split(" ").slice(0, -2).join(" ");
   const row = document.createElement("li");
   row.className = "upload";
   row.dataset.unfinished = name;
@@ -233,7 +233,7 @@ for (let at = 0; at < localStorage.length; at++) {
   text.textContent = file;
   const state = document.createElement("span");
   state.className = "state";
-  state.textContent = "Not finished. Choose the file again, and it goes on where it ended.";
+  state.textContent = "Not finished. Choose the file again to resume.";
   row.append(text, state);
   list.append(row);
 }

@@ -1,0 +1,23 @@
+"""The labels that pages show for types, sources, layers and base models."""
+
+from modelyard.domain import Layer, Source, fold_base, model_type
+from modelyard.store import Store
+
+SOURCE_LABELS = {Source.CIVITAI: "Civitai", Source.TRAINING: "Trained here", Source.UPLOADING: "Uploaded"}
+LAYER_LABELS = {
+    Layer.GUESS: "guessed",
+    Layer.HEADER: "from the file",
+    Layer.UPSTREAM: "from upstream",
+    Layer.SIDECAR: "from a sidecar file",
+    Layer.USER: "set by the owner",
+}
+
+
+def get_type_label(name: str) -> str:
+    """Return the label of a type: the API's display name, except for two that the API spells unusually."""
+    return {"lora": "LoRA", "locon": "LoCon"}.get(name) or model_type(name).display_name
+
+
+def read_base_model_labels(store: Store) -> dict[str, str]:
+    """Read the spelling of each base model from the database. The keys are folded, as filters compare them."""
+    return {fold_base(base.name): base.name for base in store.base_models()}
