@@ -410,7 +410,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no list": (lambda index: (index / "CURRENT").unlink(), "none yet"),
     "an empty list": (lambda index: (index / "CURRENT").write_bytes(b""), "CURRENT is damaged"),
     "a list of nonsense": (lambda index: (index / "CURRENT").write_bytes(b"\x00\xff{"), "CURRENT is damaged"),
-    "a missing segment": (lambda index: shutil.rmtree(newest_segment(index)), "segment damaged"),
+    "a missing segment": (lambda index: shutil.rmtree(newest_segment(index)), "a segment is damaged"),
     "a missing array": (lambda index: (newest_segment(index) / "neg_ids.npy").unlink(), "neg_ids.npy"),
     "a missing manifest": (lambda index: (newest_segment(index) / "manifest.json").unlink(), "manifest.json"),
     "an array cut short": (cut_short, "text.npy"),

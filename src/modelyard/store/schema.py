@@ -35,6 +35,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -294,7 +295,7 @@ jobs = Table(
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
     # Teams take turns; empty where the work is no team's.
-    Column("team", Text, nullable=False, server_default=""),
+    Column("team", Text, nullable=False, server_default=text("''")),
     Column("created_at", BigInteger, nullable=False),
     # Not before this time.
     Column("run_at", BigInteger, nullable=False),

@@ -356,7 +356,9 @@ def test_the_examples_run_and_print_the_models(night: App) -> None:
 
 def test_the_design_document_names_every_token_and_styles_use_no_other(yard: App) -> None:
     styles = {name: yard.ask(f"/static/{name}", None).body.decode() for name in ("page.css", "docs.css")}
-    described = set(re.findall(r"`(--[a-z0-9-]+)`", (Path(__file__).parents[3] / "docs" / "decide" / "design.md").read_text()))
+    described = set(
+        re.findall(r"`(--[a-z0-9-]+)`", (Path(__file__).parents[3] / "docs" / "decide" / "design.md").read_text())
+    )
     tokens = set(re.findall(r"^\s*(--[a-z0-9-]+):", styles["page.css"], re.MULTILINE))
 
     assert tokens <= described

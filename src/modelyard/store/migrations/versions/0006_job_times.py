@@ -9,7 +9,7 @@ down_revision = "0005"
 
 def upgrade() -> None:
     """Add the columns, and fill in the teams of the uploads that wait."""
-    op.add_column("jobs", sa.Column("team", sa.Text, nullable=False, server_default=""))
+    op.add_column("jobs", sa.Column("team", sa.Text, nullable=False, server_default=sa.text("''")))
     for name in ("started_at", "finished_at", "failed_at"):
         op.add_column("jobs", sa.Column(name, sa.BigInteger))
     op.execute(
