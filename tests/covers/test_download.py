@@ -17,7 +17,7 @@ import pytest
 
 from modelyard import blobs, errors
 from modelyard.cli import run
-from modelyard.covers import BYTES_MAX, AddressPolicy, Covers, download, fetch, import_covers, wanted
+from modelyard.covers import BYTES_MAX, AddressPolicy, Covers, download, fetch, import_covers, missing_covers
 from modelyard.covers.download import TemporaryFailure
 from modelyard.domain import Facts, Layer, Record, Source, model_type
 from modelyard.store import covers as store_covers
@@ -410,7 +410,9 @@ def _model(yard: App, id_: int, cover_url: str, rank: int = 0) -> None:
 def _gathered(yard: App, home: Path, ids: list[int]) -> dict[str, str]:
     where = blobs.open_storage("", home, {})
     kept = Covers(yard.store, where.kept, where.incoming)
-    asked = import_covers(yard.store, kept, AddressPolicy([HERE]), wanted(yard.store, ids), sleep=lambda _: None)
+    asked = import_covers(
+        yard.store, kept, AddressPolicy([HERE]), missing_covers(yard.store, ids), sleep=lambda _: None
+    )
     return {gathered.address: gathered.problem for gathered in asked}
 
 
@@ -471,7 +473,7 @@ def test_the_most_popular_models_come_first(pictures: Pictures, tmp_path: Path) 
         for id_, rank in ((1, 5), (2, 50), (3, 20)):
             _model(yard, id_, f"http://pictures.example/{id_}", rank)
 
-        assert [[2], [3], [1]] == list(wanted(yard.store, [1, 2, 3]).values())
+        assert [[2], [3], [1]] == list(missing_covers(yard.store, [1, 2, 3]).values())
 
 
 def test_an_import_brings_covers_along_when_asked(
@@ -509,7 +511,7 @@ def test_what_failed_is_asked_for_again_after_a_month(tmp_path: Path) -> None:
             tried_at = int(time.time() - days_later * 86_400)
             with yard.store.transaction() as writing:
                 store_covers.note_address(writing.connection, url, None, "status 404", tried_at)
-            return {url: [1]} == wanted(yard.store, [1])
+            return {url: [1]} == missing_covers(yard.store, [1])
 
         assert [False, False, True] == [is_wanted(days) for days in (0, 29.9, 30.1)]
 

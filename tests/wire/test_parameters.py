@@ -261,7 +261,9 @@ def test_tags_must_all_hold_and_are_asked_once_each() -> None:
 def test_what_a_query_string_says_is_listed_once_and_in_order() -> None:
     query_string = b"filter.tags=anime&filter.types=vae,lora,%20vae,&filter.tags=anime&nonsense=1&filter.query="
 
-    assert [("filter.tags", "anime"), ("filter.types", "vae"), ("filter.types", "lora")] == wire.given(query_string)
+    assert [("filter.tags", "anime"), ("filter.types", "vae"), ("filter.types", "lora")] == wire.query_pairs(
+        query_string
+    )
 
 
 def test_a_type_is_known_to_those_who_may_see_its_models() -> None:

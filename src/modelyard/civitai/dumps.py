@@ -1,12 +1,12 @@
-"""Files and folders of recorded answers → records, with a place (file:line) for every complaint.
+"""Reads files and folders of recorded answers, and reports each problem with its file and line.
 
-    .json            one answer, a page {"items": […]} or a list; also one answer a line, whatever the name says
-    .jsonl .ndjson   one answer a line
-    .civitai.info    one version's answer, as A1111's helpers lay beside a model file
+    .json            one answer, a page {"items": […]} or a list; also one answer per line
+    .jsonl .ndjson   one answer per line
+    .civitai.info    the answer for one version, which A1111's helpers write beside a model file
     … .gz … .xz      any of these, compressed
 
-Memory stays bounded whatever is read: lines and whole documents have a limit, and a longer one is reported instead of
-read in. Nothing here raises because of what a file holds.
+Memory use is bounded: lines and documents have a limit, and this module reports longer ones instead of reading them.
+The contents of a file never raise an error.
 """
 
 import gzip
@@ -40,30 +40,30 @@ _LINED_NAMES = re.compile(r".*\.(jsonl|ndjson)(\.gz|\.xz)?", re.IGNORECASE | re.
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the given files, and all that are ours by name in the given folders and below, sorted within each.
+    """Return the files in ``paths``, and all files in and below its folders with one of our names, sorted per folder.
 
-    Links to folders are followed, each folder is visited once: a loop of links ends.
+    It follows links to folders and visits each folder once, so a loop of links ends.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found.extend(_files_below(path))
+            files.extend(_files_below(path))
         else:
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
     visited: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        status = Path(place).stat()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        status = Path(parent).stat()
         if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
         visited.add((status.st_dev, status.st_ino))
         folders.sort()
         for name in sorted(names):
-            path = Path(place, name)
+            path = Path(parent, name)
             # A pipe or a device in a folder would block or never end.
             if _NAMES.fullmatch(name) and (path.is_file() or path.is_symlink()):
                 yield path
@@ -76,9 +76,9 @@ def read_paths(
     line_bytes_max: int = LINE_BYTES_MAX,
     document_bytes_max: int = DOCUMENT_BYTES_MAX,
 ) -> Iterator[Record | Skipped]:
-    """Yield what the files and folders hold, in order; what cannot be used is yielded as Skipped.
+    """Yield the records of the files and folders, in order, and a Skipped for each unusable part.
 
-    ``consumed`` is told how many further bytes of a file (as it lies on disk) have been used up.
+    ``consumed`` is called with the number of further bytes of a file, as stored on disk, that have been read.
     """
     for path in find_files(paths):
         try:
@@ -91,12 +91,12 @@ def read_paths(
 
 
 class _Metered:
-    """A stream of lines that tells how much of the file below it has been used."""
+    """A stream of lines that reports how much of the file below it has been read."""
 
     def __init__(self, stream: IO[bytes], raw: IO[bytes], consumed: Callable[[int], object]) -> None:
         self._stream, self._raw, self._consumed = stream, raw, consumed
-        self._told = 0
-        self._has_size = raw.seekable()  # a pipe has none, and no end to be on the way to
+        self._reported = 0
+        self._has_size = raw.seekable()  # a pipe has no size, so there is no progress to report
 
     def readline(self, limit: int) -> bytes:
         line = self._stream.readline(limit)
@@ -108,9 +108,9 @@ class _Metered:
 
     def report(self) -> None:
         position = self._raw.tell() if self._has_size else 0
-        if position != self._told:
-            self._consumed(position - self._told)
-            self._told = position
+        if position != self._reported:
+            self._consumed(position - self._reported)
+            self._reported = position
 
 
 def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
@@ -122,8 +122,8 @@ def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
     return raw
 
 
-class _Place:
-    """Where reading stands; the line a complaint is about."""
+class _Position:
+    """The file and line of the reader, for reports."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.line = path, 0
@@ -131,7 +131,7 @@ class _Place:
     def skipped(self, reason: str, detail: str = "") -> Skipped:
         return Skipped(f"{self.path}:{max(self.line, 1)}", reason, detail)
 
-    def told(self, outcome: Record | Skipped) -> Record | Skipped:
+    def completed(self, outcome: Record | Skipped) -> Record | Skipped:
         if isinstance(outcome, Record):
             return outcome
         at = f"{self.path}:{self.line}"
@@ -139,41 +139,43 @@ class _Place:
 
 
 def _read(stream: _Metered, path: Path, line_bytes_max: int, document_bytes_max: int) -> Iterator[Record | Skipped]:
-    place = _Place(path)
+    position = _Position(path)
     try:
         first = stream.readline(line_bytes_max + 1)
         if not first:
             yield Skipped(str(path), EMPTY)
         elif first.startswith((b"\xff\xfe", b"\xfe\xff")):
-            yield place.skipped(NOT_UTF8, "the file begins with the mark of UTF-16")
+            yield position.skipped(NOT_UTF8, "the file begins with the mark of UTF-16")
         else:
             first = first.removeprefix(b"\xef\xbb\xbf")
             if _LINED_NAMES.fullmatch(path.name) or _is_json(first):
-                yield from _read_lines(stream, first, place, line_bytes_max)
+                yield from _read_lines(stream, first, position, line_bytes_max)
             else:
-                yield from _read_document(stream, first, place, document_bytes_max)
+                yield from _read_document(stream, first, position, document_bytes_max)
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-        yield place.skipped(DAMAGED_ARCHIVE, str(error))
+        yield position.skipped(DAMAGED_ARCHIVE, str(error))
 
 
-def _read_lines(stream: "_Metered | io.BytesIO", first: bytes, place: _Place, limit: int) -> Iterator[Record | Skipped]:
+def _read_lines(
+    stream: "_Metered | io.BytesIO", first: bytes, position: _Position, limit: int
+) -> Iterator[Record | Skipped]:
     line = first
     while line:
-        place.line += 1
+        position.line += 1
         if len(line) > limit:
-            yield place.skipped(TOO_LONG, f"a line of more than {limit:,} bytes")
+            yield position.skipped(TOO_LONG, f"a line of more than {limit:,} bytes")
             while line and not line.endswith(b"\n"):
                 line = stream.readline(limit + 1)
         elif not line.isspace():
             for outcome in records.convert(line):
-                yield place.told(outcome)
+                yield position.completed(outcome)
         line = stream.readline(limit + 1)
 
 
-def _read_document(stream: _Metered, first: bytes, place: _Place, limit: int) -> Iterator[Record | Skipped]:
+def _read_document(stream: _Metered, first: bytes, position: _Position, limit: int) -> Iterator[Record | Skipped]:
     document = first + stream.read(limit + 1 - len(first))
     if len(document) > limit:
-        yield place.skipped(
+        yield position.skipped(
             TOO_LONG, f"a document of more than {limit:,} bytes; one model a line (.jsonl) has no limit"
         )
         return
@@ -183,22 +185,22 @@ def _read_document(stream: _Metered, first: bytes, place: _Place, limit: int) ->
         rest = io.BytesIO(document)
         rest.readline()
         if _is_json(rest.readline()):
-            # Lines after all, of which the first one is damaged.
+            # One answer per line, and the first line is damaged.
             lines = io.BytesIO(document)
-            yield from _read_lines(lines, lines.readline(), place, limit)
+            yield from _read_lines(lines, lines.readline(), position, limit)
         else:
-            place.line = _line_of(error, document)
-            yield place.skipped(records.NOT_JSON, str(error))
+            position.line = _line_of(error, document)
+            yield position.skipped(records.NOT_JSON, str(error))
         return
     before = end = 0
-    place.line = 1
+    position.line = 1
     for answer in answers:
         text = bytes(answer)
         start = document.index(text, end)
-        place.line += document.count(b"\n", before, start)
+        position.line += document.count(b"\n", before, start)
         before, end = start, start + len(text)
         for outcome in records.convert(text):
-            yield place.told(outcome)
+            yield position.completed(outcome)
 
 
 class _PageOfAnswers(msgspec.Struct):
@@ -206,8 +208,8 @@ class _PageOfAnswers(msgspec.Struct):
 
 
 def _answers(document: bytes) -> list[msgspec.Raw]:
-    """Return the answers in a page or a list, or the one that the document is, each as its JSON text."""
-    whole = msgspec.json.decode(document, type=msgspec.Raw)
+    """Return the JSON text of each answer in a page or a list, or of the document if it is one answer."""
+    answer = msgspec.json.decode(document, type=msgspec.Raw)
     match document.lstrip()[:1]:
         case b"[":
             return msgspec.json.decode(document, type=list[msgspec.Raw])
@@ -215,8 +217,8 @@ def _answers(document: bytes) -> list[msgspec.Raw]:
             try:
                 return msgspec.json.decode(document, type=_PageOfAnswers).items
             except msgspec.ValidationError:
-                return [whole]
-    return [whole]
+                return [answer]
+    return [answer]
 
 
 def _is_json(line: bytes) -> bool:
@@ -231,6 +233,6 @@ _BYTE = re.compile(r"\(byte (\d+)\)|in position (\d+)")
 
 
 def _line_of(error: Exception, document: bytes) -> int:
-    """Return the line a JSON error is on; the last one where the error tells no place, for then the end is missing."""
-    told = _BYTE.search(str(error))
-    return 1 + document.count(b"\n", 0, int(told[1] or told[2]) if told else None)
+    """Return the line of a JSON error. If the error has no position, the end is missing: return the last line."""
+    match = _BYTE.search(str(error))
+    return 1 + document.count(b"\n", 0, int(match[1] or match[2]) if match else None)

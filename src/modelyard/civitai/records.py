@@ -1,10 +1,10 @@
-"""What Civitai says about its models → records, one a version.
+"""Converts Civitai's answers about models into records, one per version.
 
 Reads the answers of ``/models``, ``/models/{id}``, ``/model-versions/{id}`` and ``/model-versions/by-hash/{hash}`` of
-every year since 2022, from bytes or from parsed JSON. Knows nothing of files, networks and the catalogue.
+every year since 2022, from bytes or from parsed JSON. It uses no files, networks or the catalogue.
 
-One version becomes one record, described by one of its files. That rule, and the names made from it, are checked
-against rows that the vendor's API answered: its `realisticVisionV40_v40VAE-inpainting_81543.safetensors` is Civitai's
+Each version becomes one record, described by one of its files. Rows of the vendor's API confirm this rule and the names
+that follow from it: its `realisticVisionV40_v40VAE-inpainting_81543.safetensors` is Civitai's
 file 81543 of version 114600, which is the full SafeTensor, although Civitai marks the pruned one as primary.
 """
 
@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, ModelType, Record, Skipped, Source, model_type
 from modelyard.registry.names import sd_name_of_version, split_version_file
 
-# Where a complaint is about the whole of what was given; a reader that knows a better place puts its own.
+# The location of a problem with a complete answer. A reader that knows the file and line replaces it.
 THE_ANSWER = "answer"
 
 NOT_JSON = "not JSON"
@@ -29,9 +29,9 @@ NO_VERSIONS = "model without versions"
 
 # --- The answers' shapes ---------------------------------------------------------------------------------------------
 #
-# Only what is used. Any field may be missing or null, because each year's answers lack others; a field that is there
-# must have its type, or the record is damaged. Lengths are far above what real ones reach (longest name 177, file name
-# 137, tag 218 characters, 103 tags of a model): they keep a hostile answer out of the index, not a real one.
+# These classes hold only the fields that we use. Any field may be missing or null, because each year's answers lack
+# some fields. A field with another type makes the record damaged. The limits are far above real lengths (longest name
+# 177, file name 137, tag 218 characters, 103 tags of a model), so they reject only hostile answers.
 
 _Name = Annotated[str, Meta(max_length=1024)]
 _Words = Annotated[list[_Name], Meta(max_length=4096)]
@@ -106,10 +106,10 @@ class _Model(Struct):
 
 
 def convert(answer: bytes | object) -> Iterator[Record | Skipped]:
-    """Yield a record for each version that an answer tells of, in its order, and what is skipped.
+    """Yield a record for each version in an answer, in order, and a Skipped for each unusable part.
 
-    ``answer`` is JSON text or parsed JSON: a model, a version, a page ``{"items": […]}`` or a list of them. A version
-    whose kind had to be guessed is followed by a second record of the same id in the layer of guesses.
+    ``answer`` is JSON text or parsed JSON: a model, a version, a page ``{"items": […]}`` or a list of them. If we
+    guess facts of a version, a second record with the same id follows in the layer of guesses.
     """
     if isinstance(answer, bytes | bytearray | memoryview):
         try:
@@ -176,18 +176,18 @@ def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
 
 
 def _version_records(answer: object, shared: Facts | None, where: str) -> Iterator[Record | Skipped]:
-    """Yield what one version is; ``shared`` is what its model said, None if the version stands alone."""
+    """Yield the records of one version. ``shared`` holds the facts of its model; None if the answer has no model."""
     try:
         version = msgspec.convert(answer, _Version, strict=False)
-        shared = shared or _told_by_version(version)
+        shared = shared or _version_facts(version)
         file = _chosen_file(version.files or [], shared.type)
         hashes = _hashes(file.hashes) if file else None
     except msgspec.ValidationError as error:
         yield Skipped(where, DAMAGED, str(error))
         return
     if file is None:
-        listed = ", ".join(sorted({file.type or "untyped" for file in version.files or []}))
-        yield Skipped(where, NO_USABLE_FILE, f"only {listed}" if listed else "none at all")
+        types = ", ".join(sorted({file.type or "untyped" for file in version.files or []}))
+        yield Skipped(where, NO_USABLE_FILE, f"only {types}" if types else "none at all")
         return
     yield Record(version.id, Source.CIVITAI, Layer.UPSTREAM, _facts(version, shared, file, hashes))
     guess = _guessed(version, shared, file)
@@ -195,7 +195,7 @@ def _version_records(answer: object, shared: Facts | None, where: str) -> Iterat
         yield Record(version.id, Source.CIVITAI, Layer.GUESS, guess)
 
 
-def _told_by_version(version: _Version) -> Facts:
+def _version_facts(version: _Version) -> Facts:
     model = version.model or _VersionsModel()
     return Facts(
         type=_type(model.type, "$.model.type"),
@@ -208,7 +208,7 @@ def _told_by_version(version: _Version) -> Facts:
 def _type(spelled: str | None, where: str) -> ModelType:
     word = (spelled or "").strip()
     if not word:
-        # Which file a version is depends on the type, and no later answer is certain to bring it.
+        # The choice of the file depends on the type, and no later answer is certain to have it.
         raise msgspec.ValidationError(f"the model's type is missing - at `{where}`")
     return model_type(word)
 
@@ -219,7 +219,7 @@ def _facts(version: _Version, shared: Facts, file: _File, hashes: Hashes | None)
         sd_name=sd_name_of_version(file.name, file.id),
         type=shared.type,
         base_model=version.baseModel,
-        # Silence, not "": a guess may speak where Civitai does not. No answer recorded in July 2023 tells it.
+        # None, not "", so that a guess can fill it. No answer recorded in July 2023 has this field.
         base_model_type=version.baseModelType or None,
         is_nsfw=shared.is_nsfw,
         tags=shared.tags,
@@ -236,25 +236,25 @@ def _facts(version: _Version, shared: Facts, file: _File, hashes: Hashes | None)
     )
 
 
-# --- The file that a version is --------------------------------------------------------------------------------------
+# --- The file of a version -------------------------------------------------------------------------------------------
 
-# "VAE" is the model itself only of a VAE; a checkpoint's is an accessory. "Training Data", "Config", "Archive",
-# "Text Encoder" never are.
+# A file of the type "VAE" is the model only if the model is a VAE; with a checkpoint it is an accessory. "Training
+# Data", "Config", "Archive" and "Text Encoder" are never the model.
 _MODEL_FILES = frozenset({"Model", "Pruned Model", "Negative"})
 _SIZE_ORDER = {"full": 0, None: 1, "pruned": 2}
 
 
 def _chosen_file(files: list[_File], kind: ModelType | None) -> _File | None:
-    wanted = _MODEL_FILES | {"VAE"} if kind is not None and kind.name == "vae" else _MODEL_FILES
-    usable = [file for file in files if file.type in wanted]
+    types = _MODEL_FILES | {"VAE"} if kind is not None and kind.name == "vae" else _MODEL_FILES
+    usable = [file for file in files if file.type in types]
     return min(usable, key=_file_order) if usable else None
 
 
 def _file_order(file: _File) -> tuple[bool, int, float, int]:
     """Order files best first: SafeTensor, then full before unstated before pruned, then larger, then lower id."""
-    told = file.metadata or _FileFormat()
-    safe = told.format == "SafeTensor" or (not told.format and file.name.lower().endswith(".safetensors"))
-    size = told.size or ("pruned" if file.type == "Pruned Model" else None)
+    file_format = file.metadata or _FileFormat()
+    safe = file_format.format == "SafeTensor" or (not file_format.format and file.name.lower().endswith(".safetensors"))
+    size = file_format.size or ("pruned" if file.type == "Pruned Model" else None)
     return not safe, _SIZE_ORDER.get(size, 1), -(file.sizeKB or 0.0), file.id
 
 
@@ -269,37 +269,37 @@ _HASH_FIELDS = {
 _HEX = re.compile(r"[0-9A-F]+")
 
 
-def _hashes(told: Mapping[str, str | None] | None) -> Hashes | None:
-    if not told:
+def _hashes(values: Mapping[str, str | None] | None) -> Hashes | None:
+    if not values:
         return None
-    known = {}
-    for name, value in told.items():
+    fields = {}
+    for name, value in values.items():
         if name in _HASH_FIELDS and value:
             field, lengths = _HASH_FIELDS[name]
             value = value.upper()
             if len(value) not in lengths or not _HEX.fullmatch(value):
                 raise msgspec.ValidationError(f"{name} is not a hash: {value[:80]!r} - at `$.files[...].hashes`")
-            known[field] = value
-    return Hashes(**known) if known else None
+            fields[field] = value
+    return Hashes(**fields) if fields else None
 
 
 # --- Single facts ----------------------------------------------------------------------------------------------------
 
 
-def _tags(told: list[Any] | None) -> tuple[str, ...] | None:
-    if told is None:
+def _tags(tags: list[Any] | None) -> tuple[str, ...] | None:
+    if tags is None:
         return None
-    names = told
-    if not all(isinstance(tag, str) for tag in told):
+    names = tags
+    if not all(isinstance(tag, str) for tag in tags):
         # Some answers list tags as objects, some as names.
-        names = [tag if isinstance(tag, str) else msgspec.convert(tag, _Tag).name for tag in told]
+        names = [tag if isinstance(tag, str) else msgspec.convert(tag, _Tag).name for tag in tags]
     return _words(msgspec.convert(names, _Words))
 
 
-def _words(told: list[Any] | None) -> tuple[str, ...] | None:
-    if told is None:
+def _words(texts: list[Any] | None) -> tuple[str, ...] | None:
+    if texts is None:
         return None
-    return tuple(dict.fromkeys(word for text in told if text and (word := text.strip())))
+    return tuple(dict.fromkeys(word for text in texts if text and (word := text.strip())))
 
 
 def _cover_url(images: list[_Image]) -> str:
@@ -323,46 +323,46 @@ def is_safe_image(nsfw_level: object, nsfw: object) -> bool:
 
 
 def _licence(model: _Model) -> str | None:
-    """Return Civitai's four permissions as one line, None if it tells none."""
+    """Return Civitai's four permissions as one line, or None if the answer has none."""
     uses = model.allowCommercialUse
     if isinstance(uses, str):
         uses = [use for use in uses.strip("{}").split(",") if use]  # also seen as PostgreSQL writes a set: {Image,Rent}
-    said = []
+    terms = []
     if uses is not None:
-        said.append("commercial use: " + (", ".join(use for use in uses if use != "None") or "no"))
-    for told, yes, no in (
+        terms.append("commercial use: " + (", ".join(use for use in uses if use != "None") or "no"))
+    for value, yes, no in (
         (model.allowNoCredit, "credit not required", "credit required"),
         (model.allowDerivatives, "derivatives allowed", "no derivatives"),
         (model.allowDifferentLicense, "other permissions allowed", "same permissions required"),
     ):
-        if told is not None:
-            said.append(yes if told else no)
-    return "; ".join(said) or None
+        if value is not None:
+            terms.append(yes if value else no)
+    return "; ".join(terms) or None
 
 
-# The word, not the letters: of 5,366 checkpoint versions recorded in July 2023 it stands in 140 version or file names.
-# 139 are inpainting models, most by the suffix "-inpainting" that Civitai itself gives the file of a version whose base
-# model type is Inpainting; the other one is "ThinPaintLine", which a search for the letters takes too. It cannot see
-# models that say it in no name (FLUX.1 Fill), nor is a version safe that calls itself "not for inpainting".
+# Matches the word, not the letters. Of 5,366 checkpoint versions recorded in July 2023, 140 have it in a version or
+# file name. 139 are inpainting models, most by the suffix "-inpainting" that Civitai gives the file of a version whose
+# base model type is Inpainting. The other one is "ThinPaintLine", which a search for the letters would match too. This
+# misses models without the word in a name (FLUX.1 Fill), and wrongly matches a version named "not for inpainting".
 _INPAINTING = re.compile(r"(?<![A-Za-z])in[Pp]aint|In[Pp]aint|(?<![A-Z])INPAINT")
 
 
 def _guessed(version: _Version, shared: Facts, file: _File) -> Facts | None:
-    """Return what can be told of a version that Civitai is silent about; None where there is nothing to guess."""
-    # The vendor's own rows, too, are called by the file where the version has no name.
+    """Return facts that we can guess and that Civitai does not give, or None."""
+    # The vendor's own rows also use the file name if the version has no name.
     name = None if version.name else split_version_file(file.name)[0]
-    saying = _name_of_inpainting(version, shared)
-    if not name and not saying:
+    name_with_word = _name_of_inpainting(version, shared)
+    if not name and not name_with_word:
         return None
     return Facts(
         name=name,
-        base_model_type="Inpainting" if saying else None,
-        evidence=(f"the name {saying!r} says inpainting",) if saying else None,
+        base_model_type="Inpainting" if name_with_word else None,
+        evidence=(f"the name {name_with_word!r} says inpainting",) if name_with_word else None,
     )
 
 
 def _name_of_inpainting(version: _Version, shared: Facts) -> str | None:
-    """Return the name that says a checkpoint is for inpainting, if Civitai does not say what it is for."""
+    """Return the name with the word inpainting, if this is a checkpoint and Civitai gives no base model type."""
     if version.baseModelType or shared.type is None or shared.type.name != "checkpoint":
         return None
     names = [version.name or "", *(file.name for file in version.files or [] if file.type in _MODEL_FILES)]

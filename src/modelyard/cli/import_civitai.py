@@ -139,7 +139,7 @@ def _import_covers(report: "Report") -> None:
     config = home.load_settings()
     report.covers = 0
     with home.open_store(config) as store:
-        ids_by_address = covers.wanted(store, report.ids)
+        ids_by_address = covers.missing_covers(store, report.ids)
         with Progress() as progress:
             report.remark = progress.remark
             bar = progress.add_bar("downloading covers", len(ids_by_address), "covers")

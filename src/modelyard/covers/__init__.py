@@ -1,15 +1,17 @@
 """Covers: pictures of models, checked, made small, and kept as blobs.
 
-    a picture: uploaded · beside a file · in a file's header · fetched from an address (``fetching``, ``gathering``)
-      → checked by its bytes, and made into a WebP of each width (``pictures``)
-      → kept, the same picture once (``keeping``) → what a model's ``cover_url`` leads to
+    thumbnails  checks an uploaded or downloaded picture and renders a WebP of each width
+    covers      stores the WebP files, each picture once; a model's ``cover_url`` leads to them
+    finder      finds pictures beside model files and in their headers
+    download    downloads pictures from untrusted addresses
+    importer    downloads the covers of imported models
 
-It knows pictures and addresses. Which of its covers a model shows is for ``registration``.
+This package knows pictures and addresses. ``registry`` chooses the cover that a model shows.
 """
 
 from modelyard.covers.covers import Covers
 from modelyard.covers.download import AddressPolicy, fetch
-from modelyard.covers.importer import CoverResult, import_covers, wanted
+from modelyard.covers.importer import CoverResult, import_covers, missing_covers
 from modelyard.covers.thumbnails import BYTES_MAX, Rendered, render
 
 __all__ = [
@@ -20,6 +22,6 @@ __all__ = [
     "Rendered",
     "fetch",
     "import_covers",
+    "missing_covers",
     "render",
-    "wanted",
 ]

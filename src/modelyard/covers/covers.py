@@ -1,7 +1,7 @@
-"""Pictures that are kept: as blobs, under a random name that their address has.
+"""Stores covers as blobs. The address of a cover contains a random name.
 
-Whoever has the address may see the cover, as whoever has a link may fetch a file; it cannot be guessed, and does not
-tell whether somebody else has the same picture.
+Everyone with the address may see the cover, as everyone with a link may download a file. Nobody can guess the address,
+and it does not tell whether somebody else has the same picture.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ _PATH = re.compile(re.escape(COVERS) + r"([0-9a-f]{32})/([0-9]{1,5})\.webp")
 
 
 class Covers:
-    """The covers of one store, in one place of blobs. Threads may share it."""
+    """The covers of one store. Threads may share it."""
 
-    def __init__(self, store: Store, kept: Blobs, incoming: IncomingFiles) -> None:
+    def __init__(self, store: Store, storage: Blobs, incoming: IncomingFiles) -> None:
         self._store = store
-        self._blobs = kept
+        self._blobs = storage
         self._incoming = incoming
 
     def keep(self, rendered: Rendered) -> str:
-        """Keep a picture, and return its name. Keeping twice keeps once."""
+        """Store a picture and return its name. A second call with the same picture stores nothing."""
         with self._store.reading() as connection:
             name = covers.with_sha256(connection, rendered.sha256)
         if name is not None:
@@ -37,14 +37,14 @@ class Covers:
         by_width = {width: hashlib.sha256(webp).hexdigest() for width, webp in rendered.by_width.items()}
         for width, sha256 in by_width.items():
             self._keep(rendered.by_width[width], sha256)
-        with self._store.transaction() as writing:
-            name = covers.with_sha256(writing.connection, rendered.sha256)
+        with self._store.transaction() as transaction:
+            name = covers.with_sha256(transaction.connection, rendered.sha256)
             if name is not None:
                 return name
             name = secrets.token_hex(16)
             for width, sha256 in by_width.items():
-                self._note_blob(writing, sha256, len(rendered.by_width[width]))
-            covers.put(writing.connection, name, rendered.sha256, by_width, writing.now)
+                self._note_blob(transaction, sha256, len(rendered.by_width[width]))
+            covers.put(transaction.connection, name, rendered.sha256, by_width, transaction.now)
         return name
 
     def _keep(self, webp: bytes, sha256: str) -> None:
@@ -59,20 +59,20 @@ class Covers:
         finally:
             self._incoming.remove(arrival)
 
-    def _note_blob(self, writing: WriteTransaction, sha256: str, size_bytes: int) -> None:
-        # Whoever collects what is not needed does so in a write transaction, and may have taken it since.
+    def _note_blob(self, transaction: WriteTransaction, sha256: str, size_bytes: int) -> None:
+        # Garbage collection runs in a write transaction, and may have removed the blob since `_keep`.
         if not self._blobs.has(sha256):
             raise errors.Unavailable("what was kept is not there")
-        if blob_rows.find(writing.connection, sha256) is None:
-            blob_rows.put(writing.connection, Blob(sha256, size_bytes, writing.now, "clean", "a cover"))
+        if blob_rows.find(transaction.connection, sha256) is None:
+            blob_rows.put(transaction.connection, Blob(sha256, size_bytes, transaction.now, "clean", "a cover"))
 
     def picture(self, path: str) -> tuple[str, bytes] | None:
-        """Return the hash and the bytes of the WebP that a path means; None where there is none."""
-        found = _PATH.fullmatch(path)
-        if found is None or int(found[2]) not in COVER_WIDTHS:
+        """Return the hash and the bytes of the WebP at a path, or None if there is none."""
+        match = _PATH.fullmatch(path)
+        if match is None or int(match[2]) not in COVER_WIDTHS:
             return None
         with self._store.reading() as connection:
-            sha256 = covers.picture(connection, found[1], int(found[2]))
+            sha256 = covers.picture(connection, match[1], int(match[2]))
         if sha256 is None:
             return None
         with suppress(FileNotFoundError):

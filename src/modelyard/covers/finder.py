@@ -1,4 +1,4 @@
-"""Pictures found with files: those that lie beside them, and those in their headers."""
+"""Finds covers of scanned files: pictures beside the files, and pictures in their headers."""
 
 import logging
 import os
@@ -15,18 +15,18 @@ from modelyard.store.covers import Origin, UncheckedFile
 
 log = logging.getLogger(__name__)
 
-# One transaction's worth: each makes every index follow.
+# Files per transaction. Every commit makes every node refresh its index.
 _BATCH_FILES = 50
 _NO_PICTURES = (b".mp4", b".webm", b".jxl")
 
 
 def cover_files(
-    store: Store, kept: Covers, is_ended: Callable[[], bool], *, on_file: Callable[[int], object] = int
+    store: Store, cover_store: Covers, is_ended: Callable[[], bool], *, on_file: Callable[[int], object] = int
 ) -> int:
-    """Look for covers of the files that nobody looked at, until ``is_ended`` says so; return how many were looked at.
+    """Search the unchecked files for covers, until ``is_ended`` returns true; return the number of checked files.
 
-    ``on_file`` is told how many bytes each picture may have. A file that is not on this machine, or not what it was, is
-    left to the next scan.
+    ``on_file`` is called before each file, with the largest size of a picture. The next scan handles files that are not
+    on this machine, or that have changed.
     """
     done = after = 0
     while not is_ended():
@@ -34,47 +34,49 @@ def cover_files(
             waiting = covers.unlooked(connection, _BATCH_FILES, after)
         if not waiting:
             break
-        looked: list[tuple[UncheckedFile, dict[Origin, str | None]]] = []
+        results: list[tuple[UncheckedFile, dict[Origin, str | None]]] = []
         for file in waiting:
             if is_ended():
                 break
             after = file.file_id
             on_file(BYTES_MAX)
-            found = find_file(file.path)
-            if found is not None and found.fingerprint.has_version(file.size_bytes, file.mtime_ns):
-                looked.append((file, _pictures(file, found, kept)))
-        with store.transaction() as writing:
+            found_file = find_file(file.path)
+            if found_file is not None and found_file.fingerprint.has_version(file.size_bytes, file.mtime_ns):
+                results.append((file, _pictures(file, found_file, cover_store)))
+        with store.transaction() as transaction:
             for origin in Origin:
-                # A second file of a model that has no picture does not take the first one's away.
+                # If a second file of a model has no picture, the model keeps the picture of the first.
                 models.give_covers(
-                    writing,
+                    transaction,
                     origin,
                     {
                         file.model_id: pictures[origin]
-                        for file, pictures in looked
+                        for file, pictures in results
                         if pictures[origin] is not None or file.was_looked_at
                     },
                 )
-            for file, _ in looked:
-                covers.note_look(writing.connection, file)
-        done += len(looked)
+            for file, _ in results:
+                covers.note_look(transaction.connection, file)
+        done += len(results)
     return done
 
 
-def _pictures(file: UncheckedFile, found: FoundFile, kept: Covers) -> dict[Origin, str | None]:
-    """Return the names of the covers that are kept of what was found, None for none."""
-    beside = next((name for path in found.previews if (name := _kept(partial(_read, path), kept, path))), None)
+def _pictures(file: UncheckedFile, found_file: FoundFile, cover_store: Covers) -> dict[Origin, str | None]:
+    """Store the pictures of a file, and return the names of the covers; None for none."""
+    beside = next(
+        (name for path in found_file.previews if (name := _cover(partial(_read, path), cover_store, path))), None
+    )
     header = None
     if file.has_thumbnail:
-        header = _kept(lambda: thumbnail_of(os.fsdecode(file.path)), kept, file.path)
+        header = _cover(lambda: thumbnail_of(os.fsdecode(file.path)), cover_store, file.path)
     return {Origin.BESIDE: beside, Origin.HEADER: header}
 
 
-def _kept(read: Callable[[], bytes | None], kept: Covers, path: bytes) -> str | None:
-    """Keep a picture; None where there is none, or it cannot be used, which spoils nothing but the picture."""
+def _cover(read_picture: Callable[[], bytes | None], cover_store: Covers, path: bytes) -> str | None:
+    """Store a picture and return its name; None if there is none or it cannot be used."""
     try:
-        picture = read()
-        return kept.keep(render(picture)) if picture else None
+        picture = read_picture()
+        return cover_store.keep(render(picture)) if picture else None
     except (OSError, errors.UnsupportedFile, errors.TooLarge) as problem:
         log.info("no cover from %s: %s", os.fsdecode(path), getattr(problem, "message", problem))
         return None

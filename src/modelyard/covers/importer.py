@@ -46,10 +46,10 @@ class _Download:
     is_temporary: bool = False
 
 
-def wanted(store: Store, model_ids: Collection[int]) -> dict[str, list[int]]:
+def missing_covers(store: Store, model_ids: Collection[int]) -> dict[str, list[int]]:
     """Return the addresses of these models' covers that are not downloaded yet, with the models of each."""
     with store.reading() as connection:
-        return covers.wanted(connection, model_ids, int(time.time()) - _FAILED_SECONDS)
+        return covers.missing_covers(connection, model_ids, int(time.time()) - _FAILED_SECONDS)
 
 
 def import_covers(

@@ -1,7 +1,7 @@
-"""Untrusted bytes → a picture in three widths, as WebP without anything but its pixels.
+"""Renders untrusted bytes as a picture in three widths: WebP files that hold only pixels.
 
-What a picture is, its bytes say, and no name. Its size is read from its header and checked before a pixel is decoded;
-of an animation, the first frame is taken. Prompts, places and comments that programs write into pictures stay behind.
+The bytes decide the format, never a name. `render` checks the size in the header before it decodes a pixel, and takes
+the first frame of an animation. It drops prompts, locations and comments that programs write into pictures.
 """
 
 import hashlib
@@ -20,32 +20,32 @@ BYTES_MAX = 16 * 1024 * 1024
 # Decoded, a picture takes four bytes a pixel: 128 MiB. Cameras and upscalers make some 24 million.
 PIXELS_MAX = 32 * 1024 * 1024
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
-# The long side of what is no cover but a strip.
+# The longest side, in short sides. Longer pictures are strips, not covers.
 _HEIGHTS_A_WIDTH_MAX = 8
 # Method 4 is Pillow's own default. 640 pixels wide, photographs take some 50 KB at this quality.
 _QUALITY = 80
-# Decoding takes the memory above, so one is decoded at a time.
+# Decoding takes the memory above, so only one thread decodes at a time.
 _turn = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A picture made small: the hash of what it was, lower case, and the WebP of each width."""
+    """A rendered picture: the hash of the original in lower case, and the WebP of each width."""
 
     sha256: str
     by_width: Mapping[int, bytes]
 
 
 def render(picture: bytes) -> Rendered:
-    """Make the widths of a picture. Raises TooLarge, or UnsupportedFile for what is no picture we take.
+    """Render the widths of a picture. Raises TooLarge, or UnsupportedFile if this is no picture that we accept.
 
-    Nothing is made larger: a picture narrower than a width stays as wide as it is.
+    It never enlarges: a picture that is narrower than a width keeps its own width.
     """
     if len(picture) > BYTES_MAX:
         raise errors.TooLarge("the picture", BYTES_MAX)
     try:
         with _turn, warnings.catch_warnings():
-            # Of metadata that is damaged, which we leave out anyway. Our own limit comes before Pillow's.
+            # Pillow warns about damaged metadata, which we drop, and about large pictures; our own limit is lower.
             warnings.simplefilter("ignore")
             by_width = _widths(picture)
     except errors.ModelyardError:
@@ -54,7 +54,7 @@ def render(picture: bytes) -> Rendered:
         raise errors.UnsupportedFile(
             f"the picture has too many pixels; accepted: up to {PIXELS_MAX:,} in all", pixels_max=PIXELS_MAX
         ) from None
-    except Exception as problem:  # Pillow's decoders raise whatever a damaged picture makes them stumble over
+    except Exception as problem:  # Pillow's decoders raise many classes for damaged pictures
         raise errors.UnsupportedFile(
             f"this is no picture that can be read; accepted: {', '.join(_FORMATS)}", allowed=list(_FORMATS)
         ) from problem
@@ -62,8 +62,8 @@ def render(picture: bytes) -> Rendered:
 
 
 def _widths(picture: bytes) -> dict[int, bytes]:
-    with Image.open(BytesIO(picture), formats=_FORMATS) as opened:
-        width, height = opened.size
+    with Image.open(BytesIO(picture), formats=_FORMATS) as source:
+        width, height = source.size
         if width * height > PIXELS_MAX:
             raise errors.UnsupportedFile(
                 f"the picture has {width:,} × {height:,} pixels; accepted: up to {PIXELS_MAX:,} in all",
@@ -71,13 +71,13 @@ def _widths(picture: bytes) -> dict[int, bytes]:
             )
         if not width / _HEIGHTS_A_WIDTH_MAX <= height <= width * _HEIGHTS_A_WIDTH_MAX:
             raise errors.UnsupportedFile(f"a picture of {width:,} × {height:,} pixels is no cover")
-        # JPEG is decoded at the size that is needed, others whole.
-        opened.draft("RGB", (2 * COVER_WIDTHS[-1], 2 * COVER_WIDTHS[-1]))
-        opened.load()
-        upright = ImageOps.exif_transpose(opened)
+        # Pillow can decode JPEG at a smaller size, other formats only at full size.
+        source.draft("RGB", (2 * COVER_WIDTHS[-1], 2 * COVER_WIDTHS[-1]))
+        source.load()
+        upright = ImageOps.exif_transpose(source)
     mode = "RGBA" if upright.has_transparency_data else "RGB"
     image = upright if upright.mode == mode else upright.convert(mode)
-    return {wanted: _webp(image, wanted) for wanted in COVER_WIDTHS}
+    return {width: _webp(image, width) for width in COVER_WIDTHS}
 
 
 def _webp(image: Image.Image, width: int) -> bytes:

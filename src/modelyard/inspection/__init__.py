@@ -1,15 +1,17 @@
-"""Untrusted bytes in, facts out: hashes, format, safety, and what kind of model it is, with evidence.
+"""Inspects untrusted files: hashes, format, safety, and the kind of model with its evidence.
 
-Pure synchronous functions over a path. Only the given path is opened, nothing is written, and nothing in a file is
-ever run: pickles are read opcode by opcode (``picklewalk``), not unpickled. Knows nothing of the catalogue, the
-store or the network.
+Its functions are pure and synchronous. They open only the path that they get, write nothing, and never run anything in
+a file: ``pickle_opcodes`` reads pickles opcode by opcode and does not unpickle them. This package does not use the
+catalogue, the store or the network.
 
-    formats       which format, by the first and last bytes
-    safetensors   one format's frame: limit, parse, validate
-    gguf          the same for GGUF
-    pickles       the verdict on pickles, alone and in zips; picklewalk and statedict read their tensors' names
-    identify      a header's meaning, by the tables in rules, and by adapters and notes
-    hashing       six hashes in one pass
+    formats          recognises the format by the first and last bytes
+    safetensors      limits, parses and validates the header of safetensors
+    gguf             does the same for GGUF
+    pickle_scan      judges pickles, alone and in zips
+    pickle_opcodes   walks the opcodes of a pickle, with the stack machine of pickle_vm
+    state_dict       reads the tensors' names and shapes from a walked pickle
+    identify         identifies the model by its header, with rules, adapters and header_metadata
+    hashing          computes six hashes in one pass
 """
 
 from modelyard.domain import Verdict

@@ -254,6 +254,6 @@ def type_of(adapter: Adapter) -> tuple[str, str]:
     if "mid" in adapter.roles:
         return "locon", "Tucker-decomposed convolutions (lora_mid)"
     # The 1 × 1 convolutions proj_in and proj_out are adapted by plain LoRAs too.
-    if adapter.dialect in ("kohya", "lycoris") and (found := _CONVOLUTION.search(adapter.main)):
-        return "locon", f"a convolution is adapted: {found[0][-80:]}"
+    if adapter.dialect in ("kohya", "lycoris") and (match := _CONVOLUTION.search(adapter.main)):
+        return "locon", f"a convolution is adapted: {match[0][-80:]}"
     return "lora", "low-rank factors of linear layers"

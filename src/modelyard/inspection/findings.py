@@ -1,4 +1,4 @@
-"""An answer with its confidence and the evidence for it."""
+"""An answer with its confidence and its evidence."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,7 @@ NONE: Final = 0.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One observation: which rule made it, on which tensor or metadata key, with what value, and what follows."""
+    """One observation: its rule, its tensor or metadata key, the value, and the conclusion."""
 
     rule: str
     source: str  # "tensor", "metadata" or "format"
@@ -24,9 +24,9 @@ class Evidence:
     says: str = ""
 
     def to_json(self) -> dict[str, str]:
-        """Return the fields that are told."""
-        told = {"rule": self.rule, "source": self.source, "name": self.name, "value": self.value}
-        return told | {"says": self.says} if self.says else told
+        """Return the fields, without an empty conclusion."""
+        fields = {"rule": self.rule, "source": self.source, "name": self.name, "value": self.value}
+        return fields | {"says": self.says} if self.says else fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class Finding:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is an answer at all."""
+        """Whether there is an answer."""
         return self.value != UNKNOWN
 
     def to_json(self) -> dict[str, object]:
-        """Return value, confidence, evidence, and candidates where there are any."""
-        told: dict[str, object] = {
+        """Return value, confidence and evidence, and candidates if there are any."""
+        fields: dict[str, object] = {
             "value": self.value,
             "confidence": self.confidence,
-            "evidence": [each.to_json() for each in self.evidence],
+            "evidence": [item.to_json() for item in self.evidence],
         }
-        return told | {"candidates": list(self.candidates)} if self.candidates else told
+        return fields | {"candidates": list(self.candidates)} if self.candidates else fields

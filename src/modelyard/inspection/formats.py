@@ -1,8 +1,7 @@
-"""Which format a file's bytes are in. The name of the file is never asked.
+"""Recognises the format of a file by its bytes, never by its name.
 
-Only the first ``HEAD_BYTES`` and the last ``TAIL_BYTES`` are looked at. A model that is two things at once (a
-polyglot: a safetensors file that is a zip as well) is reported as the format its first bytes say, with the others
-beside it.
+Only the first ``HEAD_BYTES`` and the last ``TAIL_BYTES`` are read. A polyglot is a file in two formats, such as
+a safetensors file that is also a zip. Its first bytes decide its format; the other formats are reported beside it.
 """
 
 import os
@@ -22,7 +21,7 @@ _TAR_MAGIC_OFFSET = 257
 
 
 class FileFormat(StrEnum):
-    """What the bytes are."""
+    """The formats of files."""
 
     SAFETENSORS = "safetensors"
     ZIP = "zip"
@@ -107,7 +106,7 @@ class Recognised:
 
 
 def recognise(reader: BinaryIO, size_bytes: int) -> Recognised:
-    """Decide by the bytes; leaves the reader where it stops. Reads at most ``HEAD_BYTES + TAIL_BYTES``."""
+    """Recognise a file by its bytes; does not reset the position. Reads at most ``HEAD_BYTES + TAIL_BYTES``."""
     reader.seek(0)
     head = reader.read(HEAD_BYTES)
     tail = b""
@@ -118,13 +117,13 @@ def recognise(reader: BinaryIO, size_bytes: int) -> Recognised:
 
 
 def recognise_bytes(head: bytes, tail: bytes, size_bytes: int) -> Recognised:
-    """Decide by a file's first and last bytes and its size."""
-    found = _of_head(head, size_bytes)
+    """Recognise a file by its first and last bytes and its size."""
+    format_ = _of_head(head, size_bytes)
     also = []
-    if found is not FileFormat.ZIP and ends_as_zip(tail, size_bytes):
+    if format_ is not FileFormat.ZIP and ends_as_zip(tail, size_bytes):
         also.append(FileFormat.ZIP)
-    unmarked = found in (FileFormat.TEXT, FileFormat.UNKNOWN)
-    return Recognised(found, tuple(also), maybe_pickle=unmarked and head[0] in _PICKLE_OPENING)
+    unmarked = format_ in (FileFormat.TEXT, FileFormat.UNKNOWN)
+    return Recognised(format_, tuple(also), maybe_pickle=unmarked and head[0] in _PICKLE_OPENING)
 
 
 def _of_head(head: bytes, size_bytes: int) -> FileFormat:

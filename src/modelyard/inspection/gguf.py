@@ -82,11 +82,11 @@ class _Cursor:
 
     def read(self, count: int, where: str) -> bytes:
         self._spend(count, where)
-        found = self.reader.read(count)
-        if len(found) < count:
-            raise CorruptFile(where, f"the file ends at {self.at + len(found):,}")
+        data = self.reader.read(count)
+        if len(data) < count:
+            raise CorruptFile(where, f"the file ends at {self.at + len(data):,}")
         self.at += count
-        return found
+        return data
 
     def skip(self, count: int, where: str) -> None:
         self._spend(count, where)
@@ -106,13 +106,13 @@ class _Cursor:
     def length(self, where: str) -> int:
         return int.from_bytes(self.read(8 if self.wide else 4, where), "little")
 
-    def text(self, where: str, kept_max: int) -> str:
+    def text(self, where: str, bytes_max: int) -> str:
         """Read a text; of a longer one than ``kept_max`` bytes only the start is kept."""
         length = self.length(where)
-        kept = self.read(min(length, kept_max), where)
-        if length > kept_max:
-            self.skip(length - kept_max, where)
-        return kept.decode(errors="replace")
+        start = self.read(min(length, bytes_max), where)
+        if length > bytes_max:
+            self.skip(length - bytes_max, where)
+        return start.decode(errors="replace")
 
 
 def read_header(reader: BinaryIO, size_bytes: int, limit_bytes: int = HEADER_LIMIT_BYTES) -> Header:
@@ -159,20 +159,20 @@ def _array(cursor: _Cursor, where: str, depth: int) -> str:
     if depth > _ARRAY_DEPTH_MAX:
         raise CorruptFile(where, "nests arrays too deep")
     kind, count = cursor.u32(where), cursor.length(where)
-    shown = min(count, _ARRAY_SHOWN)
-    first = [_value(cursor, kind, where, depth) for _ in range(shown)]
+    first_count = min(count, _ARRAY_SHOWN)
+    first = [_value(cursor, kind, where, depth) for _ in range(first_count)]
     if kind in _VALUE_FORMATS:
-        cursor.skip((count - shown) * struct.calcsize("<" + _VALUE_FORMATS[kind]), where)
+        cursor.skip((count - first_count) * struct.calcsize("<" + _VALUE_FORMATS[kind]), where)
     else:
         cursor.texts_left -= count
         if cursor.texts_left < 0:
             raise CorruptFile(where, "has more texts than any tokenizer")
-        for _ in range(count - shown):
+        for _ in range(count - first_count):
             if kind == _TEXT:
                 cursor.skip(cursor.length(where), where)
             else:
                 _value(cursor, kind, where, depth)
-    more = f", … ({count:,})" if count > shown else ""
+    more = f", … ({count:,})" if count > first_count else ""
     return "[" + ", ".join(first) + more + "]"
 
 

@@ -1,6 +1,6 @@
-"""What a model file says about itself: its tensors' names, types and shapes, and its metadata.
+"""The header of a model file: its tensors' names, types and shapes, and its metadata.
 
-Every format's reader yields this one view, so identification need not know where a header came from.
+The readers of all formats return this class, so identification does not depend on the format.
 """
 
 from collections.abc import Mapping

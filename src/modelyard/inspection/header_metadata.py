@@ -124,20 +124,20 @@ _MODEL_NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = (
 
 def claims(metadata: Mapping[str, str]) -> list[Claim]:
     """Return what the notes say about type and base, the most exact first."""
-    found: list[Claim] = []
+    result: list[Claim] = []
     for key in ("ss_sd_model_name", "sd_checkpoint_name", "ss_base_model_name", "base_model"):
         if text := metadata.get(key):
-            found.extend(_of_model_name(key, text[:500]))
+            result.extend(_of_model_name(key, text[:500]))
     if text := metadata.get("modelspec.architecture"):
-        found.extend(_of_architecture(text))
+        result.extend(_of_architecture(text))
     if text := metadata.get("ss_base_model_version"):
         base = _KOHYA_BASES.get(text.strip().lower())
         evidence = Evidence("kohya", "metadata", "ss_base_model_version", text[:200])
         if base is not None:
-            found.append(Claim(evidence, LIKELY, *base))
+            result.append(Claim(evidence, LIKELY, *base))
     if (text := metadata.get("ss_v2")) and text.lower() == "true":
-        found.append(Claim(Evidence("kohya", "metadata", "ss_v2", text), LIKELY, "sd2", "SD 2.x"))
-    return found
+        result.append(Claim(Evidence("kohya", "metadata", "ss_v2", text), LIKELY, "sd2", "SD 2.x"))
+    return result
 
 
 def _of_model_name(key: str, text: str) -> list[Claim]:
@@ -150,13 +150,13 @@ def _of_model_name(key: str, text: str) -> list[Claim]:
 
 def _of_architecture(text: str) -> list[Claim]:
     name, _, kind = text.strip().lower().replace("_", "-").partition("/")
-    known = _ARCHITECTURES.get(name)
+    entry = _ARCHITECTURES.get(name)
     type_ = _SPEC_TYPES.get(kind) if kind else None
-    if known is None and type_ is None:
+    if entry is None and type_ is None:
         return []
-    architecture, base, variant = known or (None, None, None)
+    architecture, base, variant = entry or (None, None, None)
     evidence = Evidence("modelspec", "metadata", "modelspec.architecture", text[:200])
-    return [Claim(evidence, LIKELY if known else PLAUSIBLE, architecture, base, type_, variant)]
+    return [Claim(evidence, LIKELY if entry else PLAUSIBLE, architecture, base, type_, variant)]
 
 
 def trigger_words(metadata: Mapping[str, str]) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ def trigger_words(metadata: Mapping[str, str]) -> tuple[str, ...]:
     for key in ("modelspec.trigger_phrase", "trigger_phrase", "trained_words", "ss_trigger_words", "activation text"):
         for word in re.split(r"[,\n]", metadata.get(key, "")[:4_000]):
             _add(words, word)
-    for _, tag in sorted(_frequent_tags(metadata.get("ss_tag_frequency", "")), key=lambda found: -found[0]):
+    for _, tag in sorted(_frequent_tags(metadata.get("ss_tag_frequency", "")), key=lambda pair: -pair[0]):
         _add(words, tag)
     return tuple(words)[:TRIGGER_WORDS_MAX]
 
@@ -189,13 +189,13 @@ def _frequent_tags(text: str) -> list[tuple[int, str]]:
         return []
     if not isinstance(folders, dict):
         return []
-    found = []
+    result = []
     for tags in folders.values():
         counts = [(count, tag) for tag, count in tags.items() if type(count) is int] if isinstance(tags, dict) else []
         if counts:
             most = max(count for count, _ in counts)
-            found.extend(sorted((each for each in counts if each[0] >= most * 0.95), reverse=True)[:TRIGGER_WORDS_MAX])
-    return found
+            result.extend(sorted((pair for pair in counts if pair[0] >= most * 0.95), reverse=True)[:TRIGGER_WORDS_MAX])
+    return result
 
 
 def bounded(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -203,7 +203,7 @@ def bounded(metadata: Mapping[str, str]) -> dict[str, str]:
 
     A value that is cut ends with the number of characters it had.
     """
-    kept: dict[str, str] = {}
+    result: dict[str, str] = {}
     total = 0
     for key, value in metadata.items():
         # PostgreSQL takes no NUL in text.
@@ -212,7 +212,7 @@ def bounded(metadata: Mapping[str, str]) -> dict[str, str]:
             keep = 40 if text.startswith("data:") else METADATA_VALUE_MAX
             text = f"{text[:keep]}… ({len(value):,} characters)"
         total += len(name) + len(text)
-        if len(kept) >= METADATA_ENTRIES_MAX or total > METADATA_TOTAL_MAX:
+        if len(result) >= METADATA_ENTRIES_MAX or total > METADATA_TOTAL_MAX:
             break
-        kept[name] = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return kept
+        result[name] = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return result

@@ -22,7 +22,7 @@ _NOT_KNOWN = Finding()
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a header says a model is."""
+    """The identity of a model, from its header."""
 
     type: Finding = _NOT_KNOWN
     base_model: Finding = _NOT_KNOWN
@@ -37,23 +37,23 @@ class Identity:
 
 
 def identify(header: Header) -> Identity:
-    """Say what the model with this header is. Cost: a few passes over the tensors' names, 1–3 ms for a thousand."""
+    """Identify the model with this header. Cost: a few passes over the tensors' names, 1–3 ms for a thousand."""
     claims = header_metadata.claims(header.metadata)
     adapter = adapters.read_adapter(header)
     if adapter is not None:
-        found = _of_adapter(adapter)
+        identity = _of_adapter(adapter)
     else:
         match = rules.first_match(header)
-        found = _of_rule(*match, header) if match else Identity()
-    found = _with_notes(found, claims)
+        identity = _of_rule(*match, header) if match else Identity()
+    identity = _with_notes(identity, claims)
     numbers = _numbers_by_dtype(header)
     return Identity(
-        type=found.type,
-        base_model=found.base_model,
-        base_model_type=found.base_model_type,
-        architecture=found.architecture,
-        dialect=found.dialect,
-        part=found.part,
+        type=identity.type,
+        base_model=identity.base_model,
+        base_model_type=identity.base_model_type,
+        architecture=identity.architecture,
+        dialect=identity.dialect,
+        part=identity.part,
         precision=_precision(numbers, len(header.tensors)),
         parameters=sum(numbers.values()),
         trigger_words=header_metadata.trigger_words(header.metadata),
@@ -93,18 +93,18 @@ def _of_rule(rule: Rule, prefix: str, header: Header) -> Identity:
 
 
 def _evidence(rule: Rule, prefix: str, header: Header) -> tuple[Evidence, ...]:
-    """The tensors that a rule went by, at most three, and what it cannot tell."""
+    """Return at most three tensors of a rule as evidence, and the limits of the rule."""
     names = [size.tensor for size in rule.sizes] + list(rule.needs)
     if not names:
         names = [next(iter(header.tensors))]
-    shown: list[Evidence] = []
+    observations: list[Evidence] = []
     for name in dict.fromkeys(names):
-        if len(shown) < 3:
+        if len(observations) < 3:
             tensor = header.tensors[prefix + name]
-            shown.append(Evidence(rule.name, "tensor", prefix + name, f"{tensor.dtype} {list(tensor.shape)}"))
+            observations.append(Evidence(rule.name, "tensor", prefix + name, f"{tensor.dtype} {list(tensor.shape)}"))
     if rule.cannot_tell:
-        shown[0] = Evidence(rule.name, "tensor", shown[0].name, shown[0].value, rule.cannot_tell)
-    return tuple(shown)
+        observations[0] = Evidence(rule.name, "tensor", observations[0].name, observations[0].value, rule.cannot_tell)
+    return tuple(observations)
 
 
 # Channels of the first convolution: the latent's 4, with the mask and masked latent (5 more), with the source image's
@@ -149,9 +149,14 @@ def _part(header: Header, prefix: str) -> Finding:
     return Finding(UNET, LIKELY, (Evidence("parts", "tensor", prefix or "(no prefix)", "alone", says),))
 
 
-def _with_notes(found: Identity, claims: Sequence[Claim]) -> Identity:
-    """Let the metadata choose where the tensors leave a choice, and speak where they are silent."""
-    base, architecture, type_, variant = found.base_model, found.architecture, found.type, found.base_model_type
+def _with_notes(identity: Identity, claims: Sequence[Claim]) -> Identity:
+    """Use the metadata to choose among candidates of the tensors, and to fill unknown findings."""
+    base, architecture, type_, variant = (
+        identity.base_model,
+        identity.architecture,
+        identity.type,
+        identity.base_model_type,
+    )
     tensors_spoke = type_.is_known
     chosen = False
     for claim in claims:
@@ -171,7 +176,7 @@ def _with_notes(found: Identity, claims: Sequence[Claim]) -> Identity:
             type_ = Finding(claim.type, PLAUSIBLE, (claim.evidence,))
         if claim.variant is not None and not variant.is_known:
             variant = Finding(claim.variant, claim.confidence, (claim.evidence,))
-    return Identity(type_, base, variant, architecture, found.dialect, found.part)
+    return Identity(type_, base, variant, architecture, identity.dialect, identity.part)
 
 
 def _agrees(claim: Claim, base: Finding, architecture: Finding, tensors_spoke: bool) -> bool:
@@ -194,8 +199,8 @@ def _is_finer(claim: Claim, base: Finding) -> bool:
 
 
 def _and(finding: Finding, evidence: Evidence, says: str) -> Finding:
-    told = Evidence(evidence.rule, evidence.source, evidence.name, evidence.value, says or evidence.says)
-    return Finding(finding.value, finding.confidence, (*finding.evidence, told), finding.candidates)
+    observation = Evidence(evidence.rule, evidence.source, evidence.name, evidence.value, says or evidence.says)
+    return Finding(finding.value, finding.confidence, (*finding.evidence, observation), finding.candidates)
 
 
 _PRECISIONS = {

@@ -23,7 +23,7 @@ _POLYGLOT_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Everything one look at a file gives.
+    """The result of inspecting a file.
 
     ``verdict`` is about safety and soundness: "clean" (sound; for a pickle only that no known bad import is in it),
     "suspicious", "dangerous", or "error" (broken, or no model at all), with the reason.
@@ -75,7 +75,7 @@ THUMBNAIL = "modelspec.thumbnail"
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What reading one format gives."""
+    """The result of reading one format."""
 
     format: str
     verdict: Verdict
@@ -91,7 +91,7 @@ def inspect_file(
     header_limit_bytes: int = HEADER_LIMIT_BYTES,
     on_bytes: Callable[[int], None] | None = None,
 ) -> Inspection:
-    """Look at a file: format, verdict, identity, and its hashes unless told not to.
+    """Inspect a file: format, verdict, identity, and hashes if ``with_hashes``.
 
     A broken file is an answer (verdict "error"), not an exception. Without hashes only the header is read: at most
     ``header_limit_bytes``. ``on_bytes`` is called with the bytes hashed by each step.
@@ -220,12 +220,12 @@ _REASONS = {
 }
 
 
-def _refused(reader: BinaryIO, size_bytes: int, found: FileFormat, limit_bytes: int, name: str) -> _Contents:
-    """No model. A file that is named safetensors is told what it lacks to be one: the name decides nothing else."""
-    reason = _REASONS.get(found, f"this is a file of the kind {found!s}, not a model we can look into")
-    if found in (FileFormat.UNKNOWN, FileFormat.EMPTY) and name.lower().endswith((".safetensors", ".sft")):
+def _refused(reader: BinaryIO, size_bytes: int, format_: FileFormat, limit_bytes: int, name: str) -> _Contents:
+    """Refuse a file that is no model. If its name says safetensors, add the reason why it is not."""
+    reason = _REASONS.get(format_, f"this is a file of the kind {format_!s}, not a model we can look into")
+    if format_ in (FileFormat.UNKNOWN, FileFormat.EMPTY) and name.lower().endswith((".safetensors", ".sft")):
         try:
             safetensors.read_frame(reader, size_bytes, limit_bytes)
         except CorruptFile as broken:
             reason = f"{reason}; as safetensors: {broken.message}"
-    return _Contents(found, Verdict.ERROR, reason)
+    return _Contents(format_, Verdict.ERROR, reason)

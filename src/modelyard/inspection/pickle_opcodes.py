@@ -30,14 +30,14 @@ LINE_DIGITS_MAX = 100
 def walk(reader: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> PickleTrace:
     """Walk one pickle from where ``reader`` stands to its STOP."""
     machine = Machine(reader, limits)
-    found = machine.found
+    trace = machine.trace
     try:
         _run(machine, limits)
     except Stop as stop:
-        found.problem = stop.problem
-        found.over_limit = stop.over_limit
-    found.end = machine.position
-    return found
+        trace.problem = stop.problem
+        trace.over_limit = stop.over_limit
+    trace.end = machine.position
+    return trace
 
 
 def _run(machine: Machine, limits: Limits) -> None:
@@ -47,8 +47,8 @@ def _run(machine: Machine, limits: Limits) -> None:
         entry = steps.get(code[0])
         if entry is None:
             raise Stop(f"byte {machine.position - 1:,} is no opcode: {code[0]:#04x}")
-        machine.found.opcodes += 1
-        if machine.found.opcodes > limits.opcodes:
+        machine.trace.opcodes += 1
+        if machine.trace.opcodes > limits.opcodes:
             raise Stop(f"has more than {limits.opcodes:,} opcodes", over_limit=True)
         argument_of, step = entry
         if step(machine, argument_of(machine) if argument_of is not None else None):
@@ -61,13 +61,13 @@ _Argument = Callable[[Machine], object]
 _Step = Callable[[Machine, object], bool]
 
 
-def _text(found: bytes | Opaque) -> object:
-    return found.decode(errors="replace") if isinstance(found, bytes) else OPAQUE
+def _text(data: bytes | Opaque) -> object:
+    return data.decode(errors="replace") if isinstance(data, bytes) else OPAQUE
 
 
-def _integer(found: bytes | Opaque) -> object:
-    if isinstance(found, bytes) and len(found) <= INTEGER_BYTES_MAX:
-        return int.from_bytes(found, "little", signed=True)
+def _integer(data: bytes | Opaque) -> object:
+    if isinstance(data, bytes) and len(data) <= INTEGER_BYTES_MAX:
+        return int.from_bytes(data, "little", signed=True)
     return OPAQUE
 
 
@@ -97,13 +97,13 @@ _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"\n": b""}
 
 
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    code = found[1]
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    code = match[1]
     if len(code) == 3 and code[:1] == b"x":
         return bytes([int(code[1:], 16)])
     if code.isdigit() and code < b"8":
         return bytes([int(code, 8) & 0xFF])
-    return _ESCAPED.get(code, code if code in (b"\\", b"'", b'"') else found[0])
+    return _ESCAPED.get(code, code if code in (b"\\", b"'", b'"') else match[0])
 
 
 def _escaped_line(m: Machine) -> object:
@@ -237,7 +237,7 @@ def _build(m: Machine, _: object) -> bool:
 
 
 def _extension(m: Machine, _: object) -> bool:
-    m.found.extensions = True
+    m.trace.extensions = True
     m.push(OPAQUE)
     return False
 
@@ -267,7 +267,7 @@ def _get(m: Machine, key: object) -> bool:
 
 
 def _stop(m: Machine, _: object) -> bool:
-    m.found.value = m.pop()
+    m.trace.value = m.pop()
     return True
 
 

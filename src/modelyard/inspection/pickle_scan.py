@@ -1,10 +1,9 @@
 """Judge pickles by the names they import, alone or in zips, and read their tensors' names and shapes. Never unpickle.
 
-Two opinions are joined. Ours is an allow-list: the few globals that weights need are clean, whatever runs commands,
-opens files or finds other names is dangerous, and everything else is suspicious, because a list of bad names is
-never complete. picklescan's is a deny-list that its authors keep current. The worse one counts. "Clean" means that
-no known bad
-import was found, not that the file is safe to load.
+The scan joins two opinions. Ours is an allow-list. The few globals that weights need are clean. A global that runs
+commands, opens files or finds other names is dangerous. Every other global is suspicious, because no list of bad names
+is complete. picklescan has a deny-list that its authors keep current. The worse verdict counts. "Clean" means that the
+scan found no known bad import. It does not mean that the file is safe to load.
 
     clean        only imports that weights need
     suspicious   imports that weights do not need, or something that cannot be looked into
@@ -70,7 +69,7 @@ def worse(one: Verdict, other: Verdict) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class PickleScan:
-    """The verdict with its reason, what was imported, and the header of the state dict if there is one."""
+    """The verdict with its reason, the imports, and the header of the state dict if there is one."""
 
     verdict: Verdict
     reason: str
@@ -81,7 +80,7 @@ class PickleScan:
 
 @dataclass(slots=True)
 class _Findings:
-    """What was found so far in a file and everything inside it."""
+    """The findings so far in a file and in everything inside it."""
 
     verdict: Verdict = Verdict.CLEAN
     reasons: list[str] = field(default_factory=list)
@@ -199,19 +198,19 @@ _DANGEROUS_PREFIXES = (
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
-def judge_global(found: Global) -> Verdict:
-    """What importing one name means."""
-    if UNKNOWN_NAME in (found.module, found.name):
+def judge_global(reference: Global) -> Verdict:
+    """Return the verdict on importing one name."""
+    if UNKNOWN_NAME in (reference.module, reference.name):
         return Verdict.DANGEROUS
-    if found.name in ALLOWED.get(found.module, frozenset()):
+    if reference.name in ALLOWED.get(reference.module, frozenset()):
         return Verdict.CLEAN
-    if found.name in _DANGEROUS_GLOBALS.get(found.module, frozenset()):
+    if reference.name in _DANGEROUS_GLOBALS.get(reference.module, frozenset()):
         return Verdict.DANGEROUS
-    root = found.module.partition(".")[0]
-    if root in _DANGEROUS_MODULES or found.module.startswith(_DANGEROUS_PREFIXES):
+    root = reference.module.partition(".")[0]
+    if root in _DANGEROUS_MODULES or reference.module.startswith(_DANGEROUS_PREFIXES):
         return Verdict.DANGEROUS
     # "module name.attribute" reaches whatever the module imports itself: os through torch.os, say.
-    if any(part in _DANGEROUS_MODULES or part in _DANGEROUS_NAMES for part in found.name.split(".")):
+    if any(part in _DANGEROUS_MODULES or part in _DANGEROUS_NAMES for part in reference.name.split(".")):
         return Verdict.DANGEROUS
     return Verdict.SUSPICIOUS
 
@@ -220,9 +219,9 @@ def dangerous_imports(walk: PickleTrace) -> tuple[str, ...]:
     """Return the dangerous imports of bytes that may be a pickle by chance: only names that can be imported count."""
     return tuple(
         sorted(
-            str(found)
-            for found in walk.globals
-            if judge_global(found) is Verdict.DANGEROUS and _NAME.fullmatch(f"{found.module}.{found.name}")
+            str(reference)
+            for reference in walk.globals
+            if judge_global(reference) is Verdict.DANGEROUS and _NAME.fullmatch(f"{reference.module}.{reference.name}")
         )
     )
 
@@ -256,7 +255,7 @@ def scan_npy(reader: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> PickleScan:
 
 
 def _result(findings: _Findings, header: Header | None, kind: str) -> PickleScan:
-    names = tuple(sorted(str(found) for found in findings.globals))
+    names = tuple(sorted(str(reference) for reference in findings.globals))
     if findings.reasons:
         reason = "; ".join(findings.reasons)
     elif findings.pickles:
@@ -298,13 +297,13 @@ def _scan_series(reader: BinaryIO, size_bytes: int, findings: _Findings, where: 
 def _judge_walk(walk: PickleTrace, findings: _Findings, where: str) -> None:
     findings.pickles += 1
     findings.globals |= walk.globals
-    for found in sorted(walk.globals, key=str):
-        verdict = judge_global(found)
-        if verdict is Verdict.DANGEROUS and UNKNOWN_NAME in (found.module, found.name):
+    for reference in sorted(walk.globals, key=str):
+        verdict = judge_global(reference)
+        if verdict is Verdict.DANGEROUS and UNKNOWN_NAME in (reference.module, reference.name):
             findings.note(verdict, f"{where}imports a name that it computes")
         elif verdict is not Verdict.CLEAN:
             meaning = "which runs code" if verdict is Verdict.DANGEROUS else "which weights do not need"
-            findings.note(verdict, f"{where}imports {_shown(str(found))}, {meaning}")
+            findings.note(verdict, f"{where}imports {_shown(str(reference))}, {meaning}")
     if walk.extensions:
         findings.note(
             Verdict.SUSPICIOUS, f"{where}imports by extension code, whose meaning only the loading program knows"
@@ -327,10 +326,10 @@ def _ask_picklescan(reader: BinaryIO, begin: int, walk: PickleTrace, findings: _
         # It is written for pickles that parse, and raises these for some that are built to confuse it.
         findings.note(Verdict.SUSPICIOUS, f"{where}picklescan cannot follow it: {_shown(str(error))}")
         return
-    for found in result.globals:
-        if found.safety is SafetyLevel.Dangerous:
+    for reference in result.globals:
+        if reference.safety is SafetyLevel.Dangerous:
             findings.note(
-                Verdict.DANGEROUS, f"{where}imports {_shown(f'{found.module}.{found.name}')}, says picklescan"
+                Verdict.DANGEROUS, f"{where}imports {_shown(f'{reference.module}.{reference.name}')}, says picklescan"
             )
 
 
@@ -403,11 +402,11 @@ def _scan_member(
         findings.note(Verdict.SUSPICIOUS, f"{here}is marked as encrypted")
     named_pickle = member.filename.lower().endswith((".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib"))
     try:
-        with archive.open(member) as opened:
-            start = opened.read(8)
+        with archive.open(member) as stream:
+            start = stream.read(8)
             if not (named_pickle or start.startswith((b"\x93NUMPY", b"PK\x03\x04")) or _starts_as_pickle(start)):
                 return None
-            content = start + opened.read(MEMBER_BYTES_MAX + 1 - len(start))
+            content = start + stream.read(MEMBER_BYTES_MAX + 1 - len(start))
     except _UNREADABLE_MEMBER as error:
         verdict = Verdict.SUSPICIOUS if named_pickle else Verdict.ERROR
         findings.note(verdict, f"{here}cannot be looked into: {_shown(str(error))}")
@@ -467,5 +466,5 @@ def _inner_name(name: str) -> str:
 
 
 def _shown(text: str) -> str:
-    shown = ascii(text[:100])[1:-1]
-    return shown if len(text) <= 100 else shown + "…"
+    escape = ascii(text[:100])[1:-1]
+    return escape if len(text) <= 100 else escape + "…"

@@ -18,7 +18,7 @@ INTEGER_BYTES_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one walk may cost. An SDXL checkpoint's pickle has about 75,000 opcodes in 0.4 MB."""
+    """The limits of one walk. An SDXL checkpoint's pickle has about 75,000 opcodes in 0.4 MB."""
 
     opcodes: int = 1_000_000
     bytes: int = 64 << 20
@@ -72,7 +72,7 @@ UNKNOWN_NAME = "?"
 
 @dataclass(slots=True)
 class PickleTrace:
-    """What was found; ``problem`` is empty when the pickle ended with STOP."""
+    """The result of a walk; ``problem`` is empty if the pickle ended with STOP."""
 
     value: object = None
     globals: set[Global] = field(default_factory=set)
@@ -97,7 +97,7 @@ class Machine:
     """The stack machine of one walk."""
 
     def __init__(self, reader: BinaryIO, limits: Limits) -> None:
-        self.found = PickleTrace()
+        self.trace = PickleTrace()
         self.position = reader.tell()
         self._reader = reader
         self._limits = limits
@@ -111,12 +111,12 @@ class Machine:
     def read(self, count: int) -> bytes:
         if count > self._bytes_left:
             raise Stop(f"is longer than {self._limits.bytes:,} bytes", over_limit=True)
-        found = self._reader.read(count)
-        self._bytes_left -= len(found)
-        self.position += len(found)
-        if len(found) < count:
+        data = self._reader.read(count)
+        self._bytes_left -= len(data)
+        self.position += len(data)
+        if len(data) < count:
             raise Stop(f"ends at byte {self.position:,} without STOP")
-        return found
+        return data
 
     def number(self, width: int, signed: bool = False) -> int:
         return int.from_bytes(self.read(width), "little", signed=signed)
@@ -135,12 +135,12 @@ class Machine:
 
     def line(self) -> bytes:
         """An argument that ends with its line."""
-        found = self._reader.readline(min(LINE_BYTES_MAX, self._bytes_left))
-        self._bytes_left -= len(found)
-        self.position += len(found)
-        if not found.endswith(b"\n"):
-            raise Stop(f"has a line at byte {self.position - len(found):,} that does not end")
-        return found[:-1]
+        line = self._reader.readline(min(LINE_BYTES_MAX, self._bytes_left))
+        self._bytes_left -= len(line)
+        self.position += len(line)
+        if not line.endswith(b"\n"):
+            raise Stop(f"has a line at byte {self.position - len(line):,} that does not end")
+        return line[:-1]
 
     # --- stack ---
 
@@ -187,14 +187,14 @@ class Machine:
 
     def import_global(self, module: object, name: object) -> Global:
         if isinstance(module, str) and isinstance(name, str):
-            found = Global(module, name)
+            reference = Global(module, name)
         else:
-            found = Global(UNKNOWN_NAME, UNKNOWN_NAME)
-        self.found.globals.add(found)
-        return found
+            reference = Global(UNKNOWN_NAME, UNKNOWN_NAME)
+        self.trace.globals.add(reference)
+        return reference
 
     def call(self, function: object, arguments: object) -> object:
-        """What calling would give, as far as names and shapes need it."""
+        """Return the result of a call, as far as names and shapes need it."""
         if isinstance(function, Global) and isinstance(arguments, tuple):
             rebuild = _REBUILDS.get((function.module, function.name))
             if rebuild is not None:
@@ -277,12 +277,12 @@ _REBUILDS: Mapping[tuple[str, str], Callable[[Machine, tuple[object, ...]], obje
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _first_argument,
     ("torch._utils", "_rebuild_parameter_with_state"): _first_argument,
-    ("torch._tensor", "_rebuild_from_type_v2"): lambda machine, given: (
-        machine.call(given[0], given[2]) if len(given) >= 3 else None
+    ("torch._tensor", "_rebuild_from_type_v2"): lambda machine, arguments: (
+        machine.call(arguments[0], arguments[2]) if len(arguments) >= 3 else None
     ),
     ("torch", "Size"): _first_argument,
     ("collections", "OrderedDict"): _new_mapping,
-    ("collections", "defaultdict"): lambda machine, given: _new_mapping(machine, given[1:]),
+    ("collections", "defaultdict"): lambda machine, arguments: _new_mapping(machine, arguments[1:]),
 }
 
 _STORAGE_DTYPES: Mapping[str, str] = {

@@ -162,15 +162,15 @@ def _refuse_lone_surrogates(text: str) -> None:
         return  # what is wrong is said by the parse that follows
 
 
-def _metadata(found: object) -> dict[str, str]:
-    if found is None:
+def _metadata(metadata: object) -> dict[str, str]:
+    if metadata is None:
         return {}
-    if not isinstance(found, dict):
-        raise CorruptFile(METADATA_KEY, f"is {_kind(found)}, not an object")
-    for key, value in found.items():
+    if not isinstance(metadata, dict):
+        raise CorruptFile(METADATA_KEY, f"is {_kind(metadata)}, not an object")
+    for key, value in metadata.items():
         if type(value) is not str:
             raise CorruptFile(f"{METADATA_KEY}, {_shown(key)}", f"is {_kind(value)}, not text")
-    return found
+    return metadata
 
 
 def _tensors(document: Mapping[str, object], body_bytes: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The tensors' names and shapes in what a pickle would build, as a header.
+"""Reads the tensors' names and shapes of a walked pickle as a header.
 
 A file of weights is a dict of tensors, or a dict that holds one ("state_dict", "params_ema", …) beside what the trainer
 kept, or a module object whose state holds dicts of parameters. Names are joined by dots, as torch names them.
@@ -50,11 +50,11 @@ def _tensors_of(value: object) -> Iterator[tuple[str, Tensor]]:
         visits += 1
         if visits > VISITS_MAX:
             return
-        name, found, depth = pending.pop()
-        if isinstance(found, Tensor):
-            yield name, found
+        name, node, depth = pending.pop()
+        if isinstance(node, Tensor):
+            yield name, node
         elif depth < DEPTH_MAX:
-            children = list(_children(found))
+            children = list(_children(node))
             visits += len(children)
             pending.extend((_joined(name, key), child, depth + 1) for key, child in reversed(children))
 
@@ -83,7 +83,7 @@ def _joined(name: str, key: str) -> str:
 
 
 def _texts_of(value: object) -> dict[str, str]:
-    """What the trainer wrote beside the weights, such as an embedding's name and the checkpoint it was trained on."""
+    """Return the trainer's values beside the weights, such as an embedding's name and its training checkpoint."""
     if not isinstance(value, dict):
         return {}
     texts = {}

@@ -1,4 +1,4 @@
-"""Where the function of a job runs: in a child process that can be killed, or in a thread of this one.
+"""Executors run the function of a job in a child process, which can be killed, or in a thread of this process.
 
 A child costs a fork, 8 ms, and the opening of the store, 80 ms, once; a job then costs 0.4 ms (2026-11, on a loaded
 machine). It is forked before its parent opens anything, so there is no connection, lock or thread that a fork could
@@ -32,21 +32,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A sign of life: the limit of time starts again, with so many seconds on top."""
+    """A sign of life: the time limit starts again, plus these seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The function returned: after how many seconds it wants to run again."""
+    """The function returned, with the seconds until its next run."""
 
     again_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """Something that the function needs is away."""
+    """The function needs something that is away."""
 
     reason: str
 
@@ -65,19 +65,19 @@ Message = Allowed | Done | Paused | Failed
 def perform(
     kind: Kind, job: Job, resources: Resources, is_stopping: Callable[[], bool], send: Callable[[Message], object]
 ) -> Message:
-    """Run the function of a job, and return what became of it."""
+    """Run the function of a job, and return its result."""
     try:
         return Done(kind.function(resources, Run(job, is_stopping, lambda seconds: send(Allowed(seconds)))))
     except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
         return Paused(problem.message)
     except Exception as problem:
-        # A mistake of ours in one piece of work is not to end all others.
+        # A bug of ours in one job must not end the others.
         log.warning("%s failed (attempt %d): %s", kind.label, job.attempts, job.subject, exc_info=problem)
         return Failed(f"{type(problem).__name__}: {problem}")
 
 
 class ThreadExecutor:
-    """Runs functions in threads of this process. It cannot kill: what hangs is abandoned, and goes with the process."""
+    """Runs functions in threads of this process. It cannot kill: a hung function runs until the process ends."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -103,7 +103,7 @@ class ThreadExecutor:
             return None
 
     def stop(self) -> None:
-        """Ask the job to stop where it can go on later."""
+        """Ask the job to stop at a point where it can continue later."""
         self._stopping.set()
 
     def kill(self) -> None:
@@ -155,17 +155,17 @@ class ForkedExecutor:
             return Failed(f"its process ended{how}", is_lost=True)
 
     def stop(self) -> None:
-        """Ask the job to stop where it can go on later."""
+        """Ask the job to stop at a point where it can continue later."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the child, whatever it is at; nothing can be started after that."""
+        """Kill the child at once; nothing can be started after that."""
         self.is_lost = True
         self._signal(signal.SIGKILL)
         self._reap()
 
     def close(self) -> None:
-        """End the child when its job is done, and release what holds it."""
+        """Kill the child and close its pipes."""
         self._connection.close()
         os.close(self._held)
         if not self.is_lost:
@@ -177,7 +177,7 @@ class ForkedExecutor:
                 os.kill(self._pid, number)
 
     def _reap(self) -> int | None:
-        """Return how the child ended; None if it does not end, as a process that waits for a disk may not."""
+        """Return the exit code of the child; None if it does not end, for example because it waits for a disk."""
         give_up_at = time.monotonic() + _DEATH_SECONDS_MAX
         while self._pid and time.monotonic() < give_up_at:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
@@ -194,7 +194,7 @@ def _serve(
     connection: Connection,
     alive: int,
 ) -> None:
-    """Run jobs as they come, as the child; never return."""
+    """Run the jobs that arrive, in the child; never return."""
     stopping = threading.Event()
     code = 1
     try:

@@ -1,4 +1,4 @@
-"""What a kind of background work is, and what its function is given."""
+"""Kinds of background work, and the arguments of their functions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from modelyard.store.jobs import Job
 from modelyard.uploads.cleanup import UploadCleaner
 from modelyard.uploads.verification import UploadVerifier
 
-# The slowest disk or network that bytes are allowed time for.
+# The slowest disk or network that time limits allow for.
 BYTES_PER_SECOND_MIN = 5_000_000
 
 
 class Trigger(Enum):
-    """When work of a kind is due."""
+    """When jobs of a kind are due."""
 
-    ROWS = "rows"  # when somebody has added a row; the row goes when the work is done
+    ROWS = "rows"  # when somebody has added a row; finishing the job deletes it
     CHANGE = "change"  # when the catalogue has changed
     PERIOD = "period"  # when its period is over
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a process has open for its kinds of work."""
+    """The open resources of a process."""
 
     store: Store
     verifier: UploadVerifier | None = None
@@ -39,18 +39,18 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a job, as its function sees it."""
+    """One run of a job, for its function."""
 
     job: Job
     is_stopping: Callable[[], bool]
     allow_seconds: Callable[[float], object]
 
     def allow_bytes(self, size_bytes: int) -> None:
-        """Start the limit of time again, with what so many bytes may take on top: a file of 50 GB takes minutes."""
+        """Start the time limit again, plus the time for so many bytes: a file of 50 GB takes minutes."""
         self.allow_seconds(size_bytes / BYTES_PER_SECOND_MIN)
 
     def finish(self, connection: sa.Connection) -> None:
-        """Take the job off the list in the transaction that holds its result; undo that if its lease is lost."""
+        """Delete the job in the transaction of its result; raise Conflict, which undoes both, if its lease is lost."""
         if not jobs.finish(connection, self.job):
             raise errors.Conflict(f"another worker has the lease of {self.job.kind} {self.job.subject}")
 

@@ -1,4 +1,4 @@
-"""The one loop of background work: the rule for errors, back-off and stopping."""
+"""The loop of background work, with the rules for errors, back-off and stopping."""
 
 import logging
 from collections.abc import Callable
@@ -13,14 +13,14 @@ log = logging.getLogger(__name__)
 
 
 def backoff_seconds(failures: int) -> float:
-    """Return how long to wait after so many failures in a row: from one second on, doubled, up to the limit."""
+    """Return the wait after so many failures in a row: one second, doubled each time, up to the limit."""
     return min(BACKOFF_SECONDS_MIN * 2.0 ** min(failures - 1, 16), BACKOFF_SECONDS_MAX)
 
 
 def run_loop(label: str, step: Callable[[], float | None], stopping: Event) -> None:
     """Call ``step`` until ``stopping`` is set or it returns None; in between, wait for as many seconds as it returns.
 
-    While something it needs is away (Unavailable), it is tried again, less and less often. Other errors leave the loop.
+    If ``step`` raises Unavailable, the loop tries again with longer and longer waits. Other errors leave the loop.
     """
     failures = 0
     while not stopping.is_set():

@@ -1,4 +1,4 @@
-"""The processes of a server: started, watched, replaced when they die, stopped together.
+"""Starts the processes of a server, replaces those that die, and stops all together.
 
     parent ── fork ──> worker 1 … n      each answers on one socket, and opens the store and the index itself
       │       fork ──> indexer           keeps the segments on disk up to date; verifier, hasher: other background work
@@ -30,7 +30,7 @@ _AWAY_SECONDS = 1.0
 
 
 class Supervisor:
-    """The processes of one server. Of the main thread only: it takes over SIGTERM and SIGINT."""
+    """The processes of one server. Use it in the main thread only: it handles SIGTERM and SIGINT."""
 
     def __init__(self, jobs: Mapping[str, tuple[int, Callable[[], None]]], tell: Callable[[str], None]) -> None:
         """Take the jobs by name: how many processes each has, and what they do until SIGTERM."""
@@ -129,12 +129,12 @@ class Supervisor:
 
 
 def run_in_subprocess(work: Callable[[], None]) -> None:
-    """Do some work in a process of its own, and wait for it. What it starts and opens, no later fork inherits.
+    """Run ``work`` in a process of its own and wait for it. Later forks inherit none of its threads and files.
 
-    Raises ConfigurationError with the message of what it raises.
+    Raises ConfigurationError with the message of its error.
     """
     alive, held = os.pipe()
-    heard, told = os.pipe()
+    read_end, write_end = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -142,12 +142,12 @@ def run_in_subprocess(work: Callable[[], None]) -> None:
         code = 1
         try:
             os.close(held)
-            os.close(heard)
+            os.close(read_end)
             threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
             work()
             code = 0
         except errors.ModelyardError as error:
-            os.write(told, error.message.encode())
+            os.write(write_end, error.message.encode())
         except Exception:
             traceback.print_exc()
         finally:
@@ -155,8 +155,8 @@ def run_in_subprocess(work: Callable[[], None]) -> None:
             sys.stderr.flush()
             os._exit(code)
     try:
-        os.close(told)
-        with os.fdopen(heard, "rb") as pipe:
+        os.close(write_end)
+        with os.fdopen(read_end, "rb") as pipe:
             message = pipe.read().decode()
         _, status = os.waitpid(pid, 0)
     finally:

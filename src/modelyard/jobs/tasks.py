@@ -1,4 +1,4 @@
-"""The table of kinds: everything that is done in the background, and by which process."""
+"""The table of kinds: all background work, and the process that does it."""
 
 import time
 from dataclasses import replace
@@ -14,9 +14,9 @@ from modelyard.store import covers, files, jobs
 from modelyard.store.jobs import Listed, Summary
 
 VERIFIER, HASHER, INDEXER = "verifier", "hasher", "indexer"
-# Rows of nodes that did not work for so long go.
+# Cleanup deletes rows of nodes that have not worked for this long.
 _NODE_ROWS_SECONDS = 7 * 86_400
-# After so long, hashing gives its turn to covers and matching.
+# After this time, hashing lets covers and matching run.
 _SLICE_SECONDS = 300.0
 
 
@@ -33,8 +33,8 @@ def clean_up(resources: Resources, _: Run) -> None:
     assert resources.cleaner is not None, "the verifier's process opens it"
     resources.cleaner.purge_expired()
     node_bound = [kind.name for kind in KINDS if kind.is_node_bound]
-    with resources.store.transaction() as writing:
-        jobs.drop_unused(writing.connection, node_bound, writing.now - _NODE_ROWS_SECONDS)
+    with resources.store.transaction() as transaction:
+        jobs.drop_unused(transaction.connection, node_bound, transaction.now - _NODE_ROWS_SECONDS)
 
 
 def find_covers(resources: Resources, run: Run) -> None:
@@ -44,7 +44,7 @@ def find_covers(resources: Resources, run: Run) -> None:
 
 
 def hash_files(resources: Resources, run: Run) -> float | None:
-    """Hash files that were listed without; return 0 while there are more."""
+    """Hash files without hashes; return 0 while there are more."""
     began = time.monotonic()
     hash_pending(resources.store, run.is_stopping, seconds_max=_SLICE_SECONDS, on_file=run.allow_bytes)
     return 0.0 if time.monotonic() - began >= _SLICE_SECONDS else None

@@ -1,4 +1,4 @@
-"""One worker: takes due work of some kinds, one piece after the other, and notes what became of it.
+"""A worker takes due jobs of some kinds, runs them one after the other, and records their results.
 
     due row → lease, renewed while the work goes on → function, in an executor → done: off the list, or its next run
                  │ lost: the run is ended                → away: tried again, no attempt is counted
@@ -27,18 +27,18 @@ from modelyard.store import jobs
 from modelyard.store.jobs import Job
 
 ATTEMPTS_MAX = 10
-# How long a job that is asked to stop may go on.
+# How long a job may continue after it was asked to stop.
 STOP_SECONDS = 10.0
 _AWAY_SECONDS = 5
 _RETRY_SECONDS_MAX = 600
-# How soon a job notices that it is to stop.
+# How soon the worker notices that it must stop.
 _SLICE_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
-    """Where functions run."""
+    """Runs functions."""
 
     is_lost: bool
 
@@ -50,7 +50,7 @@ class Executor(Protocol):
 
 @dataclass(slots=True)
 class _Schedule:
-    """When a kind is looked at next, and what was seen of the catalogue when its work was last done."""
+    """When the worker looks for a kind next, and the catalogue's revision after the last run."""
 
     look_at: float = 0.0
     revision: int = -1
@@ -82,17 +82,17 @@ class Worker:
         self._turns: dict[str, int] = {}
 
     def run(self, stopping: threading.Event) -> None:
-        """Work until ``stopping`` is set, or the executor is lost: then whoever called makes another one."""
+        """Work until ``stopping`` is set or the executor is lost; the caller then makes a new one."""
         self._stopping = stopping
         self.register()
         run_loop(" and ".join(kind.label for kind in self._kinds), self._step, stopping)
 
     def register(self) -> None:
         """Put the rows of work that returns on the list, so that it is shown before it runs."""
-        with suppress(errors.Unavailable), self._store.transaction() as writing:
+        with suppress(errors.Unavailable), self._store.transaction() as transaction:
             for kind in self._kinds:
                 if kind.trigger is not Trigger.ROWS:
-                    jobs.add(writing.connection, kind.name, self._subject(kind) or "", writing.now)
+                    jobs.add(transaction.connection, kind.name, self._subject(kind) or "", transaction.now)
 
     def run_next(self) -> bool:
         """Do one piece of work, if any is due; return whether one was."""
@@ -126,7 +126,7 @@ class Worker:
         if job is None:
             return False
         if kind.trigger is Trigger.ROWS and job.attempts > ATTEMPTS_MAX:
-            # No failure was written down: whoever tried it did not live to do so.
+            # No failure is recorded: every process that tried it died.
             self._fail(kind, job, f"its {kind.name} never came to an end")
             return True
         message = self._run(kind, job)
@@ -144,14 +144,14 @@ class Worker:
         if not (is_due or is_new):
             return None
         turns = self._turns if kind.fairness_key else None
-        with self._store.transaction() as writing:
+        with self._store.transaction() as transaction:
             if subject is not None:
-                jobs.add(writing.connection, kind.name, subject, writing.now)
+                jobs.add(transaction.connection, kind.name, subject, transaction.now)
             job = jobs.take(
-                writing.connection,
+                transaction.connection,
                 kind.name,
                 self._owner,
-                writing.now,
+                transaction.now,
                 kind.lease_seconds,
                 subject=subject,
                 turns=turns,
@@ -189,13 +189,13 @@ class Worker:
                     return Failed("its lease was lost")
 
     def _renew(self, kind: Kind, job: Job) -> bool:
-        """Renew a lease; return whether it is still ours. A database that is away tells nothing against it."""
-        with suppress(errors.Unavailable), self._store.transaction() as writing:
-            return jobs.extend(writing.connection, job, writing.now + kind.lease_seconds)
+        """Renew a lease; return whether it is still ours. If the database is away, assume that it is."""
+        with suppress(errors.Unavailable), self._store.transaction() as transaction:
+            return jobs.extend(transaction.connection, job, transaction.now + kind.lease_seconds)
         return True
 
     def _settle(self, kind: Kind, schedule: _Schedule, job: Job, message: Message) -> None:
-        """Note what became of a job."""
+        """Record the result of a job."""
         match message:
             case Done(again_seconds):
                 schedule.pauses = 0
@@ -209,14 +209,14 @@ class Worker:
                 self._fail(kind, job, reason)
 
     def _note_done(self, kind: Kind, job: Job, again_seconds: float | None) -> None:
-        with self._store.transaction() as writing:
+        with self._store.transaction() as transaction:
             if kind.trigger is not Trigger.ROWS:
                 pause_seconds = kind.period_seconds if again_seconds is None else again_seconds
-                jobs.rest(writing.connection, job, writing.now, writing.now + int(pause_seconds))
+                jobs.rest(transaction.connection, job, transaction.now, transaction.now + int(pause_seconds))
             elif again_seconds is None:
-                jobs.finish(writing.connection, job)
+                jobs.finish(transaction.connection, job)
             else:
-                jobs.postpone(writing.connection, job, "", writing.now + int(again_seconds), counts=False)
+                jobs.postpone(transaction.connection, job, "", transaction.now + int(again_seconds), counts=False)
 
     def _pause(self, kind: Kind, schedule: _Schedule, job: Job, reason: str) -> None:
         """Try again when what is away may be there; that is no failed attempt, however long it lasts."""
@@ -226,18 +226,18 @@ class Worker:
             log.warning("%s paused, retrying in %d s: %s", kind.label, wait_seconds, reason)
         else:
             wait_seconds = 0
-        with self._store.transaction() as writing:
-            run_at = writing.now + wait_seconds
-            jobs.postpone(writing.connection, job, reason, run_at, counts=False, now=writing.now)
+        with self._store.transaction() as transaction:
+            run_at = transaction.now + wait_seconds
+            jobs.postpone(transaction.connection, job, reason, run_at, counts=False, now=transaction.now)
 
     def _fail(self, kind: Kind, job: Job, reason: str) -> None:
         """Try again later, and less often the longer it fails; in the end give it up, for a person to look at."""
-        with self._store.transaction() as writing:
+        with self._store.transaction() as transaction:
             if kind.trigger is Trigger.ROWS and job.attempts >= ATTEMPTS_MAX:
-                jobs.bury(writing.connection, job, reason, now=writing.now)
+                jobs.bury(transaction.connection, job, reason, now=transaction.now)
             else:
-                run_at = writing.now + min(2 ** min(job.attempts, 20), _RETRY_SECONDS_MAX)
-                jobs.postpone(writing.connection, job, reason, run_at, now=writing.now)
+                run_at = transaction.now + min(2 ** min(job.attempts, 20), _RETRY_SECONDS_MAX)
+                jobs.postpone(transaction.connection, job, reason, run_at, now=transaction.now)
 
     def _subject(self, kind: Kind) -> str | None:
         """Return the subject of work that returns; None where rows are pieces of work."""

@@ -1,4 +1,4 @@
-"""Hashes files that a scan listed without their hashes."""
+"""Hashes the files that a scan recorded without hashes."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ from modelyard.store.files import FileRecord
 
 log = logging.getLogger(__name__)
 
-# One transaction's worth: each makes every index follow.
+# Files and seconds per transaction. Every commit makes every node refresh its index.
 _BATCH_FILES, _BATCH_SECONDS = 200, 2.0
 
 
@@ -26,10 +26,10 @@ def hash_pending(
     seconds_max: float = math.inf,
     on_file: Callable[[int], object] = int,
 ) -> int:
-    """Hash files that were listed without, until none is left or ``is_ended`` says so; return how many were hashed.
+    """Hash files without hashes until none is left or ``is_ended`` returns true; return the number of hashed files.
 
-    No file is begun after ``seconds_max``; ``on_file`` is told the size of each that is. A file that is not on this
-    machine, or not what it was, is left to the next scan.
+    It starts no file after ``seconds_max``, and calls ``on_file`` with the size of each file before it starts. The next
+    scan handles files that are not on this machine, or that have changed.
     """
     done = after = 0
     end_at = time.monotonic() + seconds_max
@@ -38,33 +38,33 @@ def hash_pending(
             waiting = files.pending(connection, _BATCH_FILES, after)
         if not waiting:
             break
-        looks: list[ProbeResult] = []
+        results: list[ProbeResult] = []
         began = time.monotonic()
-        for known in waiting:
+        for record in waiting:
             if is_ended() or time.monotonic() - began >= _BATCH_SECONDS:
                 break
-            assert known.id is not None, "it came from the store"
-            after = known.id
-            on_file(known.size_bytes)
-            if (seen := _hashed(known, store.identity, is_ended)) is not None:
-                looks.append(seen)
-        if looks:
-            with store.transaction() as writing:
-                settling = Reconciler(writing)
-                # Whose they are is on record.
-                settling.take(looks, Ownership(), {})
-                settling.finish()
-        done += len(looks)
+            assert record.id is not None, "it came from the store"
+            after = record.id
+            on_file(record.size_bytes)
+            if (result := _hashed(record, store.identity, is_ended)) is not None:
+                results.append(result)
+        if results:
+            with store.transaction() as transaction:
+                reconciler = Reconciler(transaction)
+                # The records hold the owners of the files.
+                reconciler.take(results, Ownership(), {})
+                reconciler.finish()
+        done += len(results)
     return done
 
 
-def _hashed(known: FileRecord, catalogue: str, is_ended: Callable[[], bool]) -> ProbeResult | None:
+def _hashed(record: FileRecord, catalogue: str, is_ended: Callable[[], bool]) -> ProbeResult | None:
     def on_bytes(_: int) -> None:
         if is_ended():
             raise errors.Interrupted
 
-    if not files.is_as_recorded(known) or (found := find_file(known.path)) is None:
+    if not files.is_as_recorded(record) or (found_file := find_file(record.path)) is None:
         return None
     with suppress(errors.Interrupted):
-        return probe(found, with_hashes=True, catalogue=catalogue, on_bytes=on_bytes)
+        return probe(found_file, with_hashes=True, catalogue=catalogue, on_bytes=on_bytes)
     return None

@@ -110,7 +110,7 @@ def note_address(connection: sa.Connection, address: str, name: str | None, prob
     connection.execute(sa.insert(schema.cover_addresses).values(values))
 
 
-def wanted(connection: sa.Connection, model_ids: Collection[int], tried_before: int) -> dict[str, list[int]]:
+def missing_covers(connection: sa.Connection, model_ids: Collection[int], tried_before: int) -> dict[str, list[int]]:
     """Return the outside addresses that these models show, the most popular first, with the models of each.
 
     Those that failed since ``tried_before`` are left out.

@@ -1,4 +1,4 @@
-"""Deletes what uploads leave behind: those that expired, bytes without a row, and files that no model needs."""
+"""Deletes expired uploads, bytes without a row, and files that no model needs."""
 
 import time
 from collections.abc import Callable
@@ -7,36 +7,36 @@ from dataclasses import dataclass
 from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.store import Store, blobs, covers, uploads
 
-# What arrives without a row beside it is a begin that died in between, or one that is just being made.
+# An incoming file without a row belongs to an upload that a crash interrupted, or that a request is creating now.
 _STRAY_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class RemovedBlob:
-    """What was, or would be, removed."""
+    """A blob that cleanup removed, or would remove in a dry run."""
 
     sha256: str
     size_bytes: int
 
 
 class UploadCleaner:
-    """Deletes what is not needed, of one store."""
+    """Deletes expired uploads and unused blobs of one store."""
 
     def __init__(
-        self, store: Store, kept: Blobs, incoming: IncomingFiles, *, clock: Callable[[], float] = time.time
+        self, store: Store, storage: Blobs, incoming: IncomingFiles, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._store = store
-        self._blobs = kept
+        self._blobs = storage
         self._incoming = incoming
         self._clock = clock
 
     def purge_expired(self) -> None:
-        """Delete uploads that expired and bytes without an upload; mark the files that no model points at."""
-        with self._store.transaction() as writing:
-            expired = uploads.expired(writing.connection, writing.now)
+        """Delete expired uploads and bytes without an upload; mark the files that no model uses."""
+        with self._store.transaction() as transaction:
+            expired = uploads.expired(transaction.connection, transaction.now)
             for upload in expired:
-                uploads.remove(writing.connection, upload.id)
-            blobs.mark_unused(writing.connection, writing.now)
+                uploads.remove(transaction.connection, upload.id)
+            blobs.mark_unused(transaction.connection, transaction.now)
         for upload in expired:
             self._incoming.remove(upload.id)
             self._blobs.forget_uploaded(upload.id)
@@ -47,19 +47,19 @@ class UploadCleaner:
                 self._incoming.remove(upload_id)
 
     def collect_garbage(self, grace_seconds: int, *, dry_run: bool) -> list[RemovedBlob]:
-        """Remove the blobs that nothing has pointed at for ``grace_seconds``; only say which for a dry run.
+        """Remove the blobs that nothing has used for ``grace_seconds``; a dry run only returns them.
 
-        The bytes go within the transaction that found them unused: nobody can come to need them in between.
+        The transaction that finds a blob unused also deletes its bytes, so nobody can start to use it in between.
         """
         collected = []
-        with self._store.transaction() as writing:
-            since = writing.now - grace_seconds
-            covers.collect(writing.connection, writing.now, since, dry_run=dry_run)
+        with self._store.transaction() as transaction:
+            since = transaction.now - grace_seconds
+            covers.collect(transaction.connection, transaction.now, since, dry_run=dry_run)
             if not dry_run or grace_seconds == 0:
-                blobs.mark_unused(writing.connection, writing.now)
-            for blob in blobs.unused(writing.connection, since):
+                blobs.mark_unused(transaction.connection, transaction.now)
+            for blob in blobs.unused(transaction.connection, since):
                 collected.append(RemovedBlob(blob.sha256, blob.size_bytes))
                 if not dry_run:
-                    blobs.remove(writing.connection, blob.sha256)
+                    blobs.remove(transaction.connection, blob.sha256)
                     self._blobs.remove(blob.sha256)
         return collected

@@ -1,10 +1,10 @@
-"""Verifies an upload: hashes and inspects its bytes, keeps them, and gives its model what was found.
+"""Verifies an upload: hashes, inspects and stores its bytes, and records the results with its model.
 
-    bytes hashed and inspected → compared with what was announced → kept by their hash
-      → in one transaction: the model has its file, its facts and its status; the job is done
+    hash and inspect the bytes → compare with the announced hash → store the bytes by their hash
+      → one transaction: set the file, facts and status of the model, and finish the job
 
-Every step can be repeated: after a process that died, the next one finds either the arrived bytes or, where they were
-moved already, the kept ones under the hash that was written down before the move.
+Every step can be repeated. If a process dies, the next one finds the bytes where they arrived or, after the move, under
+the hash that was recorded before the move.
 """
 
 import logging
@@ -27,9 +27,9 @@ from modelyard.store import Store, blobs, uploads
 from modelyard.store.blobs import Blob
 from modelyard.store.uploads import Upload
 
-# How soon bytes that are to go to the file store directly are looked for again.
+# Seconds between two searches for bytes that a client sends directly to the file store.
 WAIT_SECONDS = 2.0
-# How often bytes that arrived are looked for before they count as lost: a store that wakes up may not know them yet.
+# Searches for arrived bytes before they count as lost: a file store that has just started may not list them yet.
 _LOOKS_MAX = 5
 
 _Finish = Callable[[sa.Connection], object]
@@ -43,16 +43,16 @@ class UploadVerifier:
     def __init__(
         self,
         store: Store,
-        kept: Blobs,
+        storage: Blobs,
         incoming: IncomingFiles,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._blobs = kept
+        self._blobs = storage
         self._incoming = incoming
         self._clock = clock
-        self._covers = Covers(store, kept, incoming)
+        self._covers = Covers(store, storage, incoming)
 
     def verify(
         self,
@@ -62,10 +62,10 @@ class UploadVerifier:
         finish: _Finish = lambda _: None,
         allow_bytes: Callable[[int], object] = int,
     ) -> float | None:
-        """Verify one upload; return None when that is done, or after how many seconds to try again.
+        """Verify one upload; return None if it is done, or the number of seconds until the next attempt.
 
-        ``finish`` is called in the transaction that holds the result. ``allow_bytes`` is told how many bytes are going
-        to be read. Raises FileNotFoundError where bytes that arrived are not there, as a later attempt may find them.
+        It calls ``finish`` in the transaction that holds the result, and ``allow_bytes`` with the number of bytes that
+        it will read. Raises FileNotFoundError if arrived bytes are missing; a later attempt may find them.
         """
         with self._store.reading() as connection:
             upload = uploads.find(connection, upload_id)
@@ -74,7 +74,7 @@ class UploadVerifier:
         path = self._bytes_of(upload, allow_bytes)
         if path is None:
             if upload.received_at is None and upload.expires_at > self._clock():
-                return WAIT_SECONDS  # announced and registered, and not put into the file store yet
+                return WAIT_SECONDS  # the client has announced and registered it, and not sent it to the file store yet
             if upload.received_at is not None and attempt < _LOOKS_MAX:
                 raise FileNotFoundError("the bytes are not where they were put")
             self._refuse(finish, upload, upload.model_id, "error: the bytes never came")
@@ -89,9 +89,9 @@ class UploadVerifier:
                 self._refuse(finish, upload, upload.model_id, reason)
                 return None
         cover = self._cover_of(path, inspection)
-        with self._store.transaction() as writing:
-            # Written down before the bytes move: whoever goes on after us finds them by it.
-            uploads.put(writing.connection, replace(upload, sha256=sha256))
+        with self._store.transaction() as transaction:
+            # Record the hash before the bytes move: after a crash, the next process finds them by it.
+            uploads.put(transaction.connection, replace(upload, sha256=sha256))
         if path == self._incoming.path(upload.id):
             allow_bytes(inspection.size_bytes)
             self._blobs.keep(path, sha256)
@@ -99,7 +99,7 @@ class UploadVerifier:
         return None
 
     def _cover_of(self, path: Path, inspection: Inspection) -> str | None:
-        """Keep the picture in a file's header; None where there is none that can be used."""
+        """Store the picture in a file's header and return its name; None if there is none, or it cannot be used."""
         if THUMBNAIL not in inspection.metadata or not inspection.is_sound:
             return None
         try:
@@ -110,7 +110,7 @@ class UploadVerifier:
             return None
 
     def _bytes_of(self, upload: Upload, allow_bytes: Callable[[int], object]) -> Path | None:
-        """Return a local file with the upload's bytes; None where they are nowhere."""
+        """Return a local file with the upload's bytes, or None if they are missing."""
         arrived = self._incoming.path(upload.id)
         if upload.sha256 is not None and self._blobs.has(upload.sha256):
             here = self._blobs.path(upload.sha256) or (arrived if arrived.is_file() else None)
@@ -129,15 +129,15 @@ class UploadVerifier:
     def _accept(
         self, finish: _Finish, upload: Upload, model_id: int, inspection: Inspection, sha256: str, cover: str | None
     ) -> None:
-        with self._store.transaction() as writing:
+        with self._store.transaction() as transaction:
             if not self._blobs.has(sha256):
                 raise errors.Unavailable("what was kept is not there")
             blobs.put(
-                writing.connection,
-                Blob(sha256, inspection.size_bytes, writing.now, inspection.verdict.value, inspection.reason),
+                transaction.connection,
+                Blob(sha256, inspection.size_bytes, transaction.now, inspection.verdict.value, inspection.reason),
             )
             models.apply_inspection(
-                writing,
+                transaction,
                 model_id,
                 facts_from_inspection(inspection),
                 sha256=sha256,
@@ -146,16 +146,17 @@ class UploadVerifier:
                 cover=cover,
             )
             uploads.put(
-                writing.connection, replace(upload, sha256=sha256, received_at=upload.received_at or writing.now)
+                transaction.connection,
+                replace(upload, sha256=sha256, received_at=upload.received_at or transaction.now),
             )
-            finish(writing.connection)
+            finish(transaction.connection)
         self._incoming.remove(upload.id)
         self._blobs.forget_uploaded(upload.id)
 
     def _refuse(self, finish: _Finish, upload: Upload, model_id: int, reason: str) -> None:
-        with self._store.transaction() as writing:
-            models.apply_inspection(writing, model_id, Facts(evidence=(reason,)))
-            uploads.remove(writing.connection, upload.id)
-            finish(writing.connection)
+        with self._store.transaction() as transaction:
+            models.apply_inspection(transaction, model_id, Facts(evidence=(reason,)))
+            uploads.remove(transaction.connection, upload.id)
+            finish(transaction.connection)
         self._incoming.remove(upload.id)
         self._blobs.forget_uploaded(upload.id)

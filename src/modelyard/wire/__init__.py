@@ -1,9 +1,9 @@
-"""The API's spelling, once: parameter names, JSON keys, error answers and header names.
+"""Everything that goes over the wire: parameter names, JSON keys, error answers and header names.
 
-parameters   a query string becomes a query, or an error that names the parameter; cursors
-records      a model becomes its JSON, a list of them a page
-problems     an error becomes its status, reason and JSON
-headers      the names of the API's own headers
+parameters  parses query strings and cursors; an error names the parameter
+records     renders models and pages as JSON
+problems    renders errors as status, reason and JSON
+headers     the names of the API's own headers
 """
 
 from modelyard.wire.headers import (
@@ -22,9 +22,9 @@ from modelyard.wire.parameters import (
     Parameter,
     ParsedQuery,
     format_cursor,
-    given,
     ignored_header,
     parse_query,
+    query_pairs,
 )
 from modelyard.wire.problems import ERROR_ANSWERS, ErrorAnswer, error_answer, render_error
 from modelyard.wire.records import (
@@ -65,11 +65,11 @@ __all__ = [
     "error_answer",
     "fill_holes",
     "format_cursor",
-    "given",
     "has_holes",
     "ignored_header",
     "join_page",
     "parse_query",
+    "query_pairs",
     "render_error",
     "render_page",
     "render_record",

@@ -1,11 +1,11 @@
-"""The API's spelling, and nothing else: query string → ModelQuery, Model ⇄ JSON, Position ⇄ cursor, error → answer.
+"""Parses the query string of the model list into a ModelQuery, and converts between positions and cursors.
 
-The server and the client both use it; no other module knows a parameter's name or a JSON key. ``PARAMETERS`` is the
-one table that the parser, the OpenAPI document, the documentation and the tests read.
+The server and the client both use it. No other module holds the names of parameters. The parser, the OpenAPI document,
+the documentation and the tests all read the table ``PARAMETERS``.
 
-A rendered record is JSON with *holes*: what only a request can know (a signed link, the server's own address) is left
-out as ``\\x01 key \\x02``. JSON text has no raw control characters, so a hole cannot be confused with content, and
-a page without holes is sent as it lies in the index.
+A rendered record is JSON with *holes*. A hole stands for a value that depends on the request: a signed link, or the
+server's own address. It is written ``\\x01 key \\x02``. JSON text has no raw control characters, so no content looks
+like a hole. The server sends a page without holes exactly as the index holds it.
 
     {"id":1,…,"status":1,␁d<sha256>/<percent-encoded label>␂"tags":[…],"cover_url":"␁b␂/covers/…",…}
 """
@@ -43,7 +43,7 @@ CURSOR_CHARS_MAX = 256
 
 # --- Parameters ------------------------------------------------------------------------------------------------------
 
-# What Go's strconv.ParseBool takes, the set the vendor's own server is built on, plus nothing.
+# Exactly the spellings that Go's strconv.ParseBool accepts; the vendor's own server uses it.
 _BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
@@ -60,9 +60,9 @@ E = TypeVar("E", Visibility, Source)
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One query parameter: how it is spelled, what it takes, what it means.
+    """One query parameter: its spellings, values and its meaning.
 
-    ``read`` turns one non-empty value into the domain's, or raises InvalidParameter. ``many`` may be repeated.
+    ``parse`` converts one non-empty value, or raises InvalidParameter. A request may repeat one with ``many``.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Parameter:
     schema: Mapping[str, object]
     meaning: str
     example: str
-    read: Callable[["Parameter", str], Any]
+    parse: Callable[["Parameter", str], Any]
     allowed: str | tuple[str, ...]
     many: bool = False
     documented: bool = True
@@ -78,13 +78,13 @@ class Parameter:
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """Dotted, in brackets (the vendor's JavaScript SDK), and the recorded mistakes of real clients."""
+        """The dotted name, the name in brackets (the vendor's JavaScript SDK), and recorded mistakes of clients."""
         head, _, tail = self.name.partition(".")
         return (self.name, f"{head}[{tail}]", *self.aliases)
 
-    def refuse(self, given: str, problem: str = "") -> errors.InvalidParameter:
-        """Return the error that says what was given and what is accepted."""
-        return errors.InvalidParameter(self.name, given, self.allowed, problem)
+    def refuse(self, text: str, problem: str = "") -> errors.InvalidParameter:
+        """Return the error that names the value and the accepted values."""
+        return errors.InvalidParameter(self.name, text, self.allowed, problem)
 
 
 def _enum(parameter: Parameter, value: str, kind: type[E]) -> E:
@@ -110,14 +110,14 @@ def _boolean(parameter: Parameter, value: str) -> bool:
 
 
 def _type_names(_: Parameter, value: str) -> tuple[str, ...]:
-    # Which names exist only the catalogue knows; `parse_query` checks them against it.
+    # Only the catalogue knows all names; `parse_query` checks these against it.
     return tuple(name for part in value.split(",") if (name := part.strip()))
 
 
 def _terms(parameter: Parameter, value: str) -> tuple[str, ...]:
     if len(value) > QUERY_CHARS_MAX:
         raise parameter.refuse(value, f"{len(value)} characters are too many")
-    # Not the set of them: two equal terms ask the same thing, and are left out below, in the order given.
+    # Repeated terms have no effect, so they are removed; the order stays.
     terms = tuple(dict.fromkeys(fold(value).split()))
     if len(terms) > QUERY_TERMS_MAX:
         raise parameter.refuse(value, f"{len(terms)} terms are too many")
@@ -158,18 +158,18 @@ def _limit(parameter: Parameter, value: str) -> int:
 def _cursor(parameter: Parameter, value: str) -> Position | Offset | None:
     if len(value) > CURSOR_CHARS_MAX:
         raise parameter.refuse(value, f"{len(value)} characters are too many")
-    # The vendor's Python SDK puts `c_` before whatever it is given, a whole cursor included.
+    # The vendor's Python SDK puts `c_` before every value, also before a complete cursor.
     text = value.removeprefix("c_").removeprefix("c_") if value.startswith("c_") else ""
     if text.isascii() and text.isdigit() and len(text) <= 18:
         return Offset(int(text)) if int(text) else None
     try:
         padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
-        found = _POSITION.fullmatch(base64.b64decode(padded, validate=True)) if text else None
+        match = _POSITION.fullmatch(base64.b64decode(padded, validate=True)) if text else None
     except (binascii.Error, ValueError):
-        found = None
-    if found is None:
+        match = None
+    if match is None:
         raise parameter.refuse(value)
-    rank, model_id = int(found[1]), int(found[2])
+    rank, model_id = int(match[1]), int(match[2])
     if abs(rank) > _INT64_MAX or model_id > _INT64_MAX:
         raise parameter.refuse(value)
     return Position(rank, model_id)
@@ -180,7 +180,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.visibility",
         "visibility",
         {"type": "string", "enum": [v.value for v in Visibility]},
-        "Only public models, or only the caller's team's private ones. Not given: both.",
+        "`public` returns only public models, `private` only private models of the caller's team. Default: both.",
         "public",
         _visibility,
         tuple(Visibility),
@@ -189,7 +189,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.source",
         "source",
         {"type": "string", "enum": [s.value for s in Source]},
-        "Where the model came from.",
+        "The source of the model.",
         "civitai",
         _source,
         tuple(Source),
@@ -198,8 +198,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.types",
         "types",
         {"type": "array", "items": {"type": "string"}},
-        "Model types, repeated or separated by commas: any of them. `lora` means the family lora, locon and dora. "
-        "Besides the documented six, every type the catalogue knows.",
+        "Returns models of any of these types. Repeat the parameter or separate types by commas. `lora` means the "
+        "family lora, locon and dora. Accepts every type in the catalogue besides the six of the vendor's document.",
         "lora",
         _type_names,
         DOCUMENTED_TYPES,
@@ -210,8 +210,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.is_sdxl",
         "is_sdxl",
         {"type": "boolean"},
-        "True: only models of the SDXL architecture (Pony, Illustrious and NoobAI are). False: none of them. "
-        "Not given: both.",
+        "True returns only models of the SDXL architecture, which includes Pony, Illustrious and NoobAI. False "
+        "excludes them. Default: both.",
         "true",
         _boolean,
         _BOOLEANS_ALLOWED,
@@ -224,7 +224,7 @@ PARAMETERS: tuple[Parameter, ...] = (
             "maxLength": QUERY_CHARS_MAX,
             "pattern": rf"^\s*(\S+\s+){{0,{QUERY_TERMS_MAX - 1}}}\S*\s*$",
         },
-        "Searches sd_name, name and tags, whatever the case. Every word must occur as a part of one of them. "
+        "Searches sd_name, name and tags, and ignores case. Each word must be a part of at least one of them. "
         f"At most {QUERY_TERMS_MAX} words.",
         "realistic vision",
         _terms,
@@ -234,7 +234,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.is_inpainting",
         "is_inpainting",
         {"type": "boolean", "default": False},
-        "True: only checkpoints made for inpainting. False or not given: no restriction.",
+        "True returns only checkpoints for inpainting. False has no effect.",
         "true",
         _boolean,
         _BOOLEANS_ALLOWED,
@@ -243,7 +243,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.is_nsfw",
         "is_nsfw",
         {"type": "boolean"},
-        "True: only models marked not safe for work. False: none of them. Not given: both.",
+        "True returns only models marked not safe for work. False excludes them. Default: both.",
         "false",
         _boolean,
         _BOOLEANS_ALLOWED,
@@ -253,7 +253,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.tags",
         "tags",
         {"type": "array", "items": {"type": "string"}},
-        "One whole tag, whatever its case; repeated: all of them.",
+        "Returns models with this complete tag, and ignores case. If repeated, models must have all tags.",
         "anime",
         _tag,
         "a tag",
@@ -264,7 +264,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.base_model",
         "base_model",
         {"type": "string"},
-        "The base model; `SD_1.5` and `SD 1.5` are the same. One that nobody uses matches nothing.",
+        "Returns models with this base model. `SD_1.5` and `SD 1.5` are equal. An unknown base model matches nothing.",
         "SD_1.5",
         _base_model,
         "a base model's name",
@@ -274,7 +274,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.model_version_id",
         "id",
         {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
-        "The model with this id.",
+        "Returns the model with this id.",
         "114600",
         _id,
         "a model's id, decimal digits",
@@ -284,8 +284,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.hash",
         "hash",
         {"type": "string", "pattern": "^(0[xX]|[sS][hH][aA]256:|[bB][lL][aA][kK][eE]3:)?[0-9A-Fa-f]{8,64}$"},
-        "Every model whose file has this AutoV1, AutoV2, AutoV3, SHA-256, BLAKE3 or CRC32, whatever its case, "
-        "with or without `0x`, `sha256:` or `blake3:`.",
+        "Returns every model whose file has this AutoV1, AutoV2, AutoV3, SHA-256, BLAKE3 or CRC32. Ignores case, "
+        "and accepts the prefixes `0x`, `sha256:` and `blake3:`.",
         "1A805277C8",
         _hash,
         _HASH_ALLOWED,
@@ -295,7 +295,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "pagination.limit",
         "limit",
         {"type": "string", "pattern": "^0{0,6}([1-9][0-9]?|100)$", "default": str(LIMIT_DEFAULT)},
-        f"Models a page, 1 to {LIMIT_MAX}.",
+        f"The number of models on a page, from 1 to {LIMIT_MAX}.",
         "20",
         _limit,
         f"an integer from 1 to {LIMIT_MAX}",
@@ -304,8 +304,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "pagination.cursor",
         "start",
         {"type": "string", "maxLength": CURSOR_CHARS_MAX},
-        "Where the page starts: empty or `c_0` for the beginning, `next_cursor` of an answer, or `c_<n>` to skip n "
-        "matches.",
+        "The start of the page. Empty and `c_0` mean the beginning, `c_<n>` skips n matches. Use `next_cursor` of an "
+        "answer to get the next page.",
         "c_0",
         _cursor,
         _CURSOR_ALLOWED,
@@ -317,11 +317,11 @@ _PARAMETER_BY_SPELLING = {spelling: parameter for parameter in PARAMETERS for sp
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """A parsed query string: the question, and the names in it that mean nothing here."""
+    """A parsed query string: the query, and the names of unknown parameters."""
 
     query: ModelQuery
     ignored: tuple[str, ...] = ()
-    # Types outside the document's six: which of them exist depends on who asks.
+    # Types that are not among the document's six. The caller decides which of them exist.
     strange_types: frozenset[str] = frozenset()
 
 
@@ -333,13 +333,13 @@ def _decoded(text: bytes) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError:
-        shown = text.decode(errors="backslashreplace")
-        raise errors.InvalidParameter("query string", shown, "percent-encoded UTF-8") from None
+        readable = text.decode(errors="backslashreplace")
+        raise errors.InvalidParameter("query string", readable, "percent-encoded UTF-8") from None
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """One ``name=value`` of a query string, read. ``parameter`` is None where the name means nothing."""
+class _Part:
+    """One ``name=value`` of a query string, parsed. ``parameter`` is None if the name is unknown."""
 
     name: str
     text: str
@@ -349,18 +349,19 @@ class _Given:
 
 
 @lru_cache(maxsize=1024)
-def _read_part(part: bytes) -> _Given:
+def _parse_part(part: bytes) -> _Part:
     name_bytes, _, value_bytes = part.partition(b"=")
     name, text = _decoded(name_bytes), _decoded(value_bytes)
     parameter = _PARAMETER_BY_SPELLING.get(name)
-    value = parameter.read(parameter, text) if parameter and text else None
-    return _Given(name, text, parameter, value, is_empty=not text)
+    value = parameter.parse(parameter, text) if parameter and text else None
+    return _Part(name, text, parameter, value, is_empty=not text)
 
 
 def parse_query(query_string: bytes, known_types: Callable[[], Iterable[str]]) -> ParsedQuery:
     """Parse the query string of ``GET /v3/model``.
 
-    ``known_types`` is asked only for a type outside the document's six: the names this caller may know of.
+    ``known_types`` returns the names of the types that this caller may see. It is called only if the query string has a
+    type that is not among the document's six.
     Raises InvalidParameter or RequestTooLong.
     """
     if len(query_string) > QUERY_STRING_BYTES_MAX:
@@ -368,47 +369,47 @@ def parse_query(query_string: bytes, known_types: Callable[[], Iterable[str]]) -
             f"the query string has {len(query_string)} bytes; accepted: up to {QUERY_STRING_BYTES_MAX}",
             limit_bytes=QUERY_STRING_BYTES_MAX,
         )
-    asked = _parsed(query_string)
-    if asked.strange_types:
-        known = set(known_types()).union(DOCUMENTED_TYPES)
-        for name in sorted(asked.strange_types - known):
-            allowed = [*DOCUMENTED_TYPES, *sorted(known.difference(DOCUMENTED_TYPES))]
+    result = _parsed(query_string)
+    if result.strange_types:
+        names = set(known_types()).union(DOCUMENTED_TYPES)
+        for name in sorted(result.strange_types - names):
+            allowed = [*DOCUMENTED_TYPES, *sorted(names.difference(DOCUMENTED_TYPES))]
             raise errors.InvalidParameter("filter.types", name, allowed)
-    return asked
+    return result
 
 
-def given(query_string: bytes) -> list[tuple[str, str]]:
-    """Return what a query string that can be parsed says: names as documented, a pair for each value, nothing empty."""
+def query_pairs(query_string: bytes) -> list[tuple[str, str]]:
+    """Return the documented name and the value of each parameter in a valid query string, without empty values."""
     pairs: list[tuple[str, str]] = []
-    for part in query_string.split(b"&"):
-        read = _read_part(part)
-        if read.parameter is not None and not read.is_empty:
-            texts = read.text.split(",") if read.parameter.field == "types" else [read.text]
-            pairs += [(read.parameter.name, text.strip()) for text in texts if text.strip()]
+    for part_bytes in query_string.split(b"&"):
+        part = _parse_part(part_bytes)
+        if part.parameter is not None and not part.is_empty:
+            texts = part.text.split(",") if part.parameter.field == "types" else [part.text]
+            pairs += [(part.parameter.name, text.strip()) for text in texts if text.strip()]
     return list(dict.fromkeys(pairs))
 
 
-# A first page, a poll, a page that a second client walks over: most questions have been asked before. And those that
-# have not differ in their cursor and search words from others, so `_read_part` knows the rest. Seven parameters cost
-# 0.3 µs to parse the second time, 5 µs with one that is new, 23 µs when all are (2026-11).
+# Clients repeat most queries: first pages, polls, and pages that another client has read. New queries mostly differ in
+# cursor and search words only, so `_parse_part` has their other parameters in its cache. Parsing seven parameters takes
+# 0.3 µs the second time, 5 µs with one new parameter, and 23 µs if all are new (2026-11).
 @lru_cache(maxsize=1024)
 def _parsed(query_string: bytes) -> ParsedQuery:
     values: dict[str, Any] = {}
     ignored: list[str] = []
-    for part in query_string.split(b"&"):
-        given = _read_part(part)
-        parameter = given.parameter
+    for part_bytes in query_string.split(b"&"):
+        part = _parse_part(part_bytes)
+        parameter = part.parameter
         if parameter is None:
-            if part:
-                ignored.append(given.name)
-        elif given.is_empty:
-            continue  # empty = not given: the vendor's page sends every filter, most of them empty
+            if part_bytes:
+                ignored.append(part.name)
+        elif part.is_empty:
+            continue  # the vendor's page sends every filter, most of them empty
         elif parameter.many:
-            values.setdefault(parameter.field, []).append(given.value)
+            values.setdefault(parameter.field, []).append(part.value)
         elif parameter.field in values:
-            raise parameter.refuse(given.text, "given more than once")
+            raise parameter.refuse(part.text, "given more than once")
         else:
-            values[parameter.field] = given.value
+            values[parameter.field] = part.value
     types = {name for names in values.pop("types", ()) for name in names}
     if types:
         values["types"] = frozenset().union(*(TYPE_FAMILIES.get(name, {name}) for name in types))
@@ -426,11 +427,5 @@ def format_cursor(position: Position) -> str:
 
 
 def ignored_header(names: Sequence[str]) -> str:
-    """Return the names that meant nothing as a header value: percent-encoded, at most twenty, each cut at 64."""
+    """Return unknown names as a header value: percent-encoded, at most twenty, each cut after 64 characters."""
     return ", ".join(quote(name[:64], safe="[].~") for name in names[:20])
-
-
-# --- Answers ---------------------------------------------------------------------------------------------------------
-
-
-# --- Errors ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from modelyard import errors
 from modelyard.wire.records import _encode
 
-# The most specific class wins: looked up along the class's own line of ancestors.
+# The entry of the most specific class applies: `render_error` searches the class and its ancestors, in this order.
 ERROR_ANSWERS: Mapping[type[errors.ModelyardError], tuple[int, str]] = {
     errors.ModelyardError: (500, "INTERNAL"),
     errors.InvalidRequest: (400, "INVALID_ARGUMENT"),
@@ -48,7 +48,7 @@ ERROR_ANSWERS: Mapping[type[errors.ModelyardError], tuple[int, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """An error as it is sent: status, body, and the headers that go with it."""
+    """The answer for an error: status, body and headers."""
 
     status: int
     body: bytes
@@ -56,7 +56,7 @@ class ErrorAnswer:
 
 
 def render_error(error: errors.ModelyardError) -> ErrorAnswer:
-    """Return the one error shape for any of our errors."""
+    """Return the answer for any of our errors."""
     status, reason = next(ERROR_ANSWERS[kind] for kind in type(error).__mro__ if kind in ERROR_ANSWERS)
     if status == 500:
         return error_answer(status, reason, "internal error", error.facts)
@@ -77,6 +77,6 @@ def render_error(error: errors.ModelyardError) -> ErrorAnswer:
 def error_answer(
     status: int, reason: str, message: str, facts: Mapping[str, object], headers: tuple[tuple[str, str], ...] = ()
 ) -> ErrorAnswer:
-    """Return the error shape for a status and reason."""
+    """Return the answer for a status and a reason."""
     body = {"code": status, "reason": reason, "message": message, "metadata": dict(facts)}
     return ErrorAnswer(status, _encode(body), headers)

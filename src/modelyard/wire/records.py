@@ -16,7 +16,7 @@ from modelyard.wire.parameters import format_cursor
 TTL_DEFAULT_SECONDS = 86_400
 
 
-# Raised whenever ``render_record`` answers another text for the same model; rendered records of before are made anew.
+# Increase it when ``render_record`` returns another text for the same model: stored records are then rendered again.
 RENDERING = 1
 
 
@@ -28,7 +28,7 @@ class TypeRecord(msgspec.Struct, frozen=True):
 
 
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One model as answered, keys in the document's order. No field is ever null; download_url may be absent."""
+    """One model of an answer, with the keys in the document's order. No field is null; download_url may be absent."""
 
     id: int
     name: str
@@ -66,31 +66,31 @@ class ModelPage(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
-# What stands beside a field in the documentation, where its name does not say it.
+# The documentation shows these beside the fields.
 FIELD_MEANINGS: Mapping[str, str] = {
-    "id": "the model version's id at Civitai; ours begin at 1 000 000 000 and stay below 2^31",
+    "id": "the id of the model version at Civitai; ids of this server begin at 1 000 000 000 and stay below 2^31",
     "name": "the version's name",
     "hash_sha256": "the first ten digits of the file's SHA-256; empty if unknown",
-    "sd_name": "the file's name, unique among what a caller can see",
-    "type": "`name`, lower case, to filter by, and `display_name`",
+    "sd_name": "the file's name; no two models that a caller can see share it",
+    "type": "`name`, in lower case, is the value for filters; `display_name` is for people",
     "categories": "",
-    "status": "1: can be used; 0: not yet, or no longer",
-    "download_url": "only where this server can hand the file out to this caller",
+    "status": "1: the model can be used; 0: it cannot be used yet, or not any more",
+    "download_url": "absent if this server cannot give the file to this caller",
     "tags": "",
-    "cover_url": "empty if there is none",
+    "cover_url": "empty if the model has no cover",
     "source": "`civitai`, `training` or `uploading`",
-    "base_model": "as its source spells it",
+    "base_model": "in the spelling of the model's source",
     "base_model_type": "empty if unknown",
-    "download_url_ttl": "how many seconds a download link is good for",
-    "sd_name_in_api": "what generation calls take: without the extension for LoRAs and textual inversions",
-    "is_sdxl": "of the SDXL architecture",
+    "download_url_ttl": "how many seconds a download link is valid",
+    "sd_name_in_api": "the name for generation calls; LoRAs and textual inversions have no extension here",
+    "is_sdxl": "true for models of the SDXL architecture",
     "is_nsfw": "",
     "visibility": "`public` or `private`",
 }
 
 
 def render_record(model: Model, ttl_seconds: int = TTL_DEFAULT_SECONDS) -> bytes:
-    """Return the model's JSON object, with a hole for the link where this server holds the file."""
+    """Return the model's JSON object, with a hole for the link if this server has the file."""
     record = _encode(
         ModelRecord(
             id=model.id,
@@ -124,22 +124,22 @@ def render_record(model: Model, ttl_seconds: int = TTL_DEFAULT_SECONDS) -> bytes
 def render_page(
     records: Sequence[bytes], following: Position | None, link_for: Callable[[str, str], str], base: str = ""
 ) -> bytes:
-    """Return the answer's body. ``link_for(sha256, quoted label)`` gives a download link, or "" for none.
+    """Return the answer's body. ``link_for(sha256, quoted label)`` returns a download link, or "" for none.
 
-    ``base`` is what addresses of this server begin with; without it they are paths.
+    Addresses of this server begin with ``base``; if it is empty, they are paths.
     """
     body = join_page(records, following)
     return fill_holes(body, link_for, base) if has_holes(body) else body
 
 
 def join_page(records: Sequence[bytes], following: Position | None) -> bytes:
-    """Return the answer's body with the holes that its records have."""
+    """Return the answer's body, with the holes of its records."""
     cursor = format_cursor(following) if following else ""
     return b'{"models":[%b],"pagination":{"next_cursor":"%b"}}' % (b",".join(records), cursor.encode())
 
 
 def has_holes(rendered: bytes) -> bool:
-    """Whether something is left for a request to fill in."""
+    """Whether the text has holes."""
     return b"\x01" in rendered
 
 
@@ -150,13 +150,13 @@ _HOLE = re.compile(rb"\x01d([0-9a-f]{64})/([^\x02]*)\x02")
 
 
 def fill_holes(rendered: bytes, link_for: Callable[[str, str], str], base: str = "") -> bytes:
-    """Replace every hole by what it stands for, or by nothing where there is no link for this caller."""
+    """Replace every hole by its value, or by nothing if this caller gets no link."""
 
     def member(hole: re.Match[bytes]) -> bytes:
         link = link_for(hole[1].decode(), hole[2].decode())
         return b'"download_url":' + _encode(link) + b"," if link else b""
 
-    # One byte is found fifty times as fast as three, and most bodies have neither hole.
+    # Searching for one byte is fifty times as fast as for three, and most bodies have no hole.
     if has_holes(rendered):
         rendered = rendered.replace(_BASE_HOLE, _encode(base)[1:-1])
     return _HOLE.sub(member, rendered) if has_holes(rendered) else rendered

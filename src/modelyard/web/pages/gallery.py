@@ -156,7 +156,7 @@ class Gallery:
         query = wire.parse_query(page_request.query_string, partial(self._catalog.known_types, viewer)).query
         if query.visibility is Visibility.PRIVATE and viewer.team is None:
             raise errors.MissingKey
-        pairs = wire.given(page_request.query_string)
+        pairs = wire.query_pairs(page_request.query_string)
         if wire.NAMES["limit"] not in dict(pairs):
             query = replace(query, limit=LIMIT)
         return GallerySearch(page_request, viewer, query, pairs, [*map(_encode, pairs)])
