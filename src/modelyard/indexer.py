@@ -1,8 +1,7 @@
-"""Keeping the segments on disk up with the store: building them, adding what is new, merging what is small.
+"""The indexer: builds the segments on disk from the store, appends new revisions, and merges small segments.
 
-Nothing here answers questions, and nothing is lost if it never runs: answers are right without it, only slower to
-start. It runs as a process of its own beside the server, at the lowest priority, and within commands that change much
-at once.
+The indexer answers no queries. Without it answers are still right, but a server takes longer to start. It runs as a
+separate process beside the server, at the lowest priority, and inside commands that change many models.
 """
 
 import heapq
@@ -23,9 +22,9 @@ from modelyard.index.reader import MERGE_GROWTH, living_rows, row_of
 from modelyard.index.segment_file import DamagedSegmentError, SegmentWriter
 from modelyard.store import Store
 
-# So many changed models are read whole and sorted in memory (about 3 KB each); more are a rebuild, which streams.
+# Up to this many changed models are sorted in memory (about 3 KB each); for more, the indexer rebuilds, which streams.
 APPEND_MODELS_MAX = 100_000
-# The server's own process writes what is new when it is so many models, or so old.
+# The indexer appends a segment when there are this many new models, or when the last append is this old.
 APPEND_MODELS_MIN = 512
 APPEND_SECONDS = 5.0
 
@@ -43,9 +42,9 @@ class Indexer:
         self._merged: tuple[str, ...] | None = None
 
     def rebuild(self, *, pool: Executor | None = None, on_rows: Callable[[int], object] = int) -> None:
-        """Build all segments anew from the store, and make them current. Cost: about 60 s a million models on a core.
+        """Rebuild all segments from the store, and make them current. Cost: about 60 s a million models on a core.
 
-        Writers and readers go on meanwhile. Memory is bounded by the largest tier. ``on_rows`` is told of progress.
+        Writers and readers go on meanwhile. The largest tier bounds the memory. ``on_rows`` receives numbers of rows.
         """
         with self._store.snapshot() as snapshot:
             revision = snapshot.revision
@@ -53,15 +52,15 @@ class Indexer:
             written = self._write(map(self._row, models), 0, revision, pool=pool, on_rows=on_rows)
         with self.directory.publishing():
             name = written.place()
-            # Others may have gone beyond this revision with what the new list leaves out; it must not fall behind them.
+            # Another process may have published a newer revision meanwhile; the new list must not fall behind it.
             names, revision = self._with_newer((name,), revision)
             self._publish(names, revision)
             self.directory.remove_unreferenced()
 
     def append(self, on_rows: Callable[[int], object] = int) -> bool:
-        """Write what is newer than the current list as one more segment; return whether there was anything.
+        """Write the changes since the current list as one more segment; return whether there were any.
 
-        Builds anew where there is no list, or where so much is new that it costs no more, and tells ``on_rows`` of it.
+        Rebuild if there is no list, or if so many models changed that a rebuild costs no more.
         """
         current = self.directory.current()
         if current is None or self._store.changed_count(current.revision) > APPEND_MODELS_MAX:
@@ -70,7 +69,7 @@ class Indexer:
         with self.directory.publishing():
             current = self.directory.current()
             if current is None:
-                return True  # withdrawn meanwhile; the next look builds anew
+                return True  # another process withdrew the list meanwhile; the next call rebuilds
             names, revision = self._with_newer(current.names, current.revision)
             if revision == current.revision:
                 return False
@@ -79,10 +78,10 @@ class Indexer:
 
     def merge(self) -> bool:
         """Join the newest segments that are too small to stand alone; return whether any were."""
-        opened = self.directory.open()
-        if opened is None:
+        segments = self.directory.open()
+        if segments is None:
             return False
-        current, stored = opened
+        current, stored = segments
         index = Index(self._render)
         index.open_segments(stored, current.revision)
         parts = index.segments
@@ -90,7 +89,7 @@ class Indexer:
         if first is None:
             return False
         merged = parts[first:]
-        # Without an older segment there is nothing left for a removal to hide.
+        # Without an older segment, removals hide nothing.
         removed = np.concatenate([part.removed for part in merged]) if first else np.empty(0, np.int64)
         rows = heapq.merge(*map(living_rows, merged), key=lambda row: (-row.rank, -row.id))
         after = stored[first].manifest.after
@@ -98,7 +97,7 @@ class Indexer:
         with self.directory.publishing():
             now = self.directory.current()
             if now is None or now.names[: len(current.names)] != current.names:
-                written.abandon()  # built anew meanwhile
+                written.abandon()  # another process rebuilt meanwhile
                 return False
             names = (*current.names[:first], written.place(), *now.names[len(current.names) :])
             self._publish(names, now.revision)
@@ -106,7 +105,7 @@ class Indexer:
         return True
 
     def compact_now(self, on_rows: Callable[[int], object] = int) -> None:
-        """Bring the segments fully up to date, merged, unless another process is at it."""
+        """Append and merge until the segments are up to date, unless another process is merging."""
         with self.directory.merging() as is_ours:
             while is_ours:
                 try:
@@ -118,7 +117,7 @@ class Indexer:
                     self._withdraw(damage)
 
     def is_behind(self) -> bool:
-        """Whether there is something to write or to merge. Costs the reading of a short file and of a shared number."""
+        """Whether there are changes to append or segments to merge. Costs reading a short file and a shared number."""
         current = self.directory.current()
         return current is None or current.names != self._merged or self._is_append_due()
 
@@ -132,7 +131,7 @@ class Indexer:
         return is_old or self._store.changed_count(current.revision) >= APPEND_MODELS_MIN
 
     def update(self, on_rows: Callable[[int], object] = int) -> None:
-        """Write what is newer, if it is much or old enough, and merge, unless another process does."""
+        """Append new changes if there are many or the last append is old, and merge, unless another process merges."""
         with self.directory.merging() as is_ours:
             if not is_ours:
                 return
@@ -155,7 +154,7 @@ class Indexer:
         return row_of(model, self._render(model))
 
     def _with_newer(self, names: tuple[str, ...], revision: int) -> tuple[tuple[str, ...], int]:
-        """Return the list with one more segment for what the store has beyond ``revision``."""
+        """Return the list with one more segment for the store's changes after ``revision``."""
         changes = self._store.changes(revision)
         if changes.revision == revision:
             return names, revision
@@ -174,7 +173,7 @@ class Indexer:
         pool: Executor | None = None,
         on_rows: Callable[[int], object] = int,
     ) -> SegmentWriter:
-        """Write a segment. It is placed under the lock under which it is listed, or another's sweep could take it."""
+        """Write a segment. The caller renames and publishes it under one lock, or another process could remove it."""
         with self._disk():
             writer = SegmentWriter(self.directory.new_path(after, revision))
             try:
@@ -192,7 +191,7 @@ class Indexer:
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
-        """Say in one line what the disk refuses: room, or the right to write."""
+        """Raise Unavailable with one line of text for errors of the disk."""
         try:
             yield
         except OSError as problem:

@@ -1,14 +1,14 @@
-"""Segments between machines: one node puts its newest into the file store, and one that begins fetches them.
+"""Shares segments between machines: one node publishes its newest ones in the file store, and a new node fetches them.
 
     <prefix>/index/<database>/<format>-<rendering>/
-        segments/<name>/<array>.npy …      a segment as it lies in a home (index/files.py)
-        segments/<name>/manifest.json      the last of its files to be put
-        CURRENT.json                       put when all that it names are there: revision, and each segment's files with
-                                           their sizes, and the checksum of its manifest; a checksum of all in front
+        segments/<name>/<array>.npy …      the files of a segment (index/segment_file.py)
+        segments/<name>/manifest.json      the node puts this file of a segment last
+        CURRENT.json                       the node puts this after all segments: revision, and each segment's files
+                                           with their sizes, and the checksum of its manifest; its checksum in front
 
-What is fetched is checked byte by byte before it is used: anything that is not what was written, or is of another
-database, format or rendering, is left where it is, and the index is built from the database instead. Nothing depends on
-any of this but how long a new node takes to start.
+A node checks every byte of the fetched segments before it uses them. If a checksum differs, or the segments are of
+another database, format or rendering, it builds the index from the database instead. Published segments only shorten
+the start of a new node.
 """
 
 import datetime
@@ -32,9 +32,9 @@ from modelyard.blobs import SharedFiles
 from modelyard.index import DamagedSegmentError, SegmentDirectory
 from modelyard.store import Store
 
-# How long a node is the one that publishes.
+# How long a lease to publish lasts.
 LEASE_SECONDS = 300
-# What no list names is removed after this: whoever is fetching by an older list is done by then.
+# The publisher removes segments that are not in the list after this time: nodes that fetch an older list are done.
 KEPT_SECONDS = 3600
 _NAME = re.compile(r"\d{10,19}-\d{1,19}-[0-9a-f]{8}")
 _FILE = re.compile(r"[a-z0-9_]{1,40}\.npy|manifest\.json")
@@ -53,7 +53,7 @@ class _Listed:
 
 
 class SegmentReplicator:
-    """What one node publishes of its segments, or fetches of another's."""
+    """Publishes the segments of this node, or fetches those of another."""
 
     def __init__(self, shared: SharedFiles, store: Store, folder: SegmentDirectory) -> None:
         self._shared = shared
@@ -66,17 +66,17 @@ class SegmentReplicator:
     # --- fetching
 
     def fetch(self) -> bool:
-        """Take over what another node published; return whether there was anything good."""
+        """Fetch and install the published segments; return whether there were usable ones."""
         folders: dict[str, Path] = {}
         try:
-            found = self._read()
-            if found is None:
+            publication = self._read()
+            if publication is None:
                 return False
-            revision, listed = found
+            revision, segments = publication
             if revision > self._store.revision():
                 log.warning("published segments are of revision %d, which the database does not have", revision)
                 return False
-            for name, segment in listed.items():
+            for name, segment in segments.items():
                 folders[name] = self._fetched(name, segment)
             self._folder.install(folders, revision)
             log.info("fetched the index as it was at revision %d", revision)
@@ -102,7 +102,7 @@ class SegmentReplicator:
         return folder
 
     def _read(self) -> tuple[int, dict[str, _Listed]] | None:
-        """Return the list that is published; None where there is none, or it is not as it was written."""
+        """Return the published list; None if there is none, or it is damaged."""
         content = self._shared.read(self._current)
         if content is None:
             return None
@@ -118,14 +118,14 @@ class SegmentReplicator:
     # --- publishing
 
     def is_due(self) -> bool:
-        """Whether this node has segments that are newer than what it published last."""
+        """Whether this node has segments newer than those that it published last."""
         current = self._folder.current()
         return current is not None and current.revision > self._offered
 
     def publish_when_due(self) -> None:
-        """Publish this node's segments if they are newer than what is there, and no other node is the one that does.
+        """Publish this node's segments if they are newer than the published ones and no other node has the lease.
 
-        Raises Unavailable where the file store is away.
+        Raises Unavailable if the file store is away.
         """
         try:
             if self.is_due() and self._has_lease():
@@ -134,31 +134,31 @@ class SegmentReplicator:
             raise errors.Unavailable(f"could not upload segments: {problem}") from problem
 
     def publish(self) -> bool:
-        """Publish this node's segments if they are newer than what is there; return whether they were."""
-        opened = self._folder.open()
-        if opened is None:
+        """Publish this node's segments if they are newer than the published ones; return whether they were."""
+        local = self._folder.open()
+        if local is None:
             return False
-        current, stored = opened
+        current, stored = local
         before = self._read()
         if before is not None and before[0] >= current.revision:
             self._offered = current.revision
             return False
-        listed: dict[str, _Listed] = {}
+        segments: dict[str, _Listed] = {}
         with _kept_open([segment.folder for segment in stored]) as folders:
             for folder in folders:
-                known = before[1].get(folder.name) if before else None
-                listed[folder.name] = known or self._sent(folder)
+                published = before[1].get(folder.name) if before else None
+                segments[folder.name] = published or self._sent(folder)
         body = {
             "kind": self._folder.kind,
             "revision": current.revision,
             "segments": {
-                name: {"files": segment.files, "manifest": segment.manifest} for name, segment in listed.items()
+                name: {"files": segment.files, "manifest": segment.manifest} for name, segment in segments.items()
             },
         }
         text = json.dumps(body).encode()
         self._shared.write(self._current, blake3(text).hexdigest().encode() + b"\n" + text)
         self._offered = current.revision
-        self._remove_unreferenced(set(listed))
+        self._remove_unreferenced(set(segments))
         log.info("published the index as it is at revision %d", current.revision)
         return True
 
@@ -172,7 +172,7 @@ class SegmentReplicator:
         return _Listed(sizes, blake3(manifest.read_bytes()).hexdigest())
 
     def _remove_unreferenced(self, names: set[str]) -> None:
-        """Remove what no list names any more, and has not for an hour."""
+        """Remove segments that are not in the list and have not changed for an hour."""
         ended = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=KEPT_SECONDS)
         prefix = f"{self._prefix}/segments/"
         files = [*self._shared.all(prefix)]
@@ -184,12 +184,12 @@ class SegmentReplicator:
         self._shared.remove([f.name for f in files if f.name.removeprefix(prefix).partition("/")[0] in gone])
 
     def _has_lease(self) -> bool:
-        """Whether this node is the one that publishes; it is for some minutes if none other is."""
-        with self._store.transaction() as writing:
+        """Take or extend the lease to publish; return whether this node has it."""
+        with self._store.transaction() as transaction:
             owner, _, until = (self._store.get_property(_LEASE) or "").rpartition(" ")
-            if owner not in ("", self._owner) and until.isdigit() and int(until) > writing.now:
+            if owner not in ("", self._owner) and until.isdigit() and int(until) > transaction.now:
                 return False
-            writing.remember(_LEASE, f"{self._owner} {writing.now + LEASE_SECONDS}")
+            transaction.remember(_LEASE, f"{self._owner} {transaction.now + LEASE_SECONDS}")
         return True
 
     @property
@@ -198,23 +198,23 @@ class SegmentReplicator:
 
 
 def _parsed(body: Mapping[str, Any], kind: str) -> tuple[int, dict[str, _Listed]]:
-    """Return the list that a body holds. Raises ValueError, KeyError, TypeError or AttributeError for what is none."""
+    """Return the list of a body. Raises ValueError, KeyError, TypeError or AttributeError if it is invalid."""
     if body["kind"] != kind:
         raise ValueError("it is of another database, format or rendering")
-    listed = {
+    segments = {
         name: _Listed({file: int(size) for file, size in segment["files"].items()}, str(segment["manifest"]))
         for name, segment in body["segments"].items()
     }
-    for name, segment in listed.items():
-        # Names become paths.
+    for name, segment in segments.items():
+        # Names become paths, so check them.
         if not _NAME.fullmatch(name) or not all(map(_FILE.fullmatch, segment.files)) or _MANIFEST not in segment.files:
             raise ValueError(f"{name!r} is no segment")
-    return int(body["revision"]), listed
+    return int(body["revision"]), segments
 
 
 @contextmanager
 def _kept_open(folders: list[Path]) -> Iterator[list[Path]]:
-    """Give copies of folders, by hard links, that stay while a merge removes the folders."""
+    """Yield hard-linked copies of folders, which stay while a merge removes the folders."""
     copies: list[Path] = []
     try:
         for folder in folders:

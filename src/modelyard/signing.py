@@ -1,10 +1,10 @@
-"""Signed links: who has one may fetch one file, or send one, until a time. Nothing is asked of a database to check one.
+"""Signed links: the bearer may download or upload one file until the link expires. Checking one needs no database.
 
     /files/<sha256>/<label>?key=<id>&expires=<unix time>&signature=<…>
 
-The signature is HMAC-SHA-256 over purpose, subject, label and time, cut to 128 bits, in URL-safe base64. The time is
-rounded up to the hour, so that the same link is made all hour long and what caches and interrupted downloads know of
-it stays true. A key that was replaced goes on checking until what it signed has expired.
+The signature is HMAC-SHA-256 over purpose, subject, label and time, cut to 128 bits, in URL-safe base64. The signer
+rounds the time up to the hour, so that a link stays the same for an hour and caches and interrupted downloads can reuse
+it. The signer accepts links of a replaced key until they expire.
 """
 
 import base64
@@ -22,14 +22,14 @@ from modelyard import errors
 SECRET_BYTES = 32
 _SIGNATURE_BYTES = 16
 ROUND_SECONDS = 3600
-# How often an unknown key makes the others be read again: forged links must not become questions to the database.
+# An unknown key id makes the signer read the keys again at most this often, so that forged links cause few queries.
 _READ_AGAIN_SECONDS = 1.0
 _CACHED_LINKS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """A secret by its id. ``ends_at`` is None for one that still signs."""
+    """A secret and its id. ``ends_at`` is None for one that still signs."""
 
     id: int
     secret: bytes
@@ -38,7 +38,7 @@ class SecretKey:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a link says of itself, as text."""
+    """The query parameters of a signed link, as text."""
 
     key: str
     expires: str
@@ -51,22 +51,22 @@ def fresh_secret() -> bytes:
 
 
 class Signer:
-    """Signs and checks links. Threads may share it. ``read`` gives the keys, oldest first; the newest one signs."""
+    """Signs and checks links. Threads may share it. ``read_keys`` returns the keys, oldest first; the newest signs."""
 
-    def __init__(self, read: Callable[[], Sequence[SecretKey]], *, clock: Callable[[], float] = time.time) -> None:
-        self._read = read
+    def __init__(self, read_keys: Callable[[], Sequence[SecretKey]], *, clock: Callable[[], float] = time.time) -> None:
+        self._read = read_keys
         self._clock = clock
-        self._keys = {key.id: key for key in read()}
+        self._keys = {key.id: key for key in read_keys()}
         self._read_at = clock()
         self._sign = lru_cache(maxsize=_CACHED_LINKS)(self._signed)
 
     def refresh(self) -> None:
-        """Read the keys again; to be called now and then, so that a key that was replaced stops signing here."""
+        """Read the keys again. The server calls this now and then, so that a replaced key stops signing."""
         self._keys = {key.id: key for key in self._read()}
         self._read_at = self._clock()
 
     def expiry(self, ttl_seconds: int) -> int:
-        """Return until when a link made now is good: ``ttl_seconds`` at least, rounded up so that it repeats."""
+        """Return when a link made now expires: after ``ttl_seconds`` at least, rounded up so that links repeat."""
         step = min(ROUND_SECONDS, ttl_seconds)
         return (math.floor(self._clock()) // step + 1) * step + ttl_seconds
 
@@ -75,22 +75,22 @@ class Signer:
         newest = max(self._keys)
         return f"key={newest}&expires={expires_at}&signature={self._sign(newest, purpose, subject, label, expires_at)}"
 
-    def check(self, purpose: str, subject: str, label: str, given: Signature) -> int:
-        """Return until when a link is good.
+    def check(self, purpose: str, subject: str, label: str, signature: Signature) -> int:
+        """Return when a link expires.
 
-        Raises InvalidSignature for one we did not make so, LinkExpired after its time.
+        Raises InvalidSignature for a link that this signer did not make, LinkExpired for one that has expired.
 
-        The signature is compared first, in a time that tells nothing: only our own links are told that they expired.
+        It compares the signature first, in constant time, so that only bearers of our links learn that one expired.
         """
-        if not (_is_number(given.key) and _is_number(given.expires)):
+        if not (_is_number(signature.key) and _is_number(signature.expires)):
             raise errors.InvalidSignature
-        key_id, expires_at = int(given.key), int(given.expires)
+        key_id, expires_at = int(signature.key), int(signature.expires)
         key = self._key(key_id)
         if key is None:
             raise errors.InvalidSignature
         expected = _text_of(_mac(key.secret, purpose, subject, label, expires_at))
-        # As text: base64 has several texts for the same bytes, and only one of them is ours.
-        if not hmac.compare_digest(expected.encode(), given.signature.encode(errors="replace")):
+        # Compare text: base64 has several texts for the same bytes, and the signer makes only one of them.
+        if not hmac.compare_digest(expected.encode(), signature.signature.encode(errors="replace")):
             raise errors.InvalidSignature
         ends_at = expires_at if key.ends_at is None else min(expires_at, key.ends_at)
         if self._clock() >= ends_at:
@@ -100,7 +100,7 @@ class Signer:
     def _key(self, key_id: int) -> SecretKey | None:
         key = self._keys.get(key_id)
         if key is None and self._clock() >= self._read_at + _READ_AGAIN_SECONDS:
-            # Another process may have made it a moment ago.
+            # Another process may have added the key a moment ago.
             self.refresh()
             key = self._keys.get(key_id)
         return key
@@ -110,7 +110,7 @@ class Signer:
 
 
 def _mac(secret: bytes, purpose: str, subject: str, label: str, expires_at: int) -> bytes:
-    # A line feed divides: none of the first two can hold one, and the label comes last.
+    # Line feeds separate the fields: the first two cannot hold one, and the label comes last.
     message = f"{purpose}\n{subject}\n{expires_at}\n{label}".encode()
     return hmac.digest(secret, message, hashlib.sha256)[:_SIGNATURE_BYTES]
 

@@ -1,10 +1,10 @@
-"""File bytes by their SHA-256: in a folder, or in an S3-compatible store; and the bytes that are still arriving.
+"""Stores files by their SHA-256, in a folder or in an S3-compatible store, and the incomplete files of uploads.
 
-    incoming/<id>        bytes as they come, appended to, fsynced before they are acknowledged
-      ↓ hashed, inspected (by others)
-    ab/cd/<sha256>       kept: a name says what the bytes are, so the same bytes are kept once
+    incoming/<id>        an upload: the server appends bytes and fsyncs them before it acknowledges them
+      ↓ ``uploads`` hashes and inspects the file
+    ab/cd/<sha256>       a blob: its name is the hash of its bytes, so the same bytes are stored once
 
-It knows neither models nor teams. What is kept never changes; whether it is still needed is for others to say.
+This package knows neither models nor teams. A blob never changes; other packages decide when to remove it.
 """
 
 from modelyard.blobs.bucket import SharedFile, SharedFiles, open_shared

@@ -1,4 +1,4 @@
-"""Named files in an S3-compatible store that machines share, apart from blobs: what one made, others fetch."""
+"""Named files other than blobs that machines share in an S3-compatible store: one machine writes, others fetch."""
 
 import datetime
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import obstore
 from obstore.store import S3Store
 
 from modelyard import errors
-from modelyard.blobs.s3 import asked, bucket_of, fetch_file, put_file
+from modelyard.blobs.s3 import bucket_of, call_store, fetch_file, put_file
 
 # A connection to a store gives some 100 MB/s; several at once fill the network.
 _AT_ONCE = 8
@@ -18,7 +18,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class SharedFile:
-    """One file as the store lists it."""
+    """A file in the listing of the store."""
 
     name: str
     size_bytes: int
@@ -32,43 +32,43 @@ class SharedFiles:
         self._store = store
 
     def read(self, name: str) -> bytes | None:
-        """Return a small file, None where there is none."""
+        """Return the content of a small file; None if there is none."""
         try:
-            return asked(lambda: obstore.get(self._store, name).bytes().to_bytes())
+            return call_store(lambda: obstore.get(self._store, name).bytes().to_bytes())
         except FileNotFoundError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a small file; who reads sees the old one or the new one."""
+        """Put a small file; a reader gets the old content or the new one."""
         try:
-            asked(lambda: obstore.put(self._store, name, content))
+            call_store(lambda: obstore.put(self._store, name, content))
         except FileNotFoundError as problem:
             raise errors.Unavailable("the bucket is not there") from problem
 
     def send(self, names: Mapping[str, Path]) -> None:
-        """Put local files under names, some at once. Raises Unavailable if not all are there at the end."""
+        """Put local files under names, several at once. Raises Unavailable if the store lacks one at the end."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for _ in pool.map(lambda item: put_file(self._store, item[1], item[0]), names.items()):
                 pass
 
     def fetch(self, names: Mapping[str, Path]) -> None:
-        """Copy files into local ones, some at once. Raises FileNotFoundError for what is not there."""
+        """Copy files into local ones, several at once. Raises FileNotFoundError if the store lacks one."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for _ in pool.map(lambda item: fetch_file(self._store, *item), names.items()):
                 pass
 
     def all(self, prefix: str) -> Iterator[SharedFile]:
-        """Yield what is below a prefix."""
-        for listed in asked(lambda: list(obstore.list(self._store, prefix=prefix))):
-            for found in listed:
-                yield SharedFile(found["path"], found["size"], found["last_modified"])
+        """Yield the files below a prefix."""
+        for entries in call_store(lambda: list(obstore.list(self._store, prefix=prefix))):
+            for entry in entries:
+                yield SharedFile(entry["path"], entry["size"], entry["last_modified"])
 
     def remove(self, names: list[str]) -> None:
-        """Remove files; without effect for those that are not there."""
+        """Remove files; names without a file have no effect."""
         if names:
-            asked(lambda: obstore.delete(self._store, names))
+            call_store(lambda: obstore.delete(self._store, names))
 
 
 def open_shared(url: str, environ: Mapping[str, str]) -> SharedFiles | None:
-    """Return what machines share beside the blobs of a URL; None where those are in a folder of one machine."""
+    """Return the shared files beside the blobs of a URL; None if the blobs are in a folder."""
     return SharedFiles(bucket_of(url, environ)) if url.startswith("s3://") else None

@@ -1,4 +1,4 @@
-"""Blobs from one place to another: what is there is not copied again, and what is copied is compared by its hash."""
+"""Copies blobs from one store to another. It skips blobs that the target has, and checks the hash of each copy."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -11,16 +11,16 @@ _BLOCK_BYTES = 1 << 20
 
 
 class Keeper(Protocol):
-    """What of a place of blobs is asked here."""
+    """The methods of a blob store that the copy needs."""
 
     def keep(self, path: Path, sha256: str) -> None:
-        """Keep the file's bytes, and take the file away."""
+        """Store the file's bytes, and remove the file."""
 
     def fetch(self, sha256: str, path: Path) -> None:
         """Copy the bytes into a local file."""
 
     def all(self) -> Iterator[tuple[str, int]]:
-        """Yield the hash and the size of everything that is kept."""
+        """Yield the hash and the size of every blob."""
 
 
 def copy(
@@ -29,9 +29,10 @@ def copy(
     scratch: Path,
     on_bytes: Callable[[int], object] = int,
 ) -> tuple[int, int]:
-    """Copy what the target lacks, by way of files in ``scratch``; return how many blobs there are, and were copied.
+    """Copy the blobs that the target lacks, through files in ``scratch``.
 
-    Raises HashMismatch for bytes that are not what their name says; they are not copied.
+    Return how many blobs the source has, and how many were copied. Raises HashMismatch,
+    without copying the blob, if its bytes do not have the hash of its name.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     there = dict(target.all())
@@ -42,8 +43,8 @@ def copy(
             path = scratch / f"copying-{sha256}"
             try:
                 source.fetch(sha256, path)
-                if (found := _sha256(path)) != sha256:
-                    raise errors.HashMismatch(sha256, found)
+                if (actual := _sha256(path)) != sha256:
+                    raise errors.HashMismatch(sha256, actual)
                 target.keep(path, sha256)
             finally:
                 path.unlink(missing_ok=True)

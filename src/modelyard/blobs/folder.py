@@ -1,4 +1,4 @@
-"""Bytes in a folder of this machine, one file a SHA-256, two levels of folders deep."""
+"""Blobs in a local folder: one file for each SHA-256, two levels of folders deep."""
 
 import os
 import re
@@ -18,82 +18,82 @@ class FolderBlobs:
         self._folder = folder
 
     def has(self, sha256: str) -> bool:
-        """Whether the bytes are kept here."""
+        """Whether the folder has the blob."""
         return self._place(sha256).is_file()
 
     def keep(self, path: Path, sha256: str) -> None:
-        """Keep a hashed file's bytes by moving the file; from another file system they are copied first."""
-        place = self._place(sha256)
-        if place.is_file():
-            # Another process may have named it a moment ago, and not have flushed the name yet.
-            self._sync_name(place)
+        """Store a hashed file by moving it; from another file system, copy it first."""
+        target = self._place(sha256)
+        if target.is_file():
+            # Another process may have renamed the file a moment ago, and not have flushed the folder yet.
+            self._sync_name(target)
             path.unlink(missing_ok=True)
             return
         make_folder(self._folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         sync_file(path)
-        if path.stat().st_dev != place.parent.stat().st_dev:
-            copied = place.with_name(f".{sha256}.{os.getpid()}")
+        if path.stat().st_dev != target.parent.stat().st_dev:
+            copied = target.with_name(f".{sha256}.{os.getpid()}")
             shutil.copyfile(path, copied)
             sync_file(copied)
-            copied.replace(place)
+            copied.replace(target)
             path.unlink()
         else:
-            path.replace(place)
-        # Nobody writes to what is kept, not even by mistake.
-        place.chmod(0o444)
-        self._sync_name(place)
+            path.replace(target)
+        # Read-only, so that no program changes a blob by mistake.
+        target.chmod(0o444)
+        self._sync_name(target)
 
     def path(self, sha256: str) -> Path | None:
-        """Return the local file that has the bytes; None where there is none."""
-        place = self._place(sha256)
-        return place if place.is_file() else None
+        """Return the path of the blob; None if there is none."""
+        target = self._place(sha256)
+        return target if target.is_file() else None
 
     def read(self, sha256: str) -> bytes:
-        """Return the bytes whole."""
+        """Return all bytes of the blob."""
         return self._place(sha256).read_bytes()
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:  # noqa: ARG002 # the protocol's signature
-        """Return None: a folder gives nothing by itself."""
+        """Return None: a folder has no server of its own that could send a blob."""
         return None
 
     def upload_link(self, name: str, expires_in_seconds: int) -> str | None:  # noqa: ARG002 # the protocol's signature
-        """Return None: a folder takes nothing by itself."""
+        """Return None: a folder has no server of its own that could receive an upload."""
         return None
 
     def share_uploaded(self, name: str, path: Path) -> None:
-        """Do nothing: who shares this folder shares what arrives in it."""
+        """Do nothing: machines that share this folder share the uploads in it."""
 
     def fetch(self, sha256: str, path: Path) -> None:
-        """Copy the bytes into a local file. Raises FileNotFoundError where they are not here."""
+        """Copy the blob into a local file. Raises FileNotFoundError if there is none."""
         shutil.copyfile(self._place(sha256), path)
 
     def uploaded_size(self, name: str) -> int | None:  # noqa: ARG002 # the protocol's signature
-        """Return None: nothing is put here by others."""
+        """Return None: clients cannot put uploads into a folder."""
         return None
 
     def fetch_uploaded(self, name: str, path: Path) -> None:
-        """Raise FileNotFoundError: nothing is put here by others."""
+        """Raise FileNotFoundError: clients cannot put uploads into a folder."""
         raise FileNotFoundError(name, path)
 
     def forget_uploaded(self, name: str) -> None:
-        """Do nothing: nothing is put here by others."""
+        """Do nothing: clients cannot put uploads into a folder."""
 
     def remove(self, sha256: str) -> None:
-        """Remove the bytes; without effect if they are not here."""
+        """Remove the blob, if there is one."""
         self._place(sha256).unlink(missing_ok=True)
 
     def all(self) -> Iterator[tuple[str, int]]:
-        """Yield the hash and the size of everything that is kept."""
+        """Yield the hash and the size of every blob."""
         for path in sorted(self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")):
             if _NAME.fullmatch(path.name):
                 yield path.name, path.stat().st_size
 
-    def _sync_name(self, place: Path) -> None:
-        for folder in (place.parent, place.parent.parent, self._folder):
+    def _sync_name(self, path: Path) -> None:
+        for folder in (path.parent, path.parent.parent, self._folder):
             sync_folder(folder)
 
     def _place(self, sha256: str) -> Path:
-        # The one place where text becomes a path: nothing but a hash may.
+        # Only this function turns text into a path, and it accepts nothing but a hash.
         assert _NAME.fullmatch(sha256), "a blob is named by 64 lower-case hexadecimal digits"
         return self._folder / sha256[:2] / sha256[2:4] / sha256

@@ -1,4 +1,4 @@
-"""Making what was written survive a power cut, and saying that a disk is full in our own words."""
+"""Flushes files and folders, so that they survive a power cut, and translates the errors of a full disk."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def sync_file(path: Path) -> None:
-    """Have the disk write what it was given of a file."""
+    """Flush a file to the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -21,12 +21,12 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Have the disk write which names are in a folder."""
+    """Flush the names in a folder to the disk."""
     sync_file(path)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, so that a power cut takes none of them."""
+    """Make a folder and its missing parents, and flush them, so that they survive a power cut."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
@@ -35,7 +35,7 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def translate_disk_full() -> Iterator[None]:
-    """Raise StorageFull where the disk, a quota or a limit on files takes no more bytes."""
+    """Raise StorageFull if the disk is full, or a quota or a file size limit is reached."""
     try:
         yield
     except OSError as problem:

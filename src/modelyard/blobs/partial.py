@@ -1,7 +1,7 @@
-"""Bytes that are still arriving: one file an upload, appended to by one writer at a time.
+"""The files of incomplete uploads: one file for each upload; one writer at a time appends to it.
 
-A file's length is the truth about how far an upload is: it needs no transaction a request, and what was acknowledged
-was fsynced before. The lock is the file's own, so that it ends with the process that held it, however that ends.
+The length of the file is the offset of the upload, so a request needs no transaction. The server fsyncs bytes before it
+acknowledges them. The lock is on the file itself, so it ends with the process that holds it.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from modelyard import errors
 from modelyard.blobs.fsync import make_folder, sync_folder, translate_disk_full
 
 _ID = re.compile(r"[0-9a-f]{32}")
-# Room that is left for the database and the log, whatever is uploaded.
+# Uploads leave this much free space for the database and the log.
 _RESERVE_BYTES = 256 * 1024 * 1024
 # The state of a running SHA-256 takes a few hundred bytes.
 _RUNNING_MAX = 10_000
@@ -28,23 +28,23 @@ _COPY_BYTES = 1 << 20
 
 
 class IncomingFiles:
-    """The folder of what arrives. Processes may share it; threads too."""
+    """The folder of incomplete uploads. Processes and threads may share it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._turn = threading.Lock()
-        # SHA-256 so far, by upload, and how many bytes it has seen. Of this process: another one hashes again.
+        # By upload, the running SHA-256 and the number of bytes it covers. Another process has to hash them again.
         self._running: OrderedDict[str, tuple[int, hashlib._Hash]] = OrderedDict()
 
     def path(self, upload_id: str) -> Path:
-        """Return where an upload's bytes lie, whether or not there are any."""
-        # The one place where text becomes a path: nothing but an id of ours may.
+        """Return the path of an upload's file, whether or not it exists."""
+        # Only this function turns text into a path, and it accepts nothing but an upload id.
         if not _ID.fullmatch(upload_id):
             raise errors.UploadNotFound(upload_id)
         return self.folder / upload_id
 
     def create(self, upload_id: str, expected_bytes: int = 0) -> None:
-        """Make an empty file, or raise StorageFull where as much as is expected has no room."""
+        """Make an empty file. Raises StorageFull if the expected bytes do not fit on the disk."""
         make_folder(self.folder)
         self.refuse_if_full(expected_bytes)
         with translate_disk_full():
@@ -53,31 +53,31 @@ class IncomingFiles:
         self._remember(upload_id, 0, hashlib.sha256())
 
     def refuse_if_full(self, expected_bytes: int) -> None:
-        """Raise StorageFull where so many more bytes have no room."""
+        """Raise StorageFull if this many more bytes do not fit on the disk."""
         if shutil.disk_usage(self.folder).free < expected_bytes + _RESERVE_BYTES:
             raise errors.StorageFull
 
     def size(self, upload_id: str) -> int | None:
-        """Return how many bytes have arrived; None where nothing was begun, or it is over."""
+        """Return the number of bytes received; None if the upload has no file."""
         try:
             return self.path(upload_id).stat().st_size
         except FileNotFoundError:
             return None
 
     def open(self, upload_id: str) -> "PartialFile":
-        """Begin to append; raise Locked while somebody else does, UploadNotFound where nothing was begun."""
+        """Open the file to append. Raises UploadLocked if another writer has it, UploadNotFound if there is none."""
         return PartialFile(self, upload_id)
 
     def request_release(self, upload_id: str) -> None:
-        """Ask whoever writes to an upload, in whichever process of this machine, to let go of it."""
+        """Ask the writer of an upload, in any process of this machine, to release the file."""
         self._asked(upload_id).touch()
 
     def withdraw_request(self, upload_id: str) -> None:
-        """Take that back."""
+        """Withdraw the release request."""
         self._asked(upload_id).unlink(missing_ok=True)
 
     def is_release_requested(self, upload_id: str, since_ns: int) -> bool:
-        """Whether somebody has asked for an upload since a time, in nanoseconds of the clock."""
+        """Whether another request asked for the release since a time, in nanoseconds of the clock."""
         try:
             return self._asked(upload_id).stat().st_mtime_ns > since_ns
         except FileNotFoundError:
@@ -87,7 +87,7 @@ class IncomingFiles:
         return self.path(upload_id).with_suffix(".asked")
 
     def sha256(self, upload_id: str, size_bytes: int) -> str | None:
-        """Return the hash of what arrived, lower case, if this process saw all of it."""
+        """Return the hash of the received bytes, lower case, if this process received all of them."""
         with self._turn:
             seen_bytes, digest = self._running.get(upload_id, (-1, None))
         return digest.hexdigest() if digest is not None and seen_bytes == size_bytes else None
@@ -108,14 +108,14 @@ class IncomingFiles:
         self._remember(upload_id, -1, hashlib.sha256())
 
     def remove(self, upload_id: str) -> None:
-        """Remove what arrived; without effect if there is nothing."""
+        """Remove the file of an upload, if there is one."""
         self.path(upload_id).unlink(missing_ok=True)
         self.withdraw_request(upload_id)
         with self._turn:
             self._running.pop(upload_id, None)
 
     def all(self) -> Iterator[tuple[str, float]]:
-        """Yield the id and the time of the last change of everything that arrives."""
+        """Yield the id of every upload with a file, and the time of the file's last change."""
         if self.folder.is_dir():
             for path in sorted(self.folder.iterdir()):
                 with suppress(FileNotFoundError):
@@ -123,7 +123,7 @@ class IncomingFiles:
                         yield path.name, path.stat().st_mtime
 
     def running(self, upload_id: str, size_bytes: int) -> "hashlib._Hash | None":
-        """Return the running hash, if it has seen exactly the bytes that are there."""
+        """Return the running hash, if it covers exactly the bytes in the file."""
         with self._turn:
             seen_bytes, digest = self._running.get(upload_id, (-1, None))
         if size_bytes == 0:
@@ -143,7 +143,7 @@ class IncomingFiles:
 
 
 class PartialFile:
-    """An upload being written to; nobody else can while it is open. Not for several threads at once."""
+    """The open file of an upload; no other writer can open it meanwhile. Not for several threads at once."""
 
     def __init__(self, incoming: IncomingFiles, upload_id: str) -> None:
         self._incoming = incoming
@@ -168,7 +168,7 @@ class PartialFile:
         self.close()
 
     def write(self, data: "bytes | bytearray | memoryview") -> None:
-        """Append bytes and hash them. Raises StorageFull where there is no room; what was written before stays."""
+        """Append bytes and hash them. Raises StorageFull if the disk is full; bytes written before stay."""
         view = memoryview(data)
         with translate_disk_full():
             while view:
@@ -179,24 +179,24 @@ class PartialFile:
                 view = view[written:]
 
     def sync(self) -> None:
-        """Have the disk write everything: after this, it may be acknowledged."""
+        """Flush the file to the disk; after this, the server may acknowledge the bytes."""
         with translate_disk_full():
             os.fsync(self.descriptor)
 
     def restart(self) -> None:
-        """Throw away what arrived so far."""
+        """Discard all bytes received so far."""
         self._begun_bytes, self._begun_digest = 0, hashlib.sha256()
         self.truncate_to_start()
 
     def truncate_to_start(self) -> None:
-        """Take back what was written since this was opened."""
+        """Discard the bytes written since this object opened the file."""
         os.ftruncate(self.descriptor, self._begun_bytes)
         os.lseek(self.descriptor, 0, os.SEEK_END)
         self.size_bytes = self._begun_bytes
         self._digest = None if self._begun_digest is None else self._begun_digest.copy()
 
     def close(self) -> None:
-        """Let others write."""
+        """Close the file, so that other writers can open it."""
         if self.descriptor < 0:
             return
         if self._digest is not None:

@@ -1,7 +1,7 @@
-"""Bytes in an S3-compatible store, through obstore.
+"""Blobs in an S3-compatible store, through obstore.
 
-    <prefix>/blobs/ab/cd/<sha256>     what is kept
-    <prefix>/incoming/<id>            what a client put by a presigned address, until it is checked
+    <prefix>/blobs/ab/cd/<sha256>     a blob
+    <prefix>/incoming/<id>            an upload that a client put at a presigned address, until it is verified
 
 Endpoint, region and keys come from the usual variables: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN.
@@ -21,7 +21,7 @@ from obstore.store import S3Store
 from modelyard import errors
 from modelyard.blobs.fsync import sync_file, translate_disk_full
 
-# Files above a part's size go up in parts, some at once: memory is parts times parts at once, 32 MiB.
+# The client uploads files larger than a part in parts, four at once: memory is four parts, 32 MiB.
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -37,83 +37,83 @@ class S3Blobs:
         self._store = store
 
     def has(self, sha256: str) -> bool:
-        """Whether the bytes are kept here."""
+        """Whether the bucket has the blob."""
         return self._size(_key(sha256)) is not None
 
     def keep(self, path: Path, sha256: str) -> None:
-        """Keep a hashed file's bytes; a large file goes up in parts, and appears when the last one is there."""
+        """Store a hashed file and remove it; a large file is uploaded in parts and appears after the last one."""
         if self._size(_key(sha256)) != path.stat().st_size:
             put_file(self._store, path, _key(sha256))
         path.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path | None:  # noqa: ARG002 # the protocol's signature
-        """Return None: the bytes are elsewhere."""
+        """Return None: a bucket has no local files."""
         return None
 
     def read(self, sha256: str) -> bytes:
-        """Return the bytes whole."""
-        return bytes(asked(lambda: obstore.get(self._store, _key(sha256)).bytes()))
+        """Return all bytes of the blob."""
+        return bytes(call_store(lambda: obstore.get(self._store, _key(sha256)).bytes()))
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
-        """Return a presigned GET; None where the bytes are not here. ``disposition`` is for the store to answer."""
-        signed = asked(lambda: obstore.sign(self._store, "GET", _key(sha256), _span(expires_in_seconds)))
+        """Return a presigned GET address. ``disposition`` is the header that the store would answer with."""
+        signed = call_store(lambda: obstore.sign(self._store, "GET", _key(sha256), _span(expires_in_seconds)))
         del disposition  # obstore signs no query parameters of the response (0.12): the store answers without a name
         return signed
 
     def upload_link(self, name: str, expires_in_seconds: int) -> str | None:
-        """Return a presigned PUT."""
-        return asked(lambda: obstore.sign(self._store, "PUT", _incoming(name), _span(expires_in_seconds)))
+        """Return a presigned PUT address."""
+        return call_store(lambda: obstore.sign(self._store, "PUT", _incoming(name), _span(expires_in_seconds)))
 
     def share_uploaded(self, name: str, path: Path) -> None:
-        """Put what arrived here where every machine can fetch it."""
+        """Put a received upload into the bucket, where every machine can fetch it."""
         put_file(self._store, path, _incoming(name))
 
     def fetch(self, sha256: str, path: Path) -> None:
-        """Copy the bytes into a local file. Raises FileNotFoundError where they are not here."""
+        """Copy the blob into a local file. Raises FileNotFoundError if there is none."""
         fetch_file(self._store, _key(sha256), path)
 
     def uploaded_size(self, name: str) -> int | None:
-        """Return how many bytes were put at an upload's address; None for none."""
+        """Return the size of the file at an upload's address; None if there is none."""
         return self._size(_incoming(name))
 
     def fetch_uploaded(self, name: str, path: Path) -> None:
-        """Copy what was put at an upload's address into a local file, and make it survive a power cut."""
-        answered = asked(lambda: obstore.get(self._store, _incoming(name)))
+        """Copy the file at an upload's address into a local file, and flush it."""
+        answered = call_store(lambda: obstore.get(self._store, _incoming(name)))
         with translate_disk_full(), path.open("wb") as file:
             for chunk in answered.stream(min_chunk_size=1 << 20):
                 file.write(chunk)
         sync_file(path)
 
     def forget_uploaded(self, name: str) -> None:
-        """Remove what was put at an upload's address, if anything was."""
+        """Remove the file at an upload's address, if there is one."""
         self._delete(_incoming(name))
 
     def remove(self, sha256: str) -> None:
-        """Remove the bytes; without effect if they are not here."""
+        """Remove the blob, if there is one."""
         self._delete(_key(sha256))
 
     def all(self) -> Iterator[tuple[str, int]]:
-        """Yield the hash and the size of everything that is kept."""
-        for listed in obstore.list(self._store, prefix="blobs/"):
-            for found in listed:
-                name = found["path"].rpartition("/")[2]
+        """Yield the hash and the size of every blob."""
+        for entries in obstore.list(self._store, prefix="blobs/"):
+            for entry in entries:
+                name = entry["path"].rpartition("/")[2]
                 if _NAME.fullmatch(name):
-                    yield name, found["size"]
+                    yield name, entry["size"]
 
     def _size(self, key: str) -> int | None:
         return _size(self._store, key)
 
     def _delete(self, key: str) -> None:
         try:
-            asked(lambda: obstore.delete(self._store, key))
+            call_store(lambda: obstore.delete(self._store, key))
         except FileNotFoundError:
             return
 
 
 def open_s3(url: str, environ: Mapping[str, str]) -> S3Blobs:
-    """Return the blobs in the bucket and prefix that ``s3://bucket/prefix`` names.
+    """Return the blobs in the bucket and prefix of ``s3://bucket/prefix``.
 
-    Raises ConfigurationError for none.
+    Raises ConfigurationError if the URL names no bucket.
     """
     return S3Blobs(bucket_of(url, environ))
 
@@ -124,31 +124,31 @@ def bucket_of(url: str, environ: Mapping[str, str]) -> S3Store:
     if not parsed.netloc:
         raise errors.ConfigurationError("blobs: no bucket; accepted: s3://bucket/prefix")
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
-    wanted = {
+    credentials = {
         "access_key_id": environ.get("AWS_ACCESS_KEY_ID"),
         "secret_access_key": environ.get("AWS_SECRET_ACCESS_KEY"),
         "session_token": environ.get("AWS_SESSION_TOKEN"),
         "region": environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
         "endpoint": endpoint or None,
     }
-    options: dict[str, Any] = {name: value for name, value in wanted.items() if value}
+    options: dict[str, Any] = {name: value for name, value in credentials.items() if value}
     return S3Store(
         parsed.netloc,
         prefix=parsed.path.strip("/") or None,
         # Stores other than Amazon's rarely have a host name a bucket.
         virtual_hosted_style_request=not endpoint,
         client_options={"allow_http": endpoint.startswith("http://"), "timeout": _TIMEOUT},
-        # A store that knows a request not at all answers 501, which would be tried ten times for minutes.
+        # A store answers 501 to a request that it does not support; by default obstore would retry it for minutes.
         retry_config={"max_retries": 3, "retry_timeout": datetime.timedelta(seconds=20)},
         **options,
     )
 
 
 def put_file(store: S3Store, path: Path, key: str) -> None:
-    """Put a file; a large one goes up in parts, and appears when the last one is there."""
+    """Put a file; a large one is uploaded in parts and appears after the last one."""
     size_bytes = path.stat().st_size
     try:
-        asked(
+        call_store(
             lambda: obstore.put(
                 store,
                 key,
@@ -161,7 +161,7 @@ def put_file(store: S3Store, path: Path, key: str) -> None:
     except FileNotFoundError as problem:
         if not path.exists():
             raise
-        # Of a store that is half awake, as of one where nobody made the bucket.
+        # A store that is starting answers this, as does a store without the bucket.
         raise errors.Unavailable("the bucket is not there") from problem
     if _size(store, key) != size_bytes:
         raise errors.Unavailable("the file store did not keep all bytes")
@@ -170,13 +170,13 @@ def put_file(store: S3Store, path: Path, key: str) -> None:
 def fetch_file(store: S3Store, key: str, path: Path) -> None:
     """Copy an object into a local file, a part at a time. Raises FileNotFoundError where there is none."""
     with translate_disk_full(), path.open("wb") as file:
-        for chunk in asked(lambda: obstore.get(store, key)).stream(min_chunk_size=4 << 20):
+        for chunk in call_store(lambda: obstore.get(store, key)).stream(min_chunk_size=4 << 20):
             file.write(chunk)
 
 
 def _size(store: S3Store, key: str) -> int | None:
     try:
-        return asked(lambda: obstore.head(store, key))["size"]
+        return call_store(lambda: obstore.head(store, key))["size"]
     except FileNotFoundError:
         return None
 
@@ -195,10 +195,10 @@ def _span(seconds: int) -> datetime.timedelta:
     return datetime.timedelta(seconds=min(seconds, 7 * 86_400))
 
 
-def asked(question: Callable[[], T]) -> T:
-    """Ask the store; what it cannot do now is Unavailable, what is not there FileNotFoundError."""
+def call_store(call: Callable[[], T]) -> T:
+    """Call the store. Raises FileNotFoundError for a missing object, Unavailable for any other failure."""
     try:
-        return question()
+        return call()
     except FileNotFoundError:
         raise
     except BaseError as problem:

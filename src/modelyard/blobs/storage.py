@@ -1,4 +1,4 @@
-"""Where file bytes are kept: in a folder, or in an S3-compatible store, chosen by the settings."""
+"""Opens the blob store that the settings name: a folder, or an S3-compatible store."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,68 +12,68 @@ from modelyard.blobs.s3 import open_s3
 
 
 class Blobs(Protocol):
-    """Where bytes are kept. ``sha256`` is 64 lower-case hexadecimal digits everywhere."""
+    """A blob store. ``sha256`` is always 64 lower-case hexadecimal digits."""
 
     def has(self, sha256: str) -> bool:
-        """Whether the bytes are kept here."""
+        """Whether the store has the blob."""
 
     def keep(self, path: Path, sha256: str) -> None:
-        """Keep the file's bytes, which the caller has hashed, and take the file away. Keeping twice keeps once.
+        """Store the bytes of a file that the caller has hashed, and remove the file; repeating it is harmless.
 
-        When it returns the bytes survive a power cut. If it fails, the file is still there or the bytes are kept.
+        When it returns, the blob survives a power cut. If it fails, the file still exists or the blob is stored.
         """
 
     def path(self, sha256: str) -> Path | None:
-        """Return the local file that has the bytes; None where there is none."""
+        """Return the local file of the blob; None if there is none."""
 
     def read(self, sha256: str) -> bytes:
-        """Return the bytes whole: for small ones. Raises FileNotFoundError where they are not kept."""
+        """Return all bytes of a small blob. Raises FileNotFoundError if there is none."""
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
-        """Return an address that gives the bytes to whoever has it; None where this process has to hand them out."""
+        """Return an address that any client can download the blob from; None if this server has to send it."""
 
     def upload_link(self, name: str, expires_in_seconds: int) -> str | None:
-        """Return an address that takes the bytes of an upload by PUT; None where this process has to take them."""
+        """Return an address that a client can PUT an upload to; None if this server has to receive it."""
 
     def share_uploaded(self, name: str, path: Path) -> None:
-        """Put what arrived in a local file where every machine can fetch it, as if it had been put at its address."""
+        """Put a received upload at its address, where every machine can fetch it."""
 
     def fetch(self, sha256: str, path: Path) -> None:
-        """Copy the bytes into a local file. Raises FileNotFoundError where they are not here."""
+        """Copy the blob into a local file. Raises FileNotFoundError if there is none."""
 
     def uploaded_size(self, name: str) -> int | None:
-        """Return how many bytes were put at an upload's address; None for none."""
+        """Return the size of the file at an upload's address; None if there is none."""
 
     def fetch_uploaded(self, name: str, path: Path) -> None:
-        """Copy what was put at an upload's address into a local file, and make it survive a power cut."""
+        """Copy the file at an upload's address into a local file, and flush it."""
 
     def forget_uploaded(self, name: str) -> None:
-        """Remove what was put at an upload's address, if anything was."""
+        """Remove the file at an upload's address, if there is one."""
 
     def remove(self, sha256: str) -> None:
-        """Remove the bytes; without effect if they are not here."""
+        """Remove the blob, if there is one."""
 
     def all(self) -> Iterator[tuple[str, int]]:
-        """Yield the hash and the size of everything that is kept."""
+        """Yield the hash and the size of every blob."""
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where bytes are kept, and where they arrive."""
+    """The blob store, and the folder of incomplete uploads."""
 
     kept: Blobs
     incoming: IncomingFiles
 
 
 def open_storage(url: str, home: Path, environ: Mapping[str, str]) -> Storage:
-    """Return the places that a URL names: empty for a folder under ``home``, a path, or ``s3://bucket/prefix``.
+    """Return the storage of a URL: empty for a folder under ``home``, a path, or ``s3://bucket/prefix``.
 
-    Raises ConfigurationError for what names no place.
+    Raises ConfigurationError for any other URL.
     """
     if url.startswith("s3://"):
         return Storage(open_s3(url, environ), IncomingFiles(home / "blobs" / "incoming"))
     if "://" in url and not url.startswith("file://"):
         raise errors.ConfigurationError(f"blobs: {url!r} is not supported; accepted: a folder, or s3://bucket/prefix")
     folder = Path(url.removeprefix("file://")) if url else home / "blobs"
-    # In one file system, so that keeping what arrived is a rename.
+    # Uploads lie in the same file system, so that storing one as a blob is a rename.
     return Storage(FolderBlobs(folder), IncomingFiles(folder / "incoming"))

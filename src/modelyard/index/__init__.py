@@ -1,7 +1,7 @@
-"""Derived state: rows in rank order, and the sets that answer questions over them.
+"""The search index: rows in rank order, and the sets of rows that queries intersect.
 
-The index knows ``domain`` only. It can always be thrown away and built again from the store; what a record looks
-like on the wire is given to it as a function.
+The index depends on ``domain`` only. The indexer can always rebuild it from the store. The caller passes the function
+that renders a record for the API.
 """
 
 from modelyard.index.directory import SegmentDirectory

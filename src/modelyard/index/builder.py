@@ -1,9 +1,9 @@
-"""Rows → arrays. One road for every size: a handful of recent changes, and ten million models.
+"""Builds the arrays of a segment from rows, for a few recent changes and for ten million models alike.
 
-Rows arrive in rank order and are taken in chunks of at most 64 Ki rows that never cross a tier's bound. Of a chunk's
-text every gram is cut with numpy, paired with its row and sorted by radix; neighbours that are equal are one. Memory is
-that of one tier's sets, a few chunks' pairs, and some 40 bytes a row for the orders that are only known at the end; the
-rest goes to the sink as it comes.
+Rows arrive in rank order. The builder reads them in chunks of at most 64 Ki rows that never cross a tier's bound. For
+each chunk, numpy cuts every gram from the text, pairs it with its row, sorts the pairs by radix, and drops repeated
+pairs. The builder keeps in memory the sets of one tier, the pairs of a few chunks, and about 40 bytes a row for the
+orders that need all rows. It writes everything else to the sink at once.
 """
 
 from array import array
@@ -22,13 +22,14 @@ from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierA
 from modelyard.index.terms import GRAM_MAX, filter_key
 
 CHUNK_ROWS = 1 << 16
-_SPACE_MAX = 0x20  # no term holds white space, so no gram with a byte up to here is ever asked for
+_SPACE_MAX = 0x20  # no term holds white space, so no query needs a gram with a byte up to this one
 
 
 class Row(NamedTuple):
-    """One model as the index takes it.
+    """One model in the form that the index stores.
 
-    ``text`` is folded UTF-8 without a final line feed; filters are named as ``keys`` takes them, hashes are its keys.
+    ``text`` is folded UTF-8 without a final line feed. ``filters`` are names such as ``type=lora``; ``hashes`` are
+    the keys that ``terms.hash_key`` makes.
     """
 
     rank: int
@@ -40,10 +41,10 @@ class Row(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where arrays grow: memory, or the files of a folder."""
+    """Receives the arrays: in memory, or in the files of a folder."""
 
     def append(self, name: str, values: "bytes | bytearray | Array") -> None:
-        """Add values at the end of the array ``name``; raw bytes are taken as they are."""
+        """Append values to the array ``name``; raw bytes are appended unchanged."""
 
 
 def build(rows: Iterable[Row]) -> Segment:
@@ -56,9 +57,9 @@ def build(rows: Iterable[Row]) -> Segment:
 def write_rows(
     sink: Sink, rows: Iterator[Row], *, pool: Executor | None = None, on_rows: Callable[[int], object] = int
 ) -> tuple[int, int]:
-    """Write the arrays of rows that come in rank order; return how many rows and tiers there were.
+    """Write the arrays of rows that come in rank order; return the number of rows and of tiers.
 
-    With a ``pool`` of processes the grams are cut there, one chunk each. ``on_rows`` is told of progress.
+    With a ``pool``, its processes cut the grams, one chunk each. ``on_rows`` receives the number of rows of each chunk.
     """
     columns = _Columns(sink)
     low, high, tier = 0, layout.TIER_FIRST, 0
@@ -86,7 +87,7 @@ def _write_tier(
     pool: Executor | None,
     on_rows: Callable[[int], object],
 ) -> int:
-    """Take rows up to ``high`` and write their tier's sets; return the row reached."""
+    """Read rows up to ``high`` and write the sets of their tier; return the row after the last one."""
     parts: dict[int, list[BitMap]] = {}
     pending: deque[Callable[[], _Cut]] = deque()
     while low < high and (chunk := list(islice(rows, min(CHUNK_ROWS, high - low)))):
@@ -110,25 +111,25 @@ def _write_tier(
 
 # --- sets ------------------------------------------------------------------------------------------------------------
 
-# Sorted keys, the place where each one's rows end, and all rows (uint32 bytes): what crosses from a pool's process.
+# Sorted keys, the position where the rows of each key end, and all rows (uint32 bytes). Pool processes return this.
 _Cut = tuple[list[int], list[int], bytes]
 
 
 def _cut_grams(texts: list[bytes], first_row: int) -> _Cut:
-    """Return every gram of at most 64 Ki texts with the rows it is in."""
+    """Return every gram of at most 64 Ki texts with the rows that contain it."""
     letters = np.frombuffer(b"\n".join(texts) + b"\n", np.uint8)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
     rows = np.repeat(np.arange(len(texts), dtype=np.uint16), lengths)
     speaks = letters > _SPACE_MAX
     gram = np.zeros(len(letters), np.int32)
-    whole = np.ones(len(letters), bool)
+    is_valid = np.ones(len(letters), bool)
     cuts = []
     for size in range(1, GRAM_MAX + 1):
-        # The gram that starts at each letter, grown by one letter a round; the joining line feeds end every text.
+        # The gram that starts at each letter grows by one letter a round. A line feed ends every text.
         reach = len(letters) - size + 1
         gram = gram[:reach] << 8 | letters[size - 1 :]
-        whole = whole[:reach] & speaks[size - 1 :]
-        cuts.append(_cut(*_sorted_pairs(gram[whole], rows[:reach][whole], size), first_row))
+        is_valid = is_valid[:reach] & speaks[size - 1 :]
+        cuts.append(_cut(*_sorted_pairs(gram[is_valid], rows[:reach][is_valid], size), first_row))
     return _joined(cuts)
 
 
@@ -150,7 +151,7 @@ def _sorted_pairs(grams: Array, rows: Array, size: int) -> tuple[Array, Array]:
 
 
 def _cut_filters(numbers: list[list[int]], first_row: int) -> _Cut:
-    """Return every filter's number with the rows it is in."""
+    """Return every filter's number with the rows that have it."""
     lengths = np.fromiter(map(len, numbers), np.int64, len(numbers))
     rows = np.repeat(np.arange(len(numbers), dtype=np.uint16), lengths)
     flat = np.fromiter(chain.from_iterable(numbers), np.int64, int(lengths.sum()))
@@ -177,9 +178,9 @@ def _joined(cuts: list[_Cut]) -> _Cut:
 
 
 def _collect(parts: dict[int, list[BitMap]], cut: _Cut, names: list[int] | None = None) -> None:
-    """Add one bitmap a key to ``parts``; ``names`` maps the keys of the pairs to keys of sets."""
+    """Add one bitmap for each key to ``parts``; ``names`` maps the keys of the pairs to keys of sets."""
     keys, ends, packed = cut
-    # array.array is the one buffer that BitMap reads without boxing every number (2 µs for 300 rows; numpy: 23 µs).
+    # BitMap reads array.array without boxing every number (2 µs for 300 rows); numpy arrays it boxes (23 µs).
     rows = array("I", packed)
     low = 0
     for key, high in zip(keys, ends, strict=True):
@@ -212,7 +213,7 @@ def _write_sets(sink: Sink, parts: dict[int, list[BitMap]], tier: int) -> None:
 
 
 class _Numbers(dict[str, int]):
-    """Numbers filters in the order of first sight; a dictionary, so that a known one costs one look-up."""
+    """Numbers filters in the order of first occurrence. A dictionary: a repeated filter costs one look-up."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,7 +226,7 @@ class _Numbers(dict[str, int]):
 
 
 class _Columns:
-    """Everything of a segment but its sets, written as rows come; what needs all rows is kept for ``finish``."""
+    """Writes everything of a segment but its sets as rows come. ``finish`` writes the arrays that need all rows."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -237,7 +238,7 @@ class _Columns:
         self._hash_keys, self._hash_rows = array("q"), array("I")
 
     def add(self, rows: list[Row]) -> list[list[int]]:
-        """Write rows; return each one's filters as numbers."""
+        """Write rows; return the filters of each row as numbers."""
         for at, row in enumerate(rows, self._count):
             if row.hashes:
                 self._hash_keys.extend(row.hashes)
@@ -258,13 +259,13 @@ class _Columns:
         return numbered
 
     def _append_at(self, name: str, lengths: list[int], start: int) -> int:
-        """Write where each of these pieces starts; return where the last one ends."""
+        """Write the start of each piece; return the end of the last one."""
         at = np.cumsum(np.array([start, *lengths], np.int64))
         self._sink.append(name, at[:-1])
         return int(at[-1])
 
     def finish(self) -> None:
-        """Write the orders: by id, by hash; and the filters' names, by number."""
+        """Write the order by id, the order by hash, and the filter names by number."""
         ids = np.frombuffer(self._ids, np.int64)
         by_id = np.argsort(ids)
         hash_keys = np.frombuffer(self._hash_keys, np.int64)
@@ -299,7 +300,7 @@ class MemorySink:
         self._grown.setdefault(name, bytearray()).extend(values)
 
     def segment(self, tiers: int) -> Segment:
-        """Return the segment of what was written."""
+        """Return a segment over the written arrays."""
 
         def grown(name: str) -> Array:
             return np.frombuffer(bytes(self._grown.get(name, b"")), DTYPES[kind_of(name)])

@@ -1,17 +1,17 @@
-"""The segments of one home folder: which are current, how one is added, how several become one.
+"""The segments of one home folder: the list of current ones, and how processes replace it.
 
     HOME/index/
-        CURRENT                 a checksum, and JSON: format, whose (the database), how rendered, revision,
+        CURRENT                 a checksum, and JSON: format, identity of the database, rendering, revision,
                                 names oldest first
-        00000012-3-0a1b2c3d/    a segment (files.py): revision, after, and something that no other has
-        publish.lock            held for the moments in which CURRENT is read and replaced
-        build.lock              held while everything is built, so that one process does and the others wait
-        merge.lock              held by the one process that merges; a lock dies with its holder
-        serving.lock            shared by processes that answer from these segments
+        00000012-3-0a1b2c3d/    a segment (segment_file.py), named by revision, after, and random digits
+        publish.lock            a process holds it while it reads and replaces CURRENT
+        build.lock              a process holds it while it builds everything; the others wait
+        merge.lock              the one process that merges holds it; the lock ends with the process
+        serving.lock            processes that answer from these segments share it
 
-Segments stand for consecutive revisions, oldest first; a newer one replaces rows of the older ones. CURRENT is replaced
-by renaming, so a reader sees the old list or the new one. Folders that no list names are removed; who has one mapped
-keeps it until it closes.
+Segments stand for consecutive revisions, oldest first; a newer one replaces rows of the older ones. A process replaces
+CURRENT by renaming, so a reader sees the old list or the new one. The indexer removes folders that are not in the list;
+a process that has one mapped keeps its content until it closes the map.
 """
 
 import fcntl
@@ -70,22 +70,22 @@ class SegmentDirectory:
     # --- reading
 
     def version(self) -> int:
-        """Return a number that changes when the list of segments may have; one ``stat``."""
+        """Return a number that changes whenever the list of segments changes; costs one ``stat``."""
         try:
-            found = (self.path / "CURRENT").stat()
+            status = (self.path / "CURRENT").stat()
         except FileNotFoundError:
             return 0
-        return found.st_mtime_ns ^ found.st_ino
+        return status.st_mtime_ns ^ status.st_ino
 
     def current(self) -> Current | None:
-        """Return the current list; None where there is none that is ours, or it is damaged."""
-        found = self._read()
-        return found if isinstance(found, Current) else None
+        """Return the current list; None if there is none, it belongs to another database, or it is damaged."""
+        current = self._read()
+        return current if isinstance(current, Current) else None
 
     def problem(self) -> str | None:
-        """Return why there is no current list of ours, None where there is one."""
-        found = self._read()
-        return found if isinstance(found, str) else None
+        """Return why ``current`` returns None; None if there is a current list."""
+        problem = self._read()
+        return problem if isinstance(problem, str) else None
 
     def _read(self) -> Current | str:
         try:
@@ -103,26 +103,26 @@ class SegmentDirectory:
         return current if current.rendering == self._rendering else "its records were rendered otherwise"
 
     def open(self) -> tuple[Current, list[StoredSegment]] | None:
-        """Return the current list with its segments opened; those opened before are the same objects.
+        """Open the segments of the current list; segments that were open before are the same objects.
 
-        Raises DamagedSegmentError. None where there is no list of ours.
+        Return None if there is no current list. Raises DamagedSegmentError.
         """
         while True:
             current = self.current()
             if current is None:
                 return None
             try:
-                opened = {name: self._opened.get(name) or open_segment(self.path / name) for name in current.names}
+                segments = {name: self._opened.get(name) or open_segment(self.path / name) for name in current.names}
             except DamagedSegmentError:
                 # Between reading the list and opening, a merge may have replaced both.
                 if self.current() == current:
                     raise
                 continue
-            self._opened = opened
-            return current, list(opened.values())
+            self._opened = segments
+            return current, list(segments.values())
 
     def verify(self) -> dict[str, int | DamagedSegmentError]:
-        """Check every byte of the current segments; return the size of each in bytes, or how it is damaged."""
+        """Check every byte of the current segments; return the size of each in bytes, or its damage."""
         if (problem := self.problem()) not in (None, ABSENT):
             return {"CURRENT": DamagedSegmentError(self.path / "CURRENT", str(problem))}
         checked: dict[str, int | DamagedSegmentError] = {}
@@ -135,22 +135,22 @@ class SegmentDirectory:
                         checked[name] = verify(self.path / name)
                     except DamagedSegmentError as damage:
                         checked[name] = damage
-            # Where a merge replaced some meanwhile, what is missing is no damage.
+            # If a merge replaced segments meanwhile, a missing one is not damaged.
             if self.current() == current:
                 return {name: checked[name] for name in names}
 
     @property
     def kind(self) -> str:
-        """A name, for a path, of what segments have to be to be ours: whose, of which format, rendered how."""
+        """A path that names the database, the format and the rendering that segments must have to be used here."""
         rendering = blake3(self._rendering.encode()).hexdigest(8)
         return f"{self._identity}/{FORMAT}-{rendering}"
 
     # --- changing
 
     def install(self, folders: dict[str, Path], revision: int) -> bool:
-        """Make finished folders, by the names they shall have, the list, unless there is one; return whether it was.
+        """Move finished folders to their names and make them the current list, unless there is a current list.
 
-        Raises DamagedSegmentError where a byte of them is not what was written.
+        Return whether they became the list. Raises DamagedSegmentError if a checksum does not match.
         """
         for folder in folders.values():
             verify(folder)
@@ -165,15 +165,15 @@ class SegmentDirectory:
         return True
 
     def making_path(self, name: str) -> Path:
-        """Return where this process may make a folder that nobody sweeps while it lives."""
+        """Return the path of a temporary folder that no other process removes while this process runs."""
         return self.path / f"making-{os.getpid()}-{name}"
 
     def new_path(self, after: int, revision: int) -> Path:
-        """Return where a new segment for the revisions after ``after`` up to ``revision`` is to be written."""
+        """Return the path for a new segment of the revisions after ``after`` up to ``revision``."""
         return self.path / f"{revision:010d}-{after}-{secrets.token_hex(4)}"
 
     def publish(self, names: tuple[str, ...], revision: int) -> None:
-        """Make this the current list. The caller holds ``publishing``."""
+        """Replace the current list. The caller holds ``publishing``."""
         text = json.dumps(asdict(Current(FORMAT, self._identity, self._rendering, revision, names)))
         temporary = self.path / "CURRENT.new"
         write_sealed(temporary, text)
@@ -183,15 +183,15 @@ class SegmentDirectory:
     def remove_unreferenced(self) -> None:
         """Remove folders that are not current and not being made. The caller holds ``publishing``."""
         current = self.current()
-        kept = set(current.names) if current else set()
+        names = set(current.names) if current else set()
         for folder in self.path.iterdir():
-            if folder.is_dir() and folder.name not in kept and not _is_being_made(folder.name):
+            if folder.is_dir() and folder.name not in names and not _is_being_made(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def invalidate(self, segment: Path) -> None:
-        """Withdraw the current list, because this segment of it is damaged: all is built again.
+        """Remove the current list because this segment of it is damaged; the indexer then rebuilds everything.
 
-        A list without it is left alone: another process noticed first, and has built anew.
+        A list without the segment stays: another process noticed the damage first and has rebuilt.
         """
         with self.publishing():
             current = self.current()
@@ -207,13 +207,13 @@ class SegmentDirectory:
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Hold the right to build everything; waits for who has it."""
+        """Hold the right to build everything; wait until no other process holds it."""
         with self._locked("build.lock", fcntl.LOCK_EX):
             yield
 
     @contextmanager
     def merging(self) -> Iterator[bool]:
-        """Try to become the one who merges; False where another process is."""
+        """Try to get the right to merge; yield False if another process has it."""
         with (self.path / "merge.lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -224,7 +224,7 @@ class SegmentDirectory:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Say that this process answers from these segments."""
+        """Mark this process as one that answers from these segments."""
         with self._locked("serving.lock", fcntl.LOCK_SH):
             yield
 

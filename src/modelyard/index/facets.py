@@ -1,7 +1,8 @@
-"""How many matches each value of a field has: by type, source and base model, and the most frequent tags.
+"""Counts of matches by type, source and base model, and for the most frequent tags.
 
-Everything is counted from sets: the rows that match, once, and for each value how many of them its own set shares. Tags
-are asked for from the most frequent one down, until none that is left can be among the most frequent of these matches.
+The module computes the set of matching rows once, and counts for each value the rows that its own set shares with it.
+It counts tags from the most frequent one in the catalogue down, and stops when no tag left can be among the most
+frequent of these matches.
 """
 
 import heapq
@@ -17,7 +18,7 @@ from modelyard.index.segment import ALL, Array, Segment
 from modelyard.index.terms import filter_key
 
 FIELDS = ("type", "source", "base")
-# Up to so many matches the filters of their rows are counted (0.3 µs each) instead of asking each value's set.
+# Up to this many matches, counting the filters of their rows (0.3 µs each) is cheaper than intersecting value sets.
 _FEW_ROWS = 1 << 15
 
 
@@ -83,15 +84,15 @@ class _Counted:
     def _values(self, field: str) -> dict[str, int]:
         """Return the counts by row of one field's values."""
         start = f"{field}="
-        found: Mapping[str, int] = self._by_row or {}
-        return {name.removeprefix(start): count for name, count in found.items() if name.startswith(start)}
+        counts: Mapping[str, int] = self._by_row or {}
+        return {name.removeprefix(start): count for name, count in counts.items() if name.startswith(start)}
 
     def tags_by_row(self) -> dict[str, int] | None:
-        """Return the counts of all tags, where they were counted by row."""
+        """Return the counts of all tags if this part was counted by row, else None."""
         return None if self._by_row is None else self._values("tag")
 
     def tags_left(self, at: int) -> int:
-        """Return how many matches a tag from place ``at`` of the frequency list on can have at most."""
+        """Return the most matches that any tag from index ``at`` of the frequency list on can have."""
         tags = frequencies(self.segment)["tag"]
         return min(tags[at][1], self.total) if at < len(tags) else 0
 
@@ -121,17 +122,17 @@ def _top_tags(counted: list[_Counted], tags_max: int) -> list[tuple[str, int]]:
 
 
 def frequencies(segment: Segment) -> dict[str, list[tuple[str, int]]]:
-    """Return, by field, its values with the number of the segment's rows that have each, most frequent first.
+    """Return the values of each field with the number of the segment's rows that have them, most frequent first.
 
-    Counted from the whole segment on first use, some 30 ms a million models, and kept with it.
+    The first call counts the whole segment, about 30 ms a million models, and caches the counts in it.
     """
     if segment.frequencies is None:
-        found: dict[str, list[tuple[str, int]]] = {field: [] for field in (*FIELDS, "tag")}
+        by_field: dict[str, list[tuple[str, int]]] = {field: [] for field in (*FIELDS, "tag")}
         for name, count in segment.filter_counts():
             field, is_field, value = name.partition("=")
-            if is_field and field in found:
-                found[field].append((value, count))
-        for values in found.values():
+            if is_field and field in by_field:
+                by_field[field].append((value, count))
+        for values in by_field.values():
             values.sort(key=lambda pair: (-pair[1], pair[0]))
-        segment.frequencies = found
+        segment.frequencies = by_field
     return segment.frequencies

@@ -1,12 +1,12 @@
-"""The index as others see it: a snapshot of segments that is swapped whole, and the questions put to it.
+"""The index that the application uses: an immutable snapshot of segments, and queries over it.
 
     oldest ─────────────────────────────────────────────► newest
     segments on disk (shared by all processes)  │  segments in memory (this process's, small)
 
-Readers take the snapshot once and never lock. A change makes a small segment in memory, marks the rows it replaces as
-dead in the older ones, and swaps. Small ones are merged geometrically: a segment joins its newer neighbour when it is
-less than ``MERGE_GROWTH`` times as large, so there are few of them, and a row is moved a logarithmic number of times.
-Segments that appear on disk take the place of those in memory that they cover.
+A query reads the snapshot once and takes no lock. A change builds a small segment in memory, marks the rows that it
+replaces as dead in the older segments, and swaps the snapshot. A segment in memory joins its newer neighbour when it is
+less than ``MERGE_GROWTH`` times as large, so there are few segments, and each row moves a logarithmic number of times.
+Segments that appear on disk replace the segments in memory that they cover.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -32,9 +32,9 @@ _NO_IDS = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What readers see: parts from the oldest to the newest, and the store's revision they stand for.
+    """The parts from the oldest to the newest, and the store's revision that they stand for.
 
-    ``rows`` are the parts that have rows; the others only take models away.
+    ``rows`` holds the parts that have rows; the others only remove models.
     """
 
     parts: tuple[LiveSegment, ...]
@@ -43,7 +43,7 @@ class Snapshot:
 
 
 def row_of(model: Model, record: bytes) -> Row:
-    """Return the model as the index takes it."""
+    """Return the index row of a model."""
     filters = [
         "public" if model.visibility is Visibility.PUBLIC else f"team={model.team}",
         f"type={model.type.name}",
@@ -71,7 +71,7 @@ def _base_filter(base_model: str) -> str:
 
 
 def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
-    """Return the question as sets, within what the viewer may see: public rows, and the own team's private ones."""
+    """Return the query as sets, limited to the rows that the viewer may see: public ones, and those of the own team."""
     unions = [_visible(viewer.team, query.visibility)]
     if query.types:
         unions.append(_any_type(query.types))
@@ -113,7 +113,7 @@ _INPAINTING = (filter_key("inpainting"),)
 
 @lru_cache(maxsize=4_096)
 def _visible(team: str | None, visibility: Visibility | None) -> tuple[int, ...]:
-    """Return the keys of what a team may see and asked to see; none for the private models of nobody."""
+    """Return the keys of the rows that a team may see and the query includes; none if there are no such rows."""
     public = (filter_key("public"),) if visibility is not Visibility.PRIVATE else ()
     own = (filter_key(f"team={team}"),) if visibility is not Visibility.PUBLIC and team is not None else ()
     return public + own
@@ -132,7 +132,7 @@ def _text(term: str) -> tuple[bytes, tuple[int, ...]]:
 
 
 class Index:
-    """A snapshot, and the way from one to the next. Cost of a page: see benchmarks/search.py."""
+    """Holds the current snapshot, answers queries from it, and replaces it. Page costs: benchmarks/search.py."""
 
     def __init__(self, render: Callable[[Model], bytes]) -> None:
         self.render = render
@@ -151,11 +151,11 @@ class Index:
     # --- questions
 
     def search(self, viewer: Viewer, query: ModelQuery) -> Page:
-        """Return the page that the query asks for, as the viewer may see it."""
+        """Return the page of a query, with only the models that the viewer may see."""
         return search.page(self._snapshot.rows, plan_for(viewer, query), query.start, query.limit)
 
     def count_of(self, viewer: Viewer, query: ModelQuery) -> int:
-        """Return how many models match; limit and start are not looked at."""
+        """Return how many models match; ``limit`` and ``start`` have no effect."""
         return search.count(self._snapshot.rows, plan_for(viewer, query))
 
     def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int) -> Facets:
@@ -163,8 +163,8 @@ class Index:
         return facets(self._snapshot.rows, plan_for(viewer, query), tags_max)
 
     def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
-        """Return the query's terms with those that nothing has respelt, such that something matches; None if there
-        is no such spelling near."""
+        """Return the query's terms with terms that match nothing respelt, so that some model matches; None if no near
+        spelling does."""
         parts = self._snapshot.rows
         visible = plan_for(viewer, ModelQuery())
         respelt = list(query.terms)
@@ -173,17 +173,17 @@ class Index:
                 continue
             for word in nearest(parts, visible, term):
                 respelt[at] = word
-                # The other terms may be misspelt as well: what is left of them is not asked yet.
-                asked = replace(query, terms=tuple(respelt[: at + 1]), start=None, limit=1)
-                if search.page(parts, plan_for(viewer, asked), None, 1).records:
+                # The terms after this one may be misspelt as well, so this attempt leaves them out.
+                attempt = replace(query, terms=tuple(respelt[: at + 1]), start=None, limit=1)
+                if search.page(parts, plan_for(viewer, attempt), None, 1).records:
                     break
             else:
                 return None
-        found = search.page(parts, plan_for(viewer, replace(query, terms=tuple(respelt))), None, 1).records
-        return " ".join(respelt) if found and respelt != list(query.terms) else None
+        records = search.page(parts, plan_for(viewer, replace(query, terms=tuple(respelt))), None, 1).records
+        return " ".join(respelt) if records and respelt != list(query.terms) else None
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
-        """Return the ranks of models that an answer showed, by id."""
+        """Return the ranks of models, by id."""
         return search.ranks(self._snapshot.rows, ids)
 
     def type_names(self, viewer: Viewer) -> set[str]:
@@ -200,33 +200,33 @@ class Index:
     # --- changes
 
     def load(self, models: Iterable[Model], revision: int) -> None:
-        """Start anew from all models of the store, in memory."""
+        """Replace the snapshot by one segment in memory with all models of the store."""
         segment = build(row_of(model, self.render(model)) for model in models)
         self._swap([_fresh(segment, revision, _NO_IDS)], revision)
 
     def open_segments(self, stored: Sequence[StoredSegment], revision: int) -> None:
-        """Answer from these segments on disk, which stand for ``revision``, and from what is newer in memory."""
+        """Use these segments on disk, which stand for ``revision``, and the newer segments in memory."""
         before = self._snapshot
-        known = {id(part.segment): part for part in before.parts}
+        part_by_segment = {id(part.segment): part for part in before.parts}
         disk: list[LiveSegment] = []
-        for opened in stored:
-            part = known.get(id(opened.segment))
+        for stored_segment in stored:
+            part = part_by_segment.get(id(stored_segment.segment))
             if part is None:
-                part = _fresh(opened.segment, opened.manifest.revision, opened.removed)
+                part = _fresh(stored_segment.segment, stored_segment.manifest.revision, stored_segment.removed)
                 part = replace(part, deleted_on_disk=part.deleted)
             disk.append(part)
-        # What lay on disk has been told of everything that lay there; what is new on disk, of nothing.
-        told_known = max((part.revision for part in before.parts if part.is_stored), default=-1)
+        # Segments that were open already hide the rows that the other open ones replace; a new one hides none yet.
+        latest_stored = max((part.revision for part in before.parts if part.is_stored), default=-1)
         memory = [part for part in before.parts if not part.is_stored and part.revision > revision]
         parts: list[LiveSegment] = []
         for at, part in enumerate(disk):
-            told = told_known if id(part.segment) in known else -1
+            latest = latest_stored if id(part.segment) in part_by_segment else -1
             dead = part.deleted_on_disk or ()
             for newer in disk[at + 1 :]:
-                if newer.revision > told:
+                if newer.revision > latest:
                     dead = with_dead(part.segment, dead, newer.segment.arrays.sorted_ids, newer.removed)
-            # A part in memory may reach back over revisions that meanwhile lie on disk, and then hides rows there that
-            # it merely repeats. So what it hides is not kept: when it goes, they are alive again.
+            # A part in memory may cover revisions that are on disk by now, and then hides rows there that it only
+            # repeats. ``deleted_on_disk`` leaves those out, so the rows are alive again when the part goes.
             part = replace(part, deleted_on_disk=dead, deleted=dead)
             for newer in memory:
                 part = without(part, newer.segment.arrays.sorted_ids, newer.removed)
@@ -234,7 +234,7 @@ class Index:
         self._swap([*parts, *memory], max(revision, before.revision))
 
     def apply(self, changed: Sequence[Model], removed: Collection[int], revision: int) -> None:
-        """Follow the store by what changed since this snapshot's revision."""
+        """Apply the changes that the store made since this snapshot's revision."""
         rows = [row_of(model, self.render(model)) for model in changed]
         gone = np.fromiter(removed, np.int64, len(removed))
         ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
@@ -256,12 +256,12 @@ def _weight(part: LiveSegment) -> int:
 
 
 def living_rows(part: LiveSegment) -> Iterator[Row]:
-    """Yield the rows of a part that are not dead, in order, as they were given to ``build``."""
+    """Yield the rows of a part that are not dead, in order, equal to the rows that ``build`` received."""
     segment = part.segment
     arrays = segment.arrays
     names = list(segment.filter_names())
     filter_at = arrays.row_filter_at.data
-    # The hashes again by row, as their order by hash was made from.
+    # Sort the hashes by row again; the segment holds them sorted by hash.
     by_row = np.argsort(arrays.hash_rows, kind="stable")
     hash_keys = arrays.hash_keys[by_row]
     hash_ends = np.cumsum(np.bincount(arrays.hash_rows, minlength=segment.count)).data if segment.count else ()
@@ -274,13 +274,13 @@ def living_rows(part: LiveSegment) -> Iterator[Row]:
 
 
 def without(part: LiveSegment, *gone: Array) -> LiveSegment:
-    """Return the part with the rows of these ids dead."""
+    """Return the part with the rows of these ids marked as dead."""
     dead = with_dead(part.segment, part.deleted, *gone)
     return part if dead is part.deleted else replace(part, deleted=dead)
 
 
 def with_dead(segment: Segment, dead: Dead, *gone: Array) -> Dead:
-    """Return the dead rows of a segment with those of these ids among them."""
+    """Return the dead rows of a segment with the rows of these ids added."""
     rows = np.sort(np.concatenate([segment.rows_of_ids(ids) for ids in gone]))
     if not len(rows):
         return dead
@@ -299,5 +299,5 @@ def with_dead(segment: Segment, dead: Dead, *gone: Array) -> Dead:
 
 
 def _fresh(segment: Segment, revision: int, removed: Array) -> LiveSegment:
-    """Return a part of which no row is dead."""
+    """Return a part without dead rows."""
     return LiveSegment(segment, (None,) * len(segment.tiers), revision, removed)

@@ -1,11 +1,11 @@
-"""The walk: which rows of a snapshot's segments answer a plan, in order, a page at a time.
+"""Finds the rows of a snapshot's segments that match a plan, in order, a page at a time.
 
-A plan is what a question has become: sets that must all hold (each a union of keys), grams that narrow, terms that
-an exact look at the row's text decides, and perhaps a short list of rows. Every tier is answered by intersecting
-pairwise from the smallest set on, leaving at the first empty result.
+A plan holds sets that must all contain a row (each a union of keys), grams that narrow the rows, terms that the text of
+a row must contain, and perhaps a short list of rows. For each tier, the search intersects the sets pairwise from the
+smallest one on, and stops at the first empty result.
 
-Several segments answer one question together: each gives its next rows, and they are merged by (rank, id). A row that
-a newer segment replaces is *dead*, and is taken out before it is counted or shown.
+With several segments, the search takes the next rows of each and merges them by (rank, id). A row that a newer segment
+replaces is *dead*; the search removes it before it counts or returns rows.
 """
 
 from array import array
@@ -27,10 +27,10 @@ Dead = tuple[BitMap | All | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A question as the index takes it. ``unions`` holds the keys of each set that must hold, one or several a set.
+    """A query as sets. ``unions`` holds the keys of each set that must contain a row, one or several keys a set.
 
-    ``grams`` narrow by text; ``terms`` are the ones that grams alone cannot decide. ``id`` and ``hash_key`` pick
-    single rows.
+    ``grams`` narrow by text; ``terms`` are those that the search must verify in the text of a row. ``id`` and
+    ``hash_key`` pick single rows.
     """
 
     unions: tuple[tuple[int, ...], ...] = ()
@@ -42,22 +42,22 @@ class Plan:
 
     @property
     def picks(self) -> bool:
-        """Whether single rows are named."""
+        """Whether the plan names single rows."""
         return self.id is not None or self.hash_key is not None
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSegment:
-    """A segment of a snapshot, and which of its rows are dead, tier by tier (None where none is).
+    """A segment of a snapshot, and its dead rows, tier by tier (None for none).
 
-    It stands for the store's revisions up to ``revision``, in which the models ``removed`` (ids) went away.
+    It stands for the store's revisions up to ``revision``, which removed the models ``removed`` (ids).
     """
 
     segment: Segment
     deleted: Dead
     revision: int
     removed: Array
-    # Of a segment on disk, the rows that are dead whatever lies in memory: those that others on disk replace.
+    # For a segment on disk, the rows that other segments on disk replace; they are dead whatever is in memory.
     deleted_on_disk: Dead | None = None
 
     @property
@@ -74,7 +74,7 @@ class Page:
     following: Position | None
 
 
-# Looking at one row's text costs as much as scanning the text of about twenty (0.4 µs, 2 KB).
+# Reading one row's text costs as much as scanning the text of about twenty rows (0.4 µs, 2 KB).
 _SCAN_SHARE = 20
 
 # Roaring bitmaps are cut at multiples of 64 Ki; a set with fewer rows than this is intersected whole in a few µs.
@@ -99,27 +99,27 @@ def page(parts: Sequence[LiveSegment], plan: Plan, start: Position | Offset | No
 
 
 def ranks(parts: Sequence[LiveSegment], ids: Sequence[int]) -> dict[int, int]:
-    """Return the ranks of the models that are here among ``ids``; a page does not need them, whoever shows it may."""
-    found: dict[int, int] = {}
-    wanted = np.array(ids, np.int64)
-    for part in parts:  # oldest first: what a newer one says stands
-        for row in part.segment.rows_of_ids(wanted).tolist():
+    """Return the ranks of those models among ``ids`` that the segments hold."""
+    by_id: dict[int, int] = {}
+    model_ids = np.array(ids, np.int64)
+    for part in parts:  # oldest first: a newer part overwrites the ranks of an older one
+        for row in part.segment.rows_of_ids(model_ids).tolist():
             position = part.segment.position(row)
-            found[position.id] = position.rank
-    return found
+            by_id[position.id] = position.rank
+    return by_id
 
 
 def _merged(parts: Sequence[LiveSegment], plan: Plan, firsts: Sequence[int], skip: int, limit: int) -> Page:
-    wanted = skip + limit
+    end = skip + limit
     candidates = [
         (*part.segment.order(row), number, row)
         for number, part in enumerate(parts)
-        for row in take(part, plan, firsts[number], wanted)
+        for row in take(part, plan, firsts[number], end)
     ]
     candidates.sort()
-    found = candidates[skip:wanted]
-    records = [parts[number].segment.records((row,))[0] for _, _, number, row in found]
-    return Page(records, parts[found[-1][2]].segment.position(found[-1][3]) if len(found) == limit else None)
+    hits = candidates[skip:end]
+    records = [parts[number].segment.records((row,))[0] for _, _, number, row in hits]
+    return Page(records, parts[hits[-1][2]].segment.position(hits[-1][3]) if len(hits) == limit else None)
 
 
 def take(part: LiveSegment, plan: Plan, first: int, limit: int) -> list[int]:
@@ -128,7 +128,7 @@ def take(part: LiveSegment, plan: Plan, first: int, limit: int) -> list[int]:
     if plan.picks:
         picked: Iterable[int] = (row for row in _picked(segment, plan) if row >= first and _passes(part, plan, row))
         return list(islice(picked if not plan.terms else _verified(segment, picked, plan.terms), limit))
-    found: list[int] = []
+    hits: list[int] = []
     for tier in range(segment.tier_of(first) if first else 0, len(segment.tiers)):
         sets = _tier_sets(part, plan, tier)
         if sets is None:
@@ -140,19 +140,19 @@ def take(part: LiveSegment, plan: Plan, first: int, limit: int) -> list[int]:
             pieces = _in_windows(sets, part.deleted[tier], max(first, low), high)
         for rows in pieces:
             walk = _from(rows, first, low)
-            found += islice(walk if not plan.terms else _verified(segment, walk, plan.terms), limit - len(found))
-            if len(found) == limit:
-                return found
-    return found
+            hits += islice(walk if not plan.terms else _verified(segment, walk, plan.terms), limit - len(hits))
+            if len(hits) == limit:
+                return hits
+    return hits
 
 
 def _in_windows(sets: list[BitMap], dead: BitMap | All | None, first: int, high: int) -> Iterator[BitMap]:
-    """Yield what all sets share from ``first`` on, window by window: a page of frequent matches ends in the first.
+    """Yield the rows from ``first`` on that are in all sets, window by window. A page of frequent matches needs one.
 
     Frequent sets of a million rows take 35 µs to intersect, and 7 µs within one window (2026-11). Windows grow, so that
-    few matches, far apart, are not sought in many small steps.
+    few matches, far apart, do not take many small steps.
     """
-    sets.sort(key=len)  # what the smallest leaves of a large window is little to go on with
+    sets.sort(key=len)  # the smallest set first: it leaves the fewest rows for the other intersections
     low, size = first - first % _WINDOW_ROWS, _WINDOW_ROWS
     while low < high:
         rows = sets[0] & _window(low, low + size)
@@ -201,7 +201,7 @@ def _verified(segment: Segment, rows: Iterable[int], terms: tuple[bytes, ...]) -
 
 
 def tier_rows(part: LiveSegment, plan: Plan, tier: int) -> Rows | None:
-    """Return the rows of a tier that pass every set; ``plan.terms`` are not looked at. None if there is none."""
+    """Return the rows of a tier that are in every set, without verifying ``plan.terms``. None if there is none."""
     sets = _tier_sets(part, plan, tier)
     if sets is None:
         return None
@@ -210,22 +210,22 @@ def tier_rows(part: LiveSegment, plan: Plan, tier: int) -> Rows | None:
 
 
 def _tier_sets(part: LiveSegment, plan: Plan, tier: int) -> list[BitMap] | None:
-    """Return the sets of a tier that must all hold, but those that hold for every row. None if one is empty."""
+    """Return the sets of a tier that a row must be in, without those that hold every row. None if one is empty."""
     segment = part.segment
     if part.deleted[tier] is ALL:
         return None
     sets: list[BitMap] = []
     for keys in plan.unions:
-        found = segment.one(tier, keys[0]) if len(keys) == 1 else segment.any_of(tier, keys)
-        if isinstance(found, BitMap):
-            sets.append(found)
-        elif found is NONE:
+        tier_set = segment.one(tier, keys[0]) if len(keys) == 1 else segment.any_of(tier, keys)
+        if isinstance(tier_set, BitMap):
+            sets.append(tier_set)
+        elif tier_set is NONE:
             return None
     for key in plan.grams:
-        found = segment.one(tier, key)
-        if isinstance(found, BitMap):
-            sets.append(found)
-        elif found is NONE:
+        tier_set = segment.one(tier, key)
+        if isinstance(tier_set, BitMap):
+            sets.append(tier_set)
+        elif tier_set is NONE:
             return None
     if plan.picks:
         low, high = segment.bounds[tier], segment.bounds[tier + 1]
@@ -234,7 +234,7 @@ def _tier_sets(part: LiveSegment, plan: Plan, tier: int) -> list[BitMap] | None:
 
 
 def _shared(sets: list[BitMap], dead: BitMap | All | None, low: int, high: int) -> Rows:
-    """Return what all sets share of the rows from ``low`` to ``high``; from the smallest on, until nothing is left."""
+    """Return the rows from ``low`` to ``high`` that are in all sets; intersect from the smallest set on."""
     if not sets:
         return BitMap(range(low, high)) - dead if isinstance(dead, BitMap) else range(low, high)
     rows = sets[0]
@@ -260,7 +260,7 @@ def _picked(segment: Segment, plan: Plan) -> list[int]:
 
 
 def _passes(part: LiveSegment, plan: Plan, row: int) -> bool:
-    """Whether one row is alive and in every set; a few rows are looked up sooner than tiers are intersected."""
+    """Whether one row is alive and in every set. For a few rows this is faster than intersecting whole tiers."""
     tier = part.segment.tier_of(row)
     dead = part.deleted[tier]
     if dead is ALL or (dead is not None and row in dead):
@@ -276,7 +276,7 @@ def _passes(part: LiveSegment, plan: Plan, row: int) -> bool:
 
 
 def count(parts: Sequence[LiveSegment], plan: Plan) -> int:
-    """Return how many rows match. Sets are counted; text is scanned only where terms must be verified."""
+    """Return how many rows match. The search reads text only for terms that it must verify."""
     if plan.is_impossible:
         return 0
     tiers = ((part, tier) for part in parts for tier in range(len(part.segment.tiers)))
@@ -298,7 +298,7 @@ def verified_rows(part: LiveSegment, plan: Plan, tier: int) -> Rows | None:
 
 
 class _Ranked:
-    """The matches of one part as a sequence: how many, which is the n-th, how many before a row."""
+    """The matches of one part as a sequence: their number, the n-th match, the number of matches before a row."""
 
     def __init__(self, part: LiveSegment, plan: Plan) -> None:
         self.part = part
@@ -327,9 +327,8 @@ class _Ranked:
 def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: int) -> Page:
     """Return the page that starts after ``skip`` matches.
 
-    With terms to verify the matches must be walked. Otherwise the greatest part's match is found, by bisection, that
-    is the last one with at most ``skip`` matches before it in all parts together; the rest is a walk over the smaller
-    parts.
+    With terms to verify, the search walks all matches. Otherwise it bisects the matches of the largest part for the
+    last one with at most ``skip`` matches before it in all parts together, and walks the smaller parts from there.
     """
     if plan.terms:
         return _merged(parts, plan, [0] * len(parts), skip, limit)
@@ -340,7 +339,7 @@ def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: 
         return _EMPTY
     leader = max(ranked, key=lambda matched: matched.total)
 
-    def place(number: int) -> tuple[int, list[int]]:
+    def position_at(number: int) -> tuple[int, list[int]]:
         """Return how many matches precede the leader's ``number``-th, and every part's first row not before it."""
         row = leader.row(number)
         segment = leader.part.segment
@@ -352,26 +351,26 @@ def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: 
     low, high = 0, leader.total  # the answer is in [low, high); -1 stands for "before the leader's first match"
     while low < high:
         middle = (low + high) // 2
-        if place(middle)[0] <= skip:
+        if position_at(middle)[0] <= skip:
             low = middle + 1
         else:
             high = middle
     if not low:
         return _merged(parts, plan, [0] * len(parts), skip, limit)
-    preceding, firsts = place(low - 1)
+    preceding, firsts = position_at(low - 1)
     return _merged(parts, plan, firsts, skip - preceding, limit)
 
 
 def _skipped(part: LiveSegment, plan: Plan, skip: int, limit: int) -> Page:
-    """Return the page after ``skip`` matches of one part: tiers are counted until the n-th is in one."""
+    """Return the page after ``skip`` matches of one part; count tiers up to the one where the page starts."""
     segment = part.segment
     for tier in range(len(segment.tiers)):
         rows = tier_rows(part, plan, tier)
         size = len(rows) if rows is not None else 0
         if rows is not None and skip < size:
-            found = list(islice(_from(rows, rows[skip], segment.bounds[tier]), limit))
-            if len(found) < limit and tier + 1 < len(segment.tiers):
-                found += take(part, plan, segment.bounds[tier + 1], limit - len(found))
-            return Page(segment.records(found), segment.position(found[-1]) if len(found) == limit else None)
+            hits = list(islice(_from(rows, rows[skip], segment.bounds[tier]), limit))
+            if len(hits) < limit and tier + 1 < len(segment.tiers):
+                hits += take(part, plan, segment.bounds[tier + 1], limit - len(hits))
+            return Page(segment.records(hits), segment.position(hits[-1]) if len(hits) == limit else None)
         skip -= size
     return _EMPTY

@@ -1,10 +1,10 @@
-"""A segment: some models in rank order, immutable, as plain numpy arrays that may lie in memory or in mapped files.
+"""A segment: some models in rank order, immutable, as numpy arrays in memory or in mapped files.
 
-Rows are numbered in the one order of everything, rank descending then id descending; row 0 is the most popular.
+Row numbers follow the order of search results, rank descending then id descending; row 0 is the most popular.
 
     per row          neg_ranks, neg_ids      int64    negated, so that both ascend and ``bisect`` finds a position
                      text, text_at           bytes    folded sd_name, name and tags, divided by line feeds
-                     records, record_at      bytes    what goes on the wire, holes included
+                     records, record_at      bytes    rendered records, placeholders included
                      row_filters, …_at       uint32   the numbers of the filters the row is in
     per segment      sorted_ids, id_rows              id → row
                      hash_keys, hash_rows             file hash → rows; sorted, repeated where files agree
@@ -14,11 +14,11 @@ Rows are numbered in the one order of everything, rank descending then id descen
                                                       its row is stored instead, as -1 - row
                      set_blob                         portable roaring bitmaps
 
-What belongs to row (or filter) n lies from ``at[n]`` to ``at[n + 1]``; so there is one offset more than rows.
+The values of row (or filter) n lie from ``at[n]`` to ``at[n + 1]``, so there is one offset more than rows.
 
-Tiers cut the rows at 16 Ki, 64 Ki, 256 Ki, 1 Mi …: a query runs tier by tier, so a frequent one ends in the first
-whatever the catalogue's size, and a rare one meets small sets. Sets are deserialised on first use and kept in a
-bounded cache.
+Tiers cut the rows at 16 Ki, 64 Ki, 256 Ki, 1 Mi …. A query runs tier by tier: one with many matches ends in the first
+tier whatever the catalogue's size, and one with few matches reads small sets. The segment deserialises a set on first
+use and keeps it in a bounded cache.
 """
 
 import mmap
@@ -37,23 +37,23 @@ from modelyard.domain import Position
 
 TIER_FIRST = 1 << 14
 TIER_GROWTH = 4
-# What one worker keeps of deserialised sets, in serialised bytes; a set in memory takes about as much again.
+# The cache limit of one worker, in serialised bytes; a set in memory takes about twice its serialised size.
 CACHE_BYTES_MAX = 48 << 20
 
 Array = npt.NDArray[Any]
 
 
 class Check(Protocol):
-    """What knows whether the bytes of an array on disk are still what was written."""
+    """Checks that the bytes of an array on disk are those that were written."""
 
-    good: bytearray  # one a block of 64 KiB: 1 where it was found good
+    good: bytearray  # one byte for each block of 64 KiB: 1 if the block passed the check
 
     def touch(self, start: int, end: int) -> None:
-        """Check the bytes from ``start`` to ``end``; raise if they are not what was written."""
+        """Check the bytes from ``start`` to ``end``; raise if they changed since they were written."""
 
 
 class Bound(Enum):
-    """The two answers that need no bitmap: no row of the tier, or every row."""
+    """The two sets that need no bitmap: no row of the tier, or every row."""
 
     NONE = 0
     ALL = 1
@@ -62,7 +62,7 @@ class Bound(Enum):
 NONE: Final = Bound.NONE
 ALL: Final = Bound.ALL
 All = Literal[Bound.ALL]
-# A set within one tier. The extremes save what a catalogue of public models would spend on intersecting with "public".
+# A set within one tier. With ``Bound.ALL`` a catalogue of public models need not intersect with the set "public".
 TierSet = BitMap | Bound
 
 
@@ -116,7 +116,7 @@ class TierArrays:
 
 @dataclass(frozen=True, slots=True)
 class SegmentArrays:
-    """The arrays a segment is made of, as the module's drawing says."""
+    """The arrays of a segment; see the drawing in the module's docstring."""
 
     neg_ranks: Array
     neg_ids: Array
@@ -135,7 +135,7 @@ class SegmentArrays:
 
 
 class Segment:
-    """Answers about rows; holds no state but the cache of sets."""
+    """Reads rows and sets; its only state is the cache of sets."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class Segment:
         self.arrays = arrays
         self.tiers = tiers
         self.count = len(arrays.neg_ids)
-        # Filled in by ``facets.frequencies`` on first use; derived, like the cache of sets.
+        # ``facets.frequencies`` fills this in on first use, as a cache.
         self.frequencies: dict[str, list[tuple[str, int]]] | None = None
         self.bounds = tier_bounds(self.count)
         # Memoryviews hand out Python integers three times faster than numpy's indexing (150 → 43 ns, 2026-11).
@@ -168,11 +168,11 @@ class Segment:
     # --- rows
 
     def order(self, row: int) -> tuple[int, int]:
-        """Return (-rank, -id) of a row: what rows of several segments are merged by."""
+        """Return (-rank, -id) of a row, the key by which the search merges rows of several segments."""
         return self._neg_ranks[row], self._neg_ids[row]
 
     def position(self, row: int) -> Position:
-        """Return where a row stands in the one order of everything."""
+        """Return the position of a row in the order of search results."""
         return Position(-self._neg_ranks[row], -self._neg_ids[row])
 
     def row_after(self, position: Position) -> int:
@@ -184,8 +184,8 @@ class Segment:
     def rows_with(self, term: bytes, tier: int) -> Array:
         """Return the rows of a tier whose text holds ``term``, by one scan; ascending, may repeat."""
         low, high = self.bounds[tier], self.bounds[tier + 1]
-        found = self._texts.places(term, low, high)
-        return np.searchsorted(self.arrays.text_at[low : high + 1], found, side="right") - 1 + low
+        offsets = self._texts.places(term, low, high)
+        return np.searchsorted(self.arrays.text_at[low : high + 1], offsets, side="right") - 1 + low
 
     def filter_name(self, number: int) -> str:
         """Return a filter's name by its number."""
@@ -200,7 +200,7 @@ class Segment:
         """Return the names of filters with the number of the given rows that are in each."""
         at = self.arrays.row_filter_at
         starts, lengths = at[rows], at[rows.astype(np.int64) + 1] - at[rows]
-        # The places of all these rows' filters, one run a row: where the run starts, counted on within it.
+        # The indices of all filters of these rows: for each row its first index, then the following ones.
         first = np.repeat(np.cumsum(lengths) - lengths, lengths)
         places = np.repeat(starts, lengths) + np.arange(len(first)) - first
         numbers, counts = np.unique(self.arrays.row_filters[places], return_counts=True)
@@ -221,8 +221,8 @@ class Segment:
         """Return the rows of those ids that are here; ``model_ids`` is int64, any order."""
         at = np.searchsorted(self.arrays.sorted_ids, model_ids)
         at[at == self.count] = 0
-        found = self.arrays.sorted_ids[at] == model_ids if self.count else np.zeros(len(at), bool)
-        rows: Array = self.arrays.id_rows[at[found]]
+        is_present = self.arrays.sorted_ids[at] == model_ids if self.count else np.zeros(len(at), bool)
+        rows: Array = self.arrays.id_rows[at[is_present]]
         return rows
 
     def rows_of_hash(self, key: int) -> list[int]:
@@ -241,14 +241,14 @@ class Segment:
 
     def one(self, tier: int, key: int) -> TierSet:
         """Return one set within a tier. Cost: a dictionary look-up; on first use a bisection and a deserialisation."""
-        found = self._cache[tier].get(key)
-        return found if found is not None else self._load(tier, key)
+        tier_set = self._cache[tier].get(key)
+        return tier_set if tier_set is not None else self._load(tier, key)
 
     def any_of(self, tier: int, keys: tuple[int, ...]) -> TierSet:
-        """Return the union of several sets within a tier; kept, because the same unions are asked for again."""
-        found = self._cache[tier].get(keys)
-        if found is not None:
-            return found
+        """Return the union of several sets within a tier; it is cached, because queries repeat the same unions."""
+        tier_set = self._cache[tier].get(keys)
+        if tier_set is not None:
+            return tier_set
         parts = [self.one(tier, key) for key in keys]
         bitmaps = [part for part in parts if isinstance(part, BitMap)]
         size = self.bounds[tier + 1] - self.bounds[tier]
@@ -259,36 +259,36 @@ class Segment:
         else:
             joined = BitMap.union(*bitmaps) if len(bitmaps) > 1 else bitmaps[0]
             union = ALL if len(joined) == size else joined
-        # Two bytes a row, or a bit for every row of the tier: roaring takes what is less.
+        # Roaring uses the smaller of two bytes for each row in the set and one bit for each row of the tier.
         self._keep(tier, keys, union, min(2 * len(union), size // 8) if isinstance(union, BitMap) else 0)
         return union
 
     def _load(self, tier: int, key: int) -> TierSet:
         keys, at, sizes, blob = self._tiers[tier]
-        place = bisect_left(keys, key)
-        found: TierSet = NONE
+        index = bisect_left(keys, key)
+        tier_set: TierSet = NONE
         size = 0
-        if place < len(keys) and keys[place] == key:
-            start = at[place]
+        if index < len(keys) and keys[index] == key:
+            start = at[index]
             if start < 0:
                 bitmap = BitMap((-1 - start,))
             else:
-                size = sizes[place]
+                size = sizes[index]
                 if check := self._check_sets[tier]:
                     check.touch(start, start + size)
                 bitmap = BitMap.deserialize(blob[start : start + size].tobytes())
-            found = ALL if len(bitmap) == self.bounds[tier + 1] - self.bounds[tier] else bitmap
-        self._keep(tier, key, found, size)
-        return found
+            tier_set = ALL if len(bitmap) == self.bounds[tier + 1] - self.bounds[tier] else bitmap
+        self._keep(tier, key, tier_set, size)
+        return tier_set
 
-    def _keep(self, tier: int, key: object, found: TierSet, size: int) -> None:
-        # 200 bytes: a dictionary's entry and an empty bitmap. What was not there is kept too, and must count.
+    def _keep(self, tier: int, key: object, tier_set: TierSet, size: int) -> None:
+        # 200 bytes: a dictionary's entry and an empty bitmap. Missing sets are cached too, and must count.
         self._cache_bytes += size + 200
         if self._cache_bytes > self._cache_bytes_max:
             for cache in self._cache:
                 cache.clear()
             self._cache_bytes = size + 200
-        self._cache[tier][key] = found
+        self._cache[tier][key] = tier_set
 
 
 class StringColumn:
@@ -309,7 +309,7 @@ class StringColumn:
         return self._buffer[self._start + low : self._start + high]
 
     def some(self, numbers: Sequence[int]) -> list[bytes]:
-        """Return pieces; the same as ``one`` of each, in half the time."""
+        """Return pieces: the same as ``one`` for each, in half the time."""
         at, buffer, start, check = self._at, self._buffer, self._start, self._check
         if check is None:
             return [buffer[start + at[number] : start + at[number + 1]] for number in numbers]
@@ -323,21 +323,21 @@ class StringColumn:
         return pieces
 
     def places(self, term: bytes, low: int, high: int) -> Array:
-        """Return where in the array ``term`` occurs within the pieces from ``low`` to ``high``, ascending."""
+        """Return the offsets at which ``term`` occurs in the pieces from ``low`` to ``high``, ascending."""
         start, end = self._at[low], self._at[high]
         if self._check is not None:
             self._check.touch(start, end)
-        found = re.compile(re.escape(term)).finditer(self._buffer, self._start + start, self._start + end)
-        return np.fromiter((match.start() for match in found), np.int64) - self._start
+        matches = re.compile(re.escape(term)).finditer(self._buffer, self._start + start, self._start + end)
+        return np.fromiter((match.start() for match in matches), np.int64) - self._start
 
 
 def _buffer_of(array: Array) -> tuple[bytes | mmap.mmap, int]:
-    """Return what can be sliced into bytes, and where in it the array starts."""
+    """Return the buffer under an array, which slices into bytes, and the offset of the array in it."""
     base: Any = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
     base = base.obj if isinstance(base, memoryview) else base
     if isinstance(base, bytes | mmap.mmap):
-        whole = np.frombuffer(base, np.uint8)
-        return base, array.ctypes.data - whole.ctypes.data
+        content = np.frombuffer(base, np.uint8)
+        return base, array.ctypes.data - content.ctypes.data
     return array.tobytes(), 0

@@ -1,4 +1,4 @@
-"""A segment as a folder: plain ``.npy`` files, which numpy maps, and a manifest that says what they must be.
+"""Writes and opens a segment as a folder of ``.npy`` files, which numpy maps, with a manifest and checksums.
 
     <segment>/
         neg_ranks.npy  neg_ids.npy  text.npy  …      one file an array, as segment.py draws them
@@ -7,9 +7,9 @@
         manifest.json                                written last, its own checksum in front: format, revision, counts,
                                                      and the arrays' lengths
 
-It is made under a temporary name, flushed, and renamed: who sees the name sees all of it. What is small or searched all
-over is checked whole when the segment is opened; the three large arrays block by block, each before its first use; so a
-byte that flipped on disk is an error before it is an answer.
+The writer makes the folder under a temporary name, flushes it, and renames it, so that a reader sees it complete or not
+at all. Opening a segment checks the small arrays, and those that every search reads, as a whole. It checks the three
+large arrays block by block, each block before its first use. So a flipped byte raises an error and is never returned.
 """
 
 import io
@@ -29,19 +29,19 @@ from blake3 import blake3
 
 from modelyard.index.segment import DTYPES, Array, Check, Segment, SegmentArrays, TierArrays, kind_of
 
-# Raised whenever an array's meaning changes; a segment of another format is built again.
+# Increase this whenever an array's meaning changes; the indexer rebuilds segments of another format.
 FORMAT: Final = 3
 BLOCK_BYTES = 1 << 16  # Segment cuts records knowing this, see Check.good
 CHECK_BYTES = 8
 
-# Present in every segment, even one without rows, that only takes models away.
+# Every segment has these, even one without rows that only removes models.
 _COLUMNS = (*(field.name for field in fields(SegmentArrays)), "removed")
-# Read at a few places a question, and large: checked block by block.
+# These are large, and a query reads a few places of them, so they are checked block by block.
 _BY_BLOCK = ("text", "records", "set_blob")
 
 
 class DamagedSegmentError(Exception):
-    """A segment on disk is not what its manifest says; it has to be built again."""
+    """A segment on disk does not match its manifest; the indexer has to rebuild it."""
 
     def __init__(self, folder: Path, problem: str) -> None:
         super().__init__(f"{folder}: {problem}")
@@ -51,7 +51,7 @@ class DamagedSegmentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a segment says of itself. ``lengths`` are the arrays' elements, in the order of ``checksums``' blocks."""
+    """The manifest of a segment. ``lengths`` are the arrays' elements, in the order of ``checksums``' blocks."""
 
     format: int
     after: int
@@ -62,7 +62,7 @@ class Manifest:
 
 
 class SegmentWriter:
-    """Writes a segment's arrays as they grow, checksums along with them, and names the folder at the end."""
+    """Writes a segment's arrays and their checksums, and renames the folder at the end."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,10 +74,10 @@ class SegmentWriter:
         self._checksums: dict[str, bytes] = {}
 
     def append(self, name: str, values: bytes | bytearray | Array) -> None:
-        """Add values at the end of an array; raw bytes are taken as they are."""
+        """Append values to an array; raw bytes are appended unchanged."""
         file = self._files.get(name)
         if file is None:
-            # "wb+": the checksums are taken at the end from what the file then holds.
+            # "wb+": ``close_array`` reads the file again for the checksums.
             file = self._files[name] = (self._making / f"{name}.npy").open("wb+")
             file.write(_header(name, 0))
         if isinstance(values, np.ndarray):
@@ -86,7 +86,7 @@ class SegmentWriter:
         self._lengths[name] = self._lengths.get(name, 0) + len(values) // np.dtype(DTYPES[kind_of(name)]).itemsize
 
     def close_array(self, name: str) -> None:
-        """Finish one array: its length, its checksums, its flush. Frees the file."""
+        """Write the length of one array, compute its checksums, flush and close its file."""
         file = self._files[name]
         header = _header(name, self._lengths[name])
         file.seek(0)
@@ -98,7 +98,7 @@ class SegmentWriter:
         del self._files[name]
 
     def finish(self, *, after: int, revision: int, count: int, tiers: int) -> None:
-        """Close all arrays, write the manifest, and flush. The folder still has the name of what is being made."""
+        """Close all arrays, write the manifest, and flush. The folder keeps its temporary name."""
         for name in list(self._files):
             self.close_array(name)
         self._lengths |= {name: 0 for name in _COLUMNS if name not in self._lengths}
@@ -115,15 +115,15 @@ class SegmentWriter:
         flush_folder(self._making)
 
     def place(self) -> str:
-        """Give the finished folder its name, and return that. Until it is listed, anyone may sweep it."""
+        """Rename the finished folder and return its name. Until it is in the list, any process may remove it."""
         self._making.rename(self.folder)
         flush_folder(self.folder.parent)
         return self.folder.name
 
     def abandon(self) -> None:
-        """Remove what was made so far."""
+        """Remove the unfinished folder."""
         for file in self._files.values():
-            # On a full disk, closing says once more that what is buffered cannot be written.
+            # On a full disk, closing raises again, because it cannot write the buffer.
             with suppress(OSError):
                 file.close()
         shutil.rmtree(self._making, ignore_errors=True)
@@ -131,7 +131,7 @@ class SegmentWriter:
 
 @dataclass(frozen=True, slots=True)
 class StoredSegment:
-    """An opened folder: the segment over mapped arrays, and what came with it."""
+    """An open segment folder: its manifest, the segment over its mapped arrays, and their checks."""
 
     folder: Path
     manifest: Manifest
@@ -141,9 +141,9 @@ class StoredSegment:
 
 
 def open_segment(folder: Path) -> StoredSegment:
-    """Map a segment's arrays. Raises DamagedSegmentError for anything that is not as it was written.
+    """Map a segment's arrays. Raises DamagedSegmentError if a file does not match the manifest or its checksums.
 
-    Cost: some 15 ms per million models, for the arrays that are checked whole.
+    Cost: about 15 ms per million models, for the arrays that it checks as a whole.
     """
     try:
         manifest, sums = _read_manifest(folder)
@@ -161,7 +161,7 @@ def open_segment(folder: Path) -> StoredSegment:
         else:
             checked.touch(0, array.nbytes)
     for name, at in (("text", "text_at"), ("records", "record_at")):
-        # Of a piece the first and last blocks are looked at before its use, see Check.good; longer ones are rare.
+        # Reading a piece checks its first and last blocks only, see Check.good; longer pieces are rare.
         if np.diff(mapped[at]).max(initial=0) > BLOCK_BYTES:
             checks[name].touch(0, mapped[name].nbytes)
     arrays = SegmentArrays(**{field.name: mapped[field.name] for field in fields(SegmentArrays)})
@@ -173,7 +173,7 @@ def open_segment(folder: Path) -> StoredSegment:
 
 
 def verify(folder: Path) -> int:
-    """Check every byte of a segment; return how many. Raises DamagedSegmentError."""
+    """Check every byte of a segment; return the number of bytes. Raises DamagedSegmentError."""
     stored = open_segment(folder)
     sizes = {n: length * np.dtype(DTYPES[kind_of(n)]).itemsize for n, length in stored.manifest.lengths.items()}
     for name, check in stored.checks.items():
@@ -197,20 +197,20 @@ def _read_manifest(folder: Path) -> tuple[Manifest, Array]:
 
 
 def write_sealed(path: Path, text: str) -> None:
-    """Write a text so that a change of any byte of the file is noticed, and flush it."""
+    """Write a text with its checksum in front, and flush it."""
     with path.open("w", encoding="ascii") as file:
         file.write(f"{blake3(text.encode()).hexdigest()}\n{text}")
         _flush(file)
 
 
 def read_sealed(path: Path) -> str | None:
-    """Return the text that was written, or None if the file is not as it was."""
+    """Return the text of a file written by ``write_sealed``; None if the checksum does not match."""
     seal, _, text = path.read_bytes().partition(b"\n")
     return text.decode() if seal == blake3(text).hexdigest().encode() else None
 
 
 def _header(name: str, length: int) -> bytes:
-    """Return how the file of an array starts. numpy pads it, so that its size stays the same as the array grows."""
+    """Return the header of an array's file. numpy pads it, so that its size stays the same as the array grows."""
     dtype = np.lib.format.dtype_to_descr(np.dtype(DTYPES[kind_of(name)]))
     written = io.BytesIO()
     np.lib.format.write_array_header_1_0(written, {"descr": dtype, "fortran_order": False, "shape": (length,)})
@@ -222,7 +222,7 @@ def _map(folder: Path, name: str, length: int) -> Array:
     path = folder / f"{name}.npy"
     if not length and not path.exists():
         return np.empty(0, dtype)
-    # What the header must be is known to the byte, so it is compared, and what a stranger wrote is never parsed.
+    # Every byte of the header is known, so compare it; this code never parses a header that another program wrote.
     header = _header(name, length)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -235,7 +235,7 @@ def _map(folder: Path, name: str, length: int) -> Array:
 
 
 class _BlockCheck:
-    """The checksums of one array, and which blocks have been found good."""
+    """The checksums of one array, and the blocks that passed the check."""
 
     def __init__(self, folder: Path, name: str, array: Array, sums: Array) -> None:
         self._folder, self._name = folder, name
@@ -246,7 +246,7 @@ class _BlockCheck:
     def touch(self, start: int, end: int) -> None:
         """Check the blocks of the bytes from ``start`` to ``end`` that were not checked before."""
         first, after = start // BLOCK_BYTES, -(-end // BLOCK_BYTES)
-        # Nearly every call is about bytes of one block that is known to be good.
+        # Nearly every call reads bytes of one block that has passed the check.
         if after - first == 1 and self.good[first]:
             return
         for block in range(first, after):
@@ -273,7 +273,7 @@ def _flush(file: IO[Any]) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make what was renamed in a folder survive a power cut."""
+    """Flush the names in a folder, so that a rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
-"""Did you mean: the nearest spelling that does match, from the catalogue's own words.
+"""Suggests near spellings for a term without matches, from words in the catalogue's own texts.
 
-There is no list of words. The rows that share most trigrams with a misspelt term hold the word that was meant; their
-texts are cut into words, and the edit distance decides. Only rows that the viewer may see are looked at, so that no
-suggestion tells of another team's model, and only the most popular (the first two tiers), so that a miss stays cheap.
+There is no list of words. The module reads the rows that share most trigrams with the misspelt term, splits their texts
+into words, and sorts the words by edit distance. It reads only rows that the viewer may see, so that no suggestion
+reveals another team's model, and only the first two tiers (the most popular models), so that a miss stays cheap.
 """
 
 import heapq
@@ -26,9 +26,9 @@ _MEASURED_MAX = 24
 
 
 def nearest(parts: Sequence[LiveSegment], visible: Plan, term: str) -> list[str]:
-    """Return up to ``WORDS_MAX`` words of visible models that are near to ``term``, nearest first, then most frequent.
+    """Return up to ``WORDS_MAX`` words of visible models near ``term``, nearest first, then most frequent.
 
-    Near is an edit distance of at most a third of the term's characters. Cost: 0.2 to 1 ms.
+    A word is near if its edit distance is at most a third of the term's characters. Cost: 0.2 to 1 ms.
     """
     if len(term) < GRAM_MAX + 1:
         return []
@@ -37,10 +37,10 @@ def nearest(parts: Sequence[LiveSegment], visible: Plan, term: str) -> list[str]
     for part in parts:
         for text in _likely_texts(part, visible, term):
             counts.update({word for word in WORD.findall(text) if abs(len(word) - len(term)) <= allowed})
-    # The distance is 25 µs a word, and most words of a row are there by chance: those share no pair of letters.
+    # A distance takes 25 µs a word. Most words of a row share no pair of letters with the term: skip those.
     pairs = _pairs(term)
     near = [word for word in counts if not pairs.isdisjoint(_pairs(word))]
-    # By the word itself at last, so that every process and every run suggests the same.
+    # The word itself decides ties, so that every process and every run suggests the same.
     by_likeness = heapq.nlargest(_MEASURED_MAX, near, key=lambda word: (len(pairs & _pairs(word)) / len(word), word))
     measured = sorted((edit_distance(term, word, allowed), -counts[word], word) for word in by_likeness)
     return [word for distance, _, word in measured if 0 < distance <= allowed][:WORDS_MAX]
@@ -70,16 +70,16 @@ def _rows_by_gram(segment: Segment, tier: int, term: str) -> Iterator[BitMap]:
     for key in gram_keys(term.encode())[:255]:
         rows = segment.one(tier, key)
         if rows is ALL:
-            # As good as any other set: left out, it would tell whether a row that nobody may see lacks the gram.
+            # Count this set like any other: leaving it out would reveal whether an invisible row lacks the gram.
             yield BitMap(range(segment.bounds[tier], segment.bounds[tier + 1]))
         elif isinstance(rows, BitMap):
             yield rows
 
 
 def edit_distance(one: str, other: str, allowed: int) -> int:
-    """Return how many insertions, deletions, replacements or swaps of neighbours lead from one to the other.
+    """Return how many insertions, deletions, replacements or swaps of neighbours turn one word into the other.
 
-    More than ``allowed`` is told as ``allowed + 1``, without counting on.
+    Return ``allowed + 1`` as soon as the distance is above ``allowed``.
     """
     if abs(len(one) - len(other)) > allowed:
         return allowed + 1

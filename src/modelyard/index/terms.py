@@ -1,4 +1,4 @@
-"""What the index can ask for: the names of its sets.
+"""The keys of the index's sets.
 
     a filter  "type=lora", "tag=anime"      →  a 63-bit digest of the text, from 2^62 up
     a gram    1 to 3 bytes of folded UTF-8  →  length << 24 | bytes, below 2^26
@@ -20,17 +20,17 @@ _PRIME = 2**61 - 1
 def filter_key(name: str) -> int:
     """Return the key of a filter such as ``type=lora``.
 
-    A digest of 62 bits: among a million distinct filters two meet with a chance of one in 10 million.
+    It is a digest of 62 bits: among a million distinct filters, two collide with a chance of one in 10 million.
     """
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 2 | FILTER_KEY_MIN
 
 
 def hash_key(digits: str) -> int:
-    """Return the key under which a file hash (hexadecimal) is found: all its digits and their number, below 2^61.
+    """Return the key of a hexadecimal file hash, computed from all its digits and their number, below 2^61.
 
-    A remainder by a prime is four times cheaper than a digest, and a catalogue has five hashes a model. Two files'
-    hashes meet as rarely as any 61 bits; digits changed anywhere are another key.
+    A remainder by a prime is four times cheaper than a digest, and a catalogue has five hashes a model. The keys of two
+    hashes collide as rarely as any 61 bits; a change of any digit changes the key.
     """
     return (int(digits, 16) * 67 + len(digits)) % _PRIME
 

@@ -1,6 +1,7 @@
 """The system of record: models, their layers, teams and keys, in SQLite or PostgreSQL.
 
-It knows the domain. It does not know who may see what, how the API spells things, or the index that follows it.
+The store depends on the domain only. Other packages decide who may see a model, how the API spells values, and how the
+index follows the store.
 """
 
 from modelyard.store.api_keys import Key, KeyRing

@@ -1,4 +1,4 @@
-"""API keys as rows. The key itself is never here: its SHA-256 is what is stored and looked for."""
+"""API keys as rows. The table holds the SHA-256 of a key, never the key itself."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from modelyard.store import schema
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key without its secret. Times are Unix seconds; ``hint`` is how it starts, for people."""
+    """An API key without its secret. Times are Unix seconds; ``hint`` shows people the first characters of the key."""
 
     id: int
     team: str
@@ -25,7 +25,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """All keys at one revision of theirs, with the digest of each."""
+    """All keys at one keys' revision, with the digest of each."""
 
     revision: int
     keys: list[tuple[bytes, Key]]
@@ -61,7 +61,7 @@ def add(
 
 
 def revoke(connection: sa.Connection, id_: int, revoked_at: int) -> Key | None:
-    """Revoke a key and return it, with its first time of revocation; None if there is no such key."""
+    """Revoke a key and return it; None if there is no such key. A key that was revoked before keeps its first time."""
     column = schema.api_keys.c
     change = (
         sa.update(schema.api_keys)
@@ -74,7 +74,7 @@ def revoke(connection: sa.Connection, id_: int, revoked_at: int) -> Key | None:
 
 
 def touch(connection: sa.Connection, used_at_by_id: dict[int, int]) -> None:
-    """Note when keys were last used; an older time than the noted one changes nothing."""
+    """Store when keys were last used; an older time than the stored one changes nothing."""
     column = schema.api_keys.c
     used_at: sa.BindParameter[int] = sa.bindparam("used_at")
     change = (

@@ -1,8 +1,8 @@
-"""A database into a file, while it is being served, and a file into a database.
+"""Backs a database up into a file while servers use it, and restores a database from a file.
 
-SQLite by its own backup API, which copies pages of one moment; PostgreSQL by its own programs, ``pg_dump`` and
-``pg_restore``, as nothing else keeps up with its versions. What comes back gets a new identity: an index that was
-built of what came after the backup must not be taken for one of this database.
+SQLite's own backup API copies the pages of one moment. PostgreSQL's own programs ``pg_dump`` and ``pg_restore`` do the
+same there, as only they follow its versions. A restored database gets a new identity, so that no process uses an index
+that was built from revisions after the backup.
 """
 
 import os
@@ -44,10 +44,10 @@ def backup(url: str, path: Path) -> None:
 
 
 def restore(path: Path, url: str, *, force: bool) -> None:
-    """Make a database be what a file has. One that is not empty is replaced only by ``force``.
+    """Replace a database with the content of a backup file; ``force`` allows it for one that is not empty.
 
-    The caller sees to it that nobody serves it. Raises ConfigurationError for what is no backup, before anything is
-    done.
+    The caller makes sure that no server uses the database. Raises ConfigurationError for a file that is no backup,
+    before it changes anything.
     """
     parsed = _parsed(url)
     if not path.is_file():
@@ -58,8 +58,8 @@ def restore(path: Path, url: str, *, force: bool) -> None:
         _restore_postgresql(path, parsed, force=force)
     restored = open_store(url)
     try:
-        with restored.transaction() as writing:
-            writing.remember("identity", uuid.uuid4().hex)
+        with restored.transaction() as transaction:
+            transaction.remember("identity", uuid.uuid4().hex)
     finally:
         restored.close()
 
@@ -74,10 +74,10 @@ def _backup_sqlite(source: Path, target: Path) -> None:
     if not source.is_file():
         raise errors.ConfigurationError(f"{source} is no database")
     try:
-        with closing(_opened(source)) as reading, closing(sqlite3.connect(target)) as writing:
-            reading.backup(writing, pages=_PAGES_AT_ONCE)
-            # A copy in the log's mode would need two more files beside it.
-            writing.execute("PRAGMA journal_mode=DELETE")
+        with closing(_opened(source)) as original, closing(sqlite3.connect(target)) as copy:
+            original.backup(copy, pages=_PAGES_AT_ONCE)
+            # A copy in WAL mode would need two more files beside it.
+            copy.execute("PRAGMA journal_mode=DELETE")
         _refuse_damaged(target)
     except sqlite3.Error as problem:
         raise errors.ConfigurationError(f"{source} cannot be backed up: {problem}") from problem
@@ -92,7 +92,7 @@ def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
     try:
         shutil.copyfile(path, making)
         _flush(making)
-        # What belongs to the one that is replaced would be taken for this one's.
+        # SQLite would use the old database's log with the new one.
         for suffix in ("-wal", "-shm", "-counters"):
             target.with_name(target.name + suffix).unlink(missing_ok=True)
         making.replace(target)
@@ -104,15 +104,15 @@ def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
 
 
 def _refuse_damaged(path: Path) -> None:
-    """Raise ConfigurationError for what is not a whole database of Modelyard."""
+    """Raise ConfigurationError if the file is not an undamaged database of Modelyard."""
     try:
         with closing(_opened(path)) as connection:
-            (told,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as problem:
         raise errors.ConfigurationError(f"{path} is no backup of a SQLite database: {problem}") from problem
-    if told != "ok":
-        raise errors.ConfigurationError(f"{path} is damaged: {told}")
+    if result != "ok":
+        raise errors.ConfigurationError(f"{path} is damaged: {result}")
     if not {migrate.VERSION_TABLE, schema.models.name} <= tables:
         raise errors.ConfigurationError(f"{path} is no database of Modelyard")
 
@@ -138,16 +138,16 @@ def _restore_postgresql(path: Path, url: sa.URL, *, force: bool) -> None:
 
 
 def _run(program: str, url: sa.URL | None, *arguments: str) -> None:
-    found = shutil.which(program)
-    if found is None:
+    executable = shutil.which(program)
+    if executable is None:
         raise errors.ConfigurationError(f"PostgreSQL's own program {program} is needed, and is not installed")
-    command = [found, *arguments]
+    command = [executable, *arguments]
     environment = dict(os.environ)
     if url is not None:
         plain = url.set(drivername="postgresql", password=None)
         command.insert(1, f"--dbname={plain.render_as_string()}")
         if url.password:
-            # Not among the arguments, which every user of the machine can list.
+            # Every user of the machine can list arguments, so the password goes into the environment.
             environment["PGPASSWORD"] = str(url.password)
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -160,7 +160,7 @@ def _flush(path: Path) -> None:
 
 
 def _flush_names(folder: Path) -> None:
-    # Some file systems of networks do not flush folders.
+    # Some network file systems do not flush folders.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,8 +1,8 @@
-"""The base models known when a database is made: the seed of a table, not a limit on it.
+"""The base models that a new database starts with. Users can add others.
 
-Names are spelled as Civitai spells them. ``architecture`` groups what shares weights' shapes: a LoRA for one fits the
-others, more or less. SDXL is an architecture here, so Pony, Illustrious and NoobAI, which are trained from it, are
-SDXL, and Pony V7, which is trained from AuraFlow, is not.
+Names have Civitai's spelling. ``architecture`` groups base models whose weights have the same shapes: a LoRA for one
+mostly fits the others. SDXL is an architecture here: Pony, Illustrious and NoobAI were trained from it and belong to
+it; Pony V7 was trained from AuraFlow and does not.
 """
 
 from collections.abc import Iterable, Mapping

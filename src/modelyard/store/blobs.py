@@ -1,6 +1,6 @@
-"""What is known of the bytes that are kept: one row a SHA-256, whichever models point at it.
+"""Records of stored blobs: one row for each SHA-256, however many models point at it.
 
-Where the bytes lie is for ``modelyard.blobs``; whether anything still needs them is told here.
+``modelyard.blobs`` stores the bytes themselves; this module knows whether anything still points at them.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _BLOB, _MODEL, _UPLOAD = schema.blobs.c, schema.models.c, schema.uploads.c
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes that are kept, and what inspection said of them. ``sha256`` is lower case; times are Unix seconds."""
+    """A stored blob with the verdict of inspection. ``sha256`` is lower case; times are Unix seconds."""
 
     sha256: str
     size_bytes: int
@@ -28,52 +28,52 @@ class Blob:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the bytes may be handed out."""
+        """Whether the server may send the bytes."""
         return Verdict(self.verdict).is_sound
 
 
 def find(connection: sa.Connection, sha256: str) -> Blob | None:
-    """Return what is known of a blob."""
+    """Return the record of a blob."""
     row = connection.execute(sa.select(schema.blobs).where(_BLOB.sha256 == sha256)).one_or_none()
     return None if row is None else _blob_of(row)
 
 
 def put(connection: sa.Connection, blob: Blob) -> None:
-    """Insert or replace what is known of a blob."""
+    """Insert or replace the record of a blob."""
     connection.execute(sa.delete(schema.blobs).where(_BLOB.sha256 == blob.sha256))
     connection.execute(sa.insert(schema.blobs).values(**{name: getattr(blob, name) for name in Blob.__slots__}))
 
 
 def remove(connection: sa.Connection, sha256: str) -> None:
-    """Forget a blob."""
+    """Delete the record of a blob."""
     connection.execute(sa.delete(schema.blobs).where(_BLOB.sha256 == sha256))
 
 
 def mark_unused(connection: sa.Connection, now: int) -> None:
-    """Note since when nothing points at a blob, and take the note back where something does again."""
+    """Set ``unused_since`` for blobs that nothing points at, and clear it for blobs in use."""
     used = _is_used()
     connection.execute(sa.update(schema.blobs).where(used, _BLOB.unused_since.is_not(None)).values(unused_since=None))
     connection.execute(sa.update(schema.blobs).where(~used, _BLOB.unused_since.is_(None)).values(unused_since=now))
 
 
 def unused(connection: sa.Connection, since: int) -> list[Blob]:
-    """Return the blobs that nothing points at now, and that were noted as such at ``since`` or before."""
+    """Return the blobs that nothing points at, and that ``mark_unused`` marked at ``since`` or before."""
     query = sa.select(schema.blobs).where(~_is_used(), _BLOB.unused_since <= since).order_by(_BLOB.sha256)
     return [_blob_of(row) for row in connection.execute(query)]
 
 
 def bytes_of_team(connection: sa.Connection, team: str) -> int:
-    """Return how many bytes a team's models and uploads take, each blob counted once."""
+    """Return how many bytes a team's models and uploads take; each blob counts once."""
     of_team = sa.select(_MODEL.blob).where(_MODEL.team == team, _MODEL.blob.is_not(None))
-    kept = sa.select(sa.func.coalesce(sa.func.sum(_BLOB.size_bytes), 0)).where(_BLOB.sha256.in_(of_team))
-    # An upload that is done is remembered for a while; its bytes are a blob's by then.
+    stored = sa.select(sa.func.coalesce(sa.func.sum(_BLOB.size_bytes), 0)).where(_BLOB.sha256.in_(of_team))
+    # The row of a finished upload stays for a while; its bytes already count as a blob.
     is_kept = sa.exists().where(_BLOB.sha256 == _UPLOAD.sha256)
-    coming = sa.select(sa.func.coalesce(sa.func.sum(_UPLOAD.length_bytes), 0)).where(_UPLOAD.team == team, ~is_kept)
-    return int(connection.execute(kept).scalar_one()) + int(connection.execute(coming).scalar_one())
+    incoming = sa.select(sa.func.coalesce(sa.func.sum(_UPLOAD.length_bytes), 0)).where(_UPLOAD.team == team, ~is_kept)
+    return int(connection.execute(stored).scalar_one()) + int(connection.execute(incoming).scalar_one())
 
 
 def models_named(connection: sa.Connection, sha256: str, sd_name: str) -> Sequence[int]:
-    """Return the ids of the models that can be fetched as these bytes under this name."""
+    """Return the ids of the available models that have these bytes and this file name."""
     query = sa.select(_MODEL.id).where(_MODEL.blob == sha256, _MODEL.sd_name == sd_name, _MODEL.status == 1)
     return connection.execute(query.order_by(_MODEL.id)).scalars().all()
 

@@ -1,9 +1,10 @@
-"""One database into another: every table, a batch a transaction, resumed where it ended, compared at the end.
+"""Copies a database into another: table by table, one batch in a transaction; compares both at the end.
 
     source, one unchanging view ──table by table, in the order of keys──> target, empty but for an earlier run's work
-    note "copying" of the target: whose view it is a copy of, which table, after which key
+    note "copying" in the target: the view of the source, the table, and the last key copied
 
-The target keeps its own identity: what is derived from the source, such as an index, is not taken for its own.
+A copy that was interrupted continues after the last key. The target keeps its own identity, so that no process uses an
+index of the source with it.
 """
 
 import json
@@ -20,14 +21,14 @@ from modelyard.store.store import Store
 
 BATCH_ROWS = 2_000
 _NOTE = "copying"
-# What a database says of itself, and no other may say of it.
+# Notes about one database, which a copy must not take over.
 _OWN_NOTES = ("identity", _NOTE, "publisher")
 # No table refers to one that comes after it.
 _TABLES = schema.metadata.sorted_tables
 
 
 class _Progress(NamedTuple):
-    """How far a copy is: of whose view, which tables are done, and after which key of which table it goes on."""
+    """How far a copy is: the view of the source, the finished tables, the current table, and the last key copied."""
 
     view: str
     done: tuple[str, ...] = ()
@@ -36,11 +37,10 @@ class _Progress(NamedTuple):
 
 
 def copy(source: Store, target: Store, on_rows: Callable[[int], object] = int) -> dict[str, int]:
-    """Copy all tables, and return how many rows each has; ``on_rows`` is told of every batch.
+    """Copy all tables, and return how many rows each has; ``on_rows`` receives the number of rows of each batch.
 
-    Begun again after an interruption, it goes on. Raises ConfigurationError where the target has rows of its own, and
-    Conflict
-    where the two differ at the end, because somebody wrote to one of them.
+    After an interruption, running it again continues. Raises ConfigurationError if the target has rows of its own, and
+    Conflict if the two differ at the end, because another process wrote to one of them.
     """
     with source.reading() as reading:
         progress = _begun(target, f"{source.identity} {read_revisions(reading)}")
@@ -49,42 +49,42 @@ def copy(source: Store, target: Store, on_rows: Callable[[int], object] = int) -
                 progress = _copy_table(reading, target, table, progress, on_rows)
         _pass_ids(target)
         counts = _compared(reading, target)
-    with target.transaction() as writing:
-        writing.remember(_NOTE, None)
+    with target.transaction() as transaction:
+        transaction.remember(_NOTE, None)
     return counts
 
 
 def count_rows(store: Store) -> int:
-    """Return how many rows all tables have together."""
+    """Return the number of rows in all tables together."""
     with store.reading() as reading:
         return sum(reading.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in _TABLES)
 
 
 def _begun(target: Store, view: str) -> _Progress:
-    """Return how far an earlier run came; begin anew where that was of another view of the source."""
+    """Return the progress of an earlier run; start anew if that run copied another view of the source."""
     noted = target.get_property(_NOTE)
     if noted is not None:
         progress = _Progress(*json.loads(noted))
         if progress.view == view:
             return progress
     progress = _Progress(view)
-    with target.transaction() as writing:
+    with target.transaction() as transaction:
         if noted is None:
-            _refuse_filled(writing.connection, target.url)
+            _refuse_filled(transaction.connection, target.url)
         for table in reversed(_TABLES):
             if table is schema.notes:
-                writing.connection.execute(sa.delete(table).where(table.c.key.not_in(_OWN_NOTES)))
-            elif table is not schema.counters:  # which every transaction reads
-                writing.connection.execute(sa.delete(table))
-        writing.remember(_NOTE, json.dumps(progress))
+                transaction.connection.execute(sa.delete(table).where(table.c.key.not_in(_OWN_NOTES)))
+            elif table is not schema.counters:  # every transaction reads the counters
+                transaction.connection.execute(sa.delete(table))
+        transaction.remember(_NOTE, json.dumps(progress))
     return progress
 
 
-def _refuse_filled(connection: sa.Connection, shown: str) -> None:
+def _refuse_filled(connection: sa.Connection, url: str) -> None:
     for table in (schema.models, schema.api_keys, schema.uploads, schema.files):
         if connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one():
             raise errors.ConfigurationError(
-                f"{shown} is not empty: it has {table.name} of its own; name an empty database"
+                f"{url} is not empty: it has {table.name} of its own; name an empty database"
             )
 
 
@@ -93,15 +93,15 @@ def _copy_table(
 ) -> _Progress:
     for rows in _batches(reading, table, progress.after if progress.table == table.name else None):
         progress = progress._replace(table=table.name, after=_key(table, rows[-1]))
-        with target.transaction() as writing:
+        with target.transaction() as transaction:
             if table is schema.counters:
-                writing.connection.execute(sa.delete(table))
-            writing.connection.execute(sa.insert(table), rows)
-            writing.remember(_NOTE, json.dumps(progress))
+                transaction.connection.execute(sa.delete(table))
+            transaction.connection.execute(sa.insert(table), rows)
+            transaction.remember(_NOTE, json.dumps(progress))
         on_rows(len(rows))
     progress = _Progress(progress.view, (*progress.done, table.name))
-    with target.transaction() as writing:
-        writing.remember(_NOTE, json.dumps(progress))
+    with target.transaction() as transaction:
+        transaction.remember(_NOTE, json.dumps(progress))
     return progress
 
 
@@ -112,14 +112,14 @@ def _key(table: sa.Table, row: dict[str, Any]) -> list[Any]:
 def _batches(
     connection: sa.Connection, table: sa.Table, after: Sequence[Any] | None = None
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield a table's rows in the order of its keys, those after a key."""
+    """Yield batches of a table's rows after a key, in the order of keys."""
     keys = list(table.primary_key.columns)
     query = sa.select(table).order_by(*keys).limit(BATCH_ROWS)
     if table is schema.notes:
         query = query.where(schema.notes.c.key.not_in(_OWN_NOTES))
     while True:
-        asked = query if after is None else query.where(sa.tuple_(*keys) > sa.tuple_(*after))
-        rows = [dict(row._mapping) for row in connection.execute(asked)]
+        page = query if after is None else query.where(sa.tuple_(*keys) > sa.tuple_(*after))
+        rows = [dict(row._mapping) for row in connection.execute(page)]
         if not rows:
             return
         yield rows
@@ -127,18 +127,18 @@ def _batches(
 
 
 def _pass_ids(target: Store) -> None:
-    """Have the target give ids beyond those that were brought."""
-    with target.transaction() as writing:
-        if writing.connection.dialect.name != "postgresql":
-            return  # SQLite goes on from the greatest by itself
+    """Set the target's sequences, so that new ids are greater than the copied ones."""
+    with target.transaction() as transaction:
+        if transaction.connection.dialect.name != "postgresql":
+            return  # SQLite continues from the greatest id by itself
         for table in _TABLES:
             (key, *others) = table.primary_key.columns
             if not others and key.autoincrement is not False and isinstance(key.type, sa.Integer | sa.BigInteger):
                 named = {"table": table.name, "column": key.name}
-                sequence = writing.connection.execute(_SEQUENCE, named).scalar_one()
-                greatest = writing.connection.execute(sa.select(sa.func.max(key))).scalar_one()
+                sequence = transaction.connection.execute(_SEQUENCE, named).scalar_one()
+                greatest = transaction.connection.execute(sa.select(sa.func.max(key))).scalar_one()
                 if sequence is not None and greatest is not None:
-                    writing.connection.execute(sa.select(sa.func.setval(sequence, greatest)))
+                    transaction.connection.execute(sa.select(sa.func.setval(sequence, greatest)))
 
 
 _SEQUENCE = sa.text("SELECT pg_get_serial_sequence(:table, :column)")
@@ -149,10 +149,10 @@ def _compared(reading: sa.Connection, target: Store) -> dict[str, int]:
     counts = {}
     with target.reading() as copied:
         for table in _TABLES:
-            expected, found = _digest(reading, table), _digest(copied, table)
-            if expected != found:
+            expected, actual = _digest(reading, table), _digest(copied, table)
+            if expected != actual:
                 raise errors.Conflict(
-                    f"the copy of {table.name} differs from what it was copied from: {found[0]} rows, not"
+                    f"the copy of {table.name} differs from what it was copied from: {actual[0]} rows, not"
                     f" {expected[0]}; stop who writes to either database, and begin again",
                     table=table.name,
                 )
@@ -171,5 +171,5 @@ def _digest(connection: sa.Connection, table: sa.Table) -> tuple[int, str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as every driver gives it."""
+    """Return a value in the same form for every driver."""
     return value.hex() if isinstance(value, bytes | memoryview) else value

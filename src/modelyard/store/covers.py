@@ -1,7 +1,7 @@
-"""Pictures of models: which are kept, where each was found, and which models show it.
+"""Records of covers: the stored pictures, where the server found each, and which models show it.
 
-The pictures themselves are blobs, one a width. What a user says of a cover is a fact in the user's layer, as anything
-else; here is what was found without being said.
+The pictures themselves are blobs, one for each width. A cover that a user chooses is a fact in the user layer; this
+module holds the covers that the server found.
 """
 
 import enum
@@ -25,12 +25,12 @@ _FOUND, _ADDRESS, _LOOKED, _FILE = (
 # SQLite takes some 32,000 parameters a statement.
 _AT_ONCE = 10_000
 T = TypeVar("T")
-# How the notes of a file that is inspected spell that its header holds a picture.
+# An inspection with this text found a picture in the file's header.
 _THUMBNAIL = '%"modelspec.thumbnail"%'
 
 
 class Origin(enum.IntEnum):
-    """Where a model's cover was found; the greater wins."""
+    """Where the server found a model's cover; the greater wins."""
 
     HEADER = 1
     BESIDE = 2
@@ -38,7 +38,7 @@ class Origin(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class UncheckedFile:
-    """A file that nobody looked at for a picture, as it is on record."""
+    """The record of a file that the server has not searched for a picture."""
 
     file_id: int
     model_id: int
@@ -51,20 +51,20 @@ class UncheckedFile:
 
 
 def with_sha256(connection: sa.Connection, sha256: str) -> str | None:
-    """Return the name of the cover that a picture with this hash was kept as."""
-    found: str | None = connection.execute(sa.select(_COVER.name).where(_COVER.sha256 == sha256)).scalar_one_or_none()
-    return found
+    """Return the name of the cover made from the picture with this hash."""
+    name: str | None = connection.execute(sa.select(_COVER.name).where(_COVER.sha256 == sha256)).scalar_one_or_none()
+    return name
 
 
 def picture(connection: sa.Connection, name: str, width: int) -> str | None:
-    """Return the hash of a cover's WebP of a width."""
+    """Return the hash of a cover's WebP file of a width."""
     query = sa.select(_PICTURE.sha256).where(_PICTURE.cover == name, _PICTURE.width == width)
-    found: str | None = connection.execute(query).scalar_one_or_none()
-    return found
+    sha256: str | None = connection.execute(query).scalar_one_or_none()
+    return sha256
 
 
 def put(connection: sa.Connection, name: str, sha256: str, by_width: Mapping[int, str], now: int) -> None:
-    """Insert a cover: the hash of the picture it was, and of the WebP of each width."""
+    """Insert a cover with the hash of its original picture, and of the WebP file of each width."""
     connection.execute(sa.insert(schema.covers).values(name=name, sha256=sha256, kept_at=now))
     rows = [{"cover": name, "width": width, "sha256": webp} for width, webp in by_width.items()]
     connection.execute(sa.insert(schema.cover_pictures), rows)
@@ -74,16 +74,16 @@ def put(connection: sa.Connection, name: str, sha256: str, by_width: Mapping[int
 
 
 def of_models(connection: sa.Connection, model_ids: Collection[int]) -> dict[int, str]:
-    """Return the name of the cover that was found with each of the models, where one was; the strongest of several."""
-    found: dict[int, str] = {}
+    """Return the name of the cover found for each of the models that has one; of several, the strongest."""
+    names: dict[int, str] = {}
     for some in _pieces(model_ids):
         query = sa.select(_FOUND.model_id, _FOUND.cover).where(_FOUND.model_id.in_(some)).order_by(_FOUND.origin)
-        found |= {row.model_id: row.cover for row in connection.execute(query)}
-    return found
+        names |= {row.model_id: row.cover for row in connection.execute(query)}
+    return names
 
 
 def give(connection: sa.Connection, model_id: int, origin: Origin, name: str | None) -> None:
-    """Note the cover that was found with a model; None for none any more."""
+    """Set the cover found for a model; None removes it."""
     is_it = (_FOUND.model_id == model_id) & (_FOUND.origin == int(origin))
     connection.execute(sa.delete(schema.model_covers).where(is_it))
     if name is not None:
@@ -94,17 +94,17 @@ def give(connection: sa.Connection, model_id: int, origin: Origin, name: str | N
 
 
 def at_addresses(connection: sa.Connection, addresses: Iterable[str]) -> dict[str, str]:
-    """Return the names of the covers that were fetched, by the address they came from."""
-    found: dict[str, str] = {}
+    """Return the names of the covers fetched from these addresses, by address."""
+    names: dict[str, str] = {}
     for some in _pieces(addresses):
         query = sa.select(_ADDRESS.address, _ADDRESS.cover)
         query = query.where(_ADDRESS.address.in_(some), _ADDRESS.cover.is_not(None))
-        found |= {row.address: row.cover for row in connection.execute(query)}
-    return found
+        names |= {row.address: row.cover for row in connection.execute(query)}
+    return names
 
 
 def note_address(connection: sa.Connection, address: str, name: str | None, problem: str, now: int) -> None:
-    """Note what came of an address: a cover, or a problem that will not pass soon."""
+    """Store the result of fetching an address: a cover, or a lasting problem."""
     connection.execute(sa.delete(schema.cover_addresses).where(_ADDRESS.address == address))
     values = {"address": address, "cover": name, "problem": problem, "tried_at": now}
     connection.execute(sa.insert(schema.cover_addresses).values(values))
@@ -113,16 +113,16 @@ def note_address(connection: sa.Connection, address: str, name: str | None, prob
 def missing_covers(connection: sa.Connection, model_ids: Collection[int], tried_before: int) -> dict[str, list[int]]:
     """Return the outside addresses that these models show, the most popular first, with the models of each.
 
-    Those that failed since ``tried_before`` are left out.
+    Addresses that failed since ``tried_before`` are not in it.
     """
-    found: list[tuple[int, int, str]] = []
+    matches: list[tuple[int, int, str]] = []
     failed = sa.exists().where(_ADDRESS.address == _MODEL.cover_url, _ADDRESS.tried_at >= tried_before)
     for some in _pieces(model_ids):
         is_outside = _MODEL.cover_url.like("http%")
         query = sa.select(_MODEL.rank, _MODEL.id, _MODEL.cover_url).where(_MODEL.id.in_(some), is_outside, ~failed)
-        found += [(row.rank, row.id, row.cover_url) for row in connection.execute(query)]
+        matches += [(row.rank, row.id, row.cover_url) for row in connection.execute(query)]
     by_address: dict[str, list[int]] = {}
-    for _, model_id, address in sorted(found, reverse=True):
+    for _, model_id, address in sorted(matches, reverse=True):
         by_address.setdefault(address, []).append(model_id)
     return by_address
 
@@ -131,9 +131,9 @@ def missing_covers(connection: sa.Connection, model_ids: Collection[int], tried_
 
 
 def unlooked(connection: sa.Connection, limit: int, after: int = 0) -> list[UncheckedFile]:
-    """Return files with a model that were not looked at since they, or what lies beside them, changed.
+    """Return files with a model that changed, or whose side-cars changed, since the last search for a picture.
 
-    By id, behind the one with the id ``after``.
+    Files come by id, from the one after the id ``after``.
     """
     is_looked_at = sa.and_(
         _LOOKED.file_id == _FILE.id,
@@ -159,7 +159,7 @@ def unlooked(connection: sa.Connection, limit: int, after: int = 0) -> list[Unch
         .limit(limit)
     )
     return [
-        # psycopg gives bytes, other drivers may give a view of them.
+        # psycopg returns bytes, other drivers may return a memoryview.
         UncheckedFile(
             id_, model_id, bytes(path), size_bytes, mtime_ns, sidecars, bool(has_thumbnail), bool(was_looked_at)
         )
@@ -170,9 +170,9 @@ def unlooked(connection: sa.Connection, limit: int, after: int = 0) -> list[Unch
 
 
 def note_look(connection: sa.Connection, file: UncheckedFile) -> None:
-    """Note that a file was looked at."""
+    """Record that the server searched a file for a picture."""
     connection.execute(sa.delete(schema.file_covers).where(_LOOKED.file_id == file.file_id))
-    # It may be forgotten by now: then nothing is noted.
+    # If the file's record was deleted meanwhile, this inserts nothing.
     values = sa.select(
         _FILE.id,
         *(sa.literal(value) for value in (file.model_id, file.size_bytes, file.mtime_ns, file.sidecars)),
@@ -181,18 +181,20 @@ def note_look(connection: sa.Connection, file: UncheckedFile) -> None:
     connection.execute(sa.insert(schema.file_covers).from_select(columns, values))
 
 
-# --- What is not needed any more
+# --- Unused covers
 
 
 def collect(connection: sa.Connection, now: int, since: int, *, dry_run: bool) -> int:
-    """Forget covers that no model has shown since ``since``, and return how many; a dry run only counts."""
+    """Delete covers that no model has shown since ``since``, and return their number; a dry run only counts."""
     used = _names_in_use(connection)
-    kept = {row.name: row.unused_since for row in connection.execute(sa.select(_COVER.name, _COVER.unused_since))}
-    unused = {name: now if noted is None else noted for name, noted in kept.items() if name not in used}
+    since_by_name = {
+        row.name: row.unused_since for row in connection.execute(sa.select(_COVER.name, _COVER.unused_since))
+    }
+    unused = {name: now if noted is None else noted for name, noted in since_by_name.items() if name not in used}
     over = [name for name, unused_since in unused.items() if unused_since <= since]
     if not dry_run:
-        _mark(connection, used & kept.keys(), None)
-        _mark(connection, {name for name in unused if kept[name] is None}, now)
+        _mark(connection, used & since_by_name.keys(), None)
+        _mark(connection, {name for name in unused if since_by_name[name] is None}, now)
         for some in _pieces(over):
             connection.execute(sa.delete(schema.covers).where(_COVER.name.in_(some)))
     return len(over)
@@ -204,18 +206,18 @@ def _mark(connection: sa.Connection, names: Iterable[str], unused_since: int | N
 
 
 def _names_in_use(connection: sa.Connection) -> set[str]:
-    shown = connection.execute(sa.select(_MODEL.cover_url).where(_MODEL.cover_url.like(f"{COVERS}%"))).scalars()
-    names = {address.removeprefix(COVERS).partition("/")[0] for address in shown}
+    addresses = connection.execute(sa.select(_MODEL.cover_url).where(_MODEL.cover_url.like(f"{COVERS}%"))).scalars()
+    names = {address.removeprefix(COVERS).partition("/")[0] for address in addresses}
     names |= set(connection.execute(sa.select(_FOUND.cover)).scalars())
-    # A user may have put another one over it, and take that back.
+    # A user's cover may hide a found one, and the user may remove it later.
     layer = schema.layers.c
-    said = sa.select(layer.facts).where(layer.layer == int(Layer.USER), layer.facts.like(f'%"{COVERS}%'))
-    for facts in connection.execute(said).scalars():
+    user_facts = sa.select(layer.facts).where(layer.layer == int(Layer.USER), layer.facts.like(f'%"{COVERS}%'))
+    for facts in connection.execute(user_facts).scalars():
         names.add(str(facts).partition(f'"{COVERS}')[2].partition("/")[0])
     return names
 
 
 def _pieces(values: Iterable[T]) -> Iterator[list[T]]:
-    listed = list(values)
-    for start in range(0, len(listed), _AT_ONCE):
-        yield listed[start : start + _AT_ONCE]
+    items = list(values)
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]

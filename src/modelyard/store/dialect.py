@@ -1,4 +1,4 @@
-"""What one kind of database does in its own way; everything else in the store is the same SQLAlchemy Core for all."""
+"""What differs between kinds of databases. The rest of the store uses the same SQLAlchemy Core for all of them."""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from modelyard.store import rows, schema
 
-# How long a writer waits for its turn. An import's transaction of 2,000 records takes a tenth of a second.
+# How long a writer waits for other writers. An import's transaction of 2,000 records takes a tenth of a second.
 BUSY_SECONDS = 15
 
 Row = tuple[object, ...]
@@ -23,7 +23,7 @@ class Revisions(NamedTuple):
 
 
 def read_revisions(connection: sa.Connection) -> Revisions:
-    """Return the revisions as they are."""
+    """Return the revisions that the connection sees."""
     values = {row.name: row.value for row in connection.execute(_READ_COUNTERS)}
     return Revisions(values[schema.MODEL_REVISION], values[schema.KEYS_REVISION])
 
@@ -32,46 +32,46 @@ _READ_COUNTERS = sa.select(schema.counters.c.name, schema.counters.c.value)
 
 
 class ChangeNotifier(Protocol):
-    """How a process learns, without asking the database at every request, that something was committed."""
+    """Tells a process about commits, so that it need not query the database at every request."""
 
     def models_revision(self) -> int:
-        """Return the last revision of the models that this process can know of; never one that is not committed."""
+        """Return the last models' revision that this process knows; never one that is not committed."""
 
     def keys_revision(self) -> int:
-        """Return the same of the keys."""
+        """Return the last keys' revision that this process knows; never one that is not committed."""
 
     def notify(self, committed: Revisions) -> None:
-        """Let everyone in reach know of a commit."""
+        """Tell the other processes about a commit."""
 
     def unreachable_seconds(self) -> float | None:
-        """Return for how long nothing has been heard from the database; None while it answers."""
+        """Return for how long the database has not answered; None while it answers."""
 
     def subscribe(self, catch_up: Callable[[], bool]) -> bool:
-        """Have ``catch_up`` called whenever something was committed, by a thread that may wait for the database.
+        """Call ``catch_up`` after every commit, in a thread that may wait for the database.
 
-        It returns whether it has everything. False where nobody calls: who wants to know compares the hints himself,
-        which are exact, and asks a database that is near.
+        ``catch_up`` returns whether it has everything. Return False if this notifier calls nothing: its revisions are
+        exact, so the caller compares them and reads the local database.
         """
 
     def close(self) -> None:
-        """Stop learning."""
+        """Stop following the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One kind of database, not yet opened.
 
-    ``begin_writing`` is called first in a transaction that writes: no other writer is inside when it returns.
-    ``end_writing`` is called last in it, if it changed something.
-    ``put_rows`` inserts or replaces rows of models, and all layers of those models by the rows of layers given.
-    ``by_ids`` are statements about many models at once, whose one parameter ``ids`` is what ``listed`` makes of them.
-    ``open_hints`` is given how to read the revisions, and how to keep writers out while they are read.
+    The store calls ``begin_writing`` first in a write transaction; it returns once no other writer is active.
+    The store calls ``end_writing`` last in a write transaction that changed something.
+    ``put_rows`` inserts or replaces model rows, and replaces all layers of those models with the layer rows.
+    ``by_ids`` holds statements about many models; ``ids_parameter`` makes the value of their one parameter ``ids``.
+    ``open_hints`` takes a function that reads the revisions, and a context manager that reads them without writers.
     """
 
     engine: sa.Engine
     insert: Callable[[sa.Table], Any]
     by_ids: "StatementsById"
-    listed: Callable[[Collection[int]], object]
+    ids_parameter: Callable[[Collection[int]], object]
     prepare: Callable[[sa.Engine], None]
     begin_writing: Callable[[sa.Connection], None]
     end_writing: Callable[[sa.Connection], None]
@@ -82,24 +82,24 @@ class Dialect:
 
 
 class StatementsById:
-    """Statements about the models whose ids are among those that ``listed`` selects.
+    """Statements about the models whose ids are among those that ``ids`` selects.
 
-    Made once: making a statement costs several times what SQLite takes to answer it.
+    The dialect builds them once: building a statement costs several times what SQLite takes to answer it.
     """
 
-    def __init__(self, listed: sa.Select[Any]) -> None:
+    def __init__(self, ids: sa.Select[Any]) -> None:
         model, layer, tombstone = schema.models.c, schema.layers.c, schema.tombstones.c
-        self.models = sa.select(*rows.MODEL_COLUMNS).where(model.id.in_(listed))
-        self.ids = sa.select(model.id).where(model.id.in_(listed))
-        self.layers = sa.select(layer.model_id, layer.layer, layer.facts).where(layer.model_id.in_(listed))
-        self.remove = sa.delete(schema.models).where(model.id.in_(listed)).returning(model.id)
-        self.forget_removed = sa.delete(schema.tombstones).where(tombstone.id.in_(listed))
+        self.models = sa.select(*rows.MODEL_COLUMNS).where(model.id.in_(ids))
+        self.ids = sa.select(model.id).where(model.id.in_(ids))
+        self.layers = sa.select(layer.model_id, layer.layer, layer.facts).where(layer.model_id.in_(ids))
+        self.remove = sa.delete(schema.models).where(model.id.in_(ids)).returning(model.id)
+        self.forget_removed = sa.delete(schema.tombstones).where(tombstone.id.in_(ids))
 
 
 def row_statements(engine: sa.Engine, insert: Callable[[sa.Table], Any]) -> tuple[str, str, str]:
-    """Return the texts that put a model's row, drop the layers of a model, and put a layer's row.
+    """Return the SQL that puts a model's row, the one that drops a model's layers, and the one that puts a layer's row.
 
-    Their parameters go by position, in the tables' order: SQLAlchemy's by name cost as much as SQLite's own work.
+    Parameters go by position, in the tables' order: SQLAlchemy's named ones cost as much as SQLite's own work.
     """
     put_model = insert(schema.models).on_conflict_do_update(index_elements=["id"], set_=replaced(insert(schema.models)))
     drop_layers = sa.delete(schema.layers).where(schema.layers.c.model_id == sa.bindparam("dropped"))
@@ -110,5 +110,5 @@ def row_statements(engine: sa.Engine, insert: Callable[[sa.Table], Any]) -> tupl
 
 
 def replaced(insert: Any) -> dict[str, Any]:
-    """Return what an insert that meets an existing row sets: every column but the key, as given."""
+    """Return the values that an upsert sets in an existing row: the inserted ones of every column but the key."""
     return {column.name: insert.excluded[column.name] for column in insert.table.columns if not column.primary_key}

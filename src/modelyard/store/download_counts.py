@@ -1,4 +1,4 @@
-"""How often models were fetched, and the secrets that links are signed with."""
+"""Download counts of models."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,14 +12,14 @@ _IDS_AT_ONCE = 10_000
 
 
 def counts(connection: sa.Connection, ids: Collection[int]) -> dict[int, int]:
-    """Return how often each of the models was fetched; those never fetched are left out."""
-    wanted = sorted(ids)
-    found: dict[int, int] = {}
-    for start in range(0, len(wanted), _IDS_AT_ONCE):
+    """Return how often clients downloaded each of the models; models without downloads are not in it."""
+    model_ids = sorted(ids)
+    count_by_id: dict[int, int] = {}
+    for start in range(0, len(model_ids), _IDS_AT_ONCE):
         query = sa.select(_DOWNLOAD.model_id, _DOWNLOAD.count)
-        query = query.where(_DOWNLOAD.model_id.in_(wanted[start : start + _IDS_AT_ONCE]))
-        found |= {row.model_id: row.count for row in connection.execute(query)}
-    return found
+        query = query.where(_DOWNLOAD.model_id.in_(model_ids[start : start + _IDS_AT_ONCE]))
+        count_by_id |= {row.model_id: row.count for row in connection.execute(query)}
+    return count_by_id
 
 
 def add(connection: sa.Connection, more_by_id: Mapping[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Whether a database file is whole: what the engine itself can tell by reading all of it."""
+"""Checks a database file for damage with the engine's own check, which reads all of it."""
 
 import sqlalchemy as sa
 
@@ -9,20 +9,20 @@ _PROBLEMS_MAX = 20
 
 
 def problems(url: str) -> list[str] | None:
-    """Return what is wrong in a database, nothing if it is whole; None where the engine watches over its own pages.
+    """Return the damage found in a database, an empty list for none; None if the engine checks its own pages.
 
-    SQLite reads every page and index for it, some 0.5 s a GB; writers go on. PostgreSQL has checksums, and pg_amcheck.
+    SQLite reads every page and index, about 0.5 s a GB; writers go on. PostgreSQL has checksums, and pg_amcheck.
     """
     dialect = migrate.dialect_of(url)
     if dialect.engine.dialect.name != "sqlite":
         return None
     try:
         with dialect.engine.connect() as connection:
-            told = connection.exec_driver_sql(f"PRAGMA integrity_check({_PROBLEMS_MAX})").scalars().all()
+            messages = connection.exec_driver_sql(f"PRAGMA integrity_check({_PROBLEMS_MAX})").scalars().all()
     except sa.exc.OperationalError as problem:
         raise errors.Unavailable("the database is away or busy") from problem
     except sa.exc.DBAPIError as problem:
         return [str(problem.orig)]
     finally:
         dialect.engine.dispose()
-    return [line for text in told if text != "ok" for line in str(text).splitlines()]
+    return [line for text in messages if text != "ok" for line in str(text).splitlines()]

@@ -1,11 +1,11 @@
-"""Work for later, as rows. A worker leases a row for a while; a lease whose owner died runs out, and the row is free.
+"""Background jobs as rows. A worker leases a row for some time; if the worker dies, the lease expires.
 
-Work that arrives (an upload to check) is one row for each piece, and the row goes when the work is done. Work that
-returns (cleanup, hashing) is one row for each kind, whose subject is empty, or the node where it belongs to one
-machine; the row stays, and holds when the work ran last, why it failed last, and when it runs next.
+A one-time job (an upload to verify) has a row until it is done. A recurring job (cleanup, hashing) has one row for each
+kind; its subject is empty, or the node if the job belongs to one machine. The row stays, and holds the last run, the
+last failure, and the next run.
 
-Taking a job skips rows that another transaction has locked, where the database has such locks, so that several machines
-can take jobs at once.
+``take`` skips rows that another transaction has locked, if the database has row locks, so that several machines can
+take jobs at once.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,18 +16,18 @@ import sqlalchemy as sa
 
 from modelyard.store import schema
 
-# The one kind that other parts add work of; all kinds are in jobs.tasks.
+# The one kind of jobs that other modules add; ``jobs.tasks`` has all kinds.
 CHECK = "check"
 
 _JOB = schema.jobs.c
 _FAILURE_CHARS_MAX = 500
-# When work is due that was given up.
+# The due time of a job that was given up.
 NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece of leased work: what to do, with what, for which team. ``attempts`` counts this one too."""
+    """A leased job: its kind, its subject, its team. ``attempts`` includes the current one."""
 
     id: int
     kind: str
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A piece of work as people are shown it. Times are Unix seconds."""
+    """A job with all fields that people see. Times are Unix seconds."""
 
     id: int
     kind: str
@@ -64,9 +64,9 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How the work of one kind stands: counts by state, and times in Unix seconds.
+    """The state of the jobs of one kind: counts by state, and times in Unix seconds.
 
-    ``waiting`` has not failed yet; ``failed`` did, and waits for its next attempt; ``given_up`` waits for a person.
+    ``waiting`` jobs have not failed; ``failed`` ones wait for their next attempt; ``given_up`` ones wait for a person.
     """
 
     kind: str
@@ -84,7 +84,7 @@ class Summary:
 def add(
     connection: sa.Connection, kind: str, subject: str, now: int, *, run_at: int | None = None, team: str = ""
 ) -> None:
-    """Ask for a piece of work, once: asking again changes nothing while it is not done."""
+    """Add a job, unless the same job is waiting or running."""
     if not exists(connection, kind, subject):
         connection.execute(
             sa.insert(schema.jobs).values(
@@ -100,12 +100,12 @@ def add(
 
 
 def is_due(connection: sa.Connection, kind: str, now: int, *, subject: str | None = None) -> bool:
-    """Whether there is work of a kind, or of one subject of it, for somebody to take."""
+    """Whether a job of a kind, or of one subject of it, is due and free."""
     return connection.execute(sa.select(_JOB.id).where(*_due(kind, now, subject)).limit(1)).first() is not None
 
 
 def exists(connection: sa.Connection, kind: str, subject: str) -> bool:
-    """Whether a piece of work is on the list, due or not."""
+    """Whether the job exists, due or not."""
     same = sa.select(_JOB.id).where(_JOB.kind == kind, _JOB.subject == subject)
     return connection.execute(same).first() is not None
 
@@ -120,10 +120,10 @@ def take(
     subject: str | None = None,
     turns: Mapping[str, int] | None = None,
 ) -> Job | None:
-    """Lease the oldest piece of work of a kind that is due and nobody's.
+    """Lease the oldest due job of a kind without a lease.
 
-    With ``turns``, which says when each team had its last turn, it is the oldest of the team whose turn it is: the one
-    with the fewest running jobs, then the one whose last turn is the longest ago.
+    ``turns`` holds the time of each team's last turn. With it, take the oldest job of the next team: the one with the
+    fewest running jobs, then the one whose last turn is the longest ago.
     """
     conditions = _due(kind, now, subject)
     if turns is not None:
@@ -147,18 +147,18 @@ def take(
 
 
 def extend(connection: sa.Connection, job: Job, until: int) -> bool:
-    """Lengthen a lease; return whether it still was the job's owner's."""
+    """Extend a lease; return whether the job's owner still had it."""
     return bool(connection.execute(_own(job).values(leased_until=until)).rowcount)
 
 
 def finish(connection: sa.Connection, job: Job) -> bool:
-    """Take a piece of work that is done off the list; return whether it still was its owner's."""
+    """Delete a finished job; return whether its owner still had the lease."""
     gone = sa.delete(schema.jobs).where(_JOB.id == job.id, _JOB.lease_owner == job.owner)
     return bool(connection.execute(gone).rowcount)
 
 
 def rest(connection: sa.Connection, job: Job, now: int, run_at: int) -> None:
-    """Note that work which returns is done for this time, and when it runs next."""
+    """End a run of a recurring job, and set its next run."""
     values = {"run_at": run_at, "leased_until": None, "lease_owner": None, "attempts": 0, "finished_at": now}
     connection.execute(_own(job).values(**values))
 
@@ -166,7 +166,7 @@ def rest(connection: sa.Connection, job: Job, now: int, run_at: int) -> None:
 def postpone(
     connection: sa.Connection, job: Job, failure: str, run_at: int, *, counts: bool = True, now: int | None = None
 ) -> None:
-    """Give a piece of work back, to be tried again later, with the reason why; ``counts``: as an attempt."""
+    """Release a job for a later attempt, with the reason; ``counts``: whether this run counts as an attempt."""
     values: dict[str, Any] = {
         "run_at": run_at,
         "leased_until": None,
@@ -180,18 +180,18 @@ def postpone(
 
 
 def bury(connection: sa.Connection, job: Job, failure: str, *, now: int | None = None) -> None:
-    """Give a piece of work up: it stays, with the reason why, until somebody has it tried again."""
+    """Give a job up: its row stays, with the reason, until a person retries it."""
     postpone(connection, job, failure, NEVER, now=now)
 
 
 def retry(connection: sa.Connection, id_: int, now: int) -> bool:
-    """Have a piece of work tried again at once, from the first attempt on; return whether there is such."""
+    """Make a job due now, with its attempts reset; return whether there is such a job."""
     afresh = {"run_at": now, "leased_until": None, "lease_owner": None, "attempts": 0}
     return bool(connection.execute(sa.update(schema.jobs).where(_JOB.id == id_).values(**afresh)).rowcount)
 
 
 def listed(connection: sa.Connection) -> list[Listed]:
-    """Return all work that is not done, what was given up last, each in the order in which it will be done."""
+    """Return all unfinished jobs in the order in which they run; those given up come last."""
     query: sa.Select[Any] = sa.select(
         _JOB.id, _JOB.kind, _JOB.subject, _JOB.attempts, _JOB.run_at, _JOB.lease_owner, _JOB.failure,
         _JOB.team, _JOB.created_at, _JOB.started_at, _JOB.finished_at, _JOB.failed_at,
@@ -200,7 +200,7 @@ def listed(connection: sa.Connection) -> list[Listed]:
 
 
 def summaries(connection: sa.Connection) -> dict[str, Summary]:
-    """Return how the work stands, by kind."""
+    """Return the summary of the jobs of each kind."""
     is_given_up = _JOB.run_at >= NEVER
     is_running = ~is_given_up & _JOB.lease_owner.is_not(None)
     is_waiting = ~is_given_up & _JOB.lease_owner.is_(None)
@@ -225,29 +225,29 @@ def summaries(connection: sa.Connection) -> dict[str, Summary]:
 
 
 def dead_count(connection: sa.Connection) -> int:
-    """Return how many pieces of work were given up."""
+    """Return how many jobs were given up."""
     return int(connection.execute(sa.select(sa.func.count()).where(_JOB.run_at >= NEVER)).scalar_one())
 
 
 def drop(connection: sa.Connection, kind: str, subject: str) -> None:
-    """Take work off the list that is not wanted any more."""
+    """Delete a job that is not needed any more."""
     connection.execute(sa.delete(schema.jobs).where(_JOB.kind == kind, _JOB.subject == subject))
 
 
 def drop_unused(connection: sa.Connection, kinds: Collection[str], before: int) -> None:
-    """Take the rows of nodes off the list that have not run since ``before``; a node that is there adds its own."""
+    """Delete the jobs of nodes that have not run since ``before``; a node that is running adds its jobs again."""
     last = sa.func.coalesce(_JOB.finished_at, _JOB.started_at, _JOB.created_at)
     is_unused = (_JOB.subject != "") & _JOB.lease_owner.is_(None) & (last < before)
     connection.execute(sa.delete(schema.jobs).where(_JOB.kind.in_(kinds), is_unused))
 
 
 def count(connection: sa.Connection, kind: str) -> int:
-    """Return how many pieces of work of a kind are not done."""
+    """Return how many jobs of a kind are unfinished."""
     return int(connection.execute(sa.select(sa.func.count()).where(_JOB.kind == kind)).scalar_one())
 
 
 def _next_team(connection: sa.Connection, kind: str, now: int, turns: Mapping[str, int]) -> str | None:
-    """Return the team whose turn it is; None where no team has work that is due."""
+    """Return the team whose turn it is; None if no team has a due job."""
     running_query = sa.select(_JOB.team, sa.func.count()).where(_JOB.kind == kind, _JOB.leased_until > now)
     running: dict[str, int] = {row[0]: row[1] for row in connection.execute(running_query.group_by(_JOB.team))}
     due_query = sa.select(_JOB.team, sa.func.min(_JOB.run_at)).where(*_due(kind, now, None)).group_by(_JOB.team)

@@ -1,4 +1,4 @@
-"""Models by what a person calls them: an id, a name, a hash. Whoever may see them: for commands, not for requests."""
+"""Finds models by id, name or hash, for commands. It ignores who may see a model, so requests must not use it."""
 
 import sqlalchemy as sa
 
@@ -10,26 +10,26 @@ _HASHES = (_MODEL.sha256, _MODEL.autov2, _MODEL.autov3, _MODEL.autov1, _MODEL.bl
 _PREFIXES = ("sha256:", "blake3:", "0x")
 
 
-def model_ids(connection: sa.Connection, wanted: str, limit: int = 20) -> list[int]:
-    """Return the ids of the models that ``wanted`` means; the first meaning that meets any wins: id, name, hash.
+def model_ids(connection: sa.Connection, text: str, limit: int = 20) -> list[int]:
+    """Return the ids of the models with this id; if there is none, with this name; if there is none, with this hash.
 
-    A name is that of the file with or without its extension, or the version's. Cost: a walk over all names.
+    A name is that of the file with or without its extension, or that of the version. Cost: a walk over all names.
     """
-    if wanted.isascii() and wanted.isdigit() and len(wanted) < 19 and int(wanted) <= rows.INT64_MAX:
-        found = _ids(connection, _MODEL.id == int(wanted), limit)
-        if found:
-            return found
-    stem = _MODEL.sd_name.startswith(wanted + ".", autoescape=True)
-    for names in (_MODEL.sd_name == wanted, stem, _MODEL.name == wanted):
-        if found := _ids(connection, names, limit):
-            return found
-    digits = wanted.strip().casefold()
+    if text.isascii() and text.isdigit() and len(text) < 19 and int(text) <= rows.INT64_MAX:
+        ids = _ids(connection, _MODEL.id == int(text), limit)
+        if ids:
+            return ids
+    stem = _MODEL.sd_name.startswith(text + ".", autoescape=True)
+    for names in (_MODEL.sd_name == text, stem, _MODEL.name == text):
+        if ids := _ids(connection, names, limit):
+            return ids
+    digits = text.strip().casefold()
     for prefix in _PREFIXES:
         digits = digits.removeprefix(prefix)
     digits = digits.upper()
     if len(digits) not in HASH_LENGTHS or set(digits) - set("0123456789ABCDEF"):
         return []
-    # AutoV3 is told by its first 12 digits, AutoV2 is the first 10 of SHA-256.
+    # People write the first 12 digits of AutoV3; AutoV2 is the first 10 digits of SHA-256.
     shorter = [column.startswith(digits) for column in (_MODEL.sha256, _MODEL.autov3)] if len(digits) < 64 else []
     return _ids(connection, sa.or_(*(column == digits for column in _HASHES), *shorter), limit)
 

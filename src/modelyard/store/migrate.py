@@ -1,4 +1,4 @@
-"""Bringing a database to this version's schema, whichever process comes first."""
+"""Migrates a database to this version's schema. Any process may run it first."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -14,14 +14,14 @@ from modelyard.store import postgresql, schema, sqlite
 from modelyard.store.dialect import Dialect
 
 VERSION_TABLE = "modelyard_schema"
-# The oldest schema whose versions may work on a database of this one: since then, migrations only added.
+# Versions with this schema or a newer one can use a database of this version: migrations since then only added.
 SERVES_NOTE = "serves"
 _OLDEST_SERVED = "0005"
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def dialect_of(url: str) -> Dialect:
-    """Return what a database URL names, nothing opened yet; ConfigurationError if it names nothing we know."""
+    """Return the dialect for a database URL, without connecting. Raises ConfigurationError for an unknown kind."""
     parsed = None
     with suppress(sa.exc.ArgumentError):
         parsed = sa.make_url(url)
@@ -30,31 +30,31 @@ def dialect_of(url: str) -> Dialect:
     kind = parsed.get_backend_name()
     if kind == "sqlite":
         return sqlite.dialect(parsed)
-    # What libpq's own programs call it, and others who followed them.
+    # libpq's own programs and others accept both spellings.
     if kind in ("postgresql", "postgres"):
         return postgresql.dialect(parsed)
     raise errors.ConfigurationError(f"database: {kind!r} is not supported; accepted: sqlite, postgresql")
 
 
 def migrate(dialect: Dialect) -> None:
-    """Apply the migrations that are missing, or raise ConfigurationError.
+    """Apply the missing migrations, or raise ConfigurationError.
 
-    Several processes may do this at once: the first one in applies, the others wait and find nothing to do.
+    Several processes may call this at once: the first one migrates, the others wait and then have nothing to do.
     """
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
     head = scripts.get_current_head()
     dialect.prepare(dialect.engine)
-    known = {script.revision for script in scripts.walk_revisions()}
+    revisions = {script.revision for script in scripts.walk_revisions()}
     with dialect.engine.connect() as connection:
         version = _version(connection)
-        if version == head or _serves_us(connection, version, known):
+        if version == head or _serves_us(connection, version, revisions):
             return
     with dialect.engine.connect().execution_options(writes=True) as connection, connection.begin():
         dialect.begin_writing(connection)
         version = _version(connection)
-        if version == head or _serves_us(connection, version, known):
+        if version == head or _serves_us(connection, version, revisions):
             return
         _refuse_foreign(connection, version, scripts)
         config.attributes["connection"] = connection
@@ -62,12 +62,12 @@ def migrate(dialect: Dialect) -> None:
         _say_whom_it_serves(connection, dialect)
 
 
-def _serves_us(connection: sa.Connection, version: str | None, known: set[str]) -> bool:
-    """Whether a newer version made the database, and says that it still serves ours: nodes are upgraded in turn."""
-    if version is None or version in known:
+def _serves_us(connection: sa.Connection, version: str | None, revisions: set[str]) -> bool:
+    """Whether a newer version migrated the database and its note allows ours; nodes are upgraded one after another."""
+    if version is None or version in revisions:
         return False
     serves = connection.execute(sa.select(schema.notes.c.value).where(schema.notes.c.key == SERVES_NOTE)).scalar()
-    return serves is not None and serves <= max(known)
+    return serves is not None and serves <= max(revisions)
 
 
 def _say_whom_it_serves(connection: sa.Connection, dialect: Dialect) -> None:
@@ -81,15 +81,15 @@ def _version(connection: sa.Connection) -> str | None:
 
 
 def _refuse_foreign(connection: sa.Connection, version: str | None, scripts: ScriptDirectory) -> None:
-    shown = connection.engine.url.render_as_string(hide_password=True)
+    url = connection.engine.url.render_as_string(hide_password=True)
     if version is not None and version not in {script.revision for script in scripts.walk_revisions()}:
         raise errors.ConfigurationError(
-            f"{shown} was made by a newer version of Modelyard (schema {version}; this version knows"
+            f"{url} was made by a newer version of Modelyard (schema {version}; this version knows"
             f" {scripts.get_current_head()} and older); upgrade Modelyard, or name another database"
         )
     if version is None:
         others = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
         if others:
             raise errors.ConfigurationError(
-                f"{shown} has tables of another program ({', '.join(sorted(others))}); name another database"
+                f"{url} has tables of another program ({', '.join(sorted(others))}); name another database"
             )

@@ -1,7 +1,7 @@
-"""PostgreSQL: the record on a server of its own, for catalogues that more than one machine serves.
+"""The PostgreSQL dialect: the record on a database server, for catalogues that several machines serve.
 
-Writers take an advisory lock, so that the order of commits is the order of revisions. A commit sends a notification;
-each process listens with one connection, and asks anyway now and then, so that a lost notification is a short delay.
+Writers take an advisory lock, so that the order of commits is the order of revisions. A commit sends a notification.
+Each process listens with one connection and also polls, so that a lost notification costs only a short delay.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,9 @@ from modelyard.store.postgresql_notifier import CHANNEL, PostgresNotifier
 
 # Any number, the same in all processes: PostgreSQL's advisory locks are named by one, within a database.
 _WRITERS_LOCK = 7_201_450_511
-# From here on COPY, and asking first which rows are there, costs less than inserting row by row.
+# From this many rows on, COPY and a query for existing rows cost less than inserting row by row.
 _COPY_ROWS_MIN = 50
-# A machine that is cut off is noticed in seconds, not in the two hours that TCP takes by itself: it may hold the
-# writers' lock.
+# The server notices a machine that is cut off in seconds instead of TCP's two hours: it may hold the writers' lock.
 _CONNECTION = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -39,15 +38,15 @@ _CONNECTION = {
 
 
 def dialect(url: sa.URL) -> Dialect:
-    """Return PostgreSQL at a URL; ConfigurationError if its driver is not installed."""
+    """Return the dialect for a PostgreSQL URL. Raises ConfigurationError if the driver is not installed."""
     engine = _engine(url.set(drivername="postgresql+psycopg"))
-    # Not `= ANY(…)`: that reads the whole table as soon as the server's statistics are behind an import.
+    # Not `= ANY(…)`: PostgreSQL reads the whole table for that while its statistics are behind an import.
     by_ids = StatementsById(sa.select(sa.func.unnest(sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger)))))
     return Dialect(
         engine=engine,
         insert=postgresql.insert,
         by_ids=by_ids,
-        listed=lambda ids: [*ids],
+        ids_parameter=lambda ids: [*ids],
         prepare=lambda _: None,
         begin_writing=_begin_writing,
         end_writing=_notify,
@@ -66,7 +65,7 @@ def _engine(url: sa.URL) -> sa.Engine:
             pool_size=4,
             max_overflow=16,
             pool_timeout=BUSY_SECONDS,
-            # A server that was restarted or replaced is noticed before a request is lost to it.
+            # The pool notices a restarted or replaced server before a request fails.
             pool_pre_ping=True,
         )
     except ImportError as problem:
@@ -77,7 +76,7 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 def _begin_writing(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'")
-    # Given back when the commit has become visible to others, and not before.
+    # PostgreSQL releases the lock only after the commit is visible to others.
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
 
 
@@ -92,7 +91,7 @@ def _put_rows(
     model_rows: Sequence[Row],
     layer_rows: Sequence[Row],
 ) -> None:
-    # COPY only inserts. Which models are there already cannot change meanwhile: no other writer is inside.
+    # COPY only inserts. The set of existing models cannot change meanwhile: no other writer is active.
     if len(model_rows) >= _COPY_ROWS_MIN:
         there = set(connection.execute(by_ids.ids, {"ids": [row[0] for row in model_rows]}).scalars())
         _copy(connection, schema.models, [row for row in model_rows if row[0] not in there])
@@ -108,7 +107,7 @@ def _put_rows(
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-    # Columns are named, as a newer version beside this one may have added some.
+    # Name the columns: a newer version that shares the database may have added some.
     columns = ", ".join(column.name for column in table.columns)
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:

@@ -1,9 +1,9 @@
-"""Hints from other machines: what PostgreSQL notifies of, and two threads that make something of it.
+"""Notifies a process of commits by other machines, through PostgreSQL's notifications and two threads.
 
-    listener   one connection: LISTEN, and a question every quarter of a second, as a notification may be lost
-    follower   calls those who follow when there is something newer, again and again until they have it
+    listener   one connection: LISTEN, and a query every quarter of a second, as a notification may be lost
+    follower   calls the subscribers when a revision is newer, and repeats until they have it
 
-Nobody who answers requests waits for either: a database that is cut off is noticed here, and costs answers nothing.
+No request waits for either thread, so a database that is cut off does not delay answers.
 """
 
 import logging
@@ -21,22 +21,22 @@ from modelyard.store.dialect import Revisions, read_revisions
 
 CHANNEL = "modelyard_revisions"
 _POLL_SECONDS = 0.25
-# How soon those who do not have everything yet look again: a replica may be a moment behind.
+# The follower calls subscribers that lack a revision again after this time: a replica may be a moment behind.
 _BEHIND_SECONDS = 0.05
 _RETRY_SECONDS_MAX = 2.0
-# A busy machine may be late with a question; a database not heard of for so long counts as away.
+# A busy machine may be late with a query; a database that has not answered for this long counts as away.
 _SILENT_SECONDS_MAX = 5.0
 
 log = logging.getLogger(__name__)
 
 
 class PostgresNotifier:
-    """Hints about a database on another machine, from the first time that somebody wants to know."""
+    """Follows the revisions of a database on another machine; its threads start with the first call for a revision."""
 
     def __init__(
         self,
         engine: sa.Engine,
-        read: Callable[[], Revisions],
+        read_committed: Callable[[], Revisions],
         without_writers: Callable[[], AbstractContextManager[Revisions]],  # noqa: ARG002 # nothing is left over here
     ) -> None:
         self._engine = engine
@@ -46,37 +46,37 @@ class PostgresNotifier:
         self._closed = threading.Event()
         self._threads: tuple[threading.Thread, ...] = ()
         self._followers: list[Callable[[], bool]] = []
-        self._read = read
-        self._known = read()
+        self._read = read_committed
+        self._known = read_committed()
         self._heard_at = time.monotonic()
         self._is_away = False
 
     def models_revision(self) -> int:
-        """Return the last models' revision heard of; it may be a quarter of a second old."""
+        """Return the last models' revision that the listener read; it may be a quarter of a second old."""
         if not self._threads:
             self._start()
         return self._known.models
 
     def keys_revision(self) -> int:
-        """Return the last keys' revision heard of, likewise."""
+        """Return the last keys' revision that the listener read, likewise."""
         if not self._threads:
             self._start()
         return self._known.keys
 
     def unreachable_seconds(self) -> float | None:
-        """Return for how long nothing has been heard from the database; None while it answers."""
+        """Return for how long the database has not answered; None while it answers."""
         if not self._threads:
             self._start()
         silent_seconds = time.monotonic() - self._heard_at
         return silent_seconds if self._is_away or silent_seconds > _SILENT_SECONDS_MAX else None
 
     def subscribe(self, catch_up: Callable[[], bool]) -> bool:
-        """Call ``catch_up`` whenever something is newer, and again while it says that it does not have all; True."""
+        """Call ``catch_up`` whenever a revision is newer, and repeat while it returns False. Return True."""
         self._followers.append(catch_up)
         return True
 
     def notify(self, committed: Revisions) -> None:
-        """Note what this process committed; the others hear of it by themselves. Its own followers have it after."""
+        """Store the revisions that this process committed, and call its subscribers; other processes listen."""
         self._note(committed)
         self._catch_up()
 
@@ -85,15 +85,15 @@ class PostgresNotifier:
         self._closed.set()
         self._news.set()
         for thread in self._threads:
-            # Not for ever: it may be waiting for a server that is away.
+            # With a timeout: the thread may be waiting for a server that is away.
             thread.join(timeout=2 * _RETRY_SECONDS_MAX)
 
     def _note(self, committed: Revisions) -> bool:
-        """Take over what was committed; return whether it is newer than what was known."""
+        """Store committed revisions; return whether one is newer than before."""
         with self._turn:
-            known = self._known
-            self._known = Revisions(max(known.models, committed.models), max(known.keys, committed.keys))
-            return self._known != known
+            before = self._known
+            self._known = Revisions(max(before.models, committed.models), max(before.keys, committed.keys))
+            return self._known != before
 
     def _start(self) -> None:
         with self._turn:
@@ -110,7 +110,7 @@ class PostgresNotifier:
             thread.start()
 
     def _catch_up(self) -> bool:
-        """Have everyone who follows catch up; return whether all of them have what is known."""
+        """Call all subscribers; return whether all of them have the newest revisions."""
         has_all = True
         for catch_up in self._followers:
             try:
@@ -127,7 +127,7 @@ class PostgresNotifier:
             try:
                 has_all = self._catch_up()
             except Exception:
-                # A mistake of ours: told, and tried again, or answers would stay old for ever.
+                # A bug in our code: log it and try again, or answers would stay old for ever.
                 log.exception("following the database failed")
                 has_all = False
 
@@ -138,7 +138,7 @@ class PostgresNotifier:
             try:
                 self._listen()
             except (sa.exc.SQLAlchemyError, self._driver_error):
-                # The database is away. What is known stays true; come back later, and less often the longer it lasts.
+                # The database is away. The known revisions stay correct; retry, less often the longer it lasts.
                 self._is_away = True
                 lasted = time.monotonic() - heard_at > _RETRY_SECONDS_MAX
                 retry_seconds = 0.1 if lasted else min(retry_seconds * 2, _RETRY_SECONDS_MAX)
@@ -147,16 +147,16 @@ class PostgresNotifier:
     def _listen(self) -> None:
         options = {"isolation_level": "AUTOCOMMIT"}
         with self._engine.connect().execution_options(**options) as connection:
-            self._hear(connection)  # a standby cannot listen: it is at least asked
+            self._hear(connection)  # a standby cannot LISTEN, so read its revisions at least
             try:
                 connection.exec_driver_sql(f"LISTEN {CHANNEL}")
                 driver: Any = connection.connection.driver_connection
                 while not self._closed.is_set():
                     self._hear(connection)
-                    # Woken, or not: what counts is read above.
+                    # A notification only ends the wait; the loop reads the revisions itself.
                     deque(driver.notifies(timeout=_POLL_SECONDS, stop_after=1), maxlen=0)
             finally:
-                # It still listens: not for the pool.
+                # The connection still listens, so it must not go back to the pool.
                 connection.invalidate()
 
     def _hear(self, connection: sa.Connection) -> None:

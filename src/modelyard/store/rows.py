@@ -1,7 +1,7 @@
-"""Domain values ⇄ table rows: the only module that knows how a model lies in a row.
+"""Converts between domain values and table rows; only this module knows the columns of a model.
 
 Building an index reads every model, so ``models_of`` is a hot loop over plain tuples: about 7 µs a row with the reading
-(benchmarks/store.py). Lists are JSON text, so that both databases keep them alike.
+(benchmarks/store.py). Lists are JSON text, so that both databases store them alike.
 """
 
 import re
@@ -44,7 +44,7 @@ _NO_HASHES = Hashes()
 
 def models_of(rows: Iterable[Any]) -> Iterator[Model]:
     """Yield the models of rows whose columns are ``MODEL_COLUMNS``, in their order."""
-    # The few values that repeat over a whole catalogue are looked up, not made again: less time, far less memory.
+    # Look up the few values that repeat over a whole catalogue instead of making them: less time, far less memory.
     types: dict[tuple[str, str], ModelType] = {}
     texts: dict[str, tuple[str, ...]] = {"[]": ()}
     sources: Mapping[str, Source] = {source.value: source for source in Source}
@@ -71,7 +71,7 @@ def models_of(rows: Iterable[Any]) -> Iterator[Model]:
             statuses[status],
             base_model,
             base_model_type,
-            # SQLite answers 0 and 1.
+            # SQLite returns 0 and 1.
             is_sdxl == 1,
             is_nsfw == 1,
             _decode_texts(tags) if tags != "[]" else (),
@@ -118,19 +118,19 @@ def row_of(model: Model, revision: int) -> tuple[object, ...]:
 
 
 def texts_json(texts: tuple[str, ...]) -> str:
-    """Return a list of texts as it is stored."""
+    """Return the stored form of a list of texts."""
     return _encode(texts).decode() if texts else "[]"
 
 
 def facts_json(facts: Facts) -> str:
-    """Return one layer as it is stored: silence (None) is left out."""
-    said: dict[str, object] = {
+    """Return the stored form of one layer, without the fields that are None."""
+    values: dict[str, object] = {
         name: value for name, value in zip(_FACTS, _facts_values(facts), strict=True) if value is not None
     }
     if facts.hashes is not None:
         hashes = zip(_HASHES, _hashes_values(facts.hashes), strict=True)
-        said["hashes"] = {name: value for name, value in hashes if value is not None}
-    return _encode(said).decode()
+        values["hashes"] = {name: value for name, value in hashes if value is not None}
+    return _encode(values).decode()
 
 
 def layers_of(rows: Iterable[Any]) -> dict[int, dict[Layer, Facts]]:
@@ -158,7 +158,7 @@ def row_of_base_model(base_model: BaseModel) -> dict[str, object]:
 
 
 def layer_rows_of(entry: Entry) -> list[tuple[object, ...]]:
-    """Return the rows of an entry's layers; InvalidValue if one holds what is no text."""
+    """Return the rows of an entry's layers. Raises InvalidValue if a text in one is invalid."""
     id_ = entry.model.id
     try:
         return [(id_, layer.value, facts_json(facts)) for layer, facts in entry.layers.items()]
@@ -167,10 +167,10 @@ def layer_rows_of(entry: Entry) -> list[tuple[object, ...]]:
 
 
 def refuse_unstorable(entry: Entry) -> None:
-    """Raise InvalidValue if the entry cannot be stored in every database alike.
+    """Raise InvalidValue unless every database can store the entry.
 
-    Lone surrogates are no text in UTF-8, PostgreSQL keeps no NUL, and integers have 64 bits. To be asked before a
-    transaction takes the entry in, so that one bad record does not undo its neighbours.
+    UTF-8 has no lone surrogates, PostgreSQL stores no NUL, and integers have 64 bits. Call this before putting the
+    entry into a transaction, so that one bad record does not undo the others.
     """
     refuse_unstorable_model(entry.model)
     layer_rows_of(entry)
@@ -178,7 +178,7 @@ def refuse_unstorable(entry: Entry) -> None:
 
 def refuse_unstorable_model(model: Model) -> None:
     """Raise InvalidValue if the model's own row cannot be stored."""
-    # One text of all of them: one search and one encoding instead of twenty.
+    # Join all texts: one search and one encoding instead of twenty.
     text = "\n".join(
         (
             model.name,

@@ -1,12 +1,11 @@
-"""Counters that every process of one machine reads without asking the database.
+"""Counters that every process of one machine reads without querying the database.
 
     byte   0       8       16      24 …
            slot 0  slot 1  slot 2  …        one unsigned 64-bit integer each, in the machine's byte order
 
-The file is mapped into memory by every process that opens it. An aligned 8-byte store is one instruction on all
-64-bit machines, so that a reader never sees half a number; writers take turns by a lock on the file, so that a counter
-never goes back. It is a hint, not a record: whoever opens it puts the database's value in, and losing the file costs a
-poll.
+Every process that opens the file maps it into memory. An aligned 8-byte store is one instruction on all 64-bit
+machines, so a reader never sees half a number. Writers lock the file, so a counter never goes back. The counter is a
+hint: a process that opens it stores the database's value in it, and losing the file costs one query.
 """
 
 import fcntl
@@ -20,14 +19,14 @@ _BYTES = SLOTS * 8
 
 
 class SharedCounter:
-    """One slot of a counter file; made if it does not exist."""
+    """One slot of a counter file; opening it creates the file if there is none."""
 
     def __init__(self, path: Path, slot: int) -> None:
         self._slot = slot
         self._turn = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            # Never made shorter: another process may have it mapped.
+            # Never make the file shorter: another process may have it mapped.
             if os.fstat(self._file).st_size < _BYTES:
                 os.ftruncate(self._file, _BYTES)
             self._map = mmap.mmap(self._file, _BYTES)
@@ -40,16 +39,16 @@ class SharedCounter:
 
     @property
     def value(self) -> int:
-        """The number, as last written by any process; some 50 ns."""
+        """The last number that any process wrote; reading takes about 50 ns."""
         return self._slots[self._slot]
 
     def raise_to(self, value: int) -> None:
-        """Make the counter at least ``value``."""
+        """Set the counter to ``value`` if that is greater."""
         if self.value < value:
             self._store(value, only_up=True)
 
     def set_to(self, value: int) -> None:
-        """Make the counter ``value``, even a smaller one: only while nobody can commit."""
+        """Set the counter to ``value``, even a smaller one. The caller makes sure that no writer can commit."""
         self._store(value, only_up=False)
 
     def _store(self, value: int, *, only_up: bool) -> None:
@@ -62,7 +61,7 @@ class SharedCounter:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Let go of the file; the counter cannot be used after this. Closing twice does nothing."""
+        """Close the file; the counter cannot be used after this. Closing it again does nothing."""
         if self._map.closed:
             return
         self._slots.release()

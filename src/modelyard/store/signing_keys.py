@@ -11,7 +11,7 @@ _KEY = schema.signing_keys.c
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A secret that links are signed with. ``ends_at`` is None for the one that signs now."""
+    """A secret that signs links. ``ends_at`` is None for the one that signs now."""
 
     id: int
     secret: bytes
@@ -20,15 +20,15 @@ class SigningKey:
 
 
 def signing_keys(connection: sa.Connection) -> list[SigningKey]:
-    """Return the secrets, oldest first, those that ended included."""
+    """Return the secrets, oldest first, including expired ones."""
     query = sa.select(_KEY.id, _KEY.secret, _KEY.created_at, _KEY.ends_at).order_by(_KEY.id)
     return [SigningKey(row.id, bytes(row.secret), row.created_at, row.ends_at) for row in connection.execute(query)]
 
 
 def add_signing_key(connection: sa.Connection, secret: bytes, now: int, *, others_end_at: int) -> None:
-    """Make a secret the one that signs; what those before it signed is good until ``others_end_at`` at most."""
-    # Inserted before the others go: SQLite gives the id of the last row again once that row is deleted, and a server
-    # that knows the id would go on with the secret that had it.
+    """Make a secret the one that signs; links signed with older ones are valid until ``others_end_at`` at most."""
+    # Insert it before deleting others: SQLite reuses the id of the last row once that row is deleted, and a server
+    # that has cached the id would continue with the old secret.
     connection.execute(sa.insert(schema.signing_keys).values(secret=secret, created_at=now))
     is_other = _KEY.secret != secret
     ends_later = _KEY.ends_at.is_(None) | (_KEY.ends_at > others_end_at)

@@ -1,4 +1,4 @@
-"""SQLite: one file in the home folder, readers that never wait, one writer at a time, and no server."""
+"""The SQLite dialect: one file in the home folder, readers that never wait, one writer at a time, and no server."""
 
 import json
 import sqlite3
@@ -16,13 +16,13 @@ from modelyard import errors
 from modelyard.store.dialect import BUSY_SECONDS, Dialect, Row, StatementsById, row_statements
 from modelyard.store.sqlite_notifier import SqliteNotifier
 
-# The log file is cut back to this after an import has made it large.
+# SQLite truncates the log file to this size after an import has made it large.
 _LOG_BYTES_KEPT = 64 * 2**20
 _CACHE_KIB = 16 * 1024
 
 
 def dialect(url: sa.URL) -> Dialect:
-    """Return SQLite at a path; ConfigurationError if the folder is not there."""
+    """Return the dialect for a SQLite file. Raises ConfigurationError if its folder does not exist."""
     if not url.database or url.database == ":memory:" or url.query:
         raise errors.ConfigurationError(
             "database: SQLite needs a plain path, such as sqlite:////var/lib/modelyard.sqlite"
@@ -37,7 +37,7 @@ def dialect(url: sa.URL) -> Dialect:
         engine=engine,
         insert=sqlite.insert,
         by_ids=StatementsById(sa.select(sa.func.json_each(sa.bindparam("ids")).table_valued("value").c.value)),
-        listed=lambda ids: json.dumps([*ids]),
+        ids_parameter=lambda ids: json.dumps([*ids]),
         prepare=_use_write_ahead_log,
         begin_writing=lambda _: None,  # BEGIN IMMEDIATE has done it
         end_writing=lambda _: None,
@@ -52,7 +52,7 @@ def _set_up(connection: Any, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None
     for pragma in (
         "foreign_keys=ON",
-        # What was acknowledged survives a power cut; WAL's usual NORMAL would lose the last transactions.
+        # Acknowledged transactions survive a power cut; with WAL's usual NORMAL the last ones would be lost.
         "synchronous=FULL",
         f"journal_size_limit={_LOG_BYTES_KEPT}",
         f"cache_size=-{_CACHE_KIB}",
@@ -64,7 +64,7 @@ def _set_up(connection: Any, _: ConnectionPoolEntry) -> None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise what the driver says of its own connection, such as that a file is no database, as SQLAlchemy would."""
+    """Raise errors of the driver's own connection, such as that a file is no database, as SQLAlchemy's errors."""
     try:
         yield
     except sqlite3.Error as problem:
@@ -72,14 +72,14 @@ def _translated() -> Iterator[None]:
 
 
 def _begin(connection: sa.Connection) -> None:
-    # A transaction that begins by reading and then writes fails if another wrote in between, and waiting would not
-    # help it; one that is to write says so at once, and waits.
+    # A transaction that first reads and then writes fails if another one wrote in between, and waiting would not help.
+    # So a write transaction begins as one, and waits for the lock.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _use_write_ahead_log(engine: sa.Engine) -> None:
-    # The mode stays with the file, and changing it needs the file alone: not something for every connection.
+    # The file stores the mode, and changing it needs exclusive access, so not every connection sets it.
     connection = engine.raw_connection()
     try:
         cursor = connection.cursor()

@@ -1,8 +1,8 @@
-"""Hints between the processes of one machine: two counters that all of them have mapped.
+"""Notifies the processes of one machine of commits, through two counters that all of them map.
 
-A writer raises the counters after its commit and before it acknowledges, so that what was acknowledged is known to the
-next request of every process. Whoever asks raises them too, once a second, to the database's values: that tells of a
-writer that died between its commit and raising.
+A writer raises the counters after its commit and before it acknowledges it, so that the next request of every process
+sees the commit. Readers also refresh the counters from the database once a second, in case a writer died after its
+commit but before it raised them.
 """
 
 import threading
@@ -24,26 +24,26 @@ class SqliteNotifier:
     def __init__(
         self,
         path: Path,
-        read: Callable[[], Revisions],
+        read_committed: Callable[[], Revisions],
         without_writers: Callable[[], AbstractContextManager[Revisions]],
     ) -> None:
         self._models = SharedCounter(path, slot=0)
         self._keys = SharedCounter(path, slot=1)
-        self._read = read
+        self._read = read_committed
         self._polling = threading.Lock()
         self._poll_at = 0.0
         self._heard_at = time.monotonic()
         self._is_away = False
-        known, committed = Revisions(self._models.value, self._keys.value), read()
-        if known.models > committed.models or known.keys > committed.keys:
-            # Left over from another database of this name. They are lowered while no writer is inside: one that
-            # committed before is counted in what is read there, one that comes after will raise them.
+        counters, committed = Revisions(self._models.value, self._keys.value), read_committed()
+        if counters.models > committed.models or counters.keys > committed.keys:
+            # The counters are left over from another database of this name. Lower them while no writer is active: the
+            # revisions read then include all earlier commits, and later writers raise the counters.
             with without_writers() as committed:
                 self._models.set_to(committed.models)
                 self._keys.set_to(committed.keys)
 
     def models_revision(self) -> int:
-        """Return the models' revision; some 200 ns."""
+        """Return the models' revision; takes about 200 ns."""
         if time.monotonic() >= self._poll_at:
             self._poll()
         return self._models.value
@@ -64,16 +64,16 @@ class SqliteNotifier:
         return time.monotonic() - self._heard_at if self._is_away else None
 
     def subscribe(self, catch_up: Callable[[], bool]) -> bool:  # noqa: ARG002 # the protocol's signature
-        """Return False: the counters are exact, and reading the database takes no time."""
+        """Return False: the counters are exact, and reading the local database is fast."""
         return False
 
     def close(self) -> None:
-        """Let go of the counters."""
+        """Close the counters."""
         self._models.close()
         self._keys.close()
 
     def _poll(self) -> None:
-        # One thread asks; the others go on with what is known.
+        # One thread reads the database; the others use the counters as they are.
         if not self._polling.acquire(blocking=False):
             return
         try:
@@ -81,7 +81,7 @@ class SqliteNotifier:
             self.notify(self._read())
             self._heard_at, self._is_away = time.monotonic(), False
         except errors.Unavailable:
-            # Nothing newer can be known now, and what is known stays true: reads go on without the database.
+            # The counters stay correct, only not current: reads go on without the database.
             self._is_away = True
         finally:
             self._polling.release()

@@ -1,7 +1,7 @@
-"""The system of record: opening it, reading it, and the one way to write it.
+"""The store: opens, reads and writes the system of record.
 
-It knows the domain and no more: what may be shown to whom, and what a record means, is decided elsewhere. Errors of
-drivers do not leave it: a database that is away or busy is ``Unavailable``.
+The store depends on the domain only; other packages decide who may see a record and what it means. The store translates
+the errors of drivers: it raises ``Unavailable`` for a database that is away or busy.
 """
 
 import threading
@@ -29,7 +29,7 @@ _REMOVED = sa.select(schema.tombstones.c.id).where(schema.tombstones.c.revision 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a follower has to apply to be at ``revision``: first ``removed``, then ``models``."""
+    """The changes that bring a follower to ``revision``: first ``removed``, then ``models``."""
 
     revision: int
     models: list[Model]
@@ -46,12 +46,12 @@ class Snapshot:
 
     @property
     def count(self) -> int:
-        """How many models there are; counted when asked."""
+        """The number of models; every call counts them."""
         count: int = self._connection.execute(sa.select(sa.func.count()).select_from(schema.models)).scalar_one()
         return count
 
     def models(self, *, in_order: bool = False) -> Iterator[Model]:
-        """Yield every model without holding them all; ``in_order``: rank descending, then id descending."""
+        """Yield every model, a batch in memory at a time; ``in_order``: rank descending, then id descending."""
         query = sa.select(*rows.MODEL_COLUMNS).execution_options(yield_per=_ROWS_AT_ONCE)
         if in_order:
             query = query.order_by(schema.models.c.rank.desc(), schema.models.c.id.desc())
@@ -71,14 +71,14 @@ class Store:
         self._hints = dialect.open_hints(self._read_revisions, self._without_writers)
 
     def revision(self) -> int:
-        """Return the last committed revision; 0 when nothing was ever put."""
+        """Return the last committed revision; 0 if no model was ever stored."""
         return self._read_revisions().models
 
     def revision_hint(self) -> int:
-        """Return the last revision this process can know of without asking the database, in well under 1 µs.
+        """Return the last revision that this process knows without a query, in well under 1 µs.
 
-        On SQLite, what any process of this machine had acknowledged before the call is in it. On PostgreSQL it may
-        be a quarter of a second old. It never claims what is not committed.
+        On SQLite it includes every commit that a process of this machine acknowledged before the call. On PostgreSQL
+        it may be a quarter of a second old. It is never a revision that is not committed.
         """
         return self._hints.models_revision()
 
@@ -87,43 +87,43 @@ class Store:
         return self._hints.keys_revision()
 
     def unreachable_seconds(self) -> float | None:
-        """Return for how long nothing has been heard from the database; None while it answers. Asks nobody."""
+        """Return for how long the database has not answered; None while it answers. Runs no query."""
         return self._hints.unreachable_seconds()
 
     def subscribe(self, catch_up: Callable[[], bool]) -> bool:
-        """Have ``catch_up`` called, in a thread that may wait, when something is newer; it returns whether it has all.
+        """Call ``catch_up`` in a thread that may wait, whenever a revision is newer; it returns whether it has all.
 
-        After a write through this store it has been called when the write is acknowledged. False where nobody calls,
-        as hints are exact and the database is near: who follows compares the hints himself.
+        A write through this store calls it before the write returns. Return False if nothing will call it, as on
+        SQLite: hints are exact there, and the follower compares them itself.
         """
         return self._hints.subscribe(catch_up)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """Give one unchanging view of the record, of a replica where there are some. Writers go on meanwhile."""
+        """Open one unchanging view of the record, on a replica if there is one. Writers go on meanwhile."""
         with ExitStack() as stack:
             try:
-                found = Snapshot(stack.enter_context(self._reading_replica()))
+                snapshot = Snapshot(stack.enter_context(self._reading_replica()))
             except errors.Unavailable:
                 if self._replicas is None:
                     raise
-                found = Snapshot(stack.enter_context(self._reading()))
-            yield found
+                snapshot = Snapshot(stack.enter_context(self._reading()))
+            yield snapshot
 
     def changes(self, after: int) -> Changes:
-        """Return what changed since revision ``after``, all of it of one moment."""
+        """Return the changes since revision ``after``, read in one transaction."""
         with self._reading() as connection:
             return _changes(connection, after)
 
     def changes_since(self, after: int) -> Changes:
-        """Return the same as a replica has it, which may be less; the same where there are none, or they are away."""
+        """Return the changes from a replica, which may be behind; from the primary if there is no replica to read."""
         if self._replicas is not None:
             with suppress(errors.Unavailable), self._reading_replica() as connection:
                 return _changes(connection, after)
         return self.changes(after)
 
     def changed_count(self, after: int) -> int:
-        """Return how many models changed since revision ``after``; removed ones are not counted."""
+        """Return how many models changed since revision ``after``, without the removed ones."""
         with self._reading() as connection:
             count: int = connection.execute(_CHANGED_COUNT, {"after": after}).scalar_one()
             return count
@@ -167,21 +167,21 @@ class Store:
             return list(connection.execute(sa.select(schema.teams.c.name).order_by(schema.teams.c.name)).scalars())
 
     def get_property(self, key: str) -> str | None:
-        """Return the note kept under a name."""
+        """Return the note with this key."""
         query = sa.select(schema.notes.c.value).where(schema.notes.c.key == key)
         with self._reading() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     @property
     def identity(self) -> str:
-        """A name that only this database has: what is derived from it can say whose it is."""
+        """A name that only this database has; an index stores it to show which database it was built from."""
         query = sa.select(schema.notes.c.value).where(schema.notes.c.key == "identity")
         with self._reading() as connection:
             identity: str = connection.execute(query).scalar_one()
         return identity
 
     def key_ring(self) -> api_keys.KeyRing:
-        """Return all API keys with their digests, and the keys' revision, of one moment."""
+        """Return all API keys with their digests, and the keys' revision, read in one transaction."""
         with self._reading() as connection:
             return api_keys.KeyRing(read_revisions(connection).keys, api_keys.keys_of(connection))
 
@@ -194,7 +194,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Give a transaction that sees one moment, for the tables beside the models."""
+        """Open a read transaction, which sees one moment, for tables other than the models."""
         with self._reading() as connection:
             yield connection
 
@@ -205,8 +205,8 @@ class Store:
 
     @contextmanager
     def _reading_replica(self) -> Iterator[sa.Connection]:
-        asked = self._replicas or self._dialect
-        with _translated(), asked.engine.connect().execution_options(**asked.reading) as connection:
+        dialect = self._replicas or self._dialect
+        with _translated(), dialect.engine.connect().execution_options(**dialect.reading) as connection:
             yield connection
 
     @contextmanager
@@ -233,7 +233,7 @@ class Store:
 def _changes(connection: sa.Connection, after: int) -> Changes:
     revision = read_revisions(connection).models
     if revision <= after:
-        return Changes(after, [], [])  # a replica may be behind whoever asks: nobody goes back
+        return Changes(after, [], [])  # a replica may be behind the follower, which must not go back
     return Changes(
         revision,
         list(rows.models_of(connection.execute(_CHANGED, {"after": after}))),
@@ -242,11 +242,10 @@ def _changes(connection: sa.Connection, after: int) -> Changes:
 
 
 def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: str = "") -> Store:
-    """Open the database that a SQLAlchemy URL names, bringing its tables up to date.
+    """Open the database of a SQLAlchemy URL and migrate its tables.
 
-    Raises DatabaseUnavailable where it cannot be opened, ConfigurationError where it was made by a newer version.
-    Several processes
-    may do this at once. ``replicas`` is a URL of databases that follow this one, and are read for what is followed.
+    Raises DatabaseUnavailable if it cannot be opened, ConfigurationError if a newer version made it. Several processes
+    may call this at once. ``replicas`` is the URL of replicas of this database, which snapshots and changes come from.
     """
     dialect = migrate.dialect_of(url)
     try:
@@ -256,9 +255,9 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: st
         dialect.engine.dispose()
         if not isinstance(problem, sa.exc.DBAPIError | OSError | dialect.engine.dialect.loaded_dbapi.Error):
             raise
-        shown = dialect.engine.url.render_as_string(hide_password=True)
+        name = dialect.engine.url.render_as_string(hide_password=True)
         reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
-        raise errors.DatabaseUnavailable(f"{shown} cannot be opened: {str(reason).strip()}") from problem
+        raise errors.DatabaseUnavailable(f"{name} cannot be opened: {str(reason).strip()}") from problem
 
 
 def _replicas_of(dialect: Dialect, url: str) -> Dialect:
@@ -268,7 +267,7 @@ def _replicas_of(dialect: Dialect, url: str) -> Dialect:
     return followers
 
 
-# NotSupported and Internal are what PostgreSQL and its driver say to a writer on a standby.
+# PostgreSQL and its driver raise NotSupported and Internal for a writer on a standby.
 _AWAY = (
     sa.exc.OperationalError,
     sa.exc.InterfaceError,

@@ -1,7 +1,7 @@
-"""One write transaction: everything that changes the record is here.
+"""The write transaction, which makes every change to the record.
 
-All that one transaction puts or removes carries one revision, the next. Writers follow one another, so that the order
-of commits is the order of revisions, and who has seen revision N has seen all before it.
+All changes of one transaction get the same revision, the next one. Only one transaction writes at a time, so the order
+of commits is the order of revisions, and a follower at revision N has seen all earlier ones.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -15,7 +15,7 @@ from modelyard.store.dialect import Dialect, Revisions, read_revisions
 
 
 class WriteTransaction:
-    """The open transaction. ``revision`` is taken only if something is put or removed."""
+    """An open write transaction. It uses up ``revision`` only if it puts or removes a model."""
 
     def __init__(self, connection: sa.Connection, dialect: Dialect, now: int) -> None:
         self._connection = connection
@@ -27,7 +27,7 @@ class WriteTransaction:
 
     @property
     def connection(self) -> sa.Connection:
-        """The transaction, for the tables beside the models; what is changed through it moves no revision."""
+        """The connection, for tables other than the models; changes made through it move no revision."""
         return self._connection
 
     @property
@@ -37,7 +37,7 @@ class WriteTransaction:
 
     @property
     def revision(self) -> int:
-        """The next revision, which what is put or removed here carries."""
+        """The next revision, which the models that this transaction puts or removes get."""
         return self._before.models + 1
 
     def entries(self, ids: Collection[int]) -> dict[int, Entry]:
@@ -45,13 +45,13 @@ class WriteTransaction:
         return entries_by_id(self._connection, self._dialect, ids)
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Insert or replace the entries whole, layers included, at this revision.
+        """Insert or replace whole entries, layers included, at this revision, and insert their new teams.
 
-        Raises InvalidValue, before anything is written, for what cannot be stored. A team that is new is made.
+        Raises InvalidValue before it writes anything if an entry cannot be stored.
         """
         if not entries:
             return
-        # The last of two with one id wins, as if they had been put one after the other.
+        # Of two entries with one id the last one wins, as if the caller had put them one after the other.
         by_id = {entry.model.id: entry for entry in entries}
         for entry in by_id.values():
             rows.refuse_unstorable_model(entry.model)
@@ -60,19 +60,19 @@ class WriteTransaction:
         self._put_or_removed = True
         self._make_teams({entry.model.team for entry in by_id.values()})
         self._dialect.put_rows(self._connection, model_rows, layer_rows)
-        self._connection.execute(self._dialect.by_ids.forget_removed, {"ids": self._dialect.listed(by_id)})
+        self._connection.execute(self._dialect.by_ids.forget_removed, {"ids": self._dialect.ids_parameter(by_id)})
         self._pass_own_id(max(by_id))
 
     def remove(self, ids: Collection[int]) -> None:
-        """Delete the models that exist among ``ids``, leaving a tombstone each at this revision."""
-        gone = self._connection.execute(self._dialect.by_ids.remove, {"ids": self._dialect.listed(ids)})
+        """Delete those of the models that exist, and insert a tombstone for each at this revision."""
+        gone = self._connection.execute(self._dialect.by_ids.remove, {"ids": self._dialect.ids_parameter(ids)})
         removed = [{"id": id_, "revision": self.revision} for id_ in gone.scalars()]
         if removed:
             self._connection.execute(sa.insert(schema.tombstones), removed)
             self._put_or_removed = True
 
     def next_own_id(self) -> int:
-        """Return an id of ours that no model has or ever had."""
+        """Return a new id for a model of this catalogue; no model has or ever had it."""
         id_ = read_counter(self._connection, schema.NEXT_OWN_ID)
         if id_ > OWN_ID_MAX:
             raise errors.Unavailable("all ids that this catalogue can give are taken")
@@ -80,12 +80,12 @@ class WriteTransaction:
         return id_
 
     def sd_name_taken(self, sd_name: str, team: str | None, besides: int | None = None) -> bool:
-        """Whether a model other than ``besides`` has the name, among those public and the team's.
+        """Whether a public model or one of the team's, other than ``besides``, has the name.
 
-        With ``team`` None, the name is for everyone to see, and any model that has it counts.
+        With ``team`` None the name will be public, and a model of any team counts.
         """
-        asked = {"sd_name": sd_name, "team": team, "besides": -1 if besides is None else besides}
-        return self._connection.execute(_SD_NAME_TAKEN, asked).first() is not None
+        parameters = {"sd_name": sd_name, "team": team, "besides": -1 if besides is None else besides}
+        return self._connection.execute(_SD_NAME_TAKEN, parameters).first() is not None
 
     def base_models(self) -> list[BaseModel]:
         """Return all base models, by name."""
@@ -96,7 +96,7 @@ class WriteTransaction:
         self._upsert(schema.base_models, "name", rows.row_of_base_model(base_model))
 
     def remember(self, key: str, value: str | None) -> None:
-        """Keep a small text under a name; None forgets it."""
+        """Store a note under a key; None deletes it."""
         if value is None:
             self._connection.execute(sa.delete(schema.notes).where(schema.notes.c.key == key))
         else:
@@ -105,7 +105,7 @@ class WriteTransaction:
     def add_key(
         self, digest: bytes, *, team: str, scopes: frozenset[Scope], hint: str, expires_at: int | None
     ) -> api_keys.Key:
-        """Insert an API key by its digest; a team that is new is made."""
+        """Insert an API key by its digest, and its team if it is new."""
         rows.refuse_team_name(team)
         self._make_teams({team})
         self._keys_changed = True
@@ -125,11 +125,11 @@ class WriteTransaction:
         return api_keys.revoke(self._connection, id_, self._now)
 
     def touch_keys(self, used_at_by_id: dict[int, int]) -> None:
-        """Note when keys were last used. No revision moves: nothing that decides anything has changed."""
+        """Store when keys were last used. This moves no revision, as it changes no permission."""
         api_keys.touch(self._connection, used_at_by_id)
 
     def finish(self) -> Revisions:
-        """Write the revisions that were taken, and return them; the store commits after this."""
+        """Write the new revisions and return them; the store commits after this."""
         if not self._put_or_removed and not self._keys_changed:
             return self._before
         models, keys_ = self._before.models + self._put_or_removed, self._before.keys + self._keys_changed
@@ -146,7 +146,7 @@ class WriteTransaction:
             self._connection.execute(self._dialect.insert(schema.teams).on_conflict_do_nothing(), made)
 
     def _pass_own_id(self, id_: int) -> None:
-        # An entry may bring an id of ours along, from a backup or another catalogue: it is not given again.
+        # An entry from a backup or another catalogue may have an id of our range: never assign that id again.
         if OWN_ID_MIN <= id_ <= OWN_ID_MAX and id_ >= read_counter(self._connection, schema.NEXT_OWN_ID):
             write_counter(self._connection, schema.NEXT_OWN_ID, id_ + 1)
 
@@ -158,20 +158,20 @@ class WriteTransaction:
 
 def read_counter(connection: sa.Connection, name: str) -> int:
     """Return a counter of the database."""
-    value: int = connection.execute(_READ_COUNTER, {"wanted": name}).scalar_one()
+    value: int = connection.execute(_READ_COUNTER, {"counter": name}).scalar_one()
     return value
 
 
 def write_counter(connection: sa.Connection, name: str, value: int) -> None:
     """Set a counter of the database."""
-    connection.execute(_WRITE_COUNTER, {"wanted": name, "given": value})
+    connection.execute(_WRITE_COUNTER, {"counter": name, "number": value})
 
 
-_READ_COUNTER = sa.select(schema.counters.c.value).where(schema.counters.c.name == sa.bindparam("wanted"))
+_READ_COUNTER = sa.select(schema.counters.c.value).where(schema.counters.c.name == sa.bindparam("counter"))
 _WRITE_COUNTER = (
     sa.update(schema.counters)
-    .where(schema.counters.c.name == sa.bindparam("wanted"))
-    .values(value=sa.bindparam("given"))
+    .where(schema.counters.c.name == sa.bindparam("counter"))
+    .values(value=sa.bindparam("number"))
 )
 
 
@@ -197,7 +197,7 @@ def base_models_of(connection: sa.Connection) -> list[BaseModel]:
 
 def entries_by_id(connection: sa.Connection, dialect: Dialect, ids: Collection[int]) -> dict[int, Entry]:
     """Return those of the entries that exist, by id."""
-    wanted = {"ids": dialect.listed(ids)}
-    layers = rows.layers_of(connection.execute(dialect.by_ids.layers, wanted))
-    models = rows.models_of(connection.execute(dialect.by_ids.models, wanted))
+    parameters = {"ids": dialect.ids_parameter(ids)}
+    layers = rows.layers_of(connection.execute(dialect.by_ids.layers, parameters))
+    models = rows.models_of(connection.execute(dialect.by_ids.models, parameters))
     return {model.id: Entry(model, layers.get(model.id, {})) for model in models}

@@ -1,4 +1,4 @@
-"""Uploads as rows: whose, what was declared, how far. The bytes themselves lie beside the blobs."""
+"""Records of uploads: the team, the declared fields, the progress. The bytes themselves lie beside the blobs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Bytes on their way in. ``kind`` is "put", "tus", or "part" and "final" of a tus concatenation.
+    """An upload. ``kind`` is "put", "tus", or "part" and "final" of a tus concatenation.
 
-    ``declared`` is what the uploader said, by the names of the API. Hashes are lower case, times Unix seconds.
+    ``declared`` holds the uploader's fields, by the API's names. Hashes are lower case, times Unix seconds.
     """
 
     id: str
@@ -49,19 +49,19 @@ def put(connection: sa.Connection, upload: Upload) -> None:
 
 
 def remove(connection: sa.Connection, upload_id: str) -> bool:
-    """Forget an upload; return whether there was one."""
+    """Delete the record of an upload; return whether there was one."""
     gone = connection.execute(sa.delete(schema.uploads).where(_UPLOAD.id == upload_id))
     return bool(gone.rowcount)
 
 
 def open_count(connection: sa.Connection, team: str) -> int:
-    """Return how many uploads of a team have not all their bytes yet."""
+    """Return how many uploads of a team are incomplete."""
     query = sa.select(sa.func.count()).where(_UPLOAD.team == team, _UPLOAD.received_at.is_(None))
     return int(connection.execute(query).scalar_one())
 
 
 def announced(connection: sa.Connection, team: str) -> list[Upload]:
-    """Return a team's uploads by PUT that no model was made of yet, the newest first."""
+    """Return a team's uploads by PUT that have no model yet, the newest first."""
     query = (
         sa.select(schema.uploads)
         .where(_UPLOAD.team == team, _UPLOAD.kind == "put", _UPLOAD.model_id.is_(None))
@@ -71,13 +71,13 @@ def announced(connection: sa.Connection, team: str) -> list[Upload]:
 
 
 def of_model(connection: sa.Connection, model_id: int) -> Upload | None:
-    """Return the upload that a model is still waiting for."""
+    """Return the upload that a model waits for."""
     row = connection.execute(sa.select(schema.uploads).where(_UPLOAD.model_id == model_id)).first()
     return None if row is None else _upload_of(row)
 
 
 def expired(connection: sa.Connection, now: int) -> list[Upload]:
-    """Return the uploads whose time is over and that nobody works on."""
+    """Return the expired uploads without a job."""
     is_worked_on = sa.exists().where(schema.jobs.c.subject == _UPLOAD.id)
     query = sa.select(schema.uploads).where(_UPLOAD.expires_at <= now, ~is_worked_on)
     return [_upload_of(row) for row in connection.execute(query)]
