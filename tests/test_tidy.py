@@ -452,3 +452,39 @@ def test_every_distribution_that_is_imported_is_declared() -> None:
 
 def _canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+# A module is a noun or the protocol's own name. These words end in -ing and are nouns of the field.
+ING_NOUNS = {
+    "hashing": "what the field calls computing digests of files",
+    "routing": "the framework's own word for matching paths to handlers",
+    "signing": "what the field calls making and checking signatures",
+}
+
+
+def test_modules_are_nouns() -> None:
+    verbs = {path.relative_to(SOURCE).as_posix() for path in modules() if path.stem.endswith("ing")}
+
+    assert set() == {path for path in verbs if Path(path).stem not in ING_NOUNS}
+
+
+# Words that say what happened to a value instead of what it is.
+PARTICIPLES = {"told", "said", "kept", "asked", "wanted", "given", "known", "shown", "looked", "meant"}
+PARTICIPLES_MAX = 25
+
+
+def test_values_are_named_by_nouns() -> None:
+    named = [
+        f"{shown(path, node)}: {name}"
+        for path in modules()
+        for node in ast.walk(tree(path))
+        if (name := _name_of_value(node)) in PARTICIPLES
+    ]
+
+    assert len(named) <= PARTICIPLES_MAX, "\n".join(named)
+
+
+def _name_of_value(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return node.id
+    return node.arg if isinstance(node, ast.arg) else None
