@@ -121,7 +121,7 @@ def error(reason: str) -> Check:
 
 def ignores(name: str) -> Check:
     """Whether the name had no effect, and the answer says that it had none."""
-    return lambda seen: name in seen.reply.headers["modelyard-ignored"].split(", ")
+    return lambda seen: name in seen.reply.headers["modelyard-ignored-parameters"].split(", ")
 
 
 def next_page_follows(seen: Replayed) -> bool:

@@ -392,14 +392,14 @@ def test_types_that_only_others_have_are_not_told(stocked: App) -> None:
 def test_a_name_that_means_nothing_has_no_effect_and_is_reported(stocked: App, asked: str, ignored: str) -> None:
     reply = stocked.ask(f"/v3/model?{asked}")
 
-    assert (200, ignored) == (reply.status, reply.headers["modelyard-ignored"])
+    assert (200, ignored) == (reply.status, reply.headers["modelyard-ignored-parameters"])
     assert ALL == set(reply.ids)
 
 
 def test_of_many_names_twenty_are_reported(stocked: App) -> None:
     reply = stocked.ask("/v3/model?" + "&".join(f"n{number}=1" for number in range(100)))
 
-    assert [f"n{number}" for number in range(20)] == reply.headers["modelyard-ignored"].split(", ")
+    assert [f"n{number}" for number in range(20)] == reply.headers["modelyard-ignored-parameters"].split(", ")
 
 
 @pytest.mark.parametrize("prefer", ["handling=strict", 'handling="strict"', "respond-async, Handling = Strict; x=y"])
@@ -867,7 +867,7 @@ def test_facets_take_the_same_questions_as_the_list(stocked: App) -> None:
         counted = stocked.ask(f"/v3/model/facets?{asked}")
 
         assert int(listed["modelyard-total"]) == counted.json["total"]
-        assert listed.get("modelyard-ignored") == counted.headers.get("modelyard-ignored")
+        assert listed.get("modelyard-ignored-parameters") == counted.headers.get("modelyard-ignored-parameters")
     assert 400 == stocked.ask("/v3/model/facets?type=vae", prefer="handling=strict").status
     assert 400 == stocked.ask("/v3/model/facets?filter.is_sdxl=x").status
 
