@@ -663,3 +663,10 @@ def test_an_upload_begun_on_one_worker_is_ended_on_another(tmp_path: Path) -> No
         (model,) = models()
 
     assert hashlib.sha256(content).hexdigest()[:10].upper() == model["hash_sha256"]
+
+
+@pytest.mark.parametrize(("parts", "status"), [(1000, 404), (1001, 400)])
+def test_at_most_a_thousand_parts_are_joined(bench: Bench, parts: int, status: int) -> None:
+    addresses = " ".join([f"/v3/uploads/{'0' * 32}"] * parts)
+
+    assert status == bench.ask("POST", "/v3/uploads", upload_concat=f"final;{addresses}").status

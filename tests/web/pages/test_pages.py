@@ -365,3 +365,10 @@ def test_the_design_document_names_every_token_and_styles_use_no_other(yard: App
     for name, style in styles.items():
         used = set(re.findall(r"var\((--[a-z0-9-]+)\)", style))
         assert used <= described | {"--p1", "--p2"}, name
+
+
+def test_a_form_with_a_value_that_is_not_accepted_is_shown_again_as_an_error(red: Browser) -> None:
+    reply = red.post(f"/models/{OWN}/edit", fields={"name": "a/b"})
+
+    assert 400 == reply.status
+    assert "<form" in reply.body.decode()
