@@ -181,6 +181,7 @@ def test_the_store_defines_what_writes_models() -> None:
     assert set() == MODEL_WRITERS - defined
 
 
+@cache
 def transactions(path: Path) -> set[str]:
     """The names of write transactions in a file: bound by ``with``, parameters, and attributes set from these."""
     names = {
