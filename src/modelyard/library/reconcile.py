@@ -134,15 +134,12 @@ class Reconciler:
 
     def _find_model(self, probe: ProbeResult, row: FileRecord | None, owner: Ownership) -> tuple[int | None, bool]:
         """Return the id of the model that a file belongs to, None for a new one, and whether the file joins it now."""
-        matches = [
-            entry for id_ in self._by_hash.get((probe.sha256 or "").upper(), []) if (entry := self._models.entry(id_))
-        ]
+        matches = self._entries_with_hash((probe.sha256 or "").upper())
         if probe.sha256:
-            short = probe.sha256[:10].upper()
-            matches += [entry for id_ in self._by_hash.get(short, []) if (entry := self._models.entry(id_))]
+            matches += self._entries_with_hash(probe.sha256[:10].upper())
             # A model without SHA-256 may match by AutoV3; one with another SHA-256 is another file.
-            third = self._by_hash.get((probe.autov3 or "")[:12], [])
-            matches += [entry for id_ in third if (entry := self._models.entry(id_)) and not entry.model.hashes.short]
+            third = self._entries_with_hash((probe.autov3 or "")[:12])
+            matches += [entry for entry in third if not entry.model.hashes.short]
         candidates = sorted(
             {entry.model.id for entry in matches if _may_join(owner, entry.model)},
             key=lambda id_: (id_ >= OWN_ID_MIN, id_),
@@ -154,6 +151,9 @@ class Reconciler:
         if row is not None and row.model_id is not None and self._keeps_model(row, probe):
             return row.model_id, False
         return None, False
+
+    def _entries_with_hash(self, key: str) -> list[Entry]:
+        return [entry for id_ in self._by_hash.get(key, []) if (entry := self._models.entry(id_))]
 
     def _keeps_model(self, row: FileRecord, probe: ProbeResult) -> bool:
         """Whether a file stays its model: by the same bytes, or as the only file of a model of ours."""
