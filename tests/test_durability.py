@@ -248,7 +248,7 @@ def test_a_kept_file_cannot_be_written_to(tmp_path: Path) -> None:
 
     path = kept.path(SHA256)
     assert path is not None
-    assert 0o444 == path.stat().st_mode & 0o777
+    assert 0o400 == path.stat().st_mode & 0o737, "only the group may have what the folder gives it"
 
 
 def test_arriving_files_are_found_after_a_power_cut_in_a_folder_that_was_just_made(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ class FolderBlobs:
             path.unlink()
         else:
             path.replace(target)
-        # Read-only, so that no program changes a blob by mistake.
-        target.chmod(0o444)
+        # Read-only, so that no program changes a blob by mistake. A group that may read the folder may read the blob.
+        target.chmod(target.stat().st_mode & 0o440)
         self._sync_name(target)
 
     def path(self, sha256: str) -> Path | None:

@@ -1,14 +1,29 @@
-"""The home folder of a command: its settings and its store. Imports no index, so that `modelyard key` starts fast."""
+"""The home folder of a command: its settings and its store. Imports no index, so that `modelyard key` starts fast.
+
+What a home has is for its owner only: the database has the secret that signs links, and files may be private to a team.
+Folders have mode 0700 and files 0600, whatever the umask of the caller is.
+"""
 
 import contextlib
+import os
+import stat
 from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
 
 from modelyard import errors, settings, store
-from modelyard.cli import options
+from modelyard.cli import options, output
+
+_PRIVATE_UMASK = 0o077
+_OTHERS = 0o007
+_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-counters")
 
 
 def load_settings() -> settings.Settings:
-    """Return the settings of the command's home folder, and create the folder if it is missing."""
+    """Return the settings of the command's home folder. Create the folder if it is missing, and close it to others."""
+    # Before the first file is made. Child processes inherit it, and SQLite gives its log the mode of the database.
+    os.umask(_PRIVATE_UMASK)
     loaded = settings.load(options.home_of_command())
     try:
         loaded.home.mkdir(parents=True, exist_ok=True)
@@ -16,7 +31,58 @@ def load_settings() -> settings.Settings:
         raise errors.ConfigurationError(
             f"cannot create the home folder {loaded.home}: {error.strerror}; choose another folder with --home"
         ) from error
+    _close_to_others(loaded)
     return loaded
+
+
+def _close_to_others(config: settings.Settings) -> None:
+    """Take the permissions of other users away. Raises ConfigurationError where this user may not do that."""
+    home_paths = (config.home, config.home / settings.FILE_NAME, *_database_files(config))
+    paths = [(path, _PRIVATE_UMASK) for path in home_paths]
+    # An operator may give a group or an ACL, such as nginx's, the folders of files outside the home.
+    paths += [(path, _OTHERS) for path in _storage_folders(config)]
+    changed_paths = [path for path, closed_bits in paths if _close(path, closed_bits)]
+    if changed_paths:
+        names = ", ".join(map(str, changed_paths[:3])) + (" and more" if len(changed_paths) > 3 else "")
+        output.remark(f"other users of this machine had access to {names}; they have none any more")
+
+
+def _database_files(config: settings.Settings) -> Iterator[Path]:
+    with contextlib.suppress(sa.exc.ArgumentError):  # opening the store says what is wrong with the URL
+        url = sa.make_url(config.database_url)
+        if url.get_backend_name() == "sqlite" and url.database:
+            yield from (Path(url.database + suffix) for suffix in _SQLITE_SUFFIXES)
+
+
+def _storage_folders(config: settings.Settings) -> Iterator[Path]:
+    """Yield the folders that Modelyard makes in a storage folder. The folder itself may be shared or a mount point."""
+    if config.storage_url and "://" not in config.storage_url.removeprefix("file://"):
+        folder = Path(config.storage_url.removeprefix("file://"))
+        yield from (folder / "incoming", *folder.glob("[0-9a-f][0-9a-f]"))
+
+
+def _close(path: Path, closed_bits: int) -> bool:
+    """Take permissions away from a file or folder, and return whether it had some of them."""
+    try:
+        status = path.stat()
+    except OSError:  # not there, or not reachable: whoever opens it says so
+        return False
+    if not status.st_mode & closed_bits:
+        return False
+    problem = "it is shared by all users" if status.st_mode & stat.S_ISVTX else ""
+    if not problem:
+        try:
+            path.chmod(stat.S_IMODE(status.st_mode) & ~closed_bits)
+            problem = "its file system has no permissions" if path.stat().st_mode & closed_bits else ""
+        except OSError as error:
+            problem = f"its permissions cannot be changed: {error.strerror}"
+    if problem:
+        mode = "u=rwX,go=" if closed_bits == _PRIVATE_UMASK else "o="
+        raise errors.ConfigurationError(
+            f"other users of this machine have access to {path}, and {problem};"
+            f" run `chmod {mode} {path}` as its owner, or choose another folder with --home"
+        )
+    return True
 
 
 @contextlib.contextmanager

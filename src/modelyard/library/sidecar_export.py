@@ -204,8 +204,10 @@ def _replace_file(path: bytes, raw: bytes) -> None:
     # In the same folder, so that the rename stays on one file system; no program takes the name for a sidecar.
     partial = os.path.join(os.path.dirname(path), b".modelyard-" + secrets.token_hex(8).encode() + b".part")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            # The folder is the user's. Who may read it may read the sidecar, and the umask is for our own files.
+            os.fchmod(file.fileno(), os.stat(os.path.dirname(partial) or b".").st_mode & 0o644)
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())

@@ -24,7 +24,7 @@ class SharedCounter:
     def __init__(self, path: Path, slot: int) -> None:
         self._slot = slot
         self._turn = threading.Lock()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # Never make the file shorter: another process may have it mapped.
             if os.fstat(self._file).st_size < _BYTES:

@@ -1,0 +1,145 @@
+"""A home folder is for its owner only, whatever the umask is: the commands, as processes and in this one.
+
+Not here: what an operator gives to nginx by an ACL; the folders of model files that users add where they lie.
+"""
+
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelyard.cli import run
+from tests.process_commands import PROGRAM, environment, serving
+from tests.transfers import lora_bytes
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """Give this process its umask back after a test: commands set their own."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(*folders: Path) -> dict[str, str]:
+    """Return the paths that somebody else than their owner can use, with their modes."""
+    paths = [path for folder in folders for path in (folder, *folder.rglob("*"))]
+    assert paths
+    return {str(path): oct(mode) for path in paths if (mode := stat.S_IMODE(path.lstat().st_mode)) & 0o077}
+
+
+def write_lora(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    path = folder / "thin.safetensors"
+    path.write_bytes(lora_bytes())
+    path.chmod(0o644)
+    return path
+
+
+@pytest.mark.parametrize("bits", [0o000, 0o022])
+def test_no_command_leaves_a_file_that_others_can_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int
+) -> None:
+    home, backups, copy, storage = (tmp_path / name for name in ("home", "backups", "copy", "storage"))
+    lora = write_lora(tmp_path / "loras")
+    for folder in (backups, copy):
+        folder.mkdir(mode=0o700)
+    monkeypatch.setenv("MODELYARD_HOME", str(home))
+    monkeypatch.setenv("MODELYARD_STORAGE_URL", str(storage))
+    commands = [
+        f"add {lora.parent}",
+        "key create --team red --scope read,write",
+        "signing-key rotate",
+        f"export sidecars --format a1111 {lora.parent}",
+        "reindex",
+        "verify",
+        "search",
+        "gc",
+        f"backup {backups / 'alone'}",
+        f"backup --with-files {backups / 'with_files'}",
+        f"restore --force {backups / 'alone'}",
+        f"database copy --to sqlite:///{copy / 'modelyard.sqlite'} --blobs-to {storage}",
+    ]
+    for command in commands:
+        os.umask(bits)
+        assert run(command.split()) == 0, command
+
+    assert modes(home, backups, copy, storage) == {}
+    assert stat.S_IMODE(lora.stat().st_mode) == 0o644
+    assert stat.S_IMODE(lora.with_suffix(".json").stat().st_mode) == 0o644
+
+
+def test_a_server_and_an_upload_leave_no_file_that_others_can_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, lora = tmp_path / "home", write_lora(tmp_path / "loras")
+    monkeypatch.setenv("MODELYARD_HOME", str(home))
+    assert run(["key", "create", "--team", "red", "--scope", "read,write"]) == 0
+    key = capsys.readouterr().out.strip()
+    os.umask(0)
+    with serving(home, 1, key) as server:
+        push = ["push", "--url", f"http://127.0.0.1:{server.port}", "--key", key, str(lora)]
+        assert run(push) == 0
+        blobs: list[Path] = []
+        give_up_at = time.monotonic() + 60
+        while not blobs and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+            blobs = [*home.glob("blobs/[0-9a-f][0-9a-f]/*/*")]
+        modes_while_running = modes(home)
+
+    assert len(blobs) == 1
+    assert modes_while_running == {}
+    assert modes(home) == {}
+
+
+def test_a_home_that_others_can_read_is_closed_and_said_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("modelyard.toml", "modelyard.sqlite"):
+        (home / name).touch(0o644)
+    home.chmod(0o755)
+    command = [*PROGRAM, "key", "list", "--home", str(home)]
+    first, second = (
+        subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stderr for _ in range(2)
+    )
+
+    assert first == (
+        f"other users of this machine had access to {home}, {home / 'modelyard.toml'}, {home / 'modelyard.sqlite'};"
+        " they have none any more\n"
+    )
+    assert second == ""
+    assert modes(home) == {}
+
+
+def test_a_home_that_all_users_share_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o1777)
+
+    assert run(["key", "list", "--home", str(home)]) == 1
+    assert capsys.readouterr().err == (
+        f"modelyard: other users of this machine have access to {home}, and it is shared by all users;"
+        f" run `chmod u=rwX,go= {home}` as its owner, or choose another folder with --home\n"
+    )
+    assert stat.S_IMODE(home.stat().st_mode) == 0o1777
+
+
+def test_a_home_of_another_user_that_others_can_read_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["key", "list", "--help"]) == 0  # imports the command while this user can read it
+    capsys.readouterr()
+    user = os.geteuid()
+    os.seteuid(user or 65_534)
+    try:
+        assert run(["key", "list", "--home", "/usr"]) == 1
+    finally:
+        os.seteuid(user)
+
+    assert capsys.readouterr().err == (
+        "modelyard: other users of this machine have access to /usr, and its permissions cannot be changed:"
+        " Operation not permitted; run `chmod u=rwX,go= /usr` as its owner, or choose another folder with --home\n"
+    )
