@@ -221,6 +221,12 @@ def of_a_path_elsewhere(name: str, content: bytes) -> bytes:
     return blake3(text).hexdigest().encode() + b"\n" + text
 
 
+def with_a_file_elsewhere(name: str, content: bytes) -> bytes:
+    """A list that is whole, and names a file elsewhere beside the files of a segment."""
+    text = content.partition(b"\n")[2].replace(b'"records.npy"', b'"../../records.npy"')
+    return blake3(text).hexdigest().encode() + b"\n" + text
+
+
 def of_another_database(name: str, content: bytes) -> bytes:
     text = content.partition(b"\n")[2].replace(b'"kind": "', b'"kind": "other')
     return blake3(text).hexdigest().encode() + b"\n" + text
@@ -237,6 +243,7 @@ def of_the_future(name: str, content: bytes) -> bytes:
         ("CURRENT.json", a_byte_changed),
         ("CURRENT.json", cut_short),
         ("CURRENT.json", of_a_path_elsewhere),
+        ("CURRENT.json", with_a_file_elsewhere),
         ("CURRENT.json", of_another_database),
         ("CURRENT.json", of_the_future),
         ("manifest.json", a_byte_changed),

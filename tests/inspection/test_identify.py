@@ -112,6 +112,25 @@ def test_a_refiner_is_told_by_its_widths() -> None:
     assert ("SDXL 1.0", "Refiner") == (found.base_model.value, found.base_model_type.value)
 
 
+@pytest.mark.parametrize(
+    ("channels", "base"), [(64, "SD 1.5"), (192, "SD 1.5"), (256, "SDXL 1.0"), (768, "SDXL 1.0"), (320, "unknown")]
+)
+@pytest.mark.parametrize("names", ["original", "diffusers"])
+def test_a_t2i_adapter_is_known_by_the_pixels_that_it_folds(names: str, channels: int, base: str) -> None:
+    tensors = {
+        "original": {"body.0.block1.weight": (320, 320, 3, 3), "conv_in.weight": (320, channels, 3, 3)},
+        "diffusers": {
+            "adapter.body.0.resnets.0.block1.weight": (320, 320, 3, 3),
+            "adapter.conv_in.weight": (320, channels, 3, 3),
+        },
+    }
+
+    found = of(tensors[names])
+
+    assert base == found.base_model.value
+    assert ("unknown" if base == "unknown" else "t2iadapter") == found.type.value
+
+
 NORM = "double_blocks.0.img_attn.norm.key_norm.scale"
 GUIDANCE = {"guidance_in.in_layer.weight": (3072, 256)}
 FAMILIES = {

@@ -5,6 +5,7 @@ Back-off and giving up of uploads are in test_jobs.py; machines that die, in tes
 
 import logging
 import multiprocessing
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import errors
+from modelyard import errors, settings
+from modelyard.cli import background
 from modelyard.jobs.executors import ThreadExecutor
 from modelyard.jobs.kinds import Kind, Resources, Run, Trigger
 from modelyard.jobs.loop import run_loop
@@ -124,17 +126,28 @@ def test_work_that_hangs_is_ended_and_told_and_the_next_is_done(url: str, tmp_pa
     assert "it was ended: no sign of life for 0.5 s" == hung.failure
 
 
-def test_work_that_ends_its_process_is_told_and_the_next_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("subject", "failure"), [("die", "by signal 9"), ("exit 0", "with exit code 0"), ("exit 3", "with exit code 3")]
+)
+def test_work_that_ends_its_process_is_told_and_the_next_is_done(tmp_path: Path, subject: str, failure: str) -> None:
     url = f"sqlite:///{tmp_path}/modelyard.sqlite"
     store = open_store(url)
-    add(store, ["die", "next"])
+    add(store, [subject, "next"])
     with processes(1, url, tmp_path / "notes"):
-        until(lambda: ["die"] == [job.subject for job in listed(store)])
+        until(lambda: [subject] == [job.subject for job in listed(store)])
         until(lambda: listed(store)[0].failure)
     (dead,) = listed(store)
     store.close()
 
-    assert ("die", "its process ended by signal 9") == (dead.subject, dead.failure)
+    assert (subject, f"its process ended {failure}") == (dead.subject, dead.failure)
+
+
+def test_the_nodes_of_two_homes_have_names_of_their_own(tmp_path: Path) -> None:
+    names = [background.name_node(settings.load(tmp_path / home)) for home in ("one", "two", "one")]
+
+    assert names[0] == names[2]
+    assert names[0] != names[1]
+    assert socket.gethostname() in names[0]
 
 
 def test_several_workers_do_each_piece_once(url: str, tmp_path: Path) -> None:

@@ -142,6 +142,18 @@ def test_why_of_an_unknown_model_is_one_clear_line(why: Callable[..., str]) -> N
     assert 1 == why("no such model", code=1).count("\n")
 
 
+def test_explain_shows_eight_lines_of_a_long_note_and_300_characters_of_each(
+    shelf: Shelf, why: Callable[..., str]
+) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    write_json(path.with_name("night.json"), {"notes": "\n".join(f"line{number}" + "x" * 400 for number in range(9))})
+    shelf.add()
+
+    shown = [word for word in why("night").split() if word.startswith("line")]
+
+    assert [f"line{number}".ljust(300, "x") for number in range(8)] == shown
+
+
 def test_a_user_s_edit_is_a_layer_of_its_own_and_the_file_s_facts_stay_below(shelf: Shelf) -> None:
     embedding(shelf.folder / "night.safetensors")
     shelf.add()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from modelyard.store import blobs as rows
+from modelyard.store import uploads as upload_rows
 from modelyard.web.api.presigned_uploads import PURPOSE
 from modelyard.web.urls import open_signer
 from tests.app_fixture import App, Reply, a_model, open_app
@@ -596,6 +597,20 @@ def test_an_upload_whose_time_is_over_stays_while_its_check_waits(bench: Bench) 
     bench.checking.verify_next()
 
     assert 1 == find(bench.yard, model_id)["status"]
+
+
+def test_an_upload_ends_in_the_second_in_which_its_time_is_over(bench: Bench) -> None:
+    for name in ("ended", "open"):
+        announce(bench.yard, name)
+    with bench.yard.store.transaction() as transaction:
+        first = min(upload_rows.ids(transaction.connection))
+        transaction.connection.exec_driver_sql("UPDATE uploads SET expires_at = 1001")
+        transaction.connection.exec_driver_sql(f"UPDATE uploads SET expires_at = 1000 WHERE id = '{first}'")
+
+    with bench.yard.store.reading() as connection:
+        ended = [upload.id for upload in upload_rows.expired(connection, 1000)]
+
+    assert [first] == ended
 
 
 def test_a_blob_that_is_needed_again_is_not_collected_and_has_its_whole_grace_after_that(bench: Bench) -> None:

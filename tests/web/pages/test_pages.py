@@ -108,6 +108,14 @@ def test_a_visitor_without_a_session_is_redirected_to_sign_in_and_back(yard: App
         assert "/" == yard.ask("/sign-in", None, method="POST", body=body).headers["location"]
 
 
+def test_only_a_key_that_was_refused_is_called_invalid(yard: App) -> None:
+    body = urlencode({"key": "sk_nobody"}).encode()
+
+    pages = [yard.ask("/sign-in", None), yard.ask("/sign-in", None, method="POST", body=body)]
+
+    assert [(200, False), (401, True)] == [(page.status, b"This key" in page.body) for page in pages]
+
+
 def test_a_changed_cookie_is_no_session(red: Browser) -> None:
     name, _, value = red.cookie.partition("=")
     fields = value.split(".")
