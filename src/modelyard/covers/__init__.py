@@ -1,6 +1,6 @@
 """Covers: pictures of models, checked, made small, and kept as blobs.
 
-    thumbnails  checks an uploaded or downloaded picture and renders a WebP of each width
+    renderer    checks an uploaded or downloaded picture and renders a WebP of each width, in a child process
     covers      stores the WebP files, each picture once; a model's ``cover_url`` leads to them
     finder      finds pictures beside model files and in their headers
     download    downloads pictures from untrusted addresses
@@ -12,7 +12,7 @@ This package knows pictures and addresses. ``registry`` chooses the cover that a
 from modelyard.covers.covers import Covers
 from modelyard.covers.download import AddressPolicy, fetch
 from modelyard.covers.importer import CoverResult, import_covers, missing_covers
-from modelyard.covers.thumbnails import BYTES_MAX, Rendered, render
+from modelyard.covers.renderer import BYTES_MAX, Rendered, render
 
 __all__ = [
     "BYTES_MAX",

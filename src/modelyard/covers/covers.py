@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
-from modelyard.covers.thumbnails import Rendered
+from modelyard.covers.renderer import Rendered
 from modelyard.domain import COVER_WIDTHS, COVERS
 from modelyard.store import Store, WriteTransaction, covers
 from modelyard.store import blobs as blob_rows

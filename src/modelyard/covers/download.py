@@ -19,7 +19,7 @@ from functools import cache
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from modelyard import __version__, errors
-from modelyard.covers.thumbnails import BYTES_MAX
+from modelyard.covers.renderer import BYTES_MAX
 from modelyard.retry import parse_retry_after
 
 REDIRECTS_MAX = 5

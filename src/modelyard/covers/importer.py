@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from modelyard import errors
 from modelyard.covers.covers import Covers
 from modelyard.covers.download import AddressPolicy, TemporaryFailure, fetch
-from modelyard.covers.thumbnails import Rendered, render
+from modelyard.covers.renderer import Rendered, render
 from modelyard.registry import models
 from modelyard.retry import Retry, RetryPolicy
 from modelyard.store import Store, covers

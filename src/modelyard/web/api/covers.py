@@ -65,6 +65,8 @@ class CoverEndpoints:
     caller_of: ViewerOf
     response_with: Callable[[Request, Entry], Response]
     id_of: Callable[[Request], int]
+    # Pictures are rendered one after the other. Those that wait must not occupy the threads of other requests.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def put(self, request: Request, receive: Receive, send: Send) -> None:
         """Set a picture as the cover of a model of the caller's team, and return the model."""
@@ -72,7 +74,9 @@ class CoverEndpoints:
         # Check the permission before reading the picture.
         await asyncio.to_thread(self.models.get_owned, viewer, model_id)
         picture = await _read_picture(request, receive)
-        await send_response(await asyncio.to_thread(self._set, request, viewer, model_id, picture), request, send)
+        async with self.turn:
+            response = await asyncio.to_thread(self._set, request, viewer, model_id, picture)
+        await send_response(response, request, send)
 
     def remove(self, request: Request, _: bytes) -> Response:
         """Remove the cover of a model, wherever it came from, and return the model."""
