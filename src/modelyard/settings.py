@@ -109,6 +109,12 @@ class Settings:
         "The URL at which callers reach this server; download links start with it. If empty, the URL of each request.",
         _parse_url,
     )
+    trusted_proxies: str = _define_setting(
+        "",
+        "networks",
+        "Reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count, such as `10.1.0.0/16`, with commas.",
+        _parse_networks,
+    )
     cors_allow_origins: str = _define_setting(
         "*",
         "",

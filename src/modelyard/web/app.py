@@ -28,6 +28,7 @@ from modelyard.web.api.files import Downloads
 from modelyard.web.api.presigned_uploads import PresignedUploads
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import authenticate
+from modelyard.web.client_address import TrustedProxies
 from modelyard.web.consistency import staleness
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
@@ -71,6 +72,7 @@ def create_app(
         hot_routes,
         revision=catalog.store.revision_hint,
         staleness=partial(staleness, catalog),
+        proxies=TrustedProxies(settings.trusted_proxies),
     )
 
 

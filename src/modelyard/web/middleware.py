@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modelyard import errors, wire
 from modelyard.web.access_log import RequestLog
 from modelyard.web.bodies import Disconnected
+from modelyard.web.client_address import TrustedProxies
 from modelyard.web.consistency import revision_header
 from modelyard.web.cors import Cors
 from modelyard.web.log import Log
@@ -38,18 +39,21 @@ class EdgeMiddleware:
         *,
         revision: Callable[[], int],
         staleness: Callable[[], tuple[Header, ...]],
+        proxies: TrustedProxies,
     ) -> None:
         """Wrap ``app``. The handlers of ``hot_routes``, by method and path, are called without routing.
 
         Routing costs 2 µs of the 28 µs of a request for models (2026-11). Other routes cost much more than it.
 
         ``revision`` returns the newest revision that this process knows; every acknowledged write is part of it.
-        ``staleness`` returns headers that say how old responses are while the database is unreachable.
+        ``staleness`` returns headers that say how old responses are while the database is unreachable. ``proxies`` say
+        who the client is.
         """
         self._app = app
         self._hot_routes = hot_routes or {}
         self._revision = revision
         self._staleness = staleness
+        self._proxies = proxies
         self._log = log
         self.request_log = request_log
         self._cors = Cors(cors_allow_origins)
@@ -65,6 +69,8 @@ class EdgeMiddleware:
             return
         started_ns = time.perf_counter_ns()
         request = open_request(scope, self._id_prefix + f"{next(self._numbers):06x}", started_ns)
+        if self._proxies:
+            _apply_forwarded(request, self._proxies)
         has_client_id = False
         if client_id := request.headers.get(b"x-request-id"):
             has_client_id = _CLIENT_ID.fullmatch(client_id) is not None
@@ -100,6 +106,14 @@ class EdgeMiddleware:
             await send_response(error_response(answer or internal_error(request)), request, send_with_headers)
         finally:
             self.request_log.add(request)
+
+
+def _apply_forwarded(request: Request, proxies: TrustedProxies) -> None:
+    """Replace the address and the scheme of a trusted proxy by those of its client."""
+    scope = request.scope
+    if peer := scope.get("client"):
+        scope["scheme"] = proxies.scheme_of(peer[0], request.headers, scope["scheme"])
+        scope["client"] = (proxies.client_of(peer[0], request.headers), peer[1])
 
 
 def _answer_to(error: Exception) -> wire.ErrorAnswer | None:
