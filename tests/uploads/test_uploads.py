@@ -5,14 +5,17 @@ Not covered here: resumable uploads (test_tus.py), and what a killed server leav
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from modelyard.blobs import IncomingFiles
 from modelyard.store import blobs as rows
 from modelyard.store import uploads as upload_rows
 from modelyard.web.api.presigned_uploads import PURPOSE
@@ -432,26 +435,52 @@ def test_a_resumable_upload_counts_against_the_quota(tmp_path: Path) -> None:
     assert 1 == len(list((tmp_path / "blobs" / "incoming").iterdir()))
 
 
-def test_a_part_that_is_joined_twice_counts_twice_against_the_quota(tmp_path: Path) -> None:
-    with open_app(tmp_path, team_quota_bytes=1000) as yard:
-        parts = []
-        for _ in range(2):
-            made = create(yard, 400, upload_concat="partial")
-            parts.append(path_of(made.headers["location"]))
-            words = {"content_type": "application/offset+octet-stream", "upload_offset": "0"}
-            ask(yard, parts[-1], method="PATCH", body=b"x" * 400, tus_resumable="1.0.0", **words)
+def add_part(yard: App, content: bytes) -> str:
+    """A complete part of a tus concatenation."""
+    part = path_of(create(yard, len(content), upload_concat="partial").headers["location"])
+    words = {"content_type": "application/offset+octet-stream", "upload_offset": "0"}
+    ask(yard, part, method="PATCH", body=content, tus_resumable="1.0.0", **words)
+    return part
 
-        def join(*paths: str) -> Reply:
-            concat = "final;" + " ".join(paths)
-            return ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_concat=concat)
 
-        over = join(parts[0], parts[0], parts[1])
-        after = [ask(yard, part, method="HEAD", tus_resumable="1.0.0").status for part in parts]
-        joined = join(*parts)
+def join(yard: App, *parts: str) -> Reply:
+    concat = "final;" + " ".join(parts)
+    return ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_concat=concat)
 
-    assert (413, "QUOTA_EXCEEDED") == (over.status, over.json["reason"])
-    assert [200, 200] == after
-    assert 201 == joined.status, joined.body
+
+def bytes_on_their_way(home: Path) -> int:
+    return sum(path.stat().st_size for path in (home / "blobs" / "incoming").iterdir())
+
+
+def test_a_part_is_joined_once(tmp_path: Path) -> None:
+    with open_app(tmp_path) as yard:
+        parts = [add_part(yard, b"x" * 400) for _ in range(2)]
+
+        twice = join(yard, parts[0], parts[1], parts[0])
+
+        part_id = parts[0].rpartition("/")[2]
+        assert (400, "INVALID_ARGUMENT") == (twice.status, twice.json["reason"])
+        assert f"upload {part_id} is named 2 times; accepted: each part once" == twice.json["message"]
+        assert 800 == bytes_on_their_way(tmp_path)
+        assert 201 == join(yard, *parts).status
+
+
+def test_parts_over_the_quota_or_the_disk_are_not_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits are checked before any byte is written: nothing is left of the attempt, and the parts stay."""
+    with open_app(tmp_path) as yard:
+        part = add_part(yard, b"x" * 400)
+    with open_app(tmp_path, team_quota_bytes=399) as yard, monkeypatch.context() as patch:
+        patch.setattr(IncomingFiles, "concatenate", lambda *_: pytest.fail("bytes were written"))
+        over_quota = join(yard, part)
+    with open_app(tmp_path) as yard, monkeypatch.context() as patch:
+        patch.setattr(IncomingFiles, "concatenate", lambda *_: pytest.fail("bytes were written"))
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=256 * 1024 * 1024 + 399))
+        no_room = join(yard, part)
+
+        assert ["QUOTA_EXCEEDED", "INSUFFICIENT_STORAGE"] == [reply.json["reason"] for reply in (over_quota, no_room)]
+        assert 400 == bytes_on_their_way(tmp_path)
+    with open_app(tmp_path, team_quota_bytes=400) as yard:
+        assert 201 == join(yard, part).status
 
 
 def test_a_file_that_fills_the_quota_to_the_byte_is_taken(tmp_path: Path) -> None:
@@ -466,16 +495,13 @@ def test_a_file_that_fills_the_quota_to_the_byte_is_taken(tmp_path: Path) -> Non
 
 def test_each_way_in_has_the_limit_of_a_file_and_of_open_uploads(tmp_path: Path) -> None:
     with open_app(tmp_path, upload_bytes_max=1000, team_open_uploads_max=2) as yard:
+        parts = [add_part(yard, b"x" * size) for size in (1000, 1)]
         address = announce(yard, "m")
-        long = [create(yard, 1001), put(yard, address, b"x" * 1001)]
+        long = [create(yard, 1001), put(yard, address, b"x" * 1001), join(yard, *parts)]
         last = create(yard, 1000, upload_concat="partial")
         many = [create(yard, 10), ask(yard, "/v3/model/uploader", method="POST", body=ANNOUNCEMENT)]
-        part = path_of(last.headers["location"])
-        words = {"content_type": "application/offset+octet-stream", "upload_offset": "0"}
-        ask(yard, part, method="PATCH", body=b"x" * 1000, tus_resumable="1.0.0", **words)
-        joined = ask(yard, "/v3/uploads", method="POST", tus_resumable="1.0.0", upload_concat=f"final;{part} {part}")
 
-    assert [(413, "FILE_EXCEEDS_MAX_SIZE")] * 3 == [(reply.status, reply.json["reason"]) for reply in (*long, joined)]
+    assert [(413, "FILE_EXCEEDS_MAX_SIZE")] * 3 == [(reply.status, reply.json["reason"]) for reply in long]
     assert 201 == last.status
     assert [(429, "TOO_MANY_UPLOADS")] * 2 == [(reply.status, reply.json["reason"]) for reply in many]
 

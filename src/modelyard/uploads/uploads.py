@@ -10,8 +10,11 @@ a process of its own.
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
@@ -19,7 +22,7 @@ from modelyard.domain import Viewer
 from modelyard.registry import models
 from modelyard.registry.fields import parse_upload_metadata
 from modelyard.registry.models import writing_team
-from modelyard.store import Store, WriteTransaction, blobs, jobs, uploads
+from modelyard.store import Store, blobs, jobs, uploads
 from modelyard.store.jobs import CHECK
 from modelyard.store.uploads import Upload
 
@@ -73,7 +76,7 @@ class Uploads:
             with self._store.transaction() as transaction:
                 if uploads.open_count(transaction.connection, team) >= self.limits.team_open_uploads_max:
                     raise errors.TooManyUploads(self.limits.team_open_uploads_max, 60)
-                self._refuse_over_quota(transaction, team, length_bytes or 0)
+                self._refuse_over_quota(transaction.connection, team, length_bytes or 0)
                 uploads.put(transaction.connection, upload)
         except BaseException:
             self.incoming.remove(upload.id)
@@ -101,7 +104,7 @@ class Uploads:
             if current.received_at is not None and current.model_id is not None:
                 raise errors.UploadComplete("the bytes of this upload are here already", upload=upload.id)
             uploads.put(transaction.connection, replace(current, length_bytes=0))
-            self._refuse_over_quota(transaction, upload.team, length_bytes)
+            self._refuse_over_quota(transaction.connection, upload.team, length_bytes)
             uploads.put(transaction.connection, replace(current, length_bytes=length_bytes, received_at=None))
 
     def complete(self, upload_id: str, size_bytes: int) -> Upload:
@@ -128,26 +131,35 @@ class Uploads:
         return upload
 
     def concatenate(self, viewer: Viewer, part_ids: list[str], metadata: Mapping[str, str]) -> Upload:
-        """Make one upload of complete parts, in order, and remove the parts."""
+        """Make one upload of complete parts, in order, and remove the parts. Each part is taken once.
+
+        The limits are checked before any byte is written. While the bytes are copied, the disk has them twice.
+        """
         team = writing_team(viewer)
         parse_upload_metadata(metadata)
+        for part_id, count in Counter(part_ids).items():
+            if count > 1:
+                raise errors.InvalidRequest(
+                    f"upload {part_id} is named {count} times; accepted: each part once", upload=part_id
+                )
         parts = [self.find(team, part_id) for part_id in part_ids]
         for part in parts:
             if part.kind != "part" or part.received_at is None:
                 raise errors.InvalidRequest(f"upload {part.id} is no complete part", upload=part.id)
         length_bytes = sum(part.length_bytes or 0 for part in parts)
         self._refuse_long(length_bytes)
+        with self._store.reading() as connection:
+            # The parts are part of the quota already, and the new upload replaces them.
+            self._refuse_over_quota(connection, team, 0)
         upload = self._new(team, "final", metadata, length_bytes)
         self.incoming.create(upload.id, length_bytes)
         try:
             self.incoming.concatenate(upload.id, part_ids)
             with self._store.transaction() as transaction:
-                # A part may occur twice and has one row. Another upload may have taken a part meanwhile.
-                for part_id in dict.fromkeys(part_ids):
+                # Another upload may have taken a part meanwhile.
+                for part_id in part_ids:
                     if not uploads.remove(transaction.connection, part_id):
                         raise errors.UploadNotFound(part_id)
-                # A part may occur several times, so that there are more bytes than the parts had.
-                self._refuse_over_quota(transaction, team, length_bytes)
                 uploads.put(transaction.connection, upload)
         except BaseException:
             self.incoming.remove(upload.id)
@@ -190,9 +202,9 @@ class Uploads:
         if length_bytes > self.limits.upload_bytes_max:
             raise errors.TooLarge("the file", self.limits.upload_bytes_max)
 
-    def _refuse_over_quota(self, transaction: WriteTransaction, team: str, length_bytes: int) -> None:
+    def _refuse_over_quota(self, connection: sa.Connection, team: str, length_bytes: int) -> None:
         limit = self.limits.team_quota_bytes
         if limit:
-            used = blobs.bytes_of_team(transaction.connection, team)
+            used = blobs.bytes_of_team(connection, team)
             if used + length_bytes > limit:
                 raise errors.QuotaExceeded(limit, used, length_bytes)

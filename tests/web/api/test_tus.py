@@ -667,6 +667,6 @@ def test_an_upload_begun_on_one_worker_is_ended_on_another(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("parts", "status"), [(1000, 404), (1001, 400)])
 def test_at_most_a_thousand_parts_are_joined(bench: Bench, parts: int, status: int) -> None:
-    addresses = " ".join([f"/v3/uploads/{'0' * 32}"] * parts)
+    addresses = " ".join(f"/v3/uploads/{number:032x}" for number in range(parts))
 
     assert status == bench.ask("POST", "/v3/uploads", upload_concat=f"final;{addresses}").status
