@@ -8,7 +8,8 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import StringIO
@@ -139,12 +140,14 @@ class App:
 
 
 @contextmanager
-def open_app(home: Path, *, link_for: LinkFor | None = None, **chosen: Any) -> Iterator[App]:
-    """Open a yard in a folder, with some settings."""
+def open_app(
+    home: Path, *, link_for: LinkFor | None = None, clock: Callable[[], float] = time.time, **chosen: Any
+) -> Iterator[App]:
+    """Open a yard in a folder, with some settings. ``clock`` says which keys have expired."""
     read = replace(settings.load(home, {}), **chosen)
     store = open_store(read.database_url)
     catalog = open_catalog(store)
-    access = Auth(store, anonymous=read.anonymous_access)
+    access = Auth(store, clock=clock, anonymous=read.anonymous_access)
     logged = StringIO()
     log = open_log("info", logged)
     try:

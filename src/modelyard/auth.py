@@ -89,6 +89,19 @@ class Auth:
         self._used_at[key_id] = int(now)
         return key.viewer
 
+    def viewer_of_link(self, key_id: int | None, scope: Scope) -> Viewer:
+        """Return the viewer that a signed link was made for: that of a key, or with None the public.
+
+        Raises LinkRevoked if the key has no access of this ``scope`` any more, or the public has none.
+        """
+        try:
+            viewer = self.viewer_of(None) if key_id is None else self.viewer_of_id(key_id)
+        except errors.Unauthenticated:
+            raise errors.LinkRevoked from None
+        if not viewer.may(scope):
+            raise errors.LinkRevoked
+        return viewer
+
     def _find(self, secret: bytes) -> _ActiveKey:
         self._refresh()
         digest = hashlib.sha256(secret).digest()
@@ -196,7 +209,7 @@ class Auth:
                 digest: _ActiveKey(
                     digest,
                     key.id,
-                    Viewer(key.team, key.scopes),
+                    Viewer(key.team, key.scopes, key.id),
                     float("inf") if key.expires_at is None else key.expires_at,
                 )
                 for digest, key in ring.keys

@@ -347,10 +347,14 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The caller. ``team`` is None for a caller without a key, who sees public models only."""
+    """The caller. ``team`` and ``key_id`` are None for a caller without a key, who sees public models only.
+
+    Callers with several keys of a team are equal: they see the same.
+    """
 
     team: str | None
     scopes: frozenset[Scope] = frozenset({Scope.READ})
+    key_id: int | None = field(default=None, compare=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether the key has the scope. An admin's key has all."""

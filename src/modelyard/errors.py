@@ -21,6 +21,7 @@ class to a status and a reason.
     │   └── UploadNotFound           also: another team's upload
     ├── Gone                         it existed, and will not come back
     │   ├── LinkExpired
+    │   ├── LinkRevoked              the key that the link was made for is revoked or has expired
     │   ├── UploadExpired
     │   └── FileGone                 a file served from its folder that was changed or removed
     ├── MethodNotAllowed
@@ -182,6 +183,13 @@ class LinkExpired(Gone):
 
     def __init__(self, expired_at: int) -> None:
         super().__init__("this link has expired; ask for a fresh one", expired_at=expired_at)
+
+
+class LinkRevoked(Gone):
+    """The caller that the signed link was made for has no access any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the API key that this link was made for was revoked or has expired; ask with a valid key")
 
 
 class UploadExpired(Gone):

@@ -340,12 +340,24 @@ def test_an_expired_upload_url_takes_nothing(bench: Bench) -> None:
     address = announce(bench.yard, "m").partition("?")[0]
     upload_id = address.rpartition("/")[2]
     signer = open_signer(bench.yard.store)
-    expired = f"{address}?{signer.query(PURPOSE, upload_id, '', int(time.time()) - 1)}"
+    key_id = bench.yard.access.id_of(bench.yard.key("red", *WRITER))
+    query = signer.query(PURPOSE, f"{upload_id} {key_id}", "", int(time.time()) - 1)
+    expired = f"{address}?for={key_id}&{query}"
 
     reply = put(bench.yard, expired, lora_bytes())
 
     assert (410, "LINK_EXPIRED") == (reply.status, reply.json["reason"])
     assert b"" == (bench.home / "blobs" / "incoming" / upload_id).read_bytes()
+
+
+def test_an_upload_url_takes_nothing_once_its_key_is_revoked(bench: Bench) -> None:
+    address = announce(bench.yard, "m")
+    bench.yard.access.revoke_key(bench.yard.key("red", *WRITER))
+
+    reply = put(bench.yard, address, lora_bytes())
+
+    assert (410, "LINK_REVOKED") == (reply.status, reply.json["reason"])
+    assert [b""] == [path.read_bytes() for path in (bench.home / "blobs" / "incoming").iterdir()]
 
 
 def test_an_upload_whose_time_is_over_takes_nothing(bench: Bench) -> None:

@@ -65,6 +65,7 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.FinalUpload("u"),
     errors.Gone("x"),
     errors.LinkExpired(7),
+    errors.LinkRevoked(),
     errors.UploadExpired("u", 7),
     errors.FileGone("night.safetensors"),
     errors.UploadNotFound("u"),

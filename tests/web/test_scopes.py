@@ -71,9 +71,9 @@ API = [
 ]
 # The link is the permission, or there is nothing to protect.
 OPEN = [
-    Row("PUT", f"/v3/model/uploader/{UPLOAD}?key=1&expires=1&signature=x", NO_SCOPE, 403, b"x"),
-    Row("GET", f"/files/{'0' * 64}/a.pt?key=1&expires=1&signature=x", NO_SCOPE, 403),
-    Row("HEAD", f"/files/{'0' * 64}/a.pt?key=1&expires=1&signature=x", NO_SCOPE, 403),
+    Row("PUT", f"/v3/model/uploader/{UPLOAD}?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403, b"x"),
+    Row("GET", f"/files/{'0' * 64}/a.pt?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403),
+    Row("HEAD", f"/files/{'0' * 64}/a.pt?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403),
     Row("GET", f"{COVERS}{'a' * 32}/640.webp", NO_SCOPE, 404),
     Row("HEAD", f"{COVERS}{'a' * 32}/640.webp", NO_SCOPE, 404),
     *(

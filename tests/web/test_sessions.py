@@ -165,7 +165,7 @@ def test_a_page_calls_the_api_by_its_session_within_the_limit_of_its_team(desk: 
     viewers = [desk.sessions.caller(stranger, call) for _ in range(2)]
 
     assert ["red", "red"] == [viewer.team for viewer in viewers]
-    assert "red" == call.team
+    assert "red" == call.viewer.team
     with pytest.raises(errors.RateLimited):
         desk.sessions.caller(stranger, call)
 

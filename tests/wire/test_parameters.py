@@ -545,6 +545,7 @@ STATUS_AND_REASON = {
     errors.UploadNotFound("u"): (404, "UPLOAD_NOT_FOUND"),
     errors.Gone("no"): (410, "GONE"),
     errors.LinkExpired(7): (410, "LINK_EXPIRED"),
+    errors.LinkRevoked(): (410, "LINK_REVOKED"),
     errors.UploadExpired("u", 7): (410, "UPLOAD_EXPIRED"),
     errors.FileGone("night.safetensors"): (410, "FILE_GONE"),
     errors.MethodNotAllowed("PUT", ["GET", "HEAD"]): (405, "METHOD_NOT_ALLOWED"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from modelyard.domain import Verdict
+from modelyard.domain import Verdict, Visibility
 from modelyard.store import schema
 
 _BLOB, _MODEL, _UPLOAD = schema.blobs.c, schema.models.c, schema.uploads.c
@@ -72,9 +72,10 @@ def bytes_of_team(connection: sa.Connection, team: str) -> int:
     return int(connection.execute(stored).scalar_one()) + int(connection.execute(incoming).scalar_one())
 
 
-def models_named(connection: sa.Connection, sha256: str, sd_name: str) -> Sequence[int]:
-    """Return the ids of the available models that have these bytes and this file name."""
-    query = sa.select(_MODEL.id).where(_MODEL.blob == sha256, _MODEL.sd_name == sd_name, _MODEL.status == 1)
+def models_named(connection: sa.Connection, sha256: str, sd_name: str, team: str | None) -> Sequence[int]:
+    """Return the ids of the available models with these bytes and this file name that ``team`` may see."""
+    is_visible = (_MODEL.visibility == Visibility.PUBLIC.value) | (_MODEL.team == team)
+    query = sa.select(_MODEL.id).where(_MODEL.blob == sha256, _MODEL.sd_name == sd_name, _MODEL.status == 1, is_visible)
     return connection.execute(query.order_by(_MODEL.id)).scalars().all()
 
 

@@ -47,7 +47,7 @@ class RequestLog:
                     route=route,
                     status=request.status,
                     us=elapsed_ns // 1000,
-                    team=request.team,
+                    team=request.viewer.team,
                     request_id=request.id,
                 )
             )

@@ -88,11 +88,11 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
     storage = blobs.open_storage(settings.storage_url, settings.home, os.environ)
     uploads = Uploads(catalog.store, storage.kept, storage.incoming, _limits(settings))
     models = Models(catalog.store, storage.kept, storage.incoming)
-    downloads = Downloads(catalog.store, storage.kept, signer, settings.x_accel_prefix)
+    downloads = Downloads(catalog.store, auth, storage.kept, signer, settings.x_accel_prefix)
     ttl_seconds = settings.download_url_ttl_seconds
 
     def links_for(request: Request) -> LinkFor:
-        return link_for or partial(downloads.link, base_of(request), ttl_seconds=ttl_seconds)
+        return link_for or partial(downloads.link, base_of(request), request.viewer, ttl_seconds=ttl_seconds)
 
     covers = Covers(catalog.store, storage.kept, storage.incoming)
     endpoints = ModelEndpoints(models, catalog, caller_of, base_of, links_for, ttl_seconds)
@@ -101,7 +101,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
         viewer_of,
         list_models.Listing(catalog, viewer_of, links_for, base_of),
         endpoints,
-        PresignedUploads(uploads, signer, caller_of, base_of),
+        PresignedUploads(uploads, auth, signer, caller_of, base_of),
         TusHandler(uploads, caller_of, base_of),
         downloads,
         PublicCovers(covers),

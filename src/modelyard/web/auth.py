@@ -27,6 +27,6 @@ def authenticate(auth: Auth, rate_limit: RateLimit, request: Request) -> Viewer:
     if viewer.team is None:
         rate_limit.take("address " + request.caller_address)
     else:
-        request.team = viewer.team
+        request.viewer = viewer
         rate_limit.take(viewer.team)
     return viewer

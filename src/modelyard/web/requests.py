@@ -9,6 +9,8 @@ from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
+from modelyard.domain import ANONYMOUS, Viewer
+
 Header = tuple[bytes, bytes]
 
 # The key of the request in the ASGI scope.
@@ -17,13 +19,13 @@ _KEY = "modelyard.request"
 
 @dataclass(slots=True)
 class Request:
-    """A request, and the values for the log and the metrics. ``team`` and ``status`` are set later."""
+    """A request, and the values for the log and the metrics. ``viewer`` and ``status`` are set later."""
 
     scope: Scope
     headers: Mapping[bytes, bytes]
     id: str
     started_ns: int
-    team: str | None = None
+    viewer: Viewer = ANONYMOUS
     status: int = 0
 
     @property

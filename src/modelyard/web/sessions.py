@@ -85,7 +85,7 @@ class Sessions:
             return by_key(request)
         check_same_site(request)
         check_token(session, request.headers[TOKEN_HEADER].decode("latin-1"))
-        request.team = session.viewer.team
+        request.viewer = session.viewer
         self.rate_limit.take(session.viewer.team or "")
         return session.viewer
 

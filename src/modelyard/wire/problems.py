@@ -22,6 +22,7 @@ ERROR_ANSWERS: Mapping[type[errors.ModelyardError], tuple[int, str]] = {
     errors.UploadNotFound: (404, "UPLOAD_NOT_FOUND"),
     errors.Gone: (410, "GONE"),
     errors.LinkExpired: (410, "LINK_EXPIRED"),
+    errors.LinkRevoked: (410, "LINK_REVOKED"),
     errors.UploadExpired: (410, "UPLOAD_EXPIRED"),
     errors.FileGone: (410, "FILE_GONE"),
     errors.MethodNotAllowed: (405, "METHOD_NOT_ALLOWED"),

@@ -22,6 +22,7 @@ import pytest
 from modelyard import errors
 from modelyard.blobs import open_storage
 from modelyard.cli import run
+from modelyard.domain import Scope
 from modelyard.store import download_counts as rows
 from modelyard.web.api.files import Downloads, content_disposition
 from modelyard.web.requests import Request, open_request
@@ -150,7 +151,7 @@ def test_a_forged_altered_or_borrowed_link_is_403(served: Served) -> None:
     path, _, query = served.link.partition("?")
     other_label = path.rpartition("/")[0] + "/other.safetensors"
     other_file = path.replace(SHA256, "0" * 64)
-    _, expires, signature = query.split("&")
+    audience, _, expires, signature = query.split("&")
 
     replies = [
         served.yard.ask(target, None)
@@ -160,11 +161,14 @@ def test_a_forged_altered_or_borrowed_link_is_403(served: Served) -> None:
             f"{other_label}?{query}",
             f"{other_file}?{query}",
             f"{path}?{query}x",
-            f"{path}?key=%C2%B2&{expires}&{signature}",
-            f"{path}?key=x&{expires}&{signature}",
-            f"{path}?key=1&expires=x&{signature}",
-            f"{path}?key=1&expires=%C2%B2&{signature}",
-            f"{path}?key=1&{expires}&signature=%C3%A9",
+            f"{path}?{audience}&key=%C2%B2&{expires}&{signature}",
+            f"{path}?{audience}&key=x&{expires}&{signature}",
+            f"{path}?{audience}&key=1&expires=x&{signature}",
+            f"{path}?{audience}&key=1&expires=%C2%B2&{signature}",
+            f"{path}?{audience}&key=1&{expires}&signature=%C3%A9",
+            f"{path}?key=1&{expires}&{signature}",
+            f"{path}?for=public&key=1&{expires}&{signature}",
+            f"{path}?for=x&key=1&{expires}&{signature}",
         )
     ]
 
@@ -182,6 +186,67 @@ def test_an_expired_link_is_410(tmp_path: Path) -> None:
             reply = later.ask(link, None)
 
     assert (410, "LINK_EXPIRED") == (reply.status, reply.json["reason"])
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Iterator[Served]:
+    """A public model of the team red, with the link that another team gets to it."""
+    with open_app(tmp_path, anonymous_access="public") as yard:
+        model_id = upload(yard, "public", lora_bytes(), visibility="public")["id"]
+        checking(yard, tmp_path).verify_next()
+        yield Served(yard, tmp_path, model_id, link_of(yard, model_id, "blue"))
+
+
+def link_of(yard: App, model_id: int, team: str | None) -> str:
+    (model,) = yard.ask(f"/v3/model?filter.model_version_id={model_id}", team).json["models"]
+    return path_of(model["download_url"])
+
+
+def test_links_given_while_a_model_was_public_end_when_it_is_private_and_those_of_its_team_go_on(
+    public: Served,
+) -> None:
+    links = [link_of(public.yard, public.model_id, team) for team in ("blue", None, "red")]
+    before = [public.yard.ask(link, None).status for link in links]
+    ask(public.yard, f"/v3/model?id={public.model_id}", method="PATCH", body={"visibility": "private"})
+
+    after = [public.yard.ask(link, None).status for link in links]
+
+    assert [200, 200, 200] == before
+    assert [404, 404, 200] == after
+
+
+def test_a_link_ends_with_the_key_that_it_was_made_for(public: Served) -> None:
+    other = link_of(public.yard, public.model_id, "red")
+    public.yard.access.revoke_key(public.yard.key("blue"))
+
+    replies = [public.fetch(), public.yard.ask(other, None)]
+
+    assert [(410, "LINK_REVOKED"), (200, None)] == [
+        (reply.status, reply.json["reason"] if reply.status == 410 else None) for reply in replies
+    ]
+
+
+def test_a_link_ends_when_the_key_that_it_was_made_for_expires(tmp_path: Path) -> None:
+    now = [time.time()]
+    with open_app(tmp_path, clock=lambda: now[0]) as yard:
+        yard.keys["red"], _ = yard.access.create_key("red", [Scope.READ], expires_in_seconds=60)
+        model_id = upload(yard, "m", lora_bytes())["id"]
+        checking(yard, tmp_path).verify_next()
+        link = link_of(yard, model_id, "red")
+        before = yard.ask(link, None).status
+        now[0] += 61
+        after = yard.ask(link, None)
+
+    assert (200, 410, "LINK_REVOKED") == (before, after.status, after.json["reason"])
+
+
+def test_links_of_the_public_end_when_the_public_has_no_access_any_more(public: Served) -> None:
+    link = link_of(public.yard, public.model_id, None)
+    with open_app(public.home, anonymous_access="none") as yard:
+        reply = yard.ask(link, None)
+
+    assert "for=public" in link
+    assert (410, "LINK_REVOKED") == (reply.status, reply.json["reason"])
 
 
 def test_another_team_sees_neither_model_nor_link(served: Served) -> None:
@@ -229,7 +294,7 @@ def test_downloads_are_written_down_once_however_often_they_are_flushed(tmp_path
         model_id = upload(yard, "m", lora_bytes())["id"]
         checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, model_id)["download_url"])
-        served = Downloads(yard.store, open_storage("", tmp_path, {}).kept, open_signer(yard.store))
+        served = Downloads(yard.store, yard.access, open_storage("", tmp_path, {}).kept, open_signer(yard.store))
 
         def fetch() -> None:
             asyncio.run(served.get(request_of(link), no_body, nobody))
@@ -253,7 +318,7 @@ def test_downloads_that_cannot_be_written_down_are_counted_when_the_database_is_
         model_id = upload(yard, "m", lora_bytes())["id"]
         checking(yard, tmp_path).verify_next()
         link = path_of(find(yard, model_id)["download_url"])
-        served = Downloads(yard.store, open_storage("", tmp_path, {}).kept, open_signer(yard.store))
+        served = Downloads(yard.store, yard.access, open_storage("", tmp_path, {}).kept, open_signer(yard.store))
         asyncio.run(served.get(request_of(link), no_body, nobody))
 
         def away(_: object) -> AbstractContextManager[Any]:

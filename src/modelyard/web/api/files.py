@@ -1,8 +1,11 @@
 """``/files/<sha256>/<label>``: sends a file, or ranges of it, to everybody who has the signed link.
 
-The signature is checked in memory. The database is asked once for each request, so a link to a model that was removed,
-hidden or found dangerous stops working. Bytes in the page cache are read on the event loop, others in a thread. A
-download has at most two blocks in memory, and small ones if its client reads slowly.
+The signature is checked in memory. A link names its audience: the API key that it was made for, or the public. Each
+request asks whether the key is still valid, and asks the database once whether its team may still see the model. So a
+link to a model that was removed, hidden or found dangerous stops working, and so does a link of a revoked key.
+
+Bytes in the page cache are read on the event loop, others in a thread. A download has at most two blocks in memory, and
+small ones if its client reads slowly.
 """
 
 import asyncio
@@ -20,7 +23,9 @@ from urllib.parse import parse_qs, quote, unquote
 from starlette.types import Receive, Send
 
 from modelyard import errors
+from modelyard.auth import Auth
 from modelyard.blobs import Blobs
+from modelyard.domain import Scope, Viewer
 from modelyard.fingerprint import Fingerprint
 from modelyard.library import served_files
 from modelyard.registry import models
@@ -32,10 +37,14 @@ from modelyard.web.responses import matches_if_none_match, send_bytes, send_stre
 
 PREFIX = "/files/"
 PURPOSE = "get"
+# The audience of a link that was made for a caller without an API key. Other links name the id of their key.
+PUBLIC = "public"
 # Measured (docs/decide/benchmarks.md): blocks of 1 MiB are four times as fast as blocks of 64 KiB. A block waits in
 # memory for a slow client, so blocks start small, and grow while the client reads them quickly.
 _BLOCK_BYTES_MIN, _BLOCK_BYTES_MAX = 64 * 1024, 1024 * 1024
 _QUICK_SECONDS = 0.05
+# A store serves a presigned address whatever happened to the model since. Clients that resume ask us for a new one.
+_STORE_LINK_SECONDS_MAX = 900
 _UNSTORED: tuple[Header, ...] = ((b"cache-control", b"private, no-store"),)
 
 
@@ -63,27 +72,30 @@ class Downloads:
     """The handler of downloads. ``accel_prefix`` is nginx's location of the storage folder; empty without nginx."""
 
     store: Store
+    auth: Auth
     storage: Blobs
     signer: Signer
     accel_prefix: str = ""
     counts: Counter[int] = field(default_factory=Counter)
 
-    def link(self, base: str, sha256: str, label: str, ttl_seconds: int) -> str:
-        """Return a link to a blob under a percent-encoded label."""
-        query = self.signer.query(PURPOSE, sha256, label, self.signer.expiry(ttl_seconds))
-        return f"{base}{PREFIX}{sha256}/{label}?{query}"
+    def link(self, base: str, viewer: Viewer, sha256: str, label: str, ttl_seconds: int) -> str:
+        """Return a link to a blob under a percent-encoded label, for the key that ``viewer`` showed, or the public."""
+        audience = PUBLIC if viewer.key_id is None else viewer.key_id
+        query = self.signer.query(PURPOSE, f"{sha256} {audience}", label, self.signer.expiry(ttl_seconds))
+        return f"{base}{PREFIX}{sha256}/{label}?for={audience}&{query}"
 
-    def find(self, sha256: str, label: str, expires_at: int, now: float) -> File:
+    def find(self, viewer: Viewer, sha256: str, label: str, expires_at: int, now: float) -> File:
         """Return the file of a valid link. Raises ModelNotFound, or FileGone if the file is not available any more."""
         name = unquote(label)
         with self.store.reading() as connection:
             blob = blobs.find(connection, sha256)
             is_refused = blob is not None and not blob.is_sound
-            model_ids = () if is_refused else tuple(blobs.models_named(connection, sha256, name))
+            model_ids = () if is_refused else tuple(blobs.models_named(connection, sha256, name, viewer.team))
         if not model_ids:
             raise errors.ModelNotFound(name)
         if blob is not None:
-            url = self.storage.link(sha256, content_disposition(name).decode(), max(int(expires_at - now), 1))
+            seconds = min(max(int(expires_at - now), 1), _STORE_LINK_SECONDS_MAX)
+            url = self.storage.link(sha256, content_disposition(name).decode(), seconds)
             path = None if url else self.storage.path(sha256)
             # Only redirect to the file store if it has the file.
             if path or (url and self.storage.has(sha256)):
@@ -111,10 +123,14 @@ class Downloads:
             raise
 
     async def get(self, request: Request, _: Receive, send: Send) -> None:
-        """Respond to GET or HEAD. Raises InvalidSignature, LinkExpired, ModelNotFound, RangeNotSatisfiable."""
-        sha256, label, signature = _parse_link(request)
-        expires_at = self.signer.check(PURPOSE, sha256, label, signature)
-        file = await asyncio.to_thread(self.find, sha256, label, expires_at, time.time())
+        """Respond to GET or HEAD.
+
+        Raises InvalidSignature, LinkExpired, LinkRevoked, ModelNotFound, FileGone and RangeNotSatisfiable.
+        """
+        sha256, label, audience, signature = _parse_link(request)
+        expires_at = self.signer.check(PURPOSE, f"{sha256} {audience}", label, signature)
+        request.viewer = viewer = self.auth.viewer_of_link(None if audience == PUBLIC else int(audience), Scope.READ)
+        file = await asyncio.to_thread(self.find, viewer, sha256, label, expires_at, time.time())
         is_get = request.method == "GET"
         headers = _headers(file)
         if matches_if_none_match(request, sha256.encode()):
@@ -143,15 +159,15 @@ def content_disposition(label: str) -> bytes:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}".encode()
 
 
-def _parse_link(request: Request) -> tuple[str, str, Signature]:
-    """Return digest, label and signature of a link. The label stays percent-encoded, as it was signed."""
+def _parse_link(request: Request) -> tuple[str, str, str, Signature]:
+    """Return digest, label, audience and signature of a link. The label stays percent-encoded, as it was signed."""
     sha256 = request.path_parameters["sha256"]
     label = request.path.removeprefix(f"{PREFIX}{sha256}/")
     if not label or "/" in label:
         raise errors.RouteNotFound(request.path)
     query = parse_qs(request.query_string[:1024].decode("latin-1"))
-    values = [query.get(name, [""])[0] for name in ("key", "expires", "signature")]
-    return sha256, label, Signature(*values)
+    audience, *values = [query.get(name, [""])[0] for name in ("for", "key", "expires", "signature")]
+    return sha256, label, audience, Signature(*values)
 
 
 def _headers(file: File) -> list[Header]:

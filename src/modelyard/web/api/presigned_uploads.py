@@ -13,6 +13,8 @@ import msgspec
 from starlette.types import Receive, Send
 
 from modelyard import errors
+from modelyard.auth import Auth
+from modelyard.domain import Scope
 from modelyard.registry.fields import checked_name
 from modelyard.signing import Signature, Signer
 from modelyard.uploads.uploads import Uploads
@@ -46,6 +48,7 @@ class PresignedUploads:
     """The handlers of the two requests."""
 
     uploads: Uploads
+    auth: Auth
     signer: Signer
     caller_of: ViewerOf
     base_of: BaseOf
@@ -60,17 +63,20 @@ class PresignedUploads:
         expires_in = self.uploads.limits.expires_in_seconds
         url = self.uploads.blobs.upload_link(upload.id, expires_in)
         if url is None:
-            query = self.signer.query(PURPOSE, upload.id, "", upload.expires_at)
-            url = f"{self.base_of(request)}{PUT_PREFIX}{upload.id}?{query}"
+            query = self.signer.query(PURPOSE, f"{upload.id} {viewer.key_id}", "", upload.expires_at)
+            url = f"{self.base_of(request)}{PUT_PREFIX}{upload.id}?for={viewer.key_id}&{query}"
         return Response(_encode(UploadUrl(url)), caching=UNSTORED)
 
     async def put(self, request: Request, receive: Receive, send: Send) -> None:
-        """Receive the bytes of an announced file. The signed URL is the permission; the request has no API key."""
+        """Receive the bytes of an announced file. The request has no API key.
+
+        The signed URL is the permission, as long as the key that it was made for is valid.
+        """
         upload_id = request.path_parameters["upload"]
         query = parse_qs(request.query_string[:1024].decode("latin-1"))
-        self.signer.check(
-            PURPOSE, upload_id, "", Signature(*(query.get(name, [""])[0] for name in ("key", "expires", "signature")))
-        )
+        key_id, *values = [query.get(name, [""])[0] for name in ("for", "key", "expires", "signature")]
+        self.signer.check(PURPOSE, f"{upload_id} {key_id}", "", Signature(*values))
+        request.viewer = self.auth.viewer_of_link(int(key_id), Scope.WRITE)
         length_bytes = content_length(request)
         if length_bytes is None:
             raise errors.InvalidValue("content-length: the length of the file has to be said", field="content-length")

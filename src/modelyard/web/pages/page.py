@@ -140,7 +140,7 @@ def _read_page_request(
     session = context.sessions.of(request)
     if session is not None:
         viewer: Viewer | None = session.viewer
-        request.team = session.viewer.team
+        request.viewer = session.viewer
         context.rate_limit.take(session.viewer.team or "")
     else:
         context.rate_limit.take("address " + request.caller_address)
