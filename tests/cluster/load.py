@@ -93,12 +93,15 @@ class Load:
     batches: int = 0
 
     @contextmanager
-    def running(self, writers: int = 2, readers: int = 2) -> Iterator[None]:
-        """Run the load while entered; what goes wrong with it itself is a problem too."""
+    def running(
+        self, *more_works: Callable[[random.Random], None], writers: int = 2, readers: int = 2
+    ) -> Iterator[None]:
+        """Run the load, and more works beside it, while entered; what goes wrong with the load is a problem too."""
         models = [self._made(number) for number in range(2 * writers)]
         works: list[Callable[[random.Random], None]] = [self._import, self._upload_on, self._read_batches]
         works += [lambda chance, at=at: self._write(models[2 * at : 2 * at + 2], chance) for at in range(writers)]  # type: ignore[misc] # mypy cannot infer a lambda with a default
         works += [self._read] * readers
+        works += more_works
         threads = [
             threading.Thread(target=self._guarded, args=(work, random.Random(f"{self.seed} {number}")), daemon=True)
             for number, work in enumerate(works)
@@ -125,11 +128,17 @@ class Load:
     # --- requests
 
     def ask(self, kind: str, node: Node, method: str, target: str, body: object = None, **headers: str) -> Reply | None:
-        """Ask a node; None where it does not answer because it is dying or not there yet."""
+        """Ask a node with the team's key; None where it does not answer because it is dying or not there yet."""
+        return self.send(kind, node, method, target, body, authorization=f"Bearer {self.key}", **headers)
+
+    def send(
+        self, kind: str, node: Node, method: str, target: str, body: object = None, **headers: str
+    ) -> Reply | None:
+        """Ask a node without a key; None where it does not answer."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         began = time.monotonic()
         try:
-            reply = node.ask(method, target, content, authorization=f"Bearer {self.key}", **headers)
+            reply = node.ask(method, target, content, **headers)
         except _NO_ANSWER as problem:
             seconds = time.monotonic() - began
             if isinstance(problem, TimeoutError) or seconds > ANSWER_SECONDS_MAX:
@@ -225,13 +234,16 @@ class Load:
     # --- uploading
 
     def _upload_on(self, chance: random.Random) -> None:
-        self._upload(self._any(chance), f"u{len(self.uploads)}", chance.randrange(1 << 30))
+        path = self.upload(
+            self._any(chance), f"u{len(self.uploads)}", content := sound_bytes(chance.randrange(1 << 30))
+        )
+        if path is not None:
+            self.uploads[path] = content
         self.stopped.wait(chance.uniform(0.3, 1.0))
 
-    def _upload(self, node: Node, name: str, seed: int) -> str | None:
+    def upload(self, node: Node, name: str, content: bytes, extension: str = "safetensors") -> str | None:
         """Upload a model in one request of tus; return the upload's path if all its bytes were acknowledged."""
-        content = lora_bytes(fill=seed % 1000, seed=seed)
-        said = metadata(filename=f"{name}.safetensors", name=f"{name}_n0", type_name="lora")
+        said = metadata(filename=f"{name}.{extension}", name=f"{name}_n0", type_name="lora")
         words = {"upload_length": str(len(content)), "upload_metadata": said}
         reply = self.ask("upload", node, "POST", "/v3/uploads", content, **words, **TUS, **TUS_BODY)
         if reply is None or reply.status == 503:
@@ -239,9 +251,7 @@ class Load:
         if (reply.status, reply.headers.get("upload-offset")) != (201, str(len(content))):
             self.oracle.wrong(f"an upload was answered {reply.status}: {reply.headers} {reply.body[:300]!r}")
             return None
-        path = "/v3/uploads/" + reply.headers["location"].rpartition("/")[2]
-        self.uploads[path] = content
-        return path
+        return "/v3/uploads/" + reply.headers["location"].rpartition("/")[2]
 
     def model_of(self, path: str) -> int | None:
         """Return the model that an upload became, as any node tells."""
@@ -253,8 +263,10 @@ class Load:
 
     def _made(self, number: int) -> int:
         """Return a model to change, made by an upload through the cluster while nothing is wrong with it yet."""
-        path = self._upload(self.cluster.nodes[number % len(self.cluster.nodes)], f"w{number}", number)
+        content = sound_bytes(number)
+        path = self.upload(self.cluster.nodes[number % len(self.cluster.nodes)], f"w{number}", content)
         assert path is not None, f"the cluster takes nothing: {self.oracle.problems}"
+        self.uploads[path] = content
         model_id = self.model_of(path)
         assert model_id is not None, "an upload that was acknowledged is no model"
         return model_id
@@ -262,6 +274,11 @@ class Load:
 
 TUS = {"tus_resumable": "1.0.0"}
 TUS_BODY = {"content_type": "application/offset+octet-stream"}
+
+
+def sound_bytes(seed: int) -> bytes:
+    """Return a small sound LoRA."""
+    return lora_bytes(fill=seed % 1000, seed=seed)
 
 
 def metadata(**said: str) -> str:

@@ -1,4 +1,4 @@
-"""Three nodes, three PostgreSQL servers and a file store, under load, while one part after another dies.
+"""Three nodes, three PostgreSQL servers and a file store, under load and attack, while one part after another dies.
 
 ``MODELYARD_CHAOS_SECONDS`` says for how long (60 by itself, 600 in a full run), ``MODELYARD_CHAOS_SEED`` in which
 order.
@@ -24,6 +24,7 @@ from modelyard.auth import Auth
 from modelyard.domain import Scope
 from modelyard.store import Store, open_store, schema
 from modelyard.store.migrate import dialect_of
+from tests.cluster.adversary import Adversary
 from tests.cluster.databases import wait
 from tests.cluster.load import Load, Oracle, number_of
 from tests.cluster.network import Cut
@@ -107,9 +108,9 @@ EVENTS: tuple[Callable[[Cluster, random.Random], None], ...] = (
 )
 
 
-def a_key(cluster: Cluster) -> str:
+def a_key(cluster: Cluster, team: str) -> str:
     store = open_store(cluster.url)
-    key, _ = Auth(store).create_key("red", [Scope.READ, Scope.WRITE])
+    key, _ = Auth(store).create_key(team, [Scope.READ, Scope.WRITE])
     store.close()
     for node in cluster.nodes:
         wait(lambda node=node: node.ask("GET", "/v3/user", authorization=key).status == 200, "a key is never known")  # type: ignore[misc] # mypy cannot infer a lambda with a default
@@ -122,8 +123,9 @@ def test_whatever_dies_nothing_acknowledged_is_lost_and_no_answer_is_wrong(tmp_p
     oracle = Oracle()
     happened: Counter[str] = Counter()
     with running_cluster(tmp_path) as cluster:
-        load = Load(cluster, a_key(cluster), oracle, SEED)
-        with load.running():
+        load = Load(cluster, a_key(cluster, "red"), oracle, SEED)
+        adversary = Adversary(load, a_key(cluster, "blue"))
+        with load.running(*adversary.works()):
             ends_at = time.monotonic() + SECONDS
             while time.monotonic() < ends_at and not oracle.problems:
                 # Every kind once before any comes again.
@@ -134,6 +136,8 @@ def test_whatever_dies_nothing_acknowledged_is_lost_and_no_answer_is_wrong(tmp_p
                         time.sleep(chance.uniform(0.2, 2.0))
         cluster.mend()
         judge_the_end(cluster, load, oracle)
+        for path in adversary.dangerous:
+            adversary.judge_dangerous(path, cluster.nodes[0])
     told = f"seed {SEED}, {dict(happened)}, {dict(oracle.counts)}, slowest {oracle.slowest_seconds:.1f} s"
     print(told)
 
