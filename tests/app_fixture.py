@@ -24,6 +24,7 @@ from modelyard.domain import MODEL_TYPES, Entry, Model, Scope, Source, Status, V
 from modelyard.store import Store, open_store
 from modelyard.web import server
 from modelyard.web.app import create_app
+from modelyard.web.connection_limits import ConnectionLimits
 from modelyard.web.log import Log, open_log
 from modelyard.web.urls import LinkFor
 
@@ -183,10 +184,10 @@ class Address:
 
 
 @contextmanager
-def listening(yard: App) -> Iterator[Address]:
+def listening(yard: App, limits: ConnectionLimits | None = None) -> Iterator[Address]:
     """Serve a yard over a socket, by uvicorn in a thread."""
     with server.listen("127.0.0.1", 0) as bound:
-        running = server.server(yard.app)
+        running = server.server(yard.app, limits)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
         thread.start()
         try:

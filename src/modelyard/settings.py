@@ -94,6 +94,18 @@ class Settings:
     workers: int = _define_setting(
         1, "processes", "The number of processes that answer requests.", _parse_integer(1, 256)
     )
+    connections_max: int = _define_setting(
+        20_000,
+        "connections",
+        "The number of connections that a worker has at once, if the system allows as many open files.",
+        _parse_integer(1, 1_000_000),
+    )
+    address_connections_max: int = _define_setting(
+        0,
+        "connections",
+        "The number of connections that one address may have to a worker. `0` means a quarter of all.",
+        _parse_integer(0, 1_000_000),
+    )
     anonymous_access: Literal["none", "public"] = _define_setting(
         "none",
         "",

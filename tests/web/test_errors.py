@@ -276,7 +276,9 @@ def test_a_body_that_cannot_be_used_is_400(yard: App, body: bytes) -> None:
 
 
 def test_a_body_over_its_limit_is_413(yard: App) -> None:
-    reply = yard.ask("/v3/model/uploader", method="POST", body=b" " * (JSON_BYTES_MAX + 1))
+    authorization = f"Bearer {yard.key('red', Scope.WRITE)}"
+    body = b" " * (JSON_BYTES_MAX + 1)
+    reply = yard.ask("/v3/model/uploader", method="POST", body=body, authorization=authorization)
 
     assert (413, "FILE_EXCEEDS_MAX_SIZE") == shape_of(reply)
 

@@ -17,6 +17,7 @@ from modelyard.jobs.kinds import Resources
 from modelyard.jobs.supervisor import Supervisor, run_in_subprocess
 from modelyard.settings import Settings
 from modelyard.web import app, log, metrics, server
+from modelyard.web.connection_limits import ConnectionLimits
 
 # An address that listens on all interfaces, and the one to show for it.
 _LOCAL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared with, not listened on
@@ -85,7 +86,8 @@ def _run_worker(config: Settings, listener: socket.socket) -> None:
         catalog.load()
         keys = auth.Auth(store, anonymous=config.anonymous_access)
         keys.load()
-        web_server = server.server(app.create_app(catalog, keys, config, log=request_log))
+        limits = ConnectionLimits(config.connections_max, config.address_connections_max, config.trusted_proxies)
+        web_server = server.server(app.create_app(catalog, keys, config, log=request_log), limits)
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn handles both signals while it runs, and raises the one that stopped it again at its end. That
             # would end this process before the store is closed, as if it had failed. A signal that comes before

@@ -9,13 +9,18 @@ from starlette.types import Receive, Send
 
 from modelyard import errors
 from modelyard.blobs.partial import PartialFile
+from modelyard.registry.models import writing_team
+from modelyard.web.auth import ViewerOf
 from modelyard.web.requests import Handler, Request
 from modelyard.web.responses import Response, send_response
 
 # The fields of a model usually take a hundredth of this.
 JSON_BYTES_MAX = 64 * 1024
-# A client that sends no byte for this long is gone. The bytes before that stay, and the client can resume.
-STALLED_SECONDS_MAX = 60.0
+# The limits of time count while the server waits for the client, not while it writes.
+SMALL_BODY_SECONDS_MAX = 10.0
+# A client that sends fewer bytes than this in a minute is gone. The bytes before that stay, and the client can resume.
+RATE_SECONDS = 60.0
+RATE_BYTES_MIN = 60 * 1024
 BLOCK_BYTES = 1024 * 1024
 # After so many bytes the disk starts to write.
 SYNC_BYTES = 32 * 1024 * 1024
@@ -26,13 +31,20 @@ T = TypeVar("T")
 
 
 class Disconnected(Exception):
-    """The client disconnected, or stopped sending, before the end of the body."""
+    """The client disconnected, or sent too slowly, before the end of the body. The message says which."""
+
+    def __init__(self, message: str = "the body ended early") -> None:
+        super().__init__(message)
 
 
-def json_endpoint(change: Callable[[Request, bytes], Response]) -> Handler:
-    """Return a handler that reads a small body, and sends the response of ``change``, which runs in a thread."""
+def json_endpoint(change: Callable[[Request, bytes], Response], caller_of: ViewerOf) -> Handler:
+    """Return a handler that reads a small body, and sends the response of ``change``, which runs in a thread.
+
+    It refuses callers who may not write before it reads the body.
+    """
 
     async def handle(request: Request, receive: Receive, send: Send) -> None:
+        writing_team(caller_of(request))
         body = await read_small(request, receive)
         await send_response(await asyncio.to_thread(change, request, body), request, send)
 
@@ -55,31 +67,48 @@ async def read_small(request: Request, receive: Receive) -> bytes:
 
 
 async def read_up_to(bytes_max: int, request: Request, receive: Receive, what: str) -> bytes:
-    """Return a body of at most so many bytes. Raises TooLarge, before reading if the headers have the length."""
+    """Return a body of at most so many bytes. Raises TooLarge, before reading if the headers have the length.
+
+    Raises Disconnected for a small body that is not complete in time; a larger one may take as long as an upload.
+    """
     if (content_length(request) or 0) > bytes_max:
         raise errors.TooLarge(what, bytes_max)
     body = bytearray()
-    async for chunk in chunks(receive):
-        body += chunk
-        if len(body) > bytes_max:
-            raise errors.TooLarge(what, bytes_max)
+    try:
+        async with asyncio.timeout(SMALL_BODY_SECONDS_MAX if bytes_max <= JSON_BYTES_MAX else None):
+            async for chunk in chunks(receive):
+                body += chunk
+                if len(body) > bytes_max:
+                    raise errors.TooLarge(what, bytes_max)
+    except TimeoutError:
+        raise Disconnected(f"{what} took longer than {SMALL_BODY_SECONDS_MAX:g} seconds") from None
     return bytes(body)
 
 
 async def chunks(receive: Receive) -> AsyncIterator[bytes]:
-    """Yield a body as it arrives. Raises Disconnected if the client disconnects or stops sending before the end."""
-    more = True
+    """Yield a body as it arrives. Raises Disconnected if the client disconnects, or sends too slowly, before the end.
+
+    In each minute of waiting, a client has to send ``RATE_BYTES_MIN``. However long the whole body takes, a slow client
+    that goes on is served.
+    """
+    now = asyncio.get_running_loop().time
+    waited_seconds, minute_bytes, more = 0.0, 0, True
     while more:
+        started_at = now()
         try:
-            async with asyncio.timeout(STALLED_SECONDS_MAX):
+            async with asyncio.timeout(RATE_SECONDS - waited_seconds):
                 message = await receive()
         except TimeoutError:
-            raise Disconnected from None
+            raise Disconnected(f"the body came slower than {RATE_BYTES_MIN:,} bytes a minute") from None
         if message["type"] != "http.request":
             raise Disconnected
         more = message.get("more_body", False)
+        waited_seconds += now() - started_at
         if body := message.get("body", b""):
             yield body
+        minute_bytes += len(body)
+        if minute_bytes >= RATE_BYTES_MIN:
+            waited_seconds, minute_bytes = 0.0, 0
 
 
 async def blocks(receive: Receive) -> AsyncIterator[list[bytes]]:

@@ -1,11 +1,12 @@
-"""uvicorn's HTTP protocol with limits on the head of a request, and with errors in the shape of the API.
+"""uvicorn's HTTP protocol with limits on connections and on the head of a request, and with errors as the API has them.
 
 uvicorn has no setting for these limits and for the response to a request that it cannot parse, so ``HTTPProtocol`` is a
 subclass. This is the only module that depends on the inside of uvicorn. It was checked with uvicorn 0.54.0, and
 ``tests/web/test_http_protocol.py`` fails if uvicorn changes a part that this module relies on:
 
 - asyncio calls ``connection_made``, ``connection_lost`` and ``data_received``;
-- httptools calls ``on_message_begin`` and ``on_headers_complete``;
+- httptools calls ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``;
+- a request calls ``on_response_complete`` after its response;
 - ``data_received`` calls ``send_400_response`` if it cannot parse a request;
 - ``on_body`` pauses the connection if more than ``HIGH_WATER_LIMIT`` bytes wait for the application.
 """
@@ -16,6 +17,7 @@ from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from modelyard import wire
+from modelyard.web.connection_limits import ConnectionLimits
 
 # The head of a request that is not complete yet. nginx accepts 32 KiB by default, and a query string may have 8 KiB.
 HEAD_BYTES_MAX = 65_536
@@ -23,8 +25,13 @@ HEAD_SECONDS_MAX = 30
 # How many bytes of a body may wait for the application. uvicorn pauses the connection at 64 KiB, and pausing costs more
 # time than hashing that many bytes.
 WAITING_BODY_BYTES_MAX = 1024 * 1024
+# A client may send the rest of a body that nobody needs, for example after 401, for so long.
+DRAIN_SECONDS_MAX = 10
+# How many refused connections linger at once; others are closed before the client has sent its request.
+LINGERING_MAX = 64
 # How long a connection stays open after an error, so that a client that is still sending can read the response.
 LINGER_SECONDS = 2
+_RETRY_LATER = (("Retry-After", "5"),)
 _HEAD_LIMIT = {"limit_bytes": HEAD_BYTES_MAX}
 
 httptools_impl.HIGH_WATER_LIMIT = WAITING_BODY_BYTES_MAX  # type: ignore[attr-defined] # imported there, not exported
@@ -33,19 +40,31 @@ httptools_impl.HIGH_WATER_LIMIT = WAITING_BODY_BYTES_MAX  # type: ignore[attr-de
 class HTTPProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
+    limits: ConnectionLimits
+    address: str | None = None
     head_bytes = 0
     timer: asyncio.TimerHandle | None = None
     is_reading_head = False
+    is_reading_body = False
     is_rejected = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
-        """Wait for the first request."""
+        """Wait for the first request, or refuse the connection if there are too many."""
         super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        if problem := self.limits.add(self.address):
+            self._reject(wire.error_answer(503, "UNAVAILABLE", problem, {}, _RETRY_LATER))
+            if self.limits.count_excess(self.address) > LINGERING_MAX:
+                self.transport.close()
+            return
         self.timer = self.loop.call_later(HEAD_SECONDS_MAX, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
         self._stop_timer()
+        if self.address is not None:
+            self.limits.remove(self.address)
+            self.address = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -69,8 +88,23 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Stop to count: the head is complete."""
         self.is_reading_head = False
+        self.is_reading_body = True
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request if the response to this one is sent already."""
+        self.is_reading_body = False
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self._stop_timer()
+            self.timer = self.loop.call_later(HEAD_SECONDS_MAX, self._close)
+
+    def on_response_complete(self) -> None:
+        """Give the client a limited time for the rest of a body that nobody needs."""
+        super().on_response_complete()
+        if self.is_reading_body and self.cycle.response_complete and self.timer is None:
+            self.timer = self.loop.call_later(DRAIN_SECONDS_MAX, self._close)
 
     def send_400_response(self, msg: str) -> None:
         """Respond to a request that uvicorn cannot parse; ``msg`` is uvicorn's message."""
@@ -82,6 +116,7 @@ class HTTPProtocol(HttpToolsProtocol):
             b"content-type: application/json\r\n",
             b"content-length: %d\r\n" % len(error.body),
             b"access-control-allow-origin: *\r\n",
+            *(b"%s: %s\r\n" % (name.lower().encode(), value.encode()) for name, value in error.headers),
             b"connection: close\r\n\r\n",
         ]
         self.transport.write(b"".join(head) + error.body)

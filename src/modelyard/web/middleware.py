@@ -122,7 +122,7 @@ def _answer_to(error: Exception) -> wire.ErrorAnswer | None:
         return wire.render_error(error)
     if isinstance(error, Disconnected):
         # The client is gone, but the ASGI server still expects a response.
-        return wire.error_answer(408, "INVALID_REQUEST_BODY", "the body ended early", {})
+        return wire.error_answer(408, "INVALID_REQUEST_BODY", str(error), {})
     return None
 
 

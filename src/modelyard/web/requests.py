@@ -19,13 +19,14 @@ _KEY = "modelyard.request"
 
 @dataclass(slots=True)
 class Request:
-    """A request, and the values for the log and the metrics. ``viewer`` and ``status`` are set later."""
+    """A request, and values for the log and the metrics. ``viewer``, ``is_identified`` and ``status`` are set later."""
 
     scope: Scope
     headers: Mapping[bytes, bytes]
     id: str
     started_ns: int
     viewer: Viewer = ANONYMOUS
+    is_identified: bool = False
     status: int = 0
 
     @property

@@ -2,7 +2,7 @@
 
     path       {name} is one part between slashes; {name:type} has to match the expression of its type in ``PARAMETERS``
     methods    GET includes HEAD; every path answers OPTIONS
-    handler    read, from_database or from_index: reads; json_endpoint: takes a small body; page: HTML; others send
+    handler    read, from_database or from_index: reads; change: takes a small body; page: HTML; others send
                the response themselves
     scope      the scope that the caller needs
     kind       how the route identifies the caller
@@ -91,15 +91,19 @@ def _api(parts: Parts) -> list[Route]:
         """Read from the database, in a thread. The revision is as above."""
         return read_endpoint(with_revision(catalog, handle), gzip_cache, revision_wait, asks_database=True)
 
+    def change(handle: Callable[[Request, bytes], Response]) -> Handler:
+        """Take a small body from a caller who may write."""
+        return json_endpoint(handle, models.caller_of)
+
     facets = with_revision(catalog, partial(list_models.count_facets, catalog, viewer_of))
     metadata = partial(account.get_metadata, catalog, viewer_of)
     metrics = partial(health.get_metrics, parts.metrics, parts.request_log, catalog)
     key, link, open_ = Kind.KEY, Kind.LINK, Kind.OPEN
     return [
         Route("/v3/model", "GET", from_index(parts.listing.get), Scope.READ, key),
-        Route("/v3/model", "POST", json_endpoint(models.register), Scope.WRITE, key),
-        Route("/v3/model", "PATCH", json_endpoint(models.change), Scope.WRITE, key),
-        Route("/v3/model", "DELETE", json_endpoint(models.remove), Scope.WRITE, key),
+        Route("/v3/model", "POST", change(models.register), Scope.WRITE, key),
+        Route("/v3/model", "PATCH", change(models.change), Scope.WRITE, key),
+        Route("/v3/model", "DELETE", change(models.remove), Scope.WRITE, key),
         Route("/files/{sha256:sha256}/{label:label}", "GET", parts.downloads.get, None, link),
         Route("/covers/{name}/{width}", "GET", parts.public_covers.get, None, open_),
         Route("/static/{name:static}", "GET", read(static_files.get_static_file), None, open_),
@@ -108,8 +112,8 @@ def _api(parts: Parts) -> list[Route]:
         Route("/v3/model/details", "GET", from_database(models.details), Scope.READ, key),
         Route("/v3/model/facets", "GET", from_index(facets), Scope.READ, key),
         Route("/v3/model/cover", "PUT", covers.put, Scope.WRITE, key),
-        Route("/v3/model/cover", "DELETE", json_endpoint(covers.remove), Scope.WRITE, key),
-        Route("/v3/model/uploader", "POST", json_endpoint(presigned.announce), Scope.WRITE, key),
+        Route("/v3/model/cover", "DELETE", change(covers.remove), Scope.WRITE, key),
+        Route("/v3/model/uploader", "POST", change(presigned.announce), Scope.WRITE, key),
         Route("/v3/model/uploader/{upload:upload}", "PUT", presigned.put, None, link),
         Route("/v3/metadata", "GET", from_database(metadata), Scope.READ, key),
         Route("/v3/user", "GET", read(partial(account.get_user, viewer_of)), Scope.READ, key),

@@ -8,6 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from modelyard import errors
+from modelyard.web.connection_limits import ConnectionLimits
 from modelyard.web.http_protocol import HTTPProtocol
 
 # Longer than load balancers keep an idle connection (60 s), so that they never send a request on a closed one.
@@ -15,6 +16,7 @@ KEEP_ALIVE_SECONDS = 75
 # A list of models takes microseconds. Only a client that reads slowly can still be served at this time.
 SHUTDOWN_SECONDS_MAX = 30
 _BACKLOG = 2048
+CONNECTIONS_MAX = 20_000
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,15 +49,16 @@ def _advice(error: OSError, host: str, port: int) -> str:
             return f"cannot listen on {host}:{port}: {error.strerror or error}"
 
 
-def server(app: ASGIApp) -> uvicorn.Server:
-    """Return a uvicorn server for ``app``; ``run(sockets=[listen(…)])`` serves until SIGTERM or SIGINT.
+def server(app: ASGIApp, limits: ConnectionLimits | None = None) -> uvicorn.Server:
+    """Return a uvicorn server for ``app``, which refuses connections over the limits.
 
-    On that signal it stops listening, finishes the requests in flight, and returns. ``Log.take_over`` sets where
-    uvicorn's own log lines go.
+    ``run(sockets=[listen(…)])`` serves until SIGTERM or SIGINT. On that signal it stops listening, finishes the
+    requests in flight, and returns. ``Log.take_over`` sets where uvicorn's own log lines go.
     """
     config = uvicorn.Config(
         app,
-        http=HTTPProtocol,
+        # uvicorn makes a protocol for each connection; they share the limits.
+        http=type("LimitedProtocol", (HTTPProtocol,), {"limits": limits or ConnectionLimits(CONNECTIONS_MAX)}),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -77,7 +77,16 @@ class Sessions:
         return Session(viewer, int(key_id), token)
 
     def caller(self, by_key: ViewerOf, request: Request) -> Viewer:
-        """Return the viewer of an API request: that of the key, or of the session if a script of our pages sends it."""
+        """Return the viewer of an API request: that of the key, or of the session if a script of our pages sends it.
+
+        A request is checked and counted once, however often it is asked for its caller.
+        """
+        if not request.is_identified:
+            request.viewer = self._identify(by_key, request)
+            request.is_identified = True
+        return request.viewer
+
+    def _identify(self, by_key: ViewerOf, request: Request) -> Viewer:
         if b"authorization" in request.headers or TOKEN_HEADER not in request.headers:
             return by_key(request)
         session = self.of(request)

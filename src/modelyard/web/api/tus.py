@@ -20,7 +20,8 @@ from starlette.types import Receive, Send
 
 from modelyard import errors, wire
 from modelyard.blobs.partial import PartialFile
-from modelyard.domain import Scope, Viewer
+from modelyard.domain import Viewer
+from modelyard.registry.models import writing_team
 from modelyard.store.uploads import Upload
 from modelyard.uploads.uploads import Uploads
 from modelyard.web.auth import ViewerOf
@@ -77,10 +78,7 @@ class TusHandler:
             return 204, self.options()
         upload_id = request.path_parameters.get("upload", "")
         viewer = self.caller_of(request)
-        if viewer.team is None:
-            raise errors.MissingKey
-        if not viewer.may(Scope.WRITE):
-            raise errors.Forbidden(Scope.WRITE)
+        writing_team(viewer)
         match method, bool(upload_id):
             case "POST", False:
                 return 201, [*await self.create(viewer, request, receive), (b"content-length", b"0")]

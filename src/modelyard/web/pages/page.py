@@ -7,7 +7,7 @@ request → session → viewer → show(page_request) → response → ETag, gzi
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qs, quote
 
@@ -114,8 +114,9 @@ def make_handler(context: PageContext, show: Show, *, asks_database: bool = Fals
 
     async def answer(request: Request, receive: Receive, send: Send) -> None:
         try:
-            form = _parse_form(await read_small(request, receive)) if request.method == "POST" else {}
-            page_request = _read_page_request(context, request, form, needs_token=needs_token)
+            page_request = _read_page_request(context, request)
+            if request.method == "POST":
+                page_request = await _read_form(page_request, receive, needs_token=needs_token)
             response = await asyncio.to_thread(show, page_request) if asks_database else show(page_request)
         except Disconnected:
             response = Response(b"", HTML, status=408, caching=_NO_STORE)
@@ -133,10 +134,19 @@ def _parse_form(body: bytes) -> dict[str, list[str]]:
         raise errors.InvalidValue("the form cannot be read") from None
 
 
-def _read_page_request(
-    context: PageContext, request: Request, form: Mapping[str, list[str]], *, needs_token: bool
-) -> PageRequest:
-    """Find the session and viewer of a request. Counts against the rate limit, and refuses forged forms."""
+async def _read_form(page_request: PageRequest, receive: Receive, *, needs_token: bool) -> PageRequest:
+    """Return the request with its form. Refuses forged forms, and reads none without the session that it needs."""
+    sessions.check_same_site(page_request.request)
+    if needs_token and page_request.session is None:
+        raise errors.MissingKey
+    form = _parse_form(await read_small(page_request.request, receive))
+    if needs_token and page_request.session is not None:
+        sessions.check_token(page_request.session, form.get(sessions.TOKEN_FIELD, [""])[0])
+    return replace(page_request, form=form)
+
+
+def _read_page_request(context: PageContext, request: Request) -> PageRequest:
+    """Find the session and viewer of a request, and count it against the rate limit."""
     session = context.sessions.of(request)
     if session is not None:
         viewer: Viewer | None = session.viewer
@@ -148,13 +158,9 @@ def _read_page_request(
             viewer = context.auth.viewer_of(None)
         except errors.MissingKey:
             viewer = None
-    if request.method == "POST":
-        sessions.check_same_site(request)
-        if session is not None and needs_token:
-            sessions.check_token(session, form.get(sessions.TOKEN_FIELD, [""])[0])
     preference = sessions.cookies(request).get(NSFW_COOKIE)
     shows_nsfw = preference == "shown" if preference else context.shows_nsfw
-    return PageRequest(request, viewer, session, shows_nsfw, form)
+    return PageRequest(request, viewer, session, shows_nsfw)
 
 
 def render_page(
