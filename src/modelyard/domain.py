@@ -52,8 +52,8 @@ class Verdict(enum.StrEnum):
     """How safe inspection found a file; the order of the members is from good to bad."""
 
     CLEAN = "clean"
-    ERROR = "error"
     SUSPICIOUS = "suspicious"
+    ERROR = "error"
     DANGEROUS = "dangerous"
 
     @property

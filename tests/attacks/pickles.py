@@ -93,13 +93,13 @@ def command_in_a_zip_in_a_zip() -> bytes:
     return zipped({"inner.pt": zipped({"deeper.zip": zipped({"archive/data.pkl": system(2)})})})
 
 
-@attack("suspicious", "100,001 members, not looked at", name="model.pt", large=True)
+@attack("suspicious", "has more than 30,000 members", name="model.pt", large=True)
 def zip_of_more_members_than_are_looked_at() -> bytes:
     one = zipped({"data.pkl": system(2)})
     at = one.index(b"PK\x01\x02")
     end = one.index(b"PK\x05\x06")
-    directory = one[at:end] * 100_001
-    counts = struct.pack("<HHHHIIH", 0, 0, 34_465, 34_465, len(directory), at, 0)
+    directory = one[at:end] * 30_001
+    counts = struct.pack("<HHHHIIH", 0, 0, 30_001, 30_001, len(directory), at, 0)
     return one[:at] + directory + b"PK\x05\x06" + counts
 
 
@@ -252,9 +252,9 @@ def import_that_only_picklescan_calls_dangerous() -> bytes:
     return b"\x80\x02ctorch.utils.bottleneck.__main__\nrun_cprofile\n" + b"X" + struct.pack("<I", 1) + b"1" + b"\x85R."
 
 
-@attack("suspicious", "picklescan cannot follow it", name="model.ckpt")
+@attack("error", "picklescan cannot follow it", name="model.pt")
 def import_that_picklescan_cannot_follow() -> bytes:
-    return short("numpy") + b"\x93."
+    return zipped({"a/data.pkl": short("numpy") + b"\x93."})
 
 
 @attack("dangerous", "builtins.exec", name="model.ckpt")
@@ -278,6 +278,11 @@ def two_harmless_members_of_one_name() -> bytes:
 def program_in_torchscript() -> bytes:
     members = {"m/data.pkl": weights(), "m/constants.pkl": b"\x80\x02).", "m/code/__torch__.py": b"def forward(): pass"}
     return zipped(members)
+
+
+@attack("error", "without STOP", name="model.ckpt")
+def pickle_with_an_import_that_weights_do_not_need_cut_off() -> bytes:
+    return b"\x80\x02cmodels.yolo\nModel\n)\x81}"
 
 
 @attack("error", "does not end", name="model.ckpt")

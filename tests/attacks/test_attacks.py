@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from modelyard import inspection
-from tests.attacks import frames, ggufs, pickles, strangers
+from tests.attacks import evasions, frames, ggufs, pickles, strangers
 from tests.attacks.attack import ATTACKS, Attack
 
-MODULES = (frames, ggufs, pickles, strangers)
+MODULES = (evasions, frames, ggufs, pickles, strangers)
 README = Path(__file__).with_name("README.md")
 
 
@@ -90,7 +90,18 @@ def test_attacks_open_no_other_file_run_nothing_and_stay_within_memory(tmp_path:
     assert not (tmp_path / pickles.TOUCHED).exists()
 
 
-@pytest.mark.parametrize("title", ["command_in_protocol_4", "safetensors_that_is_a_pickle"])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "command_in_protocol_4",
+        "safetensors_that_is_a_pickle",
+        "safetensors_that_steps_over_its_header",
+        "safetensors_with_a_command_behind_ten_thousand_opcodes",
+        "safetensors_whose_header_is_a_number",
+        "safetensors_whose_header_is_a_text_of_seventy_kilobytes",
+        "gguf_whose_count_is_a_text",
+    ],
+)
 def test_the_commands_would_run_if_they_were_unpickled(title: str, tmp_path: Path) -> None:
     """The fixtures prove something: unpickled, they do leave their mark."""
     path = ATTACKS[title].write(tmp_path)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modelyard.errors import CorruptFile, UnsupportedFile
 from modelyard.inspection import formats, gguf, identify, pickle_opcodes, pickle_scan, safetensors, state_dict
-from modelyard.inspection.pickle_vm import Limits
+from modelyard.inspection.budget import Budget, Limits
 from tests.attacks import frames, ggufs, strangers
 from tests.attacks import pickles as hostile_pickles
 from tests.attacks.attack import ATTACKS
@@ -50,21 +50,21 @@ def read_gguf(content: bytes) -> None:
 
 
 def walk_pickle(content: bytes) -> None:
-    header = state_dict.header_of(pickle_opcodes.walk(io.BytesIO(content), LIMITS).value)
+    header = state_dict.header_of(pickle_opcodes.walk(io.BytesIO(content), Budget(LIMITS)).value)
     if header is not None:
         identify(header)
 
 
 def scan_pickle(content: bytes) -> None:
-    pickle_scan.scan_pickle(io.BytesIO(content), len(content), LIMITS)
+    pickle_scan.scan_pickle(io.BytesIO(content), len(content), Budget(LIMITS))
 
 
 def scan_zip(content: bytes) -> None:
-    pickle_scan.scan_zip(io.BytesIO(content), LIMITS)
+    pickle_scan.scan_zip(io.BytesIO(content), len(content), Budget(LIMITS))
 
 
 def scan_npy(content: bytes) -> None:
-    pickle_scan.scan_npy(io.BytesIO(content), LIMITS)
+    pickle_scan.scan_npy(io.BytesIO(content), Budget(LIMITS))
 
 
 def recognise(content: bytes) -> None:

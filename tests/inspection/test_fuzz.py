@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelyard.errors import CorruptFile, UnsupportedFile
 from modelyard.inspection import formats, gguf, pickle_opcodes, safetensors, state_dict
-from modelyard.inspection.pickle_vm import Limits
+from modelyard.inspection.budget import Budget, Limits
 from modelyard.inspection.safetensors import DTYPE_BITS
 from tests.inspection import fuzz
 from tests.inspection.made_files import frame, header_bytes
@@ -70,7 +70,7 @@ def test_any_bytes_are_recognised_or_refused_by_every_reader(content: bytes) -> 
         for read in (safetensors.read_frame, gguf.read_header):
             with suppress(CorruptFile, UnsupportedFile):
                 read(io.BytesIO(made), len(made))
-        state_dict.header_of(pickle_opcodes.walk(io.BytesIO(made), Limits(opcodes=5_000)).value)
+        state_dict.header_of(pickle_opcodes.walk(io.BytesIO(made), Budget(Limits(opcodes=5_000))).value)
 
 
 def test_random_damage_is_refused_or_taken_and_crashes_nothing() -> None:

@@ -9,7 +9,8 @@ import struct
 import pytest
 
 from modelyard.domain import Verdict
-from modelyard.inspection.pickle_scan import ALLOWED, judge_global, scan_pickle
+from modelyard.inspection.pickle_imports import ALLOWED, judge_global
+from modelyard.inspection.pickle_scan import scan_pickle
 from modelyard.inspection.pickle_vm import Global
 
 TORCH = """

@@ -5,6 +5,7 @@ Not covered here: what is inside the files (tests/attacks, test_recorded.py).
 
 import json
 import os
+import random
 import struct
 import time
 from pathlib import Path
@@ -239,3 +240,20 @@ def test_the_limit_of_the_header_is_the_callers(tmp_path: Path) -> None:
     refused = inspect_file(path, header_limit_bytes=len(raw) - 1)
     assert "error" == refused.verdict
     assert "over the limit" in refused.reason
+
+
+def test_a_sound_header_of_any_length_is_clean(tmp_path: Path) -> None:
+    """A length's bytes are opcodes by chance: 0x18d28 announces a text of 2 EiB, 0x82 an extension code."""
+    rng = random.Random(19)
+    lengths = [0x18D28, 0x58, 0x1_8A58, *range(0x400, 0x500), *(rng.randrange(0x60, 150_000) for _ in range(250))]
+    path = tmp_path / "model.safetensors"
+    raw, body = header_bytes({"c.S.V.weight": ("F16", [4, 8])})
+    tensor = rng.randbytes(body)
+
+    verdicts = {}
+    for length in lengths:
+        if length >= len(raw):
+            path.write_bytes(frame(raw.ljust(length), tensor))
+            verdicts[length] = inspect_file(path, with_hashes=False).reason
+
+    assert {"a sound safetensors frame"} == set(verdicts.values())

@@ -7,8 +7,10 @@ catalogue, the store or the network.
     formats          recognises the format by the first and last bytes
     safetensors      limits, parses and validates the header of safetensors
     gguf             does the same for GGUF
-    pickle_scan      judges pickles, alone and in zips
+    budget           limits the cost of checking one file
+    pickle_scan      judges pickles, alone and in zips, by the names that they import (pickle_imports)
     pickle_opcodes   walks the opcodes of a pickle, with the stack machine of pickle_vm
+    zip_directory    finds zips that two readers could read differently
     state_dict       reads the tensors' names and shapes from a walked pickle
     identify         identifies the model by its header, with rules, adapters and header_metadata
     hashing          computes six hashes in one pass

@@ -6,6 +6,7 @@ a safetensors file that is also a zip. Its first bytes decide its format; the ot
 
 import os
 import re
+import tarfile
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO
@@ -122,6 +123,8 @@ def recognise_bytes(head: bytes, tail: bytes, size_bytes: int) -> Recognised:
     also = []
     if format_ is not FileFormat.ZIP and ends_as_zip(tail, size_bytes):
         also.append(FileFormat.ZIP)
+    if format_ is not FileFormat.TAR and is_tar(head):
+        also.append(FileFormat.TAR)
     unmarked = format_ in (FileFormat.TEXT, FileFormat.UNKNOWN)
     return Recognised(format_, tuple(also), maybe_pickle=unmarked and head[0] in _PICKLE_OPENING)
 
@@ -135,6 +138,9 @@ def _of_head(head: bytes, size_bytes: int) -> FileFormat:
     for offset, magic, format_ in _MAGIC:
         if head.startswith(magic, offset):
             return format_
+    # Before pickle: the first member's name can be a pickle. torch loads the pickles in the archive.
+    if is_tar(head):
+        return FileFormat.TAR
     if _PICKLE_PROTOCOL_2_UP.match(head):
         return FileFormat.PICKLE
     if _ONNX.match(head):
@@ -152,6 +158,15 @@ def claims_safetensors(head: bytes, size_bytes: int) -> bool:
     length = int.from_bytes(head[:8], "little")
     # A length over 2^48 is text or noise, not a damaged length; below it, the reader says what is wrong with it.
     return size_bytes >= 9 and head[8:9] == b"{" and 0 < length < 1 << 48
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether tar readers would find an archive here: its first block has the right checksum, whatever its magic."""
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        return False
+    return True
 
 
 def ends_as_zip(tail: bytes, size_bytes: int) -> bool:

@@ -4,29 +4,26 @@ import base64
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from modelyard.domain import Verdict
 from modelyard.errors import CorruptFile, UnsupportedFile
-from modelyard.inspection import formats, gguf, hashing, header_metadata, pickle_opcodes, pickle_scan, safetensors
+from modelyard.inspection import formats, gguf, hashing, header_metadata, pickle_scan, safetensors
+from modelyard.inspection.budget import Budget
 from modelyard.inspection.formats import FileFormat, Recognised
 from modelyard.inspection.hashing import FileHashes
 from modelyard.inspection.header import Header
 from modelyard.inspection.identify import Identity, identify
-from modelyard.inspection.pickle_vm import Limits
 from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
-
-# How much of a safetensors file is walked as if it were a pickle; what the walk steps over does not count.
-_POLYGLOT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """The result of inspecting a file.
 
-    ``verdict`` is about safety and soundness: "clean" (sound; for a pickle only that no known bad import is in it),
-    "suspicious", "dangerous", or "error" (broken, or no model at all), with the reason.
+    ``verdict`` is about safety and soundness: "clean" (sound, and proven to run nothing), "suspicious" (not proven),
+    "dangerous", or "error" (broken, or no model at all). The reason says what was not looked at.
     """
 
     size_bytes: int
@@ -151,62 +148,75 @@ def thumbnail_of(path: str | os.PathLike[str]) -> bytes | None:
 
 def _read(reader: BinaryIO, size_bytes: int, limit_bytes: int, name: str) -> tuple[_Contents, Recognised]:
     recognised = formats.recognise(reader, size_bytes)
+    budget = Budget()
     try:
-        contents = _contents(reader, size_bytes, recognised, limit_bytes, name)
+        contents = _contents(reader, size_bytes, recognised, limit_bytes, name, budget)
     except CorruptFile as broken:
         return _Contents(recognised.format, Verdict.ERROR, broken.message), recognised
     except UnsupportedFile as unsupported:
         return _Contents(recognised.format, Verdict.ERROR, unsupported.message), recognised
-    return _with_polyglots(contents, recognised, reader), recognised
+    return _with_polyglots(contents, recognised, reader, size_bytes, budget), recognised
 
 
-def _contents(reader: BinaryIO, size_bytes: int, recognised: Recognised, limit_bytes: int, name: str) -> _Contents:
+def _contents(
+    reader: BinaryIO, size_bytes: int, recognised: Recognised, limit_bytes: int, name: str, budget: Budget
+) -> _Contents:
     match recognised.format:
         case FileFormat.SAFETENSORS:
-            return _read_safetensors(reader, size_bytes, limit_bytes)
+            header = safetensors.read_frame(reader, size_bytes, limit_bytes).header
+            return _Contents(FileFormat.SAFETENSORS, Verdict.CLEAN, "a sound safetensors frame", header)
         case FileFormat.ZIP:
-            return _of_scan(pickle_scan.scan_zip(reader))
+            return _of_scan(pickle_scan.scan_zip(reader, size_bytes, budget))
         case FileFormat.PICKLE:
-            return _of_scan(pickle_scan.scan_pickle(reader, size_bytes))
+            return _of_scan(pickle_scan.scan_pickle(reader, size_bytes, budget))
         case FileFormat.NPY:
-            return _of_scan(pickle_scan.scan_npy(reader))
+            return _of_scan(pickle_scan.scan_npy(reader, budget))
         case FileFormat.GGUF:
             header = gguf.read_header(reader, size_bytes, limit_bytes)
-            return _Contents(FileFormat.GGUF, Verdict.CLEAN, "a sound GGUF header", header)
+            reason = "a sound GGUF header; chat templates in it are not looked at"
+            return _Contents(FileFormat.GGUF, Verdict.CLEAN, reason, header)
         case FileFormat.ONNX:
             return _Contents(FileFormat.ONNX, Verdict.CLEAN, "ONNX by its first bytes; not looked into further")
     if recognised.maybe_pickle:
-        scan = pickle_scan.scan_pickle(reader, size_bytes)
+        scan = pickle_scan.scan_pickle(reader, size_bytes, budget)
         if scan.verdict is not Verdict.ERROR:
             return _of_scan(scan)
     return _refused(reader, size_bytes, recognised.format, limit_bytes, name)
-
-
-def _read_safetensors(reader: BinaryIO, size_bytes: int, limit_bytes: int) -> _Contents:
-    frame = safetensors.read_frame(reader, size_bytes, limit_bytes)
-    # A header's length can be chosen so that its bytes are opcodes that step over the JSON into a tensor. Such a file
-    # is sound as safetensors and runs code when it is unpickled (tests/attacks has one).
-    reader.seek(0)
-    imports = pickle_scan.dangerous_imports(pickle_opcodes.walk(reader, Limits(opcodes=10_000, bytes=_POLYGLOT_BYTES)))
-    if imports:
-        reason = f"a sound safetensors frame, and a pickle that runs code when it is unpickled ({', '.join(imports)})"
-        return _Contents(FileFormat.SAFETENSORS, Verdict.DANGEROUS, reason, frame.header, imports)
-    return _Contents(FileFormat.SAFETENSORS, Verdict.CLEAN, "a sound safetensors frame", frame.header)
 
 
 def _of_scan(scan: pickle_scan.PickleScan) -> _Contents:
     return _Contents(scan.kind, scan.verdict, scan.reason, scan.header, scan.globals)
 
 
-def _with_polyglots(contents: _Contents, recognised: Recognised, reader: BinaryIO) -> _Contents:
-    """A file that ends as a zip: zip readers see other contents than the format's own readers."""
-    if FileFormat.ZIP not in recognised.also or recognised.format is FileFormat.ZIP:
-        return contents
-    inner = pickle_scan.scan_zip(reader)
-    verdict = pickle_scan.worse(pickle_scan.worse(contents.verdict, inner.verdict), Verdict.SUSPICIOUS)
-    reason = f"{contents.reason}; the same bytes are a zip ({inner.reason})"
-    imports = tuple(sorted({*contents.imports, *inner.globals}))
-    return _Contents(contents.format, verdict, reason, contents.header, imports)
+def _with_polyglots(
+    contents: _Contents, recognised: Recognised, reader: BinaryIO, size_bytes: int, budget: Budget
+) -> _Contents:
+    """Judge what other readers see in the same bytes."""
+    if contents.format in (FileFormat.SAFETENSORS, FileFormat.GGUF):
+        contents = _with_pickle(contents, reader, budget)
+    if FileFormat.ZIP in recognised.also:
+        inner = pickle_scan.scan_zip(reader, size_bytes, budget)
+        contents = _worsen(contents, inner.verdict, f"the same bytes are a zip ({inner.reason})", inner.globals)
+    if FileFormat.TAR in recognised.also:
+        contents = _worsen(contents, Verdict.SUSPICIOUS, "the same bytes are a tar archive, not looked into")
+    return contents
+
+
+def _with_pickle(contents: _Contents, reader: BinaryIO, budget: Budget) -> _Contents:
+    """Judge a header as a pickle. A header's length can be chosen so that its bytes are opcodes that step over the rest
+    into a tensor. Such a file is sound, and runs code when it is unpickled (tests/attacks has some)."""
+    reader.seek(0)
+    finding = pickle_scan.find_hidden_pickle(reader, budget)
+    return contents if finding is None else _worsen(contents, finding.verdict, finding.reason, finding.globals)
+
+
+def _worsen(contents: _Contents, verdict: Verdict, reason: str, imports: tuple[str, ...] = ()) -> _Contents:
+    return replace(
+        contents,
+        verdict=pickle_scan.worse(pickle_scan.worse(contents.verdict, verdict), Verdict.SUSPICIOUS),
+        reason=f"{contents.reason}; {reason}",
+        imports=tuple(sorted({*contents.imports, *imports})),
+    )
 
 
 _REASONS = {

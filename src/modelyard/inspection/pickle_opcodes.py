@@ -1,8 +1,7 @@
 """Walk a pickle's opcodes without running them: which globals it names, and which tensors it would build.
 
-Every cost has a limit that is checked before it is paid: bytes read, opcodes, length of one argument, memo entries,
-work on containers. What is over a limit ends the walk with a problem; what was found until then is kept, because a
-pickle has run by then as well.
+Every cost is paid from the file's budget before it arises: bytes read, opcodes, work on containers. What is over a
+limit ends the walk with a problem; what was found until then is kept, because a pickle has run by then as well.
 """
 
 import pickletools
@@ -10,13 +9,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from modelyard.inspection.budget import Budget, OverBudget
 from modelyard.inspection.pickle_vm import (
-    DEFAULT_LIMITS,
     INTEGER_BYTES_MAX,
     MARK,
     OPAQUE,
     Global,
-    Limits,
     Machine,
     Opaque,
     PickleTrace,
@@ -27,29 +25,29 @@ from modelyard.inspection.pickle_vm import (
 LINE_DIGITS_MAX = 100
 
 
-def walk(reader: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> PickleTrace:
-    """Walk one pickle from where ``reader`` stands to its STOP."""
-    machine = Machine(reader, limits)
+def walk(reader: BinaryIO, budget: Budget | None = None, *, is_strict: bool = False) -> PickleTrace:
+    """Walk one pickle from where ``reader`` stands to its STOP. ``is_strict``: stop where every loader stops."""
+    machine = Machine(reader, budget or Budget(), is_strict=is_strict)
     trace = machine.trace
     try:
-        _run(machine, limits)
+        _run(machine)
     except Stop as stop:
+        trace.problem, trace.is_cut = stop.problem, stop.is_cut
+    except OverBudget as stop:
         trace.problem = stop.problem
-        trace.over_limit = stop.over_limit
+        trace.over_limit = True
     trace.end = machine.position
     return trace
 
 
-def _run(machine: Machine, limits: Limits) -> None:
-    steps = _STEPS
+def _run(machine: Machine) -> None:
+    steps, budget = _STEPS, machine.budget
     while True:
         code = machine.read(1)
         entry = steps.get(code[0])
         if entry is None:
             raise Stop(f"byte {machine.position - 1:,} is no opcode: {code[0]:#04x}")
-        machine.trace.opcodes += 1
-        if machine.trace.opcodes > limits.opcodes:
-            raise Stop(f"has more than {limits.opcodes:,} opcodes", over_limit=True)
+        budget.spend_opcode()
         argument_of, step = entry
         if step(machine, argument_of(machine) if argument_of is not None else None):
             return
@@ -72,26 +70,34 @@ def _integer(data: bytes | Opaque) -> object:
 
 
 def _integer_line(m: Machine) -> object:
-    line = m.line()
+    line = m.line(_NUMBER)
+    if not isinstance(line, bytes):
+        return OPAQUE
     if line in (b"00", b"01"):
         return line == b"01"
-    digits = line.rstrip(b"L")
+    # Readers in C end a number at its NUL, and read other bases; those in Python do neither.
+    digits = line.partition(b"\0")[0].rstrip(b"L")
     if len(digits) > LINE_DIGITS_MAX:
         return OPAQUE
     try:
         return int(digits)
     except ValueError:
+        if _NUMBER.match(digits):
+            return OPAQUE
         raise Stop(f"has {line[:20]!a} for a number") from None
 
 
 def _quoted_line(m: Machine) -> object:
     """STRING: a quoted text with Python's escapes, which can spell any name."""
-    line = m.line()
-    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+    line = m.line(_QUOTE)
+    if not isinstance(line, bytes) or len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         return OPAQUE
     return _ESCAPE.sub(_unescaped, line[1:-1]).decode(errors="replace")
 
 
+# What a line begins with that is a number, or a quoted text.
+_NUMBER = re.compile(rb"\s*[+-]?[0-9.in]", re.IGNORECASE)
+_QUOTE = re.compile(rb"\s*['\"]")
 # codecs.escape_decode does this too, and warns of escapes that it does not know, which will be errors some day.
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"\n": b""}
@@ -108,7 +114,20 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 def _escaped_line(m: Machine) -> object:
     """UNICODE: a text with \\u escapes, which can spell any name."""
-    return m.line().decode("raw-unicode-escape", errors="replace")
+    line = m.line()
+    return line.decode("raw-unicode-escape", errors="replace") if isinstance(line, bytes) else OPAQUE
+
+
+def _key_line(m: Machine) -> object:
+    """PUT: a number, if there is anything to put."""
+    m.top()
+    return _integer_line(m)
+
+
+def _identity_line(m: Machine) -> object:
+    if m.is_strict:
+        raise Stop(f"asks for a persistent id at byte {m.position:,}")
+    return m.line()
 
 
 def _push(m: Machine, argument: object) -> bool:
@@ -243,6 +262,8 @@ def _extension(m: Machine, _: object) -> bool:
 
 
 def _persistent_pop(m: Machine, _: object) -> bool:
+    if m.is_strict:
+        raise Stop(f"asks for a persistent id at byte {m.position:,}")
     m.push(persistent_object(m.pop()))
     return False
 
@@ -272,8 +293,7 @@ def _stop(m: Machine, _: object) -> bool:
 
 
 def _two_lines(m: Machine) -> object:
-    module, name = m.line(), m.line()
-    return module.decode(errors="replace"), name.decode(errors="replace")
+    return _text(m.line()), _text(m.line())
 
 
 # By the names that pickletools gives them: a test compares both, so that a new protocol's opcodes are noticed.
@@ -301,7 +321,7 @@ _NAMED: Mapping[str, tuple[_Argument | None, _Step]] = {
     "SHORT_BINUNICODE": (lambda m: _text(m.counted(1)), _push),
     "BINUNICODE": (lambda m: _text(m.counted(4)), _push),
     "BINUNICODE8": (lambda m: _text(m.counted(8)), _push),
-    "FLOAT": (lambda m: m.line(), _push_opaque),
+    "FLOAT": (lambda m: m.line(_NUMBER), _push_opaque),
     "BINFLOAT": (lambda m: m.number(8), _push_opaque),
     "EMPTY_LIST": (None, lambda m, _: _push(m, [])),
     "APPEND": (None, _append),
@@ -326,7 +346,7 @@ _NAMED: Mapping[str, tuple[_Argument | None, _Step]] = {
     "GET": (_integer_line, _get),
     "BINGET": (lambda m: m.number(1), _get),
     "LONG_BINGET": (lambda m: m.number(4), _get),
-    "PUT": (_integer_line, _put),
+    "PUT": (_key_line, _put),
     "BINPUT": (lambda m: m.number(1), _put),
     "LONG_BINPUT": (lambda m: m.number(4), _put),
     "MEMOIZE": (None, _memoize),
@@ -344,7 +364,7 @@ _NAMED: Mapping[str, tuple[_Argument | None, _Step]] = {
     "PROTO": (lambda m: m.number(1), _nothing),
     "STOP": (None, _stop),
     "FRAME": (lambda m: m.number(8), _nothing),
-    "PERSID": (lambda m: m.line(), _push_opaque),
+    "PERSID": (_identity_line, _push_opaque),
     "BINPERSID": (None, _persistent_pop),
 }
 _STEPS = {ord(opcode.code): _NAMED[opcode.name] for opcode in pickletools.opcodes if opcode.name in _NAMED}

@@ -3,10 +3,10 @@
 The scan joins two opinions. Ours is an allow-list. The few globals that weights need are clean. A global that runs
 commands, opens files or finds other names is dangerous. Every other global is suspicious, because no list of bad names
 is complete. picklescan has a deny-list that its authors keep current. The worse verdict counts. "Clean" means that the
-scan found no known bad import. It does not mean that the file is safe to load.
+scan saw everything, and found only imports that weights need. What is not proven is not clean.
 
     clean        only imports that weights need
-    suspicious   imports that weights do not need, or something that cannot be looked into
+    suspicious   imports that weights do not need, something that cannot be looked into, or too much to check
     dangerous    an import that runs code, or one whose name is computed
     error        not a whole pickle, and nothing bad in the part that is there
 """
@@ -14,12 +14,12 @@ scan found no known bad import. It does not mean that the file is safe to load.
 import io
 import logging
 import lzma
-import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from picklescan.relaxed_zipfile import RelaxedZipFile  # type: ignore[import-untyped]  # it ships no types
@@ -27,22 +27,25 @@ from picklescan.scanner import SafetyLevel, scan_pickle_bytes  # type: ignore[im
 
 from modelyard.domain import Verdict
 from modelyard.inspection import pickle_opcodes, state_dict
+from modelyard.inspection.budget import Budget, OverBudget
 from modelyard.inspection.header import Header
-from modelyard.inspection.pickle_vm import DEFAULT_LIMITS, UNKNOWN_NAME, Global, Limits, PickleTrace
+from modelyard.inspection.pickle_imports import judge_global
+from modelyard.inspection.pickle_vm import UNKNOWN_NAME, Global, PickleTrace
+from modelyard.inspection.zip_directory import DIRECTORY_BYTES_MAX, find_ambiguity
 
 # picklescan reports through logging as well; its findings are in its result, so the log would say everything twice.
 logging.getLogger("picklescan").addHandler(logging.NullHandler())
 
-MEMBERS_MAX = 100_000
 MEMBER_BYTES_MAX = 64 << 20
-# zipfile makes an object of about 600 bytes for each 46 bytes of the directory.
-DIRECTORY_BYTES_MAX = 16 << 20
+# So much of a member that only begins as a pickle may is read at first. Few tensors' bytes are walked beyond it.
+_PROBE_BYTES = 1 << 16
 NESTING_MAX = 3
 _NPY_HEADER_MAX = 65_536
 # A pickle file may hold several pickles after each other (torch's old format has five).
 PICKLES_MAX = 64
 _LEGACY_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_TORCH_PICKLES = 5
+_PICKLE_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
 
 
 # What zipfile and the decompressors raise for members that are damaged, encrypted or packed by a method they lack.
@@ -55,6 +58,18 @@ _UNREADABLE_MEMBER = (
     EOFError,
     zlib.error,
     lzma.LZMAError,
+    struct.error,
+)
+
+
+# What zipfile raises for a directory that it cannot follow.
+_UNREADABLE_ZIP = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    ValueError,
+    OSError,
+    OverflowError,
+    IndexError,
     struct.error,
 )
 
@@ -82,6 +97,7 @@ class PickleScan:
 class _Findings:
     """The findings so far in a file and in everything inside it."""
 
+    budget: Budget
     verdict: Verdict = Verdict.CLEAN
     reasons: list[str] = field(default_factory=list)
     globals: set[Global] = field(default_factory=set)
@@ -92,166 +108,70 @@ class _Findings:
         if len(self.reasons) < 16 and reason not in self.reasons:
             self.reasons.append(reason)
 
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# What weights need: torch's storages and rebuild functions, numpy's arrays, containers. Anything callable here only
-# makes a value of its arguments.
-_TORCH_NAMES = _names(
-    """
-    Size device dtype float16 float32 float64 half float double bfloat16 int8 uint8 int16 int32
-    int64 long int short bool complex64 complex128 float8_e4m3fn float8_e5m2 float8_e4m3fnuz
-    float8_e5m2fnuz qint8 quint8 qint32 strided per_tensor_affine per_channel_affine Tensor
-    BFloat16Storage BoolStorage ByteStorage CharStorage ComplexDoubleStorage ComplexFloatStorage
-    DoubleStorage FloatStorage HalfStorage IntStorage LongStorage QInt32Storage QInt8Storage
-    QUInt2x4Storage QUInt4x2Storage QUInt8Storage ShortStorage UntypedStorage
-    """
-)
-_BUILTIN_NAMES = _names(
-    """
-    set frozenset dict list tuple int float complex bool bytes bytearray str slice range object
-    """
-)
-_ARRAY_NAMES = frozenset({"_reconstruct", "scalar", "_frombuffer"})
-ALLOWED: Final[Mapping[str, frozenset[str]]] = {
-    "torch": _TORCH_NAMES,
-    "torch._utils": _names(
-        """
-    _rebuild_tensor _rebuild_tensor_v2 _rebuild_tensor_v3 _rebuild_parameter
-    _rebuild_parameter_with_state _rebuild_qtensor _rebuild_sparse_tensor
-    _rebuild_meta_tensor_no_storage
-    """
-    ),
-    "torch._tensor": frozenset({"_rebuild_from_type_v2"}),
-    "torch.nn.parameter": frozenset({"Parameter"}),
-    "torch.nn.modules.container": frozenset({"ParameterDict", "ParameterList"}),
-    "torch.storage": frozenset({"UntypedStorage", "TypedStorage"}),
-    "torch.serialization": frozenset({"_get_layout"}),
-    "torch.torch_version": frozenset({"TorchVersion"}),
-    "collections": frozenset({"OrderedDict", "defaultdict", "Counter"}),
-    "builtins": _BUILTIN_NAMES,
-    "__builtin__": _BUILTIN_NAMES | {"unicode", "long"},
-    "_codecs": frozenset({"encode"}),  # how protocol 2 writes bytes
-    "copyreg": frozenset({"_reconstructor"}),
-    "copy_reg": frozenset({"_reconstructor"}),
-    "numpy": frozenset({"dtype", "ndarray", "float64", "float32", "int64"}),
-    "numpy.core.multiarray": _ARRAY_NAMES,
-    "numpy._core.multiarray": _ARRAY_NAMES,
-    "numpy.core.numeric": frozenset({"_frombuffer"}),
-    "numpy._core.numeric": frozenset({"_frombuffer"}),
-    # The callbacks' class is a key in Stable Diffusion 1.x's own checkpoints; A1111's unpickler allows it too.
-    "pytorch_lightning.callbacks": frozenset({"ModelCheckpoint"}),
-    "pytorch_lightning.callbacks.model_checkpoint": frozenset({"ModelCheckpoint"}),
-    "pathlib": frozenset({"PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"}),
-    "datetime": frozenset({"datetime", "date", "timedelta"}),
-}
-
-# Modules whose every name runs code, opens files or connections, or finds other names. picklescan's list is longer
-# and changes; these are here so that the verdict does not hang on its version.
-_DANGEROUS_MODULES = _names(
-    """
-    os posix nt subprocess sys shutil socket ssl pty commands popen2 runpy importlib imp pkgutil
-    pickle _pickle cPickle dill cloudpickle joblib marshal shelve ctypes cffi code codeop bdb pdb
-    cProfile profile trace timeit doctest pydoc webbrowser asyncio multiprocessing threading _thread
-    concurrent signal platform getpass tempfile glob fileinput urllib http httplib requests httpx
-    aiohttp ftplib smtplib imaplib poplib telnetlib xmlrpc nturl2path uuid ensurepip pip setuptools
-    distutils venv site sysconfig zipimport zipfile tarfile operator _operator functools inspect
-    types gc atexit weakref antigravity idlelib lib2to3 test unittest nose pytest IPython sqlite3
-    """
-)
-_DANGEROUS_NAMES = _names(
-    """
-    eval exec execfile compile open input raw_input __import__ getattr setattr delattr vars globals
-    locals breakpoint apply memoryview help exit quit classmethod staticmethod property super type
-    map filter reduce __build_class__
-    """
-)
-# Beside the names above, which are dangerous in every module.
-_DANGEROUS_GLOBALS: Final[Mapping[str, frozenset[str]]] = {
-    "torch": frozenset({"load", "hub"}),
-    "torch.serialization": frozenset({"load", "_load"}),
-    "torch.jit": frozenset({"load", "script"}),
-    "numpy": frozenset({"load", "fromfile", "loadtxt", "genfromtxt", "memmap", "save"}),
-    "logging": frozenset({"FileHandler"}),
-    "logging.config": frozenset({"listen", "fileConfig", "dictConfig"}),
-    "io": frozenset({"FileIO", "open_code"}),
-    "_io": frozenset({"FileIO", "open_code"}),
-}
-_DANGEROUS_PREFIXES = (
-    "numpy.testing",
-    "numpy.f2py",
-    "numpy.distutils",
-    "torch.hub",
-    "torch.utils.cpp_extension",
-    "torch._inductor",
-    "torch._dynamo",
-    "torch.package",
-    "torch.distributed",
-    "torch.multiprocessing",
-    "torch.utils.collect_env",
-    "torch.utils.data.datapipes",
-)
+    @contextmanager
+    def within_budget(self) -> Iterator[None]:
+        """Note where the budget ends the scan."""
+        try:
+            yield
+        except OverBudget as stop:
+            self.note(Verdict.SUSPICIOUS, f"too much to check: {stop.problem}")
 
 
-_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
-
-
-def judge_global(reference: Global) -> Verdict:
-    """Return the verdict on importing one name."""
-    if UNKNOWN_NAME in (reference.module, reference.name):
-        return Verdict.DANGEROUS
-    if reference.name in ALLOWED.get(reference.module, frozenset()):
-        return Verdict.CLEAN
-    if reference.name in _DANGEROUS_GLOBALS.get(reference.module, frozenset()):
-        return Verdict.DANGEROUS
-    root = reference.module.partition(".")[0]
-    if root in _DANGEROUS_MODULES or reference.module.startswith(_DANGEROUS_PREFIXES):
-        return Verdict.DANGEROUS
-    # "module name.attribute" reaches whatever the module imports itself: os through torch.os, say.
-    if any(part in _DANGEROUS_MODULES or part in _DANGEROUS_NAMES for part in reference.name.split(".")):
-        return Verdict.DANGEROUS
-    return Verdict.SUSPICIOUS
-
-
-def dangerous_imports(walk: PickleTrace) -> tuple[str, ...]:
-    """Return the dangerous imports of bytes that may be a pickle by chance: only names that can be imported count."""
-    return tuple(
-        sorted(
-            str(reference)
-            for reference in walk.globals
-            if judge_global(reference) is Verdict.DANGEROUS and _NAME.fullmatch(f"{reference.module}.{reference.name}")
-        )
-    )
-
-
-def scan_pickle(reader: BinaryIO, size_bytes: int, limits: Limits = DEFAULT_LIMITS) -> PickleScan:
+def scan_pickle(reader: BinaryIO, size_bytes: int, budget: Budget | None = None) -> PickleScan:
     """Judge a file that is one or more pickles, torch's old format among them."""
-    findings = _Findings()
-    values = _scan_series(reader, size_bytes, findings, "", limits)
+    findings = _Findings(budget or Budget())
+    values: list[object] = []
+    with findings.within_budget():
+        values = _scan_series(reader, size_bytes, findings, "")
     legacy = bool(values) and values[0] == _LEGACY_TORCH_MAGIC
     value = values[3] if legacy and len(values) > 3 else values[0] if values else None
     return _result(findings, state_dict.header_of(value), "torch legacy" if legacy else "pickle")
 
 
-def scan_zip(reader: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> PickleScan:
+def scan_zip(reader: BinaryIO, size_bytes: int, budget: Budget | None = None) -> PickleScan:
     """Judge every pickle in a zip, and in the zips inside it; torch's format is a zip with ``data.pkl``."""
-    findings = _Findings()
-    reader.seek(0)
-    values, kind = _scan_members(reader, findings, "", NESTING_MAX, limits)
+    findings = _Findings(budget or Budget())
+    values: dict[str, object] = {}
+    kind = "zip"
+    with findings.within_budget():
+        values, kind = _scan_members(reader, size_bytes, findings, "", NESTING_MAX)
     header = None
     if kind == "torch zip":
         header = state_dict.header_of(values.get("data.pkl"))
     return _result(findings, header, kind)
 
 
-def scan_npy(reader: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> PickleScan:
+def scan_npy(reader: BinaryIO, budget: Budget | None = None) -> PickleScan:
     """Judge a numpy array: one of Python objects is a pickle behind a header."""
-    findings = _Findings()
+    findings = _Findings(budget or Budget())
     reader.seek(0)
-    _scan_array(reader, findings, "", limits)
+    with findings.within_budget():
+        _scan_array(reader, findings, "")
     return _result(findings, None, "npy")
+
+
+def find_hidden_pickle(reader: BinaryIO, budget: Budget) -> PickleScan | None:
+    """Judge bytes of another format as pickles from where ``reader`` stands; None if loading them would do nothing.
+
+    A length or a count begins as many opcodes do by chance. So a walk is a finding if it comes to an import, if it has
+    an extension code and comes to its STOP, or if the budget ends it. Every loader stops where the walk stops.
+    """
+    for _ in range(PICKLES_MAX):
+        walk = pickle_opcodes.walk(reader, budget, is_strict=True)
+        if walk.globals or walk.over_limit or (walk.extensions and not walk.problem):
+            return _judge_hidden(walk)
+        if walk.problem:
+            return None
+    return PickleScan(Verdict.SUSPICIOUS, f"read as a pickle: more than {PICKLES_MAX} pickles, not all looked at")
+
+
+def _judge_hidden(walk: PickleTrace) -> PickleScan:
+    names = tuple(sorted(str(reference) for reference in walk.globals))
+    if any(judge_global(reference) is not Verdict.CLEAN for reference in walk.globals):
+        shown = ", ".join(_shown(name) for name in names[:4])
+        return PickleScan(Verdict.DANGEROUS, f"a pickle that runs code when it is unpickled ({shown})", names)
+    problem = walk.problem or ("it imports by extension code" if walk.extensions else "it imports names")
+    return PickleScan(Verdict.SUSPICIOUS, f"read as a pickle, the same bytes do something: {problem}", names)
 
 
 def _result(findings: _Findings, header: Header | None, kind: str) -> PickleScan:
@@ -265,19 +185,17 @@ def _result(findings: _Findings, header: Header | None, kind: str) -> PickleScan
     return PickleScan(findings.verdict, reason, names, header, kind)
 
 
-def _scan_series(reader: BinaryIO, size_bytes: int, findings: _Findings, where: str, limits: Limits) -> list[object]:
+def _scan_series(reader: BinaryIO, size_bytes: int, findings: _Findings, where: str) -> list[object]:
     """Judge pickles that follow each other; return their values. What follows the first bytes that are none is
     ignored, as loaders do; torch's old format has its tensors there."""
     values: list[object] = []
-    opcodes_left = limits.opcodes
     at = 0
     while at < size_bytes:
         if len(values) == PICKLES_MAX:
             findings.note(Verdict.SUSPICIOUS, f"{where}more than {PICKLES_MAX} pickles, not all looked at")
             break
         reader.seek(at)
-        walk = pickle_opcodes.walk(reader, replace(limits, opcodes=opcodes_left))
-        opcodes_left -= walk.opcodes
+        walk = pickle_opcodes.walk(reader, findings.budget)
         if at and walk.problem and not walk.globals and not walk.over_limit:
             break  # not a pickle any more
         _judge_walk(walk, findings, where)
@@ -285,9 +203,6 @@ def _scan_series(reader: BinaryIO, size_bytes: int, findings: _Findings, where: 
         if walk.problem:
             break
         values.append(walk.value)
-        if opcodes_left <= 0:
-            findings.note(Verdict.SUSPICIOUS, f"{where}more opcodes than are looked at")
-            break
         if values[0] == _LEGACY_TORCH_MAGIC and len(values) == _LEGACY_TORCH_PICKLES:
             break
         at = walk.end
@@ -309,8 +224,8 @@ def _judge_walk(walk: PickleTrace, findings: _Findings, where: str) -> None:
             Verdict.SUSPICIOUS, f"{where}imports by extension code, whose meaning only the loading program knows"
         )
     if walk.over_limit:
-        findings.note(Verdict.SUSPICIOUS, f"{where}{walk.problem}: not looked at to its end")
-    elif walk.problem:
+        raise OverBudget(f"{where}{walk.problem}")
+    if walk.problem:
         findings.note(Verdict.ERROR, f"{where}{walk.problem}")
 
 
@@ -319,6 +234,7 @@ def _ask_picklescan(reader: BinaryIO, begin: int, walk: PickleTrace, findings: _
     given what the walk found to be over the limits."""
     if walk.over_limit or walk.end - begin > MEMBER_BYTES_MAX:
         return
+    findings.budget.spend_bytes(walk.end - begin)
     reader.seek(begin)
     try:
         result = scan_pickle_bytes(io.BytesIO(reader.read(walk.end - begin)), "", multiple_pickles=False)
@@ -351,34 +267,29 @@ class _Guarded:
 
 
 def _scan_members(
-    reader: BinaryIO, findings: _Findings, where: str, nesting: int, limits: Limits
+    reader: BinaryIO, size_bytes: int, findings: _Findings, where: str, nesting: int
 ) -> tuple[dict[str, object], str]:
     """Judge a zip's members; return the values of its pickles by their name inside the archive's folder, and its
     kind."""
     values: dict[str, object] = {}
+    if ambiguity := find_ambiguity(reader, size_bytes, findings.budget):
+        findings.note(Verdict.SUSPICIOUS, f"{where}readers may see other members in the zip: {ambiguity}")
     guarded = _Guarded(reader, DIRECTORY_BYTES_MAX)
+    reader.seek(0)
     try:
         archive = RelaxedZipFile(guarded)
         members = archive.infolist()
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        ValueError,
-        OSError,
-        OverflowError,
-        IndexError,
-        struct.error,
-    ) as error:
+    except _UNREADABLE_ZIP as error:
         findings.note(Verdict.ERROR, f"{where}the zip cannot be read: {_shown(str(error))}")
         return values, "zip"
+    if ambiguity:
+        findings.budget.spend_members(len(members))  # otherwise they are paid for
     guarded.read_max = MEMBER_BYTES_MAX
     with archive:
-        if len(members) > MEMBERS_MAX:
-            findings.note(Verdict.SUSPICIOUS, f"{where}the zip has {len(members):,} members, not looked at")
-            return values, "zip"
         names = {_inner_name(member.filename) for member in members}
         for member in members:
-            value = _scan_member(archive, member, findings, where, nesting, limits)
+            findings.budget.check_time()
+            value = _scan_member(archive, member, findings, where, nesting)
             if value is not None:
                 inner = _inner_name(member.filename)
                 if inner in values:
@@ -392,7 +303,7 @@ def _scan_members(
 
 
 def _scan_member(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, findings: _Findings, where: str, nesting: int, limits: Limits
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, findings: _Findings, where: str, nesting: int
 ) -> object:
     """Judge one member; return its first pickle's value."""
     here = f"{where}{_shown(member.filename)}: "
@@ -400,37 +311,66 @@ def _scan_member(
         # Read as plain bytes all the same: torch's reader ignores the flag, so it can hide a pickle from other
         # scanners.
         findings.note(Verdict.SUSPICIOUS, f"{here}is marked as encrypted")
-    named_pickle = member.filename.lower().endswith((".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib"))
+    is_named_pickle = member.filename.lower().endswith(_PICKLE_SUFFIXES)
     try:
-        with archive.open(member) as stream:
-            start = stream.read(8)
-            if not (named_pickle or start.startswith((b"\x93NUMPY", b"PK\x03\x04")) or _starts_as_pickle(start)):
-                return None
-            content = start + stream.read(MEMBER_BYTES_MAX + 1 - len(start))
+        content = _read_member(archive, member, is_named_pickle, findings.budget)
     except _UNREADABLE_MEMBER as error:
-        verdict = Verdict.SUSPICIOUS if named_pickle else Verdict.ERROR
+        verdict = Verdict.SUSPICIOUS if is_named_pickle else Verdict.ERROR
         findings.note(verdict, f"{here}cannot be looked into: {_shown(str(error))}")
         return None
+    if content is None:
+        return None
     if len(content) > MEMBER_BYTES_MAX:
-        if named_pickle:
-            findings.note(Verdict.SUSPICIOUS, f"{here}is larger than {MEMBER_BYTES_MAX >> 20} MiB and not looked at")
-        content = content[:MEMBER_BYTES_MAX]
+        findings.note(Verdict.SUSPICIOUS, f"{here}is larger than {MEMBER_BYTES_MAX >> 20} MiB and not looked at")
+        _scan_cut(content, findings, here)
+        return None
     inner = io.BytesIO(content)
     if content.startswith(b"PK\x03\x04"):
         if nesting <= 0:
             findings.note(Verdict.SUSPICIOUS, f"{here}zips are nested deeper than {NESTING_MAX}")
         else:
-            _scan_members(inner, findings, here, nesting - 1, limits)
+            _scan_members(inner, len(content), findings, here, nesting - 1)
         return None
     if content.startswith(b"\x93NUMPY"):
-        _scan_array(inner, findings, here, limits)
+        _scan_array(inner, findings, here)
         return None
-    if not named_pickle:
-        probe = pickle_opcodes.walk(inner, limits)
-        if probe.problem and not probe.globals:
-            return None  # a tensor's bytes that begin as a pickle does, by chance
-    values = _scan_series(inner, len(content), findings, here, limits)
+    values = _scan_series(inner, len(content), findings, here)
     return values[0] if values else None
+
+
+def _read_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, is_named_pickle: bool, budget: Budget
+) -> bytes | None:
+    """Return a member's bytes, at most one more than the limit; None if it is nothing that could run code."""
+    with archive.open(member) as stream:
+        start = stream.read(8)
+        is_chance = not is_named_pickle and not start.startswith((b"\x93NUMPY", b"PK\x03\x04"))
+        if is_chance:
+            if not _starts_as_pickle(start):
+                return None
+            budget.spend_bytes(_PROBE_BYTES)
+            start += stream.read(_PROBE_BYTES - len(start))
+            if _is_no_pickle(start, budget, is_whole=len(start) == member.file_size):
+                return None
+        budget.spend_bytes(min(member.file_size, MEMBER_BYTES_MAX))
+        content = start + stream.read(MEMBER_BYTES_MAX + 1 - len(start))
+    is_whole = len(content) == member.file_size
+    return None if is_chance and _is_no_pickle(content, budget, is_whole=is_whole) else content
+
+
+def _is_no_pickle(start: bytes, budget: Budget, *, is_whole: bool) -> bool:
+    """Whether the first bytes show that this is a tensor, which begins as a pickle does by chance."""
+    probe = pickle_opcodes.walk(io.BytesIO(start), budget)
+    if not probe.problem or probe.globals or probe.extensions or probe.over_limit:
+        return False
+    return is_whole or not probe.is_cut
+
+
+def _scan_cut(content: bytes, findings: _Findings, where: str) -> None:
+    """Judge the imports of a member that is too large to be read whole."""
+    walk = pickle_opcodes.walk(io.BytesIO(content), findings.budget)
+    walk.problem = walk.problem if walk.over_limit else ""
+    _judge_walk(walk, findings, where)
 
 
 def _starts_as_pickle(start: bytes) -> bool:
@@ -438,7 +378,7 @@ def _starts_as_pickle(start: bytes) -> bool:
     return (start[:1] == b"\x80" and start[1:2] <= b"\x05") or start[:1] in (b"c", b"(", b"]", b"}", b"i")
 
 
-def _scan_array(reader: BinaryIO, findings: _Findings, where: str, limits: Limits) -> None:
+def _scan_array(reader: BinaryIO, findings: _Findings, where: str) -> None:
     """A .npy file: magic, version, the length of a header that is a Python literal, then numbers or a pickle.
 
     The literal is not parsed: that takes Python's own parser, which was not made for hostile text. An array holds
@@ -457,7 +397,7 @@ def _scan_array(reader: BinaryIO, findings: _Findings, where: str, limits: Limit
     if len(content) > MEMBER_BYTES_MAX:
         findings.note(Verdict.SUSPICIOUS, f"{where}an array of objects of more than {MEMBER_BYTES_MAX >> 20} MiB")
     findings.note(Verdict.SUSPICIOUS, f"{where}a numpy array of Python objects, which is a pickle")
-    _scan_series(io.BytesIO(content), len(content), findings, where, limits)
+    _scan_series(io.BytesIO(content), len(content), findings, where)
 
 
 def _inner_name(name: str) -> str:

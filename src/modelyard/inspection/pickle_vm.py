@@ -5,28 +5,18 @@ the call, and only the few calls that rebuild tensors are understood, as "a tens
 called or set. What the opcodes do with it is in ``modelyard.inspection.pickle_opcodes``.
 """
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
+from modelyard.inspection.budget import Budget, OverBudget
 from modelyard.inspection.header import Tensor
 
 ARGUMENT_BYTES_MAX = 1 << 20
 LINE_BYTES_MAX = 1 << 16
 INTEGER_BYTES_MAX = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of one walk. An SDXL checkpoint's pickle has about 75,000 opcodes in 0.4 MB."""
-
-    opcodes: int = 1_000_000
-    bytes: int = 64 << 20
-    # Moves of container items: what APPENDS, SETITEMS, TUPLE and calls with lists touch in all.
-    work: int = 8_000_000
-
-
-DEFAULT_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +58,7 @@ class Opaque:
 MARK: Final = _Mark()
 OPAQUE: Final = Opaque()
 UNKNOWN_NAME = "?"
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 @dataclass(slots=True)
@@ -76,10 +67,11 @@ class PickleTrace:
 
     value: object = None
     globals: set[Global] = field(default_factory=set)
-    opcodes: int = 0
     end: int = 0  # position after the last byte walked
     problem: str = ""
     over_limit: bool = False
+    # The bytes ended within the pickle: more of them could go on with it.
+    is_cut: bool = False
     # Extension-registry codes name globals in a table that only the loading program has.
     extensions: bool = False
 
@@ -87,35 +79,35 @@ class PickleTrace:
 class Stop(Exception):
     """Ends the walk; the text is the problem."""
 
-    def __init__(self, problem: str, over_limit: bool = False) -> None:
+    def __init__(self, problem: str, *, is_cut: bool = False) -> None:
         super().__init__(problem)
         self.problem = problem
-        self.over_limit = over_limit
+        self.is_cut = is_cut
 
 
 class Machine:
-    """The stack machine of one walk."""
+    """The stack machine of one walk. With ``is_strict`` it stops where every loader stops: at a name that no module can
+    have, and at a persistent id, whose meaning only the loading program knows."""
 
-    def __init__(self, reader: BinaryIO, limits: Limits) -> None:
+    def __init__(self, reader: BinaryIO, budget: Budget, *, is_strict: bool = False) -> None:
         self.trace = PickleTrace()
         self.position = reader.tell()
+        self.budget = budget
+        self.is_strict = is_strict
         self._reader = reader
-        self._limits = limits
-        self._bytes_left = limits.bytes
-        self._work_left = limits.work
+        self._end = reader.seek(0, os.SEEK_END)
+        reader.seek(self.position)
         self._stack: list[object] = []
         self._memo: dict[int, object] = {}
 
     # --- bytes ---
 
     def read(self, count: int) -> bytes:
-        if count > self._bytes_left:
-            raise Stop(f"is longer than {self._limits.bytes:,} bytes", over_limit=True)
+        self.budget.spend_bytes(count)
         data = self._reader.read(count)
-        self._bytes_left -= len(data)
         self.position += len(data)
         if len(data) < count:
-            raise Stop(f"ends at byte {self.position:,} without STOP")
+            raise Stop(f"ends at byte {self.position:,} without STOP", is_cut=True)
         return data
 
     def number(self, width: int, signed: bool = False) -> int:
@@ -126,21 +118,37 @@ class Machine:
         length = self.number(width)
         if length <= ARGUMENT_BYTES_MAX:
             return self.read(length)
-        if length >= 1 << 62:
-            raise Stop(f"announces {length:,} bytes at byte {self.position:,}")
-        self._reader.seek(length - 1, 1)
-        self.position += length - 1
-        self.read(1)  # proves that the bytes are there
+        if length > self._end - self.position:
+            raise Stop(f"announces {length:,} bytes at byte {self.position:,}, ends without STOP", is_cut=True)
+        self._reader.seek(length, os.SEEK_CUR)
+        self.position += length
         return OPAQUE
 
-    def line(self) -> bytes:
-        """An argument that ends with its line."""
-        line = self._reader.readline(min(LINE_BYTES_MAX, self._bytes_left))
-        self._bytes_left -= len(line)
+    def line(self, start: re.Pattern[bytes] | None = None) -> bytes | Opaque:
+        """An argument that ends with its line; a long one is stepped over, if it begins as it has to."""
+        begin = self.position
+        line = self._read_line(begin)
+        if line.endswith(b"\n"):
+            return line[:-1]
+        if start is not None and not start.match(line):
+            raise Stop(f"has {line[:20]!a} for a value at byte {begin:,}")
+        while not line.endswith(b"\n"):
+            line = self._read_line(begin)
+        return OPAQUE
+
+    def _read_line(self, begin: int) -> bytes:
+        size_bytes = min(LINE_BYTES_MAX, self.budget.bytes)
+        line = self._reader.readline(size_bytes)
+        self.budget.spend_bytes(len(line))
         self.position += len(line)
-        if not line.endswith(b"\n"):
-            raise Stop(f"has a line at byte {self.position - len(line):,} that does not end")
-        return line[:-1]
+        if line.endswith(b"\n"):
+            return line
+        if len(line) < size_bytes:
+            raise Stop(f"has a line at byte {begin:,} that does not end", is_cut=True)
+        if not self.budget.bytes:
+            limit = self.budget.limits.bytes
+            raise OverBudget(f"is longer than {limit:,} bytes: the line at byte {begin:,} does not end")
+        return line
 
     # --- stack ---
 
@@ -163,14 +171,9 @@ class Machine:
             if stack[depth] is MARK:
                 taken = stack[depth + 1 :]
                 del stack[depth:]
-                self.work(len(taken) + 1)
+                self.budget.spend_work(len(taken) + 1)
                 return taken
         raise Stop(f"looks for a mark that is not there at byte {self.position:,}")
-
-    def work(self, amount: int) -> None:
-        self._work_left -= amount
-        if self._work_left < 0:
-            raise Stop("moves more items than any model needs", over_limit=True)
 
     def memo_put(self, key: int) -> None:
         self._memo[key] = self.top()
@@ -190,6 +193,9 @@ class Machine:
             reference = Global(module, name)
         else:
             reference = Global(UNKNOWN_NAME, UNKNOWN_NAME)
+        # Only calls of earlier imports compute names.
+        if self.is_strict and not self.trace.globals and not _NAME.fullmatch(str(reference)):
+            raise Stop(f"imports {str(reference)[:40]!a}, which is no name")
         self.trace.globals.add(reference)
         return reference
 
@@ -264,7 +270,7 @@ def _new_mapping(machine: Machine, arguments: tuple[object, ...]) -> object:
     """An empty dict, or one of the pairs that older pickles pass as a list."""
     made: dict[object, object] = {}
     if len(arguments) == 1 and isinstance(arguments[0], list):
-        machine.work(len(arguments[0]))
+        machine.budget.spend_work(len(arguments[0]))
         for pair in arguments[0]:
             if isinstance(pair, (list, tuple)) and len(pair) == 2:
                 machine.set_item(made, pair[0], pair[1])
