@@ -106,6 +106,12 @@ class Settings:
         "The number of connections that one address may have to a worker. `0` means a quarter of all.",
         _parse_integer(0, 1_000_000),
     )
+    metrics_access: Literal["everyone", "key", "admin"] = _define_setting(
+        "everyone",
+        "",
+        "Who may read `/metrics`: `everyone`, every caller with a `key`, or callers whose key has the scope `admin`.",
+        _parse_word("everyone", "key", "admin"),
+    )
     anonymous_access: Literal["none", "public"] = _define_setting(
         "none",
         "",

@@ -244,6 +244,30 @@ def test_what_was_signed_for_something_else_opens_nothing() -> None:
             unseal(signer, red, other)
 
 
+# --- Answers of the operator, and of all routes
+
+
+@pytest.mark.parametrize(
+    ("access", "statuses"),
+    [("everyone", [200, 200, 200, 200]), ("key", [401, 401, 200, 200]), ("admin", [401, 401, 403, 200])],
+)
+def test_metrics_are_for_those_that_the_setting_names(tmp_path: Path, access: str, statuses: list[int]) -> None:
+    with open_app(tmp_path, metrics_access=access, anonymous_access="public") as yard:
+        keys = [None, "sk_unknown", yard.key("red", Scope.WRITE), yard.key("red", Scope.ADMIN)]
+        headers = [{"authorization": f"Bearer {key}"} if key else {} for key in keys]
+
+        replies = [yard.ask("/metrics", None, **header) for header in headers]
+
+    assert statuses == [reply.status for reply in replies]
+
+
+@pytest.mark.parametrize("path", ["/v3/model", "/v3/user", "/openapi.json", "/healthz", "/", "/nowhere"])
+def test_no_browser_guesses_the_type_of_an_answer(yard: App, path: str) -> None:
+    for method in ("GET", "HEAD", "OPTIONS", "POST"):
+        for team in ("red", None):
+            assert "nosniff" == yard.ask(path, team, method=method).headers["x-content-type-options"]
+
+
 # --- Keys, on their page
 
 

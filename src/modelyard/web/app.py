@@ -108,6 +108,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
         CoverEndpoints(models, covers, caller_of, endpoints.response_with, id_of),
         health.ReadyEndpoint(catalog),
         metrics,
+        settings.metrics_access,
         RequestLog(log, metrics),
         PageContext(
             catalog,

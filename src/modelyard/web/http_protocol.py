@@ -116,6 +116,7 @@ class HTTPProtocol(HttpToolsProtocol):
             b"content-type: application/json\r\n",
             b"content-length: %d\r\n" % len(error.body),
             b"access-control-allow-origin: *\r\n",
+            b"x-content-type-options: nosniff\r\n",
             *(b"%s: %s\r\n" % (name.lower().encode(), value.encode()) for name, value in error.headers),
             b"connection: close\r\n\r\n",
         ]

@@ -20,7 +20,7 @@ from modelyard.web.consistency import revision_header
 from modelyard.web.cors import Cors
 from modelyard.web.log import Log
 from modelyard.web.requests import Handler, Header, Request, open_request
-from modelyard.web.responses import error_response, send_response
+from modelyard.web.responses import NOSNIFF, error_response, send_response
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -75,7 +75,7 @@ class EdgeMiddleware:
         if client_id := request.headers.get(b"x-request-id"):
             has_client_id = _CLIENT_ID.fullmatch(client_id) is not None
             request.id = client_id.decode() if has_client_id else request.id
-        common_headers = (*self._cors.headers(request), *self._staleness())
+        common_headers = (NOSNIFF, *self._cors.headers(request), *self._staleness())
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -26,6 +26,8 @@ UNCACHED: tuple[Header, ...] = (
     (b"cache-control", b"private, no-cache"),
     (b"vary", b"Authorization, Accept-Encoding"),
 )
+# A browser must not take the type of an answer from its bytes, which may be a stranger's.
+NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 UNSTORED: tuple[Header, ...] = ((b"cache-control", b"no-store"),)
 # Compressing a body that fits one TCP segment gains nothing.
 GZIP_BYTES_MIN = 1024

@@ -66,6 +66,7 @@ class Parts:
     covers: CoverEndpoints
     ready: health.ReadyEndpoint
     metrics: Metrics
+    metrics_access: str
     request_log: RequestLog
     page_context: PageContext
 
@@ -97,7 +98,9 @@ def _api(parts: Parts) -> list[Route]:
 
     facets = with_revision(catalog, partial(list_models.count_facets, catalog, viewer_of))
     metadata = partial(account.get_metadata, catalog, viewer_of)
-    metrics = partial(health.get_metrics, parts.metrics, parts.request_log, catalog)
+    metrics = health.MetricsEndpoint(
+        parts.metrics, parts.request_log, catalog, models.caller_of, parts.metrics_access
+    ).get
     key, link, open_ = Kind.KEY, Kind.LINK, Kind.OPEN
     return [
         Route("/v3/model", "GET", from_index(parts.listing.get), Scope.READ, key),

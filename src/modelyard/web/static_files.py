@@ -32,7 +32,6 @@ def get_static_file(request: Request) -> Response:
     return Response(
         file.body,
         file.media_type,
-        ((b"x-content-type-options", b"nosniff"),),
         caching=_IMMUTABLE if is_versioned else _REVALIDATED,
     )
 

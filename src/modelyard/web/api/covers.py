@@ -24,7 +24,6 @@ _CACHE_BYTES_MAX = 32 * 1024 * 1024
 _HEADERS: tuple[Header, ...] = (
     (b"content-type", b"image/webp"),
     (b"cache-control", b"public, max-age=31536000, immutable"),
-    (b"x-content-type-options", b"nosniff"),
     # A browser that opens the URL must not run anything in it.
     (b"content-security-policy", b"default-src 'none'; sandbox"),
     (b"cross-origin-resource-policy", b"cross-origin"),

@@ -178,7 +178,6 @@ def _headers(file: File) -> list[Header]:
         (b"content-disposition", content_disposition(file.label)),
         (b"repr-digest", b"sha-256=:%s:" % digest),
         (b"digest", b"sha-256=" + digest),
-        (b"x-content-type-options", b"nosniff"),
         *_UNSTORED,
     ]
 

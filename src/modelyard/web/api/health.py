@@ -2,15 +2,17 @@
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelyard import errors
 from modelyard.catalog import Catalog
-from modelyard.domain import ANONYMOUS, ModelQuery
+from modelyard.domain import ANONYMOUS, ModelQuery, Scope
 from modelyard.jobs import tasks
 from modelyard.web.access_log import RequestLog
+from modelyard.web.auth import ViewerOf
 from modelyard.web.metrics import Metrics
 from modelyard.web.requests import Request
 from modelyard.web.responses import UNSTORED, Response
@@ -59,11 +61,27 @@ class ReadyEndpoint:
         return Response(_encode(readiness), caching=UNSTORED)
 
 
-def get_metrics(metrics: Metrics, request_log: RequestLog, catalog: Catalog, _: Request) -> Response:
-    """Return the metrics in the text format of Prometheus."""
-    request_log.flush()
-    body = metrics.render(catalog.revision)
-    # The metrics of requests are returned while the database is unreachable too.
-    with suppress(errors.Unavailable), catalog.store.reading() as connection:
-        body += metrics.render_jobs(tasks.summaries(connection), time.time())
-    return Response(body, CONTENT_TYPE_LATEST.encode(), caching=UNSTORED)
+@dataclass(frozen=True, slots=True)
+class MetricsEndpoint:
+    """The metrics of the server, for those that ``access`` names: everyone, key or admin."""
+
+    metrics: Metrics
+    request_log: RequestLog
+    catalog: Catalog
+    caller_of: ViewerOf
+    access: str
+
+    def get(self, request: Request) -> Response:
+        """Return the metrics in the text format of Prometheus. Raises MissingKey, InvalidKey or Forbidden."""
+        if self.access != "everyone":
+            viewer = self.caller_of(request)
+            if viewer.team is None:
+                raise errors.MissingKey
+            if self.access == "admin" and not viewer.may(Scope.ADMIN):
+                raise errors.Forbidden(Scope.ADMIN)
+        self.request_log.flush()
+        body = self.metrics.render(self.catalog.revision)
+        # The metrics of requests are returned while the database is unreachable too.
+        with suppress(errors.Unavailable), self.catalog.store.reading() as connection:
+            body += self.metrics.render_jobs(tasks.summaries(connection), time.time())
+        return Response(body, CONTENT_TYPE_LATEST.encode(), caching=UNSTORED)

@@ -20,7 +20,6 @@ PAGE_HEADERS: tuple[Header, ...] = (
     (b"content-security-policy", _POLICY.encode()),
     # Not "no-referrer": browsers would then hide the origin of our own forms, which the check for forged forms needs.
     (b"referrer-policy", b"same-origin"),
-    (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 HTML = b"text/html; charset=utf-8"
