@@ -3,6 +3,7 @@
 That routes ask for the right scope is in the tests of the routes.
 """
 
+import hashlib
 import multiprocessing
 import re
 from dataclasses import dataclass
@@ -334,7 +335,7 @@ def test_keys_that_were_never_read_are_not_called_bad_while_the_database_is_away
     access = Auth(on_file)
     with monkeypatch.context() as patched:
         patched.setattr(on_file, "key_ring", away)
-        for ask in (lambda: access.viewer_of(secret), lambda: access.viewer_of_id(1), access.load):
+        for ask in (lambda: access.viewer_of(secret), lambda: access.find("0" * 16), access.load):
             with pytest.raises(errors.Unavailable):
                 ask()
 
@@ -363,27 +364,49 @@ def away() -> None:
 # --- Who a session speaks for ----------------------------------------------------------------------------------------
 
 
-def test_the_id_of_a_key_speaks_for_its_team_until_the_key_expires_or_is_revoked(on_file: Store) -> None:
+def test_the_fingerprint_of_a_key_speaks_for_its_team_until_the_key_expires_or_is_revoked(on_file: Store) -> None:
     clock = Clock()
     access = Auth(on_file, clock=clock)
     secret, brief = access.create_key("acme", READ, 60)
     lasting_secret, lasting = access.create_key("acme", READ)
-    assert (brief.id, lasting.id) == (access.id_of(secret), access.id_of(f"Bearer {lasting_secret}"))
+    first, second = access.fingerprint_of(secret), access.fingerprint_of(f"Bearer {lasting_secret}")
 
+    assert hashlib.sha256(secret.encode()).hexdigest()[:16] == first
+    assert [brief.id, lasting.id] == [access.find(fingerprint).key_id for fingerprint in (first, second)]
+    assert [first, second] == [access.viewer_of(key).key_fingerprint for key in (secret, lasting_secret)]
     clock.now += 59.9
-    assert Viewer("acme", READ) == access.viewer_of_id(brief.id)
+    assert Viewer("acme", READ) == access.find(first).viewer
     clock.now = 1_000_060.0
     with pytest.raises(errors.InvalidKey):
-        access.viewer_of_id(brief.id)
+        access.find(first)
     with pytest.raises(errors.InvalidKey):
-        access.id_of(secret)
+        access.fingerprint_of(secret)
     access.revoke_key(str(lasting.id))
-    for id_ in (lasting.id, 0, -1, 999):
+    for fingerprint in (second, "", "0" * 16):
         with pytest.raises(errors.InvalidKey):
-            access.viewer_of_id(id_)
+            access.find(fingerprint)
+
+
+def test_a_session_that_ended_is_ended_for_every_process_and_forgotten_when_its_cookie_has_expired(
+    on_file: Store, tmp_path: Path, open_at: Open
+) -> None:
+    secret, _ = Auth(on_file).create_key("acme", READ)
+    access, other = Auth(on_file), Auth(open_at(sqlite_url(tmp_path)))
+    fingerprint = access.fingerprint_of(secret)
+    other.find(fingerprint, "first")
+
+    access.end_session("first", 1)
+    access.end_session("first", 1)
+
+    for process in (access, other):
+        with pytest.raises(errors.InvalidKey):
+            process.find(fingerprint, "first")
+        assert "acme" == process.find(fingerprint, "second").viewer.team
+    access.end_session("second", 10**10)
+    assert frozenset({"second"}) == on_file.key_ring().ended_sessions
 
 
 @pytest.mark.parametrize("text", ["", "  ", "Bearer", "sk_unknown"])
-def test_what_is_no_key_has_no_id(on_file: Store, text: str) -> None:
+def test_what_is_no_key_has_no_fingerprint(on_file: Store, text: str) -> None:
     with pytest.raises(errors.InvalidKey):
-        Auth(on_file, anonymous="public").id_of(text)
+        Auth(on_file, anonymous="public").fingerprint_of(text)

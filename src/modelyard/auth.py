@@ -2,7 +2,10 @@
 
 A key is ``sk_`` and 32 random bytes in URL-safe base64. The database has only its SHA-256. ``Auth`` holds all keys in
 memory, by digest, and reads them again when any process creates or revokes one: a revoked key is refused from the next
-request on, and no request queries the database.
+request on, and no request queries the database. The same holds for sessions that ended.
+
+The fingerprint of a key is the beginning of its digest. Unlike the id, it never stands for another key: a restored
+database gives ids again.
 """
 
 import base64
@@ -25,12 +28,15 @@ _KEY_BYTES = 32
 # `Bearer`, spaces and a key are 54 characters. A longer header is refused without hashing it.
 _HEADER_CHARS_MAX = 256
 _HINT_CHARS = 7
+_FINGERPRINT_CHARS = 16
 # Ten thousand years: Python cannot format later dates.
 _EXPIRES_IN_SECONDS_MAX = 10_000 * 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class _ActiveKey:
+class ActiveKey:
+    """A key that was neither revoked nor, at its last check, expired."""
+
     digest: bytes
     key_id: int
     viewer: Viewer
@@ -52,8 +58,9 @@ class Auth:
         self._clock = clock
         self._anonymous = anonymous == "public"
         self._loading = threading.Lock()
-        self._key_by_digest: dict[bytes, _ActiveKey] = {}
-        self._key_by_id: dict[int, _ActiveKey] = {}
+        self._key_by_digest: dict[bytes, ActiveKey] = {}
+        self._key_by_fingerprint: dict[str, ActiveKey] = {}
+        self._ended_sessions: frozenset[str] = frozenset()
         self._revision = -1
         self._used_at: dict[int, int] = {}
         # With PostgreSQL the store calls when keys change, so that no request waits for the database.
@@ -72,37 +79,45 @@ class Auth:
             raise errors.MissingKey
         return self._find(key).viewer
 
-    def id_of(self, key: str) -> int:
-        """Return the id of a valid key, for ``viewer_of_id``. Raises InvalidKey."""
+    def fingerprint_of(self, key: str) -> str:
+        """Return the fingerprint of a valid key, for ``find``. Raises InvalidKey."""
         secret = _key_of(key)
         if secret is None:
             raise errors.InvalidKey
-        return self._find(secret).key_id
+        return self._find(secret).viewer.key_fingerprint
 
-    def viewer_of_id(self, key_id: int) -> Viewer:
-        """Return the viewer of a key by its id, for a caller who has shown the key before. Raises InvalidKey."""
+    def find(self, fingerprint: str, session: str = "") -> ActiveKey:
+        """Return a key by its fingerprint, for a caller who has shown the key before, and the id of their session.
+
+        Raises InvalidKey if the key was revoked or has expired, or if the session ended.
+        """
         self._refresh()
-        key = self._key_by_id.get(key_id)
+        key = self._key_by_fingerprint.get(fingerprint)
         now = self._clock()
-        if key is None or now >= key.ends_at:
+        if key is None or now >= key.ends_at or session in self._ended_sessions:
             raise errors.InvalidKey
-        self._used_at[key_id] = int(now)
-        return key.viewer
+        self._used_at[key.key_id] = int(now)
+        return key
 
-    def viewer_of_link(self, key_id: int | None, scope: Scope) -> Viewer:
-        """Return the viewer that a signed link was made for: that of a key, or with None the public.
+    def viewer_of_link(self, fingerprint: str, scope: Scope) -> Viewer:
+        """Return the viewer that a signed link was made for: that of a key, or of the public if there is no key.
 
         Raises LinkRevoked if the key has no access of this ``scope`` any more, or the public has none.
         """
         try:
-            viewer = self.viewer_of(None) if key_id is None else self.viewer_of_id(key_id)
+            viewer = self.find(fingerprint).viewer if fingerprint else self.viewer_of(None)
         except errors.Unauthenticated:
             raise errors.LinkRevoked from None
         if not viewer.may(scope):
             raise errors.LinkRevoked
         return viewer
 
-    def _find(self, secret: bytes) -> _ActiveKey:
+    def end_session(self, session: str, expires_at: int) -> None:
+        """End a session on every worker of every node. Its cookie expires at ``expires_at``."""
+        with self._store.transaction() as transaction:
+            transaction.end_session(session, expires_at)
+
+    def _find(self, secret: bytes) -> ActiveKey:
         self._refresh()
         digest = hashlib.sha256(secret).digest()
         key = self._key_by_digest.get(digest)
@@ -206,16 +221,17 @@ class Auth:
                 return  # another thread has read them meanwhile
             ring = self._store.key_ring()
             self._key_by_digest = {
-                digest: _ActiveKey(
+                digest: ActiveKey(
                     digest,
                     key.id,
-                    Viewer(key.team, key.scopes, key.id),
+                    Viewer(key.team, key.scopes, digest.hex()[:_FINGERPRINT_CHARS]),
                     float("inf") if key.expires_at is None else key.expires_at,
                 )
                 for digest, key in ring.keys
                 if key.revoked_at is None
             }
-            self._key_by_id = {key.key_id: key for key in self._key_by_digest.values()}
+            self._key_by_fingerprint = {key.viewer.key_fingerprint: key for key in self._key_by_digest.values()}
+            self._ended_sessions = ring.ended_sessions
             self._revision = ring.revision
 
 

@@ -347,14 +347,15 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The caller. ``team`` and ``key_id`` are None for a caller without a key, who sees public models only.
+    """The caller. ``team`` is None for a caller without a key, who sees public models only.
 
-    Callers with several keys of a team are equal: they see the same.
+    ``key_fingerprint`` names the key in signed links and sessions; empty without a key. Callers with several keys of a
+    team are equal: they see the same.
     """
 
     team: str | None
     scopes: frozenset[Scope] = frozenset({Scope.READ})
-    key_id: int | None = field(default=None, compare=False)
+    key_fingerprint: str = field(default="", compare=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether the key has the scope. An admin's key has all."""

@@ -340,9 +340,9 @@ def test_an_expired_upload_url_takes_nothing(bench: Bench) -> None:
     address = announce(bench.yard, "m").partition("?")[0]
     upload_id = address.rpartition("/")[2]
     signer = open_signer(bench.yard.store)
-    key_id = bench.yard.access.id_of(bench.yard.key("red", *WRITER))
-    query = signer.query(PURPOSE, f"{upload_id} {key_id}", "", int(time.time()) - 1)
-    expired = f"{address}?for={key_id}&{query}"
+    fingerprint = bench.yard.access.fingerprint_of(bench.yard.key("red", *WRITER))
+    query = signer.query(PURPOSE, f"{upload_id} {fingerprint}", "", int(time.time()) - 1)
+    expired = f"{address}?for={fingerprint}&{query}"
 
     reply = put(bench.yard, expired, lora_bytes())
 

@@ -5,7 +5,7 @@ Not covered here: what the pages show to whom (test_pages.py).
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from modelyard.auth import Auth
 from modelyard.domain import ANONYMOUS, Scope, Viewer
 from modelyard.signing import SecretKey, Signer
 from modelyard.store import open_store
+from modelyard.store.backup import backup, restore
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.requests import Request, open_request
 from modelyard.web.sessions import COOKIE, LASTS_SECONDS, Sessions, check_same_site, check_token, cookies
@@ -104,7 +105,7 @@ def test_a_cookie_is_refused_whichever_field_was_changed(desk: Desk, field_numbe
     other = desk.cookie().partition("=")[2].split(".")[0]
     fields = value.split(".")
     changes = {
-        0: (other, "²", "x", ""),
+        0: (other, "1", "²", "x", ""),
         1: ("0" * 16, fields[1].upper() + "x", ""),
         2: ("2", "²", ""),
         3: (str(int(fields[3]) + 1), "x", "²", ""),
@@ -122,11 +123,77 @@ def test_the_cookie_is_kept_from_scripts_and_from_other_sites_and_from_plain_htt
     def attributes(*, is_secure: bool) -> list[str]:
         name, value = desk.sessions.begin(key, is_secure=is_secure)
         assert b"set-cookie" == name
+        assert value.startswith(b"modelyard_session=")
         return [part.strip() for part in value.decode().split(";")[1:]]
 
     plain = ["Path=/", "Max-Age=2592000", "HttpOnly", "SameSite=Lax"]
     assert plain == attributes(is_secure=False)
     assert [*plain, "Secure"] == attributes(is_secure=True)
+
+
+def test_a_cookie_of_a_server_with_an_https_address_is_for_https_and_for_this_host_only(desk: Desk) -> None:
+    key, _ = desk.access.create_key("red", [Scope.READ])
+    over_https = replace(desk.sessions, is_https=True)
+
+    cookie, *attributes = over_https.begin(key, is_secure=False)[1].decode().split("; ")
+
+    assert cookie.startswith("__Host-modelyard_session=")
+    assert {"Path=/", "Secure"} < set(attributes)
+    assert "Domain" not in "".join(attributes)
+    assert over_https.of(request(cookie=cookie)) is not None
+    # Another host of the domain can set a cookie with the plain name.
+    assert over_https.of(request(cookie=cookie.removeprefix("__Host-"))) is None
+
+
+# --- Who ends a session
+
+
+def test_a_copy_of_a_cookie_is_refused_after_signing_out(desk: Desk) -> None:
+    cookie = desk.cookie()
+    session = desk.sessions.of(request(cookie=cookie))
+
+    header = desk.sessions.end(session, is_secure=False)
+
+    assert (b"set-cookie", b"modelyard_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax") == header
+    with pytest.raises(errors.InvalidKey):
+        desk.sessions.of(request(cookie=cookie))
+
+
+def test_signing_out_of_one_browser_leaves_the_others(desk: Desk) -> None:
+    key, _ = desk.access.create_key("red", [Scope.READ])
+    here, there = (desk.sessions.begin(key, is_secure=False)[1].decode().partition(";")[0] for _ in range(2))
+
+    desk.sessions.end(desk.sessions.of(request(cookie=here)), is_secure=False)
+
+    assert desk.sessions.of(request(cookie=there)) is not None
+
+
+def test_a_page_signs_out_on_every_node(tmp_path: Path) -> None:
+    with open_app(tmp_path) as first, open_app(tmp_path) as second:
+        body = b"key=" + first.key("red").encode()
+        cookie = first.ask("/sign-in", None, method="POST", body=body).headers["set-cookie"].partition(";")[0]
+        before = [node.ask("/", None, cookie=cookie).status for node in (first, second)]
+
+        first.ask("/sign-out", None, method="POST", cookie=cookie)
+
+        after = [node.ask("/", None, cookie=cookie) for node in (first, second)]
+    assert [200, 200] == before
+    assert [(303, "/sign-in?ended=1")] * 2 == [(reply.status, reply.headers["location"]) for reply in after]
+
+
+def test_a_key_that_gets_an_id_again_does_not_get_the_sessions_of_the_old_key(tmp_path: Path) -> None:
+    """A restored database gives ids of keys again."""
+    with open_app(tmp_path) as yard:
+        backup(sqlite_url(tmp_path), tmp_path / "backup")
+        body = b"key=" + yard.key("red").encode()
+        cookie = yard.ask("/sign-in", None, method="POST", body=body).headers["set-cookie"].partition(";")[0]
+    restore(tmp_path / "backup", sqlite_url(tmp_path), force=True)
+    with open_app(tmp_path) as yard:
+        yard.key("blue")
+        reply = yard.ask("/", None, cookie=cookie)
+
+        assert [("blue", 1)] == [(key.team, key.id) for key in yard.access.list_keys()]
+        assert (303, "/sign-in?ended=1") == (reply.status, reply.headers["location"])
 
 
 def test_the_token_of_a_page_does_not_hold_the_signature_of_the_cookie(desk: Desk) -> None:

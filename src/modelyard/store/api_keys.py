@@ -25,10 +25,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """All keys at one keys' revision, with the digest of each."""
+    """All keys at one keys' revision, with the digest of each, and the ids of the sessions that ended early."""
 
     revision: int
     keys: list[tuple[bytes, Key]]
+    ended_sessions: frozenset[str] = frozenset()
 
 
 def keys_of(connection: sa.Connection) -> list[tuple[bytes, Key]]:
@@ -83,6 +84,18 @@ def touch(connection: sa.Connection, used_at_by_id: dict[int, int]) -> None:
         .values(last_used_at=used_at)
     )
     connection.execute(change, [{"key_id": id_, "used_at": at} for id_, at in sorted(used_at_by_id.items())])
+
+
+def end_session(connection: sa.Connection, session: str, expires_at: int, now: int) -> None:
+    """Store that a session ended, and forget the sessions whose cookies have expired. A second call has no effect."""
+    column = schema.ended_sessions.c
+    connection.execute(sa.delete(schema.ended_sessions).where((column.expires_at <= now) | (column.id == session)))
+    connection.execute(sa.insert(schema.ended_sessions).values(id=session, expires_at=expires_at))
+
+
+def ended_sessions(connection: sa.Connection) -> frozenset[str]:
+    """Return the ids of the sessions that ended before their cookies expire."""
+    return frozenset(connection.execute(sa.select(schema.ended_sessions.c.id)).scalars())
 
 
 def _key_of(row: Any) -> Key:

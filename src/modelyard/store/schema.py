@@ -6,6 +6,7 @@
     tombstones    models that were removed, stamped likewise, so that followers take them out
     base_models   families that models are made for
     teams ─ api_keys
+    ended_sessions  sessions of browsers that ended before their cookies expire
     notes         small named texts, such as where an import stopped
     files         model files that stay where they are, one row a path: how it looked, what is in it, whose model it is
     covers ─ cover_pictures   pictures that are kept, each as one blob a width
@@ -151,6 +152,14 @@ api_keys = Table(
     Column("last_used_at", BigInteger),
     # Ids of keys are names people write down: never given twice.
     sqlite_autoincrement=True,
+)
+
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # When the cookie expires: the row is of no use after that.
+    Column("expires_at", BigInteger, nullable=False),
 )
 
 notes = Table(

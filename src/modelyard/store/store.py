@@ -181,9 +181,11 @@ class Store:
         return identity
 
     def key_ring(self) -> api_keys.KeyRing:
-        """Return all API keys with their digests, and the keys' revision, read in one transaction."""
+        """Return all API keys, the sessions that ended, and the keys' revision, read in one transaction."""
         with self._reading() as connection:
-            return api_keys.KeyRing(read_revisions(connection).keys, api_keys.keys_of(connection))
+            return api_keys.KeyRing(
+                read_revisions(connection).keys, api_keys.keys_of(connection), api_keys.ended_sessions(connection)
+            )
 
     def close(self) -> None:
         """Close all connections; the store cannot be used after this."""

@@ -124,6 +124,11 @@ class WriteTransaction:
         self._keys_changed = True
         return api_keys.revoke(self._connection, id_, self._now)
 
+    def end_session(self, session: str, expires_at: int) -> None:
+        """End a session before its cookie expires."""
+        self._keys_changed = True
+        api_keys.end_session(self._connection, session, expires_at, self._now)
+
     def touch_keys(self, used_at_by_id: dict[int, int]) -> None:
         """Store when keys were last used. This moves no revision, as it changes no permission."""
         api_keys.touch(self._connection, used_at_by_id)

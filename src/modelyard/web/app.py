@@ -81,7 +81,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
     rate_limit = RateLimit(settings.rate_limit_per_minute)
     signer = open_signer(catalog.store)
     base_of = UrlBuilder(settings.public_url).base_of
-    sessions = Sessions(auth, signer, rate_limit)
+    sessions = Sessions(auth, signer, rate_limit, is_https=settings.public_url.startswith("https://"))
     # The scripts of our own pages send a session and its token instead of an API key.
     by_key = partial(authenticate, auth, rate_limit)
     caller_of, viewer_of = partial(sessions.caller, by_key), partial(sessions.reader, by_key)

@@ -138,6 +138,7 @@ def _pages(context: PageContext) -> list[Route]:
         return make_handler(context, show, needs_token=needs_token)
 
     signing_in = make_handler(context, partial(sign_in.sign_in, context), asks_database=True, needs_token=False)
+    signing_out = make_handler(context, partial(sign_in.sign_out, context), asks_database=True, needs_token=False)
     read, write, admin, kind = Scope.READ, Scope.WRITE, Scope.ADMIN, Kind.PAGE
     return [
         Route("/", "GET", quick(gallery.show), read, kind),
@@ -157,6 +158,6 @@ def _pages(context: PageContext) -> list[Route]:
         Route("/docs", "GET", quick(partial(api_docs.show, context)), None, kind),
         Route(SIGN_IN, "GET", quick(sign_in.show), None, kind),
         Route(SIGN_IN, "POST", signing_in, None, kind),
-        Route("/sign-out", "POST", quick(sign_in.sign_out, needs_token=False), None, kind),
-        Route("/preferences", "POST", quick(sign_in.choose, needs_token=False), None, kind),
+        Route("/sign-out", "POST", signing_out, None, kind),
+        Route("/preferences", "POST", quick(partial(sign_in.choose, context), needs_token=False), None, kind),
     ]

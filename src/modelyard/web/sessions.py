@@ -1,11 +1,14 @@
 """Sessions of browsers: a user signs in with an API key, and gets a cookie that stands for the key.
 
-    modelyard_session = <key id>.<random>.<signing key>.<expires>.<signature>      HttpOnly, SameSite=Lax
+    modelyard_session = <key fingerprint>.<session>.<signing key>.<expires>.<signature>      HttpOnly, SameSite=Lax
 
-The cookie is signed and not stored, so any worker on any machine can check it, and nothing has to be deleted later. It
-has the id of the key and not the key. Every request asks ``auth`` whether the key is still valid, so revoking a key
-signs out everywhere at once. Requests that change something need two more proofs that a page of ours sent them: the
-headers of the browser (``Sec-Fetch-Site``, ``Origin``), and a token that only our pages know.
+The cookie is signed and not stored, so any worker on any machine can check it. It has the fingerprint of the key and
+not the key. Every request asks ``auth`` whether the key is still valid and whether the session ended: signing out ends
+one session, and revoking a key ends all its sessions, at once and everywhere. If the public URL is HTTPS, the cookie is
+``__Host-modelyard_session``, which browsers accept over HTTPS and from this host only.
+
+Requests that change something need two more proofs that a page of ours sent them: the headers of the browser
+(``Sec-Fetch-Site``, ``Origin``), and a token that only our pages know.
 """
 
 import hmac
@@ -24,6 +27,7 @@ from modelyard.web.rate_limit import RateLimit
 from modelyard.web.requests import Header, Request
 
 COOKIE = "modelyard_session"
+SECURE_COOKIE = "__Host-" + COOKIE
 TOKEN_FIELD = "token"  # noqa: S105 # the name of a field, not its content
 TOKEN_HEADER = b"modelyard-token"
 LASTS_SECONDS = 30 * 86_400
@@ -35,9 +39,11 @@ _VALUE_CHARS_MAX = 256
 class Session:
     """The session of a request. ``token`` is the value that its forms have to send."""
 
+    id: str
     viewer: Viewer
     key_id: int
     token: str
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +54,51 @@ class Sessions:
     signer: Signer
     rate_limit: RateLimit
     clock: Callable[[], float] = time.time
+    # Whether the public URL is HTTPS.
+    is_https: bool = False
+
+    @property
+    def cookie_name(self) -> str:
+        """The name of the cookie."""
+        return SECURE_COOKIE if self.is_https else COOKIE
+
+    def set_cookie(self, name: str, value: str, seconds: int, *, is_secure: bool) -> Header:
+        """Return the header that sets a cookie. 0 ``seconds`` deletes it."""
+        secure = "; Secure" if is_secure or self.is_https else ""
+        return b"set-cookie", f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}".encode()
 
     def begin(self, key: str, *, is_secure: bool) -> Header:
         """Return the header that signs in a browser as the team of the key. Raises InvalidKey."""
-        key_id = self.auth.id_of(key.strip())
-        nonce = secrets.token_hex(8)
+        fingerprint = self.auth.fingerprint_of(key.strip())
+        session_id = secrets.token_hex(8)
         expires_at = int(self.clock()) + LASTS_SECONDS
-        signed = parse_qs(self.signer.query(_SESSION, str(key_id), nonce, expires_at))
-        value = f"{key_id}.{nonce}.{signed['key'][0]}.{expires_at}.{signed['signature'][0]}"
-        return set_cookie(COOKIE, value, LASTS_SECONDS, is_secure=is_secure)
+        signed = parse_qs(self.signer.query(_SESSION, fingerprint, session_id, expires_at))
+        value = f"{fingerprint}.{session_id}.{signed['key'][0]}.{expires_at}.{signed['signature'][0]}"
+        return self.set_cookie(self.cookie_name, value, LASTS_SECONDS, is_secure=is_secure)
+
+    def end(self, session: Session | None, *, is_secure: bool) -> Header:
+        """End a session, also for copies of its cookie, and return the header that deletes the cookie."""
+        if session is not None:
+            self.auth.end_session(session.id, session.expires_at)
+        return self.set_cookie(self.cookie_name, "", 0, is_secure=is_secure)
 
     def of(self, request: Request) -> Session | None:
         """Return the session of a request; None if there is none, or if it has expired.
 
-        Raises InvalidKey if its key was revoked or has expired.
+        Raises InvalidKey if its key was revoked or has expired, or if the user signed out.
         """
-        value = cookies(request).get(COOKIE, "")
+        value = cookies(request).get(self.cookie_name, "")
         parts = value.split(".")
-        if len(value) > _VALUE_CHARS_MAX or len(parts) != 5 or not (parts[0].isascii() and parts[0].isdigit()):
+        if len(value) > _VALUE_CHARS_MAX or len(parts) != 5:
             return None
-        key_id, nonce, *signature = parts
+        fingerprint, session_id, *signature = parts
         try:
-            expires_at = self.signer.check(_SESSION, key_id, nonce, Signature(*signature))
+            expires_at = self.signer.check(_SESSION, fingerprint, session_id, Signature(*signature))
         except (errors.InvalidSignature, errors.LinkExpired):
             return None
-        viewer = self.auth.viewer_of_id(int(key_id))
-        token = self.signer.query(_TOKEN, key_id, nonce, expires_at).rpartition("=")[2]
-        return Session(viewer, int(key_id), token)
+        key = self.auth.find(fingerprint, session_id)
+        token = self.signer.query(_TOKEN, fingerprint, session_id, expires_at).rpartition("=")[2]
+        return Session(session_id, key.viewer, key.key_id, token, expires_at)
 
     def caller(self, by_key: ViewerOf, request: Request) -> Viewer:
         """Return the viewer of an API request: that of the key, or of the session if a script of our pages sends it.
@@ -143,9 +167,3 @@ def cookies(request: Request) -> dict[str, str]:
         name, _, value = part.strip().partition("=")
         result.setdefault(name, value)
     return result
-
-
-def set_cookie(name: str, value: str, seconds: int, *, is_secure: bool) -> Header:
-    """Return the header that sets a cookie. 0 ``seconds`` deletes it."""
-    secure = "; Secure" if is_secure else ""
-    return b"set-cookie", f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}".encode()

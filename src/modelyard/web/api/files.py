@@ -37,7 +37,7 @@ from modelyard.web.responses import matches_if_none_match, send_bytes, send_stre
 
 PREFIX = "/files/"
 PURPOSE = "get"
-# The audience of a link that was made for a caller without an API key. Other links name the id of their key.
+# The audience of a link that was made for a caller without an API key. Other links name the fingerprint of their key.
 PUBLIC = "public"
 # Measured (docs/decide/benchmarks.md): blocks of 1 MiB are four times as fast as blocks of 64 KiB. A block waits in
 # memory for a slow client, so blocks start small, and grow while the client reads them quickly.
@@ -80,7 +80,7 @@ class Downloads:
 
     def link(self, base: str, viewer: Viewer, sha256: str, label: str, ttl_seconds: int) -> str:
         """Return a link to a blob under a percent-encoded label, for the key that ``viewer`` showed, or the public."""
-        audience = PUBLIC if viewer.key_id is None else viewer.key_id
+        audience = viewer.key_fingerprint or PUBLIC
         query = self.signer.query(PURPOSE, f"{sha256} {audience}", label, self.signer.expiry(ttl_seconds))
         return f"{base}{PREFIX}{sha256}/{label}?for={audience}&{query}"
 
@@ -129,7 +129,7 @@ class Downloads:
         """
         sha256, label, audience, signature = _parse_link(request)
         expires_at = self.signer.check(PURPOSE, f"{sha256} {audience}", label, signature)
-        request.viewer = viewer = self.auth.viewer_of_link(None if audience == PUBLIC else int(audience), Scope.READ)
+        request.viewer = viewer = self.auth.viewer_of_link("" if audience == PUBLIC else audience, Scope.READ)
         file = await asyncio.to_thread(self.find, viewer, sha256, label, expires_at, time.time())
         is_get = request.method == "GET"
         headers = _headers(file)

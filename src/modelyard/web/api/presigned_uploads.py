@@ -63,8 +63,8 @@ class PresignedUploads:
         expires_in = self.uploads.limits.expires_in_seconds
         url = self.uploads.blobs.upload_link(upload.id, expires_in)
         if url is None:
-            query = self.signer.query(PURPOSE, f"{upload.id} {viewer.key_id}", "", upload.expires_at)
-            url = f"{self.base_of(request)}{PUT_PREFIX}{upload.id}?for={viewer.key_id}&{query}"
+            query = self.signer.query(PURPOSE, f"{upload.id} {viewer.key_fingerprint}", "", upload.expires_at)
+            url = f"{self.base_of(request)}{PUT_PREFIX}{upload.id}?for={viewer.key_fingerprint}&{query}"
         return Response(_encode(UploadUrl(url)), caching=UNSTORED)
 
     async def put(self, request: Request, receive: Receive, send: Send) -> None:
@@ -74,9 +74,9 @@ class PresignedUploads:
         """
         upload_id = request.path_parameters["upload"]
         query = parse_qs(request.query_string[:1024].decode("latin-1"))
-        key_id, *values = [query.get(name, [""])[0] for name in ("for", "key", "expires", "signature")]
-        self.signer.check(PURPOSE, f"{upload_id} {key_id}", "", Signature(*values))
-        request.viewer = self.auth.viewer_of_link(int(key_id), Scope.WRITE)
+        fingerprint, *values = [query.get(name, [""])[0] for name in ("for", "key", "expires", "signature")]
+        self.signer.check(PURPOSE, f"{upload_id} {fingerprint}", "", Signature(*values))
+        request.viewer = self.auth.viewer_of_link(fingerprint, Scope.WRITE)
         length_bytes = content_length(request)
         if length_bytes is None:
             raise errors.InvalidValue("content-length: the length of the file has to be said", field="content-length")

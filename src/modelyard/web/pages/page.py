@@ -121,7 +121,7 @@ def make_handler(context: PageContext, show: Show, *, asks_database: bool = Fals
         except Disconnected:
             response = Response(b"", HTML, status=408, caching=_NO_STORE)
         except errors.ModelyardError as error:
-            response = _render_error(request, error)
+            response = _render_error(context, request, error)
         await send_response(response, request, send, context.gzip_cache)
 
     return answer
@@ -194,11 +194,11 @@ def ensure_local(address: str) -> str:
     return address if _LOCAL_ADDRESS.fullmatch(address) else "/"
 
 
-def _render_error(request: Request, error: errors.ModelyardError) -> Response:
+def _render_error(context: PageContext, request: Request, error: errors.ModelyardError) -> Response:
     """Return the page for an error, or a redirect to the sign-in page."""
     page_request = PageRequest(request, None, None, shows_nsfw=False)
     if isinstance(error, errors.InvalidKey):
-        no_cookie = sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=page_request.is_secure)
+        no_cookie = context.sessions.end(None, is_secure=page_request.is_secure)
         return redirect(f"{SIGN_IN}?ended=1", no_cookie)
     if isinstance(error, errors.MissingKey):
         to = page_request.address if request.method == "GET" else "/"

@@ -3,7 +3,6 @@
 from urllib.parse import parse_qs
 
 from modelyard import errors
-from modelyard.web import sessions
 from modelyard.web.pages.page import NSFW_COOKIE, PageContext, PageRequest, ensure_local, redirect, render_page
 from modelyard.web.responses import Response
 
@@ -25,13 +24,13 @@ def sign_in(context: PageContext, page_request: PageRequest) -> Response:
     return redirect(to, cookie)
 
 
-def sign_out(page_request: PageRequest) -> Response:
-    """End the session."""
-    return redirect("/", sessions.set_cookie(sessions.COOKIE, "", 0, is_secure=page_request.is_secure))
+def sign_out(context: PageContext, page_request: PageRequest) -> Response:
+    """End the session on the server and in the browser."""
+    return redirect("/", context.sessions.end(page_request.session, is_secure=page_request.is_secure))
 
 
-def choose(page_request: PageRequest) -> Response:
+def choose(context: PageContext, page_request: PageRequest) -> Response:
     """Store whether covers that are not safe for work are blurred, and redirect back."""
     preference = "shown" if page_request.read_field("nsfw") == "shown" else "blurred"
-    cookie = sessions.set_cookie(NSFW_COOKIE, preference, 366 * 86_400, is_secure=page_request.is_secure)
+    cookie = context.sessions.set_cookie(NSFW_COOKIE, preference, 366 * 86_400, is_secure=page_request.is_secure)
     return redirect(ensure_local(page_request.read_field("to")), cookie)
