@@ -428,7 +428,11 @@ def test_the_answer_is_broken_off_where_the_file_changes_while_it_is_sent(tmp_pa
     [
         ("plain.pt", 'attachment; filename="plain.pt"'),
         ("漢字.pt", "attachment; filename=\"__.pt\"; filename*=UTF-8''%E6%BC%A2%E5%AD%97.pt"),
-        ('a"b\r\nSet-Cookie: x.pt', 'attachment; filename="a_b__Set-Cookie: x.pt"'),
+        (
+            'a"b\r\nSet-Cookie: x.pt',
+            "attachment; filename=\"a_b__Set-Cookie: x.pt\"; filename*=UTF-8''a%22b__Set-Cookie%3A%20x.pt",
+        ),
+        ("100%25.pt", "attachment; filename=\"100_25.pt\"; filename*=UTF-8''100%2525.pt"),
         ("../../x.pt", 'attachment; filename=".._.._x.pt"'),
     ],
 )

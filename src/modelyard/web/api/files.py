@@ -11,6 +11,7 @@ small ones if its client reads slowly.
 import asyncio
 import base64
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -151,9 +152,12 @@ class Downloads:
 
 
 def content_disposition(label: str) -> bytes:
-    """Return the header with the name of a download (RFC 6266): ASCII for old clients, UTF-8 for others."""
-    safe = "".join(c if c.isprintable() and c not in '/\\"' else "_" for c in label)[:255] or "model"
-    plain = safe.encode("ascii", "replace").decode().replace("?", "_")
+    """Return the header with the name of a download (RFC 6266): ASCII for old clients, UTF-8 for others.
+
+    Some clients decode "%", and quotes end the name, so names with them need the second form too (RFC 6266, D).
+    """
+    safe = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in label)[:255] or "model"
+    plain = re.sub(r'["%?]', "_", safe.encode("ascii", "replace").decode())
     if plain == safe:
         return f'attachment; filename="{plain}"'.encode()
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}".encode()
