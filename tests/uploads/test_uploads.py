@@ -4,6 +4,7 @@ Not covered here: resumable uploads (test_tus.py), and what a killed server leav
 """
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from modelyard.blobs import IncomingFiles
+from modelyard.blobs.folder import FolderBlobs
 from modelyard.store import blobs as rows
 from modelyard.store import uploads as upload_rows
 from modelyard.web.api.presigned_uploads import PURPOSE
@@ -358,6 +360,52 @@ def test_an_upload_url_takes_nothing_once_its_key_is_revoked(bench: Bench) -> No
 
     assert (410, "LINK_REVOKED") == (reply.status, reply.json["reason"])
     assert [b""] == [path.read_bytes() for path in (bench.home / "blobs" / "incoming").iterdir()]
+
+
+def revoke_between(yard: App, first: bytes, second: bytes) -> Iterator[dict[str, Any]]:
+    """A body in two parts. The key is revoked when the first part is there."""
+    yield {"type": "http.request", "body": first, "more_body": True}
+    yard.access.revoke_key(yard.key("red", *WRITER))
+    yield {"type": "http.request", "body": second, "more_body": False}
+
+
+def test_a_put_ends_when_its_key_is_revoked_while_the_body_arrives(bench: Bench) -> None:
+    content = lora_bytes()
+    address = announce(bench.yard, "m")
+    headers = {"content-length": str(len(content))}
+
+    start, body = exchange_messages(
+        bench.yard, "PUT", path_of(address), headers, revoke_between(bench.yard, content[:100], content[100:])
+    )
+
+    assert (410, "LINK_REVOKED") == (start["status"], json.loads(body["body"])["reason"])
+    assert 0 == bytes_on_their_way(bench.home)
+
+
+def test_a_resumable_upload_ends_when_its_key_is_revoked_while_the_body_arrives(bench: Bench) -> None:
+    made = create(bench.yard, 8)
+    headers = {
+        "authorization": f"Bearer {bench.yard.key('red', *WRITER)}",
+        "tus-resumable": "1.0.0",
+        "content-type": "application/offset+octet-stream",
+        "upload-offset": "0",
+    }
+
+    start, body = exchange_messages(
+        bench.yard, "PATCH", path_of(made.headers["location"]), headers, revoke_between(bench.yard, b"1234", b"5678")
+    )
+
+    assert (401, "INVALID_API_KEY") == (start["status"], json.loads(body["body"])["reason"])
+    assert 0 == bytes_on_their_way(bench.home)
+
+
+def test_an_address_of_the_file_store_takes_bytes_for_an_hour_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can end such an address before."""
+    monkeypatch.setattr(FolderBlobs, "upload_link", lambda _, name, seconds: f"https://store.example/{name}/{seconds}")
+
+    assert announce(bench.yard, "m").endswith("/3600")
 
 
 def test_an_upload_whose_time_is_over_takes_nothing(bench: Bench) -> None:

@@ -102,7 +102,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
         list_models.Listing(catalog, viewer_of, links_for, base_of),
         endpoints,
         PresignedUploads(uploads, auth, signer, caller_of, base_of),
-        TusHandler(uploads, caller_of, base_of),
+        TusHandler(uploads, auth, caller_of, base_of),
         downloads,
         PublicCovers(covers),
         CoverEndpoints(models, covers, caller_of, endpoints.response_with, id_of),

@@ -6,6 +6,7 @@ The shape is that of the vendor. Database work runs in threads.
 import asyncio
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -26,6 +27,9 @@ from modelyard.web.urls import BaseOf
 
 PUT_PREFIX = "/v3/model/uploader/"
 PURPOSE = "put"
+# A store takes bytes at a presigned address whatever happened to the key since. It looks at the time when a request
+# begins, so a long upload may end later.
+_STORE_LINK_SECONDS_MAX = 3600
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,7 +64,7 @@ class PresignedUploads:
         sha256 = sha256_of("file_sha256", announcement.file_sha256) if announcement.file_sha256 else None
         declared = {"name": checked_name(announcement.model_name), "file_extension": announcement.file_extension}
         upload = self.uploads.create(viewer, "put", declared, announced_sha256=sha256)
-        expires_in = self.uploads.limits.expires_in_seconds
+        expires_in = min(self.uploads.limits.expires_in_seconds, _STORE_LINK_SECONDS_MAX)
         url = self.uploads.blobs.upload_link(upload.id, expires_in)
         if url is None:
             query = self.signer.query(PURPOSE, f"{upload.id} {viewer.key_fingerprint}", "", upload.expires_at)
@@ -77,12 +81,16 @@ class PresignedUploads:
         fingerprint, *values = [query.get(name, [""])[0] for name in ("for", "key", "expires", "signature")]
         self.signer.check(PURPOSE, f"{upload_id} {fingerprint}", "", Signature(*values))
         request.viewer = self.auth.viewer_of_link(fingerprint, Scope.WRITE)
+
+        def refuse_revoked(_: list[bytes]) -> None:
+            self.auth.viewer_of_link(fingerprint, Scope.WRITE)
+
         length_bytes = content_length(request)
         if length_bytes is None:
             raise errors.InvalidValue("content-length: the length of the file has to be said", field="content-length")
         announced = request.headers.get(b"x-amz-checksum-sha256", b"").decode("latin-1")
         await asyncio.to_thread(self._set_length, upload_id, length_bytes)
-        sha256 = await _receive(self.uploads, upload_id, length_bytes, receive)
+        sha256 = await _receive(self.uploads, upload_id, length_bytes, receive, refuse_revoked)
         upload = await asyncio.to_thread(self.uploads.find, None, upload_id)
         for expected in (
             sha256_of("x-amz-checksum-sha256", announced) if announced else None,
@@ -98,13 +106,18 @@ class PresignedUploads:
         self.uploads.set_length(self.uploads.find(None, upload_id), length_bytes)
 
 
-async def _receive(uploads: Uploads, upload_id: str, length_bytes: int, receive: Receive) -> str:
-    """Write a body to the file of an upload, and return its SHA-256. Remove the bytes of an incomplete body."""
+async def _receive(
+    uploads: Uploads, upload_id: str, length_bytes: int, receive: Receive, check: Callable[[list[bytes]], None]
+) -> str:
+    """Write a body to the file of an upload, and return its SHA-256. Remove the bytes of an incomplete body.
+
+    ``check`` gets each block before it is written, and may raise an error.
+    """
     partial = await asyncio.to_thread(uploads.incoming.open, upload_id)
     try:
         partial.restart()
         try:
-            await append_body(partial, receive, lambda _: None)
+            await append_body(partial, receive, check)
             if partial.size_bytes != length_bytes:
                 raise Disconnected
         except BaseException:

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -19,6 +19,7 @@ from email.utils import formatdate
 from starlette.types import Receive, Send
 
 from modelyard import errors, wire
+from modelyard.auth import Auth
 from modelyard.blobs.partial import PartialFile
 from modelyard.domain import Viewer
 from modelyard.registry.models import writing_team
@@ -56,6 +57,7 @@ class TusHandler:
     """The handler of the routes of tus. ``writers`` are the requests of this process that write, by upload id."""
 
     uploads: Uploads
+    auth: Auth
     caller_of: ViewerOf
     base_of: BaseOf
     writers: dict[str, "_Writer"] = field(default_factory=dict)
@@ -181,6 +183,10 @@ class TusHandler:
         if (content_length(request) or 0) > limit - offset:
             raise errors.TooLarge("the upload", limit)
         checksum = _checksum_of(request)
+
+        def refuse_revoked() -> None:
+            self.auth.find(request.viewer.key_fingerprint)
+
         partial = await self.lock(upload.id)
         self.writers[upload.id] = writer = _Writer(_this_task(), asyncio.Event(), asyncio.Event())
         release_watch = asyncio.create_task(self.watch_release(upload.id, writer))
@@ -188,7 +194,7 @@ class TusHandler:
             if partial.size_bytes != offset:
                 raise errors.OffsetConflict(offset, partial.size_bytes)
             try:
-                await _append_body(partial, limit, checksum, receive)
+                await _append_body(partial, limit, checksum, receive, refuse_revoked)
             except asyncio.CancelledError:
                 if not writer.is_stopped.is_set():
                     raise
@@ -271,13 +277,23 @@ class _Checksum:
     digest: bytes
 
 
-async def _append_body(partial: PartialFile, limit: int, checksum: _Checksum | None, receive: Receive) -> None:
-    """Append a body as it arrives. Bytes before an interruption stay, unless the body has a checksum."""
+async def _append_body(
+    partial: PartialFile,
+    limit: int,
+    checksum: _Checksum | None,
+    receive: Receive,
+    refuse_revoked: Callable[[], None],
+) -> None:
+    """Append a body as it arrives. Bytes before an interruption stay, unless the body has a checksum.
+
+    ``refuse_revoked`` raises an error if the caller's key was revoked while the body arrived.
+    """
     digest = _ALGORITHMS[checksum.algorithm]() if checksum else None
     size_bytes = partial.size_bytes
 
     def check(chunks: list[bytes]) -> None:
         nonlocal size_bytes
+        refuse_revoked()
         if digest is not None:
             for chunk in chunks:
                 digest.update(chunk)
