@@ -12,8 +12,8 @@ class Plan:
     """The changes since the last scan.
 
     changes            files to probe: new, changed, unreadable at the last scan, or without the hashes that are needed
-    sidecar_changes    unchanged files with other sidecars than before
-    renames            files with the same fingerprint as a record whose path is gone
+    sidecar_changes    unchanged files with other sidecars than before, or without a recorded change time
+    renames            files that are a record whose path is gone; those with another change time are also changes
     returns            files that were missing at the last scan, and are back unchanged
     removals           records of files that are gone
     """
@@ -38,7 +38,7 @@ def compare(scan: ScanResult, records: Mapping[bytes, FileRecord], *, with_hashe
             changes.append(file)
         elif record.state is FileState.MISSING:
             returns.append(record)
-        elif file.sidecar_digest != record.sidecars:
+        elif file.sidecar_digest != record.sidecars or record.fingerprint.ctime_ns is None:
             sidecar_changes.append(file)
         else:
             unchanged_count += 1
@@ -51,11 +51,13 @@ def compare(scan: ScanResult, records: Mapping[bytes, FileRecord], *, with_hashe
     renames = _pop_renames(new_files, removals)
     new_paths = {file.path for file, _ in renames}
     changes += [file for file in new_files if file.path not in new_paths]
+    # Some file systems change the time when they rename a file. Only its bytes can tell that it was not written too.
+    changes += [file for file, record in renames if _needs_probe(file, record, with_hashes=with_hashes)]
     return Plan(changes, sidecar_changes, renames, returns, list(removals.values()), unchanged_count)
 
 
 def _needs_probe(file: FoundFile, record: FileRecord, *, with_hashes: bool) -> bool:
-    if file.fingerprint != record.fingerprint:
+    if not file.fingerprint.is_as_recorded(record.fingerprint):
         return True
     # The last probe failed: the file changed while it was read, or was unreadable. Permissions are in no fingerprint.
     if record.state is FileState.CHANGED or not record.verdict:
@@ -70,14 +72,14 @@ def _is_unreadable(path: bytes, folders: tuple[bytes, ...]) -> bool:
 
 def _pop_renames(new_files: list[FoundFile], removals: dict[bytes, FileRecord]) -> list[tuple[FoundFile, FileRecord]]:
     """Return the new files that are removed files under another name, and take these out of the removals."""
-    by_fingerprint = {
-        record.fingerprint: record
+    by_name = {
+        record.fingerprint.name: record
         for record in removals.values()
         if record.verdict and record.state is not FileState.CHANGED
     }
     renames = []
     for file in new_files:
-        record = by_fingerprint.pop(file.fingerprint, None)
+        record = by_name.pop(file.fingerprint.name, None)
         if record is not None and record.device == file.device:
             del removals[record.path]
             renames.append((file, replace(record, path=file.path, sidecars=file.sidecar_digest)))

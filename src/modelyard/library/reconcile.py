@@ -97,7 +97,7 @@ class Reconciler:
             # The first scan decided the owner; the model's owner may have changed its visibility since.
             owner = Ownership(row.source, row.team, entry.model.visibility if entry else row.visibility)
             probe = _keep_hashes(probe, row, entry)
-            if row.model_id is None and row.verdict and probe.file.fingerprint == row.fingerprint:
+            if row.model_id is None and row.verdict and _is_unchanged(probe, row):
                 # A person removed its model, or it never was one: make none again.
                 self._put_record(probe, row, owner, None)
                 return FileOutcome(probe.file.path, "updated")
@@ -114,7 +114,7 @@ class Reconciler:
         if is_first_hash and self._forget_missing(probe.sha256 or ""):
             result = "moved"
         if row is not None and row.model_id not in (None, entry.model.id):
-            self._leave_model(row, entry, is_same_file=row.hashes_pending and probe.file.fingerprint == row.fingerprint)
+            self._leave_model(row, entry, is_same_file=row.hashes_pending and _is_unchanged(probe, row))
         self._put_record(probe, row, owner, entry.model.id)
         if probe.state is FileState.BROKEN:
             return FileOutcome(probe.file.path, "broken", entry.model.id, probe.reason)
@@ -192,7 +192,7 @@ class Reconciler:
         is_usable = probe.state is FileState.PRESENT and probe.sha256 is not None
         status = Status.AVAILABLE if is_usable else Status.UNAVAILABLE
         state = state_of(before.model) if before else ModelState(owner.source, owner.visibility, owner.team)
-        is_unchanged = row is not None and row.fingerprint == probe.file.fingerprint and row.state is probe.state
+        is_unchanged = row is not None and _is_unchanged(probe, row) and row.state is probe.state
         if before is not None and row is not None and is_unchanged:
             # The file is unchanged: keep the status that the model's owner set.
             status = before.model.status if not row.hashes_pending else status
@@ -365,9 +365,16 @@ def _may_join(owner: Ownership, model: Model) -> bool:
     return model.visibility is Visibility.PRIVATE and model.team == owner.team
 
 
+def _is_unchanged(probe: ProbeResult, row: FileRecord) -> bool:
+    """Whether the file has the recorded bytes: its fingerprint is the same, or its hash."""
+    if probe.sha256 is not None and row.sha256 is not None:
+        return probe.sha256 == row.sha256
+    return probe.file.fingerprint.is_as_recorded(row.fingerprint)
+
+
 def _keep_hashes(probe: ProbeResult, row: FileRecord, entry: Entry | None) -> ProbeResult:
     """Return the probe with the recorded hashes, if the file is unchanged and only its sidecars were read again."""
-    if probe.sha256 is not None or row.sha256 is None or probe.file.fingerprint != row.fingerprint:
+    if probe.sha256 is not None or row.sha256 is None or not _is_unchanged(probe, row):
         return probe
     header = entry.layers.get(Layer.HEADER) if entry else None
     facts = replace(probe.header, hashes=header.hashes) if header else probe.header

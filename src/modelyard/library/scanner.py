@@ -170,7 +170,10 @@ class Scanner:
                 raise errors.Rollback
             reconciler.finish()
         for outcome in outcomes:
-            counts.results[outcome.result] += 1
+            # A moved file that was read again and is the same counts once.
+            is_counted = outcome.result == "updated" and outcome.path in counts.paths
+            if not is_counted:
+                counts.results[outcome.result] += 1
             counts.paths.add(outcome.path)
             self._progress.looked(outcome)
 

@@ -139,7 +139,8 @@ def paths_of(connection: sa.Connection, sha256: str) -> list[Path]:
 
 def is_as_recorded(file: FileRecord) -> bool:
     """Whether the file at the path has the recorded fingerprint."""
-    return Fingerprint.find(file.path) == file.fingerprint
+    now = Fingerprint.find(file.path)
+    return now is not None and now.is_as_recorded(file.fingerprint)
 
 
 def put(connection: sa.Connection, files: Sequence[tuple[FileRecord, str | None]]) -> None:
@@ -257,10 +258,10 @@ _VISIBILITIES = {visibility.value: visibility for visibility in Visibility}
 
 
 def _select(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[FileRecord]:
-    for size, mtime_ns, inode, path, device, state, source, visibility, *rest in connection.execute(query):
+    for size, mtime_ns, inode, ctime_ns, path, device, state, source, visibility, *rest in connection.execute(query):
         yield FileRecord(
             # psycopg returns bytes, other drivers may return a memoryview.
-            bytes(path), Fingerprint(size, mtime_ns, int(inode)), int(device),
+            bytes(path), Fingerprint(size, mtime_ns, int(inode), ctime_ns), int(device),
             _STATES[state], _SOURCES[source], _VISIBILITIES[visibility], *rest,
         )  # fmt: skip # in the order of _NAMES
 

@@ -179,6 +179,8 @@ files = Table(
     Column("mtime_ns", BigInteger, nullable=False),
     # Both have 64 bits without a sign on some systems, and are only compared for being the same.
     Column("inode", Text, nullable=False),
+    # Null in a row of a version that did not note it.
+    Column("ctime_ns", BigInteger),
     Column("device", Text, nullable=False),
     # What the side-cars beside it looked like: a digest, empty where there are none.
     Column("sidecars", Text, nullable=False),

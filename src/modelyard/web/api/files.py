@@ -65,7 +65,7 @@ class File:
     def is_unchanged(self, descriptor: int) -> bool:
         """Whether the open file is the one that was hashed."""
         now = Fingerprint.of(descriptor)
-        return now == self.fingerprint if self.fingerprint else now.size_bytes == self.size_bytes
+        return now.is_as_recorded(self.fingerprint) if self.fingerprint else now.size_bytes == self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
