@@ -66,7 +66,7 @@ def test_an_upload_that_says_nothing_is_a_private_model_of_its_team() -> None:
         ("../../a.ckpt", "a.ckpt", "a", "ckpt"),
         ("without", "without", "without", ""),
         (".without", ".without", "without", ""),
-        ("новый.pt", "новый.pt", "model", "pt"),
+        ("новый.pt", "новый.pt", names.transliterate("новый") or "model", "pt"),
         ("a\x00\n.pt", "a.pt", "a", "pt"),
         (300 * "a", 255 * "a", 100 * "a", ""),
     ],
@@ -83,6 +83,20 @@ def test_an_extension_is_accepted_with_its_dot_and_in_any_case_before_that_of_th
     declared = fields.parse_upload_metadata({"filename": "a.exe", "file_extension": ".SafeTensors"})
 
     assert "safetensors" == declared.extension
+
+
+@pytest.mark.parametrize(
+    ("declared", "title"),
+    [
+        ({"filename": "ночная гавань.pt"}, "ночная гавань"),
+        ({"filename": "日本語モデル"}, "日本語モデル"),
+        ({"filename": "crème.pt"}, "crème"),
+        ({"filename": "night harbour.pt"}, None),
+        ({"filename": "日本語.pt", "name": "mine"}, None),
+    ],
+)
+def test_a_file_name_outside_ascii_is_the_title(declared: dict[str, str], title: str | None) -> None:
+    assert title == fields.parse_upload_metadata(declared).title
 
 
 def test_a_file_of_another_extension_is_refused() -> None:

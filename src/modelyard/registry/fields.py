@@ -31,18 +31,22 @@ _COVER_PATH = re.compile(re.escape(COVERS) + r"[0-9a-f]{32}/[0-9]{1,5}\.webp")
 
 @dataclass(frozen=True, slots=True)
 class UploadMetadata:
-    """What an uploader declares: facts of the user's layer, source and visibility. ``extension`` has no dot."""
+    """What an uploader declares: facts of the user's layer, source and visibility. ``extension`` has no dot.
+
+    ``title`` is the file's own name in any script; None where the model's name says the same.
+    """
 
     facts: Facts
     source: Source
     visibility: Visibility
     extension: str
+    title: str | None = None
 
 
 def parse_upload_metadata(fields: Mapping[str, str]) -> UploadMetadata:
     """Parse an upload's metadata. Missing fields become None or empty. Raises InvalidValue or UnsupportedFile."""
     file_name = _label(fields.get("filename", ""))
-    label_name, label_extension = split_label(file_name)
+    label_name, label_extension, title = split_label(file_name)
     extension = (fields.get("file_extension") or label_extension).lower().lstrip(".")
     if extension and extension not in FILE_EXTENSIONS:
         raise errors.UnsupportedFile(
@@ -63,9 +67,8 @@ def parse_upload_metadata(fields: Mapping[str, str]) -> UploadMetadata:
         cover_url=checked_cover(fields["cover_url"]) if fields.get("cover_url") else None,
         file_name=file_name or None,
     )
-    return UploadMetadata(
-        facts, _source(fields.get("source", "")), read_visibility(fields.get("visibility", "")), extension
-    )
+    source, visibility = _source(fields.get("source", "")), read_visibility(fields.get("visibility", ""))
+    return UploadMetadata(facts, source, visibility, extension, None if name else title)
 
 
 def checked_name(name: str) -> str:

@@ -152,6 +152,7 @@ def create(transaction: WriteTransaction, team: str, metadata: UploadMetadata) -
         name=metadata.facts.name,
         sd_name=sd_name_of(metadata.facts.name or "", model_id, metadata.extension),
         type=model_type("unknown"),
+        upstream_model_name=metadata.title,
     )
     layers = {Layer.GUESS: guess, Layer.USER: metadata.facts}
     writer = ModelWriter(transaction)

@@ -4,17 +4,26 @@ upload     <name>_<id of the model>.<extension>
 Civitai    <stem>_<id of Civitai's file>.<extension>
 library    <stem>.<extension>                              with the model's id where the name is taken
 training   model_<Unix time>_<10 digits of SHA-256>.<extension>
+
+A name has no path separator and at most 240 bytes, so that a folder can hold it, with ".part" behind it. A model that
+has a name keeps it.
 """
 
 import re
+import unicodedata
+from dataclasses import replace
 
-from modelyard.domain import split_extension
+from modelyard.domain import Facts, split_extension
 
 # The extension of a file that was uploaded without one, by the format that inspection found.
 _EXTENSIONS = {"safetensors": "safetensors", "gguf": "gguf", "onnx": "onnx", "zip": "pt", "pickle": "pt"}
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_SEPARATORS = re.compile(r"[/\\]")
+_NUMBER_AND_EXTENSION = re.compile(r"_[0-9]+(\.[^.]+)?$")
 _NAME_CHARS_MAX = 100
+_TITLE_CHARS_MAX = 200
+_FILE_NAME_BYTES_MAX = 240
 
 
 def sd_name_of(name: str, model_id: int, extension: str) -> str:
@@ -39,8 +48,17 @@ def sd_name_of_training(finished_at: int, sha256: str, extension: str) -> str:
 
 
 def split_version_file(file_name: str) -> tuple[str, str]:
-    """Return stem and extension of the name that Civitai gives a file, without control characters."""
-    return split_extension(_CONTROL.sub(" ", file_name).strip())
+    """Return stem and extension of the name that Civitai gives a file, without folders and control characters."""
+    return split_extension(_CONTROL.sub(" ", _SEPARATORS.split(file_name)[-1]).strip())
+
+
+def keep_name(newer: Facts, older: Facts) -> Facts:
+    """Return ``newer`` with the older ``sd_name`` if both are names of one file, by different rules."""
+    name, before = newer.sd_name, older.sd_name
+    if not name or not before or name == before or not newer.file_name or newer.file_name != older.file_name:
+        return newer
+    end = _NUMBER_AND_EXTENSION.search(name)
+    return replace(newer, sd_name=before) if end and before.endswith(end[0]) else newer
 
 
 def extension_of_format(name: str) -> str:
@@ -48,16 +66,23 @@ def extension_of_format(name: str) -> str:
     return _EXTENSIONS.get(name, "")
 
 
-def split_label(label: str) -> tuple[str, str]:
-    """Return the model's name and the extension that an uploaded file's label gives."""
+def split_label(label: str) -> tuple[str, str, str | None]:
+    """Return the name and the extension that an uploaded file's label gives, and its title if the name lost letters."""
     stem, _, extension = label.rpartition(".")
-    return _clean(stem or label, _NAME_CHARS_MAX), extension if "." in label.strip(".") else ""
+    title = None if label.isascii() else (stem or label).strip()[:_TITLE_CHARS_MAX]
+    return _clean(stem or label, _NAME_CHARS_MAX), extension if "." in label.strip(".") else "", title or None
+
+
+def transliterate(text: str) -> str:
+    """Return ``text`` in ASCII as far as Unicode's own tables lead: letters lose their accents."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def _clean(name: str, chars_max: int | None = None) -> str:
-    return _NOT_IN_NAMES.sub("_", name).strip("._")[:chars_max] or "model"
+    return _NOT_IN_NAMES.sub("_", name if name.isascii() else transliterate(name)).strip("._")[:chars_max] or "model"
 
 
 def _join(stem: str, number: int | str | None, extension: str) -> str:
-    unique = stem if number is None else f"{stem}_{number}"
-    return f"{unique}.{extension}" if extension else unique
+    end = ("" if number is None else f"_{number}") + (f".{extension}" if extension else "")
+    raw = _SEPARATORS.sub("_", stem).encode("utf-8", "surrogatepass")
+    return raw[: _FILE_NAME_BYTES_MAX - len(end.encode())].decode("utf-8", "ignore") + end

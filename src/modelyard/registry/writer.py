@@ -25,6 +25,7 @@ from modelyard.domain import (
     model_type,
     resolve,
 )
+from modelyard.registry.names import keep_name
 from modelyard.store import WriteTransaction, covers, download_counts, refuse_unstorable
 
 Result = Literal["added", "updated", "unchanged", "skipped"]
@@ -191,4 +192,4 @@ def merge_layer(layer: Layer, newer: Facts, older: Facts | None) -> Facts:
     if layer is Layer.USER:
         # A user may empty a field on purpose: only a missing field keeps its value.
         return resolve({Layer.USER: newer, Layer.GUESS: older})
-    return fill_missing(newer, older)
+    return fill_missing(keep_name(newer, older), older)

@@ -19,7 +19,7 @@ import pytest
 
 from modelyard import errors
 from modelyard.blobs import IncomingFiles, open_storage
-from modelyard.domain import Viewer
+from modelyard.domain import Viewer, resolve
 from modelyard.uploads.uploads import UploadLimits, Uploads
 from tests import npm, requirements
 from tests.app_fixture import Address, App, Reply, listening, open_app
@@ -104,6 +104,17 @@ def test_an_upload_in_pieces_becomes_a_private_model_by_itself(bench: Bench) -> 
     assert ["My_Nice_LoRA", "lora", ["one", "two"]] == [after["name"], after["type"]["name"], after["tags"]]
     assert hashlib.sha256(content).hexdigest()[:10].upper() == after["hash_sha256"]
     assert str(len(content)) == bench.ask("HEAD", path).headers["upload-offset"]
+
+
+def test_a_file_name_outside_ascii_is_the_title_and_the_names_for_calls_are_ascii(bench: Bench) -> None:
+    bench.append(bench.create(10, filename="Crème brûlée 原.safetensors"), 0, 10 * b"a")
+
+    (model,) = bench.models()
+
+    layers = bench.yard.catalog.get(Viewer("red"), model["id"]).layers
+    assert "Crème brûlée 原" == resolve(layers).upstream_model_name
+    assert model["name"].startswith("Creme_brulee")
+    assert f"{model['name']}_{model['id']}.safetensors" == model["sd_name"]
 
 
 def test_creation_can_bring_the_first_bytes(bench: Bench) -> None:
