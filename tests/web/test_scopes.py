@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from modelyard.domain import COVERS, Scope
+from modelyard.web.static_files import static_names
 from tests.app_fixture import App, Reply, a_model, a_private, open_app
 
 PUBLIC, OWN, OTHERS, NONE = 1, 1_000_000_001, 1_000_000_002, 1_000_000_999
@@ -68,6 +69,10 @@ API = [
     # One handler answers both paths of tus, because a POST may stand for another method.
     Row("POST", f"/v3/uploads/{UPLOAD}", WRITE, 405, b"", TUS),
     *(Row(method, "/v3/uploads", WRITE, 405, b"", TUS) for method in ("HEAD", "PATCH", "DELETE")),
+    *(
+        Row("POST", f"/v3/uploads/{UPLOAD}", WRITE, 404, b"", {**PATCHED, "x_http_method_override": method})
+        for method in ("HEAD", "PATCH", "DELETE")
+    ),
 ]
 # The link is the permission, or there is nothing to protect.
 OPEN = [
@@ -79,7 +84,7 @@ OPEN = [
     *(
         Row(method, path, NO_SCOPE, 200)
         for method in ("GET", "HEAD")
-        for path in ("/healthz", "/metrics", "/openapi.json", "/docs", "/sign-in")
+        for path in ("/healthz", "/metrics", "/openapi.json", "/docs", "/sign-in", f"/static/{static_names()[0]}")
     ),
     # Ready is what a server is, and this application was not started.
     Row("GET", "/readyz", NO_SCOPE, 503),
@@ -109,6 +114,8 @@ PAGES = [
     Row("POST", "/keys", ADMIN, 400),
     Row("POST", "/keys/revoke", ADMIN, 404),
 ]
+# Which methods a path has is the same for everybody.
+OPTIONS = [Row("OPTIONS", path, NO_SCOPE, 204) for path in sorted({row.path for row in (*API, *OPEN, *PAGES)})]
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +215,7 @@ def test_without_a_session_a_page_leads_to_the_sign_in(yard: App, row: Row) -> N
     assert (303, "/sign-in") == (reply.status, reply.headers["location"].partition("?")[0])
 
 
-@pytest.mark.parametrize("row", OPEN, ids=str)
+@pytest.mark.parametrize("row", [*OPEN, *OPTIONS], ids=str)
 def test_what_is_open_answers_a_stranger_too(yard: App, row: Row) -> None:
     assert row.status == yard.ask(row.target, None, method=row.method, body=row.body).status
 
@@ -223,13 +230,11 @@ def test_where_strangers_may_read_they_may_do_nothing_else(open_yard: App, row: 
 
 
 def routes(yard: App) -> list[tuple[str, re.Pattern[str]]]:
-    """Every method of every route, HEAD for each GET; files that are the same for everybody are left out."""
-    table = [route for route in vars(yard.app)["_app"].table if not route.path.startswith("/static/")]
+    """Every method of every route: HEAD for each GET, and OPTIONS."""
     return [
-        (method, re.compile(re.sub(r"\\{[^}]*\\}", "[^/].*", re.escape(route.path))))
-        for route in table
-        for method in [*route.methods.split(), *(["HEAD"] if "GET" in route.methods.split() else [])]
-        if method != "OPTIONS"
+        (method, re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(route.path))))
+        for route in vars(yard.app)["_app"].table
+        for method in {*route.methods.split(), "OPTIONS", *(["HEAD"] if "GET" in route.methods.split() else [])}
     ]
 
 
@@ -237,7 +242,7 @@ def test_every_route_and_method_has_a_row_here_and_every_row_a_route(yard: App) 
     def is_of(row: Row, method: str, path: re.Pattern[str]) -> bool:
         return row.method == method and path.fullmatch(row.path) is not None
 
-    rows = [*API, *OPEN, *PAGES]
+    rows = [*API, *OPEN, *PAGES, *OPTIONS]
     pairs = routes(yard)
 
     assert [] == [pair for pair in pairs if not any(is_of(row, *pair) for row in rows)]

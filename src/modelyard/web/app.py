@@ -92,7 +92,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
     ttl_seconds = settings.download_url_ttl_seconds
 
     def links_for(request: Request) -> LinkFor:
-        return link_for or partial(downloads.link, base_of(request), request.viewer, ttl_seconds=ttl_seconds)
+        return link_for or downloads.links_for(base_of(request), request.viewer, ttl_seconds)
 
     covers = Covers(catalog.store, storage.kept, storage.incoming)
     endpoints = ModelEndpoints(models, catalog, caller_of, base_of, links_for, ttl_seconds)

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,11 +79,20 @@ class Downloads:
     accel_prefix: str = ""
     counts: Counter[int] = field(default_factory=Counter)
 
-    def link(self, base: str, viewer: Viewer, sha256: str, label: str, ttl_seconds: int) -> str:
-        """Return a link to a blob under a percent-encoded label, for the key that ``viewer`` showed, or the public."""
-        audience = viewer.key_fingerprint or PUBLIC
-        query = self.signer.query(PURPOSE, f"{sha256} {audience}", label, self.signer.expiry(ttl_seconds))
-        return f"{base}{PREFIX}{sha256}/{label}?for={audience}&{query}"
+    def links_for(self, base: str, viewer: Viewer, ttl_seconds: int) -> Callable[[str, str], str]:
+        """Return the function that makes links for the key that ``viewer`` showed, or for the public.
+
+        It gets the SHA-256 of a blob and a percent-encoded label. It is called for each model of a page, so what is the
+        same for all is found once.
+        """
+        audience, expires_at = viewer.key_fingerprint or PUBLIC, self.signer.expiry(ttl_seconds)
+        sign = self.signer.query
+
+        def link(sha256: str, label: str) -> str:
+            query = sign(PURPOSE, f"{sha256} {audience}", label, expires_at)
+            return f"{base}{PREFIX}{sha256}/{label}?for={audience}&{query}"
+
+        return link
 
     def find(self, viewer: Viewer, sha256: str, label: str, expires_at: int, now: float) -> File:
         """Return the file of a valid link. Raises ModelNotFound, or FileGone if the file is not available any more."""
