@@ -41,6 +41,8 @@ PIXELS_MAX: Mapping[str, int] = {
 _COSTLY_PIXELS_MAX = 10 * 2**20
 # The longest side, in short sides. Longer pictures are strips, not covers.
 _HEIGHTS_A_WIDTH_MAX = 8
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 # Method 4 is Pillow's own default. 640 pixels wide, photographs take some 50 KB at this quality.
 _QUALITY = 80
 # A process without work ends, and its memory is free again.
@@ -77,7 +79,7 @@ def render_widths(picture: bytes) -> dict[int, bytes]:
 def _render(picture: bytes) -> dict[int, bytes]:
     if webp_size := _read_webp_size(picture):
         _check_pixels("WEBP", *webp_size, PIXELS_MAX["WEBP"])
-    with Image.open(BytesIO(picture), formats=tuple(PIXELS_MAX)) as image:
+    with Image.open(BytesIO(_drop_png_texts(picture)), formats=tuple(PIXELS_MAX)) as image:
         _check_size(image)
         # Pillow can decode JPEG at a smaller size, other formats only at full size.
         image.draft("RGB", (2 * COVER_WIDTHS[-1], 2 * COVER_WIDTHS[-1]))
@@ -86,6 +88,22 @@ def _render(picture: bytes) -> dict[int, bytes]:
         mode = "RGBA" if image.has_transparency_data else "RGB"
         decoded = image if image.mode == mode else image.convert(mode)
     return {width: _render_webp(decoded, width) for width in COVER_WIDTHS}
+
+
+def _drop_png_texts(picture: bytes) -> bytes:
+    """Return a PNG without its texts. Programs write workflows of megabytes there, which Pillow refuses to unpack.
+
+    signature(8), then chunks: length(4) type(4) content checksum(4)
+    """
+    if not picture.startswith(_PNG_SIGNATURE):
+        return picture
+    chunks, start = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    while start < len(picture):
+        end = start + 12 + int.from_bytes(picture[start : start + 4])
+        if picture[start + 4 : start + 8] not in _PNG_TEXTS:
+            chunks.append(picture[start:end])
+        start = end
+    return b"".join(chunks)
 
 
 def _check_size(image: Image.Image) -> None:

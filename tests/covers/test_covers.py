@@ -290,8 +290,10 @@ def test_a_picture_beside_a_file_goes_before_one_in_its_header(shelf: Shelf) -> 
     assert of_header == shelf.model().cover_url
 
 
-@pytest.mark.parametrize("kind", ["no picture", "a link", "a pipe", "a damaged header"])
-def test_a_picture_that_cannot_be_used_spoils_nothing(shelf: Shelf, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["no picture", "a link", "a pipe", "a damaged header", "a film"])
+def test_a_picture_that_cannot_be_used_spoils_nothing_and_is_named_with_the_reason(
+    shelf: Shelf, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     metadata = {"modelspec.thumbnail": "data:image/png;base64,%%%"} if kind == "a damaged header" else None
     file = embedding(shelf.folder / "night.safetensors", metadata=metadata)
     beside = file.with_suffix(".png")
@@ -302,10 +304,15 @@ def test_a_picture_that_cannot_be_used_spoils_nothing(shelf: Shelf, kind: str, t
         beside.symlink_to(tmp_path / "elsewhere.png")
     elif kind == "a pipe":
         os.mkfifo(beside)
+    elif kind == "a film":
+        beside = file.with_suffix(".mp4")
+        beside.write_bytes(b"film")
     shelf.add()
 
     assert 1 == cover(shelf)
     assert "" == shelf.model().cover_url
+    # Nobody wrote a picture into a pipe, or into this header.
+    assert (kind not in ("a pipe", "a damaged header")) is (f"no cover from {beside}: " in caplog.text)
 
 
 def test_an_owners_word_goes_before_what_was_found(shelf: Shelf) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from modelyard import errors
 from modelyard.covers.renderer import Renderer
@@ -127,3 +128,14 @@ def test_the_child_gets_no_setting_and_no_secret(renderer: Renderer, monkeypatch
     renderer.render(picture(64, 64))
 
     assert "secret" not in Path(f"/proc/{renderer.pid}/environ").read_text()
+
+
+def test_a_workflow_of_megabytes_in_a_png_does_not_keep_it_from_being_a_cover(renderer: Renderer) -> None:
+    texts = PngInfo()
+    texts.add_text("prompt", "a moon" * 100_000)
+    texts.add_text("workflow", "x" * (2 * MIB), zip=True)
+    texts.add_itxt("more", "y" * (2 * MIB), zip=True)
+    saved = BytesIO()
+    Image.new("RGB", (64, 96), "red").save(saved, "PNG", pnginfo=texts)
+
+    assert ("WEBP", (64, 96)) == size_of(renderer.render(saved.getvalue()).by_width[320])

@@ -2,13 +2,14 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
 from modelyard.inspection import thumbnail_of
 from modelyard.library.walk import FoundFile, find_file
+from modelyard.paths import display_path
 from modelyard.registry import models
 from modelyard.store import Store, covers
 from modelyard.store.covers import Origin, UncheckedFile
@@ -63,28 +64,30 @@ def cover_files(
 
 def _pictures(file: UncheckedFile, found_file: FoundFile, cover_store: Covers) -> dict[Origin, str | None]:
     """Store the pictures of a file, and return the names of the covers; None for none."""
-    beside = next(
-        (name for path in found_file.previews if (name := _cover(partial(_read, path), cover_store, path))), None
-    )
+    beside = _first_cover([(path, partial(_read, path)) for path in found_file.previews], cover_store)
     header = None
     if file.has_thumbnail:
-        header = _cover(lambda: thumbnail_of(os.fsdecode(file.path)), cover_store, file.path)
+        header = _first_cover([(file.path, lambda: thumbnail_of(os.fsdecode(file.path)))], cover_store)
     return {Origin.BESIDE: beside, Origin.HEADER: header}
 
 
-def _cover(read_picture: Callable[[], bytes | None], cover_store: Covers, path: bytes) -> str | None:
-    """Store a picture and return its name; None if there is none or it cannot be used."""
-    try:
-        picture = read_picture()
-        return cover_store.keep(render(picture)) if picture else None
-    except (OSError, errors.UnsupportedFile, errors.TooLarge) as problem:
-        log.info("no cover from %s: %s", os.fsdecode(path), getattr(problem, "message", problem))
-        return None
+def _first_cover(pictures: Sequence[tuple[bytes, Callable[[], bytes | None]]], cover_store: Covers) -> str | None:
+    """Store the first usable picture and return its name. If there is none, log why each cannot be used."""
+    problems = []
+    for path, read_picture in pictures:
+        try:
+            if picture := read_picture():
+                return cover_store.keep(render(picture))
+        except (OSError, errors.UnsupportedFile, errors.TooLarge) as problem:
+            problems.append((path, getattr(problem, "message", problem)))
+    for path, reason in problems:
+        log.warning("no cover from %s: %s", display_path(path), reason)
+    return None
 
 
 def _read(path: bytes) -> bytes | None:
     if path.lower().endswith(_NO_PICTURES):
-        return None
+        raise errors.UnsupportedFile("covers are made of pictures, not of films or JPEG XL")
     # A named pipe would block, a link could lead anywhere.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as file:
