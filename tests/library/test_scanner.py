@@ -16,8 +16,10 @@ import sqlalchemy as sa
 
 from modelyard import library
 from modelyard import paths as modelyard_paths
-from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, Record, Source, Status, Visibility
+from modelyard.blobs import open_storage
+from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, Record, Scope, Source, Status, Viewer, Visibility
 from modelyard.library import Ownership, folder_hints, probe, served_files, walk
+from modelyard.registry.models import Edit, Models
 from modelyard.store import blobs, files
 from modelyard.store.files import FileState
 from tests.attacks import pickles
@@ -600,6 +602,32 @@ def test_a_file_that_a_team_added_as_public_stays_that_team_s_when_the_operator_
     record = files_of(shelf)["night.safetensors"]
 
     assert ("red", Visibility.PUBLIC, Source.TRAINING) == (record.team, record.visibility, record.source)
+
+
+def test_a_file_has_the_visibility_that_its_owner_gave_the_model(shelf: Shelf) -> None:
+    first = embedding(shelf.folder / "a.safetensors")
+    shutil.copy(first, shelf.folder / "b.safetensors")
+    shelf.add(owner=Ownership(Source.TRAINING, "red", Visibility.PUBLIC))
+    storage = open_storage("", shelf.home, {})
+    models = Models(shelf.catalog.store, storage.kept, storage.incoming)
+    models.edit(Viewer("red", frozenset(Scope)), shelf.model().id, Edit(Facts(), visibility=Visibility.PRIVATE))
+    with shelf.catalog.store.reading() as connection:
+        groups = [files.duplicates(connection, team) for team in (None, "red")]
+
+    assert [0, 1] == [len(group) for group in groups]
+    assert {Visibility.PRIVATE} == {record.visibility for record in files_of(shelf).values()}
+
+
+def test_a_renamed_file_gets_the_hashes_and_sidecars_that_it_has_not_had(shelf: Shelf) -> None:
+    path = embedding(shelf.folder / "a.safetensors")
+    shelf.add(with_hashes=False)
+    path = path.rename(shelf.folder / "b.safetensors")
+    hashed = shelf.add()
+    path.rename(shelf.folder / "c.safetensors")
+    (shelf.folder / "c.txt").write_text("beside c")
+    shelf.add()
+
+    assert (0, 1, "beside c") == (hashed.pending, hashed.results["moved"], shelf.entry().layers[Layer.SIDECAR].notes)
 
 
 # --- One model, not two ---

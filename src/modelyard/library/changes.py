@@ -13,7 +13,7 @@ class Plan:
 
     changes            files to probe: new, changed, unreadable at the last scan, or without the hashes that are needed
     sidecar_changes    unchanged files with other sidecars than before, or without a recorded change time
-    renames            files that are a record whose path is gone; those with another change time are also changes
+    renames            files that are a record whose path is gone; some are among the changes as well
     returns            files that were missing at the last scan, and are back unchanged
     removals           records of files that are gone
     """
@@ -52,7 +52,12 @@ def compare(scan: ScanResult, records: Mapping[bytes, FileRecord], *, with_hashe
     new_paths = {file.path for file, _ in renames}
     changes += [file for file in new_files if file.path not in new_paths]
     # Some file systems change the time when they rename a file. Only its bytes can tell that it was not written too.
-    changes += [file for file, record in renames if _needs_probe(file, record, with_hashes=with_hashes)]
+    # A rename says nothing about hashes and sidecars either.
+    for file, record in renames:
+        if _needs_probe(file, record, with_hashes=with_hashes):
+            changes.append(file)
+        elif file.sidecar_digest != record.sidecars:
+            sidecar_changes.append(file)
     return Plan(changes, sidecar_changes, renames, returns, list(removals.values()), unchanged_count)
 
 
@@ -82,5 +87,5 @@ def _pop_renames(new_files: list[FoundFile], removals: dict[bytes, FileRecord]) 
         record = by_name.pop(file.fingerprint.name, None)
         if record is not None and record.device == file.device:
             del removals[record.path]
-            renames.append((file, replace(record, path=file.path, sidecars=file.sidecar_digest)))
+            renames.append((file, replace(record, path=file.path)))
     return renames

@@ -100,6 +100,8 @@ class Models:
             user = merge_layer(Layer.USER, edit.facts, entry.layers.get(Layer.USER))
             edited = writer.set(model_id, {**entry.layers, Layer.USER: user}, state)
             writer.put()
+            if edit.visibility is not None:
+                files.set_visibility(transaction.connection, model_id, edit.visibility)
         return edited
 
     def remove(self, viewer: Viewer, model_id: int) -> None:

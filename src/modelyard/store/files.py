@@ -170,6 +170,11 @@ def move_to_model(connection: sa.Connection, from_id: int, to_id: int) -> None:
     connection.execute(sa.update(schema.files).where(_FILE.model_id == from_id).values(model_id=to_id))
 
 
+def set_visibility(connection: sa.Connection, model_id: int, visibility: Visibility) -> None:
+    """Give the files of a model the visibility that the model has now."""
+    connection.execute(sa.update(schema.files).where(_FILE.model_id == model_id).values(visibility=visibility.value))
+
+
 def models_by_hash(
     connection: sa.Connection, sha256s: Collection[str], autov3s: Collection[str] = ()
 ) -> dict[str, list[int]]:
