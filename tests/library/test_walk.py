@@ -139,7 +139,7 @@ def test_a_link_to_a_file_is_taken_once_and_only_inside_the_given_folders(tmp_pa
 
     assert ["a.pt", "deep/b.pt"] == names_in(folder, result)
     assert [
-        Skipped(str(folder / "leads nowhere.pt"), BROKEN_LINK),
+        Skipped(str(folder / "leads nowhere.pt"), BROKEN_LINK, str(folder / "gone.pt")),
         Skipped(str(folder / "leads out, a folder"), OUTSIDE_LINK, str(tmp_path / "out")),
         Skipped(str(folder / "leads out.pt"), OUTSIDE_LINK, str(tmp_path / "out" / "c.pt")),
     ] == sorted(result.skipped, key=lambda skip: skip.where)

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.store import sqlite
+from modelyard.store import Store, sqlite
 from tests import processes
 from tests.databases import Open, sqlite_url
 from tests.processes import entry, wait_for
@@ -188,3 +188,18 @@ def test_the_driver_of_the_other_database_is_not_needed(tmp_path: Path) -> None:
 
     assert "" == done.stderr
     assert "pip install 'modelyard[postgres]'" in done.stdout
+
+
+def put_many(store: Store) -> None:
+    """Write models to a database that cannot grow: SQLite answers as it does on a full disk."""
+    with store.transaction() as writing:
+        pages = writing.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        writing.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        writing.put([entry(number + 1) for number in range(500)])
+
+
+def test_the_error_of_a_full_disk_says_so(tmp_path: Path, open_at: Open) -> None:
+    store = open_at(sqlite_url(tmp_path))
+
+    with pytest.raises(errors.Unavailable, match="the disk of the database is full"):
+        put_many(store)

@@ -80,7 +80,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return 1
     except errors.InvalidRequest as error:
-        return _write_error(error, 2)
+        click.echo(f"modelyard: {_name_option(error, arguments if arguments is not None else sys.argv[1:])}", err=True)
+        return 2
     except errors.ModelyardError as error:
         return _write_error(error, 1)
     except BrokenPipeError:
@@ -88,6 +89,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code if isinstance(code, int) else 0
+
+
+def _name_option(error: errors.InvalidRequest, arguments: Sequence[str]) -> str:
+    """Return the message, with the option that was typed in place of the API's name for it."""
+    name = str(error.facts.get("parameter") or error.facts.get("field") or "")
+    option = "--" + name.rpartition(".")[2].replace("_", "-")
+    is_typed = any(argument.partition("=")[0] == option for argument in arguments)
+    if name and error.message.startswith(f"{name}:"):
+        if is_typed:
+            return option + error.message.removeprefix(name)
+        if name == "filter.query":
+            return "TERMS" + error.message.removeprefix(name)
+    return error.message
 
 
 def _write_error(error: errors.ModelyardError, code: int) -> int:

@@ -6,9 +6,11 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from modelyard import errors, library
 from modelyard.catalog import Catalog
@@ -21,11 +23,12 @@ from modelyard.jobs.loop import run_loop
 from modelyard.library import Ownership, ScanReport
 from modelyard.library.reconcile import FileOutcome
 from modelyard.paths import display_path
-from modelyard.store import refuse_team_name
+from modelyard.store import files, refuse_team_name
 
-# How many messages a reason, and how many groups of duplicates, are written.
+# How many messages a reason, groups of duplicates, and files that are not usable, are written.
 _MESSAGES_MAX = 10
 _GROUPS_MAX = 20
+_REFUSED_MAX = 50
 _RESULTS = {
     "added": "added",
     "matched": "added to a model that was in the catalogue",
@@ -34,7 +37,7 @@ _RESULTS = {
     "gone": "missing now",
     "broken": "broken or dangerous",
     "later": "changed while they were read; the next scan reads them",
-    "other": "not a model, in spite of the name",
+    "other": "not a model",
 }
 
 
@@ -69,7 +72,9 @@ _RESULTS = {
 )
 @click.option("--dry-run", is_flag=True, help="Show what would change; change and hash nothing.")
 @options.json_option
+@click.pass_context
 def add(
+    ctx: click.Context,
     paths: tuple[bytes, ...],
     source: str,
     team: str | None,
@@ -79,25 +84,29 @@ def add(
     rescan_seconds: float,
     dry_run: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Add the model files in PATHS to the catalogue. The files stay where they are; nothing is written beside them.
 
     Folders are scanned with all folders below them. The name of a ComfyUI extra_model_paths.yaml stands for the
     folders in it. Later scans read only what changed: models of missing files become unavailable, and moved files keep
     their models. If you interrupt a scan, run it again to continue.
+
+    The exit code is 1 if a file is broken or dangerous, if a file in PATHS is no model, or if a folder of an
+    extra_model_paths.yaml is not there or not understood. All other files are added.
     """
     if team is not None:
         refuse_team_name(team)
     if with_watch and dry_run:
         raise click.UsageError("--watch and --dry-run contradict each other")
+    if public and team is None:
+        raise click.UsageError("--public has no effect without --team: models without a team are public")
+    if not with_watch and ctx.get_parameter_source("rescan_seconds") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--rescan-interval has no effect without --watch")
     visibility = Visibility.PRIVATE if team and not public else Visibility.PUBLIC
     owner = Ownership(Source(source), team, visibility)
-    for path in paths:
-        if not with_watch and not os.path.lexists(path):
-            # A missing folder is scanned too, because its models become unavailable. A remark helps against typos.
-            output.remark(f"{display_path(path)}: there is no such file or folder")
     library.tune_gc()
     with context.open_catalog(home.load_settings()) as catalog:
+        _refuse_missing(catalog, paths)
         scan = _Scan(catalog, paths, owner, with_hashes=not no_hash, dry_run=dry_run, as_json=as_json)
         report = _scan_once(scan)
         _write_report(report, as_json=as_json, dry_run=dry_run)
@@ -105,6 +114,31 @@ def add(
             _watch(scan, rescan_seconds)
     if not with_watch and not report.found and not report.results:
         raise errors.NothingImported("there is no model file in these paths")
+    return 0 if report.is_complete else 1
+
+
+def _refuse_missing(catalog: Catalog, paths: tuple[bytes, ...]) -> None:
+    """Refuse paths that are not there, before any work.
+
+    A path that the catalogue has files of is scanned: its models become unavailable.
+    """
+    problems = []
+    for name in paths:
+        path = Path(os.fsdecode(name))
+        if path.exists():
+            continue
+        with catalog.store.reading() as connection:
+            is_known = bool(files.below(connection, [os.path.realpath(name)]))
+        if path.is_symlink():
+            problem = f"dangling link: {display_path(os.path.realpath(name))} is not there"
+        else:
+            problem = "there is no such file or folder"
+        if is_known:
+            output.remark(f"{display_path(name)}: {problem}; its models become unavailable")
+        else:
+            problems.append(f"{display_path(name)}: {problem}")
+    if problems:
+        raise click.UsageError(output.printable("; ".join([*problems, "nothing was added"])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +186,8 @@ def _watch(scan: _Scan, rescan_seconds: float) -> None:
             output.remark(f"{problem.message}; the next scan tries again")
             return
         if report.results or report.merged:
+            # The listener named the new ones.
+            report = replace(report, refused={})
             _write_report(report, as_json=scan.as_json, dry_run=False)
 
     def watch() -> float:
@@ -226,7 +262,8 @@ class _ScanListener:
     def looked(self, outcome: FileOutcome) -> None:
         if self._file_bar:
             self._file_bar.advance(1)
-        if outcome.result in ("broken", "later"):
+        # The summary names the broken files.
+        if outcome.result == "later" or (outcome.result == "broken" and self._progress is None):
             self._remark(outcome.result, f"{_RESULTS[outcome.result]}: {display_path(outcome.path)}: {outcome.reason}")
 
     def skipped(self, skipped: Skipped) -> None:
@@ -257,6 +294,10 @@ def _write_report(report: ScanReport, *, as_json: bool, dry_run: bool) -> None:
         (f"skipped: {reason}", f"{count:,}") for reason, count in Counter(s.reason for s in report.skipped).items()
     ]
     output.write_table(("files", "number"), rows, numeric=("number",))
+    for path, reason in [*report.refused.items()][:_REFUSED_MAX]:
+        output.remark(f"not usable: {display_path(path)}: {reason}")
+    if len(report.refused) > _REFUSED_MAX:
+        output.remark(f"{len(report.refused) - _REFUSED_MAX:,} further files are not usable; --json lists all")
     write_duplicates(report.duplicates[:_GROUPS_MAX])
     if len(report.duplicates) > _GROUPS_MAX:
         output.remark(f"list all {len(report.duplicates):,} groups of duplicates with: modelyard search --duplicates")

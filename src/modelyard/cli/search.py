@@ -12,7 +12,7 @@ from modelyard.cli import context, home, options, output
 from modelyard.cli.duplicates import write_duplicates
 from modelyard.domain import ANONYMOUS, Viewer, Visibility
 from modelyard.index import Facets
-from modelyard.store import files
+from modelyard.store import files, refuse_team_name
 
 QUERY = "filter.query"
 
@@ -56,6 +56,8 @@ def search(
     **filters: Any,
 ) -> None:
     """Search the catalogue, most popular models first. Each term must occur in a model's names or tags."""
+    if team is not None:
+        refuse_team_name(team)
     if with_duplicates:
         _list_duplicates(team, as_json)
         return

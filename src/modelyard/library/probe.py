@@ -21,7 +21,7 @@ from modelyard.fingerprint import Fingerprint
 from modelyard.inspection import FileChanged, Inspection, inspect_file
 from modelyard.library.sidecars import SidecarFacts, read_sidecars
 from modelyard.library.trainers import Training, read_training
-from modelyard.library.walk import FoundFile
+from modelyard.library.walk import FoundFile, is_model_name
 from modelyard.registry.facts import facts_from_inspection
 from modelyard.store.files import FileState
 
@@ -104,7 +104,7 @@ def _make_result(file: FoundFile, inspection: Inspection, catalogue: str) -> Pro
         autov3=autov3,
         is_model=inspection.identity.parameters is not None
         or verdict is Verdict.DANGEROUS
-        or not file.path.lower().endswith(_SHARED_EXTENSIONS),
+        or (is_model_name(os.path.basename(file.path)) and not file.path.lower().endswith(_SHARED_EXTENSIONS)),
     )
 
 

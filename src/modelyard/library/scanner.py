@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -15,10 +15,10 @@ from modelyard.library.folder_hints import FolderHint, hint_of
 from modelyard.library.matches import merge_matching_models
 from modelyard.library.probe import ProbeResult, probe, probe_all
 from modelyard.library.reconcile import FileOutcome, Ownership, Reconciler
-from modelyard.library.walk import FoundFile, ScanResult, scan
+from modelyard.library.walk import MISSING_FOLDER, NOT_UNDERSTOOD, FoundFile, ScanResult, scan
 from modelyard.paths import display_path, is_inside
 from modelyard.store import Store, files
-from modelyard.store.files import Duplicates
+from modelyard.store.files import Duplicates, FileRecord, FileState
 
 # A batch is one transaction. Hashing is slow, so a batch also ends after some seconds: less is lost by an interruption.
 _BATCH_FILES = 2_000
@@ -50,11 +50,18 @@ class _Counts:
     paths: set[bytes] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
     merged: int = 0
+    roots: tuple[bytes, ...] = ()
+    # Broken or dangerous files, and files that the caller named although they are no models, with the reasons.
+    refused: dict[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """The result of a scan. ``results`` counts files by result; ``pending`` files are not hashed yet."""
+    """The result of a scan. ``results`` counts files by result; ``pending`` files are not hashed yet.
+
+    ``refused`` are broken and dangerous files, in this scan or since an earlier one, and paths of the caller that are
+    no models, with the reasons.
+    """
 
     found: int
     unchanged: int
@@ -63,6 +70,12 @@ class ScanReport:
     pending: int
     skipped: tuple[Skipped, ...]
     duplicates: tuple[Duplicates, ...]
+    refused: Mapping[bytes, str] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing was refused, and each folder of an extra_model_paths.yaml was scanned."""
+        return not self.refused and not any(skip.reason in (MISSING_FOLDER, NOT_UNDERSTOOD) for skip in self.skipped)
 
     def to_json(self) -> dict[str, object]:
         """Return the object that ``modelyard add --json`` prints."""
@@ -73,6 +86,7 @@ class ScanReport:
             "merged": self.merged,
             "pending": self.pending,
             "skipped": [{"path": skip.where, "reason": skip.reason, "detail": skip.detail} for skip in self.skipped],
+            "refused": [{"path": display_path(path), "reason": reason} for path, reason in self.refused.items()],
             "duplicates": [duplicates_json(group) for group in self.duplicates],
         }
 
@@ -116,11 +130,17 @@ class Scanner:
     def run(self, paths: Iterable[bytes]) -> ScanReport:
         """Make the catalogue match the files in the paths. Raises Interrupted if ``progress`` stops the scan."""
         result = scan(paths, trained=self._owner.source.value == "training")
-        counts = _Counts()
+        counts = _Counts(roots=result.roots)
         self._report_skips(result.skipped, counts)
         with self._store.reading() as connection:
             records = files.below(connection, result.roots)
         plan = compare(result, records, with_hashes=self._with_hashes)
+        paths = {file.path for file in result.files}
+        counts.refused = {
+            path: record.reason
+            for path, record in records.items()
+            if path in paths and record.reason and _is_refused(record, result.roots)
+        }
         self._apply_moves(plan, counts)
         self._probe_files(plan, result, counts)
         if not self._dry_run:
@@ -175,6 +195,9 @@ class Scanner:
             if not is_counted:
                 counts.results[outcome.result] += 1
             counts.paths.add(outcome.path)
+            counts.refused.pop(outcome.path, None)
+            if outcome.result == "broken" or (outcome.result == "other" and outcome.path in counts.roots):
+                counts.refused[outcome.path] = outcome.reason
             self._progress.looked(outcome)
 
     def _make_report(self, result: ScanResult, plan: Plan, counts: _Counts) -> ScanReport:
@@ -189,7 +212,14 @@ class Scanner:
             pending=pending,
             skipped=tuple(counts.skipped),
             duplicates=tuple(group for group in groups if any(file.path in counts.paths for file in group.files)),
+            refused=counts.refused,
         )
+
+
+def _is_refused(record: FileRecord, roots: Collection[bytes]) -> bool:
+    """Whether a file is broken, or is no model and was named by the caller."""
+    is_no_model = record.model_id is None and bool(record.verdict)
+    return record.state is FileState.BROKEN and (not is_no_model or record.path in roots)
 
 
 def _take_moves(reconciler: Reconciler, plan: Plan, batch: slice) -> list[FileOutcome]:

@@ -46,10 +46,13 @@ PREVIEW_SUFFIXES = (
 )  # fmt: skip # one table
 
 OUTSIDE_LINK = "link to a file outside the given folders; add its target by its own path"
-BROKEN_LINK = "broken link"
+BROKEN_LINK = "dangling link: its target is not there"
 UNFINISHED_DOWNLOAD = "download not finished"
 NOT_A_FILE = "neither a file nor a folder"
 LONG_PATH = "path too long"
+# Of an extra_model_paths.yaml that is given by its own path.
+MISSING_FOLDER = "extra_model_paths.yaml names a folder that is not there"
+NOT_UNDERSTOOD = "extra_model_paths.yaml has an entry that is not understood"
 _EXTRA_PATHS_NAME = b"extra_model_paths.yaml"
 _EXTRA_PATHS_BYTES_MAX = 1 << 16
 _DEPTH_MAX = 64
@@ -128,8 +131,13 @@ class _Walk:
         if not path.lower().endswith(_YAML) or not os.path.isfile(path):
             return [path]
         before = set(self.kinds)
-        self._read_kinds(os.path.realpath(path))
-        return [folder for folder in self.kinds if folder not in before and os.path.isdir(folder)]
+        for entry in self._read_kinds(os.path.realpath(path)):
+            self._skip(path, NOT_UNDERSTOOD, entry)
+        folders = [folder for folder in self.kinds if folder not in before]
+        for folder in folders:
+            if not os.path.isdir(folder):
+                self._skip(folder, MISSING_FOLDER, f"{self.kinds[folder]} of {display_path(path)}")
+        return [folder for folder in folders if os.path.isdir(folder)]
 
     def add_root(self, root: bytes) -> None:
         try:
@@ -207,7 +215,11 @@ class _Walk:
     def _add_link(self, entry: "os.DirEntry[bytes]", entries: "Mapping[bytes, os.DirEntry[bytes]]") -> None:
         """Add a link to a file inside the roots. Links to folders are not followed, so no loop can start."""
         target = os.path.realpath(entry.path)
-        if not any(is_inside(target, root) for root in self.roots):
+        if not os.path.lexists(target):
+            # A link without an extension may stand for a folder of models.
+            if is_model_name(entry.name) or not os.path.splitext(entry.name)[1]:
+                self._skip(entry.path, BROKEN_LINK, display_path(target))
+        elif not any(is_inside(target, root) for root in self.roots):
             if is_model_name(entry.name) or entry.is_dir():
                 self._skip(entry.path, OUTSIDE_LINK, os.fsdecode(target))
         elif is_model_name(entry.name):
@@ -261,17 +273,21 @@ class _Walk:
             digest.update(preview + b"\0")
         return tuple(sidecars), previews, digest.hexdigest() if sidecars or previews else ""
 
-    def _read_kinds(self, path: bytes) -> None:
+    def _read_kinds(self, path: bytes) -> list[str]:
+        """Read an extra_model_paths.yaml; return its entries that are not understood."""
         try:
             if os.path.islink(path):
-                return
+                return []
             with open(path, "rb") as file:
                 raw = file.read(_EXTRA_PATHS_BYTES_MAX + 1)
             if len(raw) > _EXTRA_PATHS_BYTES_MAX:
                 raise ValueError(f"longer than {_EXTRA_PATHS_BYTES_MAX:,} bytes")
-            self.kinds |= _parse_kinds(read_yaml(raw), os.path.dirname(path))
+            kinds, problems = _parse_kinds(read_yaml(raw), os.path.dirname(path))
         except (OSError, ValueError) as problem:
             self._skip(path, NOT_READABLE, str(problem)[:200])
+            return []
+        self.kinds |= kinds
+        return problems
 
     def _skip(self, path: bytes, reason: str, detail: str = "") -> None:
         self.skipped.append(Skipped(display_path(path), reason, detail))
@@ -300,21 +316,33 @@ def _is_unfinished(name: bytes) -> bool:
     return False
 
 
-def _parse_kinds(document: object, folder: bytes) -> dict[bytes, str]:
-    """Return the kind of each folder that an extra_model_paths.yaml names.
+def _parse_kinds(document: object, folder: bytes) -> tuple[dict[bytes, str], list[str]]:
+    """Return the kind of each folder that an extra_model_paths.yaml names, and the entries that are not understood.
 
     ``{name: {base_path: …, loras: "models/Lora\\nmodels/LyCORIS", …}}``, relative to ``base_path`` or to the file.
     """
     kinds: dict[bytes, str] = {}
-    for section in document.values() if isinstance(document, dict) else ():
+    problems: list[str] = []
+    if not isinstance(document, dict):
+        return {}, ["the whole file; accepted: names of programs, each with folders by kind"]
+    for name, section in document.items():
         if not isinstance(section, dict):
+            problems.append(f"{name}; accepted: folders by kind")
             continue
         base = section.get("base_path")
-        base = os.path.expanduser(os.path.expandvars(base)) if isinstance(base, str) else ""
-        for kind, lines in section.items():
-            if kind in ("base_path", "is_default", "custom_nodes") or not isinstance(lines, str):
+        base = base if isinstance(base, str) else ""
+        for kind, value in section.items():
+            if kind in ("base_path", "is_default", "custom_nodes"):
                 continue
-            for line in filter(None, map(str.strip, lines.splitlines())):
-                path = os.path.join(folder, os.fsencode(base), os.fsencode(line))
+            lines = value.splitlines() if isinstance(value, str) else value
+            if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+                problems.append(f"{name}.{kind}; accepted: a folder, or several, one a line")
+                continue
+            for line in filter(None, map(str.strip, lines)):
+                path = os.path.join(folder, _expand(base), _expand(line))
                 kinds[os.path.realpath(path)] = str(kind)
-    return kinds
+    return kinds, problems
+
+
+def _expand(path: str) -> bytes:
+    return os.fsencode(os.path.expanduser(os.path.expandvars(path)))

@@ -279,6 +279,11 @@ _AWAY = (
 )
 
 
+def _is_disk_full(problem: sa.exc.DBAPIError | sa.exc.TimeoutError) -> bool:
+    cause = getattr(problem, "orig", None)
+    return getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(cause, "sqlstate", "") == "53100"
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -286,4 +291,6 @@ def _translated() -> Iterator[None]:
     except sa.exc.IntegrityError as problem:
         raise errors.ConstraintViolation from problem
     except _AWAY as problem:
+        if _is_disk_full(problem):
+            raise errors.Unavailable("the disk of the database is full; free some space and try again") from problem
         raise errors.Unavailable("the database is away or busy") from problem
