@@ -58,6 +58,11 @@ def dangerous_bytes() -> bytes:
     return pickle.dumps(_Runs())
 
 
+def suspicious_bytes() -> bytes:
+    """A pickle with an import that weights do not need."""
+    return b"\x80\x02cmodels.yolo\nModel\n)\x81}b."
+
+
 def sha256_base64(content: bytes) -> str:
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
@@ -66,10 +71,16 @@ class Verification:
     """Does the work of the verifier's process when a test says so, in this process."""
 
     def __init__(
-        self, store: Store, kept: Blobs, incoming: IncomingFiles, *, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        kept: Blobs,
+        incoming: IncomingFiles,
+        *,
+        serves_suspicious: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._cleaner = UploadCleaner(store, kept, incoming, clock=clock)
-        verifier = UploadVerifier(store, kept, incoming, clock=clock)
+        verifier = UploadVerifier(store, kept, incoming, serves_suspicious=serves_suspicious, clock=clock)
         self.purge_expired = self._cleaner.purge_expired
         self.collect_garbage = self._cleaner.collect_garbage
         resources = Resources(store, verifier)

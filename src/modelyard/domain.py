@@ -58,8 +58,12 @@ class Verdict(enum.StrEnum):
 
     @property
     def is_sound(self) -> bool:
-        """Whether a file with this verdict may be stored as a model and sent: neither broken nor dangerous."""
+        """Whether a file with this verdict may be stored as a model: neither broken nor dangerous."""
         return self in (Verdict.CLEAN, Verdict.SUSPICIOUS)
+
+    def is_servable(self, *, serves_suspicious: bool) -> bool:
+        """Whether a file with this verdict may be sent, where the setting ``suspicious_files`` says so."""
+        return self is Verdict.CLEAN or (self is Verdict.SUSPICIOUS and serves_suspicious)
 
 
 class Layer(enum.IntEnum):

@@ -14,7 +14,8 @@ class to a status and a reason.
     ├── Forbidden                    a valid key without the required scope
     │   ├── InvalidSignature         a signed link that this server did not make, or that was changed
     │   ├── CrossSiteRequest         a change by a signed-in user that does not come from a page of this server
-    │   └── FinalUpload              bytes for an upload that others were joined to
+    │   ├── FinalUpload              bytes for an upload that others were joined to
+    │   └── SuspiciousFile           a file whose safety is not proven, where such files are not sent
     ├── NotFound
     │   ├── RouteNotFound
     │   ├── ModelNotFound            also: another team's private model
@@ -133,6 +134,14 @@ class InvalidSignature(Forbidden):
 
     def __init__(self) -> None:
         ModelyardError.__init__(self, "this link was not made by this server, or was changed")
+
+
+class SuspiciousFile(Forbidden):
+    """The safety of a file is not proven, and the setting ``suspicious_files`` refuses such files."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        message = f"the file of {name[:128]!r} is suspicious, and this server does not send such files: {reason[:512]}"
+        ModelyardError.__init__(self, message, model=name[:128])
 
 
 class CrossSiteRequest(Forbidden):

@@ -163,6 +163,12 @@ class Settings:
         "Where model files are stored: a folder or `s3://bucket/prefix`. If empty, `blobs` in the home folder.",
         _parse_text,
     )
+    suspicious_files: Literal["refused", "served"] = _define_setting(
+        "refused",
+        "",
+        "Whether files whose safety is not proven, such as pickles with unusual imports, are `refused` or `served`.",
+        _parse_word("refused", "served"),
+    )
     upload_bytes_max: int = _define_setting(
         100_000_000_000, "bytes", "The largest size of an uploaded file.", _parse_integer(1, 10**12 - 1)
     )

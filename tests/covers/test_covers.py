@@ -21,7 +21,8 @@ from modelyard import blobs
 from modelyard.covers import Covers
 from modelyard.covers.finder import cover_files
 from tests.app_fixture import App, Reply, open_app
-from tests.inspection.made_files import header_bytes
+from tests.attacks.pickles import system, zipped
+from tests.inspection.made_files import frame, header_bytes
 from tests.pictures import picture, size_of
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened
 from tests.transfers import Verification, ask, checking, find, lora_bytes, path_of, upload
@@ -345,6 +346,21 @@ def test_the_picture_in_an_uploads_header_is_its_cover(bench: Bench) -> None:
     bench.checking.verify_next()
 
     assert ("WEBP", (256, 256)) == size_of(bench.shown(model_id).body)
+
+
+@pytest.mark.parametrize("content", [b"notes", system(2)])
+def test_no_cover_is_made_of_a_file_that_is_not_proven_safe(bench: Bench, shelf: Shelf, content: bytes) -> None:
+    """Its tensor is a zip: harmless and suspicious, or dangerous."""
+    archive = zipped({"data.pkl": content})
+    header, _ = header_bytes({"emb_params": ("U8", [len(archive)])}, _with_thumbnail())
+    file = frame(header, archive)
+    (shelf.folder / "night.safetensors").write_bytes(file)
+    shelf.add()
+    cover(shelf)
+    model_id = upload(bench.yard, "one", file)["id"]
+    bench.checking.verify_next()
+
+    assert ["", ""] == [shelf.model().cover_url, find(bench.yard, model_id)["cover_url"]]
 
 
 # --- What is not needed any more

@@ -21,7 +21,7 @@ from modelyard.store import files
 from modelyard.store.files import FileState
 from tests.app_fixture import App, open_app
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened
-from tests.transfers import Verification, ask, find, path_of, upload
+from tests.transfers import Verification, ask, find, path_of, suspicious_bytes, upload
 
 
 @dataclass
@@ -60,6 +60,45 @@ def test_a_file_is_handed_out_from_where_it_lies(served: Served) -> None:
     assert (200, served.file.read_bytes()) == (full.status, full.body)
     assert (206, served.file.read_bytes()[10:20]) == (part.status, part.body)
     assert [served.file] == [path for path in served.shelf.folder.rglob("*") if path.is_file()]
+
+
+def test_a_file_that_is_swapped_before_it_is_opened_is_not_sent(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the swap comes after the look-up of its path."""
+    link = served.link()
+    is_as_recorded = files.is_as_recorded
+
+    def swap_after_look_up(record: files.FileRecord) -> bool:
+        is_same = is_as_recorded(record)
+        _swap(served.file)
+        return is_same
+
+    monkeypatch.setattr(files, "is_as_recorded", swap_after_look_up)
+    reply = served.yard.ask(link, None)
+
+    assert 503 == reply.status
+    assert bytes(8) not in reply.body
+
+
+@pytest.mark.parametrize(("setting", "status"), [("refused", 403), ("served", 200)])
+def test_a_suspicious_file_in_its_folder_is_sent_only_where_the_setting_says_so(
+    setting: str, status: int, tmp_path: Path
+) -> None:
+    shelf = opened(tmp_path)
+    (shelf.folder / "yolo.pt").write_bytes(suspicious_bytes())
+    shelf.add()
+    with open_app(shelf.home, suspicious_files=setting) as yard:
+        link = path_of(find(yard, shelf.model().id)["download_url"])
+        replies = [yard.ask(link, None), yard.ask(link, None, method="HEAD"), yard.ask(link, None, range="bytes=0-3")]
+        details = ask(yard, f"/v3/model/details?id={shelf.model().id}", "blue").json
+    shelf.catalog.close()
+
+    assert [status, status, 403 if status == 403 else 206] == [reply.status for reply in replies]
+    assert "FILE_SUSPICIOUS" == replies[0].json["reason"] if status == 403 else suspicious_bytes() == replies[0].body
+    assert {"verdict": "suspicious", "reason": "imports models.yolo.Model, which weights do not need"} == details[
+        "check"
+    ]
 
 
 def _rewrite(file: Path) -> None:
@@ -188,15 +227,16 @@ def test_kept_bytes_hold_a_model_available_only_if_they_are_sound(served: Served
 
 def test_a_file_that_is_broken_or_of_another_inode_is_not_handed_out(served: Served) -> None:
     sha256 = sha256_of(served.file)
-    path, fingerprint = served_files.find(served.shelf.catalog.store, sha256) or (Path(), None)
+    record = served_files.find(served.shelf.catalog.store, sha256)
+    assert record is not None
     _swap(served.file)
     with served.file.open("rb") as file:
-        is_same = fingerprint == Fingerprint.of(file.fileno())
+        is_same = record.fingerprint == Fingerprint.of(file.fileno())
     served.file.with_suffix(".sha256").write_text("ab" * 32)
     os.utime(served.file, ns=(1, 1))
     served.shelf.add()
 
-    assert (served.file, False) == (path, is_same)
+    assert (os.fsencode(served.file), False) == (record.path, is_same)
     assert None is served_files.find(served.shelf.catalog.store, sha256_of(served.file))
 
 

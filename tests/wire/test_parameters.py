@@ -538,6 +538,7 @@ STATUS_AND_REASON = {
     errors.Forbidden("write"): (403, "API_NOT_ALLOWED"),
     errors.InvalidSignature(): (403, "LINK_REFUSED"),
     errors.FinalUpload("u"): (403, "UPLOAD_FINAL"),
+    errors.SuspiciousFile("night.pt", "imports models.yolo.Model"): (403, "FILE_SUSPICIOUS"),
     errors.CrossSiteRequest(): (403, "API_NOT_ALLOWED"),
     errors.NotFound("no"): (404, "API_NOT_FOUND"),
     errors.RouteNotFound("/v3/models"): (404, "API_NOT_FOUND"),

@@ -25,7 +25,9 @@ def open_resources(config: Settings) -> Iterator[Resources]:
     with home.open_store(config) as store:
         yield Resources(
             store,
-            UploadVerifier(store, storage.kept, storage.incoming),
+            UploadVerifier(
+                store, storage.kept, storage.incoming, serves_suspicious=config.suspicious_files == "served"
+            ),
             UploadCleaner(store, storage.kept, storage.incoming),
             Covers(store, storage.kept, storage.incoming),
         )

@@ -6,16 +6,14 @@ unavailable until the folder is scanned again.
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
-from modelyard.fingerprint import Fingerprint
 from modelyard.registry import models
 from modelyard.store import Store, files
 from modelyard.store.files import FileRecord, FileState
 
 
-def find(store: Store, sha256: str) -> tuple[Path, Fingerprint] | None:
-    """Return the path of a sound file with these bytes, or None.
+def find(store: Store, sha256: str) -> FileRecord | None:
+    """Return the record of a sound file with these bytes, or None.
 
     The fingerprint is for the caller to compare once the file is open.
     """
@@ -23,7 +21,7 @@ def find(store: Store, sha256: str) -> tuple[Path, Fingerprint] | None:
         records = [record for record in files.with_sha256(connection, [sha256]) if record.is_servable]
     for record in records:
         if files.is_as_recorded(record):
-            return Path(os.fsdecode(record.path)), record.fingerprint
+            return record
     return None
 
 

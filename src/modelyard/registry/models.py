@@ -177,7 +177,7 @@ def apply_inspection(
     facts: Facts,
     *,
     sha256: str | None = None,
-    is_sound: bool = False,
+    is_available: bool = False,
     extension: str = "",
     cover: str | None = None,
 ) -> None:
@@ -196,7 +196,7 @@ def apply_inspection(
     guess = layers[Layer.GUESS]
     if extension and "." not in (guess.sd_name or ""):
         layers[Layer.GUESS] = replace(guess, sd_name=sd_name_of(entry.model.name, model_id, extension))
-    status = Status.AVAILABLE if is_sound else Status.UNAVAILABLE
+    status = Status.AVAILABLE if is_available else Status.UNAVAILABLE
     writer.set(model_id, layers, replace(state_of(entry.model), blob=sha256, status=status))
     writer.put()
 

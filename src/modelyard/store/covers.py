@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from modelyard.domain import COVERS, Layer
+from modelyard.domain import COVERS, Layer, Verdict
 from modelyard.store import schema
 from modelyard.store.files import FileState
 
@@ -146,7 +146,8 @@ def unlooked(connection: sa.Connection, limit: int, after: int = 0) -> list[Unch
     query: sa.Select[Any] = (
         sa.select(
             *(schema.files.columns[name] for name in names),
-            _FILE.inspection.like(_THUMBNAIL),
+            # Nothing is made of a file whose safety is not proven.
+            _FILE.inspection.like(_THUMBNAIL) & (_FILE.verdict == Verdict.CLEAN.value),
             sa.exists().where(_LOOKED.file_id == _FILE.id),
         )
         .where(

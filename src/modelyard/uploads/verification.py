@@ -46,11 +46,14 @@ class UploadVerifier:
         storage: Blobs,
         incoming: IncomingFiles,
         *,
+        serves_suspicious: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """A model of a file that is not proven safe becomes available only if ``serves_suspicious``."""
         self._store = store
         self._blobs = storage
         self._incoming = incoming
+        self._serves_suspicious = serves_suspicious
         self._clock = clock
         self._covers = Covers(store, storage, incoming)
 
@@ -100,7 +103,7 @@ class UploadVerifier:
 
     def _cover_of(self, path: Path, inspection: Inspection) -> str | None:
         """Store the picture in a file's header and return its name; None if there is none, or it cannot be used."""
-        if THUMBNAIL not in inspection.metadata or not inspection.is_sound:
+        if THUMBNAIL not in inspection.metadata or not self._is_servable(inspection):
             return None
         try:
             picture = thumbnail_of(path)
@@ -108,6 +111,9 @@ class UploadVerifier:
         except (errors.UnsupportedFile, errors.TooLarge) as problem:
             log.info("no cover from an upload: %s", problem.message)
             return None
+
+    def _is_servable(self, inspection: Inspection) -> bool:
+        return inspection.verdict.is_servable(serves_suspicious=self._serves_suspicious)
 
     def _bytes_of(self, upload: Upload, allow_bytes: Callable[[int], object]) -> Path | None:
         """Return a local file with the upload's bytes, or None if they are missing."""
@@ -141,7 +147,7 @@ class UploadVerifier:
                 model_id,
                 facts_from_inspection(inspection),
                 sha256=sha256,
-                is_sound=inspection.is_sound,
+                is_available=self._is_servable(inspection),
                 extension=extension_of_format(inspection.format),
                 cover=cover,
             )

@@ -88,7 +88,8 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
     storage = blobs.open_storage(settings.storage_url, settings.home, os.environ)
     uploads = Uploads(catalog.store, storage.kept, storage.incoming, _limits(settings))
     models = Models(catalog.store, storage.kept, storage.incoming)
-    downloads = Downloads(catalog.store, auth, storage.kept, signer, settings.x_accel_prefix)
+    serves_suspicious = settings.suspicious_files == "served"
+    downloads = Downloads(catalog.store, auth, storage.kept, signer, settings.x_accel_prefix, serves_suspicious)
     ttl_seconds = settings.download_url_ttl_seconds
 
     def links_for(request: Request) -> LinkFor:
@@ -123,6 +124,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
             TrafficHistory(metrics),
             settings.home,
             shows_nsfw=settings.nsfw_covers == "shown",
+            serves_suspicious=serves_suspicious,
         ),
     )
 

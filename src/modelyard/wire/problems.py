@@ -17,6 +17,7 @@ ERROR_ANSWERS: Mapping[type[errors.ModelyardError], tuple[int, str]] = {
     errors.Forbidden: (403, "API_NOT_ALLOWED"),
     errors.InvalidSignature: (403, "LINK_REFUSED"),
     errors.FinalUpload: (403, "UPLOAD_FINAL"),
+    errors.SuspiciousFile: (403, "FILE_SUSPICIOUS"),
     errors.NotFound: (404, "API_NOT_FOUND"),
     errors.ModelNotFound: (404, "MODEL_NOT_FOUND"),
     errors.UploadNotFound: (404, "UPLOAD_NOT_FOUND"),

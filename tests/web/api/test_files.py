@@ -29,7 +29,17 @@ from modelyard.web.requests import Request, open_request
 from modelyard.web.urls import open_signer
 from tests import requirements
 from tests.app_fixture import App, Reply, listening, open_app
-from tests.transfers import ask, checking, dangerous_bytes, exchange_messages, find, lora_bytes, path_of, upload
+from tests.transfers import (
+    ask,
+    checking,
+    dangerous_bytes,
+    exchange_messages,
+    find,
+    lora_bytes,
+    path_of,
+    suspicious_bytes,
+    upload,
+)
 
 CONTENT = lora_bytes(fill=2_000_000, seed=3)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -267,6 +277,27 @@ def test_a_file_found_dangerous_has_no_link_that_works(tmp_path: Path) -> None:
 
         assert "download_url" not in find(yard, model_id)
         assert 404 == yard.ask(link, None).status
+
+
+@pytest.mark.parametrize(("setting", "status"), [("refused", 403), ("served", 200)])
+def test_a_suspicious_upload_is_sent_only_where_the_setting_says_so(setting: str, status: int, tmp_path: Path) -> None:
+    content = suspicious_bytes()
+    with open_app(tmp_path, suspicious_files=setting, anonymous_access="public") as yard:
+        model_id = upload(yard, "yolo", content, file_extension="pt", visibility="public")["id"]
+        checking(yard, tmp_path, serves_suspicious=setting == "served").verify_next()
+        model = find(yard, model_id)
+        page = yard.ask(f"/models/{model_id}", None)
+        # Also after its owner, or an older version of the server, made it available.
+        ask(yard, f"/v3/model?id={model_id}", method="PATCH", body={"status": 1})
+        link = path_of(find(yard, model_id)["download_url"])
+        reply = yard.ask(link, None)
+        check = ask(yard, f"/v3/model/details?id={model_id}", "blue").json["check"]
+
+    assert (int(status == 200), status == 200) == (model["status"], "download_url" in model)
+    assert (status, content if status == 200 else b"") == (reply.status, reply.body if status == 200 else b"")
+    assert b"FILE_SUSPICIOUS" in reply.body or status == 200
+    assert ("suspicious", True) == (check["verdict"], "models.yolo.Model" in check["reason"])
+    assert b"models.yolo.Model" in page.body
 
 
 def test_downloads_are_counted_once_each_and_move_the_rank(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
-from modelyard.domain import COVERS, Entry, Facts, Layer, Scope, Status, model_type
+from modelyard.domain import COVERS, Entry, Facts, Layer, Scope, Status, Verdict, model_type
 from modelyard.registry.fields import (
     checked_categories,
     checked_cover,
@@ -104,19 +104,20 @@ class ModelEndpoints:
         return Response(b"{}", caching=UNSTORED)
 
     def details(self, request: Request) -> Response:
-        """Return a model with its declared and detected fields. Its owner also gets the result of the verification."""
+        """Return a model with its declared and detected fields.
+
+        Its owner also gets the result of the verification, and every caller does if the file is suspicious.
+        """
         viewer = self.caller_of(request)
         if not viewer.may(Scope.READ):
             raise errors.Forbidden(Scope.READ)
         entry = self.catalog.get(viewer, id_of(request))
         is_own = viewer.team is not None and viewer.team == entry.model.team
         detected = entry.layers.get(Layer.HEADER)
-        check: dict[str, object] | None = None
-        if is_own:
-            verdict, _, reason = (
-                detected.evidence[0] if detected and detected.evidence else "waiting: not checked yet"
-            ).partition(": ")
-            check = {"verdict": verdict, "reason": reason}
+        evidence = detected.evidence[0] if detected and detected.evidence else "waiting: not checked yet"
+        verdict, _, reason = evidence.partition(": ")
+        has_check = is_own or verdict == Verdict.SUSPICIOUS
+        check = {"verdict": verdict, "reason": reason} if has_check else None
         body = {
             "model": msgspec.Raw(self._record(request, entry)),
             "check": check,

@@ -26,7 +26,7 @@ from starlette.types import Receive, Send
 from modelyard import errors
 from modelyard.auth import Auth
 from modelyard.blobs import Blobs
-from modelyard.domain import Scope, Viewer
+from modelyard.domain import Scope, Verdict, Viewer
 from modelyard.fingerprint import Fingerprint
 from modelyard.library import served_files
 from modelyard.registry import models
@@ -70,13 +70,17 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Downloads:
-    """The handler of downloads. ``accel_prefix`` is nginx's location of the storage folder; empty without nginx."""
+    """The handler of downloads. ``accel_prefix`` is nginx's location of the storage folder; empty without nginx.
+
+    Files that are not proven safe are sent only if ``serves_suspicious``.
+    """
 
     store: Store
     auth: Auth
     storage: Blobs
     signer: Signer
     accel_prefix: str = ""
+    serves_suspicious: bool = False
     counts: Counter[int] = field(default_factory=Counter)
 
     def links_for(self, base: str, viewer: Viewer, ttl_seconds: int) -> Callable[[str, str], str]:
@@ -95,7 +99,10 @@ class Downloads:
         return link
 
     def find(self, viewer: Viewer, sha256: str, label: str, expires_at: int, now: float) -> File:
-        """Return the file of a valid link. Raises ModelNotFound, or FileGone if the file is not available any more."""
+        """Return the file of a valid link.
+
+        Raises ModelNotFound, FileGone if the file is not available any more, or SuspiciousFile.
+        """
         name = unquote(label)
         with self.store.reading() as connection:
             blob = blobs.find(connection, sha256)
@@ -104,20 +111,26 @@ class Downloads:
         if not model_ids:
             raise errors.ModelNotFound(name)
         if blob is not None:
+            self._check_verdict(name, blob.verdict, blob.reason)
             seconds = min(max(int(expires_at - now), 1), _STORE_LINK_SECONDS_MAX)
             url = self.storage.link(sha256, content_disposition(name).decode(), seconds)
             path = None if url else self.storage.path(sha256)
             # Only redirect to the file store if it has the file.
             if path or (url and self.storage.has(sha256)):
                 return File(sha256, name, blob.size_bytes, model_ids, path, url)
-        served_file = served_files.find(self.store, sha256)
-        if served_file is not None:
-            path, fingerprint = served_file
-            return File(sha256, name, fingerprint.size_bytes, model_ids, path, fingerprint=fingerprint)
+        record = served_files.find(self.store, sha256)
+        if record is not None:
+            self._check_verdict(name, record.verdict, record.reason)
+            path = Path(os.fsdecode(record.path))
+            return File(sha256, name, record.size_bytes, model_ids, path, fingerprint=record.fingerprint)
         if blob is not None:
             raise errors.Unavailable("the file is not where it was kept")
         served_files.mark_missing(self.store, sha256)
         raise errors.FileGone(name)
+
+    def _check_verdict(self, name: str, verdict: str, reason: str) -> None:
+        if not Verdict(verdict).is_servable(serves_suspicious=self.serves_suspicious):
+            raise errors.SuspiciousFile(name, reason)
 
     def flush(self) -> None:
         """Store how often models were downloaded since the last flush. That changes their rank."""
@@ -135,7 +148,8 @@ class Downloads:
     async def get(self, request: Request, _: Receive, send: Send) -> None:
         """Respond to GET or HEAD.
 
-        Raises InvalidSignature, LinkExpired, LinkRevoked, ModelNotFound, FileGone and RangeNotSatisfiable.
+        Raises InvalidSignature, LinkExpired, LinkRevoked, ModelNotFound, FileGone, SuspiciousFile and
+        RangeNotSatisfiable.
         """
         sha256, label, audience, signature = _parse_link(request)
         expires_at = self.signer.check(PURPOSE, f"{sha256} {audience}", label, signature)

@@ -17,6 +17,7 @@ from modelyard.domain import (
     ModelQuery,
     Scope,
     Source,
+    Verdict,
     Viewer,
     fold,
     resolve,
@@ -80,7 +81,10 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
     title = facts.upstream_model_name or card.title
     is_own = viewer.team is not None and viewer.team == model.team
     link_for = context.links_for(page_request.request)
-    has_file = model.blob is not None and bool(model.status)
+    check = _read_check(entry)
+    is_suspicious = check is not None and check.verdict == Verdict.SUSPICIOUS
+    is_servable = not is_suspicious or context.serves_suspicious
+    has_file = model.blob is not None and bool(model.status) and is_servable
     return render_page(
         page_request,
         "model.html",
@@ -103,7 +107,8 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
         duplicates=list(_find_duplicates(context, viewer, model)),
         versions=list(_find_versions(context, viewer, entry, facts, title)),
         may_change=is_own and viewer.may(Scope.WRITE) and page_request.session is not None,
-        check=_read_check(entry) if is_own else None,
+        check=check if is_own or is_suspicious else None,
+        is_suspicious=is_suspicious,
     )
 
 
@@ -193,14 +198,14 @@ def _build_prompt(model: Model) -> str:
 
 
 def _read_check(entry: Entry) -> FileCheck | None:
-    """Return the result of checking the uploaded file; None if the model was not uploaded."""
-    if Layer.GUESS not in entry.layers or entry.model.source is Source.CIVITAI:
-        return None
+    """Return the result of checking the file; None if the model was not uploaded and its file is not suspicious."""
+    is_uploaded = Layer.GUESS in entry.layers and entry.model.source is not Source.CIVITAI
     header = entry.layers.get(Layer.HEADER)
     if header is None or not header.evidence:
-        return FileCheck("waiting", "", is_waiting=True)
+        return FileCheck("waiting", "", is_waiting=True) if is_uploaded else None
     verdict, _, reason = header.evidence[0].partition(": ")
-    return FileCheck(verdict, reason, is_waiting=False)
+    is_shown = is_uploaded or verdict == Verdict.SUSPICIOUS
+    return FileCheck(verdict, reason, is_waiting=False) if is_shown else None
 
 
 def _search_records(context: PageContext, viewer: Viewer, query: ModelQuery) -> Iterator[wire.ModelRecord]:

@@ -52,6 +52,7 @@ class PageContext:
     traffic: TrafficHistory
     home: Path
     shows_nsfw: bool
+    serves_suspicious: bool = False
 
 
 @dataclass(frozen=True, slots=True)
