@@ -4,7 +4,7 @@ import contextlib
 import json
 import lzma
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +37,8 @@ class CivitaiServer:
     asked: list[dict[str, list[str]]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     authorizations: list[tuple[str, str | None]] = field(default_factory=list)
+    # What happens to the text of every page on its way.
+    damage: Callable[[bytes], bytes] = bytes
     at_once: int = 0
     at_once_max: int = 0
 
@@ -80,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
             if failure:
                 self._fail(failure)
             else:
-                self._send(200, json.dumps(self._page(parameters)).encode())
+                self._send(200, state.damage(json.dumps(self._page(parameters)).encode()))
         finally:
             state.at_once -= 1
 

@@ -156,6 +156,15 @@ def cover_path(name: str, width: int = 640) -> str:
     return f"{COVERS}{name}/{width}.webp"
 
 
+# What programs write where they know nothing.
+_PLACEHOLDERS = frozenset({"", "unknown", "none", "null", "n/a", "undefined"})
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a word from another program says only that the program does not know."""
+    return text.strip().casefold() in _PLACEHOLDERS
+
+
 def model_type(spelling: str) -> ModelType:
     """Return the type with this name. An unknown type keeps the spelling as its display name."""
     name = spelling.casefold()
@@ -236,6 +245,24 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One file of a model, as its source describes it. None: the source does not say.
+
+    ``size_kind`` is "full" or "pruned"; ``format`` and ``precision`` are the source's words.
+    """
+
+    name: str
+    id: int | None = None
+    type: str | None = None
+    size_bytes: int | None = None
+    format: str | None = None
+    precision: str | None = None
+    size_kind: str | None = None
+    is_primary: bool = False
+    hashes: Hashes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """The facts of one layer. None: the layer has no value. An empty value is a value.
 
@@ -254,6 +281,8 @@ class Facts:
     rank: int | None = None
     hashes: Hashes | None = None
 
+    # All files of a model that has several, the one that ``sd_name`` names first.
+    files: tuple[ModelFile, ...] | None = None
     file_name: str | None = None
     size_bytes: int | None = None
     upstream_model_id: int | None = None

@@ -3,6 +3,7 @@
 Not here: the command (test_cli), and what a record becomes (test_civitai). The real civitai.com is never asked.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,7 @@ from modelyard import errors
 from modelyard.civitai.client import (
     BODY_BYTES_MAX,
     RETRY_POLICY,
+    UNREADABLE_PAGE,
     Checkpoint,
     CivitaiQuery,
     FetchedPage,
@@ -45,7 +47,7 @@ def server(_running: CivitaiServer) -> CivitaiServer:
 
 
 def reset(server: CivitaiServer) -> None:
-    server.failures, server.fails_always = [], ""
+    server.failures, server.fails_always, server.damage = [], "", bytes
     server.asked.clear()
     server.lines.clear()
     server.authorizations.clear()
@@ -95,6 +97,57 @@ def test_a_walk_yields_every_model_once_in_pages_of_a_hundred(server: CivitaiSer
     assert expected(server) == outcomes_of(fetched)
 
 
+@pytest.mark.parametrize(
+    ("sound", "damaged", "mended"),
+    [
+        (b'"name": "NAME"', b'"name": "half \\ud83d"', "half \ufffd"),
+        (b'"name": "NAME"', b'"name": "byte \xff"', "byte \ufffd"),
+        (b'"name": "NAME"', b'"name": "NAME", "odd": NaN', "NAME"),
+        (b'"name": "NAME"', b'"name": 7', None),
+    ],
+    ids=["half an emoji", "no UTF-8", "no number", "no text"],
+)
+def test_a_damaged_value_costs_no_more_than_that_value(
+    server: CivitaiServer, sound: bytes, damaged: bytes, mended: str | None
+) -> None:
+    model = server.models[105]
+    name = json.dumps(model["name"]).encode()
+    server.damage = lambda page: page.replace(sound.replace(b'"NAME"', name), damaged.replace(b'"NAME"', name))
+
+    fetched = walk(server)
+
+    names = [
+        outcome.facts.upstream_model_name
+        for outcome in outcomes_of(fetched)
+        if isinstance(outcome, Record) and outcome.facts.upstream_model_id == model["id"]
+    ]
+    assert 3 == len(server.asked)
+    assert len(expected(server)) == len(outcomes_of(fetched))
+    assert {model["name"] if mended == "NAME" else mended} == set(names)
+
+
+def test_a_page_that_stays_damaged_is_passed_and_its_sound_models_are_read(server: CivitaiServer) -> None:
+    model = server.models[105]
+    name = json.dumps(model["name"]).encode()
+    server.damage = lambda page: page.replace(b'"name": ' + name, b'"name": oops')
+
+    outcomes = outcomes_of(walk(server))
+
+    skipped = [outcome for outcome in outcomes if outcome not in expected(server)]
+    missing = [outcome for outcome in expected(server) if outcome not in outcomes]
+    place = "the page at cursor 75363|932023|100"
+    assert [Skipped(place, UNREADABLE_PAGE, "99 of its models could be read")] == skipped
+    assert [*convert(model)] == missing
+    assert 4 == len(server.asked)
+
+
+def test_safety_is_asked_for_in_so_many_words(server: CivitaiServer) -> None:
+    walk(server, CivitaiQuery(limit=1))
+    walk(server, CivitaiQuery(limit=1, nsfw=True))
+
+    assert [["false"], ["true"]] == [asked["nsfw"] for asked in server.asked]
+
+
 def test_one_request_at_a_time_is_made(server: CivitaiServer) -> None:
     server.failures = ["500", "", "429"]
 
@@ -115,6 +168,7 @@ def test_the_question_is_sent_as_civitai_spells_it(server: CivitaiServer) -> Non
             "types": ["LORA", "Checkpoint"],
             "baseModels": ["SD 1.5", "Flux.1 D"],
             "query": ["pastel & 花"],
+            "nsfw": ["false"],
             "sort": ["Newest"],
             "limit": ["1"],
         }

@@ -4,15 +4,18 @@ import json
 import lzma
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard.catalog import open_catalog
 from modelyard.civitai.records import DAMAGED, NO_USABLE_FILE, NO_VERSIONS, NOT_AN_ANSWER, NOT_JSON, convert
-from modelyard.domain import Facts, Layer, Record, Skipped, Source
+from modelyard.domain import Facts, Hashes, Layer, ModelFile, Record, Skipped, Source
 from modelyard.registry.names import sd_name_of_version
+from modelyard.store import open_store
 from tests.real_input import data_dir
 
 SHA = "1A805277C8" + "0" * 54
@@ -386,9 +389,8 @@ def test_a_hash_has_one_of_the_lengths_of_its_kind(name: str, field: str, length
             assert isinstance(outcome, Record)
             assert "A" * length == getattr(outcome.facts.hashes, field)
         else:
-            assert (
-                (DAMAGED, True) == (outcome.reason, name in outcome.detail) if isinstance(outcome, Skipped) else False
-            )
+            assert isinstance(outcome, Record)
+            assert outcome.facts.hashes is None
 
 
 # --- Answers about one version ---------------------------------------------------------------------------------------
@@ -406,21 +408,103 @@ def test_an_answer_about_one_version_or_by_hash_is_read() -> None:
     assert facts.tags is None
 
 
-@pytest.mark.parametrize("model", [None, {}, {"type": None}, {"type": ""}, {"type": " "}, {"name": "Realistic"}])
-def test_a_version_whose_model_has_no_type_is_skipped_and_the_rest_is_read(model: object) -> None:
-    """Its place and the field are reported, and the import goes on."""
-    skipped, record = convert([a_version(modelId=4201, model=model), a_model(a_version(id=7))])
-
-    assert Skipped("version 114600", DAMAGED, "the model's type is missing - at `$.model.type`") == skipped
-    assert isinstance(record, Record)
-    assert 7 == record.id
+@pytest.mark.parametrize("model", [None, {}, {"type": None}, {"type": ""}, {"type": "Unknown"}, {"name": "Realistic"}])
+def test_a_version_whose_model_has_no_type_leaves_the_type_to_its_file(model: object) -> None:
+    assert only(a_version(modelId=4201, model=model)).facts.type is None
 
 
-@pytest.mark.parametrize("spelled", ["", "  "])
-def test_a_model_of_an_empty_type_is_skipped_once(spelled: str) -> None:
-    assert Skipped("model 4201", DAMAGED, "the model's type is missing - at `$.type`") == skipped_of(
-        a_model(a_version(), a_version(id=2), type=spelled)
+@pytest.mark.parametrize("spelling", [None, "", "  ", "unknown", 7])
+def test_a_model_without_a_type_leaves_the_type_to_its_files(spelling: object) -> None:
+    assert only(a_model(type=spelling)).facts.type is None
+
+
+def test_every_file_of_a_version_is_remembered_with_its_hashes_the_chosen_one_first() -> None:
+    full = a_file(id=1, name="thing.safetensors", sizeKB=4000.0, primary=False)
+    pruned = a_file(
+        id=2,
+        name="thing-pruned.safetensors",
+        type="Pruned Model",
+        sizeKB=2000.0,
+        primary=True,
+        metadata={"format": "SafeTensor", "fp": "fp8"},
+        hashes={"SHA256": "b" * 64, "CRC32": "0000000c"},
     )
+    others = [a_file(id=3, type="VAE"), a_file(id=4, type="Config", name="thing.yaml")]
+
+    facts = only(a_model(a_version(files=[pruned, *others, full]))).facts
+
+    hashes = Hashes(sha256="B" * 64, crc32="0000000C")
+    assert facts.files is not None
+    assert ("thing.safetensors", facts.hashes, "full", False) == (
+        facts.files[0].name,
+        facts.files[0].hashes,
+        facts.files[0].size_kind,
+        facts.files[0].is_primary,
+    )
+    assert facts.files[1:] == (
+        ModelFile(
+            "thing-pruned.safetensors", 2, "Pruned Model", 2_048_000, "SafeTensor", "fp8", "pruned", True, hashes
+        ),
+    )
+
+
+def test_files_are_read_back_from_the_store_as_they_were_put(tmp_path: Path) -> None:
+    record = only(a_model(a_version(files=[a_file(id=1), a_file(id=2, name="other.ckpt", metadata=None, hashes={})])))
+    store = open_store(f"sqlite:///{tmp_path}/modelyard.sqlite")
+    list(open_catalog(store).register_many([record]))
+
+    entry = store.entry(114600)
+    store.close()
+
+    assert entry is not None
+    assert record.facts == entry.layers[Layer.UPSTREAM]
+
+
+# --- Placeholders and levels -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", [None, "", " ", "Unknown", "none", 7])
+def test_a_base_model_that_says_nothing_is_no_fact(word: object) -> None:
+    assert only(a_model(a_version(baseModel=word))).facts.base_model is None
+
+
+def test_other_is_a_guess_that_the_tensors_of_a_file_outvote() -> None:
+    record, guess = convert(a_model(a_version(baseModel="Other"), type="Other"))
+
+    assert isinstance(record, Record)
+    assert isinstance(guess, Record)
+    assert (None, None) == (record.facts.type, record.facts.base_model)
+    assert (Layer.GUESS, "other", "Other") == (
+        guess.layer,
+        guess.facts.type.name if guess.facts.type else "",
+        guess.facts.base_model,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model_nsfw", "model_level", "version_level", "expected"),
+    [
+        (False, 1, 1, False),
+        (False, 3, 3, False),
+        (False, None, None, False),
+        (True, 1, 1, True),
+        (False, 4, 1, True),
+        (False, 24, 24, True),
+        (False, 1, 32, True),
+        (None, 60, None, True),
+        (None, None, None, None),
+        ("Mature", 1, 1, True),
+        ("None", 1, 1, False),
+        (["odd"], 1, 1, None),
+        (False, "odd", 1, False),
+    ],
+)
+def test_levels_above_pg_13_are_not_safe_whatever_the_flag_says(
+    model_nsfw: object, model_level: object, version_level: object, expected: bool | None
+) -> None:
+    answer = a_model(a_version(nsfwLevel=version_level), nsfw=model_nsfw, nsfwLevel=model_level)
+
+    assert expected == only(answer).facts.is_nsfw
 
 
 # --- Inpainting ------------------------------------------------------------------------------------------------------
@@ -466,29 +550,42 @@ def test_no_guess_where_civitai_speaks_where_it_is_no_checkpoint_or_the_letters_
 
 
 @pytest.mark.parametrize(
-    ("changes", "place"),
+    ("changes", "fact", "expected"),
     [
-        ({"name": 7.5}, "$.name"),
-        ({"baseModel": ["SD 1.5"]}, "$.baseModel"),
-        ({"files": [a_file(id="x")]}, "$.files[0].id"),
-        ({"files": {}}, "$.files"),
-        ({"files": [a_file(name="n" * 2000)]}, "$.files[0].name"),
-        ({"stats": {"downloadCount": -1}}, "$.stats.downloadCount"),
-        ({"images": "none"}, "$.images"),
-        ({"files": [a_file(hashes={"SHA256": "not hexadecimal"})]}, "hashes"),
-        ({"files": [a_file(hashes={"SHA256": "ABCD"})]}, "hashes"),
+        ({"name": 7.5}, "name", None),
+        ({"baseModel": ["SD 1.5"]}, "base_model", None),
+        ({"stats": {"downloadCount": -1}}, "rank", None),
+        ({"stats": {"downloadCount": 2**70}}, "rank", None),
+        ({"stats": 7}, "rank", None),
+        ({"images": "none"}, "cover_url", ""),
+        ({"images": [7, {"url": "https://a.example/1.png", "nsfwLevel": 1}]}, "cover_url", "https://a.example/1.png"),
+        ({"trainedWords": ["a", 7, None, {"name": "b"}]}, "trigger_words", ("a", "b")),
+        ({"files": [a_file(sizeKB="large")]}, "size_bytes", None),
+        (
+            {"files": [a_file(hashes={"SHA256": "not hexadecimal", "AutoV2": SHA[:10]})]},
+            "hashes",
+            Hashes(autov2=SHA[:10]),
+        ),
+        ({"files": [a_file(hashes={"SHA256": "ABCD"})]}, "hashes", None),
+        ({"files": [a_file(hashes={"SHA256": 7})]}, "hashes", None),
+        ({"files": ["odd", a_file(), a_file(name="n" * 2000)]}, "file_name", "realistic_v40.safetensors"),
     ],
 )
-def test_a_version_damaged_in_one_field_is_reported_and_the_others_are_read(
-    changes: dict[str, Any], place: str
+def test_a_damaged_field_of_a_version_is_absent_and_the_others_are_read(
+    changes: dict[str, Any], fact: str, expected: object
 ) -> None:
-    first, damaged, last = convert(a_model(a_version(id=1), a_version(id=2) | changes, a_version(id=3)))
+    outcomes = convert(a_model(a_version(id=1), a_version(id=2) | changes, a_version(id=3)))
 
-    assert isinstance(first, Record)
-    assert isinstance(last, Record)
-    assert isinstance(damaged, Skipped)
-    assert (damaged.where, damaged.reason) == ("model 4201, version 2", DAMAGED)
-    assert place in damaged.detail
+    records = [item for item in outcomes if isinstance(item, Record) and item.layer is Layer.UPSTREAM]
+    assert [1, 2, 3] == [record.id for record in records]
+    assert (expected, "Realistic") == (getattr(records[1].facts, fact), records[1].facts.upstream_model_name)
+
+
+@pytest.mark.parametrize("files", [{}, "none", [], [7], [a_file(name="n" * 2000)], [a_file(name=None)]])
+def test_a_version_without_a_usable_file_is_skipped_with_its_place(files: object) -> None:
+    skipped = skipped_of(a_model(a_version(id=2, files=files)))
+
+    assert ("model 4201, version 2", NO_USABLE_FILE) == (skipped.where, skipped.reason)
 
 
 @pytest.mark.parametrize("bad_id", [None, 0, -1, 2**40, "twelve", 1_000_000_000])
@@ -497,12 +594,48 @@ def test_a_version_needs_an_id_that_civitai_can_have_given(bad_id: object) -> No
 
 
 @pytest.mark.parametrize(
-    "changes", [{"name": None}, {"type": None}, {"tags": "style"}, {"tags": [7]}, {"nsfw": "perhaps"}]
+    ("changes", "fact", "expected"),
+    [
+        ({"name": None}, "upstream_model_name", None),
+        ({"tags": "style"}, "tags", None),
+        ({"tags": [7, "style", {"name": "anime"}, {"id": 1}, None, ""]}, "tags", ("style", "anime")),
+        ({"allowCommercialUse": 7}, "licence", None),
+    ],
 )
-def test_a_damaged_model_is_reported_once(changes: dict[str, Any]) -> None:
-    skipped = skipped_of(a_model(a_version(), a_version(id=2)) | changes)
+def test_a_damaged_field_of_a_model_is_absent_and_its_versions_are_read(
+    changes: dict[str, Any], fact: str, expected: object
+) -> None:
+    records = [*convert(a_model(a_version(), a_version(id=2)) | changes)]
 
-    assert (skipped.where, skipped.reason) == ("model 4201", DAMAGED)
+    assert [114600, 2] == [record.id for record in records if isinstance(record, Record)]
+    assert [expected, expected] == [getattr(record.facts, fact) for record in records if isinstance(record, Record)]
+
+
+@pytest.mark.parametrize("bad_id", [None, 0, "x", 7.5])
+def test_a_model_needs_an_id(bad_id: object) -> None:
+    skipped = skipped_of(a_model(a_version(), a_version(id=2)) | {"id": bad_id})
+
+    assert DAMAGED == skipped.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (b"half \\ud83d one", "half \ufffd one"),
+        (b"half \\udc00\\ud83d", "half \ufffd\ufffd"),
+        (b"whole \\ud83d\\ude00", "whole \U0001f600"),
+        (b"no escape \\\\ud83d", "no escape \\ud83d"),
+        (b"byte \xff one", "byte \ufffd one"),
+        (b"line\nfeed", "line feed"),
+        (b"NaN, Infinity", "NaN, Infinity"),
+    ],
+)
+def test_damaged_text_is_mended_and_nothing_else_is_changed(name: bytes, expected: str) -> None:
+    answer = json.dumps(a_model()).encode().replace(b'"Realistic"', b'"%s"' % name).replace(b"2000000.0", b"-Infinity")
+
+    facts = only(answer).facts
+
+    assert (expected, None) == (facts.upstream_model_name, facts.size_bytes)
 
 
 @pytest.mark.parametrize(
@@ -512,8 +645,8 @@ def test_a_damaged_model_is_reported_once(changes: dict[str, Any]) -> None:
         (b'{"id": 1, "name": "cut', NOT_JSON),
         (b"<!DOCTYPE html><title>Just a moment...</title>", NOT_JSON),
         (b"\xff\xfe{", NOT_JSON),
-        (b'{"id":1,"name":"\xff","type":"LORA","modelVersions":[]}', NOT_JSON),
-        (b'{"id":1,"name":"\\ud800","type":"LORA","modelVersions":[]}', NOT_JSON),
+        (b'{"id":1,"name":"\xff","type":"LORA","modelVersions":[]}', NO_VERSIONS),
+        (b'{"id":1,"name":"\\ud800","type":"LORA","modelVersions":[]}', NO_VERSIONS),
         (b"[" * 100_000, NOT_JSON),
         (b"7", NOT_AN_ANSWER),
         (b'{"hello":"world"}', NOT_AN_ANSWER),
@@ -556,7 +689,7 @@ def test_all_recorded_models_become_records_or_a_counted_reason() -> None:
     told = [record for record in records if record.layer is Layer.UPSTREAM]
     guesses = [record for record in records if record.layer is Layer.GUESS]
     skipped = Counter(str(o).partition(": ")[2] for o in outcomes if isinstance(o, Skipped))
-    assert (len(told), len(guesses)) == (16_324, 139)
+    assert (len(told), len(guesses)) == (16_324, 1_749)
     assert skipped == {
         "no usable file: only Archive": 158,
         "no usable file: only Training Data": 53,

@@ -392,18 +392,18 @@ def test_recorded_answers_are_imported_and_the_second_time_nothing_changes(
 
 
 def test_what_is_skipped_is_told_with_file_and_line_and_the_rest_taken(modelyard: Modelyard, tmp_path: Path) -> None:
-    path = written(tmp_path / "1.jsonl", a_model(1), a_model(2, tags=7), a_model(3))
+    path = written(tmp_path / "1.jsonl", a_model(1), a_model(2, id=-2), a_model(3))
 
     result = modelyard("import", "civitai", path)
 
     assert result.code == 0
-    assert f"skipped: {path}:2: model 2: damaged record: " in result.err
+    assert f"skipped: {path}:2: model -2: damaged record: " in result.err
     assert re.search(r"added +2\b", result.out)
     assert re.search(r"skipped: damaged record +1\b", result.out)
 
 
 def test_of_one_reason_the_first_few_are_told_and_all_with_verbose(modelyard: Modelyard, tmp_path: Path) -> None:
-    path = written(tmp_path / "1.jsonl", a_model(1), *(a_model(number, tags=7) for number in range(2, 40)))
+    path = written(tmp_path / "1.jsonl", a_model(1), *(a_model(number, id=-number) for number in range(2, 40)))
 
     few, all_of_them = modelyard("import", "civitai", path), modelyard("import", "civitai", path, "--verbose")
 
@@ -538,7 +538,7 @@ def test_the_live_list_is_imported_with_its_filters_and_limit(modelyard: Modelya
 
     assert result.code == 0
     assert result.json["added"] > 20
-    assert server.asked == [{"types": ["LORA"], "sort": ["Newest"], "limit": ["20"]}]
+    assert server.asked == [{"types": ["LORA"], "nsfw": ["false"], "sort": ["Newest"], "limit": ["20"]}]
 
 
 def test_a_walk_that_broke_off_goes_on_from_the_saved_place(modelyard: Modelyard) -> None:

@@ -267,6 +267,32 @@ def test_words_that_stand_for_nothing_are_silence(tmp_path: Path, base_model: st
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("night.civitai.info", {"skeleton_file": True, "name": "night.safetensors", "baseModel": "SDXL 1.0"}),
+        ("night.civitai.info", {"id": 7, "baseModel": "Other", "model": {"name": "", "type": "Other"}}),
+        ("night.cm-info.json", {"ModelType": "Unknown", "BaseModel": "Unknown", "Tags": [], "Hashes": {}}),
+        ("night.json", {"description": "", "sd version": "Unknown", "activation text": "", "notes": ""}),
+        ("night.metadata.json", {"model_name": "", "base_model": "none", "sub_type": "other", "tags": []}),
+    ],
+)
+def test_a_sidecar_of_placeholders_has_no_facts(tmp_path: Path, name: str, content: dict[str, Any]) -> None:
+    path = write_json(tmp_path / name, content)
+
+    assert None is read_sidecars([os.fsencode(path)]).facts
+
+
+def test_a_sidecar_with_half_an_emoji_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "night.civitai.info"
+    path.write_bytes(b'{"name": "night \\ud83d", "baseModel": "Pony", "sizeKB": NaN}')
+
+    facts = read_sidecars([os.fsencode(path)]).facts
+
+    assert facts is not None
+    assert ("night \ufffd", "Pony") == (facts.name, facts.base_model)
+
+
+@pytest.mark.parametrize(
     ("channels", "width", "expected"),
     [
         (4, 768, ("SD 1.5", None)),

@@ -5,7 +5,10 @@ move nothing behind it. Cursors are Civitai's own and opaque; a later run needs 
 This module knows nothing of the catalogue: its caller registers a page's records, and then saves ``following``.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,11 +16,12 @@ import httpx2
 import msgspec
 
 from modelyard import __version__, errors
-from modelyard.civitai import records
+from modelyard.civitai import json_text, records
 from modelyard.domain import Record, Skipped
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after
 
 ADDRESS = "https://civitai.com/api/v1"
+UNREADABLE_PAGE = "models of a page that cannot be read"
 # Civitai's own maximum, and its documented default.
 PAGE_MODELS_MAX = 100
 # Ten times the largest page of recorded answers (3 MB of 100 models); counted after decompression.
@@ -31,19 +35,23 @@ _REDIRECTS_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class CivitaiQuery:
-    """Which models to list, as Civitai spells types and base models. ``limit`` is in models, None for all."""
+    """Which models to list, as Civitai spells types and base models. ``limit`` is in models, None for all.
+
+    ``nsfw`` is always sent, because Civitai's own default has changed over the years.
+    """
 
     types: tuple[str, ...] = ()
     base_models: tuple[str, ...] = ()
     query: str = ""
     limit: int | None = None
+    nsfw: bool = False
 
     def parameters(self) -> list[tuple[str, str]]:
         """Return the query's parameters, without cursor and page size."""
         parameters = [("types", kind) for kind in self.types] + [("baseModels", base) for base in self.base_models]
         if self.query:
             parameters.append(("query", self.query))
-        return [*parameters, ("sort", "Newest")]
+        return [*parameters, ("nsfw", str(self.nsfw).lower()), ("sort", "Newest")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,8 @@ def pages(
     """Yield page after page from ``start`` on, to the end or to ``query.limit`` models.
 
     ``on_retry`` gets a line of text before each wait. Raises Unavailable when Civitai fails ``policy.attempts_max``
-    times in a row, and UpstreamRefused when it refuses the query.
+    times in a row, and UpstreamRefused when it refuses the query. A page that cannot be read twice is skipped with its
+    place, except for the models in it that can be read.
     """
     checkpoint: Checkpoint | None = start or Checkpoint()
     while checkpoint is not None:
@@ -114,10 +123,15 @@ def pages(
 class _Answer(msgspec.Struct):
     items: list[object]
     metadata: dict[str, object] = {}
+    # What could not be read of a damaged page.
+    problem: str = ""
 
 
 def _page(answer: _Answer, start: Checkpoint, limit: int | None) -> FetchedPage:
     outcomes = [outcome for item in answer.items for outcome in records.convert(item)]
+    if answer.problem:
+        where = f"the page at cursor {start.cursor}" if start.cursor else "the first page"
+        outcomes.append(Skipped(where, UNREADABLE_PAGE, answer.problem))
     count = start.models + len(answer.items)
     cursor = answer.metadata.get("nextCursor")
     is_last = cursor in (None, "") or (limit is not None and count >= limit)
@@ -128,11 +142,12 @@ def _page(answer: _Answer, start: Checkpoint, limit: int | None) -> FetchedPage:
 
 
 class _TryAgainError(Exception):
-    """A temporary failure. ``retry_after`` is the header of the answer, None if it has none."""
+    """A temporary failure. ``retry_after`` is the header of the answer; ``body`` is an answer that cannot be read."""
 
-    def __init__(self, problem: str, retry_after: str | None = None) -> None:
+    def __init__(self, problem: str, retry_after: str | None = None, body: bytes = b"") -> None:
         super().__init__(problem)
         self.retry_after = retry_after
+        self.body = body
 
 
 def _ask(client: httpx2.Client, parameters: Sequence[tuple[str, str]]) -> _Answer:
@@ -149,11 +164,41 @@ def _ask(client: httpx2.Client, parameters: Sequence[tuple[str, str]]) -> _Answe
         raise _TryAgainError(f"{type(problem).__name__}: {problem}".rstrip(": ")) from problem
     _raise_for_status(response, body)
     try:
-        return msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        answer: _Answer = json_text.decode(body, _Answer)
+    except (msgspec.DecodeError, RecursionError) as problem:
         # For example the page of a proxy or a robot check, with status 200.
         kind = "HTML" if body.lstrip()[:1] == b"<" else str(problem)
-        raise _TryAgainError(f"the answer is not a page of models ({kind})") from None
+        raise _TryAgainError(f"the answer is not a page of models ({kind})", body=body) from None
+    return answer
+
+
+_CURSOR = re.compile(rb'"nextCursor"\s*:\s*("(?:[^"\\]|\\.)*"|\d+)')
+_MODEL = re.compile(r'\{\s*"id"\s*:\s*\d')
+_SALVAGE_ATTEMPTS_MAX = 10_000
+
+
+def _salvage(body: bytes) -> _Answer | None:
+    """Return the models that can be read of a page that stays damaged, and where the next page starts.
+
+    Returns None if the page does not say where the next one starts: it may be the answer of another program.
+    """
+    cursors = _CURSOR.findall(body)
+    if not cursors:
+        return None
+    text = json_text.mend(body).decode()
+    decoder, items, position = json.JSONDecoder(), [], 0
+    for _ in range(_SALVAGE_ATTEMPTS_MAX):
+        match = _MODEL.search(text, position)
+        if match is None:
+            break
+        position = match.start() + 1
+        with suppress(ValueError, RecursionError):
+            item, end = decoder.raw_decode(text, match.start())
+            if "modelVersions" in item:
+                items.append(item)
+                position = end
+    problem = f"{len(items)} of its models could be read"
+    return _Answer(items, {"nextCursor": msgspec.json.decode(cursors[-1])}, problem)
 
 
 def _read(response: httpx2.Response) -> bytes:
@@ -191,6 +236,9 @@ def _ask_with_retries(ask: Callable[[], _Answer], policy: RetryPolicy, on_retry:
             return ask()
         except _TryAgainError as problem:
             text = str(problem)
+            # The same damage twice is no accident of the network.
+            if retry.failures and (answer := _salvage(problem.body)) is not None:
+                return answer
             wait_seconds = parse_retry_after(problem.retry_after, policy.now)
             if wait_seconds is not None and wait_seconds > policy.retry_after_seconds_max:
                 raise errors.Unavailable(f"Civitai asks to come back in {wait_seconds:,.0f} seconds") from problem

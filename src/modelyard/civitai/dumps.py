@@ -16,13 +16,14 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from modelyard.civitai import records
+from modelyard.civitai import json_text, records
 from modelyard.domain import Record, Skipped
 
 # The longest recorded answer of one model is 27 KB, of a page of 100 models 3 MB.
@@ -180,8 +181,8 @@ def _read_document(stream: _Metered, first: bytes, position: _Position, limit: i
         )
         return
     try:
-        answers = _answers(document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        document, answers = _split(document)
+    except (msgspec.DecodeError, RecursionError) as error:
         rest = io.BytesIO(document)
         rest.readline()
         if _is_json(rest.readline()):
@@ -207,18 +208,24 @@ class _PageOfAnswers(msgspec.Struct):
     items: list[msgspec.Raw]
 
 
+def _split(document: bytes) -> tuple[bytes, list[msgspec.Raw]]:
+    """Return a document, mended if it is damaged, and its answers. Raises DecodeError and RecursionError."""
+    try:
+        return document, _answers(document)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        mended = json_text.mend(document)
+        return mended, _answers(mended)
+
+
 def _answers(document: bytes) -> list[msgspec.Raw]:
     """Return the JSON text of each answer in a page or a list, or of the document if it is one answer."""
-    answer = msgspec.json.decode(document, type=msgspec.Raw)
     match document.lstrip()[:1]:
         case b"[":
             return msgspec.json.decode(document, type=list[msgspec.Raw])
         case b"{":
-            try:
+            with suppress(msgspec.ValidationError):
                 return msgspec.json.decode(document, type=_PageOfAnswers).items
-            except msgspec.ValidationError:
-                return [answer]
-    return [answer]
+    return [msgspec.json.decode(document, type=msgspec.Raw)]
 
 
 def _is_json(line: bytes) -> bool:

@@ -15,7 +15,20 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, ModelType, Record, Skipped, Source, model_type
+from modelyard.civitai import json_text
+from modelyard.domain import (
+    OWN_ID_MIN,
+    Facts,
+    Hashes,
+    Layer,
+    ModelFile,
+    ModelType,
+    Record,
+    Skipped,
+    Source,
+    is_placeholder,
+    model_type,
+)
 from modelyard.registry.names import sd_name_of_version, split_version_file
 
 # The location of a problem with a complete answer. A reader that knows the file and line replaces it.
@@ -30,11 +43,11 @@ NO_VERSIONS = "model without versions"
 # --- The answers' shapes ---------------------------------------------------------------------------------------------
 #
 # These classes hold only the fields that we use. Any field may be missing or null, because each year's answers lack
-# some fields. A field with another type makes the record damaged. The limits are far above real lengths (longest name
-# 177, file name 137, tag 218 characters, 103 tags of a model), so they reject only hostile answers.
+# some fields. A field with another type counts as missing; without a default, its record is damaged. The limits are far
+# above real lengths (longest name 177, file name 137, tag 218 characters, 103 tags of a model), so they reject only
+# hostile answers.
 
 _Name = Annotated[str, Meta(max_length=1024)]
-_Words = Annotated[list[_Name], Meta(max_length=4096)]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 _Id = Annotated[int, Meta(ge=1, lt=OWN_ID_MIN)]
 
@@ -44,17 +57,19 @@ class _Stats(Struct):
 
 
 class _FileFormat(Struct):
-    format: str | None = None
-    size: str | None = None
+    format: _Name | None = None
+    size: _Name | None = None
+    fp: _Name | None = None
 
 
 class _File(Struct):
     id: _Count
     name: _Name
-    type: str | None = None
-    sizeKB: float | None = None
+    type: _Name | None = None
+    sizeKB: Annotated[float, Meta(ge=0, le=2**43)] | None = None
     metadata: _FileFormat | None = None
-    hashes: dict[str, str | None] | None = None
+    hashes: dict[str, Any] | None = None
+    primary: bool | None = None
 
 
 class _Image(Struct):
@@ -67,7 +82,7 @@ class _Image(Struct):
 class _VersionsModel(Struct):
     name: _Name | None = None
     type: _Name | None = None
-    nsfw: bool | None = None
+    nsfw: bool | str | None = None
 
 
 class _Version(Struct):
@@ -77,7 +92,8 @@ class _Version(Struct):
     model: _VersionsModel | None = None
     baseModel: _Name | None = None
     baseModelType: _Name | None = None
-    trainedWords: Annotated[list[str | None], Meta(max_length=4096)] | None = None
+    trainedWords: Annotated[list[Any], Meta(max_length=4096)] | None = None
+    nsfwLevel: int | None = None
     publishedAt: _Name | None = None
     createdAt: _Name | None = None
     stats: _Stats | None = None
@@ -85,16 +101,13 @@ class _Version(Struct):
     images: list[_Image] | None = None
 
 
-class _Tag(Struct):
-    name: _Name
-
-
 class _Model(Struct):
     id: _Id
-    name: _Name
-    type: _Name
-    nsfw: bool | None = None
-    tags: list[Any] | None = None
+    name: _Name | None = None
+    type: _Name | None = None
+    nsfw: bool | str | None = None
+    nsfwLevel: int | None = None
+    tags: Annotated[list[Any], Meta(max_length=4096)] | None = None
     modelVersions: list[Any] | None = None
     allowNoCredit: bool | None = None
     allowCommercialUse: str | list[str] | None = None
@@ -113,8 +126,8 @@ def convert(answer: bytes | object) -> Iterator[Record | Skipped]:
     """
     if isinstance(answer, bytes | bytearray | memoryview):
         try:
-            answer = msgspec.json.decode(answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            answer = json_text.decode(bytes(answer))
+        except msgspec.DecodeError as error:
             yield Skipped(THE_ANSWER, NOT_JSON, str(error))
             return
         except RecursionError:
@@ -154,9 +167,7 @@ def _named(what: str, answer: object, otherwise: str) -> str:
 
 def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
     try:
-        model = msgspec.convert(answer, _Model, strict=False)
-        kind = _type(model.type, "$.type")
-        tags = _tags(model.tags)
+        model = json_text.convert(answer, _Model)
     except msgspec.ValidationError as error:
         yield Skipped(where, DAMAGED, str(error))
         return
@@ -164,9 +175,9 @@ def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
         yield Skipped(where, NO_VERSIONS)
         return
     shared = Facts(
-        type=kind,
-        is_nsfw=model.nsfw,
-        tags=tags,
+        type=_type(model.type),
+        is_nsfw=_is_nsfw(model.nsfw, model.nsfwLevel),
+        tags=_words(model.tags),
         upstream_model_id=model.id,
         upstream_model_name=model.name,
         licence=_licence(model),
@@ -178,19 +189,18 @@ def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
 def _version_records(answer: object, shared: Facts | None, where: str) -> Iterator[Record | Skipped]:
     """Yield the records of one version. ``shared`` holds the facts of its model; None if the answer has no model."""
     try:
-        version = msgspec.convert(answer, _Version, strict=False)
-        shared = shared or _version_facts(version)
-        file = _chosen_file(version.files or [], shared.type)
-        hashes = _hashes(file.hashes) if file else None
+        version = json_text.convert(answer, _Version)
     except msgspec.ValidationError as error:
         yield Skipped(where, DAMAGED, str(error))
         return
-    if file is None:
+    shared = shared or _version_facts(version)
+    files = _model_files(version.files or [], shared.type)
+    if not files:
         types = ", ".join(sorted({file.type or "untyped" for file in version.files or []}))
         yield Skipped(where, NO_USABLE_FILE, f"only {types}" if types else "none at all")
         return
-    yield Record(version.id, Source.CIVITAI, Layer.UPSTREAM, _facts(version, shared, file, hashes))
-    guess = _guessed(version, shared, file)
+    yield Record(version.id, Source.CIVITAI, Layer.UPSTREAM, _facts(version, shared, files))
+    guess = _guessed(version, shared, files[0])
     if guess:
         yield Record(version.id, Source.CIVITAI, Layer.GUESS, guess)
 
@@ -198,36 +208,47 @@ def _version_records(answer: object, shared: Facts | None, where: str) -> Iterat
 def _version_facts(version: _Version) -> Facts:
     model = version.model or _VersionsModel()
     return Facts(
-        type=_type(model.type, "$.model.type"),
-        is_nsfw=model.nsfw,
+        type=_type(model.type),
+        is_nsfw=_is_nsfw(model.nsfw, None),
         upstream_model_id=version.modelId,
         upstream_model_name=model.name,
     )
 
 
-def _type(spelled: str | None, where: str) -> ModelType:
-    word = (spelled or "").strip()
-    if not word:
-        # The choice of the file depends on the type, and no later answer is certain to have it.
-        raise msgspec.ValidationError(f"the model's type is missing - at `{where}`")
-    return model_type(word)
+def _type(spelling: str | None) -> ModelType | None:
+    """Return the type of a word; None for a placeholder."""
+    return None if is_placeholder(spelling or "") else model_type((spelling or "").strip())
 
 
-def _facts(version: _Version, shared: Facts, file: _File, hashes: Hashes | None) -> Facts:
+# The first two bits of a level are PG and PG-13.
+_SAFE_LEVELS = 0b11
+
+
+def _is_nsfw(flag: bool | str | None, level: int | None) -> bool | None:
+    """Return whether a model or version is not safe for work. Its flag may be older than its level."""
+    if level is not None and level & ~_SAFE_LEVELS:
+        return True
+    return flag.casefold() not in ("", "none", "false") if isinstance(flag, str) else flag
+
+
+def _facts(version: _Version, shared: Facts, files: list[_File]) -> Facts:
+    file, base_model = files[0], _base_model(version)
     return Facts(
         name=version.name or None,
         sd_name=sd_name_of_version(file.name, file.id),
-        type=shared.type,
-        base_model=version.baseModel,
+        type=None if _is_other(shared.type) else shared.type,
+        base_model=None if _is_other(base_model) else base_model,
         # None, not "", so that a guess can fill it. No answer recorded in July 2023 has this field.
         base_model_type=version.baseModelType or None,
-        is_nsfw=shared.is_nsfw,
+        is_nsfw=_is_nsfw(shared.is_nsfw, version.nsfwLevel),
         tags=shared.tags,
         cover_url=_cover_url(version.images or []),
         rank=version.stats.downloadCount if version.stats else None,
-        hashes=hashes,
+        hashes=_hashes(file.hashes),
+        # Nine versions of ten have one file, which the other facts describe.
+        files=tuple(map(_model_file, files)) if len(files) > 1 else None,
         file_name=file.name,
-        size_bytes=None if file.sizeKB is None else round(file.sizeKB * 1024),
+        size_bytes=_size_bytes(file),
         upstream_model_id=shared.upstream_model_id,
         upstream_model_name=shared.upstream_model_name,
         trigger_words=_words(version.trainedWords),
@@ -244,10 +265,29 @@ _MODEL_FILES = frozenset({"Model", "Pruned Model", "Negative"})
 _SIZE_ORDER = {"full": 0, None: 1, "pruned": 2}
 
 
-def _chosen_file(files: list[_File], kind: ModelType | None) -> _File | None:
+def _model_files(files: list[_File], kind: ModelType | None) -> list[_File]:
+    """Return the files that are the model, the one that its record describes first."""
     types = _MODEL_FILES | {"VAE"} if kind is not None and kind.name == "vae" else _MODEL_FILES
-    usable = [file for file in files if file.type in types]
-    return min(usable, key=_file_order) if usable else None
+    return sorted((file for file in files if file.type in types), key=_file_order)
+
+
+def _model_file(file: _File) -> ModelFile:
+    file_format = file.metadata or _FileFormat()
+    return ModelFile(
+        file.name,
+        file.id,
+        file.type,
+        _size_bytes(file),
+        file_format.format,
+        file_format.fp,
+        file_format.size or ("pruned" if file.type == "Pruned Model" else None),
+        bool(file.primary),
+        _hashes(file.hashes),
+    )
+
+
+def _size_bytes(file: _File) -> int | None:
+    return None if file.sizeKB is None else round(file.sizeKB * 1024)
 
 
 def _file_order(file: _File) -> tuple[bool, int, float, int]:
@@ -269,37 +309,40 @@ _HASH_FIELDS = {
 _HEX = re.compile(r"[0-9A-F]+")
 
 
-def _hashes(values: Mapping[str, str | None] | None) -> Hashes | None:
-    if not values:
-        return None
+def _hashes(values: Mapping[str, Any] | None) -> Hashes | None:
     fields = {}
-    for name, value in values.items():
-        if name in _HASH_FIELDS and value:
+    for name, value in (values or {}).items():
+        if name in _HASH_FIELDS and isinstance(value, str):
             field, lengths = _HASH_FIELDS[name]
-            value = value.upper()
-            if len(value) not in lengths or not _HEX.fullmatch(value):
-                raise msgspec.ValidationError(f"{name} is not a hash: {value[:80]!r} - at `$.files[...].hashes`")
-            fields[field] = value
+            digits = value.strip().upper()
+            if len(digits) in lengths and _HEX.fullmatch(digits):
+                fields[field] = digits
     return Hashes(**fields) if fields else None
 
 
 # --- Single facts ----------------------------------------------------------------------------------------------------
 
 
-def _tags(tags: list[Any] | None) -> tuple[str, ...] | None:
-    if tags is None:
-        return None
-    names = tags
-    if not all(isinstance(tag, str) for tag in tags):
-        # Some answers list tags as objects, some as names.
-        names = [tag if isinstance(tag, str) else msgspec.convert(tag, _Tag).name for tag in tags]
-    return _words(msgspec.convert(names, _Words))
+_WORD_CHARS_MAX = 1024
 
 
-def _words(texts: list[Any] | None) -> tuple[str, ...] | None:
-    if texts is None:
+def _words(items: list[Any] | None) -> tuple[str, ...] | None:
+    """Return the words of a list. Some answers list tags as objects, some as names."""
+    if items is None:
         return None
-    return tuple(dict.fromkeys(word for text in texts if text and (word := text.strip())))
+    texts = [item.get("name") if isinstance(item, dict) else item for item in items]
+    words = [text.strip() for text in texts if isinstance(text, str) and len(text) <= _WORD_CHARS_MAX]
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _base_model(version: _Version) -> str | None:
+    word = (version.baseModel or "").strip()
+    return None if is_placeholder(word) else word
+
+
+def _is_other(value: ModelType | str | None) -> bool:
+    """Whether Civitai says that it has no word for a type or base model. A file's tensors know better."""
+    return (value.name if isinstance(value, ModelType) else (value or "").casefold()) == "other"
 
 
 def _cover_url(images: list[_Image]) -> str:
@@ -350,15 +393,15 @@ _INPAINTING = re.compile(r"(?<![A-Za-z])in[Pp]aint|In[Pp]aint|(?<![A-Z])INPAINT"
 def _guessed(version: _Version, shared: Facts, file: _File) -> Facts | None:
     """Return facts that we can guess and that Civitai does not give, or None."""
     # The vendor's own rows also use the file name if the version has no name.
-    name = None if version.name else split_version_file(file.name)[0]
-    name_with_word = _name_of_inpainting(version, shared)
-    if not name and not name_with_word:
-        return None
-    return Facts(
-        name=name,
+    name_with_word, base_model = _name_of_inpainting(version, shared), _base_model(version)
+    guess = Facts(
+        name=None if version.name else split_version_file(file.name)[0],
+        type=shared.type if _is_other(shared.type) else None,
+        base_model=base_model if _is_other(base_model) else None,
         base_model_type="Inpainting" if name_with_word else None,
         evidence=(f"the name {name_with_word!r} says inpainting",) if name_with_word else None,
     )
+    return None if guess == Facts() else guess
 
 
 def _name_of_inpainting(version: _Version, shared: Facts) -> str | None:

@@ -7,7 +7,7 @@ import msgspec
 
 from modelyard import errors
 from modelyard.cli import home, options, output
-from modelyard.domain import FACT_NAMES, Entry, Facts, Hashes, Layer, ModelType, resolve
+from modelyard.domain import FACT_NAMES, Entry, Facts, Hashes, Layer, ModelFile, ModelType, resolve
 from modelyard.paths import display_path
 from modelyard.store import files, lookup
 from modelyard.store.files import FileRecord
@@ -83,12 +83,20 @@ def _format_reason(record: FileRecord) -> str:
     return f": {record.reason}" if record.reason else ", not hashed yet" if record.hashes_pending else ""
 
 
+def _format_file(file: ModelFile) -> str:
+    size = f"{file.size_bytes:,} bytes" if file.size_bytes is not None else None
+    short_hash = file.hashes.short if file.hashes else None
+    return "  ".join(filter(None, (file.name, file.size_kind, file.precision, file.format, size, short_hash)))
+
+
 def _format_value(value: Any) -> list[str]:
     """Return a value as lines of text."""
     if isinstance(value, ModelType):
         return [value.display_name]
     if isinstance(value, Hashes):
         return [f"{name} {getattr(value, name)}" for name in Hashes.__slots__ if getattr(value, name)]
+    if isinstance(value, tuple) and value and isinstance(value[0], ModelFile):
+        return [_format_file(file) for file in value]
     if isinstance(value, tuple):
         return list(value) if any(len(item) > _ITEM_CHARS for item in value) else [", ".join(value)]
     lines = str(value).splitlines() or [""]

@@ -40,6 +40,12 @@ def import_() -> None:
 @click.option("--types", multiple=True, help="With --fetch: only this type, as Civitai spells it; may be repeated.")
 @click.option("--base-model", "base_models", multiple=True, help="With --fetch: only this base model; may be repeated.")
 @click.option("--query", help="With --fetch: only models that Civitai finds for these words.")
+@click.option(
+    "--nsfw/--no-nsfw",
+    "nsfw",
+    default=None,
+    help="With --fetch: also models that are not safe for work, or none of them (the default).",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="With --fetch: at most this many models, newest first.")
 @click.option("--restart", is_flag=True, help="With --fetch: start from the beginning, not where the last run stopped.")
 @click.option("--address", help=f"With --fetch: the URL of the API.  [default: {civitai_client.ADDRESS}]")
@@ -69,12 +75,14 @@ def civitai(
     """
     if is_fetch == bool(paths):
         raise click.UsageError("give paths to read, or --fetch")
-    if not is_fetch and (restart or any(query.values())):
-        raise click.UsageError("--types, --base-model, --query, --limit, --restart and --address need --fetch")
+    if not is_fetch and (restart or query["nsfw"] is not None or any(query.values())):
+        raise click.UsageError("--types, --base-model, --query, --nsfw, --limit, --restart and --address need --fetch")
     messages_max = None if verbose else _MESSAGES_MAX
     if is_fetch:
         address = query.pop("address") or civitai_client.ADDRESS
-        report = _import_from_civitai(address, CivitaiQuery(**query), messages_max, restart, dry_run)
+        report = _import_from_civitai(
+            address, CivitaiQuery(**query | {"nsfw": bool(query["nsfw"])}), messages_max, restart, dry_run
+        )
     else:
         report = _import_files(dumps.find_files(paths), messages_max, dry_run)
     if with_covers and not dry_run:
@@ -110,6 +118,10 @@ def _import_from_civitai(
         catalog = open_catalog(store, config.home, ttl_seconds=config.download_url_ttl_seconds)
         with Progress() as progress:
             report = Report(progress.remark, messages_max)
+            which = "with models that are" if query.nsfw else "without models that are"
+            progress.remark(
+                f"asking {address} {which} not safe for work; --{'no-' if query.nsfw else ''}nsfw changes that"
+            )
             bar = progress.add_bar("downloading", query.limit, "models", with_items=True)
             start = None if restart else civitai_client.parse_checkpoint(store.get_property(property_name))
             if start:

@@ -22,8 +22,9 @@ from typing import Any
 
 import msgspec
 
+from modelyard.civitai import json_text
 from modelyard.civitai.records import is_safe_image
-from modelyard.domain import FACT_NAMES, Facts, Skipped, model_type
+from modelyard.domain import FACT_NAMES, Facts, Skipped, is_placeholder, model_type
 from modelyard.inspection import header_metadata
 from modelyard.paths import NOT_READABLE, display_path, read_yaml
 
@@ -193,11 +194,11 @@ def _read_metadata_json(raw: bytes) -> _Sidecar:
         raise ValueError("it has none of LoRA Manager's fields")
     civitai = doc.get("civitai")
     version = _read_version(civitai) if isinstance(civitai, dict) and civitai else _Sidecar()
-    model_name, base_model = _parse_text(doc.get("model_name")), _parse_text(doc.get("base_model"))
+    model_name, base_model = _parse_text(doc.get("model_name")), _parse_word(doc.get("base_model"))
     own = Facts(
         name=version.facts.name or model_name,
         upstream_model_name=model_name if version.facts.name else None,
-        base_model=base_model if base_model not in ("Unknown", "Other") else None,
+        base_model=base_model,
         tags=_parse_tags(doc.get("tags")),
         notes="\n\n".join(filter(None, (_parse_notes(doc.get("notes")), _parse_notes(doc.get("modelDescription")))))
         or None,
@@ -215,7 +216,7 @@ def _read_stability_matrix(raw: bytes) -> _Sidecar:
             upstream_model_id=_parse_id(doc.get("ModelId")),
             upstream_model_name=_parse_text(doc.get("ModelName")),
             type=_parse_type(doc.get("ModelType")),
-            base_model=_parse_text(doc.get("BaseModel")),
+            base_model=_parse_word(doc.get("BaseModel")),
             is_nsfw=_parse_boolean(doc.get("Nsfw")),
             tags=_parse_tags(doc.get("Tags")),
             trigger_words=_parse_words(doc.get("TrainedWords")),
@@ -231,6 +232,8 @@ def _read_version(doc: Mapping[str, Any]) -> _Sidecar:
 
     ``civitai.records`` refuses an answer with a damaged field; here the other fields still count.
     """
+    if doc.get("skeleton_file") is True:
+        return _Sidecar()  # the helper of A1111 found no such model, and wrote down the file's own name
     model = doc.get("model")
     model = model if isinstance(model, dict) else {}
     files = doc.get("files")
@@ -242,7 +245,7 @@ def _read_version(doc: Mapping[str, Any]) -> _Sidecar:
             upstream_model_id=_parse_id(doc.get("modelId")),
             upstream_model_name=_parse_text(model.get("name")),
             type=_parse_type(model.get("type")),
-            base_model=_parse_text(doc.get("baseModel")),
+            base_model=_parse_word(doc.get("baseModel")),
             base_model_type=_parse_text(doc.get("baseModelType")),
             is_nsfw=_parse_boolean(model.get("nsfw")),
             tags=_parse_tags(model.get("tags")),
@@ -294,7 +297,7 @@ _A1111_BASES = {"SD1": "SD 1.5", "SD2": "SD 2.1", "SDXL": "SDXL 1.0"}
 
 
 def _parse_object(raw: bytes) -> dict[str, Any]:
-    doc = msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"))
+    doc = json_text.decode(raw.removeprefix(b"\xef\xbb\xbf"))
     if not isinstance(doc, dict):
         raise ValueError("it is no JSON object")
     return doc
@@ -307,6 +310,12 @@ def _clean(text: str) -> str:
 
 def _parse_text(value: object) -> str | None:
     return (" ".join(_clean(value).split())[:_TEXT_CHARS_MAX] or None) if isinstance(value, str) else None
+
+
+def _parse_word(value: object) -> str | None:
+    """Return a word of a vocabulary; None where the other program does not know, or has no word for it."""
+    text = _parse_text(value)
+    return None if text is None or is_placeholder(text) or text.casefold() == "other" else text
 
 
 def _parse_notes(value: object) -> str | None:
@@ -328,8 +337,8 @@ def _parse_tags(value: object) -> tuple[str, ...] | None:
 
 
 def _parse_type(value: object) -> Any:
-    text = _parse_text(value)
-    return model_type(text) if text and text.casefold() not in ("unknown", "other") and not text.isdecimal() else None
+    text = _parse_word(value)
+    return model_type(text) if text and not text.isdecimal() else None
 
 
 def _parse_id(value: object) -> int | None:

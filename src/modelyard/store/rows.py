@@ -19,6 +19,7 @@ from modelyard.domain import (
     Hashes,
     Layer,
     Model,
+    ModelFile,
     ModelType,
     Source,
     Status,
@@ -34,7 +35,9 @@ MODEL_COLUMNS = tuple(column for column in schema.models.columns if column.name 
 
 _FACTS = tuple(Facts.__dataclass_fields__)
 _HASHES = tuple(Hashes.__dataclass_fields__)
+_FILE = tuple(ModelFile.__dataclass_fields__)
 _facts_values = attrgetter(*_FACTS)
+_file_values = attrgetter(*_FILE)
 _hashes_values = attrgetter(*_HASHES)
 _encode = msgspec.json.Encoder().encode
 _decode_facts = msgspec.json.Decoder(Facts).decode
@@ -128,9 +131,21 @@ def facts_json(facts: Facts) -> str:
         name: value for name, value in zip(_FACTS, _facts_values(facts), strict=True) if value is not None
     }
     if facts.hashes is not None:
-        hashes = zip(_HASHES, _hashes_values(facts.hashes), strict=True)
-        values["hashes"] = {name: value for name, value in hashes if value is not None}
+        values["hashes"] = _hashes_json(facts.hashes)
+    if facts.files is not None:
+        values["files"] = [_file_json(file) for file in facts.files]
     return _encode(values).decode()
+
+
+def _hashes_json(hashes: Hashes) -> dict[str, object]:
+    return {name: value for name, value in zip(_HASHES, _hashes_values(hashes), strict=True) if value is not None}
+
+
+def _file_json(file: ModelFile) -> dict[str, object]:
+    values = {name: value for name, value in zip(_FILE, _file_values(file), strict=True) if value}
+    if file.hashes is not None:
+        values["hashes"] = _hashes_json(file.hashes)
+    return values
 
 
 def layers_of(rows: Iterable[Any]) -> dict[int, dict[Layer, Facts]]:
