@@ -341,6 +341,47 @@ def test_a_database_that_is_there_is_replaced_only_when_told_to(tmp_path: Path) 
         backup.backup(f"sqlite:///{tmp_path}/none.sqlite", tmp_path / "other")
 
 
+def test_keys_that_a_restore_brings_back_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    store = open_store(sqlite_url(home).replace(str(home), str(home)))
+    auth = Auth(store)
+    revoked, other = auth.create_key("red", [Scope.WRITE])[1], auth.create_key("blue", [Scope.READ])[1]
+    store.close()
+    assert 0 == run(["backup", "--home", str(home), str(tmp_path / "backup")])
+    assert 0 == run(["key", "revoke", "--home", str(home), str(revoked.id)])
+    capsys.readouterr()
+    assert 0 == run(["restore", "--force", "--home", str(home), str(tmp_path / "backup")])
+
+    assert capsys.readouterr().err.splitlines() == [
+        f"restored from {tmp_path / 'backup'}",
+        "these keys were revoked after the backup and work again; revoke them with: modelyard key revoke ID",
+        f"  {revoked.id}  {revoked.hint}  team red, scopes write",
+    ]
+    assert revoked.id != other.id
+
+
+def test_a_database_that_another_program_writes_to_is_not_replaced(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path)
+    store = open_store(url)
+    filled(store)
+    backup.backup(url, tmp_path / "backup")
+    before = everything(store)
+
+    with store.transaction(), pytest.raises(errors.ConfigurationError, match="another program writes to it"):
+        backup.restore(tmp_path / "backup", url, force=True)
+
+    assert before == everything(store)
+    store.close()
+
+
+def test_a_backup_into_a_folder_that_is_missing_names_that_folder(tmp_path: Path) -> None:
+    open_store(sqlite_url(tmp_path)).close()
+
+    with pytest.raises(errors.ConfigurationError, match=r"none does not exist; create it first"):
+        backup.backup(sqlite_url(tmp_path), tmp_path / "none" / "backup")
+
+
 def test_a_home_that_is_served_is_not_restored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = sqlite_url(tmp_path)
     catalog = open_catalog(open_store(url), tmp_path)

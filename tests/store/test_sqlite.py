@@ -141,7 +141,9 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path,
     path, content = tmp_path / "modelyard.sqlite", b"no database" * 1000
     path.write_bytes(content)
 
-    with pytest.raises(errors.ConfigurationError, match="cannot be opened: file is not a database"):
+    with pytest.raises(
+        errors.DatabaseDamaged, match=r"modelyard.sqlite is damaged \(file is not a database\): stop the server"
+    ):
         open_at(sqlite_url(tmp_path))
 
     assert content == path.read_bytes()

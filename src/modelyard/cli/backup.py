@@ -50,7 +50,13 @@ def restore(path: Path, force: bool) -> None:
     index_folder = config.home / "index"
     if index_folder.is_dir() and SegmentDirectory(index_folder, "", "").is_served():
         raise errors.ConfigurationError(f"a server runs on {config.home}; stop it first")
-    store_backup.restore(path / _DATABASE if path.is_dir() else path, config.database_url, force=force)
+    keys = store_backup.restore(path / _DATABASE if path.is_dir() else path, config.database_url, force=force)
     if path.is_dir() and (path / _FILES).is_dir():
         copy_files(config, str(path / _FILES), config.storage_url)
     output.remark(f"restored from {path}")
+    if keys:
+        output.remark(
+            "these keys were revoked after the backup and work again; revoke them with: modelyard key revoke ID"
+        )
+    for key in keys:
+        output.remark(f"  {key.id}  {key.hint}  team {key.team}, scopes {','.join(sorted(key.scopes))}")

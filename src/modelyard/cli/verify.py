@@ -6,6 +6,7 @@ from modelyard import errors
 from modelyard.cli import context, home, options, output
 from modelyard.index import DamagedSegmentError
 from modelyard.store import integrity
+from modelyard.store.damage import WHAT_TO_DO
 
 
 @click.command(epilog="Example: modelyard verify")
@@ -29,6 +30,6 @@ def verify(as_json: bool) -> None:
     else:
         output.write_table(("part", "result"), ((part, problem or "no damage") for part, problem in problems.items()))
     if database_problems:
-        raise errors.DatabaseDamaged("the database is damaged: restore it from a backup")
+        raise errors.DatabaseDamaged(f"the database is damaged: {WHAT_TO_DO}")
     if any(problems.values()):
         raise errors.IndexDamaged("the index is damaged; the next start builds it again")

@@ -70,6 +70,9 @@ def perform(
         return Done(kind.function(resources, Run(job, is_stopping, lambda seconds: send(Allowed(seconds)))))
     except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
         return Paused(problem.message)
+    except errors.DatabaseDamaged as problem:
+        log.error("%s failed: %s", kind.label, problem.message)
+        return Failed(problem.message)
     except Exception as problem:
         # A bug of ours in one job must not end the others.
         log.warning("%s failed (attempt %d): %s", kind.label, job.attempts, job.subject, exc_info=problem)

@@ -16,7 +16,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.store import migrate, schema
+from modelyard.store import api_keys, migrate, schema
+from modelyard.store.api_keys import Key
+from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.store import open_store
 
 _PAGES_AT_ONCE = 4_096
@@ -28,6 +30,8 @@ def backup(url: str, path: Path) -> None:
     if path.exists():
         raise errors.ConfigurationError(f"{path} is there already; name a file that is not")
     parsed = _parsed(url)
+    if not path.absolute().parent.is_dir():
+        raise errors.ConfigurationError(f"the folder {path.absolute().parent} does not exist; create it first")
     making = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if parsed.get_backend_name() == "sqlite":
@@ -43,8 +47,10 @@ def backup(url: str, path: Path) -> None:
         making.unlink(missing_ok=True)
 
 
-def restore(path: Path, url: str, *, force: bool) -> None:
+def restore(path: Path, url: str, *, force: bool) -> list[Key]:
     """Replace a database with the content of a backup file; ``force`` allows it for one that is not empty.
+
+    Return the keys that work again: the replaced database had them as revoked, or had removed them.
 
     The caller makes sure that no server uses the database. Raises ConfigurationError for a file that is no backup,
     before it changes anything.
@@ -52,6 +58,7 @@ def restore(path: Path, url: str, *, force: bool) -> None:
     parsed = _parsed(url)
     if not path.is_file():
         raise errors.ConfigurationError(f"{path} is no file")
+    keys_before = _read_keys(url)
     if parsed.get_backend_name() == "sqlite":
         _restore_sqlite(path, Path(str(parsed.database)), force=force)
     else:
@@ -60,8 +67,27 @@ def restore(path: Path, url: str, *, force: bool) -> None:
     try:
         with restored.transaction() as transaction:
             transaction.remember("identity", uuid.uuid4().hex)
+            keys = [(digest, key) for digest, key in api_keys.keys_of(transaction.connection) if not key.revoked_at]
     finally:
         restored.close()
+    if keys_before is None:
+        return []
+    working_digests = {digest for digest, key in keys_before if not key.revoked_at}
+    return [key for digest, key in keys if digest not in working_digests]
+
+
+def _read_keys(url: str) -> list[tuple[bytes, Key]] | None:
+    """Return the keys of the database that is about to be replaced; None if it has none that can be read."""
+    dialect = migrate.dialect_of(url)
+    try:
+        if dialect.engine.dialect.name == "sqlite" and not Path(str(dialect.engine.url.database)).exists():
+            return None
+        with dialect.engine.connect() as connection:
+            return api_keys.keys_of(connection)
+    except (sa.exc.SQLAlchemyError, ValueError):  # no such table, damaged, or away
+        return None
+    finally:
+        dialect.engine.dispose()
 
 
 def _parsed(url: str) -> sa.URL:
@@ -78,9 +104,11 @@ def _backup_sqlite(source: Path, target: Path) -> None:
             original.backup(copy, pages=_PAGES_AT_ONCE)
             # A copy in WAL mode would need two more files beside it.
             copy.execute("PRAGMA journal_mode=DELETE")
-        _refuse_damaged(target)
     except sqlite3.Error as problem:
+        if is_damage(problem):
+            raise damage_error(sa.make_url(f"sqlite:///{source}"), problem) from problem
         raise errors.ConfigurationError(f"{source} cannot be backed up: {problem}") from problem
+    _refuse_damaged(target, source)
 
 
 def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
@@ -92,7 +120,8 @@ def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
     try:
         shutil.copyfile(path, making)
         _flush(making)
-        # SQLite would use the old database's log with the new one.
+        _close_log(target)
+        # SQLite would use the log of a damaged database with the new one.
         for suffix in ("-wal", "-shm", "-counters"):
             target.with_name(target.name + suffix).unlink(missing_ok=True)
         making.replace(target)
@@ -103,18 +132,36 @@ def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
         making.unlink(missing_ok=True)
 
 
-def _refuse_damaged(path: Path) -> None:
-    """Raise ConfigurationError if the file is not an undamaged database of Modelyard."""
+def _close_log(path: Path) -> None:
+    """Move what is in a database's log into it, so that the old one stays whole until the new one has its place.
+
+    Raises ConfigurationError if another program writes to it. A damaged one keeps its log.
+    """
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=0)) as connection:
+            (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error:
+        return
+    if is_busy:
+        raise errors.ConfigurationError(f"{path} cannot be replaced: another program writes to it; stop that first")
+
+
+def _refuse_damaged(path: Path, original: Path | None = None) -> None:
+    """Raise ConfigurationError if the file is not an undamaged database of Modelyard; errors name its original."""
     try:
         with closing(_opened(path)) as connection:
             (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as problem:
-        raise errors.ConfigurationError(f"{path} is no backup of a SQLite database: {problem}") from problem
+        raise errors.ConfigurationError(f"{original or path} is no backup of a SQLite database: {problem}") from problem
     if result != "ok":
+        if original is not None:
+            raise damage_error(sa.make_url(f"sqlite:///{original}"), result)
         raise errors.ConfigurationError(f"{path} is damaged: {result}")
     if not {migrate.VERSION_TABLE, schema.models.name} <= tables:
-        raise errors.ConfigurationError(f"{path} is no database of Modelyard")
+        raise errors.ConfigurationError(f"{original or path} is no database of Modelyard")
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from modelyard import errors
 from modelyard.store import migrate
+from modelyard.store.damage import is_damage
 
 _PROBLEMS_MAX = 20
 
@@ -19,10 +20,10 @@ def problems(url: str) -> list[str] | None:
     try:
         with dialect.engine.connect() as connection:
             messages = connection.exec_driver_sql(f"PRAGMA integrity_check({_PROBLEMS_MAX})").scalars().all()
-    except sa.exc.OperationalError as problem:
-        raise errors.Unavailable("the database is away or busy") from problem
     except sa.exc.DBAPIError as problem:
-        return [str(problem.orig)]
+        if is_damage(problem.orig):
+            return [str(problem.orig)]
+        raise errors.DatabaseUnavailable(f"{dialect.engine.url.database} cannot be read: {problem.orig}") from problem
     finally:
         dialect.engine.dispose()
     return [line for text in messages if text != "ok" for line in str(text).splitlines()]

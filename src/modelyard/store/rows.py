@@ -26,6 +26,7 @@ from modelyard.domain import (
     Visibility,
 )
 from modelyard.store import schema
+from modelyard.store.damage import damage_error
 
 TEAM_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 INT64_MAX = 2**63 - 1
@@ -40,9 +41,23 @@ _facts_values = attrgetter(*_FACTS)
 _file_values = attrgetter(*_FILE)
 _hashes_values = attrgetter(*_HASHES)
 _encode = msgspec.json.Encoder().encode
-_decode_facts = msgspec.json.Decoder(Facts).decode
-_decode_texts = msgspec.json.Decoder(tuple[str, ...]).decode
+_facts_decoder = msgspec.json.Decoder(Facts)
+_texts_decoder = msgspec.json.Decoder(tuple[str, ...])
 _NO_HASHES = Hashes()
+
+
+def _decode_facts(text: str) -> Facts:
+    try:
+        return _facts_decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise damage_error(None, problem) from problem
+
+
+def _decode_texts(text: str) -> tuple[str, ...]:
+    try:
+        return _texts_decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise damage_error(None, problem) from problem
 
 
 def models_of(rows: Iterable[Any]) -> Iterator[Model]:

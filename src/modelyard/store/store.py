@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from modelyard import errors
 from modelyard.domain import BaseModel, Entry, Model
 from modelyard.store import api_keys, migrate, rows, schema
+from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.dialect import Dialect, Revisions, read_revisions
 from modelyard.store.transaction import WriteTransaction, base_models_of, entries_by_id
 
@@ -202,19 +203,22 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _translated(), self._dialect.engine.connect().execution_options(**self._dialect.reading) as connection:
+        with (
+            _translated(self._dialect),
+            self._dialect.engine.connect().execution_options(**self._dialect.reading) as connection,
+        ):
             yield connection
 
     @contextmanager
     def _reading_replica(self) -> Iterator[sa.Connection]:
         dialect = self._replicas or self._dialect
-        with _translated(), dialect.engine.connect().execution_options(**dialect.reading) as connection:
+        with _translated(dialect), dialect.engine.connect().execution_options(**dialect.reading) as connection:
             yield connection
 
     @contextmanager
     def _alone(self) -> Iterator[sa.Connection]:
         with (
-            _translated(),
+            _translated(self._dialect),
             self._turn,
             self._dialect.engine.connect().execution_options(writes=True) as connection,
             connection.begin(),
@@ -246,8 +250,9 @@ def _changes(connection: sa.Connection, after: int) -> Changes:
 def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: str = "") -> Store:
     """Open the database of a SQLAlchemy URL and migrate its tables.
 
-    Raises DatabaseUnavailable if it cannot be opened, ConfigurationError if a newer version made it. Several processes
-    may call this at once. ``replicas`` is the URL of replicas of this database, which snapshots and changes come from.
+    Raises DatabaseUnavailable if it cannot be opened, DatabaseDamaged, or ConfigurationError if a newer version made
+    it. Several processes may call this at once. ``replicas`` is the URL of replicas of this database, which snapshots
+    and changes come from.
     """
     dialect = migrate.dialect_of(url)
     try:
@@ -259,6 +264,8 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: st
             raise
         name = dialect.engine.url.render_as_string(hide_password=True)
         reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
+        if is_damage(reason):
+            raise damage_error(dialect.engine.url, reason) from problem
         raise errors.DatabaseUnavailable(f"{name} cannot be opened: {str(reason).strip()}") from problem
 
 
@@ -275,22 +282,26 @@ _AWAY = (
     sa.exc.InterfaceError,
     sa.exc.InternalError,
     sa.exc.NotSupportedError,
-    sa.exc.TimeoutError,
 )
 
 
-def _is_disk_full(problem: sa.exc.DBAPIError | sa.exc.TimeoutError) -> bool:
-    cause = getattr(problem, "orig", None)
-    return getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(cause, "sqlstate", "") == "53100"
+def _is_disk_full(problem: BaseException | None) -> bool:
+    return getattr(problem, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(problem, "sqlstate", "") == "53100"
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(dialect: Dialect) -> Iterator[None]:
     try:
         yield
-    except sa.exc.IntegrityError as problem:
-        raise errors.ConstraintViolation from problem
-    except _AWAY as problem:
-        if _is_disk_full(problem):
-            raise errors.Unavailable("the disk of the database is full; free some space and try again") from problem
+    except sa.exc.TimeoutError as problem:
         raise errors.Unavailable("the database is away or busy") from problem
+    except sa.exc.DBAPIError as problem:
+        if is_damage(problem.orig):
+            raise damage_error(dialect.engine.url, problem.orig) from problem
+        if isinstance(problem, sa.exc.IntegrityError):
+            raise errors.ConstraintViolation from problem
+        if isinstance(problem, _AWAY):
+            if _is_disk_full(problem.orig):
+                raise errors.Unavailable("the disk of the database is full; free some space and try again") from problem
+            raise errors.Unavailable("the database is away or busy") from problem
+        raise
