@@ -388,10 +388,10 @@ def test_the_fingerprint_of_a_key_speaks_for_its_team_until_the_key_expires_or_i
 
 
 def test_a_session_that_ended_is_ended_for_every_process_and_forgotten_when_its_cookie_has_expired(
-    on_file: Store, tmp_path: Path, open_at: Open
+    store: Store,
 ) -> None:
-    secret, _ = Auth(on_file).create_key("acme", READ)
-    access, other = Auth(on_file), Auth(open_at(sqlite_url(tmp_path)))
+    access, other = Auth(store), Auth(store)
+    secret, _ = access.create_key("acme", READ)
     fingerprint = access.fingerprint_of(secret)
     other.find(fingerprint, "first")
 
@@ -403,7 +403,7 @@ def test_a_session_that_ended_is_ended_for_every_process_and_forgotten_when_its_
             process.find(fingerprint, "first")
         assert "acme" == process.find(fingerprint, "second").viewer.team
     access.end_session("second", 10**10)
-    assert frozenset({"second"}) == on_file.key_ring().ended_sessions
+    assert frozenset({"second"}) == store.key_ring().ended_sessions
 
 
 @pytest.mark.parametrize("text", ["", "  ", "Bearer", "sk_unknown"])
