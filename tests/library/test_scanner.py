@@ -1336,3 +1336,63 @@ def test_extra_paths_that_are_no_yaml_are_told(shelf: Shelf) -> None:
     (shelf.folder / "extra_model_paths.yaml").write_bytes(b"a: [\xff")
 
     assert [modelyard_paths.NOT_READABLE] == [skip.reason for skip in shelf.add().skipped]
+
+
+# --- The version that a sidecar names ---
+
+
+def write_version(path: Path, id_: int) -> None:
+    """Write what Civitai answers for a version whose only file is an archive with other bytes."""
+    content = {"id": id_, "name": "v1", "files": [{"hashes": {"SHA256": "AB" * 32}}]}
+    path.with_suffix(".civitai.info").write_text(json.dumps(content))
+
+
+def test_the_id_of_a_known_version_in_a_sidecar_ties_all_its_files_to_it(shelf: Shelf) -> None:
+    high, low = (embedding(shelf.folder / f"{name}.safetensors", seed) for seed, name in enumerate(("high", "low")))
+    write_version(high, 77)
+    write_version(low, 77)
+    shelf.import_from_civitai(77, Hashes(sha256="AB" * 32))
+    shelf.add()
+    before, other = shelf.model(), hashes_of(low)
+    again = shelf.add()
+    shutil.copy(low, shelf.folder / "copy.safetensors")
+    high.unlink()
+    shelf.add()
+    after = shelf.model()
+
+    assert (77, Status.AVAILABLE) == (before.id, before.status)
+    assert [77, 77, 77] == [record.model_id for record in files_of(shelf).values()]
+    assert (2, {}) == (again.unchanged, again.results)
+    assert (77, Status.AVAILABLE, other.sha256) == (after.id, after.status, (after.blob or "").upper())
+
+
+def test_a_sidecar_that_names_a_version_later_takes_all_equal_files_and_edits_along(shelf: Shelf) -> None:
+    first = embedding(shelf.folder / "a.safetensors")
+    shutil.copy(first, shelf.folder / "b.safetensors")
+    shelf.add()
+    shelf.say(shelf.model().id, tags=("mine",))
+    shelf.import_from_civitai(77, Hashes(sha256="AB" * 32))
+    write_version(first, 77)
+    shelf.add()
+
+    assert (77, ("mine",), Status.AVAILABLE) == (shelf.model().id, shelf.model().tags, shelf.model().status)
+    assert [77, 77] == [record.model_id for record in files_of(shelf).values()]
+
+
+def test_a_sidecar_ties_no_private_file_and_no_unknown_version(shelf: Shelf) -> None:
+    write_version(embedding(shelf.folder / "a.safetensors"), 77)
+    write_version(embedding(shelf.folder / "b.safetensors", 1), 78)
+    shelf.import_from_civitai(77, Hashes(sha256="AB" * 32))
+    shelf.add(owner=RED)
+
+    assert [77, True, True] == [model.id if model.id == 77 else model.id >= OWN_ID_MIN for model in shelf.models()]
+
+
+def test_a_wrong_checksum_beside_one_of_two_equal_files_leaves_the_model_available(shelf: Shelf) -> None:
+    first = embedding(shelf.folder / "a.safetensors")
+    shutil.copy(first, shelf.folder / "b.safetensors")
+    shelf.add()
+    (shelf.folder / "b.safetensors.sha256").write_text("ab" * 32)
+    shelf.add()
+
+    assert Status.AVAILABLE is shelf.model().status

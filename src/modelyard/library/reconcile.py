@@ -72,12 +72,18 @@ class Reconciler:
         autov3s = [probe.autov3 for probe in probes if probe.sha256 and probe.autov3]
         self._by_hash = files.models_by_hash(self._connection, sha256s, autov3s)
         for record in files.with_sha256(self._connection, sha256s):
+            if record.is_there and record.sha256 and record.model_id is not None and record.model_id < OWN_ID_MIN:
+                # A version has several files, and an import may know the hash of none.
+                ids_with_hash = self._by_hash.setdefault(record.sha256.upper(), [])
+                if record.model_id not in ids_with_hash:
+                    ids_with_hash.append(record.model_id)
             # A file that is probed now is not missing, whatever its bytes are now.
             is_missing = record.state is FileState.MISSING and record.path not in self._rows
             if is_missing and record.sha256:
                 self._missing.setdefault(record.sha256, []).append(record)
         ids = {id_ for model_ids in self._by_hash.values() for id_ in model_ids}
         ids |= {row.model_id for row in self._rows.values() if row.model_id is not None}
+        ids |= {id_ for probe in probes for id_ in probe.sidecars.version_ids if id_ < OWN_ID_MIN}
         self._load(ids)
         return [self._take(probe, owner, hints.get(probe.file.path)) for probe in probes]
 
@@ -114,7 +120,8 @@ class Reconciler:
         if is_first_hash and self._forget_missing(probe.sha256 or ""):
             result = "moved"
         if row is not None and row.model_id not in (None, entry.model.id):
-            self._leave_model(row, entry, is_same_file=row.hashes_pending and _is_unchanged(probe, row))
+            is_same_file = _is_unchanged(probe, row) and (row.hashes_pending or probe.sha256 == row.sha256)
+            self._leave_model(row, entry, is_same_file=is_same_file)
         self._put_record(probe, row, owner, entry.model.id)
         if probe.state is FileState.BROKEN:
             return FileOutcome(probe.file.path, "broken", entry.model.id, probe.reason)
@@ -144,6 +151,10 @@ class Reconciler:
             {entry.model.id for entry in matches if _may_join(owner, entry.model)},
             key=lambda id_: (id_ >= OWN_ID_MIN, id_),
         )
+        if not candidates or candidates[0] >= OWN_ID_MIN:
+            # A hash of an imported version is stronger than a sidecar, and both are stronger than a model of ours.
+            versions = sorted(id_ for id_ in probe.sidecars.version_ids if self._is_known_version(id_, owner))
+            candidates = versions + candidates
         if candidates:
             is_own = row is not None and row.model_id in candidates and candidates[0] >= OWN_ID_MIN
             model_id = row.model_id if is_own and row is not None else candidates[0]
@@ -151,6 +162,20 @@ class Reconciler:
         if row is not None and row.model_id is not None and self._keeps_model(row, probe):
             return row.model_id, False
         return None, False
+
+    def _is_known_version(self, model_id: int, owner: Ownership) -> bool:
+        entry = self._models.entry(model_id) if model_id < OWN_ID_MIN else None
+        return entry is not None and _may_join(owner, entry.model)
+
+    def _has_other_file(self, entry: Entry, probe: ProbeResult) -> bool:
+        """Whether another file of the model is the one that the model serves, with other bytes than the probed one."""
+        if entry.model.blob in (None, probe.sha256):
+            return False
+        others = self._files.get(entry.model.id, {}).values()
+        return any(
+            record.is_servable and record.sha256 == entry.model.blob and record.path != probe.file.path
+            for record in others
+        )
 
     def _entries_with_hash(self, key: str) -> list[Entry]:
         return [entry for id_ in self._by_hash.get(key, []) if (entry := self._models.entry(id_))]
@@ -180,6 +205,8 @@ class Reconciler:
         hint: FolderHint | None,
     ) -> Entry:
         before = self._models.entry(model_id)
+        if before is not None and self._has_other_file(before, probe):
+            return before
         model_id = self._models.next_id() if model_id is None else model_id
         layers = {} if before else dict(self._copy_upstream_facts(probe))
         layers[Layer.HEADER] = self._make_header_facts(probe, model_id)
@@ -190,6 +217,11 @@ class Reconciler:
             older = before.layers.get(Layer.GUESS) if before else None
             layers[Layer.GUESS] = self._make_guess(model_id, probe, owner, hint, older)
         is_usable = probe.state is FileState.PRESENT and probe.sha256 is not None
+        # Another file with these bytes may be sound: a checksum beside this one says nothing about it.
+        is_usable = is_usable or any(
+            record.is_servable and record.sha256 == probe.sha256 and record.path != probe.file.path
+            for record in self._files.get(model_id, {}).values()
+        )
         status = Status.AVAILABLE if is_usable else Status.UNAVAILABLE
         state = state_of(before.model) if before else ModelState(owner.source, owner.visibility, owner.team)
         is_unchanged = row is not None and _is_unchanged(probe, row) and row.state is probe.state
@@ -293,14 +325,16 @@ class Reconciler:
 
     def _refresh_status(self, model_id: int, reason: str | None = None) -> None:
         """Make a model available if it has a sound file, else unavailable."""
-        has_file = any(record.is_servable for record in self._files.get(model_id, {}).values())
-        self._models.set_has_file(model_id, has_file, reason)
+        records = [record for record in self._files.get(model_id, {}).values() if record.is_servable]
+        self._models.set_files(model_id, [record.sha256 for record in records if record.sha256], reason)
 
     def _leave_model(self, row: FileRecord, target: Entry, *, is_same_file: bool) -> None:
         """Move a file from its old model to another: the old model is merged into that one, or loses the file."""
         assert row.model_id is not None, "the caller checks it"
         self._files.get(row.model_id, {}).pop(row.path, None)
-        if is_same_file and row.model_id >= OWN_ID_MIN and not self._files.get(row.model_id):
+        others = self._files.get(row.model_id, {}).values()
+        is_alone = all(record.sha256 is not None and record.sha256 == row.sha256 for record in others)
+        if is_same_file and row.model_id >= OWN_ID_MIN and is_alone:
             self.merge(row.model_id, target.model.id)
         else:
             self._refresh_status(row.model_id)

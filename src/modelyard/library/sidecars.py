@@ -43,12 +43,14 @@ _SHA256 = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])")
 class SidecarFacts:
     """The content of a file's sidecars. A file with another hash than ``checksum`` is broken.
 
-    ``claims`` are other SHA-256 hashes, by the name of the sidecar. All hashes are lower case.
+    ``claims`` are other SHA-256 hashes, by the name of the sidecar. All hashes are lower case. ``version_ids`` are the
+    Civitai versions that the sidecars describe.
     """
 
     facts: Facts | None = None
     checksum: str | None = None
     claims: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    version_ids: frozenset[int] = frozenset()
     skipped: tuple[Skipped, ...] = ()
 
 
@@ -59,6 +61,7 @@ class _Sidecar:
     facts: Facts = field(default_factory=Facts)
     coarse: Facts = field(default_factory=Facts)
     claims: frozenset[str] = frozenset()
+    version_id: int | None = None
 
 
 def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, catalogue: str = "") -> SidecarFacts:
@@ -90,7 +93,8 @@ def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, cat
     evidence += [f"preview {display_path(os.path.basename(path))}" for path in previews]
     claims = {name: content.claims for _, name, content in sidecars if content.claims}
     facts = replace(facts, evidence=tuple(evidence))
-    return SidecarFacts(facts if evidence else None, checksum, claims, tuple(skipped))
+    version_ids = frozenset(content.version_id for _, _, content in sidecars if content.version_id is not None)
+    return SidecarFacts(facts if evidence else None, checksum, claims, version_ids, tuple(skipped))
 
 
 def _read_bytes(path: bytes) -> bytes:
@@ -204,7 +208,8 @@ def _read_metadata_json(raw: bytes) -> _Sidecar:
         or None,
         type=_parse_type(doc.get("sub_type") or doc.get("model_type")),
     )
-    return _Sidecar(_merge([own, version.facts]), claims=_parse_hashes(doc.get("sha256")))
+    claims = _parse_hashes(doc.get("sha256"))
+    return _Sidecar(_merge([own, version.facts]), claims=claims, version_id=version.version_id)
 
 
 def _read_stability_matrix(raw: bytes) -> _Sidecar:
@@ -224,6 +229,7 @@ def _read_stability_matrix(raw: bytes) -> _Sidecar:
             cover_url=_parse_address(doc.get("ThumbnailImageUrl")),
         ),
         claims=_parse_hashes(hashes.get("SHA256")) if isinstance(hashes, dict) else frozenset(),
+        version_id=_parse_id(doc.get("VersionId")),
     )
 
 
@@ -255,6 +261,7 @@ def _read_version(doc: Mapping[str, Any]) -> _Sidecar:
             cover_url=_parse_cover(doc.get("images")),
         ),
         claims=claims,
+        version_id=_parse_id(doc.get("id")),
     )
 
 

@@ -12,6 +12,7 @@ from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.domain import (
     Entry,
     Facts,
+    Hashes,
     Layer,
     Record,
     Scope,
@@ -275,17 +276,26 @@ class FileModels:
             layers = {**entry.layers, Layer.GUESS: replace(guess, file_name=file_name)}
             self._writer.set(model_id, layers, state_of(entry.model))
 
-    def set_has_file(self, model_id: int, has_file: bool, reason: str | None = None) -> None:
-        """Make a model available if a sound file or blob of it exists, else unavailable for a reason."""
+    def set_files(self, model_id: int, sha256s: Sequence[str], reason: str | None = None) -> None:
+        """Make a model available if a sound file or blob of it exists, else unavailable for a reason.
+
+        ``sha256s`` are those of its sound files. If the file that it served is gone, it serves the first of them.
+        """
         entry = self.entry(model_id)
         if entry is None:
             return
-        is_available = has_file or _has_sound_blob(self._transaction, entry)
+        has_blob = _has_sound_blob(self._transaction, entry)
+        is_available = bool(sha256s) or has_blob
         layers = dict(entry.layers)
+        blob = entry.model.blob
+        if sha256s and not has_blob and blob not in sha256s:
+            blob = sha256s[0]
+            header = layers.get(Layer.HEADER) or Facts()
+            layers[Layer.HEADER] = replace(header, hashes=Hashes(sha256=blob.upper(), autov2=blob[:10].upper()))
         if reason is not None and not is_available:
             layers[Layer.HEADER] = replace(layers.get(Layer.HEADER) or Facts(), evidence=(reason,))
         status = Status.AVAILABLE if is_available else Status.UNAVAILABLE
-        self._writer.set(model_id, layers, replace(state_of(entry.model), status=status))
+        self._writer.set(model_id, layers, replace(state_of(entry.model), status=status, blob=blob))
 
     def merge(self, from_id: int, to_id: int) -> bool:
         """Make the first model part of the second; return whether both exist.
