@@ -112,6 +112,42 @@ def test_a_refiner_is_told_by_its_widths() -> None:
     assert ("SDXL 1.0", "Refiner") == (found.base_model.value, found.base_model_type.value)
 
 
+@pytest.mark.parametrize("prefix", ["", "first_stage_model.", "vae."])
+def test_a_vae_is_known_under_each_prefix_that_programs_give_it(prefix: str) -> None:
+    shapes = {
+        "decoder.conv_in.weight": (512, 4, 3, 3),
+        "encoder.conv_in.weight": (128, 3, 3, 3),
+        "decoder.conv_out.weight": (3, 128, 3, 3),
+    }
+
+    found = of({prefix + name: shape for name, shape in shapes.items()})
+
+    assert ("vae", "kl-f8") == (found.type.value, found.architecture.value)
+
+
+@pytest.mark.parametrize(
+    ("width", "base"), [(5120, "Wan Video 14B t2v"), (1536, "Wan Video 1.3B t2v"), (999, "unknown")]
+)
+def test_the_width_of_a_wan_model_tells_its_size(width: int, base: str) -> None:
+    found = of({"head.modulation": (1, 2, width), "blocks.0.cross_attn.k.weight": (width, width)})
+
+    assert base == found.base_model.value
+
+
+@pytest.mark.parametrize(("width", "architecture"), [(4096, "t5-xxl"), (2048, "unknown")])
+def test_t5_in_the_names_of_llama_cpp_is_known_by_its_width(width: int, architecture: str) -> None:
+    found = of({"enc.blk.0.attn_q.weight": (width, width), "token_embd.weight": (32128, width)})
+
+    assert architecture == found.architecture.value
+
+
+def test_a_lora_of_joint_attention_that_tells_neither_width_nor_depth_names_what_it_may_be() -> None:
+    found = lora(640, layer="transformer.transformer_blocks.3.attn.add_k_proj", ends=("lora_A", "lora_B"))
+
+    assert "unknown" == found.base_model.value
+    assert {"Flux.1 D", "Qwen", "SD 3"} <= set(found.base_model.candidates)
+
+
 @pytest.mark.parametrize(
     ("channels", "base"), [(64, "SD 1.5"), (192, "SD 1.5"), (256, "SDXL 1.0"), (768, "SDXL 1.0"), (320, "unknown")]
 )

@@ -78,6 +78,20 @@ def test_what_is_written_is_what_the_form_s_readers_expect(shelf: Shelf, export:
         "a1111": {"activation text": "night, valley", "description": "For nights.", "sd version": "SDXL"},
     }
     assert expected[form] == {name: content[name] for name in expected[form]}
+    if form == "civitai-info":
+        (file,) = content["files"]
+        assert ("Model", True) == (file["type"], file["primary"])
+        assert (hashes_of(path).sha256 or "").upper() == file["hashes"]["SHA256"]
+
+
+def test_the_outside_cover_of_a_model_is_written_for_other_programs(shelf: Shelf, export: Export) -> None:
+    path = a_model(shelf)
+    shelf.say(77, cover_url="https://pictures.example/a.png")
+    export("civitai-info")
+
+    content = json.loads(sidecar_of(path, "civitai-info").read_bytes())
+
+    assert [{"url": "https://pictures.example/a.png", "nsfwLevel": 1, "type": "image"}] == content["images"]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -625,6 +625,8 @@ def test_what_nothing_points_at_is_collected_after_its_grace(bench: Bench) -> No
     assert [] == kept == waiting
     assert [sha256] == [each.sha256 for each in told] == [each.sha256 for each in collected]
     assert [] == [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+    with bench.yard.store.reading() as connection:
+        assert None is rows.find(connection, sha256)
 
 
 def test_an_upload_that_is_complete_is_not_open(tmp_path: Path) -> None:

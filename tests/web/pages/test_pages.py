@@ -17,9 +17,12 @@ import pytest
 from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source
 from modelyard.jobs import tasks
 from modelyard.store import jobs
+from modelyard.store import uploads as upload_rows
 from modelyard.web.pages import api_docs
+from modelyard.web.pages.templates import format_count
 from tests import requirements
 from tests.app_fixture import App, Reply, a_model, a_private, listening, open_app
+from tests.transfers import lora_bytes, upload
 
 EVERYTHING = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 OWN, OTHERS, PUBLIC = 1_000_000_001, 1_000_000_002, 1
@@ -207,6 +210,50 @@ def test_only_an_administrators_key_makes_and_revokes_keys_and_only_its_teams(ya
     reply = red.post("/keys", fields={"scope": "read", "days": "30"})
     assert "no-store" in reply.headers["cache-control"]
     assert re.search(r'id="new-key">sk_', reply.body.decode())
+
+
+def test_each_key_is_shown_as_active_expired_or_revoked(yard: App) -> None:
+    red = signed_in(yard)
+    secret, _ = yard.access.create_key("red", [Scope.READ])
+    yard.access.create_key("red", [Scope.READ], expires_in_seconds=1)
+    with yard.store.transaction() as transaction:
+        transaction.connection.exec_driver_sql("UPDATE api_keys SET expires_at = 2 WHERE expires_at IS NOT NULL")
+    yard.access.revoke_key(secret)
+
+    page = red.ask("/keys").body.decode()
+
+    assert {"expired", "revoked"} <= set(re.findall(r">(active|expired|revoked)<", page))
+
+
+def test_the_address_of_an_upload_leads_to_the_page_of_its_model(yard: App, tmp_path: Path) -> None:
+    model = upload(yard, "mine", lora_bytes())
+    with yard.store.reading() as connection:
+        (upload_id,) = upload_rows.ids(connection)
+
+    replies = [signed_in(yard, team).ask(f"/uploaded/{upload_id}") for team in ("red", "blue")]
+
+    assert [(303, f"/models/{model['id']}"), (404, None)] == [
+        (reply.status, reply.headers.get("location")) for reply in replies
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (999, "999"),
+        (1_000, "1k"),
+        (8_120, "8.1k"),
+        (9_949, "9.9k"),
+        (9_950, "10k"),
+        (805_000, "805k"),
+        (1_234_567, "1.2M"),
+        (25_000_000, "25M"),
+    ],
+)
+def test_a_count_is_shown_in_a_short_form(number: int, expected: str) -> None:
+    assert expected == format_count(number)
 
 
 @pytest.mark.parametrize(
