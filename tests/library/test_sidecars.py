@@ -293,11 +293,11 @@ def test_a_sidecar_with_half_an_emoji_is_read(tmp_path: Path) -> None:
 
 
 def test_the_title_of_lora_manager_names_the_model_where_the_version_has_a_name(tmp_path: Path) -> None:
-    with_version = read(tmp_path / "night.metadata.json", {"model_name": "Valley", "civitai": {"name": "v2"}})
-    without = read(tmp_path / "night.metadata.json", {"model_name": "Valley"})
+    versioned = read(tmp_path / "a.metadata.json", {"model_name": "Valley", "civitai": {"name": "v2"}})
+    plain = read(tmp_path / "b.metadata.json", {"model_name": "Valley"})
 
     assert [("v2", "Valley"), ("Valley", None)] == [
-        (facts.name, facts.upstream_model_name) for facts in (with_version, without)
+        (facts.name, facts.upstream_model_name) for facts in (versioned, plain)
     ]
 
 
