@@ -59,6 +59,20 @@ def as_dict(facts: Facts) -> dict[str, Any]:
     return {name: value.name if name == "type" else value for name, value in values.items() if value is not None}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_sidecars_in_the_encodings_of_windows_are_read(tmp_path: Path, encoding: str) -> None:
+    digest = 64 * "a"
+    contents = {"night.TXT": "gut – 夜", "night.json": '{"notes": "bei 0.7"}', "night.sha256": digest}
+    for name, text in contents.items():
+        (tmp_path / name).write_bytes(text.encode(encoding))
+
+    facts = read_sidecars([os.fsencode(tmp_path / name) for name in contents])
+
+    assert ((), digest) == (facts.skipped, facts.checksum)
+    assert facts.facts is not None
+    assert "bei 0.7\n\ngut – 夜" == facts.facts.notes
+
+
 # --- Each kind ---
 
 

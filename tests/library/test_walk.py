@@ -225,6 +225,34 @@ def test_one_file_is_found_with_what_lies_beside_it(tmp_path: Path) -> None:
     assert find_file(os.fsencode(tmp_path)) is None
 
 
+def names_beside(folder: Path, name: str) -> list[str]:
+    file = find_file(os.fsencode(folder / name))
+    assert file is not None
+    return [Path(os.fsdecode(path)).name for path in (*file.sidecars, *file.previews)]
+
+
+def test_sidecars_and_previews_are_found_whatever_the_case_of_their_suffix(tmp_path: Path) -> None:
+    write(tmp_path, "Mixed.SafeTensors", "Mixed.JSON", "Mixed.Civitai.Info", "Mixed.txt", "Mixed.Preview.PNG")
+    write(tmp_path, "Mixed.SafeTensors.SHA256", "mixed.md", "style.pt", "Style.JSON")
+
+    beside = ["Mixed.Civitai.Info", "Mixed.JSON", "Mixed.txt", "Mixed.SafeTensors.SHA256", "Mixed.Preview.PNG"]
+    assert beside == names_beside(tmp_path, "Mixed.SafeTensors")
+    assert [] == names_beside(tmp_path, "style.pt")
+
+
+def test_stems_meet_across_the_forms_of_unicode_where_no_exact_one_is_there(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    write(tmp_path / "one", f"{composed}.pt", f"{decomposed}.json", f"{decomposed}.PNG")
+    write(tmp_path / "other", f"{decomposed}.pt", f"{composed}.json")
+    write(tmp_path / "exact", f"{composed}.pt", f"{composed}.json", f"{decomposed}.json")
+    write(tmp_path / "both", f"{composed}.pt", f"{decomposed}.pt", f"{decomposed}.json")
+
+    assert [f"{decomposed}.json", f"{decomposed}.PNG"] == names_beside(tmp_path / "one", f"{composed}.pt")
+    assert [f"{composed}.json"] == names_beside(tmp_path / "other", f"{decomposed}.pt")
+    assert [f"{composed}.json"] == names_beside(tmp_path / "exact", f"{composed}.pt")
+    assert [] == names_beside(tmp_path / "both", f"{composed}.pt")
+
+
 def test_the_digest_of_sidecars_changes_with_them(tmp_path: Path) -> None:
     def digest() -> str:
         (file,) = walk(tmp_path).files

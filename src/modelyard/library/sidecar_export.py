@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from modelyard.domain import OWN_ID_MIN, Entry, Facts, resolve
-from modelyard.library.sidecars import BYTES_MAX, add_mark, is_untouched
+from modelyard.library.sidecars import BYTES_MAX, add_mark, is_untouched, parse_object
 from modelyard.library.walk import ScanResult
 from modelyard.paths import display_path
 from modelyard.store import Store, files
@@ -173,7 +173,7 @@ def _write_sidecar(path: bytes, content: dict[str, Any], identity: str, *, force
                     path, "foreign", "it belongs to another program, or was edited; --force replaces it"
                 )
             # Keep the fields of other programs.
-            content = {**_parse_object(before), **content}
+            content = {**_read_object(before), **content}
         raw = msgspec.json.format(msgspec.json.encode(add_mark(content, identity)), indent=2) + b"\n"
         if raw == before:
             return ExportResult(path, "unchanged")
@@ -192,12 +192,11 @@ def _read_bytes(path: bytes) -> bytes | None:
         return file.read(BYTES_MAX)
 
 
-def _parse_object(raw: bytes) -> dict[str, Any]:
+def _read_object(raw: bytes) -> dict[str, Any]:
     try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return parse_object(raw)
+    except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _replace_file(path: bytes, raw: bytes) -> None:

@@ -13,6 +13,7 @@ Facts that a person edits win over facts that a program downloaded. No content r
 sidecar is ``Skipped``. Name, size and hashes come from the model file itself, never from a sidecar.
 """
 
+import codecs
 import hashlib
 import os
 import re
@@ -76,7 +77,7 @@ def read_sidecars(paths: Iterable[bytes], previews: Iterable[bytes] = (), *, cat
         name = display_path(os.path.basename(path))
         try:
             raw = _read_bytes(path)
-            if name.endswith(".sha256"):
+            if name.lower().endswith(".sha256"):
                 checksum = checksum or _parse_checksum(raw)
                 continue
             if catalogue and is_untouched(raw, catalogue):
@@ -104,7 +105,14 @@ def _read_bytes(path: bytes) -> bytes:
         raw = file.read(BYTES_MAX + 1)
     if len(raw) > BYTES_MAX:
         raise ValueError(f"longer than {BYTES_MAX:,} bytes")
-    return raw
+    return _read_as_utf8(raw)
+
+
+def _read_as_utf8(raw: bytes) -> bytes:
+    """Return text without its byte order mark; Windows' Notepad and PowerShell write UTF-16 with one."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", "replace").encode()
+    return raw.removeprefix(codecs.BOM_UTF8)
 
 
 def _parse_checksum(raw: bytes) -> str:
@@ -115,6 +123,7 @@ def _parse_checksum(raw: bytes) -> str:
 
 
 def _find_kind(name: str) -> tuple[int, str]:
+    name = name.lower()
     for strength, suffix in enumerate(_READERS):
         if name.endswith(suffix) and not (suffix == ".json" and name.endswith(_OTHER_JSON)):
             return strength, suffix
@@ -147,7 +156,7 @@ def is_untouched(raw: bytes, catalogue: str) -> bool:
     if MARK.encode() not in raw:
         return False
     try:
-        content = _parse_object(raw)
+        content = parse_object(raw)
     except (ValueError, RecursionError):
         return False
     return content == add_mark(content, catalogue)
@@ -161,7 +170,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _read_a1111(raw: bytes) -> _Sidecar:
-    doc = _parse_object(raw)
+    doc = parse_object(raw)
     description, own_notes = _parse_notes(doc.get("description")), _parse_notes(doc.get("notes"))
     facts = Facts(
         notes="\n\n".join(filter(None, (description, own_notes))) or None,
@@ -173,7 +182,7 @@ def _read_a1111(raw: bytes) -> _Sidecar:
 
 
 def _read_swarm(raw: bytes) -> _Sidecar:
-    doc = {key.removeprefix("modelspec."): value for key, value in _parse_object(raw).items() if isinstance(value, str)}
+    doc = {key.removeprefix("modelspec."): value for key, value in parse_object(raw).items() if isinstance(value, str)}
     claims = header_metadata.claims({"modelspec.architecture": doc.get("architecture", "")})
     claim = claims[0] if claims else None
     return _Sidecar(
@@ -193,7 +202,7 @@ def _read_swarm(raw: bytes) -> _Sidecar:
 
 
 def _read_metadata_json(raw: bytes) -> _Sidecar:
-    doc = _parse_object(raw)
+    doc = parse_object(raw)
     if not {"file_name", "model_name", "base_model", "sha256", "civitai"} & doc.keys():
         raise ValueError("it has none of LoRA Manager's fields")
     civitai = doc.get("civitai")
@@ -213,7 +222,7 @@ def _read_metadata_json(raw: bytes) -> _Sidecar:
 
 
 def _read_stability_matrix(raw: bytes) -> _Sidecar:
-    doc = _parse_object(raw)
+    doc = parse_object(raw)
     hashes = doc.get("Hashes")
     return _Sidecar(
         Facts(
@@ -266,7 +275,7 @@ def _read_version(doc: Mapping[str, Any]) -> _Sidecar:
 
 
 def _read_text(raw: bytes) -> _Sidecar:
-    return _Sidecar(Facts(notes=_parse_notes(raw.decode("utf-8", "replace").removeprefix("\ufeff").strip())))
+    return _Sidecar(Facts(notes=_parse_notes(raw.decode("utf-8", "replace").strip())))
 
 
 def _read_configuration(raw: bytes) -> _Sidecar:
@@ -290,7 +299,7 @@ _READERS = {
     ".swarm.json": _read_swarm,
     ".metadata.json": _read_metadata_json,
     ".cm-info.json": _read_stability_matrix,
-    ".civitai.info": lambda raw: _read_version(_parse_object(raw)),
+    ".civitai.info": lambda raw: _read_version(parse_object(raw)),
     ".md": _read_text,
     ".txt": _read_text,
     ".yaml": _read_configuration,
@@ -303,8 +312,9 @@ _A1111_BASES = {"SD1": "SD 1.5", "SD2": "SD 2.1", "SDXL": "SDXL 1.0"}
 # --- Values ----------------------------------------------------------------------------------------------------------
 
 
-def _parse_object(raw: bytes) -> dict[str, Any]:
-    doc = json_text.decode(raw.removeprefix(b"\xef\xbb\xbf"))
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError for other content, and RecursionError for deep nesting."""
+    doc = json_text.decode(_read_as_utf8(raw))
     if not isinstance(doc, dict):
         raise ValueError("it is no JSON object")
     return doc

@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -158,7 +159,7 @@ class _Walk:
         with contextlib.suppress(OSError):
             status = os.stat(path)
             if stat.S_ISREG(status.st_mode):
-                self._add_model(path, status, self._list_entries(os.path.dirname(path)) or {})
+                self._add_model(path, status, _Folder(self._list_entries(os.path.dirname(path)) or {}))
 
     def iter_files(self) -> Iterator[FoundFile]:
         """Yield each file once, although several links may lead to it."""
@@ -179,17 +180,18 @@ class _Walk:
             return
         if _EXTRA_PATHS_NAME in entries:
             self._read_kinds(os.path.join(folder, _EXTRA_PATHS_NAME))
+        names = _Folder(entries)
         for name in sorted(entries):
             entry = entries[name]
             try:
                 if entry.is_symlink():
-                    self._add_link(entry, entries)
+                    self._add_link(entry, names)
                 elif entry.is_dir():
                     if self._is_entered(name) and depth < _DEPTH_MAX:
                         self._add_folder(entry.path, depth + 1)
                 elif is_model_name(name):
                     if entry.is_file():
-                        self._add_model(entry.path, entry.stat(), entries)
+                        self._add_model(entry.path, entry.stat(), names)
                 elif _is_unfinished(name):
                     self._skip(entry.path, UNFINISHED_DOWNLOAD)
             except FileNotFoundError:
@@ -212,7 +214,7 @@ class _Walk:
             return False
         return not (self._trained and _TRAINER_FOLDERS.fullmatch(name))
 
-    def _add_link(self, entry: "os.DirEntry[bytes]", entries: "Mapping[bytes, os.DirEntry[bytes]]") -> None:
+    def _add_link(self, entry: "os.DirEntry[bytes]", names: "_Folder") -> None:
         """Add a link to a file inside the roots. Links to folders are not followed, so no loop can start."""
         target = os.path.realpath(entry.path)
         if not os.path.lexists(target):
@@ -221,7 +223,7 @@ class _Walk:
                 self._skip(entry.path, BROKEN_LINK, display_path(target))
         elif not any(is_inside(target, root) for root in self.roots):
             if is_model_name(entry.name) or entry.is_dir():
-                self._skip(entry.path, OUTSIDE_LINK, os.fsdecode(target))
+                self._skip(entry.path, OUTSIDE_LINK, display_path(target))
         elif is_model_name(entry.name):
             try:
                 status = os.stat(target)
@@ -229,49 +231,20 @@ class _Walk:
                 self._skip(entry.path, BROKEN_LINK)
                 return
             if stat.S_ISREG(status.st_mode):
-                self._add_model(entry.path, status, entries, is_link=True)
+                self._add_model(entry.path, status, names, is_link=True)
 
-    def _add_model(
-        self,
-        path: bytes,
-        status: os.stat_result,
-        entries: "Mapping[bytes, os.DirEntry[bytes]]",
-        *,
-        is_link: bool = False,
-    ) -> None:
+    def _add_model(self, path: bytes, status: os.stat_result, names: "_Folder", *, is_link: bool = False) -> None:
         name = os.path.basename(path)
         if self._trained and _TRAINER_FILES.fullmatch(name):
             return
-        if any(name + suffix.encode() in entries for suffix in PARTIAL_SUFFIXES):
+        if any(name + suffix.encode() in names.entries for suffix in PARTIAL_SUFFIXES):
             self._skip(path, UNFINISHED_DOWNLOAD)
             return
         if len(path) > PATH_BYTES_MAX:
             self._skip(path, LONG_PATH)
             return
-        file = FoundFile(path, Fingerprint.of(status), status.st_dev, *self._find_sidecars(path, name, entries))
+        file = FoundFile(path, Fingerprint.of(status), status.st_dev, *_find_sidecars(path, name, names))
         (self.links if is_link else self.files).append(file)
-
-    def _find_sidecars(
-        self, path: bytes, name: bytes, entries: "Mapping[bytes, os.DirEntry[bytes]]"
-    ) -> tuple[tuple[bytes, ...], tuple[bytes, ...], str]:
-        stem = os.path.splitext(name)[0]
-        folder = path[: len(path) - len(name)]
-        names = [stem + suffix for suffix in _SIDECARS if stem + suffix in entries]
-        if name + b".sha256" in entries:
-            names.append(name + b".sha256")
-        previews = tuple(folder + stem + suffix for suffix in _PREVIEWS if stem + suffix in entries)
-        digest, sidecars = hashlib.blake2b(digest_size=8), []
-        for sidecar in names:
-            entry = entries[sidecar]
-            # A link could lead outside the given folders.
-            if not entry.is_file(follow_symlinks=False):
-                continue
-            status = entry.stat(follow_symlinks=False)
-            digest.update(b"%s\0%d\0%d\0" % (sidecar, status.st_size, status.st_mtime_ns))
-            sidecars.append(folder + sidecar)
-        for preview in previews:
-            digest.update(preview + b"\0")
-        return tuple(sidecars), previews, digest.hexdigest() if sidecars or previews else ""
 
     def _read_kinds(self, path: bytes) -> list[str]:
         """Read an extra_model_paths.yaml; return its entries that are not understood."""
@@ -293,8 +266,74 @@ class _Walk:
         self.skipped.append(Skipped(display_path(path), reason, detail))
 
 
+class _Folder:
+    """The names in a folder, which also finds a model's files where their suffix or the form of their stem differs.
+
+    Programs write ``.JSON`` and ``.PNG`` too. macOS writes names decomposed (NFD), most others composed (NFC).
+    """
+
+    def __init__(self, entries: "Mapping[bytes, os.DirEntry[bytes]]") -> None:
+        self.entries = entries
+        self._variants: dict[bytes, list[bytes]] = {}
+        for name in entries:
+            # An exact look-up finds the others.
+            tail = name[-_SUFFIX_BYTES_MAX:]
+            if (tail != tail.lower() or not name.isascii()) and (match := _SUFFIX.search(name)):
+                key = _compose(name[: match.start()]) + match[0].lower()
+                self._variants.setdefault(key, []).append(name)
+        has_variants = bool(self._variants)
+        self._stems = {os.path.splitext(name)[0] for name in entries if has_variants and is_model_name(name)}
+
+    def find(self, stem: bytes, suffixes: Iterable[bytes]) -> list[bytes]:
+        """Return the names with this stem and one of the suffixes, in any case, in the order of the suffixes.
+
+        Where a suffix has none, return the names that have the stem in another form and belong to no other model.
+        """
+        if not self._variants:
+            return [name for suffix in suffixes if (name := stem + suffix) in self.entries]
+        return [name for suffix in suffixes for name in self._find_variants(stem, suffix)]
+
+    def _find_variants(self, stem: bytes, suffix: bytes) -> list[bytes]:
+        name = stem + suffix
+        variants = sorted(self._variants.get(_compose(stem) + suffix, ()))
+        exact = [name] if name in self.entries else []
+        exact += [other for other in variants if other != name and other[: -len(suffix)] == stem]
+        return exact or [other for other in variants if other[: -len(suffix)] not in self._stems]
+
+
+def _compose(stem: bytes) -> bytes:
+    """Return a name in Unicode's composed form; a name that is not UTF-8 stays as it is."""
+    try:
+        return stem if stem.isascii() else unicodedata.normalize("NFC", stem.decode()).encode()
+    except UnicodeDecodeError:
+        return stem
+
+
+def _find_sidecars(path: bytes, name: bytes, names: _Folder) -> tuple[tuple[bytes, ...], tuple[bytes, ...], str]:
+    """Return the paths of a model file's sidecars and previews, and a digest of them."""
+    stem = os.path.splitext(name)[0]
+    folder = path[: len(path) - len(name)]
+    previews = tuple(folder + preview for preview in names.find(stem, _PREVIEWS))
+    digest, sidecars = hashlib.blake2b(digest_size=8), []
+    for sidecar in names.find(stem, _SIDECARS) + names.find(name, _CHECKSUMS):
+        entry = names.entries[sidecar]
+        # A link could lead outside the given folders.
+        if not entry.is_file(follow_symlinks=False):
+            continue
+        status = entry.stat(follow_symlinks=False)
+        digest.update(b"%s\0%d\0%d\0" % (sidecar, status.st_size, status.st_mtime_ns))
+        sidecars.append(folder + sidecar)
+    for preview in previews:
+        digest.update(preview + b"\0")
+    return tuple(sidecars), previews, digest.hexdigest() if sidecars or previews else ""
+
+
 _SIDECARS = tuple(suffix.encode() for suffix in SIDECAR_SUFFIXES)
 _PREVIEWS = tuple(suffix.encode() for suffix in PREVIEW_SUFFIXES)
+_CHECKSUMS = (b".sha256",)
+# The leftmost match is the longest suffix.
+_SUFFIX = re.compile(b"(" + b"|".join(map(re.escape, _SIDECARS + _PREVIEWS)) + b")\\Z", re.IGNORECASE)
+_SUFFIX_BYTES_MAX = max(map(len, _SIDECARS + _PREVIEWS))
 _EXTENSIONS = frozenset(extension.encode() for extension in MODEL_EXTENSIONS)
 _YAML = (b".yaml", b".yml")
 _PARTIAL = tuple(suffix.encode() for suffix in PARTIAL_SUFFIXES)
