@@ -112,6 +112,9 @@ class Settings:
         "Who may read `/metrics`: `everyone`, every caller with a `key`, or callers whose key has the scope `admin`.",
         _parse_word("everyone", "key", "admin"),
     )
+    verifiers: int = _define_setting(
+        2, "processes", "The number of processes that verify uploads.", _parse_integer(1, 64)
+    )
     anonymous_access: Literal["none", "public"] = _define_setting(
         "none",
         "",

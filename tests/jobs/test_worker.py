@@ -22,8 +22,10 @@ from modelyard.jobs.loop import run_loop
 from modelyard.jobs.worker import Worker
 from modelyard.store import Store, jobs, open_store
 from modelyard.store.jobs import Listed
+from tests.app_fixture import open_app
 from tests.jobs import worker_processes
 from tests.jobs.worker_processes import KIND
+from tests.transfers import lora_bytes, upload
 
 SPAWNED = multiprocessing.get_context("spawn")
 PATIENCE_SECONDS = 90.0
@@ -124,6 +126,20 @@ def test_work_that_hangs_is_ended_and_told_and_the_next_is_done(url: str, tmp_pa
 
     assert "next\n" == (tmp_path / "notes").read_text()
     assert "it was ended: no sign of life for 0.5 s" == hung.failure
+
+
+@pytest.mark.parametrize("reader", ["header", "hashes"])
+def test_a_check_of_an_upload_that_hangs_is_ended_whatever_it_does(reader: str, tmp_path: Path) -> None:
+    with open_app(tmp_path) as yard:
+        upload(yard, "slow", lora_bytes())
+        process = SPAWNED.Process(target=worker_processes.verify_and_hang, args=(tmp_path, reader))
+        process.start()
+        until(lambda: any(job.failure for job in listed(yard.store)))
+        process.terminate()
+        process.join()
+        failures = [job.failure for job in listed(yard.store)]
+
+    assert ["it was ended: no sign of life for 0.5 s"] == failures
 
 
 @pytest.mark.parametrize(

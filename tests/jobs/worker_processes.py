@@ -5,13 +5,18 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from modelyard import settings
+from modelyard.cli import background
+from modelyard.inspection import hashing, safetensors
+from modelyard.jobs import tasks
 from modelyard.jobs.executors import ForkedExecutor
 from modelyard.jobs.kinds import Kind, Resources, Run, Trigger
 from modelyard.jobs.worker import Worker
-from modelyard.store import open_store
+from modelyard.store import jobs, open_store
 
 KIND = "made up"
 
@@ -46,3 +51,20 @@ def work(url: str, path: Path, limit_seconds: float) -> None:
         Worker(Resources(store), [kind], executor, node="test").run(threading.Event())
         store.close()
         executor.close()
+
+
+def verify_and_hang(home: Path, reader: str) -> None:
+    """Verify uploads as a server's process does, with a reader that never returns."""
+    module, name = {"header": (safetensors, "read_frame"), "hashes": (hashing, "hash_reader")}[reader]
+    setattr(module, name, hang)
+    config = settings.load(home, {})
+    kind = replace(next(kind for kind in tasks.KINDS if kind.name == jobs.CHECK), limit_seconds=0.5)
+    executor = ForkedExecutor({kind.name: kind}, partial(background.open_resources, config))
+    store = open_store(config.database_url)
+    Worker(Resources(store), [kind], executor, node="test").run(threading.Event())
+
+
+def hang(*_: object, **__: object) -> None:
+    """Never return."""
+    while True:
+        pass

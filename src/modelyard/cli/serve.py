@@ -57,7 +57,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         jobs = {
             "worker": (config.workers, lambda: _run_worker(config, listener)),
             tasks.INDEXER: (1, lambda: _run_indexer(config)),
-            tasks.VERIFIER: (1, lambda: _run_verifier(config)),
+            tasks.VERIFIER: (config.verifiers, lambda: _run_verifier(config)),
             tasks.HASHER: (1, lambda: _run_hasher(config)),
         }
         with metrics.shared_by_workers():
