@@ -306,7 +306,7 @@ def test_a_sidecar_with_half_an_emoji_is_read(tmp_path: Path) -> None:
     assert ("night \ufffd", "Pony") == (facts.name, facts.base_model)
 
 
-def test_the_title_of_lora_manager_names_the_model_where_the_version_has_a_name(tmp_path: Path) -> None:
+def test_the_title_in_metadata_json_names_the_model_where_the_version_has_a_name(tmp_path: Path) -> None:
     versioned = read(tmp_path / "a.metadata.json", {"model_name": "Valley", "civitai": {"name": "v2"}})
     plain = read(tmp_path / "b.metadata.json", {"model_name": "Valley"})
 
