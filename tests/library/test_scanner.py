@@ -1171,6 +1171,29 @@ def test_hashing_in_the_background_can_be_ended_within_a_file(shelf: Shelf) -> N
     assert (0, Status.UNAVAILABLE) == (done, shelf.model().status)
 
 
+def test_a_file_whose_hashing_never_ends_goes_to_the_end_of_the_queue_and_is_named(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = [
+        embedding(shelf.folder / f"{width:04}.safetensors", width=width).stat().st_size for width in (768, 1024, 1280)
+    ]
+    shelf.add(with_hashes=False)
+    order: list[int] = []
+
+    def hash_until_killed(size: int) -> None:
+        order.append(size)
+        if size == sizes[0]:
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            library.hash_pending(shelf.catalog.store, lambda: False, on_file=hash_until_killed)
+
+    assert [sizes[0], sizes[1], sizes[2], sizes[0]] == order
+    assert 1 == sum(model.status is Status.UNAVAILABLE for model in shelf.models())
+    assert f"hashing of {shelf.folder}/0768.safetensors did not end" in caplog.text
+
+
 def test_a_file_that_was_listed_first_joins_the_model_that_its_hash_names(shelf: Shelf) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     shelf.import_from_civitai(77, hashes_of(path))
