@@ -349,6 +349,7 @@ NAMES_NOT_USED = {"manager", "helper", "helpers", "util", "utils", "service", "c
 NAMES_GIVEN = {
     "data_dir": "the folder is called shared/data",
     "data_received": "asyncio's name",
+    "handle_data": "html.parser's name",
 }
 
 

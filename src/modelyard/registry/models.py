@@ -5,7 +5,7 @@ other rows in it as well. ``FileModels`` makes models of the files that a scan f
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
@@ -21,6 +21,7 @@ from modelyard.domain import (
     Visibility,
     fill_missing,
     model_type,
+    resolve,
 )
 from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
 from modelyard.registry.names import sd_name_of
@@ -32,11 +33,15 @@ from modelyard.store.jobs import CHECK
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change of a model: facts for the user's layer, visibility and status. None leaves a value as it is."""
+    """A change of a model: facts for the user's layer, visibility and status. None leaves a value as it is.
 
-    facts: Facts
+    ``resets`` are names of facts that the user's layer loses: the model shows the value of the next layer again.
+    """
+
+    facts: Facts = field(default_factory=Facts)
     visibility: Visibility | None = None
     status: Status | None = None
+    resets: Collection[str] = ()
 
 
 class Models:
@@ -99,7 +104,10 @@ class Models:
                     raise errors.ModelFileMissing(model_id)
                 state = replace(state, status=edit.status)
             user = merge_layer(Layer.USER, edit.facts, entry.layers.get(Layer.USER))
-            edited = writer.set(model_id, {**entry.layers, Layer.USER: user}, state)
+            layers = {**entry.layers, Layer.USER: replace(user, **dict.fromkeys(edit.resets))}
+            if not resolve(layers).name:
+                raise errors.InvalidValue("name: no other source names this model; accepted: a name", field="name")
+            edited = writer.set(model_id, layers, state)
             writer.put()
             if edit.visibility is not None:
                 files.set_visibility(transaction.connection, model_id, edit.visibility)

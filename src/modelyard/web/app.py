@@ -118,6 +118,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
             rate_limit,
             uploads,
             models,
+            covers,
             links_for,
             base_of,
             gzip_cache,

@@ -138,6 +138,7 @@ def _pages(context: PageContext) -> list[Route]:
         return make_handler(context, show, needs_token=needs_token)
 
     signing_in = make_handler(context, partial(sign_in.sign_in, context), asks_database=True, needs_token=False)
+    editing = make_handler(context, partial(edits.edit, context), asks_database=True, takes_picture=True)
     signing_out = make_handler(context, partial(sign_in.sign_out, context), asks_database=True, needs_token=False)
     read, write, admin, kind = Scope.READ, Scope.WRITE, Scope.ADMIN, Kind.PAGE
     return [
@@ -146,7 +147,7 @@ def _pages(context: PageContext) -> list[Route]:
         Route("/parts/filters", "GET", quick(gallery.show_filters), read, kind),
         Route("/models/{id}", "GET", page(model.show), read, kind),
         Route("/models/{id}/edit", "GET", page(edits.show_edit), write, kind),
-        Route("/models/{id}/edit", "POST", page(edits.edit), write, kind),
+        Route("/models/{id}/edit", "POST", editing, write, kind),
         Route("/models/{id}/delete", "POST", page(edits.delete), write, kind),
         Route("/undo", "POST", page(edits.undo), write, kind),
         Route("/upload", "GET", page(upload.show_upload), write, kind),

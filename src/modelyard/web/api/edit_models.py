@@ -50,18 +50,21 @@ class NewModel(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What of a model shall be different; what is not given stays."""
+    """The fields of a model that change. An absent field stays.
 
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    tags: list[str] | msgspec.UnsetType = msgspec.UNSET
-    categories: list[str] | msgspec.UnsetType = msgspec.UNSET
+    A field that is null loses the value of its owner: the value of the file, or of an import, counts again.
+    """
+
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
+    tags: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    categories: list[str] | msgspec.UnsetType | None = msgspec.UNSET
     category_id: int | str | msgspec.UnsetType = msgspec.UNSET
-    type_name: str | msgspec.UnsetType = msgspec.UNSET
-    base_model: str | msgspec.UnsetType = msgspec.UNSET
-    base_model_type: str | msgspec.UnsetType = msgspec.UNSET
-    cover_url: str | msgspec.UnsetType = msgspec.UNSET
+    type_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    base_model: str | msgspec.UnsetType | None = msgspec.UNSET
+    base_model_type: str | msgspec.UnsetType | None = msgspec.UNSET
+    cover_url: str | msgspec.UnsetType | None = msgspec.UNSET
     visibility: str | msgspec.UnsetType = msgspec.UNSET
-    is_nsfw: bool | msgspec.UnsetType = msgspec.UNSET
+    is_nsfw: bool | msgspec.UnsetType | None = msgspec.UNSET
     status: int | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -92,7 +95,7 @@ class ModelEndpoints:
         viewer = self.caller_of(request)
         change = decode_json(body, Change)
         base = self.base_of(request)
-        if change.cover_url is not msgspec.UNSET and change.cover_url.startswith(base + COVERS):
+        if isinstance(change.cover_url, str) and change.cover_url.startswith(base + COVERS):
             # The client sends back the cover URL that it got from this server.
             change = msgspec.structs.replace(change, cover_url=change.cover_url.removeprefix(base))
         entry = self.models.edit(viewer, id_of(request), _edit_of(change))
@@ -141,6 +144,8 @@ def _edit_of(change: Change) -> Edit:
         raise errors.InvalidValue(
             f"nothing to change; accepted: {', '.join(Change.__struct_fields__)}", allowed=[*Change.__struct_fields__]
         )
+    resets = ["type" if name == "type_name" else name for name, value in values.items() if value is None]
+    values = {name: value for name, value in values.items() if value is not None}
     status = values.get("status")
     if status not in (None, 0, 1):
         raise errors.InvalidValue(f"status: {status} is not accepted; accepted: 0, 1", field="status", given=status)
@@ -163,6 +168,7 @@ def _edit_of(change: Change) -> Edit:
         facts,
         read_visibility(values["visibility"]) if "visibility" in values else None,
         None if status is None else Status(status),
+        resets,
     )
 
 

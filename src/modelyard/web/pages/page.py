@@ -5,22 +5,25 @@ request → session → viewer → show(page_request) → response → ETag, gzi
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from starlette.types import Receive, Send
 
 from modelyard import errors, wire
 from modelyard.auth import Auth
 from modelyard.catalog import Catalog
+from modelyard.covers import BYTES_MAX, Covers
 from modelyard.domain import Scope, Viewer
 from modelyard.registry.models import Models
 from modelyard.uploads.uploads import Uploads
 from modelyard.web import sessions
-from modelyard.web.bodies import Disconnected, read_small
+from modelyard.web.bodies import JSON_BYTES_MAX, Disconnected, read_up_to
+from modelyard.web.pages.forms import is_multipart, parse_form
 from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
 from modelyard.web.pages.traffic import TrafficHistory
 from modelyard.web.rate_limit import RateLimit
@@ -46,6 +49,7 @@ class PageContext:
     rate_limit: RateLimit
     uploads: Uploads
     models: Models
+    covers: Covers
     links_for: Callable[[Request], Callable[[str, str], str]]
     base_of: Callable[[Request], str]
     gzip_cache: GzipCache
@@ -53,6 +57,8 @@ class PageContext:
     home: Path
     shows_nsfw: bool
     serves_suspicious: bool = False
+    # Forms with a picture wait here, so that they do not occupy the threads of other requests.
+    picture_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class PageRequest:
     session: Session | None
     shows_nsfw: bool
     form: Mapping[str, list[str]] = field(default_factory=dict)
+    picture: bytes = b""
 
     @property
     def reader(self) -> Viewer:
@@ -107,18 +114,29 @@ class PageRequest:
 Show = Callable[[PageRequest], Response]
 
 
-def make_handler(context: PageContext, show: Show, *, asks_database: bool = False, needs_token: bool = True) -> Handler:
+def make_handler(
+    context: PageContext,
+    show: Show,
+    *,
+    asks_database: bool = False,
+    needs_token: bool = True,
+    takes_picture: bool = False,
+) -> Handler:
     """Return the handler of a page. If ``asks_database``, the page is made in a thread.
 
-    If ``needs_token``, a POST request with a session must carry the session's token.
+    If ``needs_token``, a POST request with a session must carry the session's token. If ``takes_picture``, its form
+    may have a picture, and needs a session that may write.
     """
 
     async def answer(request: Request, receive: Receive, send: Send) -> None:
         try:
             page_request = _read_page_request(context, request)
             if request.method == "POST":
-                page_request = await _read_form(page_request, receive, needs_token=needs_token)
-            response = await asyncio.to_thread(show, page_request) if asks_database else show(page_request)
+                page_request = await _read_form(
+                    page_request, receive, needs_token=needs_token, takes_picture=takes_picture
+                )
+            async with context.picture_turn if page_request.picture else contextlib.nullcontext():
+                response = await asyncio.to_thread(show, page_request) if asks_database else show(page_request)
         except Disconnected:
             response = Response(b"", HTML, status=408, caching=_NO_STORE)
         except errors.ModelyardError as error:
@@ -128,22 +146,22 @@ def make_handler(context: PageContext, show: Show, *, asks_database: bool = Fals
     return answer
 
 
-def _parse_form(body: bytes) -> dict[str, list[str]]:
-    try:
-        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=200)
-    except ValueError:
-        raise errors.InvalidValue("the form cannot be read") from None
-
-
-async def _read_form(page_request: PageRequest, receive: Receive, *, needs_token: bool) -> PageRequest:
+async def _read_form(
+    page_request: PageRequest, receive: Receive, *, needs_token: bool, takes_picture: bool
+) -> PageRequest:
     """Return the request with its form. Refuses forged forms, and reads none without the session that it needs."""
     sessions.check_same_site(page_request.request)
     if needs_token and page_request.session is None:
         raise errors.MissingKey
-    form = _parse_form(await read_small(page_request.request, receive))
+    content_type = page_request.request.headers.get(b"content-type", b"")
+    bytes_max = JSON_BYTES_MAX
+    if takes_picture and is_multipart(content_type):
+        page_request.require_session(Scope.WRITE)
+        bytes_max += BYTES_MAX
+    form = parse_form(content_type, await read_up_to(bytes_max, page_request.request, receive, "the form"))
     if needs_token and page_request.session is not None:
-        sessions.check_token(page_request.session, form.get(sessions.TOKEN_FIELD, [""])[0])
-    return replace(page_request, form=form)
+        sessions.check_token(page_request.session, form.fields.get(sessions.TOKEN_FIELD, [""])[0])
+    return replace(page_request, form=form.fields, picture=form.file)
 
 
 def _read_page_request(context: PageContext, request: Request) -> PageRequest:
