@@ -57,6 +57,16 @@ def test_all_pages_are_walked(bench: Bench) -> None:
     assert [*range(1, 251)] == ids
 
 
+def test_a_file_whose_name_is_not_utf8_is_uploaded(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "night\udcff.safetensors"
+    path.write_bytes(lora_bytes())
+
+    with bench.client() as client:
+        model = client.upload(path)
+
+    assert (f"night_{model.id}.safetensors", "night") == (model.sd_name, model.name)
+
+
 def test_filters_are_named_as_in_the_api(bench: Bench) -> None:
     bench.yard.put(a_model(1), a_model(2, is_sdxl=True), a_model(3, is_sdxl=True, is_nsfw=True))
 

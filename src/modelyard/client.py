@@ -11,6 +11,7 @@ growing waits or as the server's Retry-After says.
 
 import base64
 import hashlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ import httpx2
 import msgspec
 
 from modelyard import errors, wire
+from modelyard.paths import display_path
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after
 from modelyard.wire import ModelPage, ModelRecord
 
@@ -155,7 +157,7 @@ class Client:
         return self.get(int(model_id))
 
     def _create_upload(self, file_name: str, size_bytes: int, fields: Mapping[str, str]) -> str:
-        metadata = {"filename": file_name, **fields}
+        metadata = {"filename": display_path(os.fsencode(file_name)), **fields}
         text = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in metadata.items())
         headers = {**_TUS, "Upload-Length": str(size_bytes), "Upload-Metadata": text}
         answer = self._request("POST", "/v3/uploads", headers=headers)

@@ -5,6 +5,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 """
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from modelyard import __version__, errors
-from modelyard.cli.options import home_option
+from modelyard.cli.options import accept_any_text, home_option
 
 # Where each command is, and its line in `modelyard --help`. A command's module is imported when the command runs: the
 # web server, the catalogue and the store take most of a second to import, and `modelyard --help` needs none of them.
@@ -51,7 +52,7 @@ class LazyGroup(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        return accept_any_text(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 # click's signature
         """Write the list of commands from the table, without an import."""
@@ -110,5 +111,8 @@ def _write_error(error: errors.ModelyardError, code: int) -> int:
 
 
 def main() -> None:
-    """Run as a program."""
+    """Run as a program. A character that the output cannot show is written as its number, such as ``\\u65e5``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run())

@@ -33,6 +33,26 @@ def home_option(command: F) -> F:
     )(command)
 
 
+class Text(click.ParamType[str]):
+    """Text of the command line; bytes that are not UTF-8 are replaced, as in the names of the catalogue."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 # click's signature
+        """Return the text without the lone surrogates that Python makes of other bytes."""
+        return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def accept_any_text(command: click.Command) -> click.Command:
+    """Return the command with ``Text`` for its plain texts, and for those of its subcommands."""
+    for parameter in command.params:
+        if parameter.type is click.STRING:
+            parameter.type = Text()
+    for subcommand in command.commands.values() if isinstance(command, click.Group) else ():
+        accept_any_text(subcommand)
+    return command
+
+
 def home_of_command() -> Path | None:
     """Return the home folder that the running command's ``--home`` names, None without that option."""
     home: Path | None = click.get_current_context().meta.get(_HOME)
