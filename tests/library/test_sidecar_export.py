@@ -84,6 +84,29 @@ def test_what_is_written_is_what_the_form_s_readers_expect(shelf: Shelf, export:
         assert (hashes_of(path).sha256 or "").upper() == file["hashes"]["SHA256"]
 
 
+def test_an_exported_version_is_imported_again(shelf: Shelf, export: Export, capsys: pytest.CaptureFixture[str]) -> None:
+    path = embedding(shelf.folder / "night.safetensors")
+    full = {"id": 5, "name": "night-full.pt", "type": "Model", "sizeKB": 9.0, "metadata": {"size": "full"}}
+    sha256 = hashes_of(path).sha256 or ""
+    hashes = {"SHA256": sha256, "AutoV2": sha256[:10]}
+    own = {"id": 6, "name": "night.safetensors", "type": "Model", "hashes": hashes}
+    version = {"id": 77, "modelId": 7, "model": {"name": "Night", "type": "LORA"}, "name": "v1", "files": [full, own]}
+    write_json(shelf.home / "answer.json", version)
+    assert 0 == run(["import", "civitai", "--home", str(shelf.home), str(shelf.home / "answer.json")])
+    shelf.add()
+    before = shelf.entry(77)
+    export("civitai-info")
+    command = ["import", "civitai", "--home", str(shelf.home), "--json", str(sidecar_of(path, "civitai-info"))]
+    capsys.readouterr()
+
+    assert 0 == run(command)
+
+    assert {} == json.loads(capsys.readouterr().out)["skipped"]
+    assert "night_6.safetensors" == before.model.sd_name
+    assert before.model == shelf.entry(77).model
+    assert before.layers[Layer.UPSTREAM].files == shelf.entry(77).layers[Layer.UPSTREAM].files
+
+
 def test_the_outside_cover_of_a_model_is_written_for_other_programs(shelf: Shelf, export: Export) -> None:
     path = a_model(shelf)
     shelf.say(77, cover_url="https://pictures.example/a.png")

@@ -18,10 +18,11 @@ from typing import Any
 
 import msgspec
 
-from modelyard.domain import OWN_ID_MIN, Entry, Facts, resolve
+from modelyard.domain import OWN_ID_MIN, Entry, Facts, Hashes, ModelFile, resolve
 from modelyard.library.sidecars import BYTES_MAX, add_mark, is_untouched, parse_object
 from modelyard.library.walk import ScanResult
 from modelyard.paths import display_path
+from modelyard.registry.names import file_id_of
 from modelyard.store import Store, files
 from modelyard.store.files import FileRecord
 
@@ -80,15 +81,6 @@ _CIVITAI_TYPES = {
 
 def _make_civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]:
     model = entry.model
-    hashes = model.hashes
-    spellings = {
-        "AutoV1": hashes.autov1,
-        "AutoV2": hashes.short or None,
-        "AutoV3": hashes.autov3,
-        "SHA256": hashes.sha256,
-        "BLAKE3": hashes.blake3,
-        "CRC32": hashes.crc32,
-    }
     version = {
         "id": model.id if model.id < OWN_ID_MIN else None,
         "modelId": facts.upstream_model_id,
@@ -105,17 +97,46 @@ def _make_civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[
             "nsfw": model.is_nsfw,
             "tags": list(model.tags),
         },
-        "files": [
-            {
-                "name": facts.file_name or model.sd_name,
-                "type": "Model",
-                "sizeKB": file.size_bytes / 1024,
-                "primary": True,
-                "hashes": {name: digits for name, digits in spellings.items() if digits},
-            }
-        ],
+        "files": [_make_civitai_file(version_file) for version_file in _list_files(entry, facts, file)],
     }
-    return {name: value for name, value in version.items() if value is not None}
+    return _drop_missing(version)
+
+
+def _list_files(entry: Entry, facts: Facts, file: FileRecord) -> tuple[ModelFile, ...]:
+    """Return the files of a version; of a version with one file, or of a model of ours, the file itself."""
+    model = entry.model
+    if facts.files:
+        return facts.files
+    file_id = file_id_of(model.sd_name) if model.id < OWN_ID_MIN else None
+    name = facts.file_name or model.sd_name
+    return (ModelFile(name, file_id, "Model", file.size_bytes, is_primary=True, hashes=model.hashes),)
+
+
+def _make_civitai_file(file: ModelFile) -> dict[str, Any]:
+    hashes = file.hashes or Hashes()
+    spellings = {
+        "AutoV1": hashes.autov1,
+        "AutoV2": hashes.short or None,
+        "AutoV3": hashes.autov3,
+        "SHA256": hashes.sha256,
+        "BLAKE3": hashes.blake3,
+        "CRC32": hashes.crc32,
+    }
+    file_format = _drop_missing({"format": file.format, "size": file.size_kind, "fp": file.precision})
+    content = {
+        "id": file.id,
+        "name": file.name,
+        "type": file.type,
+        "sizeKB": None if file.size_bytes is None else file.size_bytes / 1024,
+        "primary": file.is_primary,
+        "metadata": file_format or None,
+        "hashes": _drop_missing(spellings),
+    }
+    return _drop_missing(content)
+
+
+def _drop_missing(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _list_cover_urls(entry: Entry, facts: Facts) -> list[str]:

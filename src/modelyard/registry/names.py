@@ -20,7 +20,7 @@ _EXTENSIONS = {"safetensors": "safetensors", "gguf": "gguf", "onnx": "onnx", "zi
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _SEPARATORS = re.compile(r"[/\\]")
-_NUMBER_AND_EXTENSION = re.compile(r"_[0-9]+(\.[^.]+)?$")
+_NUMBER_AND_EXTENSION = re.compile(r"_([0-9]{1,15})(\.[^.]+)?$")
 _NAME_CHARS_MAX = 100
 _TITLE_CHARS_MAX = 200
 _FILE_NAME_BYTES_MAX = 240
@@ -50,6 +50,12 @@ def sd_name_of_training(finished_at: int, sha256: str, extension: str) -> str:
 def split_version_file(file_name: str) -> tuple[str, str]:
     """Return stem and extension of the name that Civitai gives a file, without folders and control characters."""
     return split_extension(_CONTROL.sub(" ", _SEPARATORS.split(file_name)[-1]).strip())
+
+
+def file_id_of(sd_name: str) -> int | None:
+    """Return the id of Civitai's file in the name of a version; None if it has none."""
+    match = _NUMBER_AND_EXTENSION.search(sd_name)
+    return int(match[1]) if match else None
 
 
 def keep_name(newer: Facts, older: Facts) -> Facts:
