@@ -32,8 +32,8 @@ from modelyard.domain import (
     Visibility,
     model_type,
 )
-from modelyard.registry.models import Models
-from modelyard.registry.writer import ModelWriter, Outcome, state_of
+from modelyard.registry.models import Models, add_downloads
+from modelyard.registry.writer import ModelWriter, Outcome, Rehearsal, state_of
 from modelyard.store import Store
 from modelyard.store.store import Changes
 
@@ -70,7 +70,7 @@ def private(id_: int | None, team: str, **said: Any) -> Record:
     return Record(id_, Source.UPLOADING, Layer.USER, facts, Visibility.PRIVATE, team, Status.UNAVAILABLE)
 
 
-def register(catalog: Catalog, *records: Record, **options: bool) -> list[Outcome]:
+def register(catalog: Catalog, *records: Record, **options: Any) -> list[Outcome]:
     return [*catalog.register_many(records, **options)]
 
 
@@ -336,12 +336,30 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(catalog: Catalog) ->
     before = (answer(catalog), catalog.revision, catalog.base_models(ANONYMOUS))
 
     outcomes = register(
-        catalog, record(1), record(2, name="v2"), record(3, base_model="Unheard Of"), private(None, "red"), dry_run=True
+        catalog, record(1), record(2, name="v2"), record(3, base_model="Unheard Of"), private(None, "red"), rehearsal={}
     )
 
     assert ["unchanged", "updated", "added", "added"] == results(outcomes)
     assert before == (answer(catalog), catalog.revision, catalog.base_models(ANONYMOUS))
     assert [OWN_ID_MIN] == [found.id for found in register(catalog, private(None, "red"))]
+
+
+def test_a_dry_run_in_several_batches_counts_as_the_run_does(catalog: Catalog) -> None:
+    register(catalog, record(1, rank=5))
+    with catalog.store.transaction() as transaction:
+        add_downloads(transaction, {1: 3})
+    rehearsal: Rehearsal = {}
+    batches = [
+        [record(1, rank=5), record(2), record(3)],
+        [record(2), record(3, name="v2"), record(4)],
+        [record(3, name="v2"), record(1, rank=5)],
+    ]
+
+    rehearsed = [results(register(catalog, *batch, rehearsal=rehearsal)) for batch in batches]
+    run = [results(register(catalog, *batch)) for batch in batches]
+
+    assert [["unchanged", "added", "added"], ["unchanged", "updated", "added"], ["unchanged", "unchanged"]] == run
+    assert run == rehearsed
 
 
 def test_outcomes_come_once_their_transaction_is_on_disk(catalog: Catalog, store: Store) -> None:

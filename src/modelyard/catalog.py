@@ -31,7 +31,7 @@ from modelyard.domain import (
 from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentDirectory
 from modelyard.indexer import Indexer
 from modelyard.registry import models
-from modelyard.registry.writer import Outcome
+from modelyard.registry.writer import Outcome, Rehearsal
 from modelyard.replication import SegmentReplicator
 from modelyard.store import Store
 
@@ -318,22 +318,23 @@ class Catalog:
 
     # --- changes
 
-    def register_many(self, records: Iterable[Record], *, dry_run: bool = False) -> Iterator[Outcome]:
+    def register_many(self, records: Iterable[Record], *, rehearsal: Rehearsal | None = None) -> Iterator[Outcome]:
         """Import records, and yield the outcome of each model, in order, after its transaction is committed.
 
         Neighbouring records with the same id have one outcome. A record adds to its layer: fields that it omits keep
-        their values. In the user layer an empty field replaces the value as well.
+        their values. In the user layer an empty field replaces the value as well. With a ``rehearsal`` nothing is
+        written: it receives the entries instead, and they count as stored for the next call with it.
         """
         runs = groupby(records, key=lambda record: object() if record.id is None else record.id)
         groups = ([*run] for _, run in runs)
         while batch := list(islice(groups, BATCH_RECORDS)):
-            yield from self._register(batch, dry_run=dry_run)
+            yield from self._register(batch, rehearsal)
 
-    def _register(self, batch: list[list[Record]], *, dry_run: bool) -> list[Outcome]:
+    def _register(self, batch: list[list[Record]], rehearsal: Rehearsal | None) -> list[Outcome]:
         outcomes: list[Outcome] = []
         with self._store.transaction(self._publish if len(batch) >= BULK_MODELS else None) as transaction:
-            outcomes = models.import_records(transaction, batch)
-            if dry_run:
+            outcomes = models.import_records(transaction, batch, rehearsal)
+            if rehearsal is not None:
                 raise errors.Rollback
         return outcomes
 

@@ -30,6 +30,7 @@ from modelyard.catalog import BATCH_RECORDS
 from modelyard.cli import cli, run
 from modelyard.store import sqlite
 from tests.civitai_server import civitai_server, recorded_models
+from tests.scan_fixture import embedding, hashes_of
 
 SOURCE = Path(__file__).parents[2] / "src"
 PROGRAM = (sys.executable, "-c", "from modelyard.cli import main; main()")
@@ -419,6 +420,21 @@ def test_a_dry_run_tells_what_would_be_done_and_does_nothing(modelyard: Modelyar
 
     assert (result.json["added"], result.json["dry_run"]) == (2, True)
     assert [] == modelyard("search", "--json").json["models"]
+
+
+def test_a_dry_run_counts_the_files_that_the_run_would_merge(modelyard: Modelyard, tmp_path: Path) -> None:
+    path = embedding(tmp_path / "models" / "night.safetensors")
+    modelyard("add", path.parent)
+    answer = a_model(1)
+    answer["modelVersions"][0]["files"][0]["hashes"] = {"SHA256": hashes_of(path).sha256}
+    command = ["import", "civitai", written(tmp_path / "1.jsonl", answer, a_model(2), answer), "--json"]
+
+    rehearsed = modelyard(*command, "--dry-run").json
+    first, second = modelyard(*command).json, modelyard(*command, "--dry-run").json
+
+    assert {"added": 2, "updated": 0, "unchanged": 1, "joined": 1, "skipped": {}, "dry_run": False} == first
+    assert {**first, "dry_run": True} == rehearsed
+    assert 0 == second["joined"]
 
 
 def test_a_change_is_updated_in_place_and_a_poorer_answer_takes_nothing_away(

@@ -84,7 +84,9 @@ def test_what_is_written_is_what_the_form_s_readers_expect(shelf: Shelf, export:
         assert (hashes_of(path).sha256 or "").upper() == file["hashes"]["SHA256"]
 
 
-def test_an_exported_version_is_imported_again(shelf: Shelf, export: Export, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exported_version_is_imported_again(
+    shelf: Shelf, export: Export, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = embedding(shelf.folder / "night.safetensors")
     full = {"id": 5, "name": "night-full.pt", "type": "Model", "sizeKB": 9.0, "metadata": {"size": "full"}}
     sha256 = hashes_of(path).sha256 or ""

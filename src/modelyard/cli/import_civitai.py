@@ -17,6 +17,7 @@ from modelyard.civitai.client import Checkpoint, CivitaiQuery
 from modelyard.cli import context, home, options, output
 from modelyard.cli.progress import Bar, Progress
 from modelyard.domain import Record, Skipped
+from modelyard.registry.writer import Rehearsal
 from modelyard.store import Store
 
 # How many messages a reason may have; a refresh of the whole site skips thousands for a harmless reason.
@@ -96,12 +97,11 @@ def _import_files(paths: Sequence[Path], messages_max: int | None, dry_run: bool
     size_bytes = sum(_read_size(path) for path in paths)
     with context.open_catalog(home.load_settings()) as catalog:
         with Progress() as progress:
-            report = Report(progress.remark, messages_max)
+            report = Report(progress.remark, messages_max, dry_run=dry_run)
             bar = progress.add_bar("reading", size_bytes, "models", with_items=True)
-            with _report_interruption(report, dry_run):
-                register(catalog, dumps.read_paths(paths, consumed=bar.advance), report, bar, dry_run=dry_run)
-        if not dry_run:
-            _finish(catalog, report)
+            with _report_interruption(report):
+                register(catalog, dumps.read_paths(paths, consumed=bar.advance), report, bar)
+        _finish(catalog, report)
     return report
 
 
@@ -117,7 +117,7 @@ def _import_from_civitai(
     ):
         catalog = open_catalog(store, config.home, ttl_seconds=config.download_url_ttl_seconds)
         with Progress() as progress:
-            report = Report(progress.remark, messages_max)
+            report = Report(progress.remark, messages_max, dry_run=dry_run)
             which = "with models that are" if query.nsfw else "without models that are"
             progress.remark(
                 f"asking {address} {which} not safe for work; --{'no-' if query.nsfw else ''}nsfw changes that"
@@ -129,19 +129,24 @@ def _import_from_civitai(
                     f"continuing an interrupted import after {start.models:,} models; --restart starts again"
                 )
                 bar.advance(start.models)
-            with _report_interruption(report, dry_run):
+            with _report_interruption(report):
                 for page in civitai_client.pages(client, query, start, on_retry=progress.remark):
-                    register(catalog, page.outcomes, report, bar, dry_run=dry_run)
+                    register(catalog, page.outcomes, report, bar)
                     bar.advance(page.models)
                     if not dry_run:
                         _save_checkpoint(store, property_name, page.following)
-        if not dry_run:
-            _finish(catalog, report)
+        _finish(catalog, report)
     return report
 
 
 def _finish(catalog: Catalog, report: "Report") -> None:
-    """Merge the new models with files that were here before them, and bring the index up to date."""
+    """Merge the new models with files that were here before them, and bring the index up to date.
+
+    A dry run counts what would be merged.
+    """
+    if report.rehearsal is not None:
+        report.joined = library.count_matching_models(catalog.store, report.rehearsal.values())
+        return
     report.joined = library.merge_matching_models(catalog.store)
     catalog.flush(context.show_indexing)
 
@@ -156,7 +161,7 @@ def _import_covers(report: "Report") -> None:
             report.remark = progress.remark
             bar = progress.add_bar("downloading covers", len(ids_by_address), "covers")
             policy = context.create_address_policy(config)
-            with _report_interruption(report, dry_run=False):
+            with _report_interruption(report):
                 for result in covers.import_covers(store, context.create_covers(config, store), policy, ids_by_address):
                     bar.advance(1)
                     report.count_cover(result)
@@ -177,7 +182,7 @@ def _read_size(path: Path) -> int:
 class Report:
     """Counts the results of an import, and writes the first messages of each reason."""
 
-    def __init__(self, remark: Callable[[str], None], messages_max: int | None) -> None:
+    def __init__(self, remark: Callable[[str], None], messages_max: int | None, *, dry_run: bool) -> None:
         self.remark = remark
         self.counts: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
@@ -185,6 +190,8 @@ class Report:
         self.ids: set[int] = set()
         # None without --covers.
         self.covers: int | None = None
+        # What a dry run would have written: its later batches count as those of the run do.
+        self.rehearsal: Rehearsal | None = {} if dry_run else None
         self._messages_max = messages_max
 
     def count_cover(self, result: covers.CoverResult) -> None:
@@ -222,20 +229,18 @@ class Report:
 
 
 @contextlib.contextmanager
-def _report_interruption(report: Report, dry_run: bool) -> Iterator[None]:
+def _report_interruption(report: Report) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, errors.Unavailable):
-        saved = 0 if dry_run else report.counts.total()
+        saved = report.counts.total() if report.rehearsal is None else 0
         output.remark(f"Interrupted. {saved:,} models are saved; run the command again to continue.")
         raise
 
 
-def register(
-    catalog: Catalog, outcomes: Iterable[Record | Skipped], report: Report, bar: Bar, *, dry_run: bool
-) -> None:
+def register(catalog: Catalog, outcomes: Iterable[Record | Skipped], report: Report, bar: Bar) -> None:
     """Register the records and count the results. Every counted model is on disk."""
-    for outcome in catalog.register_many(_read_records(outcomes, report), dry_run=dry_run):
+    for outcome in catalog.register_many(_read_records(outcomes, report), rehearsal=report.rehearsal):
         bar.count_item()
         if outcome.result == "skipped":
             report.skip(Skipped(f"model {outcome.record.id}", outcome.reason))

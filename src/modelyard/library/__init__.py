@@ -15,7 +15,7 @@ A scan moves no file, writes nothing beside the files and opens nothing outside 
 costs one stat. After an interruption, the next scan continues: it does not probe the files of a finished batch again.
 """
 
-from modelyard.library.matches import merge_matching_models
+from modelyard.library.matches import count_matching_models, merge_matching_models
 from modelyard.library.pending_hashes import hash_pending
 from modelyard.library.probe import tune_gc
 from modelyard.library.reconcile import Ownership
@@ -28,6 +28,7 @@ __all__ = [
     "ScanProgress",
     "ScanReport",
     "Scanner",
+    "count_matching_models",
     "duplicates_json",
     "hash_pending",
     "merge_matching_models",

@@ -25,7 +25,7 @@ from modelyard.domain import (
 )
 from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
 from modelyard.registry.names import sd_name_of
-from modelyard.registry.writer import ModelState, ModelWriter, Outcome, merge_layer, state_of
+from modelyard.registry.writer import ModelState, ModelWriter, Outcome, Rehearsal, merge_layer, state_of
 from modelyard.store import Store, WriteTransaction, blobs, covers, download_counts, files, jobs, uploads
 from modelyard.store.covers import Origin
 from modelyard.store.jobs import CHECK
@@ -172,12 +172,23 @@ def create(transaction: WriteTransaction, team: str, metadata: UploadMetadata) -
     return entry
 
 
-def import_records(transaction: WriteTransaction, batch: Sequence[Sequence[Record]]) -> list[Outcome]:
-    """Merge records into their models. Each sequence of records is about one model and has one outcome."""
+def import_records(
+    transaction: WriteTransaction, batch: Sequence[Sequence[Record]], rehearsal: Rehearsal | None = None
+) -> list[Outcome]:
+    """Merge records into their models. Each sequence of records is about one model and has one outcome.
+
+    A rehearsal writes nothing, and receives the entries that would have been written.
+    """
     writer = ModelWriter(transaction)
-    outcomes = writer.take(batch)
-    writer.put()
+    outcomes = writer.take(batch, rehearsal)
+    if rehearsal is None:
+        writer.put()
     return outcomes
+
+
+def put_rehearsed(transaction: WriteTransaction, entries: Sequence[Entry]) -> None:
+    """Write entries of a rehearsal, to ask the database about them before the transaction is rolled back."""
+    transaction.put(entries)
 
 
 def apply_inspection(

@@ -41,6 +41,10 @@ class Outcome:
     reason: str = ""
 
 
+# The entries that an import would have written so far, by id.
+Rehearsal = dict[int, Entry]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelState:
     """The part of a model that comes from no layer: its source, owner, visibility, status and blob."""
@@ -84,11 +88,20 @@ class ModelWriter:
         """Return an entry with the changes so far. ``load`` it first."""
         return self._entries.get(model_id)
 
-    def take(self, batch: Sequence[Sequence[Record]]) -> list[Outcome]:
-        """Merge records into their models. Each run of records is about one model and has one outcome."""
-        self.load([run[0].id for run in batch if run[0].id is not None])
+    def take(self, batch: Sequence[Sequence[Record]], rehearsal: Rehearsal | None = None) -> list[Outcome]:
+        """Merge records into their models. Each run of records is about one model and has one outcome.
+
+        In a rehearsal, the entries that earlier batches would have written count as stored.
+        """
+        ids = [run[0].id for run in batch if run[0].id is not None]
+        self.load(ids)
+        if rehearsal is not None:
+            self._entries |= {model_id: rehearsal[model_id] for model_id in ids if model_id in rehearsal}
         self._look_up(record.facts for run in batch for record in run)
-        return [self._take(run) for run in batch]
+        outcomes = [self._take(run) for run in batch]
+        if rehearsal is not None:
+            rehearsal |= self._changed
+        return outcomes
 
     def _take(self, run: Sequence[Record]) -> Outcome:
         first = run[0]

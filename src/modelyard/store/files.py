@@ -199,6 +199,12 @@ def models_by_hash(
     return ids
 
 
+def unmatched_sha256s(connection: sa.Connection, own_id_min: int) -> set[str]:
+    """Return the hashes, in upper case, of the files that belong to models of ours."""
+    is_hashed = (_FILE.model_id >= own_id_min) & _FILE.sha256.is_not(None)
+    return {sha256.upper() for sha256 in connection.execute(sa.select(_FILE.sha256).where(is_hashed)).scalars()}
+
+
 def matched_later(connection: sa.Connection, own_id_min: int) -> dict[int, int]:
     """Return, by the id of each public model of ours that has files, the public outside model with the same bytes."""
     outside, own = schema.models.alias("outside"), schema.models.alias("own")
