@@ -3,10 +3,14 @@
 import base64
 import hashlib
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +20,14 @@ import pytest
 
 from modelyard import errors, wire
 from modelyard.cli import run
-from modelyard.client import Client
+from modelyard.client import Client, Model
 from modelyard.domain import Hashes
-from modelyard.wire import ModelRecord
+from modelyard.store import uploads
 
 from .app_fixture import Address, App, a_model, listening, open_app
+from .pictures import picture
 from .processes import wait_for
-from .transfers import WRITER, checking, lora_bytes, upload
+from .transfers import WRITER, checking, dangerous_bytes, lora_bytes, upload
 
 
 @dataclass
@@ -38,6 +43,24 @@ class Bench:
         check = checking(self.yard, self.home)
         while check.verify_next():
             pass
+
+
+@contextmanager
+def verifying(bench: Bench) -> Iterator[None]:
+    """Verify uploads while entered, as the server's verifier does."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            bench.check()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @pytest.fixture
@@ -74,6 +97,76 @@ def test_filters_are_named_as_in_the_api(bench: Bench) -> None:
         assert [2] == [model.id for model in client.models(is_sdxl=True, is_nsfw=False, types=["checkpoint", "vae"])]
 
 
+def test_a_filter_that_there_is_not_is_refused(bench: Bench) -> None:
+    with bench.client() as client, pytest.raises(errors.InvalidRequest, match="accepted: the filters visibility"):
+        list(client.models(tipes="lora"))  # type: ignore[call-arg] # what the test is about
+
+
+def test_a_server_refuses_a_filter_that_only_the_client_knows(bench: Bench) -> None:
+    preferences = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        preferences.append(request.headers["prefer"])
+        return httpx2.Response(200, json={"models": [], "pagination": {"next_cursor": ""}})
+
+    with a_client(answer) as client:
+        list(client.models(types="lora"))
+
+    assert ["handling=strict"] == preferences
+
+
+def test_a_model_of_the_client_has_the_fields_of_the_record() -> None:
+    assert wire.ModelRecord.__struct_fields__ == Model.__struct_fields__
+
+
+def test_a_model_without_a_file_has_no_address(bench: Bench) -> None:
+    bench.yard.put(a_model(1))
+
+    with bench.client() as client:
+        assert None is client.get(1).download_url
+
+
+def test_a_model_is_described_changed_and_deleted(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors").write_bytes(lora_bytes())
+    (tmp_path / "cover.png").write_bytes(picture())
+    with bench.client() as client:
+        model = client.upload(tmp_path / "m.safetensors", tags="a", base_model="Mine")
+        waiting = client.details(model.id).check
+        bench.check()
+        details = client.details(model.id)
+        edited = client.edit(model.id, tags=["b", "c"], base_model=None)
+        covered = client.set_cover(model.id, tmp_path / "cover.png")
+        counts = client.facets(visibility="private")
+        client.delete(model.id)
+        with pytest.raises(errors.ModelNotFound):
+            client.get(model.id)
+
+    assert ("waiting", "clean") == (waiting and waiting.verdict, details.check and details.check.verdict)
+    assert ("Mine", len(lora_bytes())) == (details.declared["base_model"], details.found["size_bytes"])
+    assert (("b", "c"), "") == (edited.tags, edited.base_model)
+    assert covered.cover_url.startswith(bench.address.url)
+    assert (1, ["b", "c"]) == (counts.total, sorted(count.name for count in counts.tags))
+
+
+def test_folders_that_are_missing_are_made_and_files_do_not_replace_each_other(bench: Bench, tmp_path: Path) -> None:
+    contents = [lora_bytes(seed=number) for number in range(3)]
+    for number, content in enumerate(contents):
+        upload(bench.yard, f"m{number}", content)
+    bench.check()
+
+    with bench.client() as client:
+        paths = [client.download(model, tmp_path / "new" / "loras") for model in client.models(visibility="private")]
+
+    assert sorted(contents) == sorted(path.read_bytes() for path in paths)
+
+
+def test_a_name_of_several_models_is_ambiguous(bench: Bench) -> None:
+    bench.yard.put(a_model(1, name="v1", sd_name="a_1.pt"), a_model(2, name="v1", sd_name="b_2.pt"))
+
+    with bench.client() as client, pytest.raises(errors.AmbiguousName, match=r"1 \(a_1\.pt\), 2 \(b_2\.pt\)"):
+        client.find("v1")
+
+
 def test_what_is_sent_comes_back(bench: Bench, tmp_path: Path) -> None:
     content = lora_bytes(fill=20_000_000)
     (tmp_path / "sent.safetensors").write_bytes(content)
@@ -96,7 +189,7 @@ def test_a_download_goes_on_where_it_was_interrupted(bench: Bench, tmp_path: Pat
     (tmp_path / "m.part").write_bytes(content[:300_000])
     told: list[int] = []
     with bench.client() as client:
-        client.download(client.get(model_id), tmp_path / "m", lambda at, _: told.append(at))
+        client.download(client.get(model_id), tmp_path, lambda at, _: told.append(at), name="m")
 
     assert content == (tmp_path / "m").read_bytes()
     assert all(at > 300_000 for at in told)
@@ -110,8 +203,8 @@ def test_a_damaged_part_is_found_out_and_thrown_away(bench: Bench, tmp_path: Pat
     (tmp_path / "m.part").write_bytes(b"x" * (len(content) if whole else 1000))
     with bench.client() as client:
         with pytest.raises(errors.HashMismatch):
-            client.download(client.get(model_id), tmp_path / "m")
-        client.download(client.get(model_id), tmp_path / "m")
+            client.download(client.get(model_id), tmp_path, name="m")
+        client.download(client.get(model_id), tmp_path, name="m")
 
     assert content == (tmp_path / "m").read_bytes()
 
@@ -175,17 +268,157 @@ def test_pull_of_what_is_not_there_says_so_and_fetches_the_rest(
     assert 1 == len(list((tmp_path / "files").iterdir()))
 
 
-def test_push_sends_what_becomes_a_model(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_push_waits_until_its_files_are_verified(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in range(3):
         (tmp_path / f"m{number}.safetensors").write_bytes(lora_bytes(seed=number))
     words = ["--url", bench.address.url, "--key", bench.yard.key("red", *WRITER)]
 
-    code = run(["push", *words, *(str(tmp_path / f"m{number}.safetensors") for number in range(3))])
-    bench.check()
+    with verifying(bench):
+        code = run(["push", *words, *(str(tmp_path / f"m{number}.safetensors") for number in range(3))])
 
     assert 0 == code, capsys.readouterr().err
     with bench.client() as client:
         assert [1, 1, 1] == [model.status for model in client.models(visibility="private")]
+
+
+def test_push_fails_with_the_reason_if_the_server_refuses_a_file(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.pt").write_bytes(dangerous_bytes())
+    (tmp_path / "good.safetensors").write_bytes(lora_bytes())
+    words = ["--url", bench.address.url, "--key", bench.yard.key("red", *WRITER)]
+
+    with verifying(bench):
+        code = run(["push", *words, str(tmp_path / "bad.pt"), str(tmp_path / "good.safetensors")])
+
+    captured = capsys.readouterr()
+    assert 1 == code
+    assert re.search(r"bad\.pt: the server refused the file: dangerous: .*posix\.system", captured.err)
+    assert "good.safetensors: model" in captured.out
+
+
+def test_push_says_so_if_there_is_no_verdict_in_time(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "m.safetensors").write_bytes(lora_bytes())
+    words = ["--url", bench.address.url, "--key", bench.yard.key("red", *WRITER), "--wait", "1"]
+
+    code = run(["push", *words, str(tmp_path / "m.safetensors")])
+
+    assert 1 == code
+    assert "has not verified model" in capsys.readouterr().err
+
+
+def test_the_same_file_is_sent_once(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(lora_bytes())
+    words = ["push", "--url", bench.address.url, "--key", bench.yard.key("red", *WRITER), str(path)]
+
+    with verifying(bench):
+        codes = [run(words) for _ in range(2)]
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert [0, 0] == codes
+    assert f"{first} (the server has this file already)" == second
+    with bench.yard.store.reading() as connection:
+        assert 1 == len(uploads.ids(connection))
+
+
+def test_a_file_that_is_sent_twice_at_once_becomes_one_model(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(lora_bytes())
+    with bench.client() as client:
+        for _ in range(2):
+            client.upload(path)
+        bench.check()
+        models = list(client.models(visibility="private"))
+    with bench.yard.store.reading() as connection:
+        ids = {upload.model_id for id_ in uploads.ids(connection) if (upload := uploads.find(connection, id_))}
+
+    assert [1] == [model.status for model in models]
+    assert {models[0].id} == ids
+
+
+def test_files_of_one_content_and_two_names_stay_two_models(bench: Bench, tmp_path: Path) -> None:
+    with bench.client() as client:
+        for name in ("a", "b"):
+            (tmp_path / f"{name}.safetensors").write_bytes(lora_bytes())
+            client.upload(tmp_path / f"{name}.safetensors")
+        bench.check()
+
+        assert ["a", "b"] == sorted(model.name for model in client.models(visibility="private"))
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--type", "loras"], "'loras' is not one of"),
+        (["--url", "ftp://models.example"], "accepted: http://HOST"),
+        (["--url", "http://"], "accepted: http://HOST"),
+        (["--key", ""], "give --key or MODELYARD_KEY"),
+    ],
+)
+def test_push_refuses_wrong_options_before_it_sends_anything(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], problem: str
+) -> None:
+    (tmp_path / "m.safetensors").write_bytes(lora_bytes())
+    good = ["--url", bench.address.url, "--key", bench.yard.key("red", *WRITER)]
+
+    code = run(["push", *good, *words, str(tmp_path / "m.safetensors")])
+
+    assert 2 == code
+    assert problem in capsys.readouterr().err
+    with bench.client() as client:
+        assert [] == list(client.models())
+
+
+def test_pull_replaces_another_file_and_leaves_the_right_one(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contents = {name: lora_bytes(seed=number) for number, name in enumerate(("same", "other", "empty", "folder"))}
+    models = {name: upload(bench.yard, name, content) for name, content in contents.items()}
+    bench.check()
+    files = {name: tmp_path / models[name]["sd_name"] for name in contents}
+    files["same"].write_bytes(contents["same"])
+    os.utime(files["same"], (1, 1))
+    files["other"].write_bytes(b"x" * len(contents["other"]))
+    files["empty"].touch()
+    files["folder"].mkdir()
+    words = ["pull", "--url", bench.address.url, "--key", bench.yard.key("red", *WRITER), "--root", str(tmp_path)]
+
+    code = run([*words, *contents])
+
+    assert 1 == code
+    assert "is a folder" in capsys.readouterr().err
+    assert [contents[name] for name in ("same", "other", "empty")] == [
+        files[name].read_bytes() for name in ("same", "other", "empty")
+    ]
+    assert 1 == files["same"].stat().st_mtime
+
+
+def test_ctrl_c_ends_a_transfer_that_waits_for_the_server(tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors").write_bytes(lora_bytes())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        program = [sys.executable, "-c", "from modelyard.cli import main; main()"]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+        for command in (["push", str(tmp_path / "m.safetensors")], ["pull", "m"]):
+            with subprocess.Popen(
+                [*program, *command, "--url", url, "--key", "sk_x"],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 # a shell may have SIGINT ignored for its background jobs
+            ) as process:
+                connection, _ = silent.accept()
+                process.send_signal(signal.SIGINT)
+                _, text = process.communicate(timeout=60)
+                connection.close()
+
+            assert 130 == process.returncode, text
+            assert "Interrupted: 0 of 1 files are done." in text
 
 
 def has_begun(folder: Path) -> bool:
@@ -230,9 +463,9 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 DIGEST = {"repr-digest": f"sha-256=:{base64.b64encode(bytes.fromhex(SHA256)).decode()}:"}
 
 
-def a_record(**changes: object) -> ModelRecord:
+def a_record(**changes: object) -> Model:
     """A model whose file is at another host."""
-    record = msgspec.json.decode(wire.fill_holes(wire.render_record(a_model(7)), str, ""), type=ModelRecord)
+    record = msgspec.json.decode(wire.fill_holes(wire.render_record(a_model(7)), str, ""), type=Model)
     values = {"download_url": "http://files.example/f", "sd_name": "m.pt", "hash_sha256": SHA256[:10].upper()}
     return msgspec.structs.replace(record, **(values | changes))
 
@@ -255,7 +488,7 @@ def test_the_key_goes_to_the_server_and_to_nobody_else(tmp_path: Path) -> None:
 
     with a_client(answer) as client:
         list(client.models())
-        client.download(a_record(), tmp_path / "m.pt")
+        client.download(a_record(), tmp_path)
 
     model_url, *others = keys
     assert model_url.startswith("http://yard.example/v3/model?")

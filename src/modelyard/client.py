@@ -4,9 +4,9 @@
         for model in client.models(types="lora", query="night"):
             client.download(model, Path("loras"))
 
-Answers are the API's own records, typed. Errors are this package's: ModelNotFound, InvalidKey, TooLarge and the others,
-with the server's message and facts. The client retries temporary failures, such as 429, 503 and lost connections, with
-growing waits or as the server's Retry-After says.
+Answers are the API's own records, typed. A filter or field that the server does not know is an error. Errors are this
+package's: ModelNotFound, InvalidKey, TooLarge and the others, with the server's message and facts. The client retries
+temporary failures, such as 429, 503 and lost connections, with growing waits or as the server's Retry-After says.
 """
 
 import base64
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import httpx2
 import msgspec
@@ -26,7 +26,6 @@ import msgspec
 from modelyard import errors, wire
 from modelyard.paths import display_path
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after
-from modelyard.wire import ModelPage, ModelRecord
 
 CHUNK_BYTES = 8 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
@@ -40,7 +39,132 @@ _ERRORS: Mapping[tuple[int, str], type[errors.ModelyardError]] = {
     answer: kind for kind, answer in reversed([*wire.ERROR_ANSWERS.items()])
 } | {(401, "INVALID_API_KEY"): errors.InvalidKey}
 
+# The server refuses filters that it does not know; without this it ignores them.
+_STRICT = {"Prefer": "handling=strict"}
+# While the server verifies an upload, it is asked after these seconds; the last wait repeats.
+_VERDICT_WAITS_SECONDS = (0.1, 0.2, 0.5, 1.0)
+WAITING = "waiting"
+
 OnBytes = Callable[[int, int], object]
+
+
+class Filters(TypedDict, total=False):
+    """The filters of ``GET /v3/model``, by their names after ``filter.``; a list matches any of its values."""
+
+    visibility: str
+    source: str
+    types: str | list[str]
+    is_sdxl: bool
+    is_inpainting: bool
+    is_nsfw: bool
+    query: str
+    tags: str | list[str]
+    base_model: str
+    model_version_id: int
+    hash: str
+
+
+class Changes(TypedDict, total=False):
+    """The fields of a model that its team may change. None takes the team's own value back."""
+
+    name: str | None
+    type_name: str | None
+    base_model: str | None
+    base_model_type: str | None
+    tags: list[str] | None
+    categories: list[str] | None
+    cover_url: str | None
+    is_nsfw: bool | None
+    visibility: str
+    status: int
+
+
+class UploadFields(TypedDict, total=False):
+    """What an owner says of a model that is uploaded. ``tags`` are separated by commas."""
+
+    name: str
+    type_name: str
+    base_model: str
+    base_model_type: str
+    visibility: str
+    source: str
+    tags: str
+    is_nsfw: str
+
+
+class ModelKind(msgspec.Struct, frozen=True):
+    """A model's type: ``name`` is the value for filters, ``display_name`` is for people."""
+
+    name: str
+    display_name: str
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model, with the fields of the API's record.
+
+    ``download_url`` is None if the server cannot give the file to this key; the record then has no such field.
+    """
+
+    id: int
+    name: str
+    hash_sha256: str
+    sd_name: str
+    type: ModelKind
+    categories: tuple[str, ...]
+    status: int
+    download_url: str | None = None
+    tags: tuple[str, ...]
+    cover_url: str
+    source: str
+    base_model: str
+    base_model_type: str
+    download_url_ttl: int
+    sd_name_in_api: str
+    is_sdxl: bool
+    is_nsfw: bool
+    visibility: str
+
+
+class Check(msgspec.Struct, frozen=True):
+    """The result of the verification of a model's file; the verdict is ``waiting`` until there is one."""
+
+    verdict: str
+    reason: str
+
+
+class Details(msgspec.Struct, frozen=True):
+    """A model, and what its owner and its file say of it. ``check`` is None for models of other teams."""
+
+    model: Model
+    check: Check | None
+    declared: dict[str, Any]
+    found: dict[str, Any]
+
+
+class Count(msgspec.Struct, frozen=True):
+    """A value of a facet, and the number of models that have it."""
+
+    name: str
+    count: int
+
+
+class Facets(msgspec.Struct, frozen=True):
+    """How the models that match divide, the most frequent value first."""
+
+    total: int
+    types: list[Count]
+    sources: list[Count]
+    base_models: list[Count]
+    tags: list[Count]
+
+
+class _Pagination(msgspec.Struct):
+    next_cursor: str
+
+
+class _Page(msgspec.Struct):
+    models: list[Model]
+    pagination: _Pagination
 
 
 class Client:
@@ -76,66 +200,113 @@ class Client:
         self._http.close()
         self._files.close()
 
-    def models(self, **filters: object) -> Iterator[ModelRecord]:
-        """Yield every model that matches, the most popular first, over all pages.
-
-        Filters are named as the API names them after ``filter.``: ``types``, ``query``, ``is_sdxl``, …; lists repeat.
-        """
-        parameters = [(name, text) for field, value in filters.items() for name, text in _parameters(field, value)]
+    def models(self, **filters: Unpack[Filters]) -> Iterator[Model]:
+        """Yield every model that matches, the most popular first, over all pages. Raises InvalidRequest."""
+        parameters = _parameters(filters)
         cursor = "c_0"
         while cursor:
             paging = [("pagination.limit", "100"), ("pagination.cursor", cursor)]
-            answer = self._request("GET", "/v3/model", params=[*parameters, *paging])
-            page = msgspec.json.decode(answer.content, type=ModelPage)
+            answer = self._request("GET", "/v3/model", params=[*parameters, *paging], headers=_STRICT)
+            page = msgspec.json.decode(answer.content, type=_Page)
             yield from page.models
             cursor = page.pagination.next_cursor
 
-    def get(self, model_id: int) -> ModelRecord:
+    def facets(self, **filters: Unpack[Filters]) -> Facets:
+        """Return how the models that match divide by type, source, base model and tag. Raises InvalidRequest."""
+        answer = self._request("GET", "/v3/model/facets", params=_parameters(filters), headers=_STRICT)
+        return msgspec.json.decode(answer.content, type=Facets)
+
+    def get(self, model_id: int) -> Model:
         """Return one model. Raises ModelNotFound."""
         for model in self.models(model_version_id=model_id):
             return model
         raise errors.ModelNotFound(str(model_id))
 
-    def find(self, name: str) -> ModelRecord:
-        """Return the model with this id, name in the API, file name or hash. Raises ModelNotFound."""
+    def details(self, model_id: int) -> Details:
+        """Return a model with what its owner declared and its file shows. Raises ModelNotFound."""
+        answer = self._request("GET", "/v3/model/details", params={"id": model_id})
+        return msgspec.json.decode(answer.content, type=Details)
+
+    def edit(self, model_id: int, **changes: Unpack[Changes]) -> Model:
+        """Change fields of a model of the key's team. Raises ModelNotFound, InvalidRequest, Forbidden."""
+        answer = self._request("PATCH", "/v3/model", params={"id": model_id}, json=changes)
+        return msgspec.json.decode(answer.content, type=Model)
+
+    def delete(self, model_id: int) -> None:
+        """Delete a model of the key's team. Raises ModelNotFound, Forbidden."""
+        self._request("DELETE", "/v3/model", params={"id": model_id})
+
+    def set_cover(self, model_id: int, picture: Path) -> Model:
+        """Make a picture the cover of a model of the key's team. Raises UnsupportedFile, TooLarge, ModelNotFound."""
+        answer = self._request("PUT", "/v3/model/cover", params={"id": model_id}, content=picture.read_bytes())
+        return msgspec.json.decode(answer.content, type=Model)
+
+    def find(self, name: str) -> Model:
+        """Return the model with this id, hash, file name, name in the API, or name of its version.
+
+        Raises ModelNotFound, and AmbiguousName if several models have the name.
+        """
         if name.isascii() and name.isdigit() and len(name) <= 10:
             with suppress(errors.ModelNotFound):
                 return self.get(int(name))
         with suppress(errors.InvalidRequest):
             for model in self.models(hash=name):
                 return model
-        for model in self.models(query=name[: wire.QUERY_CHARS_MAX]):
-            if name in (model.sd_name, model.sd_name_in_api, model.name):
-                return model
+        matches = list(self.models(query=name[: wire.QUERY_CHARS_MAX]))
+        for field in ("sd_name", "sd_name_in_api", "name"):
+            models = [model for model in matches if getattr(model, field) == name]
+            if len(models) > 1:
+                raise errors.AmbiguousName(name, [f"{model.id} ({model.sd_name})" for model in models[:10]])
+            if models:
+                return models[0]
         raise errors.ModelNotFound(name)
 
-    def download(self, model: ModelRecord, path: Path, on_bytes: OnBytes = lambda _count, _total: None) -> Path:
-        """Download a model's file and return its path: ``path``, or the file's name in the folder ``path``.
+    def download(
+        self, model: Model, folder: Path, on_bytes: OnBytes = lambda _count, _total: None, *, name: str = ""
+    ) -> Path:
+        """Download a model's file into a folder, which is made if it is missing, and return its path.
 
-        The bytes go to ``<name>.part`` first, and a later call continues that file. It is renamed when its SHA-256 is
-        right. ``on_bytes`` gets the number of bytes so far and the total. Raises NotFound for a model without a file
-        here, HashMismatch for bytes that are not the model's.
+        The file has the model's file name, or ``name``. If the model's file is there already, nothing is downloaded;
+        another file there is replaced once the new one is verified. The bytes go to ``<name>.part`` first, and a later
+        call continues that file. ``on_bytes`` gets the number of bytes so far and the total. Raises NotFound for a
+        model without a file here, HashMismatch for bytes that are not the model's, InvalidRequest for a name that is
+        no file's.
         """
-        if isinstance(model.download_url, msgspec.UnsetType):
+        if model.download_url is None:
             raise errors.NotFound(f"the server has no file of {model.sd_name!r} for this key", model=model.sd_name)
-        if not _FILE_NAME.fullmatch(model.sd_name) or model.sd_name in (".", ".."):
-            raise errors.InvalidRequest(f"{model.sd_name!r} is not a file name", model=model.sd_name)
-        target = path / model.sd_name if path.is_dir() else path
+        name = name or model.sd_name
+        if not _FILE_NAME.fullmatch(name) or name in (".", ".."):
+            raise errors.InvalidRequest(f"{name!r} is not a file name", model=model.sd_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / name
+        if target.is_dir():
+            raise errors.InvalidRequest(f"{target} is a folder", model=model.sd_name)
+        if target.is_file() and self._is_file_of(model, target):
+            return target
         part = target.with_name(target.name + ".part")
-        expected = self._download_part(str(model.download_url), part, on_bytes)
-        actual = _hash_file(part)
+        expected = self._download_part(model.download_url, part, on_bytes)
+        actual = hash_file(part)
         if expected not in ("", actual) or not actual.upper().startswith(model.hash_sha256):
             part.unlink()
             raise errors.HashMismatch(expected or model.hash_sha256, actual)
         part.replace(target)
         return target
 
-    def upload(self, path: Path, on_bytes: OnBytes = lambda _count, _total: None, **fields: str) -> ModelRecord:
-        """Upload a file and return its model, which has status 0 until the server has verified it.
+    def upload(
+        self,
+        path: Path,
+        on_bytes: OnBytes = lambda _count, _total: None,
+        *,
+        wait_seconds: float = 0.0,
+        **fields: Unpack[UploadFields],
+    ) -> Model:
+        """Upload a file and return its model. Its status is 0 until the server has verified it.
 
-        An interrupted connection continues where it was. ``fields`` may have ``name``, ``type_name``, ``base_model``,
-        ``base_model_type``, ``visibility``, ``source``, ``tags`` (separated by commas) and ``is_nsfw``; the server
-        finds out the others. ``on_bytes`` gets the number of bytes so far and the total.
+        An interrupted connection continues where it was. The server finds out the fields that are not given.
+        ``on_bytes`` gets the number of bytes so far and the total.
+
+        With ``wait_seconds``, return when the file is verified: raises FileRefused if it is not sound, Unavailable if
+        there is no verdict in time.
         """
         total = path.stat().st_size
         address = self._create_upload(path.name, total, fields)
@@ -146,19 +317,51 @@ class Client:
                 try:
                     offset = self._append(address, offset, file.read(CHUNK_BYTES))
                     retry.reset()
-                except (*_TEMPORARY_ERRORS, errors.Conflict) as problem:
+                except (*_TEMPORARY_ERRORS, errors.OffsetConflict) as problem:
                     if not retry.wait(_retry_after(problem)):
                         raise _translate(problem) from problem
                     offset = int(self._request("HEAD", address, headers=_TUS).headers["upload-offset"])
                 on_bytes(offset, total)
+        model_id = self._model_of_upload(address, path.name)
+        return self._wait_for_verdict(address, model_id, wait_seconds) if wait_seconds else self.get(model_id)
+
+    def _model_of_upload(self, address: str, file_name: str) -> int:
         model_id = self._request("HEAD", address, headers=_TUS).headers.get(wire.MODEL_HEADER, "")
         if not (model_id.isascii() and model_id.isdigit()):
-            raise errors.NotFound("the upload is complete, but the server does not name its model", file=path.name)
-        return self.get(int(model_id))
+            raise errors.NotFound("the upload is complete, but the server does not name its model", file=file_name)
+        return int(model_id)
 
-    def _create_upload(self, file_name: str, size_bytes: int, fields: Mapping[str, str]) -> str:
-        metadata = {"filename": display_path(os.fsencode(file_name)), **fields}
-        text = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in metadata.items())
+    def _wait_for_verdict(self, address: str, model_id: int, wait_seconds: float) -> Model:
+        """Return the model of an upload once it is verified. The server may give the upload a model that it has."""
+        waited_seconds, waits = 0.0, iter(_VERDICT_WAITS_SECONDS)
+        while True:
+            with suppress(errors.ModelNotFound, errors.UploadNotFound):
+                details = self.details(model_id)
+                check = details.check or Check(WAITING, "")
+                if check.verdict != WAITING:
+                    if not details.model.status:
+                        raise errors.FileRefused(model_id, check.verdict, check.reason)
+                    return details.model
+            if waited_seconds >= wait_seconds:
+                raise errors.Unavailable(
+                    f"the server has not verified model {model_id} within {wait_seconds:g} seconds", model=model_id
+                )
+            seconds = next(waits, _VERDICT_WAITS_SECONDS[-1])
+            self._retry_policy.sleep(seconds)
+            waited_seconds += seconds
+            with suppress(errors.UploadNotFound):
+                model_id = self._model_of_upload(address, "")
+
+    def _is_file_of(self, model: Model, path: Path) -> bool:
+        """Whether a file is the model's: by the SHA-256 that the server sends with it, or by its first ten digits."""
+        answer = self._files.head(str(model.download_url))
+        digest = _read_digest(answer) if answer.status_code == 200 else ""
+        actual = hash_file(path)
+        return digest == actual if digest else bool(model.hash_sha256) and actual.upper().startswith(model.hash_sha256)
+
+    def _create_upload(self, file_name: str, size_bytes: int, fields: UploadFields) -> str:
+        metadata: dict[str, object] = {"filename": display_path(os.fsencode(file_name)), **fields}
+        text = ",".join(f"{name} {base64.b64encode(str(value).encode()).decode()}" for name, value in metadata.items())
         headers = {**_TUS, "Upload-Length": str(size_bytes), "Upload-Metadata": text}
         answer = self._request("POST", "/v3/uploads", headers=headers)
         return "/v3/uploads/" + answer.headers["location"].rpartition("/")[2]
@@ -223,11 +426,19 @@ class Client:
         return answer
 
 
-def _parameters(field: str, value: object) -> Iterator[tuple[str, str]]:
-    values = value if isinstance(value, list | tuple | set | frozenset) else (value,)
-    for item in values:
-        if item is not None:
-            yield f"filter.{field}", str(item).lower() if isinstance(item, bool) else str(item)
+def _parameters(filters: Filters) -> list[tuple[str, str]]:
+    """Return the query parameters of filters. Raises InvalidParameter for a filter that there is not."""
+    parameters = []
+    for field, value in filters.items():
+        if field not in Filters.__annotations__:
+            raise errors.InvalidParameter(field, str(value)[:100], f"the filters {', '.join(Filters.__annotations__)}")
+        values = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+        parameters += [(f"filter.{field}", _text_of(item)) for item in values if item is not None]
+    return parameters
+
+
+def _text_of(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _read_error(answer: httpx2.Response) -> errors.ModelyardError:
@@ -269,6 +480,7 @@ def _file_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, lower case."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

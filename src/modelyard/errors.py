@@ -32,13 +32,15 @@ class to a status and a reason.
     │   ├── UploadComplete           the upload has all its bytes, or has become a model
     │   ├── OffsetConflict           the bytes begin at another offset than the upload has reached
     │   ├── AmbiguousKey             the beginning of a key fits several keys
+    │   ├── AmbiguousName            several models have the name
     │   └── ConstraintViolation      the database refuses rows that contradict its constraints
     ├── UploadLocked                 another request is writing to this upload
     ├── RangeNotSatisfiable          the file has no byte in the requested ranges
     ├── TooLarge                     a file or body over its limit
     │   └── QuotaExceeded            the team has used up its storage
     ├── UnsupportedFile              a file of a kind that is not accepted
-    │   └── CorruptFile              a known format, and damaged: where, problem
+    │   ├── CorruptFile              a known format, and damaged: where, problem
+    │   └── FileRefused              a verified upload that is not sound: verdict, reason
     ├── UnsupportedMediaType         a Content-Type that is not accepted
     ├── HashMismatch                 the bytes are not the announced ones
     ├── RateLimited
@@ -260,6 +262,17 @@ class AmbiguousKey(Conflict):
         super().__init__(f"several keys begin with {beginning!r}: ids {[*ids]}; give the id", ids=[*ids])
 
 
+class AmbiguousName(Conflict):
+    """Several models have the name."""
+
+    def __init__(self, name: str, models: Sequence[str]) -> None:
+        super().__init__(
+            f"{len(models)} models have the name {name!r}; select one by its id or file name: {', '.join(models)}",
+            name=name,
+            models=[*models],
+        )
+
+
 class ConstraintViolation(Conflict):
     """The database refuses rows that contradict its constraints."""
 
@@ -311,6 +324,18 @@ class CorruptFile(UnsupportedFile):
 
     def __init__(self, where: str, problem: str) -> None:
         super().__init__(f"{where}: {problem}", where=where, problem=problem)
+
+
+class FileRefused(UnsupportedFile):
+    """The server has verified an upload, and the file is not sound."""
+
+    def __init__(self, model_id: int, verdict: str, reason: str) -> None:
+        super().__init__(
+            f"the server refused the file: {verdict}: {reason}; model {model_id} stays unavailable",
+            model=model_id,
+            verdict=verdict,
+            problem=reason,
+        )
 
 
 class UnsupportedMediaType(ModelyardError):

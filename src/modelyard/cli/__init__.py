@@ -79,7 +79,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        return 1
+        # click raises it for Ctrl-C. A shell reports 130 for a program that SIGINT ended.
+        return 130
     except errors.InvalidRequest as error:
         click.echo(f"modelyard: {_name_option(error, arguments if arguments is not None else sys.argv[1:])}", err=True)
         return 2

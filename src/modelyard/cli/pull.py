@@ -6,8 +6,7 @@ import click
 
 from modelyard.cli import options
 from modelyard.cli.transfer import OnBytes, Transfers, server_options
-from modelyard.client import Client
-from modelyard.wire import ModelRecord
+from modelyard.client import Client, Model
 
 # The folder of each type, below the program's own folder. Other types go to a folder with the type's name.
 LAYOUTS: dict[str, dict[str, str]] = {
@@ -57,21 +56,20 @@ LAYOUTS: dict[str, dict[str, str]] = {
 )
 @server_options
 def pull(models: tuple[str, ...], layout: str | None, root: Path, url: str, key: str) -> int:
-    """Download models' files, four at a time, and verify each. If you interrupt it, the next pull continues."""
+    """Download models' files, four at a time, and verify each.
+
+    A file that is there already is not downloaded again; another file of its name is replaced. If you interrupt the
+    command, the next pull continues.
+    """
 
     def download(client: Client, name: str, on_bytes: OnBytes) -> str:
         model = client.find(name)
-        folder = _choose_folder(model, layout, root)
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / model.sd_name
-        if target.exists():
-            return f"{target} exists already"
-        return f"{client.download(model, target, on_bytes)}"
+        return f"{client.download(model, _choose_folder(model, layout, root), on_bytes)}"
 
     return Transfers(url, key).run(models, download)
 
 
-def _choose_folder(model: ModelRecord, layout: str | None, root: Path) -> Path:
+def _choose_folder(model: Model, layout: str | None, root: Path) -> Path:
     if layout is None:
         return root
     folder = LAYOUTS[layout].get(model.type.name)

@@ -2,21 +2,39 @@
 
 import os
 from pathlib import Path
+from typing import cast
 
 import click
 
 from modelyard.cli import options
 from modelyard.cli.transfer import OnBytes, Transfers, server_options
-from modelyard.client import Client
+from modelyard.client import Client, Model, UploadFields, hash_file
+from modelyard.domain import MODEL_TYPES
+
+_WAIT_SECONDS = 600.0
+_TYPES = [name for name in MODEL_TYPES if name != "unknown"]
 
 
 @click.command(epilog="Example: modelyard push --key $KEY my-lora.safetensors")
 @options.home_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="The name of the model; for one file only.")
-@click.option("--type", "type_name", help="The type of the model, if the file does not show it.")
+@click.option(
+    "--type",
+    "type_name",
+    type=click.Choice(_TYPES, case_sensitive=False),
+    help="The type of the model, if the file does not show it.",
+)
 @click.option("--base-model", help="The base model, if the file does not show it.")
 @click.option("--tags", help="Tags, separated by commas.")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(min=1),
+    default=_WAIT_SECONDS,
+    show_default=True,
+    help="How many seconds to wait for the verification of each file.",
+)
 @server_options
 def push(
     files: tuple[Path, ...],
@@ -24,17 +42,35 @@ def push(
     type_name: str | None,
     base_model: str | None,
     tags: str | None,
+    wait_seconds: float,
     url: str,
     key: str,
 ) -> int:
-    """Upload models' files, four at a time. They become private models of the key's team."""
+    """Upload models' files, four at a time. They become private models of the key's team.
+
+    A file that the server has already is not sent again. The command waits until the server has verified each file; the
+    exit code is 1 if it refuses one.
+    """
     if name and len(files) > 1:
         raise click.UsageError("--name is for one file")
+    if not key:
+        raise click.UsageError("give --key or MODELYARD_KEY: an upload needs a key with the scope write")
     options_by_field = {"name": name, "type_name": type_name, "base_model": base_model, "tags": tags}
-    fields = {field: text for field, text in options_by_field.items() if text}
+    fields = cast("UploadFields", {field: text for field, text in options_by_field.items() if text})
 
     def upload(client: Client, path: str, on_bytes: OnBytes) -> str:
-        model = client.upload(Path(path), on_bytes, **fields)
+        model = _find_same_file(client, Path(path))
+        if model is not None:
+            return f"{path}: model {model.id}, {model.sd_name} (the server has this file already)"
+        model = client.upload(Path(path), on_bytes, wait_seconds=wait_seconds, **fields)
         return f"{path}: model {model.id}, {model.sd_name}"
 
     return Transfers(url, key).run([*map(os.fspath, files)], upload)
+
+
+def _find_same_file(client: Client, path: Path) -> Model | None:
+    """Return the private model of the key's team that has exactly the bytes of a file."""
+    for model in client.models(hash=hash_file(path), visibility="private"):
+        if model.download_url is not None:
+            return model
+    return None

@@ -1,5 +1,6 @@
 """What `modelyard pull` and `modelyard push` share: their options, and several transfers at once with a bar each."""
 
+import errno
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -24,12 +25,32 @@ class _InterruptedError(Exception):
     """The user pressed Ctrl-C."""
 
 
+def _read_url(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """Return the address of a server; ``host:port`` means HTTP."""
+    url = text if "://" in text else f"http://{text}"
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in ("http", "https") or not rest.strip("/"):
+        raise click.BadParameter(f"{text!r} is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]")
+    return url
+
+
 def server_options(command: F) -> F:
     """Add ``--url`` and ``--key``."""
     command = click.option(
-        "--url", envvar="MODELYARD_URL", default="http://127.0.0.1:8080", show_default=True, help="The server."
+        "--url",
+        envvar="MODELYARD_URL",
+        default="http://127.0.0.1:8080",
+        show_default=True,
+        callback=_read_url,
+        help="The server.",
     )(command)
     return click.option("--key", envvar="MODELYARD_KEY", default="", help="The API key.  [env: MODELYARD_KEY]")(command)
+
+
+def _explain(problem: Exception) -> str:
+    if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+        return "the disk is full; free some space and run the command again"
+    return str(getattr(problem, "message", problem))
 
 
 class Transfers:
@@ -66,7 +87,8 @@ class Transfers:
                 with suppress(queue.Empty):
                     while True:
                         names_left.get_nowait()
-                progress.remark(output.INTERRUPTED)
+                done = f"{len(self._finished_names)} of {len(names)} files are done"
+                progress.remark(f"Interrupted: {done}. Run the command again for the others.")
                 raise
         return 0 if len(self._finished_names) == len(names) else 1
 
@@ -86,4 +108,4 @@ class Transfers:
         except _InterruptedError:
             return
         except (errors.ModelyardError, OSError, msgspec.MsgspecError) as problem:
-            progress.remark(f"{name}: {getattr(problem, 'message', problem)}")
+            progress.remark(f"{name}: {_explain(problem)}")

@@ -221,6 +221,25 @@ def apply_inspection(
     writer.put()
 
 
+def merge_same_model(transaction: WriteTransaction, model_id: int, sha256: str) -> int | None:
+    """Remove a new model whose team has the same file under the same name, and return the id of the older model.
+
+    Returns None, and changes nothing, if there is no such model. Two clients that upload one file at the same time
+    make two models, because nobody knows the bytes before they are verified.
+    """
+    entry = transaction.entries([model_id]).get(model_id)
+    if entry is None or entry.model.team is None:
+        return None
+    model = entry.model
+    ids = blobs.models_of_team(transaction.connection, sha256, entry.model.team, model.name)
+    older = transaction.entries([id_ for id_ in ids if id_ != model_id])
+    for older_id, older_entry in sorted(older.items()):
+        if older_entry.model.visibility is model.visibility and older_entry.model.status is Status.AVAILABLE:
+            transaction.remove([model_id])
+            return older_id
+    return None
+
+
 def mark_unavailable(transaction: WriteTransaction, model_ids: Collection[int]) -> None:
     """Make models unavailable whose files are gone, except those that have a sound blob."""
     writer = ModelWriter(transaction)

@@ -142,6 +142,7 @@ class UploadVerifier:
                 transaction.connection,
                 Blob(sha256, inspection.size_bytes, transaction.now, inspection.verdict.value, inspection.reason),
             )
+            older_id = models.merge_same_model(transaction, model_id, sha256) if upload.kind == "tus" else None
             models.apply_inspection(
                 transaction,
                 model_id,
@@ -153,7 +154,12 @@ class UploadVerifier:
             )
             uploads.put(
                 transaction.connection,
-                replace(upload, sha256=sha256, received_at=upload.received_at or transaction.now),
+                replace(
+                    upload,
+                    model_id=older_id or model_id,
+                    sha256=sha256,
+                    received_at=upload.received_at or transaction.now,
+                ),
             )
             finish(transaction.connection)
         self._incoming.remove(upload.id)
