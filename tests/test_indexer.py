@@ -494,5 +494,5 @@ def test_verify_finds_a_damaged_list_and_a_damaged_database(
     database.write_bytes(content)
     assert 1 == run(["verify"])
     told = capsys.readouterr()
-    assert "restore it from a backup" in told.err
+    assert "restore a backup with `modelyard restore --force PATH`" in told.err
     assert "Traceback" not in told.err

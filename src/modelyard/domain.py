@@ -281,10 +281,10 @@ class Facts:
     rank: int | None = None
     hashes: Hashes | None = None
 
-    # All files of a model that has several, the one that ``sd_name`` names first.
-    files: tuple[ModelFile, ...] | None = None
     file_name: str | None = None
     size_bytes: int | None = None
+    # All files of a model that has several, the one that ``sd_name`` names first.
+    files: tuple[ModelFile, ...] | None = None
     upstream_model_id: int | None = None
     upstream_model_name: str | None = None
     trigger_words: tuple[str, ...] | None = None

@@ -182,7 +182,7 @@ def test_a_model_is_edited_deleted_and_brought_back(browsing: Browsing, yard: Ya
     upload(page, file)
     address = page.url
     page.get_by_role("link", name="Edit").click()
-    page.get_by_label("Name").fill("Harbour lights 2")
+    page.get_by_label("Name", exact=True).fill("Harbour lights 2")
     page.get_by_label("Tags, separated by commas").fill("harbour, night")
     page.get_by_label("animal").check()
     page.get_by_role("button", name="Save").click()
@@ -231,7 +231,7 @@ def test_a_team_works_without_scripts(browsing: Browsing, yard: Yard, file: Path
     page = browsing.window(key, java_script_enabled=False)
     page.goto(with_scripts.url)
     page.get_by_role("link", name="Edit").click()
-    page.get_by_label("Name").fill("by hand")
+    page.get_by_label("Name", exact=True).fill("by hand")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("by hand")
     page.get_by_role("button", name="Delete").click()

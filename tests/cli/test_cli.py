@@ -511,7 +511,7 @@ def test_an_interrupted_import_goes_on_when_it_is_run_again(
     again = modelyard("import", "civitai", models, "--json").json
 
     assert kept == BATCH_RECORDS
-    assert importing.returncode == (1 if how is signal.SIGINT else -how)
+    assert importing.returncode == (130 if how is signal.SIGINT else -how)
     if how is signal.SIGINT:
         assert "run the command again to continue" in err
         assert "Traceback" not in err
@@ -670,7 +670,7 @@ def test_ctrl_c_ends_a_pull_whose_server_is_silent(home: Path) -> None:
             _, err = process.communicate(timeout=PROCESS_SECONDS_MAX)
             seconds = time.monotonic() - began
 
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert err.rstrip("\n") == "Interrupted. Progress is saved; run the command again to continue."
     # The client itself would wait for an answer for a minute, six times.
     assert seconds < 30

@@ -63,6 +63,7 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.InvalidSignature(),
     errors.CrossSiteRequest(),
     errors.FinalUpload("u"),
+    errors.SuspiciousFile("night.pt", "imports models.yolo.Model"),
     errors.Gone("x"),
     errors.LinkExpired(7),
     errors.LinkRevoked(),
