@@ -21,7 +21,7 @@ def passes(model: Model, query: ModelQuery) -> bool:
         and (not query.is_inpainting or model.is_inpainting)
         and (query.base_model is None or fold_base(model.base_model) == query.base_model)
         and (query.id is None or model.id == query.id)
-        and (query.hash is None or query.hash in model.hashes.spellings())
+        and (query.hash is None or query.hash in {*model.hashes.spellings(), *model.file_hashes})
         and all(tag in tags for tag in query.tags)
         and all(any(term in text for text in texts) for term in query.terms)
     )

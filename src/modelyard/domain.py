@@ -225,6 +225,8 @@ class Model:
     hashes: Hashes = field(default_factory=Hashes)
     # SHA-256 (lower case) of the bytes that this server can serve; None if it has none.
     blob: str | None = None
+    # Every form of the hashes of its further files, sorted.
+    file_hashes: tuple[str, ...] = ()
 
     @property
     def sd_name_in_api(self) -> str:

@@ -17,10 +17,24 @@ import sqlalchemy as sa
 from modelyard import library
 from modelyard import paths as modelyard_paths
 from modelyard.blobs import open_storage
-from modelyard.domain import OWN_ID_MIN, Facts, Hashes, Layer, Record, Scope, Source, Status, Viewer, Visibility
+from modelyard.domain import (
+    ANONYMOUS,
+    OWN_ID_MIN,
+    Facts,
+    Hashes,
+    Layer,
+    ModelFile,
+    ModelQuery,
+    Record,
+    Scope,
+    Source,
+    Status,
+    Viewer,
+    Visibility,
+)
 from modelyard.library import Ownership, folder_hints, probe, served_files, walk
 from modelyard.registry.models import Edit, Models
-from modelyard.store import blobs, files
+from modelyard.store import blobs, files, lookup
 from modelyard.store.files import FileState
 from tests.attacks import pickles
 from tests.inspection import expectations
@@ -1419,3 +1433,30 @@ def test_a_wrong_checksum_beside_one_of_two_equal_files_leaves_the_model_availab
     shelf.add()
 
     assert Status.AVAILABLE is shelf.model().status
+
+
+@pytest.mark.parametrize("is_imported_first", [True, False])
+def test_each_file_of_a_version_is_known_by_its_hash(shelf: Shelf, is_imported_first: bool) -> None:
+    paths = [embedding(shelf.folder / f"wan_{name}.safetensors", seed) for seed, name in enumerate(("high", "low"))]
+    hashes = [hashes_of(path) for path in paths]
+    version_files = tuple(ModelFile(path.name, hashes=digests) for path, digests in zip(paths, hashes, strict=True))
+
+    def import_version() -> None:
+        shelf.import_from_civitai(77, hashes[0], files=version_files)
+        library.merge_matching_models(shelf.catalog.store)
+
+    if is_imported_first:
+        import_version()
+    shelf.add()
+    if not is_imported_first:
+        import_version()
+
+    with shelf.catalog.store.reading() as connection:
+        records = files.below(connection, [os.fsencode(shelf.folder)])
+        ids = [
+            lookup.model_ids(connection, (digests.sha256 or "")[:length]) for digests in hashes for length in (10, 64)
+        ]
+    assert {77} == {record.model_id for record in records.values()}
+    assert 4 * [[77]] == ids
+    digits = {form for digests in hashes for form in digests.spellings()}
+    assert {1} == {shelf.catalog.count(ANONYMOUS, ModelQuery(hash=form)) for form in digits}

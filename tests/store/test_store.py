@@ -83,6 +83,7 @@ EVERYTHING = Entry(
         rank=-INT64_MAX - 1,
         hashes=Hashes("A" * 8, "B" * 64, "C" * 64, "D" * 64, "E" * 8, "C" * 10),
         blob="c" * 64,
+        file_hashes=("0" * 10, "F" * 64),
     ),
     {
         Layer.GUESS: Facts(),

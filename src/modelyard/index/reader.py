@@ -57,7 +57,8 @@ def row_of(model: Model, record: bytes) -> Row:
     if model.is_inpainting:
         filters.append("inpainting")
     text = search_text(model.sd_name, model.name, model.tags)
-    return Row(model.rank, model.id, text.encode(), record, filters, list(map(hash_key, model.hashes.spellings())))
+    hashes = [hash_key(digits) for digits in (*model.hashes.spellings(), *model.file_hashes)]
+    return Row(model.rank, model.id, text.encode(), record, filters, hashes)
 
 
 @lru_cache(maxsize=65_536)

@@ -168,6 +168,7 @@ class ModelWriter:
             rank=(facts.rank or 0) + self._downloads.get(model_id, 0),
             hashes=facts.hashes or Hashes(),
             blob=state.blob,
+            file_hashes=_list_file_hashes(facts) if facts.files else (),
         )
 
     def _cover(self, model_id: int, facts: Facts, layers: Mapping[Layer, Facts]) -> str:
@@ -196,6 +197,12 @@ class ModelWriter:
         if name and fold_base(name) not in self._bases:
             base = self._bases[fold_base(name)] = BaseModel(name, architecture="", is_sdxl=False)
             self._transaction.put_base_model(base)
+
+
+def _list_file_hashes(facts: Facts) -> tuple[str, ...]:
+    """Return every form of the hashes that only the further files of a model have."""
+    forms = {form for file in facts.files or () if file.hashes for form in file.hashes.spellings()}
+    return tuple(sorted(forms - (facts.hashes.spellings() if facts.hashes else frozenset())))
 
 
 def merge_layer(layer: Layer, newer: Facts, older: Facts | None) -> Facts:

@@ -93,6 +93,7 @@ class StatementsById:
         self.ids = sa.select(model.id).where(model.id.in_(ids))
         self.layers = sa.select(layer.model_id, layer.layer, layer.facts).where(layer.model_id.in_(ids))
         self.remove = sa.delete(schema.models).where(model.id.in_(ids)).returning(model.id)
+        self.forget_file_hashes = sa.delete(schema.model_hashes).where(schema.model_hashes.c.model_id.in_(ids))
         self.forget_removed = sa.delete(schema.tombstones).where(tombstone.id.in_(ids))
 
 

@@ -21,7 +21,7 @@ from modelyard.store import schema
 PATH_BYTES_MAX = 2_500
 # SQLite allows batch 32,000 parameters a statement. Each length has its own query plan, so most have this one.
 _BATCH_ROWS = 500
-_FILE, _MODEL = schema.files.c, schema.models.c
+_FILE, _MODEL, _HASH = schema.files.c, schema.models.c, schema.model_hashes.c
 
 
 class FileState(StrEnum):
@@ -188,6 +188,8 @@ def models_by_hash(
     for batch in _batches(full):
         for id_, sha256 in connection.execute(sa.select(_MODEL.id, _MODEL.sha256).where(_MODEL.sha256.in_(batch))):
             ids.setdefault(sha256, []).append(id_)
+        for id_, sha256 in connection.execute(sa.select(_HASH.model_id, _HASH.digits).where(_HASH.digits.in_(batch))):
+            ids.setdefault(sha256, []).append(id_)
     for batch in _batches({sha256[:10] for sha256 in full}):
         only_short = _MODEL.autov2.in_(batch) & _MODEL.sha256.is_(None)
         for id_, autov2 in connection.execute(sa.select(_MODEL.id, _MODEL.autov2).where(only_short)):
@@ -209,16 +211,18 @@ def matched_later(connection: sa.Connection, own_id_min: int) -> dict[int, int]:
     """Return, by the id of each public model of ours that has files, the public outside model with the same bytes."""
     outside, own = schema.models.alias("outside"), schema.models.alias("own")
     sha256 = sa.func.upper(_FILE.sha256)
-    # Two queries instead of one with "or": each can use an index.
+    further = schema.files.join(schema.model_hashes, _HASH.digits == sha256)
+    # Several queries instead of one with "or": each can use an index. The last that knows a model wins.
     conditions = (
-        outside.c.sha256 == sha256,
-        (outside.c.autov2 == sa.func.substr(sha256, 1, 10)) & outside.c.sha256.is_(None),
+        (further, outside.c.id == _HASH.model_id),
+        (schema.files, (outside.c.autov2 == sa.func.substr(sha256, 1, 10)) & outside.c.sha256.is_(None)),
+        (schema.files, outside.c.sha256 == sha256),
     )
     pairs: dict[int, int] = {}
-    for is_same in conditions:
+    for table, is_same in conditions:
         query = (
             sa.select(own.c.id, sa.func.min(outside.c.id))
-            .select_from(schema.files.join(own, own.c.id == _FILE.model_id).join(outside, is_same))
+            .select_from(table.join(own, own.c.id == _FILE.model_id).join(outside, is_same))
             .where(
                 own.c.id >= own_id_min,
                 own.c.visibility == Visibility.PUBLIC.value,
@@ -228,7 +232,7 @@ def matched_later(connection: sa.Connection, own_id_min: int) -> dict[int, int]:
             )
             .group_by(own.c.id)
         )
-        pairs = {row[0]: row[1] for row in connection.execute(query)} | pairs
+        pairs |= {row[0]: row[1] for row in connection.execute(query)}
     return pairs
 
 

@@ -31,7 +31,8 @@ def model_ids(connection: sa.Connection, text: str, limit: int = 20) -> list[int
         return []
     # People write the first 12 digits of AutoV3; AutoV2 is the first 10 digits of SHA-256.
     shorter = [column.startswith(digits) for column in (_MODEL.sha256, _MODEL.autov3)] if len(digits) < 64 else []
-    return _ids(connection, sa.or_(*(column == digits for column in _HASHES), *shorter), limit)
+    is_further = _MODEL.id.in_(sa.select(schema.model_hashes.c.model_id).where(schema.model_hashes.c.digits == digits))
+    return _ids(connection, sa.or_(*(column == digits for column in _HASHES), *shorter, is_further), limit)
 
 
 def _ids(connection: sa.Connection, condition: sa.ColumnElement[bool], limit: int) -> list[int]:

@@ -71,6 +71,7 @@ def models_of(rows: Iterable[Any]) -> Iterator[Model]:
     for (
         id_, name, sd_name, type_name, type_display_name, source, visibility, team, status, base_model, base_model_type,
         is_sdxl, is_nsfw, tags, categories, cover_url, rank, autov1, autov2, autov3, sha256, blake3, crc32, blob,
+        file_hashes,
     ) in rows:  # fmt: skip # one name a column, in the table's order
         type_ = types.get((type_name, type_display_name))
         if type_ is None:
@@ -100,6 +101,7 @@ def models_of(rows: Iterable[Any]) -> Iterator[Model]:
             if sha256 or autov2 or autov1 or autov3 or blake3 or crc32
             else _NO_HASHES,
             blob,
+            tuple(file_hashes.split()) if file_hashes else (),
         )
 
 
@@ -131,6 +133,7 @@ def row_of(model: Model, revision: int) -> tuple[object, ...]:
         hashes.blake3,
         hashes.crc32,
         model.blob,
+        " ".join(model.file_hashes) or None,
         revision,
     )
 

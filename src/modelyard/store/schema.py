@@ -96,6 +96,8 @@ models = Table(
     Column("blake3", Text),
     Column("crc32", Text),
     Column("blob", Text),
+    # Every form of the hashes of further files, separated by spaces.
+    Column("file_hashes", Text),
     Column("revision", BigInteger, nullable=False),
     CheckConstraint("visibility = 'public' OR team IS NOT NULL", name="private_has_team"),
     CheckConstraint("status IN (0, 1)", name="status"),
@@ -109,6 +111,16 @@ models = Table(
     Index(None, "sha256"),
     Index(None, "autov2"),
     Index(None, "autov3"),
+)
+
+# The hashes of ``models.file_hashes``, to find models by them.
+model_hashes = Table(
+    "model_hashes",
+    metadata,
+    Column("digits", Text, primary_key=True),
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Index(None, "model_id"),
+    sqlite_with_rowid=False,
 )
 
 layers = Table(

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.domain import OWN_ID_MAX, OWN_ID_MIN, BaseModel, Entry, Scope, Visibility
+from modelyard.domain import OWN_ID_MAX, OWN_ID_MIN, BaseModel, Entry, Model, Scope, Visibility
 from modelyard.store import api_keys, rows, schema
 from modelyard.store.dialect import Dialect, Revisions, read_revisions
 
@@ -60,8 +60,17 @@ class WriteTransaction:
         self._put_or_removed = True
         self._make_teams({entry.model.team for entry in by_id.values()})
         self._dialect.put_rows(self._connection, model_rows, layer_rows)
+        self._put_file_hashes([entry.model for entry in by_id.values()])
         self._connection.execute(self._dialect.by_ids.forget_removed, {"ids": self._dialect.ids_parameter(by_id)})
         self._pass_own_id(max(by_id))
+
+    def _put_file_hashes(self, models: Sequence[Model]) -> None:
+        """Replace the hashes of the models' further files."""
+        ids = self._dialect.ids_parameter([model.id for model in models])
+        self._connection.execute(self._dialect.by_ids.forget_file_hashes, {"ids": ids})
+        pairs = [{"digits": digits, "model_id": model.id} for model in models for digits in model.file_hashes]
+        if pairs:
+            self._connection.execute(sa.insert(schema.model_hashes), pairs)
 
     def remove(self, ids: Collection[int]) -> None:
         """Delete those of the models that exist, and insert a tombstone for each at this revision."""
