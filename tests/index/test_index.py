@@ -324,6 +324,32 @@ def test_windows_over_large_tiers_leave_nothing_out(monkeypatch: pytest.MonkeyPa
                 assert answer(index, ANONYMOUS, query) == expected(by_id, ANONYMOUS, query)
 
 
+@pytest.mark.parametrize("has_changes", [False, True])
+def test_a_deep_offset_in_a_text_search_skips_the_matches_before_it(
+    monkeypatch: pytest.MonkeyPatch, has_changes: bool
+) -> None:
+    by_id = {n: a_model(n, name="animetic" if n % 3 else "animexx nimetic", rank=n * 7 % 50) for n in range(1, 400)}
+    index = Index(render)
+    index.load(by_id.values(), 1)
+    if has_changes:
+        changes = {n: a_model(n, name="animetic", rank=n) for n in range(30, 300, 11)}
+        index.apply(list(changes.values()), [60, 90], 2)
+        by_id = {n: model for n, model in (by_id | changes).items() if n not in (60, 90)}
+    limits: list[int] = []
+    take = search_module.take
+
+    def record_limit(part: search_module.LiveSegment, plan: search_module.Plan, first: int, limit: int) -> list[int]:
+        limits.append(limit)
+        return take(part, plan, first, limit)
+
+    monkeypatch.setattr(search_module, "take", record_limit)
+
+    for skip in (0, 1, 5, 19, 20, 21, 60, 150, 255, 270, 400, 900_000):
+        query = ModelQuery(terms=("animetic",), start=Offset(skip), limit=7)
+        assert expected(by_id, ANONYMOUS, query) == answer(index, ANONYMOUS, query)
+    assert max(limits) < 100
+
+
 def test_a_union_counts_in_the_cache_as_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted as two bytes a row, dense unions of a large catalogue would empty the cache at every question."""
     monkeypatch.setattr(segment_module, "TIER_FIRST", 1 << 14)

@@ -76,6 +76,8 @@ class Page:
 
 # Reading one row's text costs as much as scanning the text of about twenty rows (0.4 µs, 2 KB).
 _SCAN_SHARE = 20
+# Walking to one match costs as much as scanning the text of five rows or more: short texts give the least.
+_WALK_SHARE = 5
 
 # Roaring bitmaps are cut at multiples of 64 Ki; a set with fewer rows than this is intersected whole in a few µs.
 _WINDOW_ROWS = 1 << 16
@@ -302,7 +304,7 @@ class _Ranked:
 
     def __init__(self, part: LiveSegment, plan: Plan) -> None:
         self.part = part
-        self._tiers = [rows for tier in range(len(part.segment.tiers)) if (rows := tier_rows(part, plan, tier))]
+        self._tiers = [rows for tier in range(len(part.segment.tiers)) if (rows := verified_rows(part, plan, tier))]
         self.total = sum(map(len, self._tiers))
 
     def row(self, number: int) -> int:
@@ -327,13 +329,13 @@ class _Ranked:
 def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: int) -> Page:
     """Return the page that starts after ``skip`` matches.
 
-    With terms to verify, the search walks all matches. Otherwise it bisects the matches of the largest part for the
-    last one with at most ``skip`` matches before it in all parts together, and walks the smaller parts from there.
+    The search bisects the matches of the largest part for the last one with at most ``skip`` matches before it in all
+    parts together, and walks the smaller parts from there. With terms to verify, it walks to a small ``skip`` instead.
     """
-    if plan.terms:
-        return _merged(parts, plan, [0] * len(parts), skip, limit)
     if len(parts) == 1:
         return _skipped(parts[0], plan, skip, limit)
+    if plan.terms and skip * _WALK_SHARE < max(part.segment.bounds[-1] for part in parts):
+        return _merged(parts, plan, [0] * len(parts), skip, limit)
     ranked = [_Ranked(part, plan) for part in parts]
     if skip >= sum(matched.total for matched in ranked):
         return _EMPTY
@@ -365,12 +367,16 @@ def _skipped(part: LiveSegment, plan: Plan, skip: int, limit: int) -> Page:
     """Return the page after ``skip`` matches of one part; count tiers up to the one where the page starts."""
     segment = part.segment
     for tier in range(len(segment.tiers)):
-        rows = tier_rows(part, plan, tier)
+        low, high = segment.bounds[tier], segment.bounds[tier + 1]
+        if plan.terms and skip * _WALK_SHARE < high - low:  # a short walk costs less than the scan of the tier
+            hits = take(part, plan, low, skip + limit)[skip:]
+            return Page(segment.records(hits), segment.position(hits[-1]) if len(hits) == limit else None)
+        rows = verified_rows(part, plan, tier)
         size = len(rows) if rows is not None else 0
         if rows is not None and skip < size:
-            hits = list(islice(_from(rows, rows[skip], segment.bounds[tier]), limit))
+            hits = list(islice(_from(rows, rows[skip], low), limit))
             if len(hits) < limit and tier + 1 < len(segment.tiers):
-                hits += take(part, plan, segment.bounds[tier + 1], limit - len(hits))
+                hits += take(part, plan, high, limit - len(hits))
             return Page(segment.records(hits), segment.position(hits[-1]) if len(hits) == limit else None)
         skip -= size
     return _EMPTY
