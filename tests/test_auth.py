@@ -183,10 +183,23 @@ def test_a_name_of_no_key_is_said_to_be_none(on_file: Store, name: str) -> None:
     with pytest.raises(errors.NotFound):
         access.revoke_key(name)
     with pytest.raises(errors.NotFound):
-        access.revoke_key(secret[:6])
+        access.revoke_key(secret[:8])
     with pytest.raises(errors.NotFound):
         access.revoke_key(secret[:-1] + ("A" if secret[-1] != "A" else "B"))
     assert not refused(access, secret)
+
+
+def test_a_shorter_beginning_revokes_the_only_key_that_has_it(store: Store) -> None:
+    with store.transaction() as writing:
+        writing.add_key(b"a" * 32, team="acme", scopes=READ, hint="sk_abcd…", expires_at=None)
+        writing.add_key(b"b" * 32, team="acme", scopes=READ, hint="sk_abxy…", expires_at=None)
+    access = Auth(store)
+
+    with pytest.raises(errors.AmbiguousKey):
+        access.revoke_key("sk_ab")
+    revoked = access.revoke_key("sk_abx")
+
+    assert "sk_abxy…" == revoked.hint
 
 
 def test_a_beginning_that_fits_several_keys_revokes_none(store: Store) -> None:

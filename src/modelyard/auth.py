@@ -27,6 +27,7 @@ __all__ = ["Auth", "Key"]
 _KEY_BYTES = 32
 # `Bearer`, spaces and a key are 54 characters. A longer header is refused without hashing it.
 _HEADER_CHARS_MAX = 256
+_KEY_PREFIX = "sk_"
 _HINT_CHARS = 7
 _FINGERPRINT_CHARS = 16
 # Ten thousand years: Python cannot format later dates.
@@ -143,7 +144,7 @@ class Auth:
                 given=expires_in_seconds,
                 allowed=f"1 to {_EXPIRES_IN_SECONDS_MAX}",
             )
-        key = "sk_" + base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).rstrip(b"=").decode()
+        key = _KEY_PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).rstrip(b"=").decode()
         expires_at = None if expires_in_seconds is None else int(self._clock()) + expires_in_seconds
         with self._store.transaction() as transaction:
             record = transaction.add_key(
@@ -160,7 +161,7 @@ class Auth:
         return [key for _, key in self._store.key_ring().keys if team is None or key.team == team]
 
     def revoke_key(self, hint_or_id: str) -> Key:
-        """Revoke a key by its id, its beginning (``sk_abcd…``) or the key itself, and return its record.
+        """Revoke a key by its id, the key itself, or a beginning (``sk_ab``, ``sk_abcd…``), and return its record.
 
         Raises NotFound if there is none, AmbiguousKey if the beginning fits several. Revoking twice changes nothing.
         """
@@ -189,10 +190,15 @@ class Auth:
         digest = hashlib.sha256(hint_or_id.encode(errors="replace")).digest()
         beginning = hint_or_id.rstrip("….")
         matches = [key for stored, key in ring if str(key.id) == hint_or_id or stored == digest]
-        if not matches and len(beginning) >= _HINT_CHARS:
-            matches = [key for _, key in ring if key.hint == beginning[:_HINT_CHARS] + "…" == beginning + "…"]
+        if not matches and len(beginning) > len(_KEY_PREFIX):
+            matches = [key for _, key in ring if key.hint.rstrip("…").startswith(beginning)]
         if not matches:
-            raise errors.NotFound(f"no key {hint_or_id[:_HINT_CHARS]!r}; give its id", key=hint_or_id[:_HINT_CHARS])
+            shown = hint_or_id[:_HINT_CHARS]
+            raise errors.NotFound(
+                f"no key {shown!r}; accepted: an id, the beginning that `modelyard key list` shows "
+                f"({len(_KEY_PREFIX) + 1} to {_HINT_CHARS} characters), or the whole key",
+                key=shown,
+            )
         if len(matches) > 1:
             raise errors.AmbiguousKey(beginning, [key.id for key in matches])
         return matches[0]

@@ -241,6 +241,8 @@ def test_all_kinds_are_listed_and_measured(yard: App, tmp_path: Path, capsys: py
     metrics = yard.ask("/metrics", None).body.decode()
 
     assert names == {job["kind"] for job in jobs_shown}
+    assert ["waiting"] == [job["state"] for job in jobs_shown if job["kind"] == jobs.CHECK]
+    assert {"scheduled"} == {job["state"] for job in jobs_shown if job["kind"] != jobs.CHECK}
     assert names == set(re.findall(r'modelyard_jobs{kind="(\w+)",state="given_up"} 0.0', metrics))
     assert 'modelyard_jobs{kind="check",state="waiting"} 1.0' in metrics
 

@@ -35,6 +35,8 @@ def key() -> None:
 @options.json_option
 def create(team: str, scopes: tuple[frozenset[Scope], ...], expires: int | None, as_json: bool) -> None:
     """Create a key and write it on standard output."""
+    if expires == 0:
+        raise click.BadParameter("a key must be valid for a time; accepted: 1s or more", param_hint="--expires")
     with home.open_store(home.load_settings()) as database:
         secret, record = Auth(database).create_key(team, frozenset[Scope]().union(*scopes), expires)
     if as_json:
@@ -81,7 +83,7 @@ def list_(team: str | None, as_json: bool) -> None:
 @click.argument("key_or_id", metavar="KEY")
 @options.json_option
 def revoke(key_or_id: str, as_json: bool) -> None:
-    """Revoke a key at once. KEY is its id, its first characters or all of it."""
+    """Revoke a key at once. KEY is its id, the beginning that `key list` shows (sk_a to sk_abcd), or all of it."""
     with home.open_store(home.load_settings()) as database:
         record = Auth(database).revoke_key(key_or_id)
     if as_json:

@@ -10,8 +10,8 @@ import click
 from modelyard.domain import Scope
 
 _HOME = "modelyard.home"
-_DURATION = re.compile(r"([0-9]{1,9})([smhdwy]?)")
-_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
+_DURATION = re.compile(r"([0-9]{1,9})([smhdwy])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,6 +89,8 @@ class Duration(click.ParamType[int]):
         match = _DURATION.fullmatch(str(value))
         if match is None:
             self.fail(
-                f"{value!r} is not a duration; accepted: a number and s, m, h, d, w or y, such as 90d", param, ctx
+                f"{value!r} is not a duration; accepted: a number and a unit (s, m, h, d, w or y), such as 90d",
+                param,
+                ctx,
             )
         return int(match[1]) * _UNIT_SECONDS[match[2]]

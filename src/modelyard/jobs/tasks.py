@@ -131,6 +131,12 @@ def is_sleeping(job: Listed) -> bool:
     return job.state == "waiting" and job.attempts == 0 and _has_no_period(job.kind)
 
 
+def describe_state(job: Listed) -> str:
+    """Return ``scheduled`` for work that returns and did not fail, otherwise the job's state."""
+    is_scheduled = job.state == "waiting" and job.attempts == 0 and is_returning(job.kind)
+    return "scheduled" if is_scheduled else job.state
+
+
 def summaries(connection: sa.Connection) -> list[Summary]:
     """Return how the work of every kind stands, also where there is none. Work that returns waits for its next run."""
     by_kind = jobs.summaries(connection)
