@@ -90,7 +90,7 @@ def test_the_catalogue_is_filled_and_the_key_sees_the_teams_own(store: Store, tm
 
     assert key is not None
     viewer = Auth(store).viewer_of(f"Bearer {key}")
-    assert viewer == Viewer(demo.TEAM, frozenset({Scope.READ}))
+    assert viewer == Viewer(demo.TEAM, frozenset({Scope.READ, Scope.WRITE}))
     catalog = open_catalog(store)
     assert catalog.count(viewer, ModelQuery()) == demo.MODELS
     assert catalog.count(ANONYMOUS, ModelQuery()) == demo.MODELS - demo.PRIVATE_MODELS
@@ -116,7 +116,7 @@ def test_the_key_is_kept_where_only_its_owner_reads_it(store: Store, tmp_path: P
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("damage", ["removed", "revoked", "nonsense", "binary", "empty"])
+@pytest.mark.parametrize("damage", ["removed", "revoked", "nonsense", "binary", "empty", "read-only"])
 def test_a_key_that_no_longer_works_is_replaced(store: Store, tmp_path: Path, damage: str) -> None:
     first = demo.prepare(store, tmp_path, silent)
     assert first is not None
@@ -132,6 +132,8 @@ def test_a_key_that_no_longer_works_is_replaced(store: Store, tmp_path: Path, da
             path.write_bytes(b"\xff\xfe\x00")
         case "empty":
             path.write_text("\n")
+        case "read-only":
+            path.write_text(Auth(store).create_key(demo.TEAM, [Scope.READ])[0])
 
     second = demo.prepare(store, tmp_path, silent)
 

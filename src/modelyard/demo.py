@@ -147,14 +147,14 @@ def _save_state(store: Store, state: str) -> None:
 def _load_or_create_key(auth: Auth, path: Path) -> str:
     """Return the key in the file if it is valid, otherwise create one and write it to the file.
 
-    The store has only a digest of the key, but every start shows the key. It may only read, and only the file's owner
-    may read the file.
+    The store has only a digest of the key, but every start shows the key. It may read and write, and only the
+    file's owner may read the file.
     """
     with contextlib.suppress(FileNotFoundError, errors.InvalidKey, errors.MissingKey, UnicodeDecodeError):
         key = path.read_text().strip()
-        auth.viewer_of(key)
-        return key
-    key, _ = auth.create_key(TEAM, [Scope.READ], None)
+        if auth.viewer_of(key).may(Scope.WRITE):
+            return key
+    key, _ = auth.create_key(TEAM, [Scope.READ, Scope.WRITE], None)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(key + "\n")

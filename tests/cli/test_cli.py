@@ -763,6 +763,16 @@ def _is_running(pid: int) -> bool:
         return False
 
 
+def test_a_server_that_cannot_start_does_not_say_that_it_answers(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "index").write_text("not a folder")
+
+    with started("serve", "--port", "0", stderr=subprocess.DEVNULL) as process:
+        out, _ = process.communicate(timeout=PROCESS_SECONDS_MAX)
+
+    assert (1, "") == (process.returncode, out)
+
+
 def test_a_port_that_is_taken_is_one_clear_line(modelyard: Modelyard, home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = modelyard("serve", "--port", str(taken.getsockname()[1]))

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import threading
+from collections.abc import Callable
 
 import click
 
@@ -47,15 +48,12 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         with home.open_store(config) as store:
             # Opened without a demo too, so that an unusable database is reported once, and here.
             demo_key = demo.prepare(store, config.home, output.remark) if with_demo else None
-        address = _format_address(listener)
-        click.echo(f"Modelyard answers at {address}, with API docs at {address}/docs")
-        if demo_key:
-            click.echo(f"curl -H 'Authorization: Bearer {demo_key}' '{address}/v3/model?pagination.limit=3'")
+        greet = _create_greeting(_format_address(listener), demo_key)
         # Build the index here, where the user sees the progress; the workers only open it. A process of its own does
         # it, because a fork after it would lack the threads of the file store's client.
         run_in_subprocess(lambda: _build_index(config))
         jobs = {
-            "worker": (config.workers, lambda: _run_worker(config, listener)),
+            "worker": (config.workers, lambda: _run_worker(config, listener, greet)),
             tasks.INDEXER: (1, lambda: _run_indexer(config)),
             tasks.VERIFIER: (config.verifiers, lambda: _run_verifier(config)),
             tasks.HASHER: (1, lambda: _run_hasher(config)),
@@ -77,7 +75,25 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
-def _run_worker(config: Settings, listener: socket.socket) -> None:
+def _create_greeting(address: str, demo_key: str | None) -> Callable[[], None]:
+    """Return a function for all workers. The first one that accepts requests prints where the server answers."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    os.write(write_end, b"1")
+
+    def greet() -> None:
+        # The pipe outlives workers: one that takes the place of another finds it empty.
+        with contextlib.suppress(BlockingIOError):
+            os.read(read_end, 1)
+            click.echo(f"Modelyard answers at {address}, with API docs at {address}/docs")
+            if demo_key:
+                click.echo(f"curl -H 'Authorization: Bearer {demo_key}' '{address}/v3/model?pagination.limit=3'")
+            click.echo(f"The gallery is at {address}/")
+
+    return greet
+
+
+def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], None]) -> None:
     """Answer requests on the socket until a signal stops it."""
     request_log = log.open_log(config.log_level)
     request_log.take_over()
@@ -87,7 +103,7 @@ def _run_worker(config: Settings, listener: socket.socket) -> None:
         keys = auth.Auth(store, anonymous=config.anonymous_access)
         keys.load()
         limits = ConnectionLimits(config.connections_max, config.address_connections_max, config.trusted_proxies)
-        web_server = server.server(app.create_app(catalog, keys, config, log=request_log), limits)
+        web_server = server.server(app.create_app(catalog, keys, config, log=request_log), limits, greet)
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn handles both signals while it runs, and raises the one that stopped it again at its end. That
             # would end this process before the store is closed, as if it had failed. A signal that comes before

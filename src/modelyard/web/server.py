@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -49,7 +50,23 @@ def _advice(error: OSError, host: str, port: int) -> str:
             return f"cannot listen on {host}:{port}: {error.strerror or error}"
 
 
-def server(app: ASGIApp, limits: ConnectionLimits | None = None) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """A uvicorn server that calls ``on_started`` when it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then report it."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+
+def server(
+    app: ASGIApp, limits: ConnectionLimits | None = None, on_started: Callable[[], None] = lambda: None
+) -> uvicorn.Server:
     """Return a uvicorn server for ``app``, which refuses connections over the limits.
 
     ``run(sockets=[listen(…)])`` serves until SIGTERM or SIGINT. On that signal it stops listening, finishes the
@@ -68,4 +85,4 @@ def server(app: ASGIApp, limits: ConnectionLimits | None = None) -> uvicorn.Serv
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
     )
-    return uvicorn.Server(config)
+    return Server(config, on_started)
