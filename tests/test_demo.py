@@ -59,6 +59,13 @@ def test_ids_and_names_are_each_models_own(records: list[Record]) -> None:
     assert len({record.facts.sd_name for record in records}) == len(records)
 
 
+def test_ids_are_none_that_civitai_has(records: list[Record]) -> None:
+    public = [record for record in records if record.source is Source.CIVITAI]
+    ids = [number for record in public for number in (record.id, record.facts.upstream_model_id)]
+
+    assert [] == [number for number in ids if number is None or not 900_000_000 <= number < OWN_ID_MIN]
+
+
 def test_no_model_has_a_tag_twice(records: list[Record]) -> None:
     assert [] == [record.id for record in records if len(set(record.facts.tags or ())) < len(record.facts.tags or ())]
 

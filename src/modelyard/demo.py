@@ -34,6 +34,8 @@ MODELS = 10_000
 PRIVATE_MODELS = 12
 KEY_FILE = "demo-key"
 _SEED = 20_251_122
+# Far above the ids of Civitai, and below those that Modelyard gives, so that an import never meets an invented model.
+_ID_MIN = 900_000_000
 # The property of the store that says how far the demo is.
 _PROPERTY = "demo"
 
@@ -198,7 +200,7 @@ def _create_versions(chance: random.Random, kind: str, number: int, first: int) 
     while chance.random() < 1 - 1 / mean:
         count += 1
     for version in range(count, 0, -1):
-        model_id = 100_000 + (first + count - version) * 7
+        model_id = _ID_MIN + (first + count - version) * 7
         name = f"v{version}.0" + ("-inpainting" if is_inpainting else "")
         file_name = f"{stem}_v{version}{'-inpainting' if is_inpainting else ''}.{_EXTENSIONS.get(kind, 'safetensors')}"
         sha256 = f"{chance.getrandbits(256):064X}"
@@ -218,7 +220,7 @@ def _create_versions(chance: random.Random, kind: str, number: int, first: int) 
                 rank=round(downloads / (1 + count - version)),
                 hashes=Hashes(sha256=sha256, autov2=sha256[:10], crc32=f"{chance.getrandbits(32):08X}"),
                 file_name=file_name,
-                upstream_model_id=number,
+                upstream_model_id=_ID_MIN + number,
                 upstream_model_name=words,
             ),
         )
