@@ -10,8 +10,9 @@ has a name keeps it.
 """
 
 import re
-import unicodedata
 from dataclasses import replace
+
+from anyascii import anyascii
 
 from modelyard.domain import Facts, split_extension
 
@@ -79,13 +80,8 @@ def split_label(label: str) -> tuple[str, str, str | None]:
     return _clean(stem or label, _NAME_CHARS_MAX), extension if "." in label.strip(".") else "", title or None
 
 
-def transliterate(text: str) -> str:
-    """Return ``text`` in ASCII as far as Unicode's own tables lead: letters lose their accents."""
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-
-
 def _clean(name: str, chars_max: int | None = None) -> str:
-    return _NOT_IN_NAMES.sub("_", name if name.isascii() else transliterate(name)).strip("._")[:chars_max] or "model"
+    return _NOT_IN_NAMES.sub("_", anyascii(name)).strip("._")[:chars_max] or "model"
 
 
 def _join(stem: str, number: int | str | None, extension: str) -> str:
