@@ -681,7 +681,7 @@ def test_ctrl_c_ends_a_pull_whose_server_is_silent(home: Path) -> None:
             seconds = time.monotonic() - began
 
     assert process.returncode == 130
-    assert err.rstrip("\n") == "Interrupted. Progress is saved; run the command again to continue."
+    assert err.rstrip("\n") == "Interrupted: 0 of 2 files are done. Run the command again for the others."
     # The client itself would wait for an answer for a minute, six times.
     assert seconds < 30
 
