@@ -125,6 +125,67 @@ def test_a_vae_is_known_under_each_prefix_that_programs_give_it(prefix: str) -> 
     assert ("vae", "kl-f8") == (found.type.value, found.architecture.value)
 
 
+# The files of these bases have the same tensors, so that each of them is named.
+SAME_TENSORS = {
+    768: ("SD 1.5", {"SD 1.5", "SD 1.4"}),
+    1024: ("SD 2.x", {"SD 2.0", "SD 2.0 768", "SD 2.1", "SD 2.1 768"}),
+}
+SDXL_BASES = {
+    "SDXL 1.0",
+    "SDXL 0.9",
+    "SDXL Turbo",
+    "SDXL Lightning",
+    "SDXL Hyper",
+    "SDXL 1.0 LCM",
+    "Pony",
+    "Illustrious",
+    "NoobAI",
+}
+
+
+@pytest.mark.parametrize("width", SAME_TENSORS)
+def test_a_unet_in_the_names_of_diffusers_names_every_base_of_its_width(width: int) -> None:
+    base, bases = SAME_TENSORS[width]
+
+    found = of(
+        {
+            "conv_in.weight": (320, 4, 3, 3),
+            "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight": (320, width),
+        }
+    )
+
+    assert (base, bases) == (found.base_model.value, set(found.base_model.candidates))
+
+
+def test_a_checkpoint_of_sdxl_names_every_base_with_the_same_tensors() -> None:
+    assert SDXL_BASES == set(of(SDXL_UNET).base_model.candidates)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (("lora_down.weight", "lora_up.weight"), "lora"),
+        (("lora_A.weight", "lora_B.weight"), "lora"),
+        (("lora_A.default.weight", "lora_B.default.weight"), "lora"),
+        (("lora.down.weight", "lora.up.weight"), "lora"),
+        (("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"), "locon"),
+        (("lokr_w1", "lokr_w2"), "locon"),
+        (("lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"), "locon"),
+        (("oft_diag",), "locon"),
+        (("oft_blocks",), "locon"),
+        (("diff",), "locon"),
+        (("on_input",), "locon"),
+        (("a1.weight", "a2.weight", "b1.weight", "b2.weight"), "locon"),
+    ],
+)
+def test_every_spelling_of_an_adapters_parts_is_an_adapter(names: tuple[str, ...], kind: str) -> None:
+    layer = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+
+    found = of({f"{layer}.{name}": (8, 8) for name in names})
+
+    assert kind == found.type.value
+
+
 @pytest.mark.parametrize(
     ("width", "base"), [(5120, "Wan Video 14B t2v"), (1536, "Wan Video 1.3B t2v"), (999, "unknown")]
 )

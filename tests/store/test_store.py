@@ -277,6 +277,21 @@ def test_a_transaction_that_changes_no_model_takes_no_revision(store: Store) -> 
     assert 2 == put(store, entry(2))
 
 
+def test_the_last_id_that_clients_can_hold_is_given_and_none_after_it(store: Store) -> None:
+    """Clients in other languages keep ids in 32 bits."""
+    with store.transaction() as transaction:
+        transaction.connection.execute(
+            sa.update(schema.counters).where(schema.counters.c.name == schema.NEXT_OWN_ID).values(value=2**31 - 1)
+        )
+
+    with store.transaction() as transaction:
+        last = transaction.next_own_id()
+        with pytest.raises(errors.Unavailable, match="all ids"):
+            transaction.next_own_id()
+
+    assert 2_147_483_647 == last
+
+
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     put(store, entry(1))
 

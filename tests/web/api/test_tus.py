@@ -473,6 +473,26 @@ def test_a_checksum_that_cannot_be_checked_is_400(bench: Bench, checksum: str) -
     assert (400, "0") == (reply.status, bench.ask("HEAD", path).headers["upload-offset"])
 
 
+def test_the_sha256_that_is_announced_has_to_be_one_and_is_compared(bench: Bench) -> None:
+    content = lora_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    length = str(len(content))
+    refused = [
+        bench.ask("POST", "/v3/uploads", upload_length=length, upload_metadata=metadata(filename="m.pt", sha256=text))
+        for text in (digest[:-1], digest[:-1] + "g", "")
+    ]
+
+    right = bench.create(len(content), filename="a.safetensors", sha256=digest.upper())
+    wrong = bench.create(len(content), filename="b.safetensors", sha256="0" * 64)
+    for path in (right, wrong):
+        bench.append(path, 0, content)
+    while bench.checking.verify_next():
+        pass
+
+    assert [400] * 3 == [reply.status for reply in refused]
+    assert {"a": 1, "b": 0} == {model["name"]: model["status"] for model in bench.models()}
+
+
 def test_an_upload_that_another_worker_may_still_take_back_is_not_complete(bench: Bench) -> None:
     content = lora_bytes()
     path = bench.create(len(content))
