@@ -15,7 +15,7 @@ import pytest
 
 from modelyard.domain import Scope
 from tests import requirements
-from tests.transfers import lora_bytes
+from tests.transfers import dangerous_bytes, lora_bytes
 
 from .browsing import Browsing
 from .conftest import Yard
@@ -130,6 +130,20 @@ def test_an_upload_goes_on_after_the_page_was_reloaded_in_its_middle(
 
     expect(page.get_by_role("link", name="Download")).to_be_visible()
     assert [PIECE_BYTES, 2 * PIECE_BYTES] == offsets
+
+
+def test_the_upload_page_shows_the_verdict_of_each_file(browsing: Browsing, yard: Yard, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.pt"
+    good.write_bytes(lora_bytes())
+    bad.write_bytes(dangerous_bytes())
+    page = browsing.window(yard.key())
+    page.goto("/upload")
+
+    page.get_by_label("Drop model files here").set_input_files([good, bad])
+
+    rows = page.locator(".upload")
+    expect(rows.filter(has_text="good")).to_contain_text("Uploaded and checked. The model is available.")
+    expect(rows.filter(has_text="bad.pt")).to_contain_text("Not available: dangerous")
 
 
 def test_a_paused_upload_waits_and_a_cancelled_one_is_gone(browsing: Browsing, yard: Yard, file: Path) -> None:

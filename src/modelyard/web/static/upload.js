@@ -7,6 +7,7 @@ const section = document.getElementById("uploads");
 const list = document.getElementById("list");
 const form = document.getElementById("sending");
 const CHUNK_BYTES = 8 * 1024 * 1024; // the most that a lost connection makes the browser send again
+const VERDICT_WAIT_MS = 1000;
 const WAITS_MS = [500, 1000, 3000, 5000, 10000];
 const KEY_PREFIX = "modelyard upload ";
 
@@ -186,6 +187,27 @@ function uploadFile(file, isOnly) {
     link.href = "/uploaded/" + address.split("/").pop();
     link.textContent = "Show the model";
     acts.append(link);
+    showVerdict(link.href);
+  }
+
+  /** Show the result of the verification, which the page of the model has. */
+  async function showVerdict(url) {
+    for (;;) {
+      await wait(VERDICT_WAIT_MS);
+      try {
+        const response = await fetch(url, { headers: { Accept: "text/html" } });
+        if (response.status === 404) return; // the model was deleted meanwhile
+        if (!response.ok) continue;
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        if (page.querySelector("#checking")) continue;
+        const refusal = page.querySelector("#refusal");
+        row.classList.toggle("failed", refusal !== null);
+        state.textContent = refusal ? refusal.textContent : "Uploaded and checked. The model is available.";
+        return;
+      } catch {
+        // The server may be away for a moment. The link to the model stays.
+      }
+    }
   }
 
   pause.addEventListener("click", () => row.classList.remove("failed"));
