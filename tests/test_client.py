@@ -517,6 +517,14 @@ def test_a_file_has_no_name_that_leads_elsewhere(tmp_path: Path, name: str) -> N
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["nice.exe", "evil.sh", ".bashrc", "evil.py", "plain", ".hidden.pt"])
+def test_a_server_cannot_write_other_files_than_models(tmp_path: Path, name: str) -> None:
+    with a_client(lambda _: httpx2.Response(200, content=CONTENT)) as client, pytest.raises(errors.InvalidRequest):
+        client.download(a_record(sd_name=name), tmp_path)
+
+    assert [] == list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("headers", "hash_sha256", "is_good"),
     [

@@ -30,8 +30,8 @@ _HEADER_CHARS_MAX = 256
 _KEY_PREFIX = "sk_"
 _HINT_CHARS = 7
 _FINGERPRINT_CHARS = 16
-# Ten thousand years: Python cannot format later dates.
-_EXPIRES_IN_SECONDS_MAX = 10_000 * 366 * 86_400
+# A century. Python cannot format dates after the year 9999.
+_EXPIRES_IN_SECONDS_MAX = 100 * 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ import httpx2
 import msgspec
 
 from modelyard import errors, wire
+from modelyard.domain import FILE_EXTENSIONS, split_extension
 from modelyard.paths import display_path
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after
 
@@ -274,8 +275,13 @@ class Client:
         """
         if model.download_url is None:
             raise errors.NotFound(f"the server has no file of {model.sd_name!r} for this key", model=model.sd_name)
+        if not name and split_extension(model.sd_name)[1].lower() not in FILE_EXTENSIONS:
+            raise errors.InvalidRequest(
+                f"{model.sd_name!r} is not the name of a model file; accepted: {', '.join(FILE_EXTENSIONS)}",
+                model=model.sd_name,
+            )
         name = name or model.sd_name
-        if not _FILE_NAME.fullmatch(name) or name in (".", ".."):
+        if not _FILE_NAME.fullmatch(name) or name.startswith("."):
             raise errors.InvalidRequest(f"{name!r} is not a file name", model=model.sd_name)
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / name

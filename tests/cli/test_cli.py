@@ -310,6 +310,20 @@ def test_a_key_ends_after_the_span_that_is_given(modelyard: Modelyard, span: str
     assert made["expires_at"] - made["created_at"] in (seconds, seconds - 1)
 
 
+def test_a_key_whose_end_no_date_can_say_is_refused_and_one_that_is_there_is_listed(
+    modelyard: Modelyard, home: Path
+) -> None:
+    refused = modelyard("key", "create", "--team", "alice", "--expires", "9000y")
+    modelyard("key", "create", "--team", "alice", "--expires", "100y")
+    with closing(sqlite3.connect(home / "modelyard.sqlite")) as database, database:
+        database.execute("UPDATE api_keys SET expires_at = 300000000000")
+
+    listed = modelyard("key", "list")
+
+    assert (2, "") == (refused.code, refused.out)
+    assert "9999-12-31 23:59" in listed.out
+
+
 @pytest.mark.parametrize("span", ["", "d", "-1d", "1.5h", "1 d", "1D", "²d", "1000000000d", "0", "0d"])
 def test_what_is_no_span_makes_no_key(modelyard: Modelyard, span: str) -> None:
     refused = modelyard("key", "create", "--team", "alice", f"--expires={span}")

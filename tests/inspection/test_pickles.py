@@ -3,8 +3,11 @@
 Not covered here: hostile pickles (tests/attacks).
 """
 
+import bz2
 import collections
+import gzip
 import io
+import lzma
 import pickle
 import pickletools
 import struct
@@ -394,9 +397,9 @@ def test_a_member_that_is_named_as_a_pickle_is_looked_at_whatever_it_begins_with
     (tmp_path / "named.zip").write_bytes(zipped({f"a/model{suffix}": command}))
     (tmp_path / "other.zip").write_bytes(zipped({"a/model.txt": command}))
 
-    assert ("dangerous", "clean") == (
+    assert ("dangerous", "a zip that holds no weights") == (
         inspect_file(tmp_path / "named.zip").verdict,
-        inspect_file(tmp_path / "other.zip").verdict,
+        inspect_file(tmp_path / "other.zip").reason,
     )
 
 
@@ -479,13 +482,45 @@ def test_a_harmless_member_that_is_marked_as_encrypted_is_suspicious(tmp_path: P
     assert "a/data.pkl: is marked as encrypted" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("__main__.py", b"print()", "a program"),
+        ("a/data/model/c.so", b"x", "a program"),
+        ("a/data/model/wrapper", b"\x7fELF\x02\x01", "a program"),
+        ("a/run", b"#!/bin/sh\n", "a program"),
+        ("a/inner.tar.gz", b"x", "a packed file"),
+        ("a/inner", gzip.compress(b"x"), "a packed file"),
+        ("a/inner", bz2.compress(b"x"), "a packed file"),
+        ("a/inner", lzma.compress(b"x"), "a packed file"),
+        ("a/inner", b"7z\xbc\xaf\x27\x1c", "a packed file"),
+    ],
+)
+def test_weights_with_a_program_or_a_packed_file_beside_them_are_suspicious(
+    tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
+    weights = {
+        "a/data.pkl": pickle.dumps({}),
+        "a/data/0": b"\x7fELF",
+        "a/data/1": gzip.compress(b"x"),
+        "a/version": b"3",
+    }
+    (tmp_path / "plain.pt").write_bytes(zipped(weights))
+    (tmp_path / "more.pt").write_bytes(zipped({**weights, name: content}))
+
+    plain, more = (inspect_file(tmp_path / file) for file in ("plain.pt", "more.pt"))
+
+    assert ("clean", "suspicious") == (plain.verdict, more.verdict)
+    assert problem in more.reason
+
+
 def test_a_command_in_a_member_of_any_name_is_found_though_it_breaks_off(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(zipped({"a/data/0": b"cposix\nsystem\n(X\xff"}))
     (tmp_path / "chance.pt").write_bytes(zipped({"a/data/0": b"(X\xff"}))
 
-    assert ("dangerous", "clean") == (
+    assert ("dangerous", "a zip that holds no weights") == (
         inspect_file(tmp_path / "model.pt").verdict,
-        inspect_file(tmp_path / "chance.pt").verdict,
+        inspect_file(tmp_path / "chance.pt").reason,
     )
 
 

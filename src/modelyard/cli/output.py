@@ -13,6 +13,8 @@ from rich.text import Text
 # A pipe or a file has no width. This is wide enough for whole names.
 _PIPE_WIDTH = 400
 
+# The end of the year 9999; Python has no later dates.
+SECONDS_MAX = 253_402_300_799
 INTERRUPTED = "Interrupted. Progress is saved; run the command again to continue."
 
 
@@ -50,4 +52,4 @@ def format_time(seconds: int | None) -> str:
     """Return Unix seconds as a date and a time in UTC, empty for None."""
     if seconds is None:
         return ""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(min(seconds, SECONDS_MAX), UTC).strftime("%Y-%m-%d %H:%M")

@@ -26,7 +26,7 @@ from picklescan.relaxed_zipfile import RelaxedZipFile  # type: ignore[import-unt
 from picklescan.scanner import SafetyLevel, scan_pickle_bytes  # type: ignore[import-untyped]  # it ships no types
 
 from modelyard.domain import Verdict
-from modelyard.inspection import pickle_opcodes, state_dict
+from modelyard.inspection import member_kinds, pickle_opcodes, state_dict
 from modelyard.inspection.budget import Budget, OverBudget
 from modelyard.inspection.header import Header
 from modelyard.inspection.pickle_imports import judge_global
@@ -299,6 +299,8 @@ def _scan_members(
     if kind == "torch zip" and "constants.pkl" in names:
         kind = "torchscript"
         findings.note(Verdict.SUSPICIOUS, f"{where}is a TorchScript program, which runs when it is loaded")
+    if not where and not findings.pickles and not any(name.lower().endswith(".npy") for name in names):
+        findings.note(Verdict.SUSPICIOUS, "a zip that holds no weights")
     return values, kind
 
 
@@ -307,6 +309,8 @@ def _scan_member(
 ) -> object:
     """Judge one member; return its first pickle's value."""
     here = f"{where}{_shown(member.filename)}: "
+    if problem := member_kinds.find_problem(archive, member):
+        findings.note(Verdict.SUSPICIOUS, f"{here}{problem}")
     if member.flag_bits & 1:
         # Read as plain bytes all the same: torch's reader ignores the flag, so it can hide a pickle from other
         # scanners.

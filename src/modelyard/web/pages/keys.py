@@ -10,6 +10,9 @@ from modelyard.web.responses import Response
 _DAY_SECONDS = 86_400
 _LIFETIMES_DAYS = (30, 90, 365)
 
+# The end of the year 9999; Python has no later dates.
+_SECONDS_MAX = 253_402_300_799
+
 
 def show_keys(context: PageContext, page_request: PageRequest) -> Response:
     """Show the team's keys."""
@@ -76,4 +79,4 @@ def _render_keys(
 
 
 def _format_day(seconds: int | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+    return "" if seconds is None else datetime.fromtimestamp(min(seconds, _SECONDS_MAX), UTC).strftime("%Y-%m-%d")
