@@ -626,6 +626,8 @@ def test_a_model_needs_an_id(bad_id: object) -> None:
         (b"whole \\ud83d\\ude00", "whole \U0001f600"),
         (b"no escape \\\\ud83d", "no escape \\ud83d"),
         (b"byte \xff one", "byte \ufffd one"),
+        (b"nul \\u0000 one", "nul \ufffd one"),
+        (b"no nul \\\\u0000", "no nul \\u0000"),
         (b"line\nfeed", "line feed"),
         (b"NaN, Infinity", "NaN, Infinity"),
     ],

@@ -1,6 +1,7 @@
 """Decodes JSON that other programs wrote, and mends the damage that real answers have.
 
     half an emoji ("\\ud83d")    → the replacement character
+    NUL ("\\u0000")             → the replacement character: PostgreSQL stores none
     bytes that are no UTF-8     → the replacement character
     NaN, Infinity               → null
     line feeds in a text        → spaces
@@ -19,8 +20,8 @@ _Part = TypeVar("_Part", bound=msgspec.Struct)
 
 # A text of JSON, or a number that JSON does not have.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b', re.DOTALL)
-# A whole pair of surrogates, half a pair, or any other escape.
-_ESCAPE = re.compile(rb"(\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w)|(\\u[dD][89a-fA-F]\w\w)|\\.", re.DOTALL)
+# A whole pair of surrogates, half a pair or NUL, or any other escape.
+_ESCAPE = re.compile(rb"(\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w)|(\\u[dD][89a-fA-F]\w\w|\\u0000)|\\.", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 
 
@@ -30,6 +31,8 @@ def decode(text: bytes, kind: Any = Any) -> Any:
     Raises msgspec.ValidationError if it is not of that kind, msgspec.DecodeError if nobody can read it as JSON, and
     RecursionError if it is nested too deeply.
     """
+    if b"\\u0000" in text:
+        text = mend(text)
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError:
