@@ -354,11 +354,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     # As pip writes it; the processes of a pool import it once more.
     program.write_text(f"#!{sys.executable}\nfrom modelyard.cli import main\nif __name__ == '__main__':\n    main()\n")
     program.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MODELYARD_", "XDG_"))}
     environment |= {
         "PATH": f"{programs}:{environment['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),
-        "MODELYARD_HOME": str(folder / "home"),
+        "HOME": str(folder),
         "NO_PROXY": "127.0.0.1",
     }
     shutil.copytree(ROOT / "docs" / "examples", folder / "docs" / "examples")

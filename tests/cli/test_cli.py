@@ -733,7 +733,7 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 
 def test_each_start_of_the_demo_answers_the_printed_call_the_same_and_a_signal_ends_it_with_code_0(home: Path) -> None:
     """The models are invented at the first start; the second one begins with them."""
-    starts = []
+    starts: list[tuple[Any, str]] = []
     for how in (signal.SIGTERM, signal.SIGINT):
         with serving("--demo") as (process, address):
             assert process.stdout is not None
@@ -747,6 +747,19 @@ def test_each_start_of_the_demo_answers_the_printed_call_the_same_and_a_signal_e
         starts.append((page, call.replace(address, "")))
 
     assert starts[0] == starts[1]
+    assert (home / "demo" / "modelyard.sqlite").exists()
+    assert not (home / "modelyard.sqlite").exists()
+
+
+def test_the_demo_is_not_written_into_a_database_that_the_environment_names(
+    modelyard: Modelyard, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELYARD_DATABASE_URL", f"sqlite:///{home}/real.sqlite")
+
+    refused = modelyard("serve", "--demo", "--port", "0")
+
+    assert (1, "") == (refused.code, refused.out)
+    assert "unset MODELYARD_DATABASE_URL" in refused.err
 
 
 def test_processes_that_die_are_replaced_and_none_outlives_a_parent_that_was_killed(

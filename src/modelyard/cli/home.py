@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from modelyard import errors, settings, store
 from modelyard.cli import options, output
 
+DEMO_FOLDER = "demo"
 _PRIVATE_UMASK = 0o077
 _OTHERS = 0o007
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-counters")
@@ -22,9 +23,25 @@ _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-counters")
 
 def load_settings() -> settings.Settings:
     """Return the settings of the command's home folder. Create the folder if it is missing, and close it to others."""
+    return _open_home(settings.load(options.home_of_command()))
+
+
+def load_demo_settings() -> settings.Settings:
+    """Return the settings of the demo's own home, a folder of the command's home: no invented model is among real ones.
+
+    Raises ConfigurationError if the environment names a database, because the demo would be written into it.
+    """
+    loaded = settings.load(load_settings().home / DEMO_FOLDER)
+    if loaded.database_url != settings.load(loaded.home, {}).database_url:
+        raise errors.ConfigurationError(
+            "--demo fills a database of its own; unset MODELYARD_DATABASE_URL, or run `modelyard serve` without --demo"
+        )
+    return _open_home(loaded)
+
+
+def _open_home(loaded: settings.Settings) -> settings.Settings:
     # Before the first file is made. Child processes inherit it, and SQLite gives its log the mode of the database.
     os.umask(_PRIVATE_UMASK)
-    loaded = settings.load(options.home_of_command())
     try:
         loaded.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:

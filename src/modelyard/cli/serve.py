@@ -32,10 +32,12 @@ _INDEXER_NICENESS = 19
 @click.option("--host", help="The address to listen on; 0.0.0.0 means all network interfaces.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port to listen on; 0 lets the system choose.")
 @click.option("--workers", type=click.IntRange(1, 256), help="The number of processes that answer requests.")
-@click.option("--demo", "with_demo", is_flag=True, help="Fill an empty catalogue with invented models to try it out.")
+@click.option(
+    "--demo", "with_demo", is_flag=True, help="Serve invented models to try it out, from a home of their own."
+)
 def serve(host: str | None, port: int | None, workers: int | None, with_demo: bool) -> None:
     """Run the server, with the API and the pages, until SIGTERM or Ctrl-C. It finishes open requests first."""
-    config = home.load_settings()
+    config = home.load_demo_settings() if with_demo else home.load_settings()
     config = dataclasses.replace(
         config,
         host=config.host if host is None else host,
@@ -48,6 +50,8 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         with home.open_store(config) as store:
             # Opened without a demo too, so that an unusable database is reported once, and here.
             demo_key = demo.prepare(store, config.home, output.remark) if with_demo else None
+        if with_demo:
+            output.remark(f"the demo has a home of its own; for other commands: export MODELYARD_HOME={config.home}")
         greet = _create_greeting(_format_address(listener), demo_key)
         # Build the index here, where the user sees the progress; the workers only open it. A process of its own does
         # it, because a fork after it would lack the threads of the file store's client.
