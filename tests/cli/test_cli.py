@@ -742,6 +742,12 @@ def test_each_start_of_the_demo_answers_the_printed_call_the_same_and_a_signal_e
             assert len(page["models"]) == 3
             with urllib.request.urlopen(f"{address}/docs", timeout=60) as docs:
                 assert docs.status == 200
+            _, sign_in = process.stdout.readline(), process.stdout.readline()
+            opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with opener.open(sign_in.rpartition(" ")[2].strip(), timeout=60) as gallery:
+                assert b"Sign out" in gallery.read()
+            with urllib.request.urlopen(sign_in.rpartition(" ")[2].strip(), timeout=60) as again:
+                assert b"Sign out" not in again.read()
             process.send_signal(how)
             assert process.wait(PROCESS_SECONDS_MAX) == 0
         starts.append((page, call.replace(address, "")))

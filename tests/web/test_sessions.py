@@ -78,6 +78,33 @@ def test_a_session_ends_thirty_days_after_its_beginning(desk: Desk) -> None:
     assert desk.sessions.of(request(cookie=cookie)) is None
 
 
+def test_a_code_signs_in_once_and_within_an_hour(desk: Desk) -> None:
+    key, _ = desk.access.create_key("red", [Scope.READ])
+    codes = [desk.sessions.create_code(key) for _ in range(2)]
+
+    _, cookie = desk.sessions.redeem(codes[0], is_secure=False)
+    session = desk.sessions.of(request(cookie=cookie.decode().split(";")[0]))
+    with pytest.raises(errors.InvalidKey):
+        desk.sessions.redeem(codes[0], is_secure=False)
+    with pytest.raises(errors.InvalidKey):
+        desk.sessions.redeem(codes[1][:-1] + ("A" if codes[1][-1] != "A" else "B"), is_secure=False)
+    desk.now[0] += 3601
+    with pytest.raises(errors.InvalidKey):
+        desk.sessions.redeem(codes[1], is_secure=False)
+
+    assert session is not None
+    assert "red" == session.viewer.team
+
+
+def test_a_code_ends_with_its_key(desk: Desk) -> None:
+    key, _ = desk.access.create_key("red", [Scope.READ])
+    code = desk.sessions.create_code(key)
+    desk.access.revoke_key(key)
+
+    with pytest.raises(errors.InvalidKey):
+        desk.sessions.redeem(code, is_secure=False)
+
+
 def test_a_session_ends_with_its_key(desk: Desk) -> None:
     cookie = desk.cookie(expires_in_seconds=DAY_SECONDS)
 

@@ -17,8 +17,12 @@ from modelyard.jobs import tasks
 from modelyard.jobs.kinds import Resources
 from modelyard.jobs.supervisor import Supervisor, run_in_subprocess
 from modelyard.settings import Settings
+from modelyard.store import Store
 from modelyard.web import app, log, metrics, server
 from modelyard.web.connection_limits import ConnectionLimits
+from modelyard.web.rate_limit import RateLimit
+from modelyard.web.sessions import Sessions
+from modelyard.web.urls import open_signer
 
 # An address that listens on all interfaces, and the one to show for it.
 _LOCAL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared with, not listened on
@@ -50,9 +54,10 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         with home.open_store(config) as store:
             # Opened without a demo too, so that an unusable database is reported once, and here.
             demo_key = demo.prepare(store, config.home, output.remark) if with_demo else None
+            code = _create_code(store, demo_key) if demo_key else ""
         if with_demo:
             output.remark(f"the demo has a home of its own; for other commands: export MODELYARD_HOME={config.home}")
-        greet = _create_greeting(_format_address(listener), demo_key)
+        greet = _create_greeting(_format_address(listener), demo_key, code)
         # Build the index here, where the user sees the progress; the workers only open it. A process of its own does
         # it, because a fork after it would lack the threads of the file store's client.
         run_in_subprocess(lambda: _build_index(config))
@@ -79,7 +84,12 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
-def _create_greeting(address: str, demo_key: str | None) -> Callable[[], None]:
+def _create_code(store: Store, key: str) -> str:
+    """Return the code of a link that signs in one browser with a key."""
+    return Sessions(auth.Auth(store), open_signer(store), RateLimit(0)).create_code(key)
+
+
+def _create_greeting(address: str, demo_key: str | None, code: str) -> Callable[[], None]:
     """Return a function for all workers. The first one that accepts requests prints where the server answers."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
@@ -93,6 +103,8 @@ def _create_greeting(address: str, demo_key: str | None) -> Callable[[], None]:
             if demo_key:
                 click.echo(f"curl -H 'Authorization: Bearer {demo_key}' '{address}/v3/model?pagination.limit=3'")
             click.echo(f"The gallery is at {address}/")
+            if code:
+                click.echo(f"Sign in, once and within an hour: {address}/sign-in?code={code}")
 
     return greet
 

@@ -157,7 +157,7 @@ def _pages(context: PageContext) -> list[Route]:
         Route("/keys/revoke", "POST", page(keys.revoke_key), admin, kind),
         Route("/status", "GET", page(status.show), read, kind),
         Route("/docs", "GET", quick(partial(api_docs.show, context)), None, kind),
-        Route(SIGN_IN, "GET", quick(sign_in.show), None, kind),
+        Route(SIGN_IN, "GET", page(sign_in.show), None, kind),
         Route(SIGN_IN, "POST", signing_in, None, kind),
         Route("/sign-out", "POST", signing_out, None, kind),
         Route("/preferences", "POST", quick(partial(sign_in.choose, context), needs_token=False), None, kind),

@@ -31,7 +31,8 @@ SECURE_COOKIE = "__Host-" + COOKIE
 TOKEN_FIELD = "token"  # noqa: S105 # the name of a field, not its content
 TOKEN_HEADER = b"modelyard-token"
 LASTS_SECONDS = 30 * 86_400
-_SESSION, _TOKEN = "session", "token"
+_SESSION, _TOKEN, _CODE = "session", "token", "code"
+_CODE_SECONDS = 3600
 _VALUE_CHARS_MAX = 256
 
 
@@ -69,7 +70,33 @@ class Sessions:
 
     def begin(self, key: str, *, is_secure: bool) -> Header:
         """Return the header that signs in a browser as the team of the key. Raises InvalidKey."""
-        fingerprint = self.auth.fingerprint_of(key.strip())
+        return self._begin(self.auth.fingerprint_of(key.strip()), is_secure=is_secure)
+
+    def create_code(self, key: str) -> str:
+        """Return a code that signs in one browser as the team of the key, within an hour. Raises InvalidKey."""
+        fingerprint, nonce = self.auth.fingerprint_of(key), secrets.token_hex(8)
+        signed = parse_qs(self.signer.query(_CODE, fingerprint, nonce, int(self.clock()) + _CODE_SECONDS))
+        return f"{fingerprint}.{nonce}.{signed['key'][0]}.{signed['expires'][0]}.{signed['signature'][0]}"
+
+    def redeem(self, code: str, *, is_secure: bool) -> Header:
+        """Return the header that signs in a browser by a code, which is worth nothing afterwards.
+
+        Raises InvalidKey for a code that was used or has expired, or that this server did not make.
+        """
+        parts = code.split(".")
+        if len(code) > _VALUE_CHARS_MAX or len(parts) != 5:
+            raise errors.InvalidKey
+        fingerprint, nonce, *signature = parts
+        try:
+            expires_at = self.signer.check(_CODE, fingerprint, nonce, Signature(*signature))
+        except (errors.InvalidSignature, errors.LinkExpired):
+            raise errors.InvalidKey from None
+        self.auth.find(fingerprint, nonce)
+        # A code that was used is remembered as a session that ended.
+        self.auth.end_session(nonce, expires_at)
+        return self._begin(fingerprint, is_secure=is_secure)
+
+    def _begin(self, fingerprint: str, *, is_secure: bool) -> Header:
         session_id = secrets.token_hex(8)
         expires_at = int(self.clock()) + LASTS_SECONDS
         signed = parse_qs(self.signer.query(_SESSION, fingerprint, session_id, expires_at))

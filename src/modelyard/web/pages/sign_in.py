@@ -1,5 +1,6 @@
 """Signing in, signing out, and the visitor's preferences."""
 
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 from modelyard import errors
@@ -7,10 +8,13 @@ from modelyard.web.pages.page import NSFW_COOKIE, PageContext, PageRequest, ensu
 from modelyard.web.responses import Response
 
 
-def show(page_request: PageRequest) -> Response:
-    """Show the sign-in form."""
+def show(context: PageContext, page_request: PageRequest) -> Response:
+    """Show the sign-in form. With the code of a sign-in link, start a session instead; a code works once."""
     parameters = parse_qs(page_request.query_string[:4096].decode("latin-1"))
     to = ensure_local(parameters.get("to", ["/"])[0])
+    if "code" in parameters:
+        with suppress(errors.InvalidKey):
+            return redirect(to, context.sessions.redeem(parameters["code"][0], is_secure=page_request.is_secure))
     return render_page(page_request, "sign_in.html", to=to, has_ended="ended" in parameters, is_refused=False)
 
 
