@@ -142,23 +142,6 @@ class Details(msgspec.Struct, frozen=True):
     found: dict[str, Any]
 
 
-class Count(msgspec.Struct, frozen=True):
-    """A value of a facet, and the number of models that have it."""
-
-    name: str
-    count: int
-
-
-class Facets(msgspec.Struct, frozen=True):
-    """How the models that match divide, the most frequent value first."""
-
-    total: int
-    types: list[Count]
-    sources: list[Count]
-    base_models: list[Count]
-    tags: list[Count]
-
-
 class _Pagination(msgspec.Struct):
     next_cursor: str
 
@@ -212,10 +195,10 @@ class Client:
             yield from page.models
             cursor = page.pagination.next_cursor
 
-    def facets(self, **filters: Unpack[Filters]) -> Facets:
+    def facets(self, **filters: Unpack[Filters]) -> wire.FacetsAnswer:
         """Return how the models that match divide by type, source, base model and tag. Raises InvalidRequest."""
         answer = self._request("GET", "/v3/model/facets", params=_parameters(filters), headers=_STRICT)
-        return msgspec.json.decode(answer.content, type=Facets)
+        return msgspec.json.decode(answer.content, type=wire.FacetsAnswer)
 
     def get(self, model_id: int) -> Model:
         """Return one model. Raises ModelNotFound."""

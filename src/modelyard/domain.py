@@ -16,6 +16,8 @@ QUERY_TERMS_MAX = 16
 # that read ids into 32-bit integers.
 OWN_ID_MIN = 1_000_000_000
 OWN_ID_MAX = 2**31 - 1
+# The end of the year 9999 in Unix time; Python has no later dates.
+DATE_SECONDS_MAX = 253_402_300_799
 
 
 class Source(enum.StrEnum):

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from modelyard.domain import DATE_SECONDS_MAX
+
 # A pipe or a file has no width. This is wide enough for whole names.
 _PIPE_WIDTH = 400
 
-# The end of the year 9999; Python has no later dates.
-SECONDS_MAX = 253_402_300_799
 INTERRUPTED = "Interrupted. Progress is saved; run the command again to continue."
 
 
@@ -52,4 +52,4 @@ def format_time(seconds: int | None) -> str:
     """Return Unix seconds as a date and a time in UTC, empty for None."""
     if seconds is None:
         return ""
-    return datetime.fromtimestamp(min(seconds, SECONDS_MAX), UTC).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(min(seconds, DATE_SECONDS_MAX), UTC).strftime("%Y-%m-%d %H:%M")

@@ -4,10 +4,7 @@ A loader of weights leaves them alone, but other programs run them: ``python FIL
 and torch loads the library of a compiled package.
 """
 
-import lzma
 import re
-import zipfile
-import zlib
 
 _PROGRAMS = (
     ".py",
@@ -39,20 +36,15 @@ _PACKED_STARTS = (
 _TENSOR = re.compile(r"(.*/)?data/\d+")
 
 
-def find_problem(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
-    """Return why a member is nothing that weights need; empty if it may be. Reads its first 8 bytes at most."""
-    name = member.filename.lower()
+def find_problem(file_name: str, start: bytes) -> str:
+    """Return why a member with this name and these first 8 bytes is nothing that weights need; empty if it may be."""
+    name = file_name.lower()
     if name.endswith(_PROGRAMS):
         return "a program, which weights do not need"
     if name.endswith(_PACKED):
         return "a packed file, which is not looked into"
     if _TENSOR.fullmatch(name):
         return ""
-    try:
-        with archive.open(member) as stream:
-            start = stream.read(8)
-    except (zipfile.BadZipFile, RuntimeError, OSError, ValueError, EOFError, zlib.error, lzma.LZMAError):
-        return ""  # the scan of the member says so
     if start.startswith(_PROGRAM_STARTS):
         return "a program, which weights do not need"
     return "a packed file, which is not looked into" if start.startswith(_PACKED_STARTS) else ""

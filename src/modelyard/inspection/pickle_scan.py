@@ -309,15 +309,13 @@ def _scan_member(
 ) -> object:
     """Judge one member; return its first pickle's value."""
     here = f"{where}{_shown(member.filename)}: "
-    if problem := member_kinds.find_problem(archive, member):
-        findings.note(Verdict.SUSPICIOUS, f"{here}{problem}")
     if member.flag_bits & 1:
         # Read as plain bytes all the same: torch's reader ignores the flag, so it can hide a pickle from other
         # scanners.
         findings.note(Verdict.SUSPICIOUS, f"{here}is marked as encrypted")
     is_named_pickle = member.filename.lower().endswith(_PICKLE_SUFFIXES)
     try:
-        content = _read_member(archive, member, is_named_pickle, findings.budget)
+        content = _read_member(archive, member, is_named_pickle, findings, here)
     except _UNREADABLE_MEMBER as error:
         verdict = Verdict.SUSPICIOUS if is_named_pickle else Verdict.ERROR
         findings.note(verdict, f"{here}cannot be looked into: {_shown(str(error))}")
@@ -343,11 +341,14 @@ def _scan_member(
 
 
 def _read_member(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, is_named_pickle: bool, budget: Budget
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, is_named_pickle: bool, findings: _Findings, here: str
 ) -> bytes | None:
     """Return a member's bytes, at most one more than the limit; None if it is nothing that could run code."""
+    budget = findings.budget
     with archive.open(member) as stream:
         start = stream.read(8)
+        if problem := member_kinds.find_problem(member.filename, start):
+            findings.note(Verdict.SUSPICIOUS, f"{here}{problem}")
         is_chance = not is_named_pickle and not start.startswith((b"\x93NUMPY", b"PK\x03\x04"))
         if is_chance:
             if not _starts_as_pickle(start):

@@ -63,6 +63,23 @@ class ModelPage(msgspec.Struct, frozen=True):
     pagination: Pagination
 
 
+class Count(msgspec.Struct, frozen=True):
+    """How many matches have a value."""
+
+    name: str
+    count: int
+
+
+class FacetsAnswer(msgspec.Struct, frozen=True):
+    """How the matches divide, the most frequent value first; base models and tags as filters compare them."""
+
+    total: int
+    types: list[Count]
+    sources: list[Count]
+    base_models: list[Count]
+    tags: list[Count]
+
+
 _encode = msgspec.json.Encoder().encode
 
 

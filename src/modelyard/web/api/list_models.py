@@ -29,23 +29,6 @@ CACHE_BYTES_MAX = 16 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
-class Count(msgspec.Struct, frozen=True):
-    """How many matches have a value."""
-
-    name: str
-    count: int
-
-
-class FacetsAnswer(msgspec.Struct, frozen=True):
-    """How the matches divide, the most frequent value first; base models and tags as filters compare them."""
-
-    total: int
-    types: list[Count]
-    sources: list[Count]
-    base_models: list[Count]
-    tags: list[Count]
-
-
 @dataclass(frozen=True, slots=True)
 class _Search:
     """The viewer, the query and the preferences of a request, and the response headers that follow from them."""
@@ -113,7 +96,7 @@ def count_facets(catalog: Catalog, viewer_of: ViewerOf, request: Request) -> Res
     """Return counts of the models that match, by type, source, base model and tag. Paging has no effect."""
     search = _parse_search(catalog, viewer_of(request), request)
     facets = catalog.facets(search.viewer, search.query)
-    body = FacetsAnswer(
+    body = wire.FacetsAnswer(
         total=facets.total,
         types=_counts(facets.types),
         sources=_counts(facets.sources),
@@ -123,8 +106,8 @@ def count_facets(catalog: Catalog, viewer_of: ViewerOf, request: Request) -> Res
     return Response(_encode(body), headers=tuple(search.headers))
 
 
-def _counts(pairs: list[tuple[str, int]]) -> list[Count]:
-    return [Count(name, count) for name, count in pairs]
+def _counts(pairs: list[tuple[str, int]]) -> list[wire.Count]:
+    return [wire.Count(name, count) for name, count in pairs]
 
 
 def _parse_search(catalog: Catalog, viewer: Viewer, request: Request) -> _Search:

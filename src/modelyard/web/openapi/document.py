@@ -16,7 +16,6 @@ from modelyard import __version__, domain, errors, wire
 from modelyard.web.api.account import Metadata, User
 from modelyard.web.api.edit_models import Change, NewModel
 from modelyard.web.api.health import Health, Readiness
-from modelyard.web.api.list_models import FacetsAnswer
 from modelyard.web.api.presigned_uploads import Announcement, UploadUrl
 from modelyard.web.requests import Request
 from modelyard.web.responses import Response
@@ -39,7 +38,7 @@ EXAMPLE_MODEL = domain.Model(
 )
 _TYPES = (
     wire.ModelPage,
-    FacetsAnswer,
+    wire.FacetsAnswer,
     User,
     Metadata,
     Health,

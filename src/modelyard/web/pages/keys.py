@@ -3,15 +3,12 @@
 from datetime import UTC, datetime
 
 from modelyard import errors
-from modelyard.domain import Scope
+from modelyard.domain import DATE_SECONDS_MAX, Scope
 from modelyard.web.pages.page import PageContext, PageRequest, redirect, render_page
 from modelyard.web.responses import Response
 
 _DAY_SECONDS = 86_400
 _LIFETIMES_DAYS = (30, 90, 365)
-
-# The end of the year 9999; Python has no later dates.
-_SECONDS_MAX = 253_402_300_799
 
 
 def show_keys(context: PageContext, page_request: PageRequest) -> Response:
@@ -79,4 +76,4 @@ def _render_keys(
 
 
 def _format_day(seconds: int | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(min(seconds, _SECONDS_MAX), UTC).strftime("%Y-%m-%d")
+    return "" if seconds is None else datetime.fromtimestamp(min(seconds, DATE_SECONDS_MAX), UTC).strftime("%Y-%m-%d")
