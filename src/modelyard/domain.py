@@ -204,6 +204,25 @@ HASH_LENGTHS = (8, 10, 12, 64)
 
 
 @dataclass(frozen=True, slots=True)
+class Licence:
+    """What a model's licence allows. None: unknown, which is never "allowed".
+
+    ``allow_commercial`` lists the commercial uses that are allowed, of ``COMMERCIAL_USES``; empty: none is.
+    """
+
+    id: str | None = None
+    name: str | None = None
+    url: str | None = None
+    allow_commercial: tuple[str, ...] | None = None
+    allow_no_credit: bool | None = None
+    allow_derivatives: bool | None = None
+    allow_different_licence: bool | None = None
+
+
+COMMERCIAL_USES = ("image", "rent", "sell")
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One model as the catalogue answers it. Every field is resolved."""
 
@@ -229,6 +248,20 @@ class Model:
     blob: str | None = None
     # Every form of the hashes of its further files, sorted.
     file_hashes: tuple[str, ...] = ()
+    # The upstream model's name, or the display title of an own model, in any script.
+    title: str = ""
+    creator: str = ""
+    trigger_words: tuple[str, ...] = ()
+    # The names of its files, as their source gives them.
+    file_names: tuple[str, ...] = ()
+    # Unix seconds; None where unknown. ``added_at`` is when this catalogue first stored the model.
+    published_at: int | None = None
+    updated_at: int | None = None
+    added_at: int | None = None
+    size_bytes: int | None = None
+    licence: Licence | None = None
+    # The versions of one model have the same group; empty if it has none.
+    version_group: str = ""
 
     @property
     def sd_name_in_api(self) -> str:
