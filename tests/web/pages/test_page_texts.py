@@ -1,0 +1,948 @@
+"""The whole text and all links of each page for one small catalogue, so that a change of any of them is seen."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source, Status
+from modelyard.store import jobs
+from tests.app_fixture import App, a_private, open_app
+from tests.web.pages.page_text import main_text, page_text
+from tests.web.pages.test_pages import Browser, signed_in
+
+OWN, OTHERS = 1_000_000_001, 1_000_000_002
+SHA256, AUTOV3 = "AB" * 32, "CD" * 32
+COVER = "/covers/" + "0123456789abcdef" * 2 + "/640.webp"
+LORA, CHECKPOINT, VAE, INVERSION = (MODEL_TYPES[name] for name in ("lora", "checkpoint", "vae", "textualinversion"))
+HARBOUR = Facts(
+    name="v2",
+    sd_name="harbourLights_v2_77.safetensors",
+    type=LORA,
+    base_model="SDXL 1.0",
+    base_model_type="Standard",
+    tags=("harbour", "night"),
+    categories=("style", "concept"),
+    rank=12_345,
+    is_nsfw=True,
+    cover_url=COVER,
+    hashes=Hashes(autov1="0123ABCD", sha256=SHA256, autov3=AUTOV3, blake3="EF" * 32, crc32="89ABCDEF"),
+    upstream_model_id=7,
+    upstream_model_name="Harbour Lights",
+    trigger_words=("harbour lights", "at dusk"),
+    size_bytes=228_600_000,
+    licence="CreativeML",
+    notes="Made at sea.",
+    published_at="2023-07-01T08:09:10Z",
+    file_name="harbourLights.safetensors",
+)
+HEADER = Facts(base_model="SDXL 1.0", evidence=("type lora: lora_down and lora_up",))
+OTHER_MODELS = {
+    78: Facts(
+        name="v1",
+        sd_name="harbourLights_v1_78.safetensors",
+        type=LORA,
+        base_model="SD 1.5",
+        tags=HARBOUR.tags,
+        upstream_model_id=7,
+        rank=950,
+    ),
+    79: Facts(
+        name="copy",
+        sd_name="copy_79.safetensors",
+        type=INVERSION,
+        hashes=Hashes(sha256=SHA256),
+        cover_url="https://elsewhere.example/a.png",
+    ),
+    80: Facts(
+        name="again",
+        sd_name="again_80.safetensors",
+        type=CHECKPOINT,
+        base_model="SD 1.5",
+        hashes=Hashes(sha256="11" * 32, autov3=AUTOV3),
+        rank=1_200_000,
+    ),
+    81: Facts(name="v1", sd_name="harbourLights_v9_81.safetensors", type=LORA, tags=HARBOUR.tags, upstream_model_id=8),
+}
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """Five models from Civitai, and one of each of two teams. The tests of this module change nothing."""
+    with open_app(tmp_path_factory.mktemp("pages"), clock=lambda: 1_700_000_000) as yard:
+        records = [
+            Record(77, Source.CIVITAI, Layer.UPSTREAM, HARBOUR),
+            Record(77, Source.CIVITAI, Layer.HEADER, HEADER),
+        ]
+        records += [Record(id_, Source.CIVITAI, Layer.UPSTREAM, facts) for id_, facts in OTHER_MODELS.items()]
+        assert [] == [outcome for outcome in yard.catalog.register_many(records) if outcome.result == "skipped"]
+        own = a_private(OWN, "red", name="own", sd_name="own.pt", type=VAE, rank=0, status=Status.UNAVAILABLE)
+        with yard.store.transaction() as transaction:
+            transaction.put([Entry(own, {Layer.USER: Facts(name="own", sd_name="own.pt", type=VAE, is_nsfw=True)})])
+        yard.put(a_private(OTHERS, "blue", sd_name="b.pt", name="b"))
+        yield yard
+
+
+SIGNED_IN_PAGES = {
+    "/": """
+# Models
+{ checkbox}
+Filters
+## Visibility
+[ All](/)
+[ Public](/?filter.visibility=public)
+[ Private to red](/?filter.visibility=private)
+## Type
+[ LoRA family 3](/?filter.types=lora)
+[ Checkpoint 1](/?filter.types=checkpoint)
+[ Textual Inversion 1](/?filter.types=textualinversion)
+[ VAE 1](/?filter.types=vae)
+## Base model
+[ SD 1.5 3](/?filter.base_model=sd+1.5)
+[ SDXL 1.0 1](/?filter.base_model=sdxl+1.0)
+## Source
+[ Civitai 5](/?filter.source=civitai)
+[ Uploaded 1](/?filter.source=uploading)
+## Tags
+[ #harbour 3](/?filter.tags=harbour)
+[ #night 3](/?filter.tags=night)
+## Other
+[ Safe for work](/?filter.is_nsfw=false)
+[ For inpainting](/?filter.is_inpainting=true)
+form post /preferences
+{nsfw=shown hidden} {to=/ hidden}<Show NSFW covers>
+6 models
+[ !/static/art.svg#hills Checkpoint again 80 SD 1.5 popularity 1.2M Civitai](/models/80)
+[ !/covers/0123…/320.webp /covers/0123…/320.webp 320w, /covers/0123…/640.webp 640w,
+    /covers/0123…/1280.webp 1280w NSFW LoRA harbourLights v2 77 SDXL 1.0 popularity 12k Civitai](/models/77)
+[ !/static/art.svg#bars LoRA harbourLights v1 78 SD 1.5 popularity 950 Civitai](/models/78)
+[ !/static/art.svg#lens VAE own SD 1.5 · private · not available popularity 0 Uploaded](/models/1000000001)
+[ !/static/art.svg#arcs LoRA harbourLights v9 81 Unknown base model popularity 0 Civitai](/models/81)
+[ !/static/art.svg#letters Textual Inversion copy 79 Unknown base model popularity 0 Civitai](/models/79)
+No more models
+""",
+    "/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai": """
+# Models
+{ checkbox}
+Filters
+## Visibility
+[ All](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai)
+[ Public](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&filter.visibility=public)
+[ Private to red](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&filter.visibility=private)
+## Type
+[ LoRA family 1](/?filter.query=harbour&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai)
+## Base model
+[ SD 1.5 1](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.source=civitai
+    &filter.base_model=sd+1.5)
+[ SDXL 1.0 1](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.source=civitai)
+## Source
+[ Civitai 1](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0)
+## Tags
+[ #night 1](/?filter.query=harbour&filter.types=lora&filter.base_model=SDXL+1.0&filter.source=civitai)
+[ #harbour 1](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&filter.tags=harbour)
+## Other
+[ Safe for work](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&filter.is_nsfw=false)
+[ For inpainting](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&filter.is_inpainting=true)
+form post /preferences
+{nsfw=shown hidden} {to=/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai hidden}<Show NSFW covers>
+1 model
+[ Remove the filter LoRA family](/?filter.query=harbour&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai)
+[ Remove the filter #night](/?filter.query=harbour&filter.types=lora&filter.base_model=SDXL+1.0
+    &filter.source=civitai)
+[ Remove the filter SDXL 1.0](/?filter.query=harbour&filter.types=lora&filter.tags=night
+    &filter.source=civitai)
+[ Remove the filter Civitai](/?filter.query=harbour&filter.types=lora&filter.tags=night
+    &filter.base_model=SDXL+1.0)
+[Remove all filters](/?filter.query=harbour)
+[ !/covers/0123…/320.webp /covers/0123…/320.webp 320w, /covers/0123…/640.webp 640w,
+    /covers/0123…/1280.webp 1280w NSFW LoRA harbourLights v2 77 SDXL 1.0 popularity 12k Civitai](/models/77)
+No more models
+""",
+    "/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false": """
+# Models
+{ checkbox}
+Filters
+## Visibility
+[ All](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false)
+[ Public](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.visibility=public)
+[ Private to red](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.visibility=private)
+## Type
+[ LoRA family 2](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.types=lora)
+[ Checkpoint 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.types=checkpoint)
+[ Textual Inversion 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.types=textualinversion)
+[ VAE 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.types=vae)
+## Base model
+[ SD 1.5 3](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.base_model=sd+1.5)
+## Source
+[ Civitai 4](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.source=civitai)
+[ Uploaded 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.source=uploading)
+## Tags
+[ #harbour 2](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.tags=harbour)
+[ #night 2](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.tags=night)
+## Other
+[ Safe for work](/?pagination.limit=2&filter.is_inpainting=false)
+[ For inpainting](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=true)
+form post /preferences
+{nsfw=shown hidden} {to=/?pagination.limit=2&filter.is_nsfw=false
+    &filter.is_inpainting=false hidden}<Show NSFW covers>
+5 models
+[ Remove the filter is nsfw: false](/?pagination.limit=2&filter.is_inpainting=false)
+[ Remove the filter is inpainting: false](/?pagination.limit=2&filter.is_nsfw=false)
+[Remove all filters](/)
+[ !/static/art.svg#hills Checkpoint again 80 SD 1.5 popularity 1.2M Civitai](/models/80)
+[ !/static/art.svg#bars LoRA harbourLights v1 78 SD 1.5 popularity 950 Civitai](/models/78)
+[Show more models](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &pagination.cursor=c_Wzk1MCwiNzgiXQ%3D%3D)
+""",
+    "/?pagination.limit=1&pagination.cursor=c_WzEyMzQ1LCI3NyJd&filter.types=lora&filter.types=vae": """
+# Models
+{ checkbox}
+Filters
+## Visibility
+[ All](/?pagination.limit=1&filter.types=lora&filter.types=vae)
+[ Public](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.visibility=public)
+[ Private to red](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.visibility=private)
+## Type
+[ LoRA family 3](/?pagination.limit=1&filter.types=vae)
+[ Checkpoint 1](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.types=checkpoint)
+[ Textual Inversion 1](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.types=textualinversion)
+[ VAE 1](/?pagination.limit=1&filter.types=lora)
+## Base model
+[ SD 1.5 2](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.base_model=sd+1.5)
+[ SDXL 1.0 1](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.base_model=sdxl+1.0)
+## Source
+[ Civitai 3](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.source=civitai)
+[ Uploaded 1](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.source=uploading)
+## Tags
+[ #harbour 3](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.tags=harbour)
+[ #night 3](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.tags=night)
+## Other
+[ Safe for work](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.is_nsfw=false)
+[ For inpainting](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.is_inpainting=true)
+form post /preferences
+{nsfw=shown hidden} {to=/?pagination.limit=1&filter.types=lora&filter.types=vae hidden}<Show NSFW covers>
+4 models
+[ Remove the filter LoRA family](/?pagination.limit=1&filter.types=vae)
+[ Remove the filter VAE](/?pagination.limit=1&filter.types=lora)
+[Remove all filters](/)
+[Back to the first page](/?pagination.limit=1&filter.types=lora&filter.types=vae)
+[ !/static/art.svg#bars LoRA harbourLights v1 78 SD 1.5 popularity 950 Civitai](/models/78)
+[Show more models](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &pagination.cursor=c_Wzk1MCwiNzgiXQ%3D%3D)
+""",
+    "/?filter.query=harbuor": """
+# Models
+{ checkbox}
+Filters
+## Visibility
+[ All](/?filter.query=harbuor)
+[ Public](/?filter.query=harbuor&filter.visibility=public)
+[ Private to red](/?filter.query=harbuor&filter.visibility=private)
+## Other
+[ Safe for work](/?filter.query=harbuor&filter.is_nsfw=false)
+[ For inpainting](/?filter.query=harbuor&filter.is_inpainting=true)
+form post /preferences
+{nsfw=shown hidden} {to=/?filter.query=harbuor hidden}<Show NSFW covers>
+0 models
+!/static/art.svg#sun
+## No models found for “harbuor”
+Did you mean [harbour](/?filter.query=harbour)?
+""",
+    "/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true": """
+# Models
+{ checkbox}
+Filters
+## Visibility
+[ All](/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true)
+[ Public](/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true&filter.visibility=public)
+[ Private to red](/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true
+    &filter.visibility=private)
+## Other
+[ Safe for work](/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true&filter.is_nsfw=false)
+[ For inpainting](/?filter.query=harbuor&filter.types=lora)
+form post /preferences
+{nsfw=shown hidden} {to=/?filter.query=harbuor&filter.types=lora
+    &filter.is_inpainting=true hidden}<Show NSFW covers>
+0 models
+[ Remove the filter LoRA family](/?filter.query=harbuor&filter.is_inpainting=true)
+[ Remove the filter is inpainting: true](/?filter.query=harbuor&filter.types=lora)
+[Remove all filters](/?filter.query=harbuor)
+!/static/art.svg#sun
+## No models found for “harbuor”
+[Search without filters](/?filter.query=harbuor)
+""",
+    "/?filter.query=zzz": """
+# Models
+{ checkbox}
+Filters
+## Visibility
+[ All](/?filter.query=zzz)
+[ Public](/?filter.query=zzz&filter.visibility=public)
+[ Private to red](/?filter.query=zzz&filter.visibility=private)
+## Other
+[ Safe for work](/?filter.query=zzz&filter.is_nsfw=false)
+[ For inpainting](/?filter.query=zzz&filter.is_inpainting=true)
+form post /preferences
+{nsfw=shown hidden} {to=/?filter.query=zzz hidden}<Show NSFW covers>
+0 models
+!/static/art.svg#sun
+## No models found for “zzz”
+Each word must be part of a model’s name, file name or tags. [Show all models](/)
+""",
+    "/models/77": """
+[← All models](/)
+!/covers/0123…/320.webp /covers/0123…/320.webp 320w, /covers/0123…/640.webp 640w, /covers/0123…/1280.webp 1280w
+form post /preferences
+{nsfw=shown hidden} {to=/models/77 hidden}<Show NSFW covers>
+LoRA NSFW SDXL 1.0 Civitai
+# Harbour Lights
+v2
+[#harbour](/?filter.tags=harbour)
+[#night](/?filter.tags=night)
+[Open on Civitai (another site)](https://civitai.com/models/7?modelVersionId=77)
+## Use this model
+Prompt
+<lora:harbourLights_v2_77:1><Copy Prompt>
+Trigger words
+harbour lights, at dusk<Copy Trigger words>
+sd_name_in_api
+harbourLights_v2_77<Copy sd_name_in_api>
+sd_name
+harbourLights_v2_77.safetensors<Copy sd_name>
+API request
+curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1/v3/model?filter.model_version_id=77'
+<Copy API request>
+## Details
+Type
+[LoRA](/?filter.types=lora) from upstream
+Base model
+[SDXL 1.0](/?filter.base_model=SDXL+1.0) from upstream
+Variant
+Standard from upstream
+SDXL architecture
+yes
+Source
+[Civitai](/?filter.source=civitai)
+Visibility
+everyone
+Status
+available
+Safe for work
+no from upstream
+Categories
+style, concept from upstream
+Popularity
+12,345
+Published
+2023-07-01 from upstream
+Licence
+CreativeML from upstream
+File
+harbourLights.safetensors from upstream
+Size
+228.6 MB (228,600,000 bytes) from upstream
+Id
+77
+## Hashes
+AutoV2
+ABABABABAB<Copy AutoV2>
+SHA-256
+ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB<Copy SHA-256>
+AutoV1
+0123ABCD<Copy AutoV1>
+AutoV3
+CDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCDCD<Copy AutoV3>
+BLAKE3
+EFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFEF<Copy BLAKE3>
+CRC32
+89ABCDEF<Copy CRC32>
+## Evidence
+### From the file
+type lora: lora_down and lora_up
+## Notes
+Made at sea.
+## Other versions
+[v1](/models/78) SD 1.5
+## Duplicates
+[copy 79](/models/79) same file
+[again 80](/models/80) same tensors
+""",
+    "/models/79": """
+[← All models](/)
+!/static/art.svg#letters
+Textual Inversion Unknown base model Civitai
+# copy 79
+copy
+## Use this model
+Prompt
+copy_79<Copy Prompt>
+sd_name_in_api
+copy_79<Copy sd_name_in_api>
+sd_name
+copy_79.safetensors<Copy sd_name>
+API request
+curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1/v3/model?filter.model_version_id=79'
+<Copy API request>
+## Details
+Type
+[Textual Inversion](/?filter.types=textualinversion) from upstream
+Base model
+unknown
+SDXL architecture
+no
+Source
+[Civitai](/?filter.source=civitai)
+Visibility
+everyone
+Status
+available
+Popularity
+0
+Id
+79
+The cover is on another site, and this page does not load it. [Open the cover](https://elsewhere.example/a.png)
+## Hashes
+AutoV2
+ABABABABAB<Copy AutoV2>
+SHA-256
+ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB<Copy SHA-256>
+## Duplicates
+[harbourLights v2 77](/models/77) same file
+""",
+    "/models/1000000001": """
+[← All models](/)
+!/static/art.svg#lens
+VAE SD 1.5 Uploaded private
+# own
+[Edit](/models/1000000001/edit)
+form post /models/1000000001/delete
+{token}<Delete>
+## Use this model
+sd_name_in_api
+own.pt<Copy sd_name_in_api>
+sd_name
+own.pt<Copy sd_name>
+API request
+curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1/v3/model?filter.model_version_id=1000000001'
+<Copy API request>
+## Details
+Type
+[VAE](/?filter.types=vae) set by the owner
+Base model
+[SD 1.5](/?filter.base_model=SD+1.5)
+Variant
+Standard
+SDXL architecture
+no
+Source
+[Uploaded](/?filter.source=uploading)
+Visibility
+private, owned by team red
+Status
+not available
+Popularity
+0
+Id
+1000000001
+""",
+    "/models/1000000001/edit": """
+[← own](/models/1000000001)
+# Edit model
+A value that you change takes precedence over the file and over imports, including later imports.
+    “As the file says” takes your value back.
+form post /models/1000000001/edit
+{token} {shown_name=own hidden} {shown_type_name=vae hidden} {shown_base_model=SD 1.5 hidden}
+    {shown_base_model_type=Standard hidden} {shown_tags= hidden} {shown_cover_url= hidden}
+    {shown_visibility=private hidden}
+Name
+{name=own required max=100}
+Type
+{type_name select} {checkpoint}Checkpoint {lora}LoRA {vae selected}VAE {controlnet}ControlNet
+    {upscaler}Upscaler {textualinversion}Textual Inversion {locon}LoCon {dora}DoRA {hypernetwork}Hypernetwork
+    {aestheticgradient}AestheticGradient {motionmodule}MotionModule {poses}Poses {wildcards}Wildcards
+    {workflows}Workflows {detection}Detection {textencoder}TextEncoder {unet}UNet {clip}CLIP
+    {clipvision}CLIPVision {ipadapter}IPAdapter {t2iadapter}T2IAdapter {other}Other {unknown}Unknown
+{reset=type_name checkbox}Type as the file says
+Base model
+{base_model=SD 1.5 max=100}
+Variant
+{base_model_type select} {}– { selected}Standard {}Inpainting {}Refiner {}Pix2Pix {}Depth
+Visible to
+{visibility select} {private selected}Your team {public}Everyone
+Tags, separated by commas
+{tags=}
+Categories
+{category=realistic checkbox}realistic
+{category=anime checkbox}anime
+{category=character checkbox}character
+{category=style checkbox}style
+{category=concept checkbox}concept
+{category=clothing checkbox}clothing
+{category=poses checkbox}poses
+{category=background checkbox}background
+{category=buildings checkbox}buildings
+{category=vehicle checkbox}vehicle
+{category=objects checkbox}objects
+{category=animal checkbox}animal
+{category=action checkbox}action
+{category=assets checkbox}assets
+{category=tool checkbox}tool
+{category=base model checkbox}base model
+Cover image
+{cover= file}
+Cover URL
+{cover_url= max=2048}
+{is_nsfw=1 checkbox}Not safe for work
+{reset=is_nsfw checkbox}Safe for work as the file says: safe for work
+<Save>[Cancel](/models/1000000001)
+{Anima} {AuraFlow} {Chroma} {CogVideoX} {Flux 3 Video} {Flux.1 D} {Flux.1 Kontext} {Flux.1 Krea} {Flux.1 S}
+    {Flux.2 D} {Flux.2 Klein 4B} {Flux.2 Klein 4B-base} {Flux.2 Klein 9B} {Flux.2 Klein 9B-base} {HiDream}
+    {HiDream-O1} {Hunyuan 1} {Hunyuan Video} {Hunyuan3D} {Illustrious} {Imagen4} {Kling} {Kolors} {LTXV}
+    {LTXV 2.3} {LTXV2} {Lumina} {Mochi} {Nano Banana} {NoobAI} {ODOR} {OpenAI} {PixArt E} {PixArt a}
+    {Playground v2} {Pony} {Pony V7} {Qwen} {Qwen 2} {Qwen 3} {SD 1.4} {SD 1.5} {SD 1.5 Hyper} {SD 1.5 LCM}
+    {SD 2.0} {SD 2.0 768} {SD 2.1} {SD 2.1 768} {SD 2.1 Unclip} {SD 3} {SD 3.5} {SD 3.5 Large}
+    {SD 3.5 Large Turbo} {SD 3.5 Medium} {SDXL 0.9} {SDXL 1.0} {SDXL 1.0 LCM} {SDXL Distilled} {SDXL Hyper}
+    {SDXL Lightning} {SDXL Turbo} {SVD} {SVD XT} {Seedance} {Seedream} {Sora 2} {Stable Cascade} {Upscaler}
+    {Veo 3} {Vidu Q1} {Wan Image 2.7} {Wan Video} {Wan Video 1.3B t2v} {Wan Video 14B i2v 480p}
+    {Wan Video 14B i2v 720p} {Wan Video 14B t2v} {Wan Video 2.2 I2V-A14B} {Wan Video 2.2 T2V-A14B}
+    {Wan Video 2.2 TI2V-5B} {Wan Video 2.5 I2V} {Wan Video 2.5 T2V} {Wan Video 2.7} {ZImageBase} {ZImageTurbo}
+""",
+    "/keys": """
+# API keys of red
+|Key|Permissions|Created|Last used|Expires|Status
+| sk_KEY this session|admin, read, write|CREATED|never|never|
+form post /keys/revoke
+{token} {id=1 hidden}<Revoke sk_KEY>
+form post /keys
+## Create a key
+{token}
+Permissions
+{scope=read checkbox checked}read
+{scope=write checkbox}upload and edit
+{scope=admin checkbox}everything, including keys
+Expires
+{days select} {}never {30}after 30 days {90}after 90 days {365}after 365 days
+<Create key>
+""",
+    "/status": """
+# Status
+Models
+6
+Revision
+3
+Index
+0 bytes
+1 segment, 0 on disk
+Files to check
+0
+Request rate and latency appear ten seconds after the server starts.
+## By type
+LoRA 100.0 3
+Checkpoint 33.33 1
+Textual Inversion 33.33 1
+VAE 33.33 1
+## By source
+Civitai 100.0 5
+Uploaded 20.0 1
+## By base model
+SD 1.5 100.0 3
+unknown 66.67 2
+SDXL 1.0 33.33 1
+## Background work
+|Kind|Waiting|Running|Failed|Given up|Waiting for|Running for|Last run, ago|Next run, in|Last failure, ago
+|check|0|0|0|0|||||
+|cleanup|0|0|0|0|||||
+|covers|0|0|0|0|||||
+|hashing|0|0|0|0|||||
+|matching|0|0|0|0|||||
+|indexing|0|0|0|0|||||
+|replication|0|0|0|0|||||
+""",
+    "/upload": """
+# Upload
+After the upload, the server computes the file’s hashes and checks its contents. It never executes the file.
+Uploading from this page needs JavaScript. Without JavaScript, use a tus client with /v3/uploads;
+    see [the API reference](/docs).
+form
+Drop model files here, or choose them
+{ file multiple}
+safetensors, gguf, ckpt, pt, pth, bin, onnx, sft · up to 100 GB
+Model details (optional)
+Set these before you choose a file. Fields you leave empty are filled from the file where possible.
+Name
+{name= max=100}
+Type
+{type_name select} {}from the file {checkpoint}Checkpoint {lora}LoRA {vae}VAE {controlnet}ControlNet
+    {upscaler}Upscaler {textualinversion}Textual Inversion {locon}LoCon {dora}DoRA {hypernetwork}Hypernetwork
+    {aestheticgradient}AestheticGradient {motionmodule}MotionModule {poses}Poses {wildcards}Wildcards
+    {workflows}Workflows {detection}Detection {textencoder}TextEncoder {unet}UNet {clip}CLIP
+    {clipvision}CLIPVision {ipadapter}IPAdapter {t2iadapter}T2IAdapter {other}Other
+Base model
+{base_model= max=100}
+Variant
+{base_model_type select} {}from the file {}Standard {}Inpainting {}Refiner {}Pix2Pix {}Depth
+Visible to
+{visibility select} {private selected}Your team {public}Everyone
+Tags, separated by commas
+{tags=}
+{is_nsfw=1 checkbox}Not safe for work
+{Anima} {AuraFlow} {Chroma} {CogVideoX} {Flux 3 Video} {Flux.1 D} {Flux.1 Kontext} {Flux.1 Krea} {Flux.1 S}
+    {Flux.2 D} {Flux.2 Klein 4B} {Flux.2 Klein 4B-base} {Flux.2 Klein 9B} {Flux.2 Klein 9B-base} {HiDream}
+    {HiDream-O1} {Hunyuan 1} {Hunyuan Video} {Hunyuan3D} {Illustrious} {Imagen4} {Kling} {Kolors} {LTXV}
+    {LTXV 2.3} {LTXV2} {Lumina} {Mochi} {Nano Banana} {NoobAI} {ODOR} {OpenAI} {PixArt E} {PixArt a}
+    {Playground v2} {Pony} {Pony V7} {Qwen} {Qwen 2} {Qwen 3} {SD 1.4} {SD 1.5} {SD 1.5 Hyper} {SD 1.5 LCM}
+    {SD 2.0} {SD 2.0 768} {SD 2.1} {SD 2.1 768} {SD 2.1 Unclip} {SD 3} {SD 3.5} {SD 3.5 Large}
+    {SD 3.5 Large Turbo} {SD 3.5 Medium} {SDXL 0.9} {SDXL 1.0} {SDXL 1.0 LCM} {SDXL Distilled} {SDXL Hyper}
+    {SDXL Lightning} {SDXL Turbo} {SVD} {SVD XT} {Seedance} {Seedream} {Sora 2} {Stable Cascade} {Upscaler}
+    {Veo 3} {Vidu Q1} {Wan Image 2.7} {Wan Video} {Wan Video 1.3B t2v} {Wan Video 14B i2v 480p}
+    {Wan Video 14B i2v 720p} {Wan Video 14B t2v} {Wan Video 2.2 I2V-A14B} {Wan Video 2.2 T2V-A14B}
+    {Wan Video 2.2 TI2V-5B} {Wan Video 2.5 I2V} {Wan Video 2.5 T2V} {Wan Video 2.7} {ZImageBase} {ZImageTurbo}
+""",
+    "/models/404": """
+!/static/art.svg#hourglass
+# Not found
+no model '404'
+[Show all models](/)
+""",
+    "/?filter.types=none": """
+!/static/art.svg#hourglass
+# Invalid request
+filter.types: 'none' is not accepted; accepted: checkpoint, lora, vae, controlnet, upscaler, textualinversion,
+    aestheticgradient, clip, clipvision, detection, dora, hypernetwork, ipadapter, locon, motionmodule, other,
+    poses, t2iadapter, textencoder, unet, unknown, wildcards, workflows
+[Show all models](/)
+""",
+    "/parts/results?filter.types=vae": """
+[ Remove the filter VAE](/)
+[ !/static/art.svg#lens VAE own SD 1.5 · private · not available popularity 0 Uploaded](/models/1000000001)
+No more models
+""",
+    "/parts/filters?filter.types=vae": """
+## Visibility
+[ All](/?filter.types=vae)
+[ Public](/?filter.types=vae&filter.visibility=public)
+[ Private to red](/?filter.types=vae&filter.visibility=private)
+## Type
+[ LoRA family 3](/?filter.types=vae&filter.types=lora)
+[ Checkpoint 1](/?filter.types=vae&filter.types=checkpoint)
+[ Textual Inversion 1](/?filter.types=vae&filter.types=textualinversion)
+[ VAE 1](/)
+## Base model
+[ SD 1.5 1](/?filter.types=vae&filter.base_model=sd+1.5)
+## Other
+[ Safe for work](/?filter.types=vae&filter.is_nsfw=false)
+[ For inpainting](/?filter.types=vae&filter.is_inpainting=true)
+form post /preferences
+{nsfw=shown hidden} {to=/?filter.types=vae hidden}<Show NSFW covers>
+1 model
+""",
+}
+
+
+@pytest.mark.parametrize("target", SIGNED_IN_PAGES)
+def test_the_text_and_links_of_a_page_for_a_team(yard: App, target: str) -> None:
+    page = signed_in(yard).ask(target).body
+
+    assert SIGNED_IN_PAGES[target].strip() == CREATION.sub("CREATED", main_text(page))
+
+
+ANONYMOUS_PAGES = {
+    "/": """
+
+""",
+    "/sign-in": """
+Sign in · Modelyard
+[Skip to main content](#main)
+[ 32 Modelyard](/)
+[Status](/status) [API](/docs) [Sign in](/sign-in)
+!/static/art.svg#hills
+form post /sign-in
+# Sign in
+Use an API key of your team. The browser stores a session cookie, not the key.
+API key
+{key= password required max=256}
+{to=/ hidden} <Sign in>
+No key yet? Ask the administrator of this server to create one with modelyard key create --team NAME.
+""",
+    "/sign-in?ended=1&to=/keys": """
+Sign in · Modelyard
+[Skip to main content](#main)
+[ 32 Modelyard](/)
+[Status](/status) [API](/docs) [Sign in](/sign-in)
+!/static/art.svg#hills
+form post /sign-in
+# Sign in
+Use an API key of your team. The browser stores a session cookie, not the key.
+Your key was revoked or has expired.
+API key
+{key= password required max=256}
+{to=/keys hidden} <Sign in>
+No key yet? Ask the administrator of this server to create one with modelyard key create --team NAME.
+""",
+    "/sign-in?code=nothing&to=//evil": """
+Sign in · Modelyard
+[Skip to main content](#main)
+[ 32 Modelyard](/)
+[Status](/status) [API](/docs) [Sign in](/sign-in)
+!/static/art.svg#hills
+form post /sign-in
+# Sign in
+Use an API key of your team. The browser stores a session cookie, not the key.
+API key
+{key= password required max=256}
+{to=/ hidden} <Sign in>
+No key yet? Ask the administrator of this server to create one with modelyard key create --team NAME.
+""",
+    "/models/1": """
+
+""",
+}
+
+
+@pytest.mark.parametrize("target", ANONYMOUS_PAGES)
+def test_the_text_and_links_of_a_page_for_a_visitor_without_a_session(tmp_path: Path, target: str) -> None:
+    with open_app(tmp_path, anonymous_access=True) as yard:
+        page = yard.ask(target, None).body
+
+    assert ANONYMOUS_PAGES[target].strip() == page_text(page)
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Iterator[Browser]:
+    """A team with one model, whose session may do everything."""
+    with open_app(tmp_path, clock=lambda: 1_700_000_000) as yard:
+        own = a_private(OWN, "red", name="own", sd_name="own.pt", type=VAE)
+        with yard.store.transaction() as transaction:
+            transaction.put([Entry(own, {Layer.USER: Facts(name="own", sd_name="own.pt", type=VAE)})])
+        yield signed_in(yard)
+
+
+def test_the_page_of_keys_shows_the_state_of_each_and_a_new_key_once(red: Browser) -> None:
+    access = red.yard.access
+    revoked, _ = access.create_key("red", [Scope.READ])
+    access.revoke_key(revoked)
+    access.create_key("red", [Scope.WRITE, Scope.READ], expires_in_seconds=86_400)
+
+    made = red.post("/keys", fields={"scope": "admin", "days": "90"})
+    refused = red.post("/keys")
+
+    assert (200, 400) == (made.status, refused.status)
+    assert NEW_KEY.strip() == CREATION.sub("CREATED", main_text(made.body))
+    message = "Copy your new key now. It is not shown again.\nKey\nsk_KEY<Copy Key>"
+    assert NEW_KEY.strip().replace(message, "Choose at least one permission.") == CREATION.sub(
+        "CREATED", main_text(refused.body)
+    )
+
+
+CREATION = re.compile(r"(?<=\|)20\d\d-\d\d-\d\d(?=\|never\|)")
+NEW_KEY = """
+# API keys of red
+Copy your new key now. It is not shown again.
+Key
+sk_KEY<Copy Key>
+|Key|Permissions|Created|Last used|Expires|Status
+over:| sk_KEY|admin|CREATED|never|2024-02-12|expired
+over:| sk_KEY|read, write|CREATED|never|2023-11-15|expired
+over:| sk_KEY|read|CREATED|never|never|revoked
+| sk_KEY this session|admin, read, write|CREATED|never|never|
+form post /keys/revoke
+{token} {id=1 hidden}<Revoke sk_KEY>
+form post /keys
+## Create a key
+{token}
+Permissions
+{scope=read checkbox checked}read
+{scope=write checkbox}upload and edit
+{scope=admin checkbox}everything, including keys
+Expires
+{days select} {}never {30}after 30 days {90}after 90 days {365}after 365 days
+<Create key>
+"""
+
+
+def test_the_page_of_a_deleted_model_restores_it(red: Browser) -> None:
+    assert DELETED.strip() == re.sub(r"\{sealed=[^}]+", "{sealed", main_text(red.post(f"/models/{OWN}/delete").body))
+
+
+DELETED = """
+!/static/art.svg#lens
+# own was deleted
+It no longer appears in searches. You can restore it from this page for one hour.
+form post /undo
+{token}
+    {sealed}<Restore the model>
+[Show all models](/)
+"""
+
+
+def test_the_form_to_edit_keeps_what_was_typed_and_says_what_is_wrong(red: Browser) -> None:
+    fields = {"name": "a/b", "type_name": "lora", "tags": "x, y", "category": "style", "reset": "type_name"}
+    reply = red.post(f"/models/{OWN}/edit", fields=fields | {"visibility": "public", "is_nsfw": "1", "uncover": "1"})
+
+    assert 400 == reply.status
+    assert EDIT_AGAIN.strip() == main_text(reply.body).partition("\n{Anima}")[0]
+
+
+EDIT_AGAIN = """
+[← own](/models/1000000001)
+# Edit model
+A value that you change takes precedence over the file and over imports, including later imports.
+    “As the file says” takes your value back.
+name: 'a/b' is not accepted; accepted: 1 to 100 of A-Z a-z 0-9 _ . - and spaces
+form post /models/1000000001/edit
+{token} {shown_name=own hidden} {shown_type_name=vae hidden} {shown_base_model=SD 1.5 hidden}
+    {shown_base_model_type=Standard hidden} {shown_tags= hidden} {shown_cover_url= hidden}
+    {shown_visibility=private hidden}
+Name
+{name=a/b required max=100}
+Type
+{type_name select} {checkpoint}Checkpoint {lora selected}LoRA {vae}VAE {controlnet}ControlNet
+    {upscaler}Upscaler {textualinversion}Textual Inversion {locon}LoCon {dora}DoRA {hypernetwork}Hypernetwork
+    {aestheticgradient}AestheticGradient {motionmodule}MotionModule {poses}Poses {wildcards}Wildcards
+    {workflows}Workflows {detection}Detection {textencoder}TextEncoder {unet}UNet {clip}CLIP
+    {clipvision}CLIPVision {ipadapter}IPAdapter {t2iadapter}T2IAdapter {other}Other {unknown}Unknown
+{reset=type_name checkbox checked}Type as the file says
+Base model
+{base_model= max=100}
+Variant
+{base_model_type select} {}– {}Standard {}Inpainting {}Refiner {}Pix2Pix {}Depth
+Visible to
+{visibility select} {private}Your team {public selected}Everyone
+Tags, separated by commas
+{tags=x, y}
+Categories
+{category=realistic checkbox}realistic
+{category=anime checkbox}anime
+{category=character checkbox}character
+{category=style checkbox checked}style
+{category=concept checkbox}concept
+{category=clothing checkbox}clothing
+{category=poses checkbox}poses
+{category=background checkbox}background
+{category=buildings checkbox}buildings
+{category=vehicle checkbox}vehicle
+{category=objects checkbox}objects
+{category=animal checkbox}animal
+{category=action checkbox}action
+{category=assets checkbox}assets
+{category=tool checkbox}tool
+{category=base model checkbox}base model
+Cover image
+{cover= file}
+{uncover=1 checkbox checked}Remove the cover
+Cover URL
+{cover_url= max=2048}
+{is_nsfw=1 checkbox checked}Not safe for work
+<Save>[Cancel](/models/1000000001)
+"""
+
+
+def test_a_refused_key_and_a_forbidden_page_say_what_is_wrong(red: Browser) -> None:
+    body = urlencode({"key": "sk_nobody", "to": "/keys"}).encode()
+    refused = red.yard.ask("/sign-in", None, method="POST", body=body)
+    forbidden = signed_in(red.yard, "red", Scope.READ).ask("/upload")
+
+    assert (401, REFUSED.strip()) == (refused.status, main_text(refused.body))
+    assert (403, FORBIDDEN.strip()) == (forbidden.status, page_text(forbidden.body))
+
+
+REFUSED = """
+!/static/art.svg#hills
+form post /sign-in
+# Sign in
+Use an API key of your team. The browser stores a session cookie, not the key.
+This key isn’t valid.
+API key
+{key= password required max=256}
+{to=/keys hidden} <Sign in>
+No key yet? Ask the administrator of this server to create one with modelyard key create --team NAME.
+"""
+FORBIDDEN = """
+Not allowed · Modelyard
+[Skip to main content](#main)
+[ 32 Modelyard](/)
+[Status](/status) [API](/docs) [Sign in](/sign-in)
+!/static/art.svg#hourglass
+# Not allowed
+this key lacks the scope 'write'
+[Show all models](/)
+"""
+
+
+def test_the_status_page_shows_the_size_of_the_index_and_how_long_work_waits(red: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "index" / "segment"
+    folder.mkdir(parents=True)
+    (folder / "a").write_bytes(bytes(1_000))
+    (folder.parent / "b").write_bytes(bytes(500))
+    now = int(time.time()) + 30
+    with red.yard.store.transaction() as transaction:
+        connection = transaction.connection
+        for number, subject in enumerate(("one", "two", "three", "four", "five")):
+            jobs.add(connection, jobs.CHECK, subject, now - 600_000 + 10_000 * number)
+        one, two, three, _ = [jobs.take(connection, jobs.CHECK, "nobody", now - 7_200, 10**6) for _ in range(4)]
+        assert one
+        assert two
+        assert three
+        jobs.bury(connection, one, "cannot be read", now=now - 3_600)
+        jobs.postpone(connection, two, "storage is away", now + 1_800, now=now - 5_400)
+        jobs.rest(connection, three, now - 900, now + 86_400)
+
+    text = main_text(red.ask("/status").body)
+
+    assert STATUS.strip() == re.sub(r"(\d:\d\d):\d\d", r"\1", text)
+
+
+STATUS = """
+# Status
+Models
+1
+Revision
+1
+Index
+1.5 kB
+1 segment, 0 on disk
+Files to check
+4
+1 given up: modelyard jobs
+Request rate and latency appear ten seconds after the server starts.
+## By type
+VAE 100.0 1
+## By source
+Uploaded 100.0 1
+## By base model
+SD 1.5 100.0 1
+## Background work
+|Kind|Waiting|Running|Failed|Given up|Waiting for|Running for|Last run, ago|Next run, in|Last failure, ago
+|check|2|1|1|1|6 days, 19:52|1:59|0:14|0:00|0:59
+|cleanup|0|0|0|0|||||
+|covers|0|0|0|0|||||
+|hashing|0|0|0|0|||||
+|matching|0|0|0|0|||||
+|indexing|0|0|0|0|||||
+|replication|0|0|0|0|||||
+"""
+
+
+def test_a_visitor_who_shows_covers_gets_the_button_to_blur_them(red: Browser) -> None:
+    reply = red.post("/preferences", fields={"nsfw": "shown", "to": "/?filter.types=vae"})
+    assert (303, "/?filter.types=vae") == (reply.status, reply.headers["location"])
+    assert "modelyard_nsfw=shown; Path=/; Max-Age=31622400; HttpOnly; SameSite=Lax" == reply.headers["set-cookie"]
+    red.cookie += "; " + reply.headers["set-cookie"].partition(";")[0]
+
+    page = red.ask("/").body
+
+    assert b'<body class="shows-nsfw">' in page
+    assert "{nsfw=blurred hidden} {to=/ hidden}<Blur NSFW covers>" in main_text(page).split("\n")
