@@ -128,7 +128,7 @@ class Forbidden(ModelyardError):
     """The key is valid and lacks the scope."""
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"this key lacks the scope {scope!r}", scope=scope)
+        super().__init__(f"this key lacks the scope {str(scope)!r}", scope=scope)
 
 
 class InvalidSignature(Forbidden):
