@@ -46,7 +46,8 @@ from rich.table import Table
 from modelyard import settings
 from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
-from modelyard.domain import MODEL_TYPES, Facts, Hashes, Layer, Record, Scope, Source
+from modelyard.domain import MODEL_TYPES, Hashes, Scope, Source
+from modelyard.facts import Facts, Layer, Record
 from modelyard.store import open_store
 from modelyard.wire import parameters
 

@@ -28,7 +28,8 @@ from benchmarks import rivals, synthesis
 from modelyard import wire
 from modelyard.catalog import open_catalog
 from modelyard.civitai.dumps import read_paths
-from modelyard.domain import Model, ModelQuery, Record, Viewer
+from modelyard.domain import Model, ModelQuery, Viewer
+from modelyard.facts import Record
 from modelyard.index import Index
 from modelyard.store import open_store
 

@@ -18,20 +18,8 @@ from benchmarks import http
 from modelyard import wire
 from modelyard.auth import Auth
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import (
-    Entry,
-    Facts,
-    Layer,
-    Model,
-    ModelQuery,
-    Offset,
-    Record,
-    Scope,
-    Source,
-    Viewer,
-    Visibility,
-    model_type,
-)
+from modelyard.domain import Model, ModelQuery, Offset, Scope, Source, Viewer, Visibility, model_type
+from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.store import open_store
 from tests.indexing import run_indexer
 from tests.process_commands import serving

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from benchmarks import synthesis
 from modelyard.auth import Auth
-from modelyard.domain import Entry, Scope
+from modelyard.domain import Scope
+from modelyard.facts import Entry
 from modelyard.store import Store, open_store
 
 _TRANSACTION = 2_000

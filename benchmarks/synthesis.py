@@ -26,10 +26,7 @@ from modelyard.domain import (
     DOCUMENTED_TYPES,
     OWN_ID_MIN,
     TYPE_FAMILIES,
-    Entry,
-    Facts,
     Hashes,
-    Layer,
     Model,
     ModelQuery,
     Offset,
@@ -41,6 +38,7 @@ from modelyard.domain import (
     fold_base,
     model_type,
 )
+from modelyard.facts import Entry, Facts, Layer
 from modelyard.store.base_models import KNOWN
 
 # Models (each of one or more versions) drawn at a time, and the unit of the prefix's stability.

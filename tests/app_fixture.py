@@ -20,7 +20,8 @@ from urllib.parse import unquote
 from modelyard import settings
 from modelyard.auth import Auth
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import MODEL_TYPES, Entry, Model, Scope, Source, Status, Visibility
+from modelyard.domain import MODEL_TYPES, Model, Scope, Source, Status, Visibility
+from modelyard.facts import Entry
 from modelyard.store import Store, open_store
 from modelyard.web import server
 from modelyard.web.app import create_app

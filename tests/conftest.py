@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.civitai.dumps import read_paths
-from modelyard.domain import Record
+from modelyard.facts import Record
 
 from . import npm, real_input, requirements
 from .app_fixture import Address, App, listening, models_of_kinds_that_are_rare, open_app, private_models_of_red

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from modelyard import indexer, wire
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import ANONYMOUS, Facts, Layer, Model, ModelQuery, Offset, Record, Source, Viewer, model_type
+from modelyard.domain import ANONYMOUS, Model, ModelQuery, Offset, Source, Viewer, model_type
+from modelyard.facts import Facts, Layer, Record
 from modelyard.index import segment
 from modelyard.store import open_store
 from tests import indexing, oracle

@@ -12,7 +12,8 @@ from typing import Any
 
 from modelyard import errors
 from modelyard.auth import Auth
-from modelyard.domain import Entry, Facts, Layer, Model, Scope, Source, model_type
+from modelyard.domain import Model, Scope, Source, model_type
+from modelyard.facts import Entry, Facts, Layer
 from modelyard.store import open_store
 
 FILE_FULL = 27

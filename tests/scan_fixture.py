@@ -12,7 +12,8 @@ from typing import Any
 
 from modelyard.blobs import open_storage
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import Entry, Facts, Hashes, Layer, Model, Record, Scope, Skipped, Source, Viewer, model_type
+from modelyard.domain import Hashes, Model, Scope, Skipped, Source, Viewer, model_type
+from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.inspection import hash_file
 from modelyard.library import Ownership, Scanner, ScanReport
 from modelyard.library.reconcile import FileOutcome

@@ -20,11 +20,8 @@ from modelyard.domain import (
     ANONYMOUS,
     MODEL_TYPES,
     OWN_ID_MIN,
-    Facts,
     Hashes,
-    Layer,
     ModelQuery,
-    Record,
     Scope,
     Source,
     Status,
@@ -32,6 +29,7 @@ from modelyard.domain import (
     Visibility,
     model_type,
 )
+from modelyard.facts import Facts, Layer, Record
 from modelyard.registry.models import Models, add_downloads
 from modelyard.registry.writer import ModelWriter, Outcome, Rehearsal, state_of
 from modelyard.store import Store

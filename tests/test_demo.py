@@ -15,16 +15,14 @@ from modelyard.domain import (
     ANONYMOUS,
     DOCUMENTED_TYPES,
     OWN_ID_MIN,
-    Facts,
-    Layer,
     ModelQuery,
-    Record,
     Scope,
     Source,
     Viewer,
     Visibility,
     model_type,
 )
+from modelyard.facts import Facts, Layer, Record
 from modelyard.store import Store, open_store
 
 

@@ -1,6 +1,4 @@
-"""The nouns: how text is compared, what a file is called, and how facts from several sources become one model."""
-
-from dataclasses import fields, replace
+"""The nouns: how text is compared, and what a file is called."""
 
 import pytest
 from hypothesis import given, settings
@@ -9,24 +7,18 @@ from hypothesis import strategies as st
 from modelyard.domain import (
     ANONYMOUS,
     CATEGORIES,
-    FACT_NAMES,
     MODEL_TYPES,
     TYPE_FAMILIES,
-    Facts,
     Hashes,
-    Layer,
     Model,
-    ModelFile,
     ModelType,
     Position,
     Scope,
     Source,
     Viewer,
-    fill_missing,
     fold,
     fold_base,
     model_type,
-    resolve,
     search_text,
 )
 
@@ -171,138 +163,3 @@ def test_a_file_is_asked_for_by_every_full_hash_and_its_customary_beginnings() -
 
 
 # --- Layers ----------------------------------------------------------------------------------------------------------
-
-SAID = Facts(
-    name="v1",
-    sd_name="a_1.safetensors",
-    type=MODEL_TYPES["lora"],
-    base_model="SD 1.5",
-    base_model_type="Standard",
-    is_nsfw=True,
-    tags=("anime",),
-    categories=("style",),
-    cover_url="https://images/1",
-    rank=7,
-    hashes=Hashes(sha256=SHA256),
-    file_name="a.safetensors",
-    size_bytes=10,
-    files=(ModelFile("a.safetensors"), ModelFile("b.safetensors")),
-    upstream_model_id=3,
-    upstream_model_name="A",
-    trigger_words=("word",),
-    published_at="2023-07-01",
-    licence="no",
-    notes="n",
-    evidence=("e",),
-)
-EMPTY = {"name": "", "tags": (), "cover_url": "", "base_model": "", "notes": "", "hashes": Hashes(), "evidence": ()}
-
-texts = st.sampled_from(["", "a", "b"])
-facts = st.builds(
-    Facts,
-    name=st.none() | texts,
-    sd_name=st.none() | texts,
-    type=st.none() | st.sampled_from([MODEL_TYPES["vae"], MODEL_TYPES["lora"]]),
-    base_model=st.none() | texts,
-    is_nsfw=st.none() | st.booleans(),
-    tags=st.none() | st.lists(texts, max_size=2).map(tuple),
-    rank=st.none() | st.integers(0, 2),
-    notes=st.none() | texts,
-)
-
-
-def test_the_example_of_these_tests_speaks_of_everything() -> None:
-    assert [] == [name for name in FACT_NAMES if getattr(SAID, name) is None]
-
-
-def test_a_source_that_says_less_takes_nothing_away() -> None:
-    assert SAID == fill_missing(Facts(), SAID)
-    assert SAID == fill_missing(Facts(**EMPTY), SAID)  # type: ignore[arg-type] # a table of fields
-
-
-def test_a_source_that_says_more_is_believed() -> None:
-    later = Facts(name="v2", is_nsfw=False, rank=0, tags=("anime", "style"))
-
-    assert replace(SAID, name="v2", is_nsfw=False, rank=0, tags=("anime", "style")) == fill_missing(later, SAID)
-
-
-def test_what_was_said_of_another_file_does_not_describe_this_one() -> None:
-    later = fill_missing(Facts(sd_name="b_2.safetensors"), SAID)
-
-    assert (None, None, None) == (later.hashes, later.file_name, later.size_bytes)
-    assert ("v1", ("anime",)) == (later.name, later.tags)
-
-
-@given(facts, facts)
-@settings(deadline=None, max_examples=200)
-def test_hearing_the_same_again_changes_nothing(newer: Facts, older: Facts) -> None:
-    once = fill_missing(newer, older)
-
-    assert once == fill_missing(newer, once) == fill_missing(once, older) == fill_missing(once, once)
-
-
-def test_hashes_of_one_file_are_put_together() -> None:
-    short, long = Hashes(autov2="1A805277C8", autov3=12 * "B"), Hashes(sha256=SHA256, autov3=64 * "B", crc32="01234567")
-
-    expected = Hashes(autov2="1A805277C8", autov3=64 * "B", sha256=SHA256, crc32="01234567")
-
-    assert expected == fill_missing(Facts(hashes=short), Facts(hashes=long)).hashes
-    assert expected == fill_missing(Facts(hashes=long), Facts(hashes=short)).hashes
-
-
-@pytest.mark.parametrize(
-    "theirs",
-    [
-        Hashes(sha256=OTHER_SHA256),
-        Hashes(autov2="BA43B0EFEE"),
-        Hashes(crc32="FFFFFFFF"),
-        Hashes(autov3=12 * "C", blake3=64 * "D"),
-    ],
-)
-def test_hashes_of_two_files_are_never_mixed(theirs: Hashes) -> None:
-    ours = Hashes(sha256=SHA256, autov3=64 * "B", crc32="01234567")
-
-    assert ours == resolve({Layer.USER: Facts(hashes=ours), Layer.HEADER: Facts(hashes=theirs)}).hashes
-    assert theirs == fill_missing(Facts(hashes=theirs), Facts(hashes=ours)).hashes
-
-
-def test_the_strongest_layer_that_speaks_wins_even_with_an_empty_word() -> None:
-    layers = {
-        Layer.GUESS: Facts(base_model_type="Inpainting", notes="guessed"),
-        Layer.UPSTREAM: Facts(name="upstream", tags=("anime",), base_model_type="Standard"),
-        Layer.USER: Facts(name="mine", tags=()),
-    }
-
-    assert Facts(name="mine", tags=(), base_model_type="Standard", notes="guessed") == resolve(layers)
-
-
-def test_hashes_of_one_file_from_several_layers_are_put_together() -> None:
-    layers = {
-        Layer.HEADER: Facts(hashes=Hashes(sha256=SHA256, crc32="01234567")),
-        Layer.UPSTREAM: Facts(hashes=Hashes(autov2="1A805277C8", autov3=64 * "B")),
-        Layer.USER: Facts(hashes=Hashes(autov1="ABCDEF01")),
-    }
-
-    expected = Hashes(autov1="ABCDEF01", autov2="1A805277C8", autov3=64 * "B", sha256=SHA256, crc32="01234567")
-
-    assert expected == resolve(layers).hashes
-
-
-@given(st.dictionaries(st.sampled_from(Layer), facts, min_size=1))
-@settings(deadline=None, max_examples=200)
-def test_every_fact_is_what_the_strongest_speaking_layer_said(layers: dict[Layer, Facts]) -> None:
-    resolved = resolve(layers)
-
-    for name in FACT_NAMES:
-        said = [value for layer in sorted(layers, reverse=True) if (value := getattr(layers[layer], name)) is not None]
-        assert (said[0] if said else None) == getattr(resolved, name)
-
-
-def test_layers_are_as_strong_as_they_are_near_to_the_user() -> None:
-    assert [Layer.GUESS, Layer.HEADER, Layer.UPSTREAM, Layer.SIDECAR, Layer.USER] == sorted(Layer)
-
-
-def test_every_answered_fact_is_a_field_of_the_model() -> None:
-    answered = FACT_NAMES[: FACT_NAMES.index("file_name")]
-
-    assert {*answered} <= {field.name for field in fields(Model)}

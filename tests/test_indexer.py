@@ -23,8 +23,9 @@ from modelyard import catalog as catalog_module
 from modelyard import indexer
 from modelyard.catalog import BULK_MODELS, Catalog, open_catalog
 from modelyard.cli import run
-from modelyard.domain import ANONYMOUS, Entry, Facts, Layer, Model, ModelQuery, Record, Source, model_type
+from modelyard.domain import ANONYMOUS, Model, ModelQuery, Source, model_type
 from modelyard.errors import ConfigurationError
+from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.index import SegmentDirectory
 from modelyard.store import open_store
 from tests.indexing import run_indexer

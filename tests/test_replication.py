@@ -15,8 +15,9 @@ from blake3 import blake3
 from modelyard import replication
 from modelyard.blobs import SharedFiles, open_shared
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import ANONYMOUS, Entry, ModelQuery
+from modelyard.domain import ANONYMOUS, ModelQuery
 from modelyard.errors import Unavailable
+from modelyard.facts import Entry
 from modelyard.store import open_store
 
 from .app_fixture import a_model

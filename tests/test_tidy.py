@@ -22,6 +22,7 @@ SOURCE = ROOT / "src" / "modelyard"
 # Imports point to an earlier line only; the packages of one line do not know each other.
 GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"domain", "errors", "fingerprint"}),
+    frozenset({"facts"}),
     frozenset({"index", "inspection", "paths", "retry", "settings", "signing", "thumbnails", "wire"}),
     frozenset({"store", "blobs"}),
     frozenset({"registry", "replication", "indexer"}),

@@ -17,17 +17,8 @@ from typing import TypeVar
 
 from modelyard import errors, wire
 from modelyard.blobs import SharedFiles
-from modelyard.domain import (
-    MODEL_TYPES,
-    BaseModel,
-    Entry,
-    Model,
-    ModelQuery,
-    Record,
-    Viewer,
-    Visibility,
-    fold_base,
-)
+from modelyard.domain import MODEL_TYPES, BaseModel, Model, ModelQuery, Viewer, Visibility, fold_base
+from modelyard.facts import Entry, Record
 from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentDirectory
 from modelyard.indexer import Indexer
 from modelyard.registry import models

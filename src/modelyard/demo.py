@@ -15,18 +15,8 @@ from pathlib import Path
 from modelyard import errors
 from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
-from modelyard.domain import (
-    OWN_ID_MIN,
-    Facts,
-    Hashes,
-    Layer,
-    Record,
-    Scope,
-    Source,
-    Status,
-    Visibility,
-    model_type,
-)
+from modelyard.domain import OWN_ID_MIN, Hashes, Scope, Source, Status, Visibility, model_type
+from modelyard.facts import Facts, Layer, Record
 from modelyard.store import Store
 
 TEAM = "demo"

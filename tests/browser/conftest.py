@@ -12,7 +12,8 @@ import pytest
 from modelyard import demo
 from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
-from modelyard.domain import Facts, Hashes, Layer, Record, Scope, Source, model_type
+from modelyard.domain import Hashes, Scope, Source, model_type
+from modelyard.facts import Facts, Layer, Record
 from modelyard.store import Store, open_store
 from tests import npm
 from tests.process_commands import serving

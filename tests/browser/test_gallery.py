@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from modelyard.domain import Record
+from modelyard.facts import Record
 from tests import requirements
 
 from .browsing import Browsing

@@ -27,7 +27,8 @@ from modelyard.civitai.client import (
     parse_checkpoint,
 )
 from modelyard.civitai.records import convert
-from modelyard.domain import Record, Skipped
+from modelyard.domain import Skipped
+from modelyard.facts import Record
 from modelyard.retry import RetryPolicy
 from tests.civitai_server import NOW, CivitaiServer, civitai_server, recorded_models
 

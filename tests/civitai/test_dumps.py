@@ -13,7 +13,8 @@ import pytest
 
 from modelyard.civitai.dumps import DAMAGED_ARCHIVE, EMPTY, NOT_READABLE, NOT_UTF8, TOO_LONG, find_files, read_paths
 from modelyard.civitai.records import NOT_JSON
-from modelyard.domain import Record, Skipped
+from modelyard.domain import Skipped
+from modelyard.facts import Record
 from tests.real_input import data_dir
 
 

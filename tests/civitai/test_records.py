@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from modelyard.catalog import open_catalog
 from modelyard.civitai.records import DAMAGED, NO_USABLE_FILE, NO_VERSIONS, NOT_AN_ANSWER, NOT_JSON, convert
-from modelyard.domain import Facts, Hashes, Layer, ModelFile, Record, Skipped, Source
+from modelyard.domain import Hashes, Skipped, Source
+from modelyard.facts import Facts, Layer, ModelFile, Record
 from modelyard.registry.names import sd_name_of_version
 from modelyard.store import open_store
 from tests.real_input import data_dir

@@ -19,7 +19,8 @@ from typing import Any
 
 from modelyard import errors
 from modelyard.catalog import open_catalog
-from modelyard.domain import Facts, Layer, Record, Source, model_type
+from modelyard.domain import Source, model_type
+from modelyard.facts import Facts, Layer, Record
 from modelyard.store import open_store
 from tests.app_fixture import Reply
 from tests.cluster.nodes import ANSWER_SECONDS_MAX, Cluster, Node

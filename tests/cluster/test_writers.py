@@ -7,7 +7,8 @@ import multiprocessing
 from pathlib import Path
 
 from modelyard.catalog import open_catalog
-from modelyard.domain import ANONYMOUS, Facts, Layer, ModelQuery, Record, Source, Viewer, model_type
+from modelyard.domain import ANONYMOUS, ModelQuery, Source, Viewer, model_type
+from modelyard.facts import Facts, Layer, Record
 from modelyard.store import Store, open_store
 from modelyard.uploads.uploads import UploadLimits, Uploads
 from tests.process_servers import PostgresServer

@@ -19,7 +19,8 @@ from modelyard import blobs, errors
 from modelyard.cli import run
 from modelyard.covers import BYTES_MAX, AddressPolicy, Covers, download, fetch, import_covers, missing_covers
 from modelyard.covers.download import TemporaryFailure
-from modelyard.domain import Facts, Layer, Record, Source, model_type
+from modelyard.domain import Source, model_type
+from modelyard.facts import Facts, Layer, Record
 from modelyard.store import covers as store_covers
 from tests import requirements
 from tests.app_fixture import App, open_app

@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from modelyard import wire
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import ANONYMOUS, Entry, Model, ModelQuery, Offset, Viewer
+from modelyard.domain import ANONYMOUS, Model, ModelQuery, Offset, Viewer
+from modelyard.facts import Entry
 from modelyard.index import DamagedSegmentError, Index
 from modelyard.index import segment as segment_module
 from modelyard.index.segment_file import write_sealed

@@ -17,7 +17,8 @@ import pytest
 from modelyard import errors
 from modelyard.blobs import Blobs, open_storage
 from modelyard.cli import run
-from modelyard.domain import Layer, Scope, Viewer
+from modelyard.domain import Scope, Viewer
+from modelyard.facts import Layer
 from modelyard.jobs import tasks
 from modelyard.jobs.executors import ThreadExecutor
 from modelyard.jobs.kinds import Resources

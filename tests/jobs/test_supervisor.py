@@ -19,7 +19,8 @@ import pytest
 
 from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
-from modelyard.domain import ANONYMOUS, Facts, Layer, ModelQuery, Offset, Record, Scope, Source, Viewer, model_type
+from modelyard.domain import ANONYMOUS, ModelQuery, Offset, Scope, Source, Viewer, model_type
+from modelyard.facts import Facts, Layer, Record
 from modelyard.index import Index
 from modelyard.index import segment as segment_module
 from modelyard.store import Store, open_store

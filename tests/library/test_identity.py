@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from modelyard import library
 from modelyard.blobs import open_storage
-from modelyard.domain import Entry, Facts, Hashes, Layer, Scope, Status, Viewer, Visibility
+from modelyard.domain import Hashes, Scope, Status, Viewer, Visibility
+from modelyard.facts import Entry, Facts, Layer
 from modelyard.library import Ownership
 from modelyard.library.sidecar_export import SidecarFormat, export
 from modelyard.library.walk import scan

@@ -17,21 +17,8 @@ import sqlalchemy as sa
 from modelyard import library
 from modelyard import paths as modelyard_paths
 from modelyard.blobs import open_storage
-from modelyard.domain import (
-    ANONYMOUS,
-    OWN_ID_MIN,
-    Facts,
-    Hashes,
-    Layer,
-    ModelFile,
-    ModelQuery,
-    Record,
-    Scope,
-    Source,
-    Status,
-    Viewer,
-    Visibility,
-)
+from modelyard.domain import ANONYMOUS, OWN_ID_MIN, Hashes, ModelQuery, Scope, Source, Status, Viewer, Visibility
+from modelyard.facts import Facts, Layer, ModelFile, Record
 from modelyard.library import Ownership, folder_hints, probe, served_files, walk
 from modelyard.registry.models import Edit, Models
 from modelyard.store import blobs, files, lookup

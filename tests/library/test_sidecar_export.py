@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelyard.cli import run
-from modelyard.domain import Facts, Layer
+from modelyard.facts import Facts, Layer
 from modelyard.library.sidecar_export import SUFFIXES, SidecarFormat
 from modelyard.library.sidecars import read_sidecars
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened, write_json

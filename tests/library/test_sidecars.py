@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from modelyard import paths as modelyard_paths
-from modelyard.domain import Facts, Layer, Status
+from modelyard.domain import Status
+from modelyard.facts import Facts, Layer
 from modelyard.library import sidecars, walk
 from modelyard.library.sidecars import NOT_AS_NAMED, read_sidecars
 from modelyard.store import files

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from modelyard import errors
-from modelyard.domain import CATEGORIES, Facts, Source, Visibility, model_type
+from modelyard.domain import CATEGORIES, Source, Visibility, model_type
+from modelyard.facts import Facts
 from modelyard.registry import fields, names
 
 COVER = "/covers/" + 32 * "0" + "/640.webp"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from modelyard.cli import run
-from modelyard.domain import Facts, Layer, resolve
+from modelyard.facts import Facts, Layer, resolve
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened, write_json
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelyard.domain import Facts, Layer
+from modelyard.facts import Facts, Layer
 from modelyard.registry import names
 from modelyard.registry.writer import merge_layer
 

@@ -19,7 +19,8 @@ from modelyard.auth import Auth
 from modelyard.blobs import open_storage
 from modelyard.catalog import open_catalog
 from modelyard.cli import run
-from modelyard.domain import ANONYMOUS, Entry, ModelQuery, Scope
+from modelyard.domain import ANONYMOUS, ModelQuery, Scope
+from modelyard.facts import Entry
 from modelyard.store import Store, backup, copy, open_store
 from tests import requirements
 from tests.app_fixture import a_private

@@ -18,14 +18,10 @@ from hypothesis import strategies as st
 
 from modelyard import errors
 from modelyard.domain import (
-    FACT_NAMES,
     OWN_ID_MAX,
     OWN_ID_MIN,
     BaseModel,
-    Entry,
-    Facts,
     Hashes,
-    Layer,
     Model,
     ModelType,
     Source,
@@ -33,6 +29,7 @@ from modelyard.domain import (
     Visibility,
     fold_base,
 )
+from modelyard.facts import FACT_NAMES, Entry, Facts, Layer
 from modelyard.store import Store, lookup, migrate, schema
 from modelyard.store.base_models import KNOWN
 from tests.databases import Open

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from modelyard import errors
-from modelyard.domain import Entry, Scope, Viewer
+from modelyard.domain import Scope, Viewer
+from modelyard.facts import Entry
 from modelyard.signing import SecretKey, Signer
 from modelyard.web.pages.edit import seal, unseal
 from tests.app_fixture import App, a_private, open_app

@@ -17,7 +17,8 @@ import msgspec
 
 from modelyard import __version__, errors
 from modelyard.civitai import json_text, records
-from modelyard.domain import Record, Skipped
+from modelyard.domain import Skipped
+from modelyard.facts import Record
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after
 
 ADDRESS = "https://civitai.com/api/v1"

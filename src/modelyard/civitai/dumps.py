@@ -24,7 +24,8 @@ from typing import IO
 import msgspec
 
 from modelyard.civitai import json_text, records
-from modelyard.domain import Record, Skipped
+from modelyard.domain import Skipped
+from modelyard.facts import Record
 
 # The longest recorded answer of one model is 27 KB, of a page of 100 models 3 MB.
 LINE_BYTES_MAX = 16 * 2**20

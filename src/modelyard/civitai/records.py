@@ -16,19 +16,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelyard.civitai import json_text
-from modelyard.domain import (
-    OWN_ID_MIN,
-    Facts,
-    Hashes,
-    Layer,
-    ModelFile,
-    ModelType,
-    Record,
-    Skipped,
-    Source,
-    is_placeholder,
-    model_type,
-)
+from modelyard.domain import OWN_ID_MIN, Hashes, ModelType, Skipped, Source, is_placeholder, model_type
+from modelyard.facts import Facts, Layer, ModelFile, Record
 from modelyard.registry.names import sd_name_of_version, split_version_file
 
 # The location of a problem with a complete answer. A reader that knows the file and line replaces it.

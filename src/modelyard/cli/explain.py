@@ -7,7 +7,8 @@ import msgspec
 
 from modelyard import errors
 from modelyard.cli import home, options, output
-from modelyard.domain import FACT_NAMES, Entry, Facts, Hashes, Layer, ModelFile, ModelType, resolve
+from modelyard.domain import Hashes, ModelType
+from modelyard.facts import FACT_NAMES, Entry, Facts, Layer, ModelFile, resolve
 from modelyard.paths import display_path
 from modelyard.store import files, lookup
 from modelyard.store.files import FileRecord

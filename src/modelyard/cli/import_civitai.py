@@ -16,7 +16,8 @@ from modelyard.civitai import dumps
 from modelyard.civitai.client import Checkpoint, CivitaiQuery
 from modelyard.cli import context, home, options, output
 from modelyard.cli.progress import Bar, Progress
-from modelyard.domain import Record, Skipped
+from modelyard.domain import Skipped
+from modelyard.facts import Record
 from modelyard.registry.writer import Rehearsal
 from modelyard.store import Store
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from modelyard import errors
-from modelyard.domain import OWN_ID_MIN, Entry
+from modelyard.domain import OWN_ID_MIN
+from modelyard.facts import Entry
 from modelyard.library.reconcile import Reconciler
 from modelyard.registry import models
 from modelyard.store import Store, files

@@ -3,7 +3,8 @@
 import os
 import re
 
-from modelyard.domain import Facts, model_type, split_extension
+from modelyard.domain import model_type, split_extension
+from modelyard.facts import Facts
 from modelyard.library.folder_hints import FolderHint
 from modelyard.library.trainers import Training
 from modelyard.paths import display_path

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from modelyard.domain import Facts, Verdict
+from modelyard.domain import Verdict
 from modelyard.errors import UnsupportedFile
+from modelyard.facts import Facts
 from modelyard.fingerprint import Fingerprint
 from modelyard.inspection import FileChanged, Inspection, inspect_file
 from modelyard.library.sidecars import SidecarFacts, read_sidecars

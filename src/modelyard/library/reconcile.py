@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from modelyard import errors
-from modelyard.domain import OWN_ID_MIN, Entry, Facts, Hashes, Layer, Model, Source, Status, Visibility, fill_missing
+from modelyard.domain import OWN_ID_MIN, Hashes, Model, Source, Status, Visibility
+from modelyard.facts import Entry, Facts, Layer, fill_missing
 from modelyard.inspection import Verdict
 from modelyard.library import names
 from modelyard.library.folder_hints import FolderHint

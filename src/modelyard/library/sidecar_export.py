@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from modelyard.domain import OWN_ID_MIN, Entry, Facts, Hashes, ModelFile, resolve
+from modelyard.domain import OWN_ID_MIN, Hashes
+from modelyard.facts import Entry, Facts, ModelFile, resolve
 from modelyard.library.sidecars import BYTES_MAX, add_mark, is_untouched, parse_object
 from modelyard.library.walk import ScanResult
 from modelyard.paths import display_path

@@ -25,7 +25,8 @@ import msgspec
 
 from modelyard.civitai import json_text
 from modelyard.civitai.records import is_safe_image
-from modelyard.domain import FACT_NAMES, Facts, Skipped, is_placeholder, model_type
+from modelyard.domain import Skipped, is_placeholder, model_type
+from modelyard.facts import FACT_NAMES, Facts
 from modelyard.inspection import header_metadata
 from modelyard.paths import NOT_READABLE, display_path, read_yaml
 

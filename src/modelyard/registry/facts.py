@@ -1,10 +1,7 @@
 """Facts from an inspection, with their evidence."""
 
-from modelyard.domain import (
-    Facts,
-    Hashes,
-    model_type,
-)
+from modelyard.domain import Hashes, model_type
+from modelyard.facts import Facts
 from modelyard.inspection import Finding, Inspection
 
 

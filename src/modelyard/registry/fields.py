@@ -8,15 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelyard import errors
-from modelyard.domain import (
-    CATEGORIES,
-    COVERS,
-    FILE_EXTENSIONS,
-    Facts,
-    Source,
-    Visibility,
-    model_type,
-)
+from modelyard.domain import CATEGORIES, COVERS, FILE_EXTENSIONS, Source, Visibility, model_type
+from modelyard.facts import Facts
 from modelyard.registry.names import split_label
 
 NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,100}")

@@ -9,20 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
-from modelyard.domain import (
-    Entry,
-    Facts,
-    Hashes,
-    Layer,
-    Record,
-    Scope,
-    Status,
-    Viewer,
-    Visibility,
-    fill_missing,
-    model_type,
-    resolve,
-)
+from modelyard.domain import Hashes, Scope, Status, Viewer, Visibility, model_type
+from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, resolve
 from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
 from modelyard.registry.names import sd_name_of
 from modelyard.registry.writer import ModelState, ModelWriter, Outcome, Rehearsal, merge_layer, state_of

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from anyascii import anyascii
 
-from modelyard.domain import Facts, split_extension
+from modelyard.domain import split_extension
+from modelyard.facts import Facts
 
 # The extension of a file that was uploaded without one, by the format that inspection found.
 _EXTENSIONS = {"safetensors": "safetensors", "gguf": "gguf", "onnx": "onnx", "zip": "pt", "pickle": "pt"}

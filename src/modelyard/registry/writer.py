@@ -8,23 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelyard import errors
-from modelyard.domain import (
-    BaseModel,
-    Entry,
-    Facts,
-    Hashes,
-    Layer,
-    Model,
-    Record,
-    Source,
-    Status,
-    Visibility,
-    cover_path,
-    fill_missing,
-    fold_base,
-    model_type,
-    resolve,
-)
+from modelyard.domain import BaseModel, Hashes, Model, Source, Status, Visibility, cover_path, fold_base, model_type
+from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, resolve
 from modelyard.registry.names import keep_name
 from modelyard.store import WriteTransaction, covers, download_counts, refuse_unstorable
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from modelyard.domain import COVERS, Layer, Verdict
+from modelyard.domain import COVERS, Verdict
+from modelyard.facts import Layer
 from modelyard.store import schema
 from modelyard.store.files import FileState
 

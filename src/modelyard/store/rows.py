@@ -12,19 +12,8 @@ from typing import Any
 import msgspec
 
 from modelyard import errors
-from modelyard.domain import (
-    BaseModel,
-    Entry,
-    Facts,
-    Hashes,
-    Layer,
-    Model,
-    ModelFile,
-    ModelType,
-    Source,
-    Status,
-    Visibility,
-)
+from modelyard.domain import BaseModel, Hashes, Model, ModelType, Source, Status, Visibility
+from modelyard.facts import Entry, Facts, Layer, ModelFile
 from modelyard.store import schema
 from modelyard.store.damage import damage_error
 

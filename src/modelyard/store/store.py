@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.domain import BaseModel, Entry, Model
+from modelyard.domain import BaseModel, Model
+from modelyard.facts import Entry
 from modelyard.store import api_keys, migrate, rows, schema
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.dialect import Dialect, Revisions, read_revisions

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.domain import OWN_ID_MAX, OWN_ID_MIN, BaseModel, Entry, Model, Scope, Visibility
+from modelyard.domain import OWN_ID_MAX, OWN_ID_MIN, BaseModel, Model, Scope, Visibility
+from modelyard.facts import Entry
 from modelyard.store import api_keys, rows, schema
 from modelyard.store.dialect import Dialect, Revisions, read_revisions
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.covers import Covers, render
-from modelyard.domain import Facts
+from modelyard.facts import Facts
 from modelyard.inspection import THUMBNAIL, Inspection, inspect_file, thumbnail_of
 from modelyard.registry import models
 from modelyard.registry.facts import facts_from_inspection

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard import wire
-from modelyard.domain import BASE_MODEL_TYPES, MODEL_TYPES, Hashes, Model, Scope, Source, Status, model_type
+from modelyard.domain import BASE_MODEL_TYPES, MODEL_TYPES, Hashes, Model, Scope, Source, Status, Visibility, model_type
+from modelyard.facts import Facts, Layer, Record
 from tests import strategies
 from tests.app_fixture import App, a_model, a_private, open_app
 
@@ -900,8 +901,6 @@ def test_metadata_are_the_words_of_the_catalogue(stocked: App) -> None:
 
 
 def test_metadata_do_not_tell_of_types_and_bases_that_only_others_have(yard: App) -> None:
-    from modelyard.domain import Facts, Layer, Record, Visibility
-
     facts = Facts(name="x", sd_name="x.safetensors", type=model_type("secretkind"), base_model="Secret Base 1")
     record = Record(None, Source.UPLOADING, Layer.USER, facts, Visibility.PRIVATE, "blue")
     assert ["added"] == [outcome.result for outcome in yard.catalog.register_many([record])]

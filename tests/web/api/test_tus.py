@@ -19,7 +19,8 @@ import pytest
 
 from modelyard import errors
 from modelyard.blobs import IncomingFiles, open_storage
-from modelyard.domain import Viewer, resolve
+from modelyard.domain import Viewer
+from modelyard.facts import resolve
 from modelyard.uploads.uploads import UploadLimits, Uploads
 from tests import npm, requirements
 from tests.app_fixture import Address, App, Reply, listening, open_app

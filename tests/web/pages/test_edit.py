@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.domain import Entry, Facts, Layer, Model, Record, Scope, Source, model_type
+from modelyard.domain import Model, Scope, Source, model_type
+from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.web.pages import forms
 from tests.app_fixture import App, Reply, a_private, open_app
 from tests.pictures import picture

@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source
+from modelyard.domain import MODEL_TYPES, Hashes, Scope, Source
+from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.jobs import tasks
 from modelyard.store import jobs
 from modelyard.store import uploads as upload_rows

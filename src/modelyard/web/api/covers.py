@@ -11,7 +11,8 @@ from starlette.types import Receive, Send
 
 from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
-from modelyard.domain import Entry, Facts, Viewer, cover_path
+from modelyard.domain import Viewer, cover_path
+from modelyard.facts import Entry, Facts
 from modelyard.registry.models import Edit, Models
 from modelyard.web.auth import ViewerOf
 from modelyard.web.bodies import read_up_to

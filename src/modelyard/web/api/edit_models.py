@@ -11,7 +11,8 @@ import msgspec
 
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
-from modelyard.domain import COVERS, Entry, Facts, Layer, Scope, Status, Verdict, model_type
+from modelyard.domain import COVERS, Scope, Status, Verdict, model_type
+from modelyard.facts import Entry, Facts, Layer
 from modelyard.registry.fields import (
     checked_categories,
     checked_cover,

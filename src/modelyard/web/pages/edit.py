@@ -16,20 +16,8 @@ import msgspec
 
 from modelyard import errors, wire
 from modelyard.covers import render
-from modelyard.domain import (
-    BASE_MODEL_TYPES,
-    CATEGORIES,
-    MODEL_TYPES,
-    Entry,
-    Facts,
-    Layer,
-    Model,
-    Scope,
-    Viewer,
-    cover_path,
-    model_type,
-    resolve,
-)
+from modelyard.domain import BASE_MODEL_TYPES, CATEGORIES, MODEL_TYPES, Model, Scope, Viewer, cover_path, model_type
+from modelyard.facts import Entry, Facts, Layer, resolve
 from modelyard.registry.fields import (
     NAME,
     checked_categories,

@@ -1,6 +1,7 @@
 """The labels that pages show for types, sources, layers and base models."""
 
-from modelyard.domain import Layer, Source, fold_base, model_type
+from modelyard.domain import Source, fold_base, model_type
+from modelyard.facts import Layer
 from modelyard.store import Store
 
 SOURCE_LABELS = {Source.CIVITAI: "Civitai", Source.TRAINING: "Trained here", Source.UPLOADING: "Uploaded"}

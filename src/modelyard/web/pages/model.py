@@ -8,20 +8,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from modelyard import errors, wire
-from modelyard.domain import (
-    TYPE_FAMILIES,
-    Entry,
-    Facts,
-    Layer,
-    Model,
-    ModelQuery,
-    Scope,
-    Source,
-    Verdict,
-    Viewer,
-    fold,
-    resolve,
-)
+from modelyard.domain import TYPE_FAMILIES, Model, ModelQuery, Scope, Source, Verdict, Viewer, fold
+from modelyard.facts import Entry, Facts, Layer, resolve
 from modelyard.web.pages.cards import build_card, build_title, decode_record
 from modelyard.web.pages.gallery import build_address
 from modelyard.web.pages.labels import LAYER_LABELS, SOURCE_LABELS, get_type_label
