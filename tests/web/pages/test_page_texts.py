@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from modelyard.domain import MODEL_TYPES, Entry, Facts, Hashes, Layer, Record, Scope, Source, Status
+from modelyard.domain import MODEL_TYPES, Hashes, Scope, Source, Status
+from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.store import jobs
 from tests.app_fixture import App, a_private, open_app
 from tests.web.pages.page_text import main_text, page_text
