@@ -444,7 +444,7 @@ bias → unknown, unknown
 
 def describe_beginning(line: str) -> str:
     names = line.partition(" → ")[0]
-    found = identify_shapes({name: (8, 768) for name in names.split()})
+    found = identify_shapes(dict.fromkeys(names.split(), (8, 768)))
     return f"{names} → {found.type.value}, {found.dialect.value}, base {found.base_model.value}"
 
 
