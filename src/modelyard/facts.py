@@ -24,7 +24,8 @@ class Layer(enum.IntEnum):
 class ModelFile:
     """One file of a model, as its source describes it. None: the source does not say.
 
-    ``size_kind`` is "full" or "pruned"; ``format`` and ``precision`` are the source's words.
+    ``size_kind`` is "full" or "pruned"; ``format`` and ``precision`` are the source's words. If a model consists of
+    several files, ``role`` says what each is, such as ``unet`` or ``shard 1 of 2``, and ``name`` is a relative path.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelFile:
     size_kind: str | None = None
     is_primary: bool = False
     hashes: Hashes | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Facts:
     licence: str | None = None
     notes: str | None = None
     evidence: tuple[str, ...] | None = None
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the facts are of a model that consists of several files."""
+        return any(file.role for file in self.files or ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -522,6 +522,7 @@ $ modelyard add --team red --source training --no-hash models/loras models/copy 
   "found": 3,
   "unchanged": 0,
   "added": 2,
+  "part": 0,
   "matched": 0,
   "updated": 0,
   "moved": 0,

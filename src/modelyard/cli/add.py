@@ -31,6 +31,7 @@ _GROUPS_MAX = 20
 _REFUSED_MAX = 50
 _RESULTS = {
     "added": "added",
+    "part": "further files of models in folders",
     "matched": "added to a model that was in the catalogue",
     "updated": "updated",
     "moved": "moved or renamed",

@@ -87,7 +87,9 @@ def _format_reason(record: FileRecord) -> str:
 def _format_file(file: ModelFile) -> str:
     size = f"{file.size_bytes:,} bytes" if file.size_bytes is not None else None
     short_hash = file.hashes.short if file.hashes else None
-    return "  ".join(filter(None, (file.name, file.size_kind, file.precision, file.format, size, short_hash)))
+    return "  ".join(
+        filter(None, (file.name, file.role, file.size_kind, file.precision, file.format, size, short_hash))
+    )
 
 
 def _format_value(value: Any) -> list[str]:

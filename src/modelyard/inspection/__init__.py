@@ -22,7 +22,7 @@ from modelyard.inspection.formats import FileFormat
 from modelyard.inspection.hashing import FileChanged, FileHashes, Hasher, hash_file
 from modelyard.inspection.header import Header, Tensor
 from modelyard.inspection.identify import Identity, identify
-from modelyard.inspection.inspect import THUMBNAIL, Inspection, inspect_file, thumbnail_of
+from modelyard.inspection.inspect import THUMBNAIL, Inspection, identify_files, inspect_file, thumbnail_of
 from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Verdict",
     "hash_file",
     "identify",
+    "identify_files",
     "inspect_file",
     "thumbnail_of",
 ]

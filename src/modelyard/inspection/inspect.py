@@ -3,7 +3,7 @@
 import base64
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
@@ -13,7 +13,7 @@ from modelyard.inspection import formats, gguf, hashing, header_metadata, pickle
 from modelyard.inspection.budget import Budget
 from modelyard.inspection.formats import FileFormat, Recognised
 from modelyard.inspection.hashing import FileHashes
-from modelyard.inspection.header import Header
+from modelyard.inspection.header import Header, Tensor
 from modelyard.inspection.identify import Identity, identify
 from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
 
@@ -121,6 +121,26 @@ def inspect_file(
         imports=contents.imports,
         also=tuple(recognised.also),
     )
+
+
+def identify_files(paths: Sequence[str | os.PathLike[str]]) -> Identity:
+    """Identify the model whose tensors are spread over several files. A file without a readable header adds nothing.
+
+    Raises OSError if a file cannot be read.
+    """
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as reader:
+            status = os.fstat(reader.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            header = _read(reader, status.st_size, HEADER_LIMIT_BYTES, os.fsdecode(path))[0].header
+        if header is not None:
+            tensors |= header.tensors
+            metadata |= header.metadata
+    return identify(Header(tensors, metadata)) if tensors else Identity()
 
 
 def thumbnail_of(path: str | os.PathLike[str]) -> bytes | None:

@@ -2,6 +2,7 @@
 
     scanner      one scan, from the folders to a report; it calls the others in this order
       walk       lists the model files in the folders, with their sidecars and previews
+        folder_models  which files are parts of one model: pipelines and shards
       changes    compares them with the records of earlier scans and makes a plan
       probe      inspects and hashes each new or changed file and reads its sidecars, in several processes
       reconcile  turns the results into models, one transaction a batch: matches by hash, merges, names

@@ -75,5 +75,10 @@ def hint_of(path: bytes, root: bytes, kinds: Mapping[bytes, str]) -> FolderHint 
     return None
 
 
+def is_type_folder(folder: bytes) -> bool:
+    """Whether a folder's name says which kind of model lies in it, so that it is no model's own folder."""
+    return _fold(display_path(os.path.basename(folder.rstrip(b"/")))) in {*_TYPES_BY_FOLDER, "models"}
+
+
 def _fold(name: str) -> str:
     return _IGNORED_IN_FOLDERS.sub("", name).casefold()

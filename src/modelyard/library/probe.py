@@ -15,15 +15,16 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from modelyard.domain import Verdict
+from modelyard.domain import Verdict, model_type
 from modelyard.errors import UnsupportedFile
 from modelyard.facts import Facts
 from modelyard.fingerprint import Fingerprint
-from modelyard.inspection import FileChanged, Inspection, inspect_file
+from modelyard.inspection import FileChanged, Inspection, identify_files, inspect_file
+from modelyard.library.folder_models import Part
 from modelyard.library.sidecars import SidecarFacts, read_sidecars
 from modelyard.library.trainers import Training, read_training
 from modelyard.library.walk import FoundFile, is_model_name
-from modelyard.registry.facts import facts_from_inspection
+from modelyard.registry.facts import facts_from_identity, facts_from_inspection
 from modelyard.store.files import FileState
 
 # Files passed to a process at once: passing them costs a tenth of reading a header.
@@ -43,7 +44,8 @@ class ProbeResult:
     """What one probe read. ``file`` has the fingerprint of the bytes that were read; ``sha256`` is lower case.
 
     ``verdict`` is empty if the file was unreadable. ``is_model`` is false for a file that only has a model's extension.
-    ``header`` holds the hashes, if there are any.
+    ``header`` holds the hashes, if there are any. ``model`` holds the facts of a model of several files, if this part
+    speaks for it.
     """
 
     file: FoundFile
@@ -57,6 +59,7 @@ class ProbeResult:
     sha256: str | None = None
     autov3: str | None = None
     is_model: bool = True
+    model: Facts | None = None
 
 
 def probe(
@@ -106,7 +109,22 @@ def _make_result(file: FoundFile, inspection: Inspection, catalogue: str) -> Pro
         is_model=inspection.identity.parameters is not None
         or verdict is Verdict.DANGEROUS
         or (is_model_name(os.path.basename(file.path)) and not file.path.lower().endswith(_SHARED_EXTENSIONS)),
+        model=_read_model(file.part) if file.part and file.part.headers else None,
     )
+
+
+def _read_model(part: Part) -> Facts:
+    """Return the facts of a model of several files, by the tensors of its main files."""
+    try:
+        facts = facts_from_identity(identify_files([os.fsdecode(path) for path in part.headers]))
+    except OSError as problem:
+        return Facts(evidence=("", f"a file could not be read: {problem.strerror}"))
+    # A folder model's verdict is the first line; ``folder_models.summarize`` writes it.
+    evidence = ("", *(facts.evidence or ()))
+    if part.pipeline:
+        evidence = (*evidence, f"type checkpoint: model_index.json says {part.pipeline}")
+        facts = replace(facts, type=model_type("checkpoint"))
+    return replace(facts, evidence=evidence)
 
 
 def checksum_reason(sha256: str, checksum: str | None) -> str:

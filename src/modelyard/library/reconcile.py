@@ -6,7 +6,8 @@ model of its own. If an existing model has the same bytes or tensors and may not
 copied: only the hash tells Pony from Illustrious, the tensors do not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +17,7 @@ from modelyard.facts import Entry, Facts, Layer, fill_missing
 from modelyard.inspection import Verdict
 from modelyard.library import names
 from modelyard.library.folder_hints import FolderHint
+from modelyard.library.folder_models import Part, list_files, summarize
 from modelyard.library.probe import ProbeResult, checksum_reason
 from modelyard.library.walk import FoundFile
 from modelyard.registry.models import FileModels
@@ -24,7 +26,8 @@ from modelyard.registry.writer import ModelState, state_of
 from modelyard.store import WriteTransaction, blobs, files
 from modelyard.store.files import FileRecord, FileState
 
-Result = Literal["added", "updated", "matched", "moved", "broken", "gone", "later", "other"]
+_NO_FACTS = Facts()
+Result = Literal["added", "part", "updated", "matched", "moved", "broken", "gone", "later", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Reconciler:
         self._files: dict[int, dict[bytes, FileRecord]] = {}
         self._missing: dict[str, list[FileRecord]] = {}
         self._forgotten: set[int] = set()
+        # The models of several files, by their folder, and who owns each.
+        self._folders: dict[bytes, tuple[int, Ownership]] = {}
 
     # --- probed files
 
@@ -82,11 +87,21 @@ class Reconciler:
             is_missing = record.state is FileState.MISSING and record.path not in self._rows
             if is_missing and record.sha256:
                 self._missing.setdefault(record.sha256, []).append(record)
+        self._load_folders({probe.file.part.folder for probe in probes if probe.file.part})
         ids = {id_ for model_ids in self._by_hash.values() for id_ in model_ids}
         ids |= {row.model_id for row in self._rows.values() if row.model_id is not None}
         ids |= {id_ for probe in probes for id_ in probe.sidecars.version_ids if id_ < OWN_ID_MIN}
         self._load(ids)
         return [self._take(probe, owner, hints.get(probe.file.path)) for probe in probes]
+
+    def _load_folders(self, folders: Collection[bytes]) -> None:
+        records = [record for record in files.in_folders(self._connection, folders) if record.model_id is not None]
+        self._load({record.model_id for record in records if record.model_id is not None})
+        for record in records:
+            entry = self._models.entry(record.model_id)
+            if entry is not None and record.folder is not None:
+                owner = Ownership(record.source, record.team, entry.model.visibility)
+                self._folders.setdefault(record.folder, (entry.model.id, owner))
 
     def _load(self, ids: Iterable[int]) -> None:
         new_ids = [id_ for id_ in ids if id_ not in self._files]
@@ -108,6 +123,8 @@ class Reconciler:
                 # A person removed its model, or it never was one: make none again.
                 self._put_record(probe, row, owner, None)
                 return FileOutcome(probe.file.path, "updated")
+        if probe.file.part is not None and probe.verdict and (probe.is_model or row):
+            return self._take_part(probe, probe.file.part, row, owner, hint)
         if probe.state is FileState.CHANGED or not probe.verdict or not (probe.is_model or row):
             return self._put_without_model(probe, row, owner)
         model_id, is_joined = self._find_model(probe, row, owner)
@@ -127,6 +144,47 @@ class Reconciler:
         if probe.state is FileState.BROKEN:
             return FileOutcome(probe.file.path, "broken", entry.model.id, probe.reason)
         return FileOutcome(probe.file.path, result, entry.model.id)
+
+    def _take_part(
+        self, probe: ProbeResult, part: Part, row: FileRecord | None, owner: Ownership, hint: FolderHint | None
+    ) -> FileOutcome:
+        """Give a file to the model that it is a part of; the first part makes the model."""
+        moved_id = row.model_id if row is not None and row.folder is not None else None
+        model_id, owner = self._folders.get(part.folder, (moved_id, owner))
+        before = self._models.entry(model_id)
+        if before is None:
+            model_id = self._models.next_id()
+        assert model_id is not None, "a model that exists, or a new id"
+        self._folders[part.folder] = model_id, owner
+        layers: dict[Layer, Facts] = {}
+        if before is None:
+            folder = os.path.join(os.path.dirname(part.folder), os.fsencode(part.label))
+            layers[Layer.GUESS] = self._name_guess(model_id, names.guess(folder, hint, None), part.label, "", owner)
+        if probe.sidecars.facts is not None and part.headers:
+            layers[Layer.SIDECAR] = probe.sidecars.facts
+        self._put_record(probe, row, owner, model_id)
+        known = before.layers.get(Layer.HEADER) if before else None
+        header = replace(probe.model or known or Facts(), files=list_files(part, known, probe.header.hashes))
+        entry = self._put_folder_model(model_id, header, owner, layers)
+        if row is not None and row.model_id not in (None, model_id):
+            self._models.put()  # the rows of files can point at a new model then
+            self._leave_model(row, entry, is_same_file=_is_unchanged(probe, row))
+            # The model that it was is merged into this one; its hashes are those of a part.
+            self._put_folder_model(model_id, header, owner)
+        if probe.state is FileState.BROKEN:
+            return FileOutcome(probe.file.path, "broken", model_id, probe.reason)
+        result: Result = "added" if before is None else "part" if row is None or row.model_id != model_id else "updated"
+        return FileOutcome(probe.file.path, result, model_id)
+
+    def _put_folder_model(
+        self, model_id: int, header: Facts, owner: Ownership, layers: Mapping[Layer, Facts] | None = None
+    ) -> Entry:
+        before = self._models.entry(model_id)
+        header, status = summarize(header, self._files.get(model_id, {}).values())
+        state = state_of(before.model) if before else ModelState(owner.source, owner.visibility, owner.team)
+        if before is None or before.layers.get(Layer.HEADER) != header:
+            state = replace(state, status=status, blob=None)  # else: keep the status that the model's owner set
+        return self._models.put_file(model_id, {**(layers or {}), Layer.HEADER: header}, state)
 
     def _put_without_model(self, probe: ProbeResult, row: FileRecord | None, owner: Ownership) -> FileOutcome:
         """Record a file that is no model now; a model that it was loses it."""
@@ -148,6 +206,8 @@ class Reconciler:
             # A model without SHA-256 may match by AutoV3; one with another SHA-256 is another file.
             third = self._entries_with_hash((probe.autov3 or "")[:12])
             matches += [entry for entry in third if not entry.model.hashes.short]
+        # A copy of a part is no file of the model that has the part.
+        matches = [entry for entry in matches if not entry.layers.get(Layer.HEADER, _NO_FACTS).has_parts]
         candidates = sorted(
             {entry.model.id for entry in matches if _may_join(owner, entry.model)},
             key=lambda id_: (id_ >= OWN_ID_MIN, id_),
@@ -185,7 +245,7 @@ class Reconciler:
         """Whether a file stays its model: by the same bytes, or as the only file of a model of ours."""
         assert row.model_id is not None, "the caller checks it"
         entry = self._models.entry(row.model_id)
-        if entry is None:
+        if entry is None or row.folder is not None:
             return False
         if probe.sha256 is not None and probe.sha256 == row.sha256:
             return True
@@ -273,15 +333,20 @@ class Reconciler:
         elif older is not None and older.sd_name:
             # Calls may use the name already: keep it if the file is renamed.
             return replace(fill_missing(facts, older), name=older.name, sd_name=older.sd_name)
-        name = sd_name_of_file(stem, extension)
-        if self._is_taken(name, owner, model_id):
-            name = sd_name_of_file(stem, extension, model_id)
-        self._names.setdefault(name, set()).add(owner.team if owner.visibility is Visibility.PRIVATE else None)
+        facts = self._name_guess(model_id, facts, stem, extension, owner)
         if training is not None and training.trainer:
             progress = [f"{training.steps} steps"] if training.steps else []
             progress += [f"{training.epochs} epochs"] if training.epochs else []
             evidence = ", ".join([f"trained with {training.trainer}", *progress])
             facts = replace(facts, evidence=(*(facts.evidence or ()), evidence))
+        return facts
+
+    def _name_guess(self, model_id: int, facts: Facts, stem: str, extension: str, owner: Ownership) -> Facts:
+        """Return the facts with a file name that no other model has."""
+        name = sd_name_of_file(stem, extension)
+        if self._is_taken(name, owner, model_id):
+            name = sd_name_of_file(stem, extension, model_id)
+        self._names.setdefault(name, set()).add(owner.team if owner.visibility is Visibility.PRIVATE else None)
         return replace(facts, sd_name=name)
 
     def _is_taken(self, name: str, owner: Ownership, model_id: int) -> bool:
@@ -317,8 +382,10 @@ class Reconciler:
         """Record the new paths of files; their models keep their names, because calls may use them."""
         outcomes = []
         for file, record in renames:
-            self._changed[file.path] = replace(record, path=file.path), None
-            if record.model_id is not None:
+            # A file that became a part, or another one, is probed as well, because its digest changed.
+            folder = file.part.folder if file.part and record.folder else record.folder
+            self._changed[file.path] = replace(record, path=file.path, folder=folder), None
+            if record.model_id is not None and record.folder is None:
                 self._load([record.model_id])
                 self._models.rename_file(record.model_id, names.guess(file.path, None, None).file_name)
             outcomes.append(FileOutcome(file.path, "moved", record.model_id))
@@ -326,6 +393,11 @@ class Reconciler:
 
     def _refresh_status(self, model_id: int, reason: str | None = None) -> None:
         """Make a model available if it has a sound file, else unavailable."""
+        entry = self._models.entry(model_id)
+        header = entry.layers.get(Layer.HEADER) if entry else None
+        if header is not None and header.has_parts:
+            self._put_folder_model(model_id, header, Ownership())
+            return
         records = [record for record in self._files.get(model_id, {}).values() if record.is_servable]
         self._models.set_files(model_id, [record.sha256 for record in records if record.sha256], reason)
 
@@ -335,7 +407,7 @@ class Reconciler:
         self._files.get(row.model_id, {}).pop(row.path, None)
         others = self._files.get(row.model_id, {}).values()
         is_alone = all(record.sha256 is not None and record.sha256 == row.sha256 for record in others)
-        if is_same_file and row.model_id >= OWN_ID_MIN and is_alone:
+        if is_same_file and row.model_id >= OWN_ID_MIN and is_alone and row.folder is None:
             self.merge(row.model_id, target.model.id)
         else:
             self._refresh_status(row.model_id)
@@ -375,6 +447,9 @@ class Reconciler:
             autov3=probe.autov3,
             hashes_pending=probe.is_model and bool(probe.verdict) and probe.sha256 is None,
             model_id=model_id,
+            folder=file.part.folder if file.part and model_id is not None else None,
+            part=file.part.name if file.part and model_id is not None else None,
+            linked_id=row.linked_id if row else None,
             id=row.id if row else None,
         )
         self._changed[file.path] = record, probe.inspection

@@ -91,7 +91,7 @@ class ScanReport:
         }
 
 
-RESULTS = ("added", "matched", "updated", "moved", "gone", "broken", "later", "other")
+RESULTS = ("added", "part", "matched", "updated", "moved", "gone", "broken", "later", "other")
 
 
 def duplicates_json(group: Duplicates) -> dict[str, object]:

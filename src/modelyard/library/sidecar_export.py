@@ -57,6 +57,8 @@ def export(store: Store, scan: ScanResult, form: SidecarFormat, *, force: bool) 
     with store.reading() as connection:
         records = files.below(connection, scan.roots)
     for file in scan.files:
+        if file.part is not None:
+            continue  # programs look for a sidecar beside a model, not beside its parts
         record = records.get(file.path)
         entry = store.entry(record.model_id) if record is not None and record.model_id is not None else None
         target = os.path.splitext(file.path)[0] + SUFFIXES[form]

@@ -1,13 +1,16 @@
 """Lists the model files in folders, with the sidecars and previews of each.
 
-The walk reads names and stats. It opens one kind of file, ComfyUI's ``extra_model_paths.yaml``: inside a given folder
-it tells which kind of model each folder is for; given by its own path it stands for the folders that it names. The
-walk never leaves the given folders: it reports a link to a file outside and does not follow it. Paths are bytes.
+The walk reads names and stats. It opens lists of the parts of a model, and ComfyUI's ``extra_model_paths.yaml``: inside
+a given folder it tells which kind of model each folder is for; given by its own path it stands for the folders that it
+names. The walk never leaves the given folders: it reports a link to a file outside and does not follow it. Paths are
+bytes.
 
     models/Lora/style/night.safetensors           a model file
     models/Lora/style/night.civitai.info …        its sidecars (``SIDECAR_SUFFIXES``)
     models/Lora/style/night.preview.png …         its previews (``PREVIEW_SUFFIXES``)
     models/Lora/style/day.safetensors.aria2       the download of day.safetensors is not finished
+
+The files of a pipeline and the shards of a split file are parts of one model (``folder_models``).
 """
 
 import contextlib
@@ -17,10 +20,13 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from modelyard.domain import FILE_EXTENSIONS, Skipped
 from modelyard.fingerprint import Fingerprint
+from modelyard.library import folder_models
+from modelyard.library.folder_models import Part
 from modelyard.paths import NOT_READABLE, display_path, is_inside, read_yaml
 from modelyard.store.files import PATH_BYTES_MAX
 
@@ -65,7 +71,10 @@ _SKIPPED_FOLDERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A model file. ``sidecars`` and ``previews`` are paths; the digest is of their names, sizes and times."""
+    """A model file. ``sidecars`` and ``previews`` are paths; the digest is of their names, sizes and times.
+
+    ``part`` is its place in a model of several files; the digest changes with it.
+    """
 
     path: bytes
     fingerprint: Fingerprint
@@ -73,6 +82,7 @@ class FoundFile:
     sidecars: tuple[bytes, ...] = ()
     previews: tuple[bytes, ...] = ()
     sidecar_digest: str = ""
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +112,11 @@ def scan(paths: Iterable[bytes], *, trained: bool = False) -> ScanResult:
 def find_file(path: bytes) -> FoundFile | None:
     """Return one file with its sidecars and previews; None if there is no model file at the path."""
     walk = _Walk(trained=False)
-    walk.add_file(path)
-    return walk.files[0] if walk.files else None
+    walk.roots = (os.path.dirname(path),)
+    with contextlib.suppress(OSError):
+        if stat.S_ISREG(os.stat(path).st_mode):
+            walk.add_root(path)
+    return next((file for file in walk.iter_files() if file.path == path), None)
 
 
 def _resolve_roots(paths: Iterable[bytes]) -> tuple[bytes, ...]:
@@ -148,12 +161,27 @@ class _Walk:
             if not isinstance(problem, FileNotFoundError | NotADirectoryError):
                 self.unreadable.append(root)
             return
-        if stat.S_ISDIR(status.st_mode):
-            self._add_folder(root, 0)
-        elif stat.S_ISREG(status.st_mode):
-            self.add_file(root)
-        else:
+        if not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
             self._skip(root, NOT_A_FILE)
+        elif folder := _find_pipeline_above(root):
+            self._add_inside(folder, root, 0)
+        elif stat.S_ISDIR(status.st_mode):
+            self._add_folder(root, 0)
+        elif b"-of-" in os.path.basename(root):
+            self._add_inside(os.path.dirname(root), root, _DEPTH_MAX)
+        else:
+            self.add_file(root)
+
+    def _add_inside(self, folder: bytes, root: bytes, depth: int) -> None:
+        """Add the files of a root that may be parts of a model that lies in ``folder``."""
+        starts = [(found, len(found)) for found in (self.files, self.links)]
+        skips, unreadable = len(self.skipped), len(self.unreadable)
+        self._add_folder(folder, depth)
+        for found, start in starts:
+            found[start:] = [file for file in found[start:] if is_inside(file.path, root)]
+        where = display_path(root).encode()
+        self.skipped[skips:] = [skip for skip in self.skipped[skips:] if is_inside(skip.where.encode(), where)]
+        self.unreadable[unreadable:] = [path for path in self.unreadable[unreadable:] if is_inside(path, root)]
 
     def add_file(self, path: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -164,12 +192,14 @@ class _Walk:
     def iter_files(self) -> Iterator[FoundFile]:
         """Yield each file once, although several links may lead to it."""
         inodes = {(file.device, file.fingerprint.inode) for file in self.files}
-        yield from self.files
+        files = list(self.files)
         for link in sorted(self.links, key=lambda link: link.path):
             inode = (link.device, link.fingerprint.inode)
-            if inode not in inodes:
+            # Two revisions of a pipeline may share files; each is a model with all of its parts.
+            if inode not in inodes or link.part is not None:
                 inodes.add(inode)
-                yield link
+                files.append(link)
+        return (replace(file, sidecar_digest=_digest_part(file, file.part)) if file.part else file for file in files)
 
     def _add_folder(self, folder: bytes, depth: int) -> None:
         entries = self._list_entries(folder)
@@ -181,6 +211,7 @@ class _Walk:
         if _EXTRA_PATHS_NAME in entries:
             self._read_kinds(os.path.join(folder, _EXTRA_PATHS_NAME))
         names = _Folder(entries)
+        starts = [(found, len(found)) for found in (self.files, self.links)]
         for name in sorted(entries):
             entry = entries[name]
             try:
@@ -198,6 +229,56 @@ class _Walk:
                 continue  # it was removed during the walk
             except OSError as problem:
                 self._skip(entry.path, NOT_READABLE, problem.strerror or "")
+        self._find_parts(folder, entries, starts)
+
+    def _find_parts(
+        self,
+        folder: bytes,
+        entries: "Mapping[bytes, os.DirEntry[bytes]]",
+        starts: "Iterable[tuple[list[FoundFile], int]]",
+    ) -> None:
+        """Note which files of a folder, from the ``starts`` of the lists on, are parts of a model."""
+        is_pipeline = folder_models.PIPELINE_INDEX in entries
+        if not is_pipeline and not any(b"-of-" in name for name in entries):
+            return
+        read = partial(self._read_json, folder)
+        prefix = len(folder.rstrip(b"/")) + 1
+        below = [file for found, start in starts for file in found[start:]]
+        paths = {file.path[prefix:] for file in below}
+        own = {path for path in paths if b"/" not in path}
+        parts = folder_models.group_shards(folder, entries, own, read)
+        if is_pipeline:
+            index = read(folder_models.PIPELINE_INDEX)
+            parts |= folder_models.group_pipeline(folder, index, paths, read)
+        states: dict[bytes, list[object]] = {}
+        for file in below:
+            if part := parts.get(file.path[prefix:]):
+                states.setdefault(part.folder, []).append((file.path, file.fingerprint))
+        for found, start in starts:
+            for at, file in enumerate(found[start:], start):
+                if part := parts.get(file.path[prefix:]):
+                    # The part that speaks for the model is read again when another one changes.
+                    state = repr(states[part.folder]) if part.headers else ""
+                    found[at] = replace(file, part=replace(part, state=state))
+
+    def _read_json(self, folder: bytes, name: bytes) -> object:
+        """Return the content of a JSON file inside the roots; None, and a message, if it cannot be used."""
+        path = os.path.join(folder, name)
+        if os.path.islink(path) and not any(is_inside(os.path.realpath(path), root) for root in self.roots):
+            self._skip(path, OUTSIDE_LINK)
+            return None
+        try:
+            # A named pipe would block.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                raw = file.read(folder_models.JSON_BYTES_MAX + 1)
+        except OSError as problem:
+            self._skip(path, NOT_READABLE, problem.strerror or "")
+            return None
+        document = folder_models.parse_json(raw) if len(raw) <= folder_models.JSON_BYTES_MAX else None
+        if document is None:
+            self._skip(path, NOT_READABLE, f"it is no JSON of at most {folder_models.JSON_BYTES_MAX:,} bytes")
+        return document
 
     def _list_entries(self, folder: bytes) -> "dict[bytes, os.DirEntry[bytes]] | None":
         try:
@@ -307,6 +388,21 @@ def _compose(stem: bytes) -> bytes:
         return stem if stem.isascii() else unicodedata.normalize("NFC", stem.decode()).encode()
     except UnicodeDecodeError:
         return stem
+
+
+def _find_pipeline_above(root: bytes) -> bytes | None:
+    """Return the folder of the pipeline that a root may be a part of: a component, or a file in one."""
+    folder = root
+    for _ in range(2):
+        folder = os.path.dirname(folder)
+        if os.path.isfile(os.path.join(folder, folder_models.PIPELINE_INDEX)):
+            return folder
+    return None
+
+
+def _digest_part(file: FoundFile, part: Part) -> str:
+    """Return a digest that changes with the sidecars of a part and its place in the model."""
+    return hashlib.blake2b(repr((file.sidecar_digest, part)).encode(), digest_size=8).hexdigest()
 
 
 def _find_sidecars(path: bytes, name: bytes, names: _Folder) -> tuple[tuple[bytes, ...], tuple[bytes, ...], str]:

@@ -359,7 +359,12 @@ def _owned(entry: Entry | None, team: str, model_id: int) -> Entry:
 
 
 def _has_file(transaction: WriteTransaction, entry: Entry) -> bool:
-    """Whether a sound blob of the model is stored, or a file with its bytes lies in a scanned folder."""
+    """Whether a sound blob of the model is stored, or its files lie in a scanned folder."""
+    header = entry.layers.get(Layer.HEADER)
+    if header is not None and header.has_parts:
+        records = files.of_models(transaction.connection, [entry.model.id]).get(entry.model.id, [])
+        present = {record.part for record in records if record.is_servable and files.is_as_recorded(record)}
+        return present.issuperset(file.name for file in header.files or ())
     if entry.model.blob is None:
         return False
     blob = blobs.find(transaction.connection, entry.model.blob)

@@ -35,7 +35,11 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A file as the last scan read it. ``id`` is None before it is stored; ``sha256`` is lower case."""
+    """A file as the last scan read it. ``id`` is None before it is stored; ``sha256`` is lower case.
+
+    ``folder`` and ``part`` say which model the file is a part of, and its name in there. ``linked_id`` is the version
+    that a person linked the file to; 0: a person unlinked it.
+    """
 
     path: bytes
     fingerprint: Fingerprint
@@ -51,6 +55,9 @@ class FileRecord:
     autov3: str | None = None
     hashes_pending: bool = False
     model_id: int | None = None
+    folder: bytes | None = None
+    part: str | None = None
+    linked_id: int | None = None
     id: int | None = None
 
     @property
@@ -109,6 +116,11 @@ def of_models(connection: sa.Connection, model_ids: Collection[int]) -> dict[int
         assert record.model_id is not None, "the query selects by it"
         by_model.setdefault(record.model_id, []).append(record)
     return by_model
+
+
+def in_folders(connection: sa.Connection, folders: Collection[bytes]) -> Iterator[FileRecord]:
+    """Yield the parts of the models with these folders."""
+    return _select_in(connection, _FILE.folder, folders)
 
 
 def with_sha256(connection: sa.Connection, sha256s: Collection[str]) -> list[FileRecord]:
@@ -201,9 +213,13 @@ def models_by_hash(
     return ids
 
 
+# A part is never a model of its own, and a person's word is stronger than a hash.
+_MAY_MATCH = _FILE.folder.is_(None) & _FILE.linked_id.is_(None)
+
+
 def unmatched_sha256s(connection: sa.Connection, own_id_min: int) -> set[str]:
     """Return the hashes, in upper case, of the files that belong to models of ours."""
-    is_hashed = (_FILE.model_id >= own_id_min) & _FILE.sha256.is_not(None)
+    is_hashed = (_FILE.model_id >= own_id_min) & _FILE.sha256.is_not(None) & _MAY_MATCH
     return {sha256.upper() for sha256 in connection.execute(sa.select(_FILE.sha256).where(is_hashed)).scalars()}
 
 
@@ -229,6 +245,7 @@ def matched_later(connection: sa.Connection, own_id_min: int) -> dict[int, int]:
                 outside.c.id < own_id_min,
                 outside.c.visibility == Visibility.PUBLIC.value,
                 _FILE.state == FileState.PRESENT.value,
+                _MAY_MATCH,
             )
             .group_by(own.c.id)
         )

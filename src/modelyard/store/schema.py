@@ -211,6 +211,11 @@ files = Table(
     Column("source", Text, nullable=False),
     Column("team", Text),
     Column("visibility", Text, nullable=False),
+    # Of a file that is a part: which model it belongs to, by its folder, and its name in the model's list of files.
+    Column("folder", LargeBinary),
+    Column("part", Text),
+    # What a person decided: the version that the file is, or 0 for a model of its own. Null where hashes decide.
+    Column("linked_id", BigInteger),
     # Not used any more. It stays as long as nodes of older versions, which write it, may share the database.
     Column("last_seen", BigInteger, nullable=False, default=0),
     # All that inspection found, as JSON. Last, because it is long: SQLite reads a row from the front.
@@ -219,6 +224,7 @@ files = Table(
     Index(None, "model_id"),
     Index(None, "sha256"),
     Index(None, "autov3"),
+    Index(None, "folder"),
 )
 
 covers = Table(
