@@ -153,3 +153,35 @@ def test_an_error_names_the_option_that_was_typed(
     code = run(["search", "--home", str(shelf.home), *arguments])
 
     assert (2, True) == (code, capsys.readouterr().err.startswith(message))
+
+
+def test_a_summary_has_ten_messages_a_reason_fifty_unusable_files_and_twenty_groups_of_duplicates(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shelf.folder
+    for number in range(12):
+        (folder / f"link{number:02}.pt").symlink_to("/nowhere")
+    for number in range(51):
+        (folder / f"broken{number:02}.safetensors").write_bytes(bytes([8, number]))
+    for number in range(21):
+        first = embedding(folder / "a" / f"{number:02}.safetensors", number)
+        (folder / "b").mkdir(exist_ok=True)
+        (folder / "b" / first.name).write_bytes(first.read_bytes())
+
+    code = run(["add", "--home", str(shelf.home), str(folder)])
+    captured = capsys.readouterr()
+    messages = captured.err.replace(f"{folder}/", "").splitlines()
+
+    assert 1 == code
+    assert [f"link{number:02}.pt" for number in range(10)] == [
+        message.split(": ")[1] for message in messages if message.startswith("skipped")
+    ]
+    assert 1 == messages.count("further messages are not shown: dangling link: its target is not there")
+    assert [f"broken{number:02}.safetensors" for number in range(50)] == [
+        message.split(": ")[1] for message in messages if message.startswith("not usable")
+    ]
+    assert [
+        "1 further files are not usable; --json lists all",
+        "list all 21 groups of duplicates with: modelyard search --duplicates",
+    ] == messages[-2:]
+    assert 40 == captured.out.count("same bytes")
