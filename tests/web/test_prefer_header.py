@@ -1,0 +1,27 @@
+"""Which preferences a Prefer header has, and what the answer says of them."""
+
+import pytest
+
+from modelyard.web.prefer_header import applied_header, read_preferences
+
+
+@pytest.mark.parametrize(
+    ("header", "applied"),
+    [
+        ("", ""),
+        ("handling=strict", "handling=strict"),
+        ('handling="strict"', "handling=strict"),
+        ('handling="strict', ""),
+        (" Handling = STRICT ; a=b", "handling=strict"),
+        ("handling=lenient", ""),
+        ("count=exact", "count=exact"),
+        ("count=estimated", ""),
+        ("count=exact, handling=strict", "handling=strict, count=exact"),
+        ("handling=lenient, handling=strict", ""),
+        ("wait=10, handling=strict", "handling=strict"),
+        ("handling=strict".rjust(1024), "handling=strict"),
+        ("handling=strict".rjust(1025), ""),
+    ],
+)
+def test_known_preferences_are_applied(header: str, applied: str) -> None:
+    assert applied == applied_header(read_preferences(header.encode())).decode()
