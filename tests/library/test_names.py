@@ -2,7 +2,11 @@
 
 import pytest
 
+from modelyard.domain import model_type
+from modelyard.facts import Facts
 from modelyard.library import names
+from modelyard.library.folder_hints import FolderHint
+from modelyard.library.trainers import Training
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,45 @@ def test_a_file_with_a_generic_name_is_named_after_its_folder(name: str) -> None
 
 def test_a_file_with_a_name_of_its_own_keeps_it() -> None:
     assert "valley" == names.guess(b"/models/night/valley.safetensors", None, None).name
+
+
+@pytest.mark.parametrize(
+    ("path", "stem", "extension"),
+    [
+        (b"/models/night.safetensors", "night", "safetensors"),
+        (b"/models/a\x01b.pt", "a b", "pt"),
+        (b"/models/ .pt", "model", "pt"),
+        (b"/models/" + b"n" * 240 + b".pt", "n" * 200, "pt"),
+    ],
+)
+def test_a_path_is_split_into_a_printable_stem_and_an_extension(path: bytes, stem: str, extension: str) -> None:
+    assert (stem, extension) == names.split_name(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (b"/unet/model.safetensors", "unet"),
+        (b"/model.safetensors", "model"),
+        (b"/a/style/model.safetensors", "style"),
+        (b"/a/" + b"n" * 240 + b"/model.safetensors", "n" * 200),
+    ],
+)
+def test_a_generic_name_gives_way_to_what_folders_there_are(path: bytes, name: str) -> None:
+    assert name == names.guess(path, None, None).name
+
+
+def test_a_guess_has_what_the_folder_and_the_trainer_say() -> None:
+    hint = FolderHint("lora", "SDXL 1.0", "it lies there")
+    training = Training("kohya", "hero", 0)
+    unnamed = Training("kohya", None, 0)
+
+    guesses = [names.guess(b"/x/a.pt", *given) for given in ((hint, training), (None, unnamed), (hint, None))]
+
+    assert [
+        Facts(
+            name="hero", type=model_type("lora"), base_model="SDXL 1.0", file_name="a.pt", evidence=("it lies there",)
+        ),
+        Facts(name="a", file_name="a.pt"),
+        Facts(name="a", type=model_type("lora"), base_model="SDXL 1.0", file_name="a.pt", evidence=("it lies there",)),
+    ] == guesses
