@@ -8,6 +8,7 @@
       reconcile  turns the results into models, one transaction a batch: matches by hash, merges, names
     watcher      scans again when something changes
     pending_hashes, matching    hash files that were added without hashes; merge them with models imported later
+    links             a person says which version a file is
     served_files      which files may be sent to clients
     sidecar_export    writes sidecars for other programs
     names, folder_hints, trainers, sidecars    read facts from file names, folder names, headers and sidecars
@@ -16,6 +17,7 @@ A scan moves no file, writes nothing beside the files and opens nothing outside 
 costs one stat. After an interruption, the next scan continues: it does not probe the files of a finished batch again.
 """
 
+from modelyard.library.links import link, unlink
 from modelyard.library.matches import count_matching_models, merge_matching_models
 from modelyard.library.pending_hashes import hash_pending
 from modelyard.library.probe import tune_gc
@@ -32,7 +34,9 @@ __all__ = [
     "count_matching_models",
     "duplicates_json",
     "hash_pending",
+    "link",
     "merge_matching_models",
     "tune_gc",
+    "unlink",
     "watch_once",
 ]

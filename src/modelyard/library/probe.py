@@ -17,7 +17,7 @@ import msgspec
 
 from modelyard.domain import Verdict, model_type
 from modelyard.errors import UnsupportedFile
-from modelyard.facts import Facts
+from modelyard.facts import Entry, Facts, Layer
 from modelyard.fingerprint import Fingerprint
 from modelyard.inspection import FileChanged, Inspection, identify_files, inspect_file
 from modelyard.library.folder_models import Part
@@ -25,7 +25,7 @@ from modelyard.library.sidecars import SidecarFacts, read_sidecars
 from modelyard.library.trainers import Training, read_training
 from modelyard.library.walk import FoundFile, is_model_name
 from modelyard.registry.facts import facts_from_identity, facts_from_inspection
-from modelyard.store.files import FileState
+from modelyard.store.files import FileRecord, FileState
 
 # Files passed to a process at once: passing them costs a tenth of reading a header.
 _FILES_AT_ONCE = 32
@@ -146,6 +146,28 @@ def _make_header_facts(
             if sha256 not in claims
         ]
     return replace(facts, evidence=tuple(evidence))
+
+
+def is_unchanged(probe: ProbeResult, row: FileRecord) -> bool:
+    """Whether the file has the recorded bytes: its fingerprint is the same, or its hash."""
+    if probe.sha256 is not None and row.sha256 is not None:
+        return probe.sha256 == row.sha256
+    return probe.file.fingerprint.is_as_recorded(row.fingerprint)
+
+
+def keep_hashes(probe: ProbeResult, row: FileRecord, entry: Entry | None) -> ProbeResult:
+    """Return the probe with the recorded hashes, if the file is unchanged and only its sidecars were read again."""
+    if probe.sha256 is not None or row.sha256 is None or not is_unchanged(probe, row):
+        return probe
+    header = entry.layers.get(Layer.HEADER) if entry else None
+    facts = replace(probe.header, hashes=header.hashes) if header else probe.header
+    probe = replace(probe, sha256=row.sha256, autov3=row.autov3, header=facts)
+    if probe.sidecars.checksum in (None, row.sha256) or probe.state is not FileState.PRESENT:
+        return probe
+    reason = checksum_reason(row.sha256, probe.sidecars.checksum)
+    evidence = (f"{Verdict.ERROR}: {reason}", *(facts.evidence or ()))
+    header = replace(facts, evidence=evidence)
+    return replace(probe, state=FileState.BROKEN, verdict=Verdict.ERROR.value, reason=reason, header=header)
 
 
 def probe_all(

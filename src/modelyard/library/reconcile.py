@@ -14,17 +14,16 @@ from typing import Literal
 from modelyard import errors
 from modelyard.domain import OWN_ID_MIN, Hashes, Model, Source, Status, Visibility
 from modelyard.facts import Entry, Facts, Layer, fill_missing
-from modelyard.inspection import Verdict
 from modelyard.library import names
 from modelyard.library.folder_hints import FolderHint
 from modelyard.library.folder_models import Part, list_files, summarize
-from modelyard.library.probe import ProbeResult, checksum_reason
+from modelyard.library.probe import ProbeResult, is_unchanged, keep_hashes
 from modelyard.library.walk import FoundFile
 from modelyard.registry.models import FileModels
 from modelyard.registry.names import sd_name_of_file, sd_name_of_training
 from modelyard.registry.writer import ModelState, state_of
 from modelyard.store import WriteTransaction, blobs, files
-from modelyard.store.files import FileRecord, FileState
+from modelyard.store.files import UNLINKED, FileRecord, FileState
 
 _NO_FACTS = Facts()
 Result = Literal["added", "part", "updated", "matched", "moved", "broken", "gone", "later", "other"]
@@ -91,6 +90,7 @@ class Reconciler:
         ids = {id_ for model_ids in self._by_hash.values() for id_ in model_ids}
         ids |= {row.model_id for row in self._rows.values() if row.model_id is not None}
         ids |= {id_ for probe in probes for id_ in probe.sidecars.version_ids if id_ < OWN_ID_MIN}
+        ids |= {row.linked_id for row in self._rows.values() if row.linked_id}
         self._load(ids)
         return [self._take(probe, owner, hints.get(probe.file.path)) for probe in probes]
 
@@ -118,8 +118,8 @@ class Reconciler:
             entry = self._models.entry(row.model_id)
             # The first scan decided the owner; the model's owner may have changed its visibility since.
             owner = Ownership(row.source, row.team, entry.model.visibility if entry else row.visibility)
-            probe = _keep_hashes(probe, row, entry)
-            if row.model_id is None and row.verdict and _is_unchanged(probe, row):
+            probe = keep_hashes(probe, row, entry)
+            if row.model_id is None and row.verdict and is_unchanged(probe, row):
                 # A person removed its model, or it never was one: make none again.
                 self._put_record(probe, row, owner, None)
                 return FileOutcome(probe.file.path, "updated")
@@ -138,7 +138,7 @@ class Reconciler:
         if is_first_hash and self._forget_missing(probe.sha256 or ""):
             result = "moved"
         if row is not None and row.model_id not in (None, entry.model.id):
-            is_same_file = _is_unchanged(probe, row) and (row.hashes_pending or probe.sha256 == row.sha256)
+            is_same_file = is_unchanged(probe, row) and (row.hashes_pending or probe.sha256 == row.sha256)
             self._leave_model(row, entry, is_same_file=is_same_file)
         self._put_record(probe, row, owner, entry.model.id)
         if probe.state is FileState.BROKEN:
@@ -168,7 +168,7 @@ class Reconciler:
         entry = self._put_folder_model(model_id, header, owner, layers)
         if row is not None and row.model_id not in (None, model_id):
             self._models.put()  # the rows of files can point at a new model then
-            self._leave_model(row, entry, is_same_file=_is_unchanged(probe, row))
+            self._leave_model(row, entry, is_same_file=is_unchanged(probe, row))
             # The model that it was is merged into this one; its hashes are those of a part.
             self._put_folder_model(model_id, header, owner)
         if probe.state is FileState.BROKEN:
@@ -200,6 +200,9 @@ class Reconciler:
 
     def _find_model(self, probe: ProbeResult, row: FileRecord | None, owner: Ownership) -> tuple[int | None, bool]:
         """Return the id of the model that a file belongs to, None for a new one, and whether the file joins it now."""
+        if row is not None and row.linked_id and self._is_known_version(row.linked_id, owner):
+            return row.linked_id, row.model_id != row.linked_id
+        is_unlinked = row is not None and row.linked_id == UNLINKED
         matches = self._entries_with_hash((probe.sha256 or "").upper())
         if probe.sha256:
             matches += self._entries_with_hash(probe.sha256[:10].upper())
@@ -209,10 +212,14 @@ class Reconciler:
         # A copy of a part is no file of the model that has the part.
         matches = [entry for entry in matches if not entry.layers.get(Layer.HEADER, _NO_FACTS).has_parts]
         candidates = sorted(
-            {entry.model.id for entry in matches if _may_join(owner, entry.model)},
+            {
+                entry.model.id
+                for entry in matches
+                if _may_join(owner, entry.model) and not (is_unlinked and entry.model.id < OWN_ID_MIN)
+            },
             key=lambda id_: (id_ >= OWN_ID_MIN, id_),
         )
-        if not candidates or candidates[0] >= OWN_ID_MIN:
+        if not is_unlinked and (not candidates or candidates[0] >= OWN_ID_MIN):
             # A hash of an imported version is stronger than a sidecar, and both are stronger than a model of ours.
             versions = sorted(id_ for id_ in probe.sidecars.version_ids if self._is_known_version(id_, owner))
             candidates = versions + candidates
@@ -245,7 +252,7 @@ class Reconciler:
         """Whether a file stays its model: by the same bytes, or as the only file of a model of ours."""
         assert row.model_id is not None, "the caller checks it"
         entry = self._models.entry(row.model_id)
-        if entry is None or row.folder is not None:
+        if entry is None or row.folder is not None or (row.linked_id == UNLINKED and row.model_id < OWN_ID_MIN):
             return False
         if probe.sha256 is not None and probe.sha256 == row.sha256:
             return True
@@ -269,7 +276,8 @@ class Reconciler:
         if before is not None and self._has_other_file(before, probe):
             return before
         model_id = self._models.next_id() if model_id is None else model_id
-        layers = {} if before else dict(self._copy_upstream_facts(probe))
+        is_unlinked = row is not None and row.linked_id == UNLINKED
+        layers = {} if before or is_unlinked else dict(self._copy_upstream_facts(probe))
         layers[Layer.HEADER] = self._make_header_facts(probe, model_id)
         if probe.sidecars.facts is not None:
             layers[Layer.SIDECAR] = probe.sidecars.facts
@@ -285,8 +293,7 @@ class Reconciler:
         )
         status = Status.AVAILABLE if is_usable else Status.UNAVAILABLE
         state = state_of(before.model) if before else ModelState(owner.source, owner.visibility, owner.team)
-        is_unchanged = row is not None and _is_unchanged(probe, row) and row.state is probe.state
-        if before is not None and row is not None and is_unchanged:
+        if before and row and row.state is probe.state and is_unchanged(probe, row):
             # The file is unchanged: keep the status that the model's owner set.
             status = before.model.status if not row.hashes_pending else status
         state = replace(state, status=status, blob=probe.sha256)
@@ -473,25 +480,3 @@ def _may_join(owner: Ownership, model: Model) -> bool:
     if owner.visibility is Visibility.PUBLIC:
         return model.visibility is Visibility.PUBLIC
     return model.visibility is Visibility.PRIVATE and model.team == owner.team
-
-
-def _is_unchanged(probe: ProbeResult, row: FileRecord) -> bool:
-    """Whether the file has the recorded bytes: its fingerprint is the same, or its hash."""
-    if probe.sha256 is not None and row.sha256 is not None:
-        return probe.sha256 == row.sha256
-    return probe.file.fingerprint.is_as_recorded(row.fingerprint)
-
-
-def _keep_hashes(probe: ProbeResult, row: FileRecord, entry: Entry | None) -> ProbeResult:
-    """Return the probe with the recorded hashes, if the file is unchanged and only its sidecars were read again."""
-    if probe.sha256 is not None or row.sha256 is None or not _is_unchanged(probe, row):
-        return probe
-    header = entry.layers.get(Layer.HEADER) if entry else None
-    facts = replace(probe.header, hashes=header.hashes) if header else probe.header
-    probe = replace(probe, sha256=row.sha256, autov3=row.autov3, header=facts)
-    if probe.sidecars.checksum in (None, row.sha256) or probe.state is not FileState.PRESENT:
-        return probe
-    reason = checksum_reason(row.sha256, probe.sidecars.checksum)
-    evidence = (f"{Verdict.ERROR}: {reason}", *(facts.evidence or ()))
-    header = replace(facts, evidence=evidence)
-    return replace(probe, state=FileState.BROKEN, verdict=Verdict.ERROR.value, reason=reason, header=header)

@@ -24,6 +24,10 @@ _BATCH_ROWS = 500
 _FILE, _MODEL, _HASH = schema.files.c, schema.models.c, schema.model_hashes.c
 
 
+# The ``linked_id`` of a file that a person took away from its version.
+UNLINKED = 0
+
+
 class FileState(StrEnum):
     """The state of a file at the last scan. ``CHANGED``: it changed while it was read; the next scan reads it again."""
 
@@ -180,6 +184,11 @@ def forget(connection: sa.Connection, file_ids: Collection[int]) -> None:
 def move_to_model(connection: sa.Connection, from_id: int, to_id: int) -> None:
     """Move all files of one model to another."""
     connection.execute(sa.update(schema.files).where(_FILE.model_id == from_id).values(model_id=to_id))
+
+
+def set_link(connection: sa.Connection, file_id: int, linked_id: int) -> None:
+    """Note which version a person linked a file to, or ``UNLINKED``."""
+    connection.execute(sa.update(schema.files).where(_FILE.id == file_id).values(linked_id=linked_id))
 
 
 def set_visibility(connection: sa.Connection, model_id: int, visibility: Visibility) -> None:
