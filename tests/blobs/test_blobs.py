@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import resource
 import shutil
+import signal
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -174,6 +177,42 @@ def test_bytes_that_are_taken_back_leave_what_was_there_and_its_hash(tmp_path: P
 
     assert b"first right" == incoming.path("0" * 32).read_bytes()
     assert hashlib.sha256(b"first right").hexdigest() == incoming.sha256("0" * 32, 11)
+
+
+def test_pieces_are_written_while_another_thread_hashes_them(tmp_path: Path) -> None:
+    incoming = IncomingFiles(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    pieces = [bytes([number % 251]) * (number % 5) for number in range(3_000)]
+    with incoming.open("0" * 32) as appending, ThreadPoolExecutor() as threads:
+        for step in [threads.submit(appending.append, pieces), threads.submit(appending.hash, pieces)]:
+            step.result()
+
+    content = b"".join(pieces)
+    assert content == incoming.path("0" * 32).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == incoming.sha256("0" * 32, len(content))
+
+
+def test_a_write_that_fails_leaves_no_hash_of_more_than_is_there(tmp_path: Path) -> None:
+    incoming = IncomingFiles(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with incoming.open("0" * 32) as appending:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
+        try:
+            appending.hash([b"first", b"second"])
+            with pytest.raises(errors.StorageFull):
+                appending.append([b"first", b"second"])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+
+    assert b"firs" == incoming.path("0" * 32).read_bytes()
+    assert incoming.sha256("0" * 32, 4) is None
+    with incoming.open("0" * 32) as appending:
+        assert 4 == appending.size_bytes
+        appending.write(b"t")
+    assert incoming.sha256("0" * 32, 5) is None
 
 
 def test_a_removed_upload_is_forgotten_with_its_hash_and_its_requests(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import re
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -25,6 +25,8 @@ _RESERVE_BYTES = 256 * 1024 * 1024
 # The state of a running SHA-256 takes a few hundred bytes.
 _RUNNING_MAX = 10_000
 _COPY_BYTES = 1 << 20
+# POSIX lets one call write at least 16 pieces, Linux 1,024.
+_PIECES_MAX = 1_000
 
 
 class IncomingFiles:
@@ -143,7 +145,10 @@ class IncomingFiles:
 
 
 class PartialFile:
-    """The open file of an upload; no other writer can open it meanwhile. Not for several threads at once."""
+    """The open file of an upload; no other writer can open it meanwhile.
+
+    Not for several threads at once, except that one may ``hash`` the pieces that another one may ``append``.
+    """
 
     def __init__(self, incoming: IncomingFiles, upload_id: str) -> None:
         self._incoming = incoming
@@ -159,6 +164,7 @@ class PartialFile:
             raise errors.UploadLocked(upload_id) from None
         self.size_bytes = self._begun_bytes = os.lseek(self.descriptor, 0, os.SEEK_END)
         self._digest = incoming.running(upload_id, self.size_bytes)
+        self._is_hash_true = True
         self._begun_digest = None if self._digest is None else self._digest.copy()
 
     def __enter__(self) -> Self:
@@ -169,14 +175,31 @@ class PartialFile:
 
     def write(self, data: "bytes | bytearray | memoryview") -> None:
         """Append bytes and hash them. Raises StorageFull if the disk is full; bytes written before stay."""
-        view = memoryview(data)
-        with translate_disk_full():
-            while view:
-                written = os.write(self.descriptor, view)
-                if self._digest is not None:
-                    self._digest.update(view[:written])
-                self.size_bytes += written
-                view = view[written:]
+        self.append((data,))
+        self.hash((data,))
+
+    def append(self, pieces: "Sequence[bytes | bytearray | memoryview]") -> None:
+        """Append pieces without hashing them; ``hash`` has to be called with the same ones."""
+        views = [memoryview(piece) for piece in pieces if piece]
+        try:
+            with translate_disk_full():
+                while views:
+                    written = os.writev(self.descriptor, views[:_PIECES_MAX])
+                    self.size_bytes += written
+                    while views and written >= len(views[0]):
+                        written -= len(views.pop(0))
+                    if written:
+                        views[0] = views[0][written:]
+        except BaseException:
+            # The hash may cover more than what was written. Whoever needs it reads the file.
+            self._is_hash_true = False
+            raise
+
+    def hash(self, pieces: "Sequence[bytes | bytearray | memoryview]") -> None:
+        """Add pieces to the running hash."""
+        if self._digest is not None:
+            for piece in pieces:
+                self._digest.update(piece)
 
     def sync(self) -> None:
         """Flush the file to the disk; after this, the server may acknowledge the bytes."""
@@ -194,12 +217,13 @@ class PartialFile:
         os.lseek(self.descriptor, 0, os.SEEK_END)
         self.size_bytes = self._begun_bytes
         self._digest = None if self._begun_digest is None else self._begun_digest.copy()
+        self._is_hash_true = True
 
     def close(self) -> None:
         """Close the file, so that other writers can open it."""
         if self.descriptor < 0:
             return
-        if self._digest is not None:
+        if self._digest is not None and self._is_hash_true:
             self._incoming.remember(self._id, self.size_bytes, self._digest)
         os.close(self.descriptor)
         self.descriptor = -1

@@ -133,8 +133,9 @@ async def blocks(receive: Receive) -> AsyncIterator[list[bytes]]:
 async def append_body(partial: PartialFile, receive: Receive, check: Callable[[list[bytes]], None]) -> None:
     """Append a body as it arrives. ``check`` gets each block before it is written, and may raise an error.
 
-    The next block arrives while a thread hashes and writes one. The disk starts to write before the last block is
-    there, so that the wait for the disk at the end is short. The bytes before an interruption are written.
+    While the next block arrives, one thread hashes a block and another one writes it. The disk starts to write before
+    the last block is there, so that the wait for the disk at the end is short. The bytes before an interruption are
+    written.
     """
     write: asyncio.Future[None] | None = None
     sync: asyncio.Future[None] | None = None
@@ -143,8 +144,9 @@ async def append_body(partial: PartialFile, receive: Receive, check: Callable[[l
         async for block in blocks(receive):
             check(block)
             if write is not None:
-                await write
-            write = asyncio.ensure_future(asyncio.to_thread(_write, partial, block))
+                # A request that is stopped waits below until the threads are done with the file.
+                await asyncio.shield(write)
+            write = asyncio.ensure_future(_write(partial, block))
             unsynced_bytes += sum(map(len, block))
             if unsynced_bytes >= SYNC_BYTES and (sync is None or sync.done()):
                 # The system reports a failed write only once, so this report must not be lost.
@@ -160,10 +162,14 @@ async def append_body(partial: PartialFile, receive: Receive, check: Callable[[l
         future.result()
 
 
-def _write(partial: PartialFile, block: list[bytes]) -> None:
-    # Joining large chunks costs a tenth of hashing them; writing many small chunks costs more than joining them.
-    for chunk in block if len(block) <= _CHUNKS_MAX else (b"".join(block),):
-        partial.write(chunk)
+async def _write(partial: PartialFile, block: list[bytes]) -> None:
+    """Hash and write a block at the same time: both release Python's lock."""
+    # Joining large chunks costs a tenth of hashing them; hashing many small chunks costs more than joining them.
+    pieces = block if len(block) <= _CHUNKS_MAX else [b"".join(block)]
+    steps = [asyncio.ensure_future(asyncio.to_thread(step, pieces)) for step in (partial.append, partial.hash)]
+    await asyncio.wait(steps)
+    for step in steps:
+        step.result()
 
 
 def decode_json(body: bytes, kind: type[T]) -> T:
