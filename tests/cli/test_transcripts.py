@@ -12,7 +12,7 @@ import pytest
 
 from modelyard.store import jobs, open_store
 from tests.cli.transcript import replay
-from tests.inspection.made_files import write_safetensors
+from tests.inspection.made_files import state_dict_pickle, write_safetensors, write_torch_zip
 from tests.scan_fixture import embedding
 
 HARBOUR = {
@@ -77,6 +77,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_safetensors(models / "loras" / "night.safetensors", UNET, metadata)
     broken = embedding(models / "broken.safetensors", 1)
     broken.write_bytes(broken.read_bytes()[:-10])
+    (tmp_path / "pickles").mkdir()
+    (tmp_path / "pickles" / "evil.pt").write_bytes(b"cos\nsystem\n(S'id'\ntR.")
+    content = state_dict_pickle({"emb_params": ("F32", [1, 768])})
+    write_torch_zip(tmp_path / "pickles" / "word.pt", content)
     (models / "README.md").write_text("# Hello\n")
     (models / "gone.safetensors").symlink_to("/nowhere/gone.safetensors")
     (tmp_path / "records.jsonl").write_text(json.dumps(HARBOUR) + "\nnothing\n" + json.dumps({"id": 9}) + "\n")
@@ -516,6 +520,247 @@ $ modelyard verify --json
   }
 ]
 """,  # noqa: E501 # lines of a terminal have no limit
+    "pickles": """
+$ modelyard inspect pickles/evil.pt
+what      found
+format    pickle
+verdict   dangerous: imports os.system, which runs code; imports os.system, says picklescan
+size      21 bytes
+sha256    8CC73CEECC3FB6787129F6639C5171A97FAE9256E36D20D1CA7E4916AEE299A4
+autov2    8CC73CEECC
+blake3    7DF6F206A09E28D46D07ED9221110139F3DB761FAF1B2A29222D71017EDA4C20
+crc32     27B845BE
+imports   os.system
+! modelyard: pickles/evil.pt: imports os.system, which runs code; imports os.system, says picklescan
+[1]
+$ modelyard inspect pickles/word.pt --no-hash
+what           found
+format         torch zip
+verdict        clean: no known bad import in the pickle; that is not a promise that loading it is safe
+size           432 bytes
+type           textualinversion (99%)
+base model     SD 1.5 (85%); the file alone cannot tell SD 1.5, SD 1.4 apart
+architecture   sd1 (99%)
+precision      fp32 (99%)
+parameters     768
+imports        collections.OrderedDict, torch.FloatStorage, torch._utils._rebuild_tensor_v2
+about          rule            seen in             value          says
+type           embedding-768   tensor emb_params   F32 [1, 768]
+base model     embedding-768   tensor emb_params   F32 [1, 768]
+architecture   embedding-768   tensor emb_params   F32 [1, 768]
+precision      dtypes          tensor 1 tensors    100.0% F32
+$ modelyard inspect pickles/word.pt --no-hash --json
+{
+  "format": "torch zip",
+  "verdict": "clean",
+  "reason": "no known bad import in the pickle; that is not a promise that loading it is safe",
+  "size_bytes": 432,
+  "hashes": null,
+  "type": {
+    "value": "textualinversion",
+    "confidence": 0.99,
+    "evidence": [
+      {
+        "rule": "embedding-768",
+        "source": "tensor",
+        "name": "emb_params",
+        "value": "F32 [1, 768]"
+      }
+    ]
+  },
+  "base_model": {
+    "value": "SD 1.5",
+    "confidence": 0.85,
+    "evidence": [
+      {
+        "rule": "embedding-768",
+        "source": "tensor",
+        "name": "emb_params",
+        "value": "F32 [1, 768]"
+      }
+    ],
+    "candidates": [
+      "SD 1.5",
+      "SD 1.4"
+    ]
+  },
+  "base_model_type": {
+    "value": "unknown",
+    "confidence": 0.0,
+    "evidence": []
+  },
+  "architecture": {
+    "value": "sd1",
+    "confidence": 0.99,
+    "evidence": [
+      {
+        "rule": "embedding-768",
+        "source": "tensor",
+        "name": "emb_params",
+        "value": "F32 [1, 768]"
+      }
+    ]
+  },
+  "dialect": {
+    "value": "unknown",
+    "confidence": 0.0,
+    "evidence": []
+  },
+  "part": {
+    "value": "unknown",
+    "confidence": 0.0,
+    "evidence": []
+  },
+  "precision": {
+    "value": "fp32",
+    "confidence": 0.99,
+    "evidence": [
+      {
+        "rule": "dtypes",
+        "source": "tensor",
+        "name": "1 tensors",
+        "value": "100.0% F32"
+      }
+    ]
+  },
+  "parameters": 768,
+  "trigger_words": [],
+  "metadata": {},
+  "imports": [
+    "collections.OrderedDict",
+    "torch.FloatStorage",
+    "torch._utils._rebuild_tensor_v2"
+  ],
+  "also": []
+}
+$ modelyard add pickles
+files                 number
+found                      2
+unchanged                  0
+added                      1
+broken or dangerous        1
+! not usable: ~/pickles/evil.pt: imports os.system, which runs code; imports os.system, says picklescan
+[1]
+$ modelyard search
+        id   name in API   type                base model   version   tags
+1000000001   word          Textual Inversion   SD 1.5       word
+1000000000   evil.pt       Unknown                          evil
+""",
+    "mistakes": """
+$ modelyard
+! Usage: modelyard [OPTIONS] COMMAND [ARGS]...
+!   A catalogue of generative-image models that answers GET /v3/model.
+! Options:
+!   --version         Show the version and exit.
+!   --home DIRECTORY  The folder with all data of this installation.  [env:
+!                     MODELYARD_HOME]
+!   -h, --help        Show this message and exit.
+! Commands:
+!   serve        Run the server, with the API and the pages.
+!   import       Import models from the records of other catalogues.
+!   add          Add model files where they lie.
+!   search       Search the catalogue from the terminal.
+!   explain      Show every fact of a model, and its source.
+!   inspect      Show what a model file is, with the evidence.
+!   export       Write what the catalogue knows, for other programs.
+!   pull         Download models' files from a server.
+!   push         Upload models' files to a server.
+!   verify       Check the index and the database for damage.
+!   reindex      Build the index again from the database.
+!   jobs         List background jobs, and run failed jobs again.
+!   gc           Remove files that no model needs any more.
+!   database     Copy the database to another one.
+!   backup       Write a backup of the database, and of the files.
+!   restore      Restore the database from a backup.
+!   key          Create, list and revoke API keys.
+!   signing-key  Change the secret that signs download links.
+!   Example: modelyard serve --demo
+[2]
+$ modelyard --version
+modelyard, version 0.1.0
+$ modelyard fly
+! Usage: modelyard [OPTIONS] COMMAND [ARGS]...
+! Try 'modelyard --help' for help.
+! Error: No such command 'fly'.
+[2]
+$ modelyard push --name x --key k models/word.safetensors models/broken.safetensors
+! Usage: modelyard push [OPTIONS] FILES...
+! Try 'modelyard push --help' for help.
+! Error: --name is for one file
+[2]
+$ modelyard push models/word.safetensors
+! Usage: modelyard push [OPTIONS] FILES...
+! Try 'modelyard push --help' for help.
+! Error: give --key or MODELYARD_KEY: an upload needs a key with the scope write
+[2]
+$ modelyard push --type fly --key k models/word.safetensors
+! Usage: modelyard push [OPTIONS] FILES...
+! Try 'modelyard push --help' for help.
+! Error: Invalid value for '--type': 'fly' is not one of 'checkpoint', 'lora', 'vae', 'controlnet', 'upscaler', 'textualinversion', 'locon', 'dora', 'hypernetwork', 'aestheticgradient', 'motionmodule', 'poses', 'wildcards', 'workflows', 'detection', 'textencoder', 'unet', 'clip', 'clipvision', 'ipadapter', 't2iadapter', 'other'.
+[2]
+$ modelyard push --url ftp://x --key k models/word.safetensors
+! Usage: modelyard push [OPTIONS] FILES...
+! Try 'modelyard push --help' for help.
+! Error: Invalid value for '--url': 'ftp://x' is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]
+[2]
+$ modelyard push --url http:// --key k models/word.safetensors
+! Usage: modelyard push [OPTIONS] FILES...
+! Try 'modelyard push --help' for help.
+! Error: Invalid value for '--url': 'http://' is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]
+[2]
+$ modelyard pull 1 --url http://
+! Usage: modelyard pull [OPTIONS] NAME|ID|HASH…
+! Try 'modelyard pull --help' for help.
+! Error: Invalid value for '--url': 'http://' is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]
+[2]
+$ modelyard import civitai --fetch records.jsonl
+! Usage: modelyard import civitai [OPTIONS] [PATHS]...
+! Try 'modelyard import civitai --help' for help.
+! Error: give paths to read, or --fetch
+[2]
+$ modelyard import civitai --fetch --address http://x:port
+! modelyard: http://x:port is not a URL: Invalid port: 'port'
+[1]
+$ modelyard import civitai records.jsonl --no-nsfw
+! Usage: modelyard import civitai [OPTIONS] [PATHS]...
+! Try 'modelyard import civitai --help' for help.
+! Error: --types, --base-model, --query, --nsfw, --limit, --restart and --address need --fetch
+[2]
+$ modelyard search --base-model ""
+id   name in API   type   base model   version   tags
+! no model matches
+$ modelyard search ""
+id   name in API   type   base model   version   tags
+! no model matches
+$ modelyard search --limit 0 night
+! modelyard: --limit: '0' is not accepted; accepted: an integer from 1 to 100
+[2]
+$ modelyard search --team "a b"
+! modelyard: --team: 'a b' is not accepted; accepted: up to 63 of a-z, 0-9, '-', '_', beginning with a-z or 0-9
+[2]
+$ modelyard key revoke sk
+! modelyard: no key 'sk'; accepted: an id, the beginning that `modelyard key list` shows (4 to 7 characters), or the whole key
+[1]
+$ modelyard key create --team red --expires 1x
+! Usage: modelyard key create [OPTIONS]
+! Try 'modelyard key create --help' for help.
+! Error: Invalid value for '--expires': '1x' is not a duration; accepted: a number and a unit (s, m, h, d, w or y), such as 90d
+[2]
+$ modelyard jobs retry 0
+! Usage: modelyard jobs retry [OPTIONS] ID…
+! Try 'modelyard jobs retry --help' for help.
+! Error: Invalid value for 'ID…': 0 is not in the range x>=1.
+[2]
+$ modelyard serve --port 70000
+! Usage: modelyard serve [OPTIONS]
+! Try 'modelyard serve --help' for help.
+! Error: Invalid value for '--port': 70000 is not in the range 0<=x<=65535.
+[2]
+$ modelyard verify
+part                    result
+database                no damage
+SEGMENT   no damage
+""",  # noqa: E501 # lines of a terminal have no limit
     "files of a team": """
 $ modelyard add --team red --source training --no-hash models/loras models/copy models/broken.safetensors --json
 {
@@ -717,6 +962,48 @@ upstream_model_name   Harbour Lights                                            
 trigger_words         harbour lights, at dusk                                                   upstream
 published_at          DAYTTIME                                                  upstream
 licence               commercial use: Image                                                     upstream
+$ modelyard explain ABABABABAB
+77  harbourLights_v2_770.safetensors  public, no team, status 1
+fact                  value                                                                     said by
+name                  v2                                                                        upstream
+sd_name               harbourLights_v2_770.safetensors                                          upstream
+type                  Lora                                                                      upstream
+base_model            SDXL 1.0                                                                  upstream
+base_model_type       Standard                                                                  upstream
+is_nsfw               False                                                                     upstream
+tags                  harbour, night, style                                                     upstream
+cover_url             https://image.civitai.com/77.jpeg                                         upstream
+rank                  1234                                                                      upstream
+hashes                autov1 0123ABCD                                                           upstream
+                      sha256 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB   upstream
+                      crc32 89ABCDEF                                                            upstream
+                      autov2 ABABABABAB                                                         upstream
+file_name             harbourLights_v2.safetensors                                              upstream
+size_bytes            228600000                                                                 upstream
+upstream_model_id     7                                                                         upstream
+upstream_model_name   Harbour Lights                                                            upstream
+trigger_words         harbour lights, at dusk                                                   upstream
+published_at          DAYTTIME                                                  upstream
+licence               commercial use: Image                                                     upstream
+$ modelyard add models/word.safetensors
+files       number
+found            1
+unchanged        0
+added            1
+$ modelyard explain v1
+78  old_780.pt  public, no team, status 1
+fact                  value                   said by
+name                  v1                      upstream
+sd_name               old_780.pt              upstream
+type                  Lora                    upstream
+base_model            SD 1.5                  upstream
+is_nsfw               False                   upstream
+tags                  harbour, night, style   upstream
+cover_url                                     upstream
+file_name             old.pt                  upstream
+upstream_model_id     7                       upstream
+upstream_model_name   Harbour Lights          upstream
+licence               commercial use: Image   upstream
 $ modelyard explain harbour
 ! modelyard: no model 'harbour'
 [1]
@@ -786,10 +1073,23 @@ $ modelyard key revoke 1
 $ modelyard key revoke 9
 ! modelyard: no key '9'; accepted: an id, the beginning that `modelyard key list` shows (4 to 7 characters), or the whole key
 [1]
+$ modelyard key revoke 3 --json
+{
+  "id": 3,
+  "team": "red",
+  "scopes": [
+    "read"
+  ],
+  "created_at": SECONDS,
+  "expires_at": null,
+  "revoked_at": SECONDS,
+  "last_used_at": null,
+  "hint": "sk_KEY"
+}
 $ modelyard key list --team red
 id   key        team   scopes       created            expires   revoked            last used
  1   sk_KEY   red    read write   DAY TIME             DAY TIME
- 3   sk_KEY   red    read         DAY TIME
+ 3   sk_KEY   red    read         DAY TIME             DAY TIME
 $ modelyard signing-key rotate
 ! new links use key 1; older links end at DAY TIME UTC
 $ modelyard signing-key rotate --overlap 7d --json
