@@ -109,7 +109,7 @@ def fill(scale: Scale) -> None:
 
 
 def _put(store: Any, entries: list[Any]) -> None:
-    with store.writing() as writing:
+    with store.transaction() as writing:
         writing.put(entries)
     entries.clear()
 
