@@ -24,6 +24,7 @@ from modelyard.domain import (
 from modelyard.index import Index
 from modelyard.index import search as search_module
 from modelyard.index import segment as segment_module
+from modelyard.index.budget import Budget
 from modelyard.index.terms import filter_key
 from tests import oracle
 from tests.app_fixture import a_model, a_private
@@ -337,10 +338,13 @@ def test_a_deep_offset_in_a_text_search_skips_the_matches_before_it(
         by_id = {n: model for n, model in (by_id | changes).items() if n not in (60, 90)}
     limits: list[int] = []
     take = search_module.take
+    monkeypatch.setattr(search_module, "_WALK_MATCHES", 50)
 
-    def record_limit(part: search_module.LiveSegment, plan: search_module.Plan, first: int, limit: int) -> list[int]:
+    def record_limit(
+        part: search_module.LiveSegment, plan: search_module.Plan, first: int, limit: int, budget: Budget
+    ) -> list[int]:
         limits.append(limit)
-        return take(part, plan, first, limit)
+        return take(part, plan, first, limit, budget)
 
     monkeypatch.setattr(search_module, "take", record_limit)
 

@@ -1,138 +1,189 @@
 """Counts of matches by type, source and base model, and for the most frequent tags.
 
-The module computes the set of matching rows once, and counts for each value the rows that its own set shares with it.
-It counts tags from the most frequent one in the catalogue down, and stops when no tag left can be among the most
-frequent of these matches.
+The module computes the set of matching rows once. It counts few matches by their rows, from the column of the rows'
+filters; of many it intersects the set of each value. It counts tags from the most frequent one down, and stops when no
+tag left can be among the most frequent of these matches.
 """
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.index.search import LiveSegment, Plan, verified_rows
-from modelyard.index.segment import ALL, Array, Segment
+from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError
+from modelyard.index.filter_columns import Numbers
+from modelyard.index.search import LiveSegment, Plan, matched_rows
+from modelyard.index.segment import ALL, All, Segment
+from modelyard.index.set_cache import size_of_rows
 from modelyard.index.terms import filter_key
 
 FIELDS = ("type", "source", "base")
-# Up to this many matches, counting the filters of their rows (0.3 µs each) is cheaper than intersecting value sets.
+# Up to this many matches of a segment are counted by row (0.3 µs each).
 _FEW_ROWS = 1 << 15
+# Beyond the budget, the tags of this many tiers are counted: 16,384 rows.
+_FIRST_TIERS = 1
+_STEP = 16
+_COUNT_BYTES = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """Counts of matches by value, most frequent first. A value without a match is not listed."""
+    """Counts of matches by value, most frequent first. A value without a match is not listed.
+
+    If they are not exact, some matches are not counted: each number is at most the true one.
+    """
 
     total: int
     types: list[tuple[str, int]]
     sources: list[tuple[str, int]]
     base_models: list[tuple[str, int]]
     tags: list[tuple[str, int]]
+    is_exact: bool = True
 
 
-def facets(parts: Sequence[LiveSegment], plan: Plan, tags_max: int) -> Facets:
+def facets(parts: Sequence[LiveSegment], plan: Plan, tags_max: int, budget: Budget | None = None) -> Facets:
     """Return the counts over all matches. Base models and tags are folded, as filters compare them."""
-    counted = [_Counted(part, plan) for part in parts if not plan.is_impossible]
+    budget = budget or Budget()
+    counted = [_Counted(part, plan, budget) for part in parts if not plan.is_impossible]
     by_field = {field: _by_frequency(sum((part.count_field(field) for part in counted), Counter())) for field in FIELDS}
-    tags = _top_tags(counted, tags_max)
-    return Facets(sum(part.total for part in counted), by_field["type"], by_field["source"], by_field["base"], tags)
+    is_exact = all(part.is_exact for part in counted)
+    try:
+        tags = _top_tags(counted, tags_max, budget)
+    except OverBudgetError:
+        if budget.is_quick:
+            raise
+        is_exact = False
+        tags = _top_tags([part.first_tiers() for part in counted], tags_max, Budget())
+    total = sum(part.total for part in counted)
+    return Facets(total, by_field["type"], by_field["source"], by_field["base"], tags, is_exact)
 
 
 def _by_frequency(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(((name, count) for name, count in counts.items() if count), key=lambda pair: (-pair[1], pair[0]))
 
 
-class _Counted:
-    """The matches of one part, tier by tier, and counts over them."""
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    """The matches of one tier, and the counts of filters among them, as far as they were asked for."""
 
-    def __init__(self, part: LiveSegment, plan: Plan) -> None:
-        self.segment = part.segment
-        self._tiers = {
-            tier: rows if isinstance(rows, BitMap) else BitMap(rows)
-            for tier in range(len(part.segment.tiers))
-            if (rows := verified_rows(part, plan, tier))
-        }
-        self.total = sum(map(len, self._tiers.values()))
-        self._by_row: Counter[str] | None = None
-        if self.total <= _FEW_ROWS:
-            rows_found = np.concatenate([np.empty(0, np.uint32), *map(_numbers, self._tiers.values())])
-            self._by_row = Counter(self.segment.filter_counts_of(rows_found))
+    tier: int
+    rows: BitMap
+    counts: dict[str, int]
 
-    def count(self, name: str) -> int:
+    def count(self, segment: Segment, name: str) -> int:
         """Return how many matches are in a filter."""
-        if self._by_row is not None:
-            return self._by_row[name]
-        key = filter_key(name)
-        total = 0
-        for tier, rows in self._tiers.items():
-            those = self.segment.one(tier, key)
+        number = self.counts.get(name)
+        if number is None:
+            those = segment.one(self.tier, filter_key(name))
             if isinstance(those, BitMap):
-                total += rows.intersection_cardinality(those)
-            elif those is ALL:
-                total += len(rows)
-        return total
+                number = self.rows.intersection_cardinality(those)
+            else:
+                number = len(self.rows) if those is ALL else 0
+            self.counts[name] = number
+        return number
+
+
+def _tier_of(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tuple[_Tier, bool]:
+    """Return the matches of a tier, from the segment's cache if no other rows of it have died, and if they are all."""
+    key = ("matches", tier, plan)
+    cache = part.segment.computed
+    entry: tuple[_Tier, BitMap | All | None] | None = cache.get(key)
+    if entry is not None and entry[1] is part.deleted[tier]:
+        return entry[0], True
+    rows, is_exact = matched_rows(part, plan, tier, budget)
+    matches = _Tier(tier, rows if isinstance(rows, BitMap) else BitMap(rows), {})
+    if is_exact:
+        space = part.segment.bounds[tier + 1] - part.segment.bounds[tier]
+        counts_bytes = _COUNT_BYTES * (300 if len(rows) else 1)
+        cache.put(key, (matches, part.deleted[tier]), size_of_rows(matches.rows, space) + counts_bytes)
+    return matches, is_exact
+
+
+class _Counted:
+    """The matches of one part, and counts over them."""
+
+    def __init__(self, part: LiveSegment, plan: Plan, budget: Budget) -> None:
+        self.segment = part.segment
+        budget.spend_on_page(self.segment.filters.units)
+        tiers = [_tier_of(part, plan, tier, budget) for tier in range(len(part.segment.tiers))]
+        self.is_exact = all(is_exact for _, is_exact in tiers)
+        self._set_tiers([matches for matches, _ in tiers if matches.rows])
+        if self._by_row is not None:
+            budget.spend_on_page(self.total)
+
+    def _set_tiers(self, tiers: list[_Tier]) -> None:
+        self._tiers = tiers
+        self.total = sum(len(matches.rows) for matches in tiers)
+        self._by_row: Numbers | None = None
+        self._tags = self.segment.filters.tags
+        self._tag_counts = self.segment.filters.row_counts
+        self._names: dict[str, int] = {}
+        if self.total <= _FEW_ROWS:
+            rows = [np.empty(0, np.uint32), *(np.frombuffer(t.rows.to_array(), np.uint32) for t in tiers)]
+            self._by_row = self._tag_counts = self.segment.filters.counts_of(np.concatenate(rows))
+            self._tags = self.segment.filters.sort_by(self._by_row, self._tags)
+
+    def first_tiers(self) -> "_Counted":
+        """Return the same with the matches of the first tiers only."""
+        first = object.__new__(_Counted)
+        first.segment, first.is_exact = self.segment, False
+        first._set_tiers([matches for matches in self._tiers if matches.tier < _FIRST_TIERS])
+        return first
 
     def count_field(self, field: str) -> Counter[str]:
-        """Return the counts of every value of a field."""
-        if self._by_row is not None:
-            return Counter(self._values(field))
-        return Counter({name: self.count(f"{field}={name}") for name, _ in frequencies(self.segment)[field]})
+        """Return the counts of every value of a field. Each row has one value, so all of them add up to the total."""
+        counts: Counter[str] = Counter()
+        left = self.total
+        for value in self.segment.filters.values(field):
+            if left <= 0:
+                break
+            name = f"{field}={value.name}"
+            number = int(self._by_row[value.number]) if self._by_row is not None else self._count_in_sets(name)
+            counts[value.name] = number
+            left -= number
+        return counts
 
-    def _values(self, field: str) -> dict[str, int]:
-        """Return the counts by row of one field's values."""
-        start = f"{field}="
-        counts: Mapping[str, int] = self._by_row or {}
-        return {name.removeprefix(start): count for name, count in counts.items() if name.startswith(start)}
+    def count_tag(self, name: str) -> int:
+        """Return how many matches have a tag."""
+        number = self._names.get(name)
+        return number if number is not None else self._count_in_sets(f"tag={name}")
 
-    def tags_by_row(self) -> dict[str, int] | None:
-        """Return the counts of all tags if this part was counted by row, else None."""
-        return None if self._by_row is None else self._values("tag")
+    def _count_in_sets(self, name: str) -> int:
+        return sum(matches.count(self.segment, name) for matches in self._tiers)
 
     def tags_left(self, at: int) -> int:
-        """Return the most matches that any tag from index ``at`` of the frequency list on can have."""
-        tags = frequencies(self.segment)["tag"]
-        return min(tags[at][1], self.total) if at < len(tags) else 0
+        """Return the most matches that any tag from place ``at`` of this part's order of tags on can have."""
+        return min(int(self._tag_counts[self._tags[at]]), self.total) if at < len(self._tags) else 0
+
+    def tag_names(self, at: int) -> list[str]:
+        """Return the names of the tags of one step."""
+        names = []
+        for number in self._tags[at : at + _STEP].tolist():
+            name = self.segment.filters.name(number).partition("=")[2]
+            if self._by_row is not None:
+                self._names[name] = int(self._by_row[number])
+            names.append(name)
+        return names
+
+    def units_of_step(self) -> int:
+        """Return the work of counting the tags of one step."""
+        return _STEP if self._by_row is not None else SET_UNITS * _STEP * len(self._tiers)
 
 
-def _numbers(rows: BitMap) -> Array:
-    return np.frombuffer(rows.to_array(), np.uint32)
-
-
-def _top_tags(counted: list[_Counted], tags_max: int) -> list[tuple[str, int]]:
-    by_row = [part.tags_by_row() for part in counted]
+def _top_tags(counted: list[_Counted], tags_max: int, budget: Budget) -> list[tuple[str, int]]:
     counts: Counter[str] = Counter()
-    if all(tags is not None for tags in by_row):
-        for tags in by_row:
-            counts.update(tags or {})
-        return _by_frequency(counts)[:tags_max]
     at = 0
     while bound := sum(part.tags_left(at) for part in counted):
         best = heapq.nlargest(tags_max, counts.values())
         if len(best) == tags_max and best[-1] > bound:
             break
-        for part in counted:
-            for name, _ in frequencies(part.segment)["tag"][at : at + 64]:
-                if name not in counts:
-                    counts[name] = sum(other.count(f"tag={name}") for other in counted)
-        at += 64
-    return _by_frequency(counts)[:tags_max]
-
-
-def frequencies(segment: Segment) -> dict[str, list[tuple[str, int]]]:
-    """Return the values of each field with the number of the segment's rows that have them, most frequent first.
-
-    The first call counts the whole segment, about 30 ms a million models, and caches the counts in it.
-    """
-    if segment.frequencies is None:
-        by_field: dict[str, list[tuple[str, int]]] = {field: [] for field in (*FIELDS, "tag")}
-        for name, count in segment.filter_counts():
-            field, is_field, value = name.partition("=")
-            if is_field and field in by_field:
-                by_field[field].append((value, count))
-        for values in by_field.values():
-            values.sort(key=lambda pair: (-pair[1], pair[0]))
-        segment.frequencies = by_field
-    return segment.frequencies
+        budget.spend(sum(part.units_of_step() for part in counted))
+        for name in (name for part in counted for name in part.tag_names(at)):
+            if name not in counts:
+                counts[name] = sum(other.count_tag(name) for other in counted)
+        at += _STEP
+    return list(islice(_by_frequency(counts), tags_max))

@@ -10,7 +10,7 @@ Segments that appear on disk replace the segments in memory that they cover.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,15 +18,19 @@ from pyroaring import BitMap
 
 from modelyard.domain import Model, ModelQuery, Source, Viewer, Visibility, fold, fold_base, search_text
 from modelyard.index import search
+from modelyard.index.budget import Budget
 from modelyard.index.builder import Row, build
 from modelyard.index.facets import Facets, facets
-from modelyard.index.search import Dead, LiveSegment, Page
+from modelyard.index.search import Count, Dead, LiveSegment, Page
 from modelyard.index.segment import ALL, All, Array, Segment
 from modelyard.index.segment_file import StoredSegment
+from modelyard.index.set_cache import SetCache
 from modelyard.index.suggest import nearest
 from modelyard.index.terms import GRAM_MAX, filter_key, gram_keys, hash_key
 
 MERGE_GROWTH = 4
+ANSWERS_BYTES_MAX = 4 << 20
+_NUMBER_BYTES = 100
 _NO_IDS = np.empty(0, np.int64)
 
 
@@ -34,12 +38,14 @@ _NO_IDS = np.empty(0, np.int64)
 class Snapshot:
     """The parts from the oldest to the newest, and the store's revision that they stand for.
 
-    ``rows`` holds the parts that have rows; the others only remove models.
+    ``rows`` holds the parts that have rows; the others only remove models. ``answers`` caches counts by plan; a plan
+    has the sets that its viewer may see, so viewers who may see different models share no answer.
     """
 
     parts: tuple[LiveSegment, ...]
     revision: int
     rows: tuple[LiveSegment, ...] = ()
+    answers: SetCache = field(default_factory=lambda: SetCache(ANSWERS_BYTES_MAX), compare=False)
 
 
 def row_of(model: Model, record: bytes) -> Row:
@@ -87,18 +93,11 @@ def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
     if query.base_model is not None:
         unions.append((filter_key(f"base={query.base_model}"),))
     unions += [(filter_key(f"tag={tag}"),) for tag in query.tags]
-    grams: tuple[int, ...] = ()
-    terms: tuple[bytes, ...] = ()
-    for term in query.terms:
-        text, keys = _text(term)
-        if len(text) <= GRAM_MAX:
-            unions.append(keys)  # the gram is the term: nothing is left to verify
-        else:
-            grams += keys
-            terms += (text,)
+    short, grams, terms = _plan_terms(query.terms) if query.terms else _NO_TERMS
+    unions += short
     return search.Plan(
         tuple(unions),
-        grams if len(terms) < 2 else tuple(dict.fromkeys(grams)),
+        grams,
         terms,
         query.id,
         hash_key(query.hash) if query.hash else None,
@@ -125,11 +124,20 @@ def _any_type(names: frozenset[str]) -> tuple[int, ...]:
     return tuple(sorted(filter_key(f"type={name}") for name in names))
 
 
-@lru_cache(maxsize=16_384)
-def _text(term: str) -> tuple[bytes, tuple[int, ...]]:
-    """Return a term's bytes, and the keys of its grams."""
-    text = term.encode()
-    return text, tuple(gram_keys(text))
+_NO_TERMS: tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[bytes, ...]] = ((), (), ())
+
+
+@lru_cache(maxsize=4_096)
+def _plan_terms(terms: tuple[str, ...]) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[bytes, ...]]:
+    """Return the keys of short terms, the keys of the grams of the others, and the others, which have to be verified.
+
+    A text that holds a term holds every part of it, so a term within another one is left out.
+    """
+    texts = [term.encode() for term in terms if not any(term in other for other in terms if other != term)]
+    # The gram of a short term is the term: nothing is left to verify.
+    short = tuple(tuple(gram_keys(text)) for text in texts if len(text) <= GRAM_MAX)
+    longer = tuple(text for text in texts if len(text) > GRAM_MAX)
+    return short, tuple(dict.fromkeys(key for text in longer for key in gram_keys(text))), longer
 
 
 class Index:
@@ -151,17 +159,35 @@ class Index:
 
     # --- questions
 
-    def search(self, viewer: Viewer, query: ModelQuery) -> Page:
+    def search(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Page:
         """Return the page of a query, with only the models that the viewer may see."""
-        return search.page(self._snapshot.rows, plan_for(viewer, query), query.start, query.limit)
+        return search.page(self._snapshot.rows, plan_for(viewer, query), query.start, query.limit, budget)
 
     def count_of(self, viewer: Viewer, query: ModelQuery) -> int:
         """Return how many models match; ``limit`` and ``start`` have no effect."""
-        return search.count(self._snapshot.rows, plan_for(viewer, query))
+        return self.estimate(viewer, query, Budget()).number
 
-    def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int) -> Facets:
+    def estimate(self, viewer: Viewer, query: ModelQuery, budget: Budget) -> Count:
+        """Return how many models match, or at least how many if the budget does not reach."""
+        snapshot, plan = self._snapshot, plan_for(viewer, query)
+        count: Count | None = snapshot.answers.get(plan)
+        if count is None:
+            count = search.count(snapshot.rows, plan, budget)
+            if count.is_exact:
+                snapshot.answers.put(plan, count, _size_of(plan))
+        return count
+
+    def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int, budget: Budget | None = None) -> Facets:
         """Return how many matches each type, source, base model and the most frequent tags have."""
-        return facets(self._snapshot.rows, plan_for(viewer, query), tags_max)
+        snapshot, plan = self._snapshot, plan_for(viewer, query)
+        answer: Facets | None = snapshot.answers.get((tags_max, plan))
+        if answer is None:
+            answer = facets(snapshot.rows, plan, tags_max, budget)
+            if answer.is_exact:
+                numbers = 4 + len(answer.types) + len(answer.base_models) + len(answer.tags)
+                snapshot.answers.put((tags_max, plan), answer, _size_of(plan) + _NUMBER_BYTES * numbers)
+                snapshot.answers.put(plan, Count(answer.total), _size_of(plan))
+        return answer
 
     def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
         """Return the query's terms with terms that match nothing respelt, so that some model matches; None if no near
@@ -250,6 +276,11 @@ class Index:
 
     def _swap(self, parts: list[LiveSegment], revision: int) -> None:
         self._snapshot = Snapshot(tuple(parts), revision, tuple(part for part in parts if part.segment.count))
+
+
+def _size_of(plan: search.Plan) -> int:
+    """Return about how many bytes a plan takes."""
+    return 500 + 100 * (len(plan.unions) + len(plan.terms)) + 8 * len(plan.grams)
 
 
 def _weight(part: LiveSegment) -> int:

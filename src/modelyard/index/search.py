@@ -6,9 +6,11 @@ smallest one on, and stops at the first empty result.
 
 With several segments, the search takes the next rows of each and merges them by (rank, id). A row that a newer segment
 replaces is *dead*; the search removes it before it counts or returns rows.
+
+A page walks to its matches and reads the text of each row on the way. A walk that reads many rows continues with
+``verification``, and so do counts and offsets: it verifies many rows at once, and caches the result.
 """
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +20,8 @@ import numpy as np
 from pyroaring import BitMap
 
 from modelyard.domain import Offset, Position
+from modelyard.index import verification
+from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError
 from modelyard.index.segment import ALL, NONE, All, Array, Segment
 
 Rows = BitMap | range
@@ -74,29 +78,46 @@ class Page:
     following: Position | None
 
 
-# Reading one row's text costs as much as scanning the text of about twenty rows (0.4 µs, 2 KB).
-_SCAN_SHARE = 20
-# Walking to one match costs as much as scanning the text of five rows or more: short texts give the least.
-_WALK_SHARE = 5
+# A page reads the texts of this many rows before it verifies whole windows: most pages end sooner (1 ms).
+_PATIENCE_ROWS = 3_000
+# Up to this many matches, a page at an offset walks to them; beyond, it counts sets.
+_WALK_MATCHES = 1_000
 
 # Roaring bitmaps are cut at multiples of 64 Ki; a set with fewer rows than this is intersected whole in a few µs.
 _WINDOW_ROWS = 1 << 16
 _WINDOW_GROWTH = 4
 _DENSE_ROWS = 1 << 14
 
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows match: exactly so many, or at least so many."""
+
+    number: int
+    is_exact: bool = True
+
+
 _EMPTY = Page([], None)
 
 
-def page(parts: Sequence[LiveSegment], plan: Plan, start: Position | Offset | None, limit: int) -> Page:
-    """Return up to ``limit`` records from ``start`` on."""
+def page(
+    parts: Sequence[LiveSegment],
+    plan: Plan,
+    start: Position | Offset | None,
+    limit: int,
+    budget: Budget | None = None,
+) -> Page:
+    """Return up to ``limit`` records from ``start`` on. Raises OverBudgetError if the budget is quick, and used."""
     if plan.is_impossible or not parts:
         return _EMPTY
+    budget = budget or Budget()
     if isinstance(start, Offset):
-        return _page_at_offset(parts, plan, start.matches, limit)
+        return _page_at_offset(parts, plan, start.matches, limit, budget)
     if len(parts) > 1:
-        return _merged(parts, plan, [part.segment.row_after(start) if start else 0 for part in parts], 0, limit)
+        firsts = [part.segment.row_after(start) if start else 0 for part in parts]
+        return _merged(parts, plan, firsts, 0, limit, budget)
     segment = parts[0].segment
-    rows = take(parts[0], plan, segment.row_after(start) if start else 0, limit)
+    rows = take(parts[0], plan, segment.row_after(start) if start else 0, limit, budget)
     return Page(segment.records(rows), segment.position(rows[-1]) if len(rows) == limit else None)
 
 
@@ -111,12 +132,14 @@ def ranks(parts: Sequence[LiveSegment], ids: Sequence[int]) -> dict[int, int]:
     return by_id
 
 
-def _merged(parts: Sequence[LiveSegment], plan: Plan, firsts: Sequence[int], skip: int, limit: int) -> Page:
+def _merged(
+    parts: Sequence[LiveSegment], plan: Plan, firsts: Sequence[int], skip: int, limit: int, budget: Budget
+) -> Page:
     end = skip + limit
     candidates = [
         (*part.segment.order(row), number, row)
         for number, part in enumerate(parts)
-        for row in take(part, plan, firsts[number], end)
+        for row in take(part, plan, firsts[number], end, budget)
     ]
     candidates.sort()
     hits = candidates[skip:end]
@@ -124,9 +147,10 @@ def _merged(parts: Sequence[LiveSegment], plan: Plan, firsts: Sequence[int], ski
     return Page(records, parts[hits[-1][2]].segment.position(hits[-1][3]) if len(hits) == limit else None)
 
 
-def take(part: LiveSegment, plan: Plan, first: int, limit: int) -> list[int]:
+def take(part: LiveSegment, plan: Plan, first: int, limit: int, budget: Budget) -> list[int]:
     """Return the first ``limit`` matching rows from ``first`` on, ascending."""
     segment = part.segment
+    patience = _PATIENCE_ROWS
     if plan.picks:
         picked: Iterable[int] = (row for row in _picked(segment, plan) if row >= first and _passes(part, plan, row))
         return list(islice(picked if not plan.terms else _verified(segment, picked, plan.terms), limit))
@@ -141,11 +165,28 @@ def take(part: LiveSegment, plan: Plan, first: int, limit: int) -> list[int]:
         else:
             pieces = _in_windows(sets, part.deleted[tier], max(first, low), high)
         for rows in pieces:
-            walk = _from(rows, first, low)
-            hits += islice(walk if not plan.terms else _verified(segment, walk, plan.terms), limit - len(hits))
+            walk = iter(_from(rows, first, low))
+            if not plan.terms:
+                hits += islice(walk, limit - len(hits))
+            else:
+                hits += islice(_verified(segment, islice(walk, patience), plan.terms), limit - len(hits))
+                if len(hits) < limit:
+                    # The walk has read ``patience`` rows, or all there were.
+                    row = next(walk, None)
+                    patience = 0 if row is not None else patience - len(rows)
+                    if row is not None:
+                        hits += islice(_in_bulk(part, plan, tier, rows, row, budget), limit - len(hits))
             if len(hits) == limit:
                 return hits
+            patience = max(patience, 0)
     return hits
+
+
+def _in_bulk(part: LiveSegment, plan: Plan, tier: int, candidates: Rows, first: int, budget: Budget) -> Iterator[int]:
+    """Yield those candidates from ``first`` on whose text holds every term, ascending, window by window."""
+    spend = budget.spend_on_page
+    for rows in verification.windows(part.segment, tier, plan.terms, candidates, first, spend):
+        yield from rows
 
 
 def _in_windows(sets: list[BitMap], dead: BitMap | All | None, first: int, high: int) -> Iterator[BitMap]:
@@ -277,39 +318,59 @@ def _passes(part: LiveSegment, plan: Plan, row: int) -> bool:
 # --- counting and skipping -------------------------------------------------------------------------------------------
 
 
-def count(parts: Sequence[LiveSegment], plan: Plan) -> int:
-    """Return how many rows match. The search reads text only for terms that it must verify."""
-    if plan.is_impossible:
-        return 0
-    tiers = ((part, tier) for part in parts for tier in range(len(part.segment.tiers)))
-    return sum(len(rows) for part, tier in tiers if (rows := verified_rows(part, plan, tier)))
+def count(parts: Sequence[LiveSegment], plan: Plan, budget: Budget | None = None) -> Count:
+    """Return how many rows match, or at least how many if the budget does not reach."""
+    number, is_exact = 0, True
+    budget = budget or Budget()
+    for part in parts if not plan.is_impossible else ():
+        for tier in range(len(part.segment.tiers)):
+            rows, is_whole = matched_rows(part, plan, tier, budget)
+            number += len(rows)
+            is_exact = is_exact and is_whole
+    return Count(number, is_exact)
 
 
-def verified_rows(part: LiveSegment, plan: Plan, tier: int) -> Rows | None:
-    """Return all rows of a tier that match, terms included. None if there is none."""
+def matched_rows(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tuple[Rows, bool]:
+    """Return the rows of a tier that match, terms included, and whether these are all.
+
+    Beyond the budget some are missing, and none is wrong. Raises OverBudgetError if the budget is quick.
+    """
+    try:
+        budget.spend(SET_UNITS * (len(plan.unions) + len(plan.grams)))
+    except OverBudgetError:
+        if budget.is_quick:
+            raise
+        return range(0), False
     rows = tier_rows(part, plan, tier)
-    if rows is None or not plan.terms:
-        return rows
-    segment = part.segment
-    if len(rows) * _SCAN_SHARE < segment.bounds[tier + 1] - segment.bounds[tier]:
-        return BitMap(list(_verified(segment, rows, plan.terms))) or None
-    held = rows if isinstance(rows, BitMap) else BitMap(rows)
-    for term in plan.terms:
-        held = held & BitMap(array("I", segment.rows_with(term, tier).astype(np.uint32).tobytes()))
-    return held or None
+    if rows is None:
+        return range(0), True
+    if not plan.terms:
+        return rows, True
+    return verification.verify(part.segment, tier, plan.terms, rows, budget)
+
+
+def _all_matches(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> Iterator[Rows]:
+    """Yield the rows of a tier that match, terms included, window by window if their text has to be read."""
+    budget.spend_on_page(SET_UNITS * (len(plan.unions) + len(plan.grams)))
+    rows = tier_rows(part, plan, tier)
+    if rows is not None and plan.terms:
+        yield from verification.windows(part.segment, tier, plan.terms, rows, 0, budget.spend_on_page)
+    elif rows is not None:
+        yield rows
 
 
 class _Ranked:
     """The matches of one part as a sequence: their number, the n-th match, the number of matches before a row."""
 
-    def __init__(self, part: LiveSegment, plan: Plan) -> None:
+    def __init__(self, part: LiveSegment, plan: Plan, budget: Budget) -> None:
         self.part = part
-        self._tiers = [rows for tier in range(len(part.segment.tiers)) if (rows := verified_rows(part, plan, tier))]
-        self.total = sum(map(len, self._tiers))
+        tiers = range(len(part.segment.tiers))
+        self._pieces = [rows for tier in tiers for rows in _all_matches(part, plan, tier, budget) if rows]
+        self.total = sum(map(len, self._pieces))
 
     def row(self, number: int) -> int:
         """Return the row of the ``number``-th match, from 0."""
-        for rows in self._tiers:
+        for rows in self._pieces:
             if number < len(rows):
                 return rows[number]
             number -= len(rows)
@@ -318,7 +379,7 @@ class _Ranked:
     def before(self, row: int) -> int:
         """Return how many matches stand before ``row``."""
         total = 0
-        for rows in self._tiers:
+        for rows in self._pieces:
             if isinstance(rows, range):
                 total += len(range(rows.start, min(rows.stop, max(row, rows.start))))
             elif row:
@@ -326,17 +387,17 @@ class _Ranked:
         return total
 
 
-def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: int) -> Page:
+def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: int, budget: Budget) -> Page:
     """Return the page that starts after ``skip`` matches.
 
     The search bisects the matches of the largest part for the last one with at most ``skip`` matches before it in all
     parts together, and walks the smaller parts from there. With terms to verify, it walks to a small ``skip`` instead.
     """
+    if plan.terms and skip + limit <= _WALK_MATCHES:
+        return _merged(parts, plan, [0] * len(parts), skip, limit, budget)
     if len(parts) == 1:
-        return _skipped(parts[0], plan, skip, limit)
-    if plan.terms and skip * _WALK_SHARE < max(part.segment.bounds[-1] for part in parts):
-        return _merged(parts, plan, [0] * len(parts), skip, limit)
-    ranked = [_Ranked(part, plan) for part in parts]
+        return _skipped(parts[0], plan, skip, limit, budget)
+    ranked = [_Ranked(part, plan, budget) for part in parts]
     if skip >= sum(matched.total for matched in ranked):
         return _EMPTY
     leader = max(ranked, key=lambda matched: matched.total)
@@ -358,25 +419,21 @@ def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: 
         else:
             high = middle
     if not low:
-        return _merged(parts, plan, [0] * len(parts), skip, limit)
+        return _merged(parts, plan, [0] * len(parts), skip, limit, budget)
     preceding, firsts = position_at(low - 1)
-    return _merged(parts, plan, firsts, skip - preceding, limit)
+    return _merged(parts, plan, firsts, skip - preceding, limit, budget)
 
 
-def _skipped(part: LiveSegment, plan: Plan, skip: int, limit: int) -> Page:
-    """Return the page after ``skip`` matches of one part; count tiers up to the one where the page starts."""
+def _skipped(part: LiveSegment, plan: Plan, skip: int, limit: int, budget: Budget) -> Page:
+    """Return the page after ``skip`` matches of one part; count the sets up to the one where the page starts."""
     segment = part.segment
     for tier in range(len(segment.tiers)):
-        low, high = segment.bounds[tier], segment.bounds[tier + 1]
-        if plan.terms and skip * _WALK_SHARE < high - low:  # a short walk costs less than the scan of the tier
-            hits = take(part, plan, low, skip + limit)[skip:]
-            return Page(segment.records(hits), segment.position(hits[-1]) if len(hits) == limit else None)
-        rows = verified_rows(part, plan, tier)
-        size = len(rows) if rows is not None else 0
-        if rows is not None and skip < size:
-            hits = list(islice(_from(rows, rows[skip], low), limit))
-            if len(hits) < limit and tier + 1 < len(segment.tiers):
-                hits += take(part, plan, high, limit - len(hits))
-            return Page(segment.records(hits), segment.position(hits[-1]) if len(hits) == limit else None)
-        skip -= size
+        for rows in _all_matches(part, plan, tier, budget):
+            if skip < len(rows):
+                hits = list(islice(_from(rows, rows[skip], -1), limit))
+                if len(hits) < limit:
+                    after = hits[-1] + 1 if plan.terms else segment.bounds[tier + 1]
+                    hits += take(part, plan, after, limit - len(hits), budget)
+                return Page(segment.records(hits), segment.position(hits[-1]) if len(hits) == limit else None)
+            skip -= len(rows)
     return _EMPTY

@@ -22,7 +22,6 @@ use and keeps it in a bounded cache.
 """
 
 import mmap
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,11 +33,17 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from modelyard.domain import Position
+from modelyard.index.filter_columns import FilterColumns
+from modelyard.index.set_cache import SetCache
 
 TIER_FIRST = 1 << 14
 TIER_GROWTH = 4
 # The cache limit of one worker, in serialised bytes; a set in memory takes about twice its serialised size.
 CACHE_BYTES_MAX = 48 << 20
+# The limit of what is computed from a segment and cached; a small segment has less.
+COMPUTED_BYTES_MAX = 24 << 20
+_COMPUTED_BYTES_A_ROW = 64
+_COMPUTED_BYTES_MIN = 1 << 20
 
 Array = npt.NDArray[Any]
 
@@ -135,7 +140,10 @@ class SegmentArrays:
 
 
 class Segment:
-    """Reads rows and sets; its only state is the cache of sets."""
+    """Reads rows and sets; its only state is the caches.
+
+    ``computed`` caches what other modules compute from the segment, under keys of their own.
+    """
 
     def __init__(
         self,
@@ -148,8 +156,11 @@ class Segment:
         self.arrays = arrays
         self.tiers = tiers
         self.count = len(arrays.neg_ids)
-        # ``facets.frequencies`` fills this in on first use, as a cache.
-        self.frequencies: dict[str, list[tuple[str, int]]] | None = None
+        self.filters = FilterColumns(
+            arrays.filter_names, arrays.filter_name_at, arrays.row_filters, arrays.row_filter_at
+        )
+        bytes_max = max(self.count * _COMPUTED_BYTES_A_ROW, _COMPUTED_BYTES_MIN)
+        self.computed = SetCache(min(bytes_max, COMPUTED_BYTES_MAX))
         self.bounds = tier_bounds(self.count)
         # Memoryviews hand out Python integers three times faster than numpy's indexing (150 → 43 ns, 2026-11).
         self._neg_ranks = arrays.neg_ranks.data
@@ -159,6 +170,7 @@ class Segment:
         self._records = StringColumn(arrays.records, arrays.record_at, checks.get("records"))
         self._check_sets = [checks.get(f"set_blob_{tier}") for tier in range(len(tiers))]
         self.text = self._texts.one
+        self.texts = self._texts.some
         self.records = self._records.some
         self._tiers = [(t.set_keys.data, t.set_at.data, t.set_bytes.data, t.set_blob.data) for t in tiers]
         self._cache: list[dict[object, TierSet]] = [{} for _ in tiers]
@@ -181,35 +193,15 @@ class Segment:
         high = bisect_right(self._neg_ranks, -position.rank, low)
         return bisect_right(self._neg_ids, -position.id, low, high)
 
-    def rows_with(self, term: bytes, tier: int) -> Array:
-        """Return the rows of a tier whose text holds ``term``, by one scan; ascending, may repeat."""
-        low, high = self.bounds[tier], self.bounds[tier + 1]
-        offsets = self._texts.places(term, low, high)
-        return np.searchsorted(self.arrays.text_at[low : high + 1], offsets, side="right") - 1 + low
-
-    def filter_name(self, number: int) -> str:
-        """Return a filter's name by its number."""
-        at = self.arrays.filter_name_at
-        return self.arrays.filter_names[int(at[number]) : int(at[number + 1])].tobytes().decode()
+    def letters(self, low: int, high: int) -> tuple[Array, Array]:
+        """Return the texts of the rows from ``low`` to ``high`` end to end, and where each begins in them."""
+        at = self.arrays.text_at[low : high + 1]
+        self._texts.check(int(at[0]), int(at[-1]))
+        return self.arrays.text[int(at[0]) : int(at[-1])], at - at[0]
 
     def filter_names(self) -> Iterator[str]:
         """Yield the names of all filters that some row is in."""
-        return (self.filter_name(number) for number in range(len(self.arrays.filter_name_at) - 1))
-
-    def filter_counts_of(self, rows: Array) -> dict[str, int]:
-        """Return the names of filters with the number of the given rows that are in each."""
-        at = self.arrays.row_filter_at
-        starts, lengths = at[rows], at[rows.astype(np.int64) + 1] - at[rows]
-        # The indices of all filters of these rows: for each row its first index, then the following ones.
-        first = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        places = np.repeat(starts, lengths) + np.arange(len(first)) - first
-        numbers, counts = np.unique(self.arrays.row_filters[places], return_counts=True)
-        return {self.filter_name(n): count for n, count in zip(numbers.tolist(), counts.tolist(), strict=True)}
-
-    def filter_counts(self) -> Iterator[tuple[str, int]]:
-        """Yield every filter's name with the number of rows in it."""
-        counts = np.bincount(self.arrays.row_filters, minlength=len(self.arrays.filter_name_at) - 1)
-        return zip(self.filter_names(), counts.tolist(), strict=True)
+        return map(self.filters.name, range(len(self.filters)))
 
     def row_of_id(self, model_id: int) -> int | None:
         """Return the row of a model, or None."""
@@ -322,13 +314,10 @@ class StringColumn:
             pieces.append(buffer[start + low : start + high])
         return pieces
 
-    def places(self, term: bytes, low: int, high: int) -> Array:
-        """Return the offsets at which ``term`` occurs in the pieces from ``low`` to ``high``, ascending."""
-        start, end = self._at[low], self._at[high]
+    def check(self, start: int, end: int) -> None:
+        """Check the bytes from ``start`` to ``end`` against their checksums."""
         if self._check is not None:
             self._check.touch(start, end)
-        matches = re.compile(re.escape(term)).finditer(self._buffer, self._start + start, self._start + end)
-        return np.fromiter((match.start() for match in matches), np.int64) - self._start
 
 
 def _buffer_of(array: Array) -> tuple[bytes | mmap.mmap, int]:

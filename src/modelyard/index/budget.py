@@ -1,0 +1,64 @@
+"""How much work one question may take.
+
+The unit is the reading of one row's text, about 0.4 µs. Other work is converted: the scan of a row's text among its
+neighbours, a set, a count of one value. Units do not depend on the clock, so a question always gets equally far.
+"""
+
+# A row's text costs a sixth if the whole window is scanned, see ``verification.scan``.
+SCAN_SHARE = 6
+# Intersecting one set of a tier.
+SET_UNITS = 20
+
+# What a question may take on the event loop, about 1 ms; what is dearer runs in a thread.
+QUICK_UNITS = 3_000
+# What a count or facets may take, about 10 ms; what is dearer is estimated.
+QUESTION_UNITS = 24_000
+
+
+class OverBudgetError(Exception):
+    """A question has used its budget."""
+
+
+class Budget:
+    """Counts the work of one question.
+
+    A count and facets end at ``limit`` with an estimate. A page has to be exact, so it continues, unless the budget
+    ``is_quick``: then the question raises ``OverBudgetError``, and is asked again where it keeps nobody waiting.
+    """
+
+    __slots__ = ("_has_reserve", "is_quick", "limit", "used")
+
+    def __init__(self, limit: float = float("inf"), *, is_quick: bool = False) -> None:
+        self.limit = limit
+        self.is_quick = is_quick
+        self.used = 0
+        self._has_reserve = True
+
+    def spend(self, units: int) -> None:
+        """Count work before it is done. Raises OverBudgetError if it is too much."""
+        if self.used + units > self.limit:
+            raise OverBudgetError
+        self.used += units
+
+    def open_reserve(self) -> None:
+        """Allow a quarter more, once, to find what needs no reading when the budget is used."""
+        if self._has_reserve:
+            self._has_reserve = False
+            self.limit += self.limit // 4
+
+    def spend_on_page(self, units: int) -> None:
+        """Count work of a page."""
+        if self.is_quick:
+            self.spend(units)
+        else:
+            self.used += units
+
+
+def quick() -> Budget:
+    """Return the budget of a question on the event loop."""
+    return Budget(QUICK_UNITS, is_quick=True)
+
+
+def ample() -> Budget:
+    """Return the budget of a question in a thread."""
+    return Budget(QUESTION_UNITS)

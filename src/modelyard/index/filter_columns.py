@@ -1,0 +1,103 @@
+"""The filters of a segment as columns: the rows' own filters, the field of each, and how many rows have it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+
+_CHUNK = 1 << 20
+_TAG = b"tag="
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of a field: its name without the field, and the number of its filter."""
+
+    name: str
+    number: int
+
+
+class FilterColumns:
+    """What counting needs to know of the filters of a segment, by their numbers.
+
+    The number of rows of each filter is counted on first use, and kept: about 60 ms a million rows, 13 bytes a filter.
+    """
+
+    def __init__(
+        self,
+        names: npt.NDArray[np.uint8],
+        name_at: Numbers,
+        row_filters: npt.NDArray[np.uint32],
+        row_filter_at: Numbers,
+    ) -> None:
+        self._names = names
+        self._name_at = name_at
+        self._row_filters = row_filters
+        self._row_filter_at = row_filter_at
+        self._values: dict[str, list[Value]] = {}
+
+    def __len__(self) -> int:
+        """Return the number of filters."""
+        return len(self._name_at) - 1
+
+    @property
+    def units(self) -> int:
+        """The work of counting the rows of each filter, if that is still to be done."""
+        return 0 if "row_counts" in self.__dict__ else len(self._row_filters) // 200
+
+    @cached_property
+    def row_counts(self) -> Numbers:
+        """The number of rows that have each filter."""
+        counts = np.zeros(len(self), np.int64)
+        for start in range(0, len(self._row_filters), _CHUNK):  # in pieces: numpy converts them to 64 bits
+            counts += np.bincount(self._row_filters[start : start + _CHUNK], minlength=len(self))
+        return counts
+
+    @cached_property
+    def is_tag(self) -> npt.NDArray[np.bool_]:
+        """Whether each filter is a tag."""
+        return self._starts_with(_TAG)
+
+    @cached_property
+    def tags(self) -> npt.NDArray[np.int32]:
+        """The numbers of all tags, the most frequent ones first."""
+        return self.sort_by(self.row_counts, np.flatnonzero(self.is_tag))
+
+    def values(self, field: str) -> list[Value]:
+        """Return the values of a field of which each row has one, the most frequent ones first."""
+        values = self._values.get(field)
+        if values is None:
+            numbers = self.sort_by(self.row_counts, np.flatnonzero(self._starts_with(f"{field}=".encode())))
+            values = [Value(self.name(number).partition("=")[2], number) for number in numbers.tolist()]
+            self._values[field] = values
+        return values
+
+    def counts_of(self, rows: npt.NDArray[np.uint32]) -> Numbers:
+        """Return for each filter how many of the given rows have it. Cost: 0.3 µs a row, and 1 ns a filter."""
+        at = self._row_filter_at
+        starts = at[rows]
+        lengths = at[rows.astype(np.int64) + 1] - starts
+        # The places of all filters of these rows: for each row its first one, then the following ones.
+        ends = np.cumsum(lengths)
+        places = np.repeat(starts - (ends - lengths), lengths) + np.arange(int(ends[-1]) if len(ends) else 0)
+        return np.bincount(self._row_filters[places], minlength=len(self))
+
+    def sort_by(self, counts: Numbers, numbers: npt.NDArray[np.signedinteger]) -> npt.NDArray[np.int32]:
+        """Return filters by their counts, the greatest first, without those that have none."""
+        numbers = numbers[counts[numbers] > 0]
+        return numbers[np.argsort(-counts[numbers], kind="stable")].astype(np.int32)
+
+    def name(self, number: int) -> str:
+        """Return a filter's name."""
+        return self._names[int(self._name_at[number]) : int(self._name_at[number + 1])].tobytes().decode()
+
+    def _starts_with(self, start: bytes) -> npt.NDArray[np.bool_]:
+        low = self._name_at[:-1]
+        is_so = np.diff(self._name_at) >= len(start)
+        for at, letter in enumerate(start):
+            reach = np.flatnonzero(is_so)
+            is_so[reach] = self._names[low[reach] + at] == letter
+        return is_so
