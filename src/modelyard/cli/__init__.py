@@ -23,6 +23,7 @@ COMMANDS = {
     "add": ("modelyard.cli.add:add", "Add model files where they lie."),
     "search": ("modelyard.cli.search:search", "Search the catalogue from the terminal."),
     "explain": ("modelyard.cli.explain:explain", "Show every fact of a model, and its source."),
+    "rm": ("modelyard.cli.rm:rm", "Remove models from the catalogue."),
     "link": ("modelyard.cli.link:link", "Make a file one of an imported version's files."),
     "unlink": ("modelyard.cli.link:unlink", "Make a file a model of its own again."),
     "inspect": ("modelyard.cli.inspect:inspect", "Show what a model file is, with the evidence."),

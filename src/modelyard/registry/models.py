@@ -17,6 +17,7 @@ from modelyard.registry.writer import ModelState, ModelWriter, Outcome, Rehearsa
 from modelyard.store import Store, WriteTransaction, blobs, covers, download_counts, files, jobs, uploads
 from modelyard.store.covers import Origin
 from modelyard.store.jobs import CHECK
+from modelyard.store.uploads import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,18 @@ class Models:
         team = writing_team(viewer)
         with self._store.transaction() as transaction:
             _owned(transaction.entries([model_id]).get(model_id), team, model_id)
-            transaction.remove([model_id])
-            upload = uploads.of_model(transaction.connection, model_id)
-            if upload is not None:
-                uploads.remove(transaction.connection, upload.id)
-                jobs.drop(transaction.connection, CHECK, upload.id)
+            upload = _remove(transaction, model_id)
+        self._forget(upload)
+
+    def remove_as_operator(self, model_id: int) -> None:
+        """Remove a model of any team, or of none: for the commands of this machine, never for a request."""
+        with self._store.transaction() as transaction:
+            if not transaction.entries([model_id]):
+                raise errors.ModelNotFound(str(model_id))
+            upload = _remove(transaction, model_id)
+        self._forget(upload)
+
+    def _forget(self, upload: Upload | None) -> None:
         if upload is not None:
             self._incoming.remove(upload.id)
             self._storage.forget_uploaded(upload.id)
@@ -133,6 +141,16 @@ class Models:
             restored = writer.set(model.id, entry.layers, state)
             writer.put()
         return restored
+
+
+def _remove(transaction: WriteTransaction, model_id: int) -> Upload | None:
+    """Remove a model and the row of the upload that it may be waiting for; return the upload."""
+    transaction.remove([model_id])
+    upload = uploads.of_model(transaction.connection, model_id)
+    if upload is not None:
+        uploads.remove(transaction.connection, upload.id)
+        jobs.drop(transaction.connection, CHECK, upload.id)
+    return upload
 
 
 def writing_team(viewer: Viewer) -> str:
