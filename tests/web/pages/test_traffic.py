@@ -82,3 +82,34 @@ def test_a_chart_without_requests_is_a_line_at_zero() -> None:
 
     assert ("1", "–") == (rates.top, latency.lines[0].now)
     assert {f"{HEIGHT:.1f}"} == {point.partition(",")[2] for point in rates.lines[0].points.split()}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.0, "0.00 ms"),
+        (0.001234, "1.23 ms"),
+        (0.00999, "9.99 ms"),
+        (0.01, "10 ms"),
+        (0.05, "50 ms"),
+        (1.5, "1,500 ms"),
+    ],
+)
+def test_a_latency_is_shown_with_the_digits_that_matter(seconds: float | None, text: str) -> None:
+    _, latency = make_charts([TrafficSample(1.0, 0.001, 0.001), TrafficSample(1.0, 0.001, seconds)])
+
+    assert text == latency.lines[0].now
+
+
+def test_the_points_of_a_chart_stand_at_equal_distances_up_to_the_right_edge() -> None:
+    rates, latency = make_charts([TrafficSample(0.5, 0.0002, 0.0004), TrafficSample(1.0, None, 0.0008)])
+
+    assert ("1", "595.0,70.0 600.0,0.0") == (rates.top, rates.lines[0].points)
+    assert ("1.00 ms", "595.0,84.0 600.0,28.0") == (latency.top, latency.lines[0].points)
+    assert "595.0,112.0 600.0,140.0" == latency.lines[1].points
+    assert ("99th percentile", "median", "595.0") == (
+        latency.lines[0].name,
+        latency.lines[1].name,
+        rates.lines[0].start,
+    )
