@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.domain import MODEL_TYPES, Hashes, Model
-from modelyard.facts import FACT_NAMES, Facts, Layer, ModelFile, fill_missing, resolve
+from modelyard.domain import MODEL_TYPES, Hashes, Licence, Model
+from modelyard.facts import FACT_NAMES, Facts, Image, Layer, ModelFile, Recommended, fill_missing, resolve
 
 SHA256 = "1A805277C8" + 54 * "0"
 OTHER_SHA256 = "BA43B0EFEE" + 54 * "1"
@@ -28,10 +28,16 @@ SAID = Facts(
     size_bytes=10,
     files=(ModelFile("a.safetensors"), ModelFile("b.safetensors")),
     upstream_model_id=3,
-    upstream_model_name="A",
+    title="A",
+    description="d",
+    creator="c",
     trigger_words=("word",),
+    recommended=Recommended(weight=0.8),
+    images=(Image("https://images/1"),),
+    version_group="g",
     published_at="2023-07-01",
-    licence="no",
+    updated_at="2023-07-02",
+    licence=Licence(name="no"),
     notes="n",
     evidence=("e",),
 )

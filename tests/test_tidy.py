@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "modelyard"
 GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"domain", "errors", "fingerprint"}),
     frozenset({"facts"}),
-    frozenset({"index", "inspection", "paths", "retry", "settings", "signing", "thumbnails", "wire"}),
+    frozenset({"index", "inspection", "licences", "paths", "retry", "settings", "signing", "thumbnails", "wire"}),
     frozenset({"store", "blobs"}),
     frozenset({"registry", "replication", "indexer"}),
     frozenset({"civitai"}),

@@ -24,7 +24,7 @@ from modelyard.indexer import Indexer
 from modelyard.registry import models
 from modelyard.registry.writer import Outcome, Rehearsal
 from modelyard.replication import SegmentReplicator
-from modelyard.store import Store
+from modelyard.store import ProgressFactory, Store, no_progress
 
 # Records per transaction of an import: many enough that flushing the disk costs little, few enough that an interrupted
 # import repeats little and that readers see it grow.
@@ -37,14 +37,6 @@ _RECHECK_SECONDS = 0.25
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-# Entered with the number of models to index. It gives a function that is called with every few thousand indexed ones.
-ProgressFactory = Callable[[int], AbstractContextManager[Callable[[int], object]]]
-
-
-def _no_progress(_: int) -> AbstractContextManager[Callable[[int], object]]:
-    return nullcontext(int)
 
 
 class Catalog:
@@ -152,7 +144,7 @@ class Catalog:
 
     # --- the index
 
-    def load(self, building: ProgressFactory = _no_progress) -> None:
+    def load(self, building: ProgressFactory = no_progress) -> None:
         """Open the segments of the index, in about 20 ms per million models, or build them.
 
         ``building`` is entered only if segments have to be built.
@@ -283,13 +275,13 @@ class Catalog:
         """Announce that this process answers queries, so that whoever writes many models writes a segment for it."""
         return self._directory.serving() if self._directory else nullcontext()
 
-    def flush(self, building: ProgressFactory = _no_progress) -> None:
+    def flush(self, building: ProgressFactory = no_progress) -> None:
         """Update the segments on disk, so that the next start is instant. For commands that change many models."""
         if self._indexer is not None:
             with building(self._count()) as on_rows, _log_unavailable():
                 self._indexer.compact_now(on_rows)
 
-    def rebuild(self, building: ProgressFactory = _no_progress, pool: Executor | None = None) -> None:
+    def rebuild(self, building: ProgressFactory = no_progress, pool: Executor | None = None) -> None:
         """Build the segments on disk again. Running servers open the new ones by themselves."""
         assert self._indexer is not None, "only a catalogue with a home has segments"
         with self._indexer.directory.building(), building(self._count()) as on_rows:

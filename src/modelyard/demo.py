@@ -211,7 +211,7 @@ def _create_versions(chance: random.Random, kind: str, number: int, first: int) 
                 hashes=Hashes(sha256=sha256, autov2=sha256[:10], crc32=f"{chance.getrandbits(32):08X}"),
                 file_name=file_name,
                 upstream_model_id=_ID_MIN + number,
-                upstream_model_name=words,
+                title=words,
             ),
         )
 

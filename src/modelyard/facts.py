@@ -6,8 +6,12 @@ Plain values; no I/O, no names of the API.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
 
-from modelyard.domain import Hashes, Model, ModelType, Source, Status, Visibility
+from modelyard.domain import DATE_SECONDS_MAX, Hashes, Licence, Model, ModelType, Source, Status, Visibility
+
+_INT64_MAX = 2**63 - 1
 
 
 class Layer(enum.IntEnum):
@@ -41,6 +45,47 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Resource:
+    """A model that an image was made with. None: the source does not say."""
+
+    name: str | None = None
+    type: str | None = None
+    weight: float | None = None
+    hash: str | None = None
+    version_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An example image of a model: its address, and how it was made. None: the source does not say."""
+
+    url: str
+    width: int | None = None
+    height: int | None = None
+    is_nsfw: bool | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    seed: int | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    cfg: float | None = None
+    resources: tuple[Resource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """The values that a source recommends for generation. None: the source does not say."""
+
+    weight: float | None = None
+    weight_min: float | None = None
+    weight_max: float | None = None
+    clip_skip: int | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    cfg: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """The facts of one layer. None: the layer has no value. An empty value is a value.
 
@@ -64,10 +109,20 @@ class Facts:
     # All files of a model that has several, the one that ``sd_name`` names first.
     files: tuple[ModelFile, ...] | None = None
     upstream_model_id: int | None = None
-    upstream_model_name: str | None = None
+    # The name of all versions together: the upstream model's, or the display title of an own model.
+    title: str | None = None
+    # Plain text, never HTML.
+    description: str | None = None
+    creator: str | None = None
     trigger_words: tuple[str, ...] | None = None
+    recommended: Recommended | None = None
+    images: tuple[Image, ...] | None = None
+    # The owner's name for the versions of one model. Versions of an upstream model have its id instead.
+    version_group: str | None = None
+    # In ISO 8601, as the source spells it.
     published_at: str | None = None
-    licence: str | None = None
+    updated_at: str | None = None
+    licence: Licence | None = None
     notes: str | None = None
     evidence: tuple[str, ...] | None = None
 
@@ -149,3 +204,66 @@ def _merge_hashes(stronger: Hashes, weaker: Hashes) -> Hashes:
 
 def _agree(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
+
+
+def resolve_details(facts: Facts, layers: Mapping[Layer, Facts], team: str | None) -> dict[str, Any]:
+    """Return the fields of a model that search and orders use besides those that the API lists, by name.
+
+    ``facts`` are resolved from ``layers``; ``team`` owns the model.
+    """
+    size_bytes = facts.size_bytes
+    return {
+        "file_hashes": _list_file_hashes(facts) if facts.files else (),
+        "title": facts.title or "",
+        "creator": facts.creator or "",
+        "trigger_words": facts.trigger_words or (),
+        "file_names": _list_file_names(facts),
+        "published_at": parse_date(facts.published_at),
+        "updated_at": max(filter(None, (_date_of(layer) for layer in layers.values())), default=None),
+        "size_bytes": size_bytes if size_bytes is not None and 0 <= size_bytes <= _INT64_MAX else None,
+        "licence": facts.licence,
+        "version_group": _name_version_group(facts, team),
+    }
+
+
+def parse_date(text: str | None) -> int | None:
+    """Return the Unix seconds of a date in ISO 8601; None for other text. A date without a zone is in UTC."""
+    if not text:
+        return None
+    try:
+        date = datetime.fromisoformat(text)
+        seconds = int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds <= DATE_SECONDS_MAX else None
+
+
+def format_date(seconds: int) -> str:
+    """Return Unix seconds in ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _date_of(facts: Facts) -> int | None:
+    """Return when a layer says that the model changed last; a model that never changed has its date of publication."""
+    return parse_date(facts.updated_at) or parse_date(facts.published_at)
+
+
+def _list_file_hashes(facts: Facts) -> tuple[str, ...]:
+    """Return every form of the hashes that only the further files of a model have."""
+    forms = {form for file in facts.files or () if file.hashes for form in file.hashes.spellings()}
+    return tuple(sorted(forms - (facts.hashes.spellings() if facts.hashes else frozenset())))
+
+
+def _list_file_names(facts: Facts) -> tuple[str, ...]:
+    names = [file.name for file in facts.files or ()]
+    return tuple(dict.fromkeys(filter(None, names or [facts.file_name or ""])))
+
+
+def _name_version_group(facts: Facts, team: str | None) -> str:
+    """Return the group's name: ``<team>/<name>`` of an own group, ``civitai:<id>`` of an upstream model's versions.
+
+    A team's name has no colon, so that groups of two teams, or of a team and Civitai, are never the same.
+    """
+    if facts.version_group:
+        return f"{team or ''}/{facts.version_group}"
+    return f"civitai:{facts.upstream_model_id}" if facts.upstream_model_id is not None else ""

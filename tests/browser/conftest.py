@@ -12,7 +12,7 @@ import pytest
 from modelyard import demo
 from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
-from modelyard.domain import Hashes, Scope, Source, model_type
+from modelyard.domain import Hashes, Licence, Scope, Source, model_type
 from modelyard.facts import Facts, Layer, Record
 from modelyard.store import Store, open_store
 from tests import npm
@@ -72,12 +72,12 @@ def _evil() -> Iterator[Record]:
             rank=10_000_000 + number,
             hashes=Hashes(sha256=sha256, autov2=sha256[:10]),
             notes=EVIL,
-            licence=EVIL,
+            licence=Licence(name=EVIL),
             trigger_words=(EVIL, "javascript:alert(1)"),
             file_name=EVIL,
             evidence=(EVIL,),
             upstream_model_id=1,
-            upstream_model_name=EVIL,
+            title=EVIL,
         )
         yield Record(EVIL_ID + number, Source.CIVITAI, Layer.UPSTREAM, facts)
 

@@ -118,7 +118,7 @@ def test_a_damaged_value_costs_no_more_than_that_value(
     fetched = walk(server)
 
     names = [
-        outcome.facts.upstream_model_name
+        outcome.facts.title
         for outcome in outcomes_of(fetched)
         if isinstance(outcome, Record) and outcome.facts.upstream_model_id == model["id"]
     ]

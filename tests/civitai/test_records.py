@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modelyard.catalog import open_catalog
 from modelyard.civitai.records import DAMAGED, NO_USABLE_FILE, NO_VERSIONS, NOT_AN_ANSWER, NOT_JSON, convert
-from modelyard.domain import Hashes, Skipped, Source
+from modelyard.domain import Hashes, Licence, Skipped, Source
 from modelyard.facts import Facts, Layer, ModelFile, Record
 from modelyard.registry.names import sd_name_of_version
 from modelyard.store import open_store
@@ -103,9 +103,9 @@ def test_a_version_becomes_a_public_record_of_the_source_civitai_with_all_that_w
     assert facts.hashes is not None
     assert (facts.hashes.sha256, facts.hashes.autov2, facts.hashes.short) == (SHA, "1A805277C8", "1A805277C8")
     assert (facts.file_name, facts.size_bytes) == ("realistic_v40.safetensors", 2_048_000_000)
-    assert (facts.upstream_model_id, facts.upstream_model_name) == (4201, "Realistic")
+    assert (facts.upstream_model_id, facts.title) == (4201, "Realistic")
     assert (facts.trigger_words, facts.published_at) == (("glow",), "2023-08-01T00:00:00.000Z")
-    assert facts.licence == "commercial use: Rent; credit not required; no derivatives; other permissions allowed"
+    assert facts.licence == Licence(None, None, None, ("image", "rent"), True, False, True)
 
 
 def test_every_version_of_a_model_is_a_record_in_the_answers_order() -> None:
@@ -337,18 +337,24 @@ def test_what_an_answer_does_not_tell_is_silence_not_an_empty_statement() -> Non
 
 
 @pytest.mark.parametrize(
-    ("told", "licence"),
+    ("told", "uses"),
     [
-        ("None", "commercial use: no"),
-        ("Sell", "commercial use: Sell"),
-        (["Image", "RentCivit"], "commercial use: Image, RentCivit"),
-        ("{Image,RentCivit}", "commercial use: Image, RentCivit"),
-        ([], "commercial use: no"),
-        (None, None),
+        ("None", ()),
+        ("Image", ("image",)),
+        # A word is a level. In a list each use stands for itself.
+        ("Sell", ("image", "rent", "sell")),
+        (["Sell"], ("sell",)),
+        (["Sell", "RentCivit", "Image"], ("image", "sell")),
+        ("{Image,RentCivit}", ("image",)),
+        ([], ()),
     ],
 )
-def test_commercial_use_is_read_as_a_word_a_list_and_a_database_set(told: object, licence: str | None) -> None:
-    assert licence == only(a_model(allowCommercialUse=told)).facts.licence
+def test_commercial_use_is_read_as_a_word_a_list_and_a_database_set(told: object, uses: tuple[str, ...]) -> None:
+    assert Licence(allow_commercial=uses) == only(a_model(allowCommercialUse=told)).facts.licence
+
+
+def test_without_permissions_the_licence_is_unknown() -> None:
+    assert None is only(a_model(allowCommercialUse=None)).facts.licence
 
 
 def test_all_six_kinds_of_hash_are_read_whatever_their_case() -> None:
@@ -402,7 +408,7 @@ def test_an_answer_about_one_version_or_by_hash_is_read() -> None:
 
     facts = only(answer).facts
 
-    assert (facts.upstream_model_id, facts.upstream_model_name, facts.is_nsfw) == (4201, "Realistic", True)
+    assert (facts.upstream_model_id, facts.title, facts.is_nsfw) == (4201, "Realistic", True)
     assert facts.type is not None
     assert facts.type.name == "lora"
     # It tells no tags, so those a model's answer brought stay.
@@ -579,7 +585,7 @@ def test_a_damaged_field_of_a_version_is_absent_and_the_others_are_read(
 
     records = [item for item in outcomes if isinstance(item, Record) and item.layer is Layer.UPSTREAM]
     assert [1, 2, 3] == [record.id for record in records]
-    assert (expected, "Realistic") == (getattr(records[1].facts, fact), records[1].facts.upstream_model_name)
+    assert (expected, "Realistic") == (getattr(records[1].facts, fact), records[1].facts.title)
 
 
 @pytest.mark.parametrize("files", [{}, "none", [], [7], [a_file(name="n" * 2000)], [a_file(name=None)]])
@@ -597,7 +603,7 @@ def test_a_version_needs_an_id_that_civitai_can_have_given(bad_id: object) -> No
 @pytest.mark.parametrize(
     ("changes", "fact", "expected"),
     [
-        ({"name": None}, "upstream_model_name", None),
+        ({"name": None}, "title", None),
         ({"tags": "style"}, "tags", None),
         ({"tags": [7, "style", {"name": "anime"}, {"id": 1}, None, ""]}, "tags", ("style", "anime")),
         ({"allowCommercialUse": 7}, "licence", None),
@@ -638,7 +644,7 @@ def test_damaged_text_is_mended_and_nothing_else_is_changed(name: bytes, expecte
 
     facts = only(answer).facts
 
-    assert (expected, None) == (facts.upstream_model_name, facts.size_bytes)
+    assert (expected, None) == (facts.title, facts.size_bytes)
 
 
 @pytest.mark.parametrize(
@@ -725,7 +731,7 @@ def _any_name(name: str, is_there: Callable[[str], bool]) -> bool:
     model = _answer(name)
     source = [model["name"], *model["tags"], *(version["name"] for version in model["modelVersions"])]
     facts = [record.facts for record in _told(name)]
-    kept = [word for f in facts for word in (f.name, f.upstream_model_name, *(f.tags or ())) if word]
+    kept = [word for f in facts for word in (f.name, f.title, *(f.tags or ())) if word]
     assert {text for text in source if is_there(text)} <= set(kept)
     return any(map(is_there, source))
 

@@ -53,7 +53,7 @@ def a_model(shelf: Shelf) -> Path:
         trigger_words=("night", "valley"),
         notes="For nights.",
         upstream_model_id=7,
-        upstream_model_name="Bright Valley",
+        title="Bright Valley",
         cover_url="https://example.org/night.jpg",
     )
     shelf.add()

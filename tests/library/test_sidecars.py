@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelyard import paths as modelyard_paths
-from modelyard.domain import Status
+from modelyard.domain import Licence, Status
 from modelyard.facts import Facts, Layer
 from modelyard.library import sidecars, walk
 from modelyard.library.sidecars import NOT_AS_NAMED, read_sidecars
@@ -87,7 +87,7 @@ def test_a_version_as_civitai_answers_it_is_read(tmp_path: Path) -> None:
         "tags": ("style", "landscape"),
         "cover_url": "https://example.org/night.jpg",
         "upstream_model_id": 7,
-        "upstream_model_name": "Bright Valley",
+        "title": "Bright Valley",
         "trigger_words": ("night", "valley at night"),
         "notes": "<p>For nights.</p>",
     } == as_dict(read(tmp_path / "night.civitai.info", A_VERSION))
@@ -109,7 +109,7 @@ def test_metadata_json_tells_of_its_own_and_of_civitai(tmp_path: Path) -> None:
 
     assert ("v2.0", "Bright Valley", "Illustrious", ("mine",)) == (
         facts.name,
-        facts.upstream_model_name,
+        facts.title,
         facts.base_model,
         facts.tags,
     )
@@ -142,7 +142,7 @@ def test_what_stability_matrix_keeps_is_read(tmp_path: Path) -> None:
         "tags": ("style",),
         "cover_url": "https://example.org/night.jpg",
         "upstream_model_id": 7,
-        "upstream_model_name": "Bright Valley",
+        "title": "Bright Valley",
         "trigger_words": ("night",),
         "notes": "Better.",
     } == as_dict(facts)
@@ -173,7 +173,7 @@ def test_swarmui_s_metadata_is_modelspec(tmp_path: Path) -> None:
         },
     )
 
-    assert ("Bright Valley", "lora", "SDXL 1.0", ("night",), ("style", "landscape"), "CC-BY") == (
+    assert ("Bright Valley", "lora", "SDXL 1.0", ("night",), ("style", "landscape"), Licence("cc-by", "CC-BY")) == (
         facts.name,
         facts.type.name if facts.type else None,
         facts.base_model,
@@ -311,9 +311,7 @@ def test_the_title_in_metadata_json_names_the_model_where_the_version_has_a_name
     versioned = read(tmp_path / "a.metadata.json", {"model_name": "Valley", "civitai": {"name": "v2"}})
     plain = read(tmp_path / "b.metadata.json", {"model_name": "Valley"})
 
-    assert [("v2", "Valley"), ("Valley", None)] == [
-        (facts.name, facts.upstream_model_name) for facts in (versioned, plain)
-    ]
+    assert [("v2", "Valley"), ("Valley", None)] == [(facts.name, facts.title) for facts in (versioned, plain)]
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,9 @@ def add_what_a_newer_version_would(store: Store, serves: str | None) -> None:
     """Change a database as a version to come does, and say which versions it still serves."""
     with store.transaction() as writing:
         for statement in (
-            "ALTER TABLE models ADD COLUMN licence TEXT",
+            "ALTER TABLE models ADD COLUMN mood TEXT",
             "ALTER TABLE layers ADD COLUMN seen_at BIGINT DEFAULT 0",
-            "CREATE TABLE licences (name TEXT PRIMARY KEY)",
+            "CREATE TABLE moods (name TEXT PRIMARY KEY)",
             f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'",
         ):
             writing.connection.execute(sa.text(statement))

@@ -22,6 +22,7 @@ from modelyard.domain import (
     OWN_ID_MIN,
     BaseModel,
     Hashes,
+    Licence,
     Model,
     ModelType,
     Source,
@@ -29,7 +30,7 @@ from modelyard.domain import (
     Visibility,
     fold_base,
 )
-from modelyard.facts import FACT_NAMES, Entry, Facts, Layer
+from modelyard.facts import FACT_NAMES, Entry, Facts, Image, Layer, Recommended, Resource
 from modelyard.store import Store, lookup, migrate, schema
 from modelyard.store.base_models import KNOWN
 from tests.databases import Open
@@ -81,6 +82,16 @@ EVERYTHING = Entry(
         hashes=Hashes("A" * 8, "B" * 64, "C" * 64, "D" * 64, "E" * 8, "C" * 10),
         blob="c" * 64,
         file_hashes=("0" * 10, "F" * 64),
+        title="手 \t😀",
+        creator="Ünïcödé",
+        trigger_words=("a", "\x00"),
+        file_names=("手.safetensors",),
+        published_at=0,
+        updated_at=INT64_MAX,
+        added_at=1,
+        size_bytes=INT64_MAX,
+        licence=Licence("x", "X", "https://x", (), False, True, None),
+        version_group="a-team_1/手",
     ),
     {
         Layer.GUESS: Facts(),
@@ -92,6 +103,12 @@ EVERYTHING = Entry(
             rank=0,
             hashes=Hashes(crc32="E" * 8),
             size_bytes=2**70,
+            licence=Licence(name="手", allow_commercial=("image",), allow_derivatives=False),
+            images=(
+                Image("x"),
+                Image("y", 1, 2, False, "p\n", "", 2**70, "s", 0, 7.5, (Resource("手", weight=0.5), Resource())),
+            ),
+            recommended=Recommended(weight=0.8, clip_skip=2),
             trigger_words=("a", "\x00"),
             notes="手\n😀",
             evidence=("tensor a.b: 1 × 2",),

@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelyard.civitai import json_text
-from modelyard.domain import OWN_ID_MIN, Hashes, ModelType, Skipped, Source, is_placeholder, model_type
+from modelyard.domain import OWN_ID_MIN, Hashes, Licence, ModelType, Skipped, Source, is_placeholder, model_type
 from modelyard.facts import Facts, Layer, ModelFile, Record
+from modelyard.licences import read_commercial_use
 from modelyard.registry.names import sd_name_of_version, split_version_file
 
 # The location of a problem with a complete answer. A reader that knows the file and line replaces it.
@@ -168,7 +169,7 @@ def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
         is_nsfw=_is_nsfw(model.nsfw, model.nsfwLevel),
         tags=_words(model.tags),
         upstream_model_id=model.id,
-        upstream_model_name=model.name,
+        title=model.name,
         licence=_licence(model),
     )
     for number, version in enumerate(model.modelVersions):
@@ -200,7 +201,7 @@ def _version_facts(version: _Version) -> Facts:
         type=_type(model.type),
         is_nsfw=_is_nsfw(model.nsfw, None),
         upstream_model_id=version.modelId,
-        upstream_model_name=model.name,
+        title=model.name,
     )
 
 
@@ -239,7 +240,7 @@ def _facts(version: _Version, shared: Facts, files: list[_File]) -> Facts:
         file_name=file.name,
         size_bytes=_size_bytes(file),
         upstream_model_id=shared.upstream_model_id,
-        upstream_model_name=shared.upstream_model_name,
+        title=shared.title,
         trigger_words=_words(version.trainedWords),
         published_at=version.publishedAt or version.createdAt,
         licence=shared.licence,
@@ -354,22 +355,15 @@ def is_safe_image(nsfw_level: object, nsfw: object) -> bool:
     return nsfw_level in (1, "None") if nsfw_level else nsfw in (False, "None", "false")
 
 
-def _licence(model: _Model) -> str | None:
-    """Return Civitai's four permissions as one line, or None if the answer has none."""
-    uses = model.allowCommercialUse
-    if isinstance(uses, str):
-        uses = [use for use in uses.strip("{}").split(",") if use]  # also seen as PostgreSQL writes a set: {Image,Rent}
-    terms = []
-    if uses is not None:
-        terms.append("commercial use: " + (", ".join(use for use in uses if use != "None") or "no"))
-    for value, yes, no in (
-        (model.allowNoCredit, "credit not required", "credit required"),
-        (model.allowDerivatives, "derivatives allowed", "no derivatives"),
-        (model.allowDifferentLicense, "other permissions allowed", "same permissions required"),
-    ):
-        if value is not None:
-            terms.append(yes if value else no)
-    return "; ".join(terms) or None
+def _licence(model: _Model) -> Licence | None:
+    """Return Civitai's four permissions, or None if the answer has none."""
+    licence = Licence(
+        allow_commercial=read_commercial_use(model.allowCommercialUse),
+        allow_no_credit=model.allowNoCredit,
+        allow_derivatives=model.allowDerivatives,
+        allow_different_licence=model.allowDifferentLicense,
+    )
+    return None if licence == Licence() else licence
 
 
 # Matches the word, not the letters. Of 5,366 checkpoint versions recorded in July 2023, 140 have it in a version or

@@ -7,8 +7,9 @@ import msgspec
 
 from modelyard import errors
 from modelyard.cli import home, options, output
-from modelyard.domain import Hashes, ModelType
-from modelyard.facts import FACT_NAMES, Entry, Facts, Layer, ModelFile, resolve
+from modelyard.domain import Hashes, Licence, ModelType
+from modelyard.facts import FACT_NAMES, Entry, Facts, Image, Layer, ModelFile, Recommended, resolve
+from modelyard.licences import format_licence
 from modelyard.paths import display_path
 from modelyard.store import files, lookup
 from modelyard.store.files import FileRecord
@@ -92,14 +93,26 @@ def _format_file(file: ModelFile) -> str:
     )
 
 
+def _format_image(image: Image) -> str:
+    return "  ".join(filter(None, (image.url, image.prompt)))[:_LINE_CHARS_MAX]
+
+
 def _format_value(value: Any) -> list[str]:
     """Return a value as lines of text."""
     if isinstance(value, ModelType):
         return [value.display_name]
     if isinstance(value, Hashes):
         return [f"{name} {getattr(value, name)}" for name in Hashes.__slots__ if getattr(value, name)]
+    if isinstance(value, Licence):
+        return [format_licence(value)]
+    if isinstance(value, Recommended):
+        return [
+            ", ".join(f"{name} {item}" for name in Recommended.__slots__ if (item := getattr(value, name)) is not None)
+        ]
     if isinstance(value, tuple) and value and isinstance(value[0], ModelFile):
         return [_format_file(file) for file in value]
+    if isinstance(value, tuple) and value and isinstance(value[0], Image):
+        return [_format_image(image) for image in value]
     if isinstance(value, tuple):
         return list(value) if any(len(item) > _ITEM_CHARS for item in value) else [", ".join(value)]
     lines = str(value).splitlines() or [""]

@@ -7,13 +7,14 @@ Folders have mode 0700 and files 0600, whatever the umask of the caller is.
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from modelyard import errors, settings, store
 from modelyard.cli import options, output
+from modelyard.cli.progress import Progress
 
 DEMO_FOLDER = "demo"
 _PRIVATE_UMASK = 0o077
@@ -105,5 +106,13 @@ def _close(path: Path, closed_bits: int) -> bool:
 @contextlib.contextmanager
 def open_store(config: settings.Settings) -> Iterator[store.Store]:
     """Open the store of a home folder, and close it after use."""
-    with contextlib.closing(store.open_store(config.database_url, replicas=config.database_replica_url)) as database:
+    database = store.open_store(config.database_url, replicas=config.database_replica_url, progress=_show_renewal)
+    with contextlib.closing(database):
         yield database
+
+
+@contextlib.contextmanager
+def _show_renewal(models: int) -> Iterator[Callable[[int], object]]:
+    """Show how many of the models of an older version have this version's form."""
+    with Progress() as progress:
+        yield progress.add_bar("renewing", models, "models").advance

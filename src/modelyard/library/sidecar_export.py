@@ -95,7 +95,7 @@ def _make_civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[
         "description": facts.notes,
         "images": [{"url": address, "nsfwLevel": 1, "type": "image"} for address in _list_cover_urls(entry, facts)],
         "model": {
-            "name": facts.upstream_model_name or model.name,
+            "name": facts.title or model.name,
             "type": _CIVITAI_TYPES.get(model.type.name, model.type.display_name),
             "nsfw": model.is_nsfw,
             "tags": list(model.tags),
@@ -153,7 +153,7 @@ def _make_metadata_json(entry: Entry, facts: Facts, file: FileRecord) -> dict[st
     stem = display_path(os.path.splitext(os.path.basename(file.path))[0])
     return {
         "file_name": stem,
-        "model_name": facts.upstream_model_name or model.name,
+        "model_name": facts.title or model.name,
         "file_path": display_path(file.path),
         "size": file.size_bytes,
         "modified": file.fingerprint.mtime_ns / 1_000_000_000,

@@ -28,6 +28,7 @@ from modelyard.civitai.records import is_safe_image
 from modelyard.domain import Skipped, is_placeholder, model_type
 from modelyard.facts import FACT_NAMES, Facts
 from modelyard.inspection import header_metadata
+from modelyard.licences import parse_licence
 from modelyard.paths import NOT_READABLE, display_path, read_yaml
 
 BYTES_MAX = 8 << 20
@@ -192,7 +193,7 @@ def _read_swarm(raw: bytes) -> _Sidecar:
             notes=_parse_notes(doc.get("description")) or _parse_notes(doc.get("usage_hint")),
             trigger_words=_parse_words(doc.get("trigger_phrase")),
             tags=_parse_tags(doc.get("tags")),
-            licence=_parse_text(doc.get("license")),
+            licence=parse_licence(licence) if (licence := _parse_text(doc.get("license"))) else None,
             published_at=_parse_text(doc.get("date")),
         ),
         Facts(
@@ -211,7 +212,7 @@ def _read_metadata_json(raw: bytes) -> _Sidecar:
     model_name, base_model = _parse_text(doc.get("model_name")), _parse_word(doc.get("base_model"))
     own = Facts(
         name=version.facts.name or model_name,
-        upstream_model_name=model_name if version.facts.name else None,
+        title=model_name if version.facts.name else None,
         base_model=base_model,
         tags=_parse_tags(doc.get("tags")),
         notes="\n\n".join(filter(None, (_parse_notes(doc.get("notes")), _parse_notes(doc.get("modelDescription")))))
@@ -229,7 +230,7 @@ def _read_stability_matrix(raw: bytes) -> _Sidecar:
         Facts(
             name=_parse_text(doc.get("UserTitle")) or _parse_text(doc.get("VersionName")),
             upstream_model_id=_parse_id(doc.get("ModelId")),
-            upstream_model_name=_parse_text(doc.get("ModelName")),
+            title=_parse_text(doc.get("ModelName")),
             type=_parse_type(doc.get("ModelType")),
             base_model=_parse_word(doc.get("BaseModel")),
             is_nsfw=_parse_boolean(doc.get("Nsfw")),
@@ -259,7 +260,7 @@ def _read_version(doc: Mapping[str, Any]) -> _Sidecar:
         Facts(
             name=_parse_text(doc.get("name")),
             upstream_model_id=_parse_id(doc.get("modelId")),
-            upstream_model_name=_parse_text(model.get("name")),
+            title=_parse_text(model.get("name")),
             type=_parse_type(model.get("type")),
             base_model=_parse_word(doc.get("baseModel")),
             base_model_type=_parse_text(doc.get("baseModelType")),

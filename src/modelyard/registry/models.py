@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.domain import Hashes, Scope, Status, Viewer, Visibility, model_type
-from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, resolve
+from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, format_date, resolve
 from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
 from modelyard.registry.names import sd_name_of
 from modelyard.registry.writer import ModelState, ModelWriter, Outcome, Rehearsal, merge_layer, state_of
@@ -92,7 +92,8 @@ class Models:
                 if edit.status is Status.AVAILABLE and not _has_file(transaction, entry):
                     raise errors.ModelFileMissing(model_id)
                 state = replace(state, status=edit.status)
-            user = merge_layer(Layer.USER, edit.facts, entry.layers.get(Layer.USER))
+            facts = replace(edit.facts, updated_at=format_date(transaction.now))
+            user = merge_layer(Layer.USER, facts, entry.layers.get(Layer.USER))
             layers = {**entry.layers, Layer.USER: replace(user, **dict.fromkeys(edit.resets))}
             if not resolve(layers).name:
                 raise errors.InvalidValue("name: no other source names this model; accepted: a name", field="name")
@@ -169,9 +170,9 @@ def create(transaction: WriteTransaction, team: str, metadata: UploadMetadata) -
         name=metadata.facts.name,
         sd_name=sd_name_of(metadata.facts.name or "", model_id, metadata.extension),
         type=model_type("unknown"),
-        upstream_model_name=metadata.title,
+        title=metadata.title,
     )
-    layers = {Layer.GUESS: guess, Layer.USER: metadata.facts}
+    layers = {Layer.GUESS: guess, Layer.USER: replace(metadata.facts, updated_at=format_date(transaction.now))}
     writer = ModelWriter(transaction)
     entry = writer.set(model_id, layers, ModelState(metadata.source, metadata.visibility, team, Status.UNAVAILABLE))
     writer.put()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from modelyard import errors
 from modelyard.domain import BaseModel, Hashes, Model, Source, Status, Visibility, cover_path, fold_base, model_type
-from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, resolve
+from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, resolve, resolve_details
 from modelyard.registry.names import keep_name
 from modelyard.store import WriteTransaction, covers, download_counts, refuse_unstorable
 
@@ -39,11 +39,13 @@ class ModelState:
     team: str | None = None
     status: Status = Status.AVAILABLE
     blob: str | None = None
+    # When the model was first stored; None: it is new.
+    added_at: int | None = None
 
 
 def state_of(model: Model) -> ModelState:
     """Return the state of a model."""
-    return ModelState(model.source, model.visibility, model.team, model.status, model.blob)
+    return ModelState(model.source, model.visibility, model.team, model.status, model.blob, model.added_at)
 
 
 class ModelWriter:
@@ -153,8 +155,14 @@ class ModelWriter:
             rank=(facts.rank or 0) + self._downloads.get(model_id, 0),
             hashes=facts.hashes or Hashes(),
             blob=state.blob,
-            file_hashes=_list_file_hashes(facts) if facts.files else (),
+            added_at=self._find_added_at(model_id, state),
+            **resolve_details(facts, layers, state.team),
         )
+
+    def _find_added_at(self, model_id: int, state: ModelState) -> int | None:
+        """Return when the model was first stored: now, if it is new; None, if a version stored it that did not note."""
+        before = self._entries.get(model_id)
+        return before.model.added_at if before else state.added_at or self._transaction.now
 
     def _cover(self, model_id: int, facts: Facts, layers: Mapping[Layer, Facts]) -> str:
         """Return the user's cover; else the cover found with the file; else the cover of a source.
@@ -182,12 +190,6 @@ class ModelWriter:
         if name and fold_base(name) not in self._bases:
             base = self._bases[fold_base(name)] = BaseModel(name, architecture="", is_sdxl=False)
             self._transaction.put_base_model(base)
-
-
-def _list_file_hashes(facts: Facts) -> tuple[str, ...]:
-    """Return every form of the hashes that only the further files of a model have."""
-    forms = {form for file in facts.files or () if file.hashes for form in file.hashes.spellings()}
-    return tuple(sorted(forms - (facts.hashes.spellings() if facts.hashes else frozenset())))
 
 
 def merge_layer(layer: Layer, newer: Facts, older: Facts | None) -> Facts:

@@ -19,7 +19,7 @@ from modelyard import errors
 from modelyard.store import api_keys, migrate, schema
 from modelyard.store.api_keys import Key
 from modelyard.store.damage import damage_error, is_damage
-from modelyard.store.store import open_store
+from modelyard.store.database import open_store
 
 _PAGES_AT_ONCE = 4_096
 _PROBLEM_CHARS_MAX = 2_000

@@ -14,9 +14,10 @@ from modelyard.store import postgresql, schema, sqlite
 from modelyard.store.dialect import Dialect
 
 VERSION_TABLE = "modelyard_schema"
-# Versions with this schema or a newer one can use a database of this version: migrations since then only added.
+# Versions with this schema or a newer one can use a database of this version: since then migrations only added, and
+# layers kept their form.
 SERVES_NOTE = "serves"
-_OLDEST_SERVED = "0005"
+_OLDEST_SERVED = "0011"
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 

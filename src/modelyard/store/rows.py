@@ -5,15 +5,17 @@ Building an index reads every model, so ``models_of`` is a hot loop over plain t
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from modelyard import errors
-from modelyard.domain import BaseModel, Hashes, Model, ModelType, Source, Status, Visibility
-from modelyard.facts import Entry, Facts, Layer, ModelFile
+from modelyard.domain import BaseModel, Hashes, Licence, Model, ModelType, Source, Status, Visibility
+from modelyard.facts import Entry, Facts, Image, Layer, ModelFile, Recommended, Resource
+from modelyard.licences import parse_licence
 from modelyard.store import schema
 from modelyard.store.damage import damage_error
 
@@ -23,21 +25,44 @@ _SURROGATE = "holds a lone surrogate, which is no character"
 
 MODEL_COLUMNS = tuple(column for column in schema.models.columns if column.name != "revision")
 
-_FACTS = tuple(Facts.__dataclass_fields__)
-_HASHES = tuple(Hashes.__dataclass_fields__)
-_FILE = tuple(ModelFile.__dataclass_fields__)
-_facts_values = attrgetter(*_FACTS)
-_file_values = attrgetter(*_FILE)
-_hashes_values = attrgetter(*_HASHES)
+_Values = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
+# The fields of the values that are stored as JSON, and what reads them: a loop over the fields takes twice as long.
+_FIELDS: Mapping[type, _Values] = {
+    kind: (tuple(kind.__dataclass_fields__), attrgetter(*kind.__dataclass_fields__))
+    for kind in (Facts, Hashes, ModelFile, Image, Resource, Recommended, Licence)
+}
+_hashes_values = _FIELDS[Hashes][1]
 _encode = msgspec.json.Encoder().encode
 _facts_decoder = msgspec.json.Decoder(Facts)
 _texts_decoder = msgspec.json.Decoder(tuple[str, ...])
+_licence_decoder = msgspec.json.Decoder(Licence)
 _NO_HASHES = Hashes()
+# What only layers have that were stored before migration 0011. Quotes inside of values are escaped.
+_OLDER_FORMS = ('"upstream_model_name":', '"licence":"')
 
 
 def _decode_facts(text: str) -> Facts:
     try:
+        if any(form in text for form in _OLDER_FORMS):
+            return _decode_older_facts(text)
         return _facts_decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise damage_error(None, problem) from problem
+
+
+def _decode_older_facts(text: str) -> Facts:
+    """Decode a layer with another name of the title, and with a licence that is a text."""
+    values: dict[str, Any] = msgspec.json.decode(text)
+    if "upstream_model_name" in values:
+        values.setdefault("title", values.pop("upstream_model_name"))
+    licence = values.pop("licence", None)
+    facts = msgspec.convert(values, Facts)
+    return replace(facts, licence=parse_licence(licence)) if isinstance(licence, str) else facts
+
+
+def _decode_licence(text: str) -> Licence:
+    try:
+        return _licence_decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise damage_error(None, problem) from problem
 
@@ -54,13 +79,15 @@ def models_of(rows: Iterable[Any]) -> Iterator[Model]:
     # Look up the few values that repeat over a whole catalogue instead of making them: less time, far less memory.
     types: dict[tuple[str, str], ModelType] = {}
     texts: dict[str, tuple[str, ...]] = {"[]": ()}
+    licences: dict[str | None, Licence | None] = {None: None}
     sources: Mapping[str, Source] = {source.value: source for source in Source}
     visibilities: Mapping[str, Visibility] = {visibility.value: visibility for visibility in Visibility}
     statuses = {0: Status.UNAVAILABLE, 1: Status.AVAILABLE}
     for (
         id_, name, sd_name, type_name, type_display_name, source, visibility, team, status, base_model, base_model_type,
         is_sdxl, is_nsfw, tags, categories, cover_url, rank, autov1, autov2, autov3, sha256, blake3, crc32, blob,
-        file_hashes,
+        file_hashes, title, creator, trigger_words, file_names, published_at, updated_at, added_at, size_bytes, licence,
+        version_group,
     ) in rows:  # fmt: skip # one name a column, in the table's order
         type_ = types.get((type_name, type_display_name))
         if type_ is None:
@@ -68,6 +95,8 @@ def models_of(rows: Iterable[Any]) -> Iterator[Model]:
         category_names = texts.get(categories)
         if category_names is None:
             category_names = texts[categories] = _decode_texts(categories)
+        if licence not in licences:
+            licences[licence] = _decode_licence(licence)
         yield Model(
             id_,
             name,
@@ -91,6 +120,16 @@ def models_of(rows: Iterable[Any]) -> Iterator[Model]:
             else _NO_HASHES,
             blob,
             tuple(file_hashes.split()) if file_hashes else (),
+            title or "",
+            creator or "",
+            _decode_texts(trigger_words) if trigger_words else (),
+            _decode_texts(file_names) if file_names else (),
+            published_at,
+            updated_at,
+            added_at,
+            size_bytes,
+            licences[licence],
+            version_group or "",
         )
 
 
@@ -123,6 +162,16 @@ def row_of(model: Model, revision: int) -> tuple[object, ...]:
         hashes.crc32,
         model.blob,
         " ".join(model.file_hashes) or None,
+        model.title or None,
+        model.creator or None,
+        texts_json(model.trigger_words) if model.trigger_words else None,
+        texts_json(model.file_names) if model.file_names else None,
+        model.published_at,
+        model.updated_at,
+        model.added_at,
+        model.size_bytes,
+        None if model.licence is None else _encode(_known_values(model.licence)).decode(),
+        model.version_group or None,
         revision,
     )
 
@@ -134,24 +183,35 @@ def texts_json(texts: tuple[str, ...]) -> str:
 
 def facts_json(facts: Facts) -> str:
     """Return the stored form of one layer, without the fields that are None."""
-    values: dict[str, object] = {
-        name: value for name, value in zip(_FACTS, _facts_values(facts), strict=True) if value is not None
-    }
-    if facts.hashes is not None:
-        values["hashes"] = _hashes_json(facts.hashes)
+    values = _known_values(facts)
+    for name in ("hashes", "recommended", "licence"):
+        if name in values:
+            values[name] = _known_values(values[name])
     if facts.files is not None:
         values["files"] = [_file_json(file) for file in facts.files]
+    if facts.images is not None:
+        values["images"] = [_image_json(image) for image in facts.images]
     return _encode(values).decode()
 
 
-def _hashes_json(hashes: Hashes) -> dict[str, object]:
-    return {name: value for name, value in zip(_HASHES, _hashes_values(hashes), strict=True) if value is not None}
+def _known_values(value: object) -> dict[str, Any]:
+    """Return the fields of a value that are not None."""
+    names, read = _FIELDS[type(value)]
+    return {name: field for name, field in zip(names, read(value), strict=True) if field is not None}
 
 
 def _file_json(file: ModelFile) -> dict[str, object]:
-    values = {name: value for name, value in zip(_FILE, _file_values(file), strict=True) if value}
+    values = {name: value for name, value in _known_values(file).items() if value}
     if file.hashes is not None:
-        values["hashes"] = _hashes_json(file.hashes)
+        values["hashes"] = _known_values(file.hashes)
+    return values
+
+
+def _image_json(image: Image) -> dict[str, object]:
+    values = _known_values(image)
+    resources = values.pop("resources")
+    if resources:
+        values["resources"] = [_known_values(resource) for resource in resources]
     return values
 
 
@@ -211,6 +271,9 @@ def refuse_unstorable_model(model: Model) -> None:
             model.base_model_type,
             model.cover_url,
             model.blob or "",
+            model.title,
+            model.creator,
+            model.version_group,
             *model.tags,
             *model.categories,
             *(value for value in _hashes_values(model.hashes) if value),
@@ -218,6 +281,8 @@ def refuse_unstorable_model(model: Model) -> None:
     )
     if "\0" in text:
         raise _unstorable(model, "holds a NUL character")
+    # These are stored as JSON, which escapes NUL.
+    text = "\n".join((text, *model.trigger_words, *model.file_names))
     if not text.isascii():
         try:
             text.encode()

@@ -98,6 +98,17 @@ models = Table(
     Column("blob", Text),
     # Every form of the hashes of further files, separated by spaces.
     Column("file_hashes", Text),
+    # The rest is null in a row that an older version wrote.
+    Column("title", Text),
+    Column("creator", Text),
+    Column("trigger_words", Text),
+    Column("file_names", Text),
+    Column("published_at", BigInteger),
+    Column("updated_at", BigInteger),
+    Column("added_at", BigInteger),
+    Column("size_bytes", BigInteger),
+    Column("licence", Text),
+    Column("version_group", Text),
     Column("revision", BigInteger, nullable=False),
     CheckConstraint("visibility = 'public' OR team IS NOT NULL", name="private_has_team"),
     CheckConstraint("status IN (0, 1)", name="status"),
@@ -111,6 +122,8 @@ models = Table(
     Index(None, "sha256"),
     Index(None, "autov2"),
     Index(None, "autov3"),
+    # The other versions of a model.
+    Index(None, "version_group"),
 )
 
 # The hashes of ``models.file_hashes``, to find models by them.

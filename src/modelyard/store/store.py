@@ -5,7 +5,6 @@ the errors of drivers: it raises ``Unavailable`` for a database that is away or 
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import sqlalchemy as sa
 from modelyard import errors
 from modelyard.domain import BaseModel, Model
 from modelyard.facts import Entry
-from modelyard.store import api_keys, migrate, rows, schema
+from modelyard.store import api_keys, rows, schema
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.dialect import Dialect, Revisions, read_revisions
 from modelyard.store.transaction import WriteTransaction, base_models_of, entries_by_id
@@ -246,35 +245,6 @@ def _changes(connection: sa.Connection, after: int) -> Changes:
         list(rows.models_of(connection.execute(_CHANGED, {"after": after}))),
         list(connection.execute(_REMOVED, {"after": after}).scalars()),
     )
-
-
-def open_store(url: str, *, clock: Callable[[], float] = time.time, replicas: str = "") -> Store:
-    """Open the database of a SQLAlchemy URL and migrate its tables.
-
-    Raises DatabaseUnavailable if it cannot be opened, DatabaseDamaged, or ConfigurationError if a newer version made
-    it. Several processes may call this at once. ``replicas`` is the URL of replicas of this database, which snapshots
-    and changes come from.
-    """
-    dialect = migrate.dialect_of(url)
-    try:
-        migrate.migrate(dialect)
-        return Store(dialect, clock, _replicas_of(dialect, replicas) if replicas else None)
-    except BaseException as problem:
-        dialect.engine.dispose()
-        if not isinstance(problem, sa.exc.DBAPIError | OSError | dialect.engine.dialect.loaded_dbapi.Error):
-            raise
-        name = dialect.engine.url.render_as_string(hide_password=True)
-        reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
-        if is_damage(reason):
-            raise damage_error(dialect.engine.url, reason) from problem
-        raise errors.DatabaseUnavailable(f"{name} cannot be opened: {str(reason).strip()}") from problem
-
-
-def _replicas_of(dialect: Dialect, url: str) -> Dialect:
-    followers = migrate.dialect_of(url)
-    if "sqlite" in (followers.engine.dialect.name, dialect.engine.dialect.name):
-        raise errors.ConfigurationError("database_replica_url: only PostgreSQL has replicas")
-    return followers
 
 
 # PostgreSQL and its driver raise NotSupported and Internal for a writer on a standby.

@@ -113,7 +113,7 @@ def test_a_file_name_outside_ascii_is_the_title_and_the_names_for_calls_are_asci
     (model,) = bench.models()
 
     layers = bench.yard.catalog.get(Viewer("red"), model["id"]).layers
-    assert "Crème brûlée 原" == resolve(layers).upstream_model_name
+    assert "Crème brûlée 原" == resolve(layers).title
     assert model["name"].startswith("Creme_brulee")
     assert f"{model['name']}_{model['id']}.safetensors" == model["sd_name"]
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from modelyard.domain import MODEL_TYPES, Hashes, Scope, Source, Status
+from modelyard.domain import MODEL_TYPES, Hashes, Licence, Scope, Source, Status
 from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.store import jobs
 from tests.app_fixture import App, a_private, open_app
@@ -32,10 +32,10 @@ HARBOUR = Facts(
     cover_url=COVER,
     hashes=Hashes(autov1="0123ABCD", sha256=SHA256, autov3=AUTOV3, blake3="EF" * 32, crc32="89ABCDEF"),
     upstream_model_id=7,
-    upstream_model_name="Harbour Lights",
+    title="Harbour Lights",
     trigger_words=("harbour lights", "at dusk"),
     size_bytes=228_600_000,
-    licence="CreativeML",
+    licence=Licence(name="CreativeML"),
     notes="Made at sea.",
     published_at="2023-07-01T08:09:10Z",
     file_name="harbourLights.safetensors",

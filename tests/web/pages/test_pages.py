@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from modelyard.domain import MODEL_TYPES, Hashes, Scope, Source
+from modelyard.domain import MODEL_TYPES, Hashes, Licence, Scope, Source
 from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.jobs import tasks
 from modelyard.store import jobs
@@ -306,10 +306,10 @@ def test_the_page_of_a_model_shows_all_facts_with_their_origins(yard: App, red: 
         rank=1234,
         hashes=hashes,
         upstream_model_id=7,
-        upstream_model_name="Harbour Lights",
+        title="Harbour Lights",
         trigger_words=("harbour lights", "at dusk"),
         size_bytes=228_000_000,
-        licence="CreativeML",
+        licence=Licence(name="CreativeML"),
         notes="Made at sea.",
     )
     header = Facts(base_model="SDXL 1.0", evidence=("type lora: lora_down and lora_up",))

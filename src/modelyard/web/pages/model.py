@@ -10,6 +10,7 @@ from urllib.parse import quote
 from modelyard import errors, wire
 from modelyard.domain import TYPE_FAMILIES, Model, ModelQuery, Scope, Source, Verdict, Viewer, fold
 from modelyard.facts import Entry, Facts, Layer, resolve
+from modelyard.licences import format_licence
 from modelyard.web.pages.cards import build_card, build_title, decode_record
 from modelyard.web.pages.gallery import build_address
 from modelyard.web.pages.labels import LAYER_LABELS, SOURCE_LABELS, get_type_label
@@ -66,7 +67,7 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
     entry = context.catalog.get(viewer, read_model_id(page_request))
     model, facts = entry.model, resolve(entry.layers) if entry.layers else Facts()
     card = build_card(decode_record(wire.render_record(model)), model.rank)
-    title = facts.upstream_model_name or card.title
+    title = facts.title or card.title
     is_own = viewer.team is not None and viewer.team == model.team
     link_for = context.links_for(page_request.request)
     check = _read_check(entry)
@@ -132,7 +133,7 @@ def _list_facts(entry: Entry, facts: Facts) -> Iterator[Fact]:
     if facts.published_at:
         yield Fact("Published", facts.published_at[:10], _find_origin(entry, "published_at"))
     if facts.licence:
-        yield Fact("Licence", facts.licence, _find_origin(entry, "licence"))
+        yield Fact("Licence", format_licence(facts.licence), _find_origin(entry, "licence"))
     if facts.file_name:
         yield Fact("File", facts.file_name, _find_origin(entry, "file_name"))
     if facts.size_bytes:

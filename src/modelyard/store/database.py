@@ -1,0 +1,58 @@
+"""Opens a database: its tables are migrated, and its models renewed."""
+
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from modelyard import errors
+from modelyard.store import migrate
+from modelyard.store.damage import damage_error, is_damage
+from modelyard.store.dialect import Dialect
+from modelyard.store.renewal import ProgressFactory, no_progress, renew
+from modelyard.store.store import Store
+
+
+def open_store(
+    url: str,
+    *,
+    clock: Callable[[], float] = time.time,
+    replicas: str = "",
+    progress: ProgressFactory = no_progress,
+) -> Store:
+    """Open the database of a SQLAlchemy URL, migrate its tables, and renew what an older version stored.
+
+    Raises DatabaseUnavailable if it cannot be opened, DatabaseDamaged, or ConfigurationError if a newer version made
+    it. Several processes may call this at once. ``replicas`` is the URL of replicas of this database, which snapshots
+    and changes come from. ``progress`` shows how far the renewal is, if that takes long.
+    """
+    store = _open_migrated(url, clock, replicas)
+    try:
+        renew(store, progress)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _open_migrated(url: str, clock: Callable[[], float], replicas: str) -> Store:
+    dialect = migrate.dialect_of(url)
+    try:
+        migrate.migrate(dialect)
+        return Store(dialect, clock, _replicas_of(dialect, replicas) if replicas else None)
+    except BaseException as problem:
+        dialect.engine.dispose()
+        if not isinstance(problem, sa.exc.DBAPIError | OSError | dialect.engine.dialect.loaded_dbapi.Error):
+            raise
+        name = dialect.engine.url.render_as_string(hide_password=True)
+        reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
+        if is_damage(reason):
+            raise damage_error(dialect.engine.url, reason) from problem
+        raise errors.DatabaseUnavailable(f"{name} cannot be opened: {str(reason).strip()}") from problem
+
+
+def _replicas_of(dialect: Dialect, url: str) -> Dialect:
+    followers = migrate.dialect_of(url)
+    if "sqlite" in (followers.engine.dialect.name, dialect.engine.dialect.name):
+        raise errors.ConfigurationError("database_replica_url: only PostgreSQL has replicas")
+    return followers
