@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -289,3 +290,255 @@ def test_a_pipe_in_a_sidecar_s_place_is_not_waited_for(shelf: Shelf, export: Exp
     os.mkfifo(sidecar_of(path, "a1111"))
 
     assert {"foreign": 1} == export("a1111")
+
+
+WHOLE_SIDECARS = """
+civitai-info, night: {
+  "id": 77,
+  "modelId": 7,
+  "name": "v1",
+  "baseModel": "Pony",
+  "trainedWords": [
+    "night",
+    "valley"
+  ],
+  "description": "For nights.",
+  "images": [
+    {
+      "url": "https://example.org/night.jpg",
+      "nsfwLevel": 1,
+      "type": "image"
+    }
+  ],
+  "model": {
+    "name": "Bright Valley",
+    "type": "LORA",
+    "nsfw": false,
+    "tags": [
+      "style",
+      "anime"
+    ]
+  },
+  "files": [
+    {
+      "id": 77,
+      "name": "night_77.safetensors",
+      "type": "Model",
+      "sizeKB": 3.0859375,
+      "primary": true,
+      "hashes": {
+        "AutoV2": "A6F6BCF26C",
+        "AutoV3": "E80232B4D18D0BB7E794BE263BA937626F383F9917D4B8A737BA893A8F752293",
+        "SHA256": "A6F6BCF26C29D5D9A1DC612306391B26006B82DE64E9022977364B72F225AD23",
+        "BLAKE3": "B29A4B7065D0FD2339D135C250FEC8A5FC603B6D35E1D5A8B3EAAF4F77105591",
+        "CRC32": "B40CB461"
+      }
+    }
+  ],
+  "modelyard": {
+    "catalogue": "IDENTITY",
+    "digest": "IDENTITY"
+  }
+}
+civitai-info, own: {
+  "name": "own",
+  "baseModel": "SD 1.5",
+  "trainedWords": [
+    "own"
+  ],
+  "images": [
+    {
+      "url": "https://example.org/own.jpg",
+      "nsfwLevel": 1,
+      "type": "image"
+    }
+  ],
+  "model": {
+    "name": "own",
+    "type": "TextualInversion",
+    "nsfw": true,
+    "tags": []
+  },
+  "files": [
+    {
+      "name": "own.safetensors",
+      "type": "Model",
+      "sizeKB": 3.0859375,
+      "primary": true,
+      "hashes": {
+        "AutoV2": "BACF96CD93",
+        "AutoV3": "54316D4DF32FDC03683C466503E3E203336311E7A631889B1953766F48A91E18",
+        "SHA256": "BACF96CD93C02947B88B9FE535A72FC5D3F2627A81B52DFAC1422619DAB27D62",
+        "BLAKE3": "BA1A750BB69664C1FEA3377E3232D3F7A5FFC0B706A18706ED93DC08DDA00DA6",
+        "CRC32": "276A8BA5"
+      }
+    }
+  ],
+  "modelyard": {
+    "catalogue": "IDENTITY",
+    "digest": "IDENTITY"
+  }
+}
+lora-manager, night: {
+  "file_name": "night",
+  "model_name": "Bright Valley",
+  "file_path": "~/night.safetensors",
+  "size": 3160,
+  "modified": 1700000000.0,
+  "sha256": "a6f6bcf26c29d5d9a1dc612306391b26006b82de64e9022977364b72f225ad23",
+  "hash_status": "completed",
+  "autov3": "e80232b4d18d",
+  "base_model": "Pony",
+  "tags": [
+    "style",
+    "anime"
+  ],
+  "notes": "For nights.",
+  "from_civitai": true,
+  "civitai": {
+    "id": 77,
+    "modelId": 7,
+    "name": "v1",
+    "baseModel": "Pony",
+    "trainedWords": [
+      "night",
+      "valley"
+    ],
+    "description": "For nights.",
+    "images": [
+      {
+        "url": "https://example.org/night.jpg",
+        "nsfwLevel": 1,
+        "type": "image"
+      }
+    ],
+    "model": {
+      "name": "Bright Valley",
+      "type": "LORA",
+      "nsfw": false,
+      "tags": [
+        "style",
+        "anime"
+      ]
+    },
+    "files": [
+      {
+        "id": 77,
+        "name": "night_77.safetensors",
+        "type": "Model",
+        "sizeKB": 3.0859375,
+        "primary": true,
+        "hashes": {
+          "AutoV2": "A6F6BCF26C",
+          "AutoV3": "E80232B4D18D0BB7E794BE263BA937626F383F9917D4B8A737BA893A8F752293",
+          "SHA256": "A6F6BCF26C29D5D9A1DC612306391B26006B82DE64E9022977364B72F225AD23",
+          "BLAKE3": "B29A4B7065D0FD2339D135C250FEC8A5FC603B6D35E1D5A8B3EAAF4F77105591",
+          "CRC32": "B40CB461"
+        }
+      }
+    ]
+  },
+  "modelyard": {
+    "catalogue": "IDENTITY",
+    "digest": "IDENTITY"
+  }
+}
+lora-manager, own: {
+  "file_name": "own",
+  "model_name": "own",
+  "file_path": "~/own.safetensors",
+  "size": 3160,
+  "modified": 1700000000.0,
+  "sha256": "bacf96cd93c02947b88b9fe535a72fc5d3f2627a81b52dfac1422619dab27d62",
+  "hash_status": "completed",
+  "autov3": "54316d4df32f",
+  "base_model": "SD 1.5",
+  "tags": [],
+  "notes": "",
+  "from_civitai": false,
+  "civitai": {
+    "name": "own",
+    "baseModel": "SD 1.5",
+    "trainedWords": [
+      "own"
+    ],
+    "images": [
+      {
+        "url": "https://example.org/own.jpg",
+        "nsfwLevel": 1,
+        "type": "image"
+      }
+    ],
+    "model": {
+      "name": "own",
+      "type": "TextualInversion",
+      "nsfw": true,
+      "tags": []
+    },
+    "files": [
+      {
+        "name": "own.safetensors",
+        "type": "Model",
+        "sizeKB": 3.0859375,
+        "primary": true,
+        "hashes": {
+          "AutoV2": "BACF96CD93",
+          "AutoV3": "54316D4DF32FDC03683C466503E3E203336311E7A631889B1953766F48A91E18",
+          "SHA256": "BACF96CD93C02947B88B9FE535A72FC5D3F2627A81B52DFAC1422619DAB27D62",
+          "BLAKE3": "BA1A750BB69664C1FEA3377E3232D3F7A5FFC0B706A18706ED93DC08DDA00DA6",
+          "CRC32": "276A8BA5"
+        }
+      }
+    ]
+  },
+  "modelyard": {
+    "catalogue": "IDENTITY",
+    "digest": "IDENTITY"
+  }
+}
+a1111, night: {
+  "description": "For nights.",
+  "sd version": "SDXL",
+  "activation text": "night, valley",
+  "preferred weight": 0,
+  "notes": "",
+  "modelyard": {
+    "catalogue": "IDENTITY",
+    "digest": "IDENTITY"
+  }
+}
+a1111, own: {
+  "description": "",
+  "sd version": "SD1",
+  "activation text": "own",
+  "preferred weight": 0,
+  "notes": "",
+  "modelyard": {
+    "catalogue": "IDENTITY",
+    "digest": "IDENTITY"
+  }
+}
+"""
+
+
+def test_the_whole_content_of_each_sidecar(shelf: Shelf, export: Export) -> None:
+    a_model(shelf)
+    embedding(shelf.folder / "own.safetensors", 5)
+    shelf.add()
+    shelf.say(1_000_000_000, trigger_words=("own",), is_nsfw=True, cover_url="https://example.org/own.jpg")
+    for path in shelf.folder.iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    shelf.add()
+    shown = []
+    for form in FORMS:
+        export(form)
+        for name in ("night", "own"):
+            content = json.loads(sidecar_of(shelf.folder / f"{name}.safetensors", form).read_bytes())
+            lines = json.dumps(content, indent=2, ensure_ascii=False).replace(str(shelf.folder), "~")
+            shown.append(f"{form}, {name}: {lines}")
+
+    assert WHOLE_SIDECARS.strip() == IDENTITY.sub("IDENTITY", "\n".join(shown))
+
+
+# The identity of the catalogue, which a sidecar of ours carries.
+IDENTITY = re.compile(r"(?<=\")[0-9a-f]{32}(?=\")")
