@@ -81,7 +81,7 @@ def test_rm_asks_at_a_terminal(folder: Path, answer: bytes, code: int, last_line
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=_take_terminal,
+        preexec_fn=_take_terminal,  # noqa: PLW1509 # no other thread of the test holds a lock
     ) as process:
         os.close(theirs)
         shown = b""

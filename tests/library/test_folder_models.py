@@ -408,3 +408,19 @@ def test_an_index_behind_a_link_to_the_outside_is_not_read(shelf: Shelf, tmp_pat
     assert ["link to a file outside the given folders; add its target by its own path"] == [
         skip.reason for skip in result.skipped
     ]
+
+
+def test_every_database_follows_the_parts_of_a_model(url: str, tmp_path: Path) -> None:
+    shelf = opened(tmp_path, url)
+    folder = pipeline(shelf.folder / "my-sd15")
+    vae = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    shelf.add()
+    before = shelf.entry()
+    folder.rename(shelf.folder / "renamed")
+    shelf.add()
+    assert before == shelf.entry()
+
+    (shelf.folder / "renamed" / vae.relative_to(folder)).unlink()
+    shelf.add()
+    assert (before.model.id, Status.UNAVAILABLE) == (shelf.model().id, shelf.model().status)
+    shelf.catalog.close()
