@@ -5,9 +5,8 @@ BLAKE2b 18); gzip with isal at level 1 15 µs and 1,407 bytes, zlib at level 1 3
 and 1,409 bytes.
 """
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,8 +18,6 @@ from modelyard import wire
 from modelyard.web.cache import LRUCache
 from modelyard.web.requests import Header, Request
 
-# A client that reads no byte for this long is gone.
-_STALLED_SECONDS_MAX = 120.0
 # Each team gets another response from the same URL, so shared caches must not store it.
 UNCACHED: tuple[Header, ...] = (
     (b"cache-control", b"private, no-cache"),
@@ -92,19 +89,6 @@ async def send_bytes(request: Request, send: Send, status: int, headers: Sequenc
     await send({"type": "http.response.start", "status": status, "headers": headers})
     body = b"" if request.scope["method"] == "HEAD" else body
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def send_stream(send: Send, status: int, headers: Sequence[Header], blocks: AsyncIterator[bytes]) -> None:
-    """Send a response block by block.
-
-    Raises TimeoutError if the client stops reading. The server then closes the connection, as it does if ``blocks``
-    raises an error.
-    """
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    async for block in blocks:
-        async with asyncio.timeout(_STALLED_SECONDS_MAX):
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def represent(response: Response, request: Request, gzip_cache: GzipCache | None) -> tuple[int, list[Header], bytes]:

@@ -3,9 +3,6 @@
 The signature is checked in memory. A link names its audience: the API key that it was made for, or the public. Each
 request asks whether the key is still valid, and asks the database once whether its team may still see the model. So a
 link to a model that was removed, hidden or found dangerous stops working, and so does a link of a revoked key.
-
-Bytes in the page cache are read on the event loop, others in a thread. A download has at most two blocks in memory, and
-small ones if its client reads slowly.
 """
 
 import asyncio
@@ -14,11 +11,9 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 from urllib.parse import parse_qs, quote, unquote
 
 from starlette.types import Receive, Send
@@ -32,18 +27,15 @@ from modelyard.library import served_files
 from modelyard.registry import models
 from modelyard.signing import Signature, Signer
 from modelyard.store import Store, blobs
+from modelyard.web.file_stream import FileStream, send_piece
 from modelyard.web.range_header import ByteRange, read_ranges
 from modelyard.web.requests import Header, Request
-from modelyard.web.responses import matches_if_none_match, send_bytes, send_stream
+from modelyard.web.responses import matches_if_none_match, send_bytes
 
 PREFIX = "/files/"
 PURPOSE = "get"
 # The audience of a link that was made for a caller without an API key. Other links name the fingerprint of their key.
 PUBLIC = "public"
-# Measured (docs/decide/benchmarks.md): blocks of 1 MiB are four times as fast as blocks of 64 KiB. A block waits in
-# memory for a slow client, so blocks start small, and grow while the client reads them quickly.
-_BLOCK_BYTES_MIN, _BLOCK_BYTES_MAX = 64 * 1024, 1024 * 1024
-_QUICK_SECONDS = 0.05
 # A store serves a presigned address whatever happened to the model since. Clients that resume ask us for a new one.
 _STORE_LINK_SECONDS_MAX = 900
 _UNSTORED: tuple[Header, ...] = ((b"cache-control", b"private, no-store"),)
@@ -82,6 +74,7 @@ class Downloads:
     accel_prefix: str = ""
     serves_suspicious: bool = False
     counts: Counter[int] = field(default_factory=Counter)
+    stream: FileStream = field(default_factory=FileStream)
 
     def links_for(self, base: str, viewer: Viewer, ttl_seconds: int) -> Callable[[str, str], str]:
         """Return the function that makes links for the key that ``viewer`` showed, or for the public.
@@ -171,7 +164,7 @@ class Downloads:
             location = f"{self.accel_prefix.rstrip('/')}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
             await send_bytes(request, send, 200, [(b"x-accel-redirect", location.encode()), *headers])
             return
-        await _send_file(send, file, ranges, headers, is_get=is_get)
+        await _send_file(send, self.stream, file, ranges, headers, is_get=is_get)
 
 
 def content_disposition(label: str) -> bytes:
@@ -215,7 +208,9 @@ def _may_range(request: Request, sha256: str) -> bool:
     return condition is None or condition.strip() == b'"%s"' % sha256.encode()
 
 
-async def _send_file(send: Send, file: File, ranges: list[ByteRange], headers: list[Header], *, is_get: bool) -> None:
+async def _send_file(
+    send: Send, stream: FileStream, file: File, ranges: list[ByteRange], headers: list[Header], *, is_get: bool
+) -> None:
     assert file.path is not None, "a file without a path has a URL"
     descriptor = await asyncio.to_thread(os.open, file.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -232,25 +227,17 @@ async def _send_file(send: Send, file: File, ranges: list[ByteRange], headers: l
             media_type, end = b"multipart/byteranges; boundary=" + boundary, b"\r\n--%s--\r\n" % boundary
         length = sum(len(head) + part.size_bytes for head, part in pieces) + len(end)
         headers += [(b"content-type", media_type), (b"content-length", b"%d" % length)]
-        body = _body(descriptor, file, pieces if is_get else (), end if is_get else b"")
-        await send_stream(send, 206 if ranges else 200, headers, body)
+        await send({"type": "http.response.start", "status": 206 if ranges else 200, "headers": headers})
+        for head, part in pieces if is_get else ():
+            if head:
+                await send_piece(send, head)
+            await stream.send(send, descriptor, part)
+        if not file.is_unchanged(descriptor):
+            # Somebody wrote to the file meanwhile: break the response, so that no client stores a mix of two files.
+            raise errors.Unavailable("the file changed while it was sent")
+        await send({"type": "http.response.body", "body": end if is_get else b"", "more_body": False})
     finally:
         os.close(descriptor)
-
-
-async def _body(
-    descriptor: int, file: File, pieces: Sequence[tuple[bytes, ByteRange]], end: bytes
-) -> AsyncIterator[bytes]:
-    for head, part in pieces:
-        if head:
-            yield head
-        async for block in _blocks(descriptor, part):
-            yield block
-    if end:
-        yield end
-    if not file.is_unchanged(descriptor):
-        # Somebody wrote to the file meanwhile: break the response, so that no client stores a mix of two files.
-        raise errors.Unavailable("the file changed while it was sent")
 
 
 def _content_range(part: ByteRange, file: File) -> bytes:
@@ -262,27 +249,3 @@ def _part_head(boundary: bytes, part: ByteRange, file: File) -> bytes:
         boundary,
         _content_range(part, file),
     )
-
-
-async def _blocks(descriptor: int, part: ByteRange) -> AsyncIterator[bytes]:
-    """Yield a range in blocks, which grow while the client reads them quickly."""
-    offset, block_bytes = part.first, _BLOCK_BYTES_MIN
-    while offset <= part.last:
-        block = await _read(descriptor, offset, min(block_bytes, part.last - offset + 1))
-        if not block:
-            raise errors.Unavailable("the file became shorter while it was sent")
-        offset += len(block)
-        start = time.monotonic()
-        yield block
-        is_quick = time.monotonic() - start < _QUICK_SECONDS
-        block_bytes = min(block_bytes * 2, _BLOCK_BYTES_MAX) if is_quick else _BLOCK_BYTES_MIN
-
-
-async def _read(descriptor: int, offset: int, size_bytes: int) -> bytes:
-    """Read bytes of the page cache on the event loop, and others in a thread."""
-    block = bytearray(size_bytes)
-    with suppress(BlockingIOError, OSError):
-        # OSError: the file system does not support RWF_NOWAIT.
-        if os.preadv(descriptor, [block], offset, os.RWF_NOWAIT) == size_bytes:
-            return cast("bytes", block)  # nobody changes it, and ASGI servers accept any buffer
-    return await asyncio.to_thread(os.pread, descriptor, size_bytes, offset)
