@@ -21,7 +21,7 @@ from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
 from modelyard.domain import ANONYMOUS, ModelQuery, Offset, Scope, Source, Viewer, model_type
 from modelyard.facts import Facts, Layer, Record
-from modelyard.index import Index
+from modelyard.index import Index, SegmentDirectory
 from modelyard.index import segment as segment_module
 from modelyard.store import Store, open_store
 from tests.app_fixture import a_model, a_private
@@ -66,6 +66,7 @@ def test_what_was_acknowledged_the_next_request_on_every_worker_sees(home: Home)
             (outcome,) = writing.register_many([a_record(number, rank=-number)])
             for connection in connections.values():
                 assert home.server.ids(connection)[0] == number - 1
+    assert SegmentDirectory(home.folder / "index", "", "").is_served()
 
 
 def test_what_a_command_imported_every_worker_sees(home: Home, tmp_path: Path) -> None:

@@ -285,3 +285,37 @@ def test_an_import_makes_one_model_of_its_own_and_a_file_that_was_here(
 
     assert 1 == json.loads(capsys.readouterr().out)["joined"]
     assert (77, Status.AVAILABLE) == (shelf.model().id, shelf.model().status)
+
+
+# --- watching in this process
+
+
+@pytest.mark.parametrize("change", ["appears", "disappears"])
+def test_watching_ends_when_a_path_appears_or_disappears(tmp_path: Path, change: str) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    if change == "disappears":
+        there.mkdir()
+    stop = threading.Event()
+    timer = threading.Timer(PATIENCE_SECONDS, stop.set)
+    timer.start()
+
+    def rescan() -> None:
+        if change == "appears":
+            there.mkdir(exist_ok=True)
+        elif there.exists():
+            there.rmdir()
+
+    seconds = library.watch_once([os.fsencode(here), os.fsencode(there)], rescan, stop)
+    timer.cancel()
+
+    assert (0.0, False) == (seconds, stop.is_set())
+
+
+def test_where_no_path_is_there_is_one_scan_and_a_pause(tmp_path: Path) -> None:
+    scans: list[int] = []
+    seconds = library.watch_once(
+        [os.fsencode(tmp_path / "nowhere")], lambda: scans.append(1), threading.Event(), rescan_seconds=7.0
+    )
+
+    assert (7.0, [1]) == (seconds, scans)

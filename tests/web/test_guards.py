@@ -4,7 +4,9 @@ Not covered here: scopes and teams (test_scopes.py), sessions (test_sessions.py)
 come from (test_cover_fetching.py).
 """
 
+import base64
 import hashlib
+import zlib
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -243,6 +245,25 @@ def test_what_was_signed_for_something_else_opens_nothing() -> None:
         other = ".".join([pair.partition("=")[2] for pair in query.split("&")] + [content])
         with pytest.raises(errors.InvalidSignature):
             unseal(signer, red, other)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "!",
+        "AAA",
+        base64.urlsafe_b64encode(b"no deflated bytes").decode(),
+        base64.urlsafe_b64encode(zlib.compress(b"no JSON")).decode(),
+        base64.urlsafe_b64encode(zlib.compress(b'{"model": 1}')).decode(),
+    ],
+)
+def test_what_was_signed_and_is_no_model_is_refused(content: str) -> None:
+    signer = Signer(lambda: [SecretKey(1, b"1" * 32)], clock=lambda: 1_700_000_000.0)
+    query = signer.query("undo", "red", hashlib.sha256(content.encode()).hexdigest(), 1_700_000_060)
+    sealed = ".".join([pair.partition("=")[2] for pair in query.split("&")] + [content])
+
+    with pytest.raises(errors.InvalidSignature):
+        unseal(signer, Viewer("red", frozenset({Scope.WRITE})), sealed)
 
 
 # --- Answers of the operator, and of all routes
