@@ -49,16 +49,28 @@ class Place:
         return sorted(file.name for file in self.shared.all("index/"))
 
 
-@pytest.fixture
-def place(tmp_path: Path, swift: SwiftServer) -> Place:
+def make_place(folder: Path, swift: SwiftServer) -> Place:
     shared = open_shared(f"s3://{swift.make_bucket()}/prefix", swift.environment)
     assert shared is not None
-    made = Place(tmp_path, shared)
-    store = open_store(f"sqlite:///{tmp_path}/modelyard.sqlite")
+    made = Place(folder, shared)
+    store = open_store(f"sqlite:///{folder}/modelyard.sqlite")
     with store.transaction() as writing:
         writing.put([Entry(a_model(number), {}) for number in range(1, MODELS + 1)])
     store.close()
     return made
+
+
+@pytest.fixture
+def place(tmp_path: Path, swift: SwiftServer) -> Place:
+    return make_place(tmp_path, swift)
+
+
+@pytest.fixture(scope="module")
+def publication(tmp_path_factory: pytest.TempPathFactory, swift: SwiftServer) -> Place:
+    """What one node published, for tests that put back what they change."""
+    place = make_place(tmp_path_factory.mktemp("publication"), swift)
+    place.publisher()
+    return place
 
 
 def published(node: Catalog) -> replication.SegmentReplicator:
@@ -255,32 +267,42 @@ def of_the_future(name: str, content: bytes) -> bytes:
     ],
 )
 def test_what_is_not_as_it_was_published_is_refused(
-    place: Place, caplog: pytest.LogCaptureFixture, file: str, change: Callable[[str, bytes], bytes]
+    publication: Place, caplog: pytest.LogCaptureFixture, file: str, change: Callable[[str, bytes], bytes]
 ) -> None:
-    place.publisher()
-    (name,) = [name for name in place.names() if name.endswith("/" + file)]
-    content = place.shared.read(name)
+    (name,) = [name for name in publication.names() if name.endswith("/" + file)]
+    content = publication.shared.read(name)
     assert content is not None
-    place.shared.write(name, change(name, content))
-    second = place.node("second")
+    publication.shared.write(name, change(name, content))
+    node_name = f"second {file} {change.__name__}"
+    second = publication.node(node_name)
+    try:
+        assert "building" == started_from(caplog, second)
+    finally:
+        publication.shared.write(name, content)
 
-    assert "building" == started_from(caplog, second)
     assert MODELS == count(second)
-    assert not [path for path in (place.folder / "second" / "index").iterdir() if path.name.startswith("making-")]
+    folders = (publication.folder / node_name / "index").iterdir()
+    assert not [path for path in folders if path.name.startswith("making-")]
 
 
-def test_what_is_missing_is_refused(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    place.publisher()
-    (name,) = [name for name in place.names() if name.endswith("/records.npy")]
-    place.shared.remove([name])
+def test_what_is_missing_is_refused(publication: Place, caplog: pytest.LogCaptureFixture) -> None:
+    (name,) = [name for name in publication.names() if name.endswith("/records.npy")]
+    content = publication.shared.read(name)
+    assert content is not None
+    publication.shared.remove([name])
+    try:
+        assert "building" == started_from(caplog, publication.node("second without a file"))
+    finally:
+        publication.shared.write(name, content)
 
-    assert "building" == started_from(caplog, place.node("second"))
 
+def test_segments_that_were_rendered_otherwise_are_not_fetched(
+    publication: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = publication.node("second of another time", ttl_seconds=61)
 
-def test_segments_that_were_rendered_otherwise_are_not_fetched(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    place.publisher()
-
-    assert "building" == started_from(caplog, place.node("second", ttl_seconds=61))
+    assert "building" == started_from(caplog, node)
+    assert "fetched" == started_from(caplog, publication.node("second of the same time"))
 
 
 def test_what_no_list_names_is_removed_when_nobody_can_be_fetching_it(
