@@ -134,8 +134,9 @@ def test_a_page_that_stays_damaged_is_passed_and_its_sound_models_are_read(serve
 
     outcomes = outcomes_of(walk(server))
 
-    skipped = [outcome for outcome in outcomes if outcome not in expected(server)]
-    missing = [outcome for outcome in expected(server) if outcome not in outcomes]
+    wanted = expected(server)
+    skipped = [outcome for outcome in outcomes if outcome not in wanted]
+    missing = [outcome for outcome in wanted if outcome not in outcomes]
     place = "the page at cursor 75363|932023|100"
     assert [Skipped(place, UNREADABLE_PAGE, "99 of its models could be read")] == skipped
     assert [*convert(model)] == missing
