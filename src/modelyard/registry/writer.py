@@ -11,7 +11,7 @@ from modelyard import errors
 from modelyard.domain import BaseModel, Hashes, Model, Source, Status, Visibility, cover_path, fold_base, model_type
 from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, resolve, resolve_details
 from modelyard.registry.names import keep_name
-from modelyard.store import WriteTransaction, covers, download_counts, refuse_unstorable
+from modelyard.store import WriteTransaction, covers, download_counts
 
 Result = Literal["added", "updated", "unchanged", "skipped"]
 
@@ -121,7 +121,7 @@ class ModelWriter:
         entry = Entry(self._resolved(model_id, facts, layers, state), dict(layers))
         if self._entries.get(model_id) == entry:
             return entry
-        refuse_unstorable(entry)
+        self._transaction.check(entry)
         self._note_base_model(entry.model.base_model)
         self._entries[model_id] = self._changed[model_id] = entry
         return entry
@@ -179,8 +179,10 @@ class ModelWriter:
 
     def _look_up(self, layers: Iterable[Facts]) -> None:
         """Read which of the layers' cover addresses were fetched."""
-        outside = {facts.cover_url for facts in layers if facts.cover_url and facts.cover_url.startswith("http")}
-        if missing := outside - self._cover_by_address.keys():
+        addresses = (facts.cover_url for facts in layers)
+        known = self._cover_by_address
+        # No difference of sets: Python would walk all known addresses for each model.
+        if missing := {url for url in addresses if url and url not in known and url.startswith("http")}:
             self._cover_by_address |= dict.fromkeys(missing, "") | covers.at_addresses(
                 self._transaction.connection, missing
             )

@@ -25,6 +25,8 @@ class WriteTransaction:
         self._before = read_revisions(connection)
         self._put_or_removed = False
         self._keys_changed = False
+        # By model, the entry that was checked last, and its layers as rows.
+        self._checked: dict[int, tuple[Entry, list[tuple[object, ...]]]] = {}
 
     @property
     def connection(self) -> sa.Connection:
@@ -45,6 +47,14 @@ class WriteTransaction:
         """Return those of the entries that exist, by id."""
         return entries_by_id(self._connection, self._dialect, ids)
 
+    def check(self, entry: Entry) -> None:
+        """Raise InvalidValue unless every database can store the entry.
+
+        Call it before ``put``, so that one bad record does not undo the others. Its result is not made again there.
+        """
+        rows.refuse_unstorable_model(entry.model)
+        self._checked[entry.model.id] = entry, rows.layer_rows_of(entry)
+
     def put(self, entries: Sequence[Entry]) -> None:
         """Insert or replace whole entries, layers included, at this revision, and insert their new teams.
 
@@ -55,9 +65,10 @@ class WriteTransaction:
         # Of two entries with one id the last one wins, as if the caller had put them one after the other.
         by_id = {entry.model.id: entry for entry in entries}
         for entry in by_id.values():
-            rows.refuse_unstorable_model(entry.model)
+            if self._checked.get(entry.model.id, (None,))[0] is not entry:
+                self.check(entry)
         model_rows = [rows.row_of(entry.model, self.revision) for entry in by_id.values()]
-        layer_rows = [row for entry in by_id.values() for row in rows.layer_rows_of(entry)]
+        layer_rows = [row for id_ in by_id for row in self._checked.pop(id_)[1]]
         self._put_or_removed = True
         self._make_teams({entry.model.team for entry in by_id.values()})
         self._dialect.put_rows(self._connection, model_rows, layer_rows)
