@@ -1,0 +1,145 @@
+"""The verification of one upload: bytes that are missing, times, and which verdicts make a model available."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard import blobs, errors, settings
+from modelyard.cli import background
+from modelyard.store import uploads as upload_rows
+from modelyard.store.uploads import Upload
+from modelyard.uploads.verification import UploadVerifier
+from tests.app_fixture import App, open_app
+from tests.transfers import find, lora_bytes, suspicious_bytes, upload
+
+START = 1_700_000_000.0
+
+
+class Clock:
+    now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[App]:
+    with open_app(tmp_path) as yard:
+        yield yard
+
+
+def row_of(yard: App) -> Upload:
+    with yard.store.reading() as connection:
+        (upload_id,) = upload_rows.ids(connection)
+        row = upload_rows.find(connection, upload_id)
+    assert row
+    return row
+
+
+def verifier_of(yard: App, home: Path, **given: Any) -> UploadVerifier:
+    storage = blobs.open_storage("", home, {})
+    return UploadVerifier(yard.store, given.pop("kept", storage.kept), storage.incoming, **given)
+
+
+def change_row(yard: App, **values: object) -> Upload:
+    row = replace(row_of(yard), **values)  # type: ignore[arg-type] # names of fields
+    with yard.store.transaction() as transaction:
+        upload_rows.put(transaction.connection, row)
+    return row
+
+
+def test_an_upload_that_is_unknown_or_has_no_model_is_done(yard: App, tmp_path: Path) -> None:
+    upload(yard, "mine", lora_bytes())
+    row = change_row(yard, model_id=None)
+    verifier = verifier_of(yard, tmp_path)
+
+    assert [None, None] == [verifier.verify("0" * 32), verifier.verify(row.id)]
+
+
+def test_bytes_that_are_missing_are_looked_for_again_and_then_refused(yard: App, tmp_path: Path) -> None:
+    model = upload(yard, "mine", lora_bytes())
+    row = row_of(yard)
+    (tmp_path / "blobs" / "incoming" / row.id).unlink()
+    verifier = verifier_of(yard, tmp_path)
+    results: list[str] = []
+    for attempt in range(1, 20):
+        try:
+            verifier.verify(row.id, attempt=attempt)
+        except FileNotFoundError:
+            results.append("looks again")
+        else:
+            results.append("refused")
+            break
+
+    assert ["looks again"] * 4 + ["refused"] == results
+    entry = yard.store.entry(model["id"])
+    assert entry
+    assert ("error: the bytes never came",) in [facts.evidence for facts in entry.layers.values()]
+    with yard.store.reading() as connection:
+        assert set() == upload_rows.ids(connection)
+
+
+def test_bytes_that_are_not_sent_yet_are_waited_for_until_the_upload_expires(
+    yard: App, tmp_path: Path, clock: Clock
+) -> None:
+    upload(yard, "mine", lora_bytes())
+    row = change_row(yard, received_at=None, sha256=None, expires_at=int(START) + 10)
+    (tmp_path / "blobs" / "incoming" / row.id).unlink()
+    verifier = verifier_of(yard, tmp_path, clock=clock)
+    waits = verifier.verify(row.id, attempt=50)
+    clock.now += 10
+
+    assert waits
+    assert verifier.verify(row.id) is None
+    with yard.store.reading() as connection:
+        assert upload_rows.find(connection, row.id) is None
+
+
+def test_the_time_at_which_the_bytes_arrived_stays(yard: App, tmp_path: Path) -> None:
+    upload(yard, "mine", lora_bytes())
+    row = change_row(yard, received_at=int(START))
+    verifier_of(yard, tmp_path).verify(row.id)
+
+    assert int(START) == row_of(yard).received_at
+
+
+def test_bytes_that_vanish_after_they_were_kept_leave_the_upload_waiting(yard: App, tmp_path: Path) -> None:
+    model = upload(yard, "mine", lora_bytes())
+    storage = blobs.open_storage("", tmp_path, {})
+
+    class Vanishing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(storage.kept, name)
+
+        def has(self, _: str) -> bool:
+            return False
+
+    verifier = verifier_of(yard, tmp_path, kept=Vanishing())
+
+    with pytest.raises(errors.Unavailable):
+        verifier.verify(row_of(yard).id)
+    assert 0 == find(yard, model["id"])["status"]
+    assert None is verifier_of(yard, tmp_path).verify(row_of(yard).id)
+    assert 1 == find(yard, model["id"])["status"]
+
+
+@pytest.mark.parametrize(("setting", "status"), [("served", 1), ("refused", 0)])
+def test_the_setting_says_whether_a_suspicious_file_is_available(
+    yard: App, tmp_path: Path, setting: str, status: int
+) -> None:
+    model = upload(yard, "odd", suspicious_bytes(), file_extension="pt")
+    config = replace(settings.load(tmp_path, {}), suspicious_files=setting)
+
+    with background.open_resources(config) as resources:
+        assert resources.verifier
+        resources.verifier.verify(row_of(yard).id)
+
+    assert status == find(yard, model["id"])["status"]
