@@ -69,6 +69,8 @@ def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ),
         ({"modelspec.date": "2020-01-01"}, 1_577_836_800),
         ({"modelspec.date": "2019-12-31T23:59:59"}, MODIFIED_AT),
+        ({"modelspec.date": "2242-03-16T12:56:31"}, 8_589_934_591),
+        ({"modelspec.date": "2242-03-16T12:56:32"}, MODIFIED_AT),
         ({"modelspec.date": "2300-01-01"}, MODIFIED_AT),
         ({"modelspec.date": "yesterday"}, MODIFIED_AT),
     ],

@@ -53,6 +53,12 @@ def test_an_address_of_another_machine_is_told(host: str) -> None:
         server.listen(host, 0)
 
 
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_an_address_of_each_family_is_listened_on(host: str, family: socket.AddressFamily) -> None:
+    with server.listen(host, 0) as listening_socket:
+        assert (family, host) == (listening_socket.family, listening_socket.getsockname()[0])
+
+
 def test_a_name_that_is_no_address_is_told() -> None:
     with pytest.raises(errors.ConfigurationError, match=r"cannot listen on no\.such\.host\.invalid"):
         server.listen("no.such.host.invalid", 0)
