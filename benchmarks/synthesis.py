@@ -305,10 +305,12 @@ def _classes(chance: np.random.Generator, some: list[Model]) -> dict[str, Callab
         "several types": lambda _: ModelQuery(
             types=frozenset(chance.choice(DOCUMENTED_TYPES, 3, replace=False).tolist())
         ),
-        "miss: vae and training": filters(types=frozenset({"vae"}), source=Source.TRAINING),
-        "source": lambda number: ModelQuery(source=[*Source][number % 3]),
-        "base model": lambda _: ModelQuery(base_model=fold_base(any_model().base_model or "Other"), **_HAYSTACK),
-        "rare base model": lambda _: ModelQuery(base_model=fold_base(one_of(*laws().bases.words[40:]))),
+        "miss: vae and training": filters(types=frozenset({"vae"}), sources=frozenset({Source.TRAINING})),
+        "source": lambda number: ModelQuery(sources=frozenset({[*Source][number % 3]})),
+        "base model": lambda _: ModelQuery(
+            base_models=frozenset({fold_base(any_model().base_model or "Other")}), **_HAYSTACK
+        ),
+        "rare base model": lambda _: ModelQuery(base_models=frozenset({fold_base(one_of(*laws().bases.words[40:]))})),
         "frequent tag": lambda _: ModelQuery(tags=(fold(tag(int(chance.integers(1, 30)))),)),
         "rare tag": lambda _: ModelQuery(tags=(fold(tag(int(chance.integers(3_000, 60_000)))),)),
         "two tags": lambda _: ModelQuery(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from modelyard.domain import Model, ModelQuery, Offset, Position, Viewer, Visibility, fold, fold_base
+from modelyard.domain import Licence, Model, ModelQuery, Offset, Position, Viewer, Visibility, fold, fold_base
 
 
 def is_visible(model: Model, viewer: Viewer) -> bool:
@@ -14,17 +14,36 @@ def passes(model: Model, query: ModelQuery) -> bool:
     tags = {fold(tag).strip() for tag in model.tags}
     return (
         (query.visibility is None or model.visibility is query.visibility)
-        and (query.source is None or model.source is query.source)
-        and (not query.types or model.type.name in query.types)
+        and is_chosen({model.source.value}, query.sources)
+        and is_chosen({model.type.name}, query.types)
         and (query.is_sdxl is None or model.is_sdxl == query.is_sdxl)
         and (query.is_nsfw is None or model.is_nsfw == query.is_nsfw)
         and (not query.is_inpainting or model.is_inpainting)
-        and (query.base_model is None or fold_base(model.base_model) == query.base_model)
+        and is_chosen({fold_base(model.base_model)}, query.base_models)
+        and passes_licence(model.licence or Licence(), query)
         and (query.id is None or model.id == query.id)
         and (query.hash is None or query.hash in {*model.hashes.spellings(), *model.file_hashes})
         and all(tag in tags for tag in query.tags)
         and all(any(term in text for text in texts) for term in query.terms)
     )
+
+
+def passes_licence(licence: Licence, query: ModelQuery) -> bool:
+    uses = {"unknown"} if licence.allow_commercial is None else set(licence.allow_commercial)
+    credit = {None: "unknown", True: "not_required", False: "required"}[licence.allow_no_credit]
+    derivatives = {None: "unknown", True: "allowed", False: "not_allowed"}[licence.allow_derivatives]
+    return (
+        is_chosen({fold(licence.id or "unknown").strip()}, query.licences)
+        and is_chosen(uses, query.commercial)
+        and is_chosen({credit}, query.credit)
+        and is_chosen({derivatives}, query.derivatives)
+    )
+
+
+def is_chosen(values: set[str], choice: frozenset[str]) -> bool:
+    """Whether one of a model's values is asked for, or none is asked for at all, and none is excluded."""
+    asked_for = {value for value in choice if not value.startswith("!")}
+    return (not asked_for or bool(values & asked_for)) and not {f"!{value}" for value in values} & choice
 
 
 def matching(models: Iterable[Model], viewer: Viewer, query: ModelQuery) -> list[Model]:

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 
 from modelyard.domain import (
     ANONYMOUS,
-    TYPE_FAMILIES,
+    COMMERCIAL_USES,
     Hashes,
+    Licence,
     Model,
     ModelQuery,
     Offset,
@@ -60,6 +61,14 @@ hashes = st.builds(
 )
 
 
+three_valued = st.none() | st.booleans()
+licences = st.none() | st.builds(
+    Licence,
+    id=st.none() | st.sampled_from(("Apache-2.0", " MIT ")),
+    allow_commercial=st.none() | st.lists(st.sampled_from(COMMERCIAL_USES), unique=True).map(tuple),
+    allow_no_credit=three_valued,
+    allow_derivatives=three_valued,
+)
 few_ids = st.integers(1, 40)
 
 
@@ -83,6 +92,7 @@ def models(draw: st.DrawFn, ids: st.SearchStrategy[int] = few_ids) -> Model:
         tags=tuple(draw(st.lists(st.sampled_from(TAGS), max_size=4))),
         rank=draw(st.integers(-2, 6)),
         hashes=draw(hashes),
+        licence=draw(licences),
     )
 
 
@@ -94,21 +104,35 @@ terms = st.lists(
     .map(lambda parts: parts[0]),
     max_size=3,
 ).map(lambda found: tuple(dict.fromkeys(found)))
+
+
+def choices(*values: str) -> st.SearchStrategy[frozenset[str]]:
+    """Values that are asked for, and values that are excluded; often none."""
+    signed = st.tuples(st.sampled_from(("", "", "!")), st.sampled_from(values)).map("".join)
+    return (
+        st.just(frozenset())
+        | st.just(frozenset())
+        | st.just(frozenset())
+        | st.frozensets(signed, min_size=1, max_size=3)
+    )
+
+
 positions = st.builds(Position, st.integers(-3, 7), st.integers(0, 41))
 queries = st.builds(
     ModelQuery,
     visibility=st.none() | st.sampled_from(Visibility),
-    source=st.none() | st.sampled_from(Source),
-    types=st.just(frozenset())
-    | st.frozensets(st.sampled_from([name.casefold() for name in TYPES]), max_size=3).map(
-        lambda given: frozenset().union(*(TYPE_FAMILIES.get(name, {name}) for name in given))
-    ),
+    sources=choices(*(source.value for source in Source)),
+    types=choices(*(name.casefold() for name in TYPES)),
     is_sdxl=st.none() | st.booleans(),
     is_inpainting=st.sampled_from((False, False, False, True)),
     is_nsfw=st.none() | st.booleans(),
     terms=terms,
     tags=st.just(()) | st.lists(st.sampled_from(TAGS).map(lambda tag: fold(tag).strip()), max_size=2).map(tuple),
-    base_model=st.none() | st.none() | st.sampled_from(BASES).map(fold_base),
+    base_models=choices(*map(fold_base, BASES)),
+    licences=choices("apache-2.0", "mit", "unknown"),
+    commercial=choices(*COMMERCIAL_USES, "unknown"),
+    credit=choices("required", "not_required", "unknown"),
+    derivatives=choices("allowed", "not_allowed", "unknown"),
     id=st.none() | st.none() | st.none() | st.integers(1, 41),
     hash=st.none() | st.none() | digests.flatmap(lambda d: st.sampled_from((8, 10, 12, 64)).map(lambda n: d[:n])),
     limit=st.integers(1, 12),

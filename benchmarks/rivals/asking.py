@@ -43,16 +43,15 @@ def asked(viewer: Viewer, query: ModelQuery) -> Asked:
     if query.visibility is not Visibility.PUBLIC and viewer.team is not None:
         owners.append(viewer.team)
     equal: dict[str, str | int] = {}
-    if query.source is not None:
-        equal["source"] = query.source.value
+    for name, values in (("source", query.sources), ("base", query.base_models)):
+        if values:
+            (equal[name],) = values  # the questions of a benchmark have one
     if query.is_sdxl is not None:
         equal["sdxl"] = int(query.is_sdxl)
     if query.is_nsfw is not None:
         equal["nsfw"] = int(query.is_nsfw)
     if query.is_inpainting:
         equal["inpainting"] = 1
-    if query.base_model is not None:
-        equal["base"] = query.base_model
     start = query.start
     return Asked(
         viewer,

@@ -129,7 +129,7 @@ class Catalog:
         return [
             base.name
             for base in self._base_models
-            if base.architecture or self.count(viewer, ModelQuery(base_model=fold_base(base.name)))
+            if base.architecture or self.count(viewer, ModelQuery(base_models=frozenset({fold_base(base.name)})))
         ]
 
     def get(self, viewer: Viewer, model_id: int) -> Entry:

@@ -184,7 +184,7 @@ class Hashes:
         """Return every form that ``filter.hash`` accepts for this file: the full hashes and their usual short forms."""
         forms = {self.autov1, self.autov2, self.autov3, self.sha256, self.blake3, self.crc32}
         if self.sha256:
-            forms.add(self.sha256[:10])
+            forms |= {self.sha256[:10], self.sha256[:12]}
         if self.autov3:
             forms.add(self.autov3[:12])
         return frozenset(filter(None, forms))
@@ -210,6 +210,8 @@ class Licence:
 
 
 COMMERCIAL_USES = ("image", "rent", "sell")
+# The value of a licence filter for models whose licence does not say.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,22 +322,37 @@ class Offset:
 class ModelQuery:
     """A valid query. None and empty values restrict nothing.
 
-    ``terms``, ``tags`` and ``base_model`` are folded; ``types`` has families expanded; ``hash`` is upper-case hex.
+    A set of values matches models with any of them. A value that begins with ``!`` excludes models with it, so a set
+    of such values alone matches all other models; ``split_choice`` divides a set. ``terms``, ``tags`` and
+    ``base_models`` are folded; ``types`` has families expanded; ``hash`` is upper-case hex.
     """
 
     visibility: Visibility | None = None
-    source: Source | None = None
+    sources: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
     is_sdxl: bool | None = None
     is_inpainting: bool = False
     is_nsfw: bool | None = None
     terms: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    base_model: str | None = None
+    base_models: frozenset[str] = frozenset()
+    licences: frozenset[str] = frozenset()
+    commercial: frozenset[str] = frozenset()
+    credit: frozenset[str] = frozenset()
+    derivatives: frozenset[str] = frozenset()
     id: int | None = None
     hash: str | None = None
     limit: int = LIMIT_DEFAULT
     start: Position | Offset | None = None
+
+
+NOT = "!"
+
+
+def split_choice(values: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the values that a query asks for, and those that it excludes."""
+    excluded = frozenset(value.removeprefix(NOT) for value in values if value.startswith(NOT))
+    return frozenset(value for value in values if not value.startswith(NOT)), excluded
 
 
 def split_extension(file_name: str) -> tuple[str, str]:

@@ -300,7 +300,7 @@ QUESTIONS = (
     (Viewer("red"), ModelQuery(tags=("anime",), start=Offset(3))),
     (ANONYMOUS, ModelQuery(types=frozenset({"checkpoint"}), terms=("mode", "saf"), limit=5)),
     (ANONYMOUS, ModelQuery(id=7)),
-    (ANONYMOUS, ModelQuery(base_model="sd 1.5", start=a_model(20).position)),
+    (ANONYMOUS, ModelQuery(base_models=frozenset({"sd 1.5"}), start=a_model(20).position)),
 )
 
 

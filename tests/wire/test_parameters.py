@@ -38,10 +38,23 @@ POSITION_CURSOR = "c_WzgwNDY2NiwiNTUxOTkiXQ=="
 BOOLEANS: list[tuple[str, object]] = [*((text, True) for text in TRUE), *((text, False) for text in FALSE)]
 NOT_BOOLEANS: list[tuple[str, object]] = ["yes", "tRUE", "2", "-1", " true", "null", "on", "true,false"]
 
+
+def signed(*values: str) -> list[tuple[str, object]]:
+    """Values of an enumerated filter, each alone and excluded."""
+    return [(sign + value, frozenset({sign + value})) for value in values for sign in ("", "!")]
+
+
 # What each parameter takes, and the value that the question then has.
 TAKEN: dict[str, list[tuple[str, object]]] = {
-    "filter.visibility": [("public", Visibility.PUBLIC), ("private", Visibility.PRIVATE)],
-    "filter.source": [(source.value, source) for source in Source],
+    "filter.visibility": [
+        ("public", Visibility.PUBLIC),
+        ("private", Visibility.PRIVATE),
+        ("!public", Visibility.PRIVATE),
+        ("!private", Visibility.PUBLIC),
+    ],
+    "filter.source": [
+        (sign + source.value, frozenset({sign + source.value})) for source in Source for sign in ("", "!")
+    ],
     "filter.types": [
         ("checkpoint", frozenset({"checkpoint"})),
         ("vae", frozenset({"vae"})),
@@ -56,6 +69,9 @@ TAKEN: dict[str, list[tuple[str, object]]] = {
         ("vae,upscaler", frozenset({"vae", "upscaler"})),
         (" vae , ,lora,", frozenset({"vae"}) | LORAS),
         (",", frozenset()),
+        ("!vae", frozenset({"!vae"})),
+        ("!lora,vae", frozenset({"!lora", "!locon", "!dora", "vae"})),
+        ("!strange one", frozenset({"!strange one"})),
     ],
     "filter.is_sdxl": BOOLEANS,
     "filter.query": [
@@ -74,12 +90,24 @@ TAKEN: dict[str, list[tuple[str, object]]] = {
     "filter.is_nsfw": BOOLEANS,
     "filter.tags": [("Anime", ("anime",)), (" Base Model ", ("base model",)), ("a,b", ("a,b",)), (" ", ())],
     "filter.base_model": [
-        ("SD_1.5", "sd 1.5"),
-        ("SD 1.5", "sd 1.5"),
-        ("Nobody's", "nobody's"),
-        (" ", None),
-        ("_", None),
+        ("SD_1.5", frozenset({"sd 1.5"})),
+        ("SD 1.5", frozenset({"sd 1.5"})),
+        ("!SD_1.5", frozenset({"!sd 1.5"})),
+        ("Nobody's", frozenset({"nobody's"})),
+        (" ", frozenset()),
+        ("_", frozenset()),
+        ("!", frozenset()),
     ],
+    "filter.licence": [
+        ("Apache-2.0", frozenset({"apache-2.0"})),
+        ("!MIT", frozenset({"!mit"})),
+        ("unknown", frozenset({"unknown"})),
+        (" ", frozenset()),
+        ("!", frozenset()),
+    ],
+    "filter.licence.commercial": signed("image", "rent", "sell", "unknown"),
+    "filter.licence.credit": signed("required", "not_required", "unknown"),
+    "filter.licence.derivatives": signed("allowed", "not_allowed", "unknown"),
     "filter.model_version_id": [("114600", 114600), ("0", 0), ("999999999999999999", 10**18 - 1)],
     "filter.hash": [
         (SHA256, SHA256),
@@ -108,15 +136,19 @@ TAKEN: dict[str, list[tuple[str, object]]] = {
 
 # What each parameter refuses. Whole tags and base models are anybody's words.
 REFUSED: dict[str, list[str]] = {
-    "filter.visibility": ["Public", "all", "public,private", " public"],
-    "filter.source": ["Civitai", "huggingface", "civitai,training"],
-    "filter.types": ["LORA", "txt2img", "vae,unheard", "lora;vae"],
+    "filter.visibility": ["Public", "all", "public,private", " public", "!", "!!public", "public!"],
+    "filter.source": ["Civitai", "huggingface", "civitai,training", "!", "!huggingface", "! civitai"],
+    "filter.types": ["LORA", "txt2img", "vae,unheard", "lora;vae", "!", "vae,!", "!unheard"],
     "filter.is_sdxl": NOT_BOOLEANS,
     "filter.query": [257 * "a", " ".join(f"t{n}" for n in range(17))],
     "filter.is_inpainting": NOT_BOOLEANS,
     "filter.is_nsfw": NOT_BOOLEANS,
     "filter.tags": [],
     "filter.base_model": [],
+    "filter.licence": [],
+    "filter.licence.commercial": ["Image", "image,rent", "!", "none", "!none"],
+    "filter.licence.credit": ["true", "Required", "!"],
+    "filter.licence.derivatives": ["required", "false", "!"],
     "filter.model_version_id": ["abc", "-1", "1.5", "1e3", " 1", "٣", "1_0", 19 * "9"],
     "filter.hash": [
         "xyz",
@@ -252,6 +284,22 @@ def test_types_are_a_union_however_they_are_given() -> None:
     assert wanted == parsed("filter.types=vae,lora&filter.types=upscaler,lora&filter.types=vae").types
 
 
+def test_values_of_an_enumerated_filter_are_a_union_in_every_spelling() -> None:
+    sources = parsed("filter.source=civitai&filter[source]=training&filter%5Bsource%5D=!uploading").sources
+    base_models = parsed("filter.base_model=SD_1.5&filter[base_model]=Pony&filter.base_model=%21SDXL+1.0").base_models
+
+    assert frozenset({"civitai", "training", "!uploading"}) == sources
+    assert frozenset({"sd 1.5", "pony", "!sdxl 1.0"}) == base_models
+
+
+def test_both_visibilities_are_what_is_listed_without_the_filter() -> None:
+    assert parsed("filter.visibility=public&filter.visibility=private").visibility is None
+    assert Visibility.PUBLIC is parsed("filter.visibility=public&filter.visibility=!private").visibility
+
+    for pair in ("!public&filter.visibility=!private", "public&filter.visibility=!public"):
+        assert "leaves no model" in refused(f"filter.visibility={pair}").message
+
+
 def test_tags_must_all_hold_and_are_asked_once_each() -> None:
     assert ("anime", "base model") == parsed(
         "filter.tags=Anime&filter.tags=base+model&filter.tags=ANIME&filter.tags="
@@ -286,7 +334,7 @@ def test_the_examples_of_the_table_are_taken_together() -> None:
 
     question = parsed(together)
 
-    assert (Visibility.PUBLIC, Source.CIVITAI, LORAS) == (question.visibility, question.source, question.types)
+    assert (Visibility.PUBLIC, {Source.CIVITAI}, LORAS) == (question.visibility, question.sources, question.types)
     assert ("realistic", "vision") == question.terms
 
 

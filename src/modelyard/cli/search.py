@@ -1,5 +1,6 @@
 """`modelyard search`: search the catalogue from the terminal, with the parameters of the API."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +19,7 @@ QUERY = "filter.query"
 
 
 def _option_name(parameter: wire.Parameter) -> str:
-    return "--" + parameter.name.partition(".")[2].replace("_", "-")
+    return "--" + re.sub("[_.]", "-", parameter.name.partition(".")[2])
 
 
 def _add_filters(command: Callable[..., Any]) -> Callable[..., Any]:

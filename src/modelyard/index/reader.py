@@ -16,13 +16,14 @@ from functools import lru_cache
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.domain import Model, ModelQuery, Source, Viewer, Visibility, fold, fold_base, search_text
+from modelyard.domain import Model, ModelQuery, Viewer, Visibility, fold, fold_base, search_text
 from modelyard.index import search
 from modelyard.index.budget import Budget
 from modelyard.index.builder import Row, build
+from modelyard.index.choices import chosen, licence_filters
 from modelyard.index.facets import Facets, facets
 from modelyard.index.search import Count, Dead, LiveSegment, Page
-from modelyard.index.segment import ALL, All, Array, Segment
+from modelyard.index.segment import ALL, All, Array, Keys, Segment
 from modelyard.index.segment_file import StoredSegment
 from modelyard.index.set_cache import SetCache
 from modelyard.index.suggest import nearest
@@ -57,6 +58,7 @@ def row_of(model: Model, record: bytes) -> Row:
         "sdxl=1" if model.is_sdxl else "sdxl=0",
         "nsfw=1" if model.is_nsfw else "nsfw=0",
         _base_filter(model.base_model),
+        *licence_filters(model.licence),
     ]
     if model.tags:
         filters += dict.fromkeys(map(_tag_filter, model.tags))
@@ -81,17 +83,25 @@ def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
     """Return the query as sets, limited to the rows that the viewer may see: public ones, and those of the own team."""
     unions = [_visible(viewer.team, query.visibility)]
     if query.types:
-        unions.append(_any_type(query.types))
-    if query.source is not None:
-        unions.append(_SOURCES[query.source])
+        unions += chosen("type", query.types)
+    if query.sources:
+        unions += chosen("source", query.sources)
     if query.is_sdxl is not None:
         unions.append(_SDXL[query.is_sdxl])
     if query.is_nsfw is not None:
         unions.append(_NSFW[query.is_nsfw])
     if query.is_inpainting:
         unions.append(_INPAINTING)
-    if query.base_model is not None:
-        unions.append((filter_key(f"base={query.base_model}"),))
+    if query.base_models:
+        unions += chosen("base", query.base_models)
+    for field, values in (
+        ("licence", query.licences),
+        ("commercial", query.commercial),
+        ("credit", query.credit),
+        ("derivatives", query.derivatives),
+    ):
+        if values:
+            unions += chosen(field, values)
     unions += [(filter_key(f"tag={tag}"),) for tag in query.tags]
     short, grams, terms = _plan_terms(query.terms) if query.terms else _NO_TERMS
     unions += short
@@ -105,23 +115,17 @@ def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
     )
 
 
-_SOURCES = {source: (filter_key(f"source={source.value}"),) for source in Source}
 _SDXL = {flag: (filter_key(f"sdxl={flag:d}"),) for flag in (False, True)}
 _NSFW = {flag: (filter_key(f"nsfw={flag:d}"),) for flag in (False, True)}
 _INPAINTING = (filter_key("inpainting"),)
 
 
 @lru_cache(maxsize=4_096)
-def _visible(team: str | None, visibility: Visibility | None) -> tuple[int, ...]:
+def _visible(team: str | None, visibility: Visibility | None) -> Keys:
     """Return the keys of the rows that a team may see and the query includes; none if there are no such rows."""
     public = (filter_key("public"),) if visibility is not Visibility.PRIVATE else ()
     own = (filter_key(f"team={team}"),) if visibility is not Visibility.PUBLIC and team is not None else ()
     return public + own
-
-
-@lru_cache(maxsize=4_096)
-def _any_type(names: frozenset[str]) -> tuple[int, ...]:
-    return tuple(sorted(filter_key(f"type={name}") for name in names))
 
 
 _NO_TERMS: tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[bytes, ...]] = ((), (), ())

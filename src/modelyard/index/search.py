@@ -22,7 +22,7 @@ from pyroaring import BitMap
 from modelyard.domain import Offset, Position
 from modelyard.index import verification
 from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError
-from modelyard.index.segment import ALL, NONE, All, Array, Segment
+from modelyard.index.segment import ALL, NONE, All, Array, Keys, Segment
 
 Rows = BitMap | range
 # The dead rows of each tier.
@@ -31,13 +31,13 @@ Dead = tuple[BitMap | All | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A query as sets. ``unions`` holds the keys of each set that must contain a row, one or several keys a set.
+    """A query as sets. ``unions`` holds the keys of each set that must contain a row: one key, or a union of several.
 
     ``grams`` narrow by text; ``terms`` are those that the search must verify in the text of a row. ``id`` and
     ``hash_key`` pick single rows.
     """
 
-    unions: tuple[tuple[int, ...], ...] = ()
+    unions: tuple[Keys, ...] = ()
     grams: tuple[int, ...] = ()
     terms: tuple[bytes, ...] = ()
     id: int | None = None

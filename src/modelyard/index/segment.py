@@ -67,6 +67,9 @@ class Bound(Enum):
 NONE: Final = Bound.NONE
 ALL: Final = Bound.ALL
 All = Literal[Bound.ALL]
+# The keys of sets whose union holds a row; behind COMPLEMENT, a key that is negative, none of the sets holds it.
+Keys = tuple[int, ...]
+COMPLEMENT: Final = -1
 # A set within one tier. With ``Bound.ALL`` a catalogue of public models need not intersect with the set "public".
 TierSet = BitMap | Bound
 
@@ -236,12 +239,13 @@ class Segment:
         tier_set = self._cache[tier].get(key)
         return tier_set if tier_set is not None else self._load(tier, key)
 
-    def any_of(self, tier: int, keys: tuple[int, ...]) -> TierSet:
-        """Return the union of several sets within a tier; it is cached, because queries repeat the same unions."""
+    def any_of(self, tier: int, keys: Keys) -> TierSet:
+        """Return the union of several sets within a tier, or its complement, cached: queries repeat them."""
         tier_set = self._cache[tier].get(keys)
         if tier_set is not None:
             return tier_set
-        parts = [self.one(tier, key) for key in keys]
+        is_complement = keys[0] == COMPLEMENT
+        parts = [self.one(tier, key) for key in keys[is_complement:]]
         bitmaps = [part for part in parts if isinstance(part, BitMap)]
         size = self.bounds[tier + 1] - self.bounds[tier]
         if ALL in parts:
@@ -251,9 +255,16 @@ class Segment:
         else:
             joined = BitMap.union(*bitmaps) if len(bitmaps) > 1 else bitmaps[0]
             union = ALL if len(joined) == size else joined
+        if is_complement:
+            union = self._complement(tier, union)
         # Roaring uses the smaller of two bytes for each row in the set and one bit for each row of the tier.
         self._keep(tier, keys, union, min(2 * len(union), size // 8) if isinstance(union, BitMap) else 0)
         return union
+
+    def _complement(self, tier: int, tier_set: TierSet) -> TierSet:
+        if isinstance(tier_set, BitMap):
+            return BitMap(range(self.bounds[tier], self.bounds[tier + 1])) - tier_set
+        return NONE if tier_set is ALL else ALL
 
     def _load(self, tier: int, key: int) -> TierSet:
         keys, at, sizes, blob = self._tiers[tier]

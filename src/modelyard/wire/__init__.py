@@ -1,11 +1,14 @@
 """Everything that goes over the wire: parameter names, JSON keys, error answers and header names.
 
-parameters  parses query strings and cursors; an error names the parameter
+parameters  the parameters of the model list: names, values and meaning
+queries     parses query strings; an error names the parameter
+cursors     parses and formats cursors
 records     renders models and pages as JSON
 problems    renders errors as status, reason and JSON
 headers     the names of the API's own headers
 """
 
+from modelyard.wire.cursors import format_cursor
 from modelyard.wire.headers import (
     IGNORED_HEADER,
     MIN_REVISION_HEADER,
@@ -18,15 +21,10 @@ from modelyard.wire.parameters import (
     NAMES,
     PARAMETERS,
     QUERY_CHARS_MAX,
-    QUERY_STRING_BYTES_MAX,
     Parameter,
-    ParsedQuery,
-    format_cursor,
-    ignored_header,
-    parse_query,
-    query_pairs,
 )
 from modelyard.wire.problems import ERROR_ANSWERS, ErrorAnswer, error_answer, render_error
+from modelyard.wire.queries import QUERY_STRING_BYTES_MAX, ParsedQuery, ignored_header, parse_query, query_pairs
 from modelyard.wire.records import (
     FIELD_MEANINGS,
     RENDERING,

@@ -1,44 +1,37 @@
-"""Parses the query string of the model list into a ModelQuery, and converts between positions and cursors.
+"""The parameters of the model list: names, values and meaning.
 
-The server and the client both use it. No other module holds the names of parameters. The parser, the OpenAPI document,
-the documentation and the tests all read the table ``PARAMETERS``.
-
-A rendered record is JSON with *holes*. A hole stands for a value that depends on the request: a signed link, or the
-server's own address. It is written ``\\x01 key \\x02``. JSON text has no raw control characters, so no content looks
-like a hole. The server sends a page without holes exactly as the index holds it.
-
-    {"id":1,…,"status":1,␁d<sha256>/<percent-encoded label>␂"tags":[…],"cover_url":"␁b␂/covers/…",…}
+No other module holds the names of parameters. The parser, the OpenAPI document, the documentation and the tests all
+read the table ``PARAMETERS``.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeVar
-from urllib.parse import quote, unquote_to_bytes
+from typing import Any
 
 from modelyard import errors
 from modelyard.domain import (
+    COMMERCIAL_USES,
     DOCUMENTED_TYPES,
     HASH_LENGTHS,
     LIMIT_DEFAULT,
     LIMIT_MAX,
+    NOT,
     QUERY_TERMS_MAX,
     TYPE_FAMILIES,
-    ModelQuery,
+    UNKNOWN,
     Offset,
     Position,
     Source,
     Visibility,
     fold,
     fold_base,
+    split_choice,
 )
+from modelyard.wire.cursors import CURSOR_ALLOWED, CURSOR_CHARS_MAX, parse_cursor
 
-QUERY_STRING_BYTES_MAX = 8192
 QUERY_CHARS_MAX = 256
-CURSOR_CHARS_MAX = 256
+_UNKNOWN = "`unknown` means models whose licence does not say; they match no other value."
 
 
 # --- Parameters ------------------------------------------------------------------------------------------------------
@@ -49,20 +42,17 @@ _BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
 _BOOLEANS_ALLOWED = "true, True, TRUE, t, T, 1, false, False, FALSE, f, F, 0"
-_CURSOR_ALLOWED = "empty, c_0, c_<matches to skip>, or the next_cursor of an answer"
 _HASH_ALLOWED = "8, 10, 12 or 64 hexadecimal digits, with or without 0x, sha256: or blake3:"
-_POSITION = re.compile(rb'\[(-?[0-9]{1,19}),"([0-9]{1,19})"\]')
 _HEX = re.compile(r"[0-9A-F]+")
-_INT64_MAX = 2**63 - 1
-
-E = TypeVar("E", Visibility, Source)
+_REPEATED = "Repeat the parameter for models of any of several values; a value after `!` excludes models with it."
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One query parameter: its spellings, values and its meaning.
 
-    ``parse`` converts one non-empty value, or raises InvalidParameter. A request may repeat one with ``many``.
+    ``parse`` converts one non-empty value, or raises InvalidParameter. A request may repeat a parameter that has
+    ``collect``, which makes one value of theirs.
     """
 
     name: str
@@ -72,9 +62,14 @@ class Parameter:
     example: str
     parse: Callable[["Parameter", str], Any]
     allowed: str | tuple[str, ...]
-    many: bool = False
+    collect: Callable[["Parameter", Sequence[Any]], Any] | None = None
     documented: bool = True
     aliases: tuple[str, ...] = ()
+
+    @property
+    def many(self) -> bool:
+        """Whether a request may repeat the parameter."""
+        return self.collect is not None
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -87,19 +82,22 @@ class Parameter:
         return errors.InvalidParameter(self.name, text, self.allowed, problem)
 
 
-def _enum(parameter: Parameter, value: str, kind: type[E]) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        raise parameter.refuse(value) from None
+def _choice(parameter: Parameter, value: str) -> str:
+    if value.removeprefix(NOT) not in parameter.allowed:
+        raise parameter.refuse(value)
+    return value
 
 
-def _visibility(parameter: Parameter, value: str) -> Visibility:
-    return _enum(parameter, value, Visibility)
+def _any_of(_: Parameter, values: Sequence[str | None]) -> frozenset[str]:
+    return frozenset(filter(None, values))
 
 
-def _source(parameter: Parameter, value: str) -> Source:
-    return _enum(parameter, value, Source)
+def _visibility_of(parameter: Parameter, values: Sequence[str]) -> Visibility | None:
+    choice, excluded = split_choice(frozenset(values))
+    left = (choice or set(Visibility)) - excluded
+    if not left:
+        raise parameter.refuse(", ".join(values), f"{', '.join(values)} leaves no model")
+    return Visibility(*left) if len(left) == 1 else None
 
 
 def _boolean(parameter: Parameter, value: str) -> bool:
@@ -109,9 +107,22 @@ def _boolean(parameter: Parameter, value: str) -> bool:
         raise parameter.refuse(value) from None
 
 
-def _type_names(_: Parameter, value: str) -> tuple[str, ...]:
+def _type_names(parameter: Parameter, value: str) -> tuple[str, ...]:
     # Only the catalogue knows all names; `parse_query` checks these against it.
-    return tuple(name for part in value.split(",") if (name := part.strip()))
+    names = tuple(name for part in value.split(",") if (name := part.strip()))
+    if NOT in names:
+        raise parameter.refuse(value)
+    return names
+
+
+def _types_of(_: Parameter, values: Sequence[tuple[str, ...]]) -> frozenset[str]:
+    return frozenset(expanded for names in values for name in names for expanded in _family(name))
+
+
+def _family(name: str) -> Iterable[str]:
+    if name.startswith(NOT):
+        return (NOT + member for member in _family(name.removeprefix(NOT)))
+    return TYPE_FAMILIES.get(name, (name,))
 
 
 def _terms(parameter: Parameter, value: str) -> tuple[str, ...]:
@@ -128,8 +139,20 @@ def _tag(_: Parameter, value: str) -> str:
     return fold(value).strip()
 
 
+def _tags_of(_: Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, values)))
+
+
 def _base_model(_: Parameter, value: str) -> str | None:
-    return fold_base(value) or None
+    sign = NOT if value.startswith(NOT) else ""
+    name = fold_base(value.removeprefix(NOT))
+    return sign + name if name else None
+
+
+def _licence(_: Parameter, value: str) -> str | None:
+    sign = NOT if value.startswith(NOT) else ""
+    name = fold(value.removeprefix(NOT)).strip()
+    return sign + name if name else None
 
 
 def _id(parameter: Parameter, value: str) -> int:
@@ -158,52 +181,67 @@ def _limit(parameter: Parameter, value: str) -> int:
 def _cursor(parameter: Parameter, value: str) -> Position | Offset | None:
     if len(value) > CURSOR_CHARS_MAX:
         raise parameter.refuse(value, f"{len(value)} characters are too many")
-    # The vendor's Python SDK puts `c_` before every value, also before a complete cursor.
-    text = value.removeprefix("c_").removeprefix("c_") if value.startswith("c_") else ""
-    if text.isascii() and text.isdigit() and len(text) <= 18:
-        return Offset(int(text)) if int(text) else None
     try:
-        padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
-        match = _POSITION.fullmatch(base64.b64decode(padded, validate=True)) if text else None
-    except (binascii.Error, ValueError):
-        match = None
-    if match is None:
-        raise parameter.refuse(value)
-    rank, model_id = int(match[1]), int(match[2])
-    if abs(rank) > _INT64_MAX or model_id > _INT64_MAX:
-        raise parameter.refuse(value)
-    return Position(rank, model_id)
+        return parse_cursor(value)
+    except ValueError:
+        raise parameter.refuse(value) from None
+
+
+def _choices_schema(values: Iterable[str]) -> Mapping[str, object]:
+    return {
+        "type": "array",
+        "items": {"type": "string", "enum": [sign + value for value in values for sign in ("", NOT)]},
+    }
+
+
+def _licence_parameter(field: str, values: tuple[str, ...], meaning: str) -> Parameter:
+    return Parameter(
+        f"filter.licence.{field}",
+        field,
+        _choices_schema((*values, UNKNOWN)),
+        f"{meaning} {_UNKNOWN} {_REPEATED}",
+        values[0],
+        _choice,
+        (*values, UNKNOWN),
+        _any_of,
+        documented=False,
+        aliases=(f"filter[licence][{field}]",),
+    )
 
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "filter.visibility",
         "visibility",
-        {"type": "string", "enum": [v.value for v in Visibility]},
-        "`public` returns only public models, `private` only private models of the caller's team. Default: both.",
+        _choices_schema(Visibility),
+        "`public` returns only public models, `private` only private models of the caller's team. Default: both. "
+        f"{_REPEATED}",
         "public",
-        _visibility,
+        _choice,
         tuple(Visibility),
+        _visibility_of,
     ),
     Parameter(
         "filter.source",
-        "source",
-        {"type": "string", "enum": [s.value for s in Source]},
-        "The source of the model.",
+        "sources",
+        _choices_schema(Source),
+        f"The source of the model. {_REPEATED}",
         "civitai",
-        _source,
+        _choice,
         tuple(Source),
+        _any_of,
     ),
     Parameter(
         "filter.types",
         "types",
         {"type": "array", "items": {"type": "string"}},
-        "Returns models of any of these types. Repeat the parameter or separate types by commas. `lora` means the "
-        "family lora, locon and dora. Accepts every type in the catalogue besides the six of the vendor's document.",
+        "Returns models of any of these types. Repeat the parameter or separate types by commas. A type after `!` is "
+        "excluded. `lora` means the family lora, locon and dora. Accepts every type in the catalogue besides the six "
+        "of the vendor's document.",
         "lora",
         _type_names,
         DOCUMENTED_TYPES,
-        many=True,
+        _types_of,
         aliases=("filter.type",),
     ),
     Parameter(
@@ -257,18 +295,43 @@ PARAMETERS: tuple[Parameter, ...] = (
         "anime",
         _tag,
         "a tag",
-        many=True,
+        _tags_of,
         documented=False,
     ),
     Parameter(
         "filter.base_model",
-        "base_model",
-        {"type": "string"},
-        "Returns models with this base model. `SD_1.5` and `SD 1.5` are equal. An unknown base model matches nothing.",
+        "base_models",
+        {"type": "array", "items": {"type": "string"}},
+        "Returns models with this base model. `SD_1.5` and `SD 1.5` are equal. An unknown base model matches nothing. "
+        f"{_REPEATED}",
         "SD_1.5",
         _base_model,
         "a base model's name",
+        _any_of,
         documented=False,
+    ),
+    Parameter(
+        "filter.licence",
+        "licences",
+        {"type": "array", "items": {"type": "string"}},
+        f"Returns models with this licence, by its id, and ignores case. {_UNKNOWN} {_REPEATED}",
+        "apache-2.0",
+        _licence,
+        "a licence's id, or unknown",
+        _any_of,
+        documented=False,
+    ),
+    _licence_parameter(
+        "commercial",
+        COMMERCIAL_USES,
+        "Returns models whose licence allows this use: generated images are sold, the model is rented out as a "
+        "service, the model is sold. `!rent` returns every model that is not known to allow it.",
+    ),
+    _licence_parameter(
+        "credit", ("required", "not_required"), "Returns models whose licence requires credit, or does not."
+    ),
+    _licence_parameter(
+        "derivatives", ("allowed", "not_allowed"), "Returns models whose licence allows derivatives, or does not."
     ),
     Parameter(
         "filter.model_version_id",
@@ -308,124 +371,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "answer to get the next page.",
         "c_0",
         _cursor,
-        _CURSOR_ALLOWED,
+        CURSOR_ALLOWED,
     ),
 )
 NAMES: Mapping[str, str] = {parameter.field: parameter.name for parameter in PARAMETERS}
-_PARAMETER_BY_SPELLING = {spelling: parameter for parameter in PARAMETERS for spelling in parameter.spellings}
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedQuery:
-    """A parsed query string: the query, and the names of unknown parameters."""
-
-    query: ModelQuery
-    ignored: tuple[str, ...] = ()
-    # Types that are not among the document's six. The caller decides which of them exist.
-    strange_types: frozenset[str] = frozenset()
-
-
-def _decoded(text: bytes) -> str:
-    if b"+" in text:
-        text = text.replace(b"+", b" ")
-    if b"%" in text:
-        text = unquote_to_bytes(text)
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        readable = text.decode(errors="backslashreplace")
-        raise errors.InvalidParameter("query string", readable, "percent-encoded UTF-8") from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One ``name=value`` of a query string, parsed. ``parameter`` is None if the name is unknown."""
-
-    name: str
-    text: str
-    parameter: Parameter | None
-    value: Any
-    is_empty: bool
-
-
-@lru_cache(maxsize=1024)
-def _parse_part(part: bytes) -> _Part:
-    name_bytes, _, value_bytes = part.partition(b"=")
-    name, text = _decoded(name_bytes), _decoded(value_bytes)
-    parameter = _PARAMETER_BY_SPELLING.get(name)
-    value = parameter.parse(parameter, text) if parameter and text else None
-    return _Part(name, text, parameter, value, is_empty=not text)
-
-
-def parse_query(query_string: bytes, known_types: Callable[[], Iterable[str]]) -> ParsedQuery:
-    """Parse the query string of ``GET /v3/model``.
-
-    ``known_types`` returns the names of the types that this caller may see. It is called only if the query string has a
-    type that is not among the document's six.
-    Raises InvalidParameter or RequestTooLong.
-    """
-    if len(query_string) > QUERY_STRING_BYTES_MAX:
-        raise errors.RequestTooLong(
-            f"the query string has {len(query_string)} bytes; accepted: up to {QUERY_STRING_BYTES_MAX}",
-            limit_bytes=QUERY_STRING_BYTES_MAX,
-        )
-    result = _parsed(query_string)
-    if result.strange_types:
-        names = set(known_types()).union(DOCUMENTED_TYPES)
-        for name in sorted(result.strange_types - names):
-            allowed = [*DOCUMENTED_TYPES, *sorted(names.difference(DOCUMENTED_TYPES))]
-            raise errors.InvalidParameter("filter.types", name, allowed)
-    return result
-
-
-def query_pairs(query_string: bytes) -> list[tuple[str, str]]:
-    """Return the documented name and the value of each parameter in a valid query string, without empty values."""
-    pairs: list[tuple[str, str]] = []
-    for part_bytes in query_string.split(b"&"):
-        part = _parse_part(part_bytes)
-        if part.parameter is not None and not part.is_empty:
-            texts = part.text.split(",") if part.parameter.field == "types" else [part.text]
-            pairs += [(part.parameter.name, text.strip()) for text in texts if text.strip()]
-    return list(dict.fromkeys(pairs))
-
-
-# Clients repeat most queries: first pages, polls, and pages that another client has read. New queries mostly differ in
-# cursor and search words only, so `_parse_part` has their other parameters in its cache. Parsing seven parameters takes
-# 0.3 µs the second time, 5 µs with one new parameter, and 23 µs if all are new (2026-11).
-@lru_cache(maxsize=1024)
-def _parsed(query_string: bytes) -> ParsedQuery:
-    values: dict[str, Any] = {}
-    ignored: list[str] = []
-    for part_bytes in query_string.split(b"&"):
-        part = _parse_part(part_bytes)
-        parameter = part.parameter
-        if parameter is None:
-            if part_bytes:
-                ignored.append(part.name)
-        elif part.is_empty:
-            continue  # the vendor's page sends every filter, most of them empty
-        elif parameter.many:
-            values.setdefault(parameter.field, []).append(part.value)
-        elif parameter.field in values:
-            raise parameter.refuse(part.text, "given more than once")
-        else:
-            values[parameter.field] = part.value
-    types = {name for names in values.pop("types", ()) for name in names}
-    if types:
-        values["types"] = frozenset().union(*(TYPE_FAMILIES.get(name, {name}) for name in types))
-    if "tags" in values:
-        values["tags"] = tuple(dict.fromkeys(tag for tag in values["tags"] if tag))
-    return ParsedQuery(
-        ModelQuery(**values), tuple(dict.fromkeys(ignored)), frozenset(types.difference(DOCUMENTED_TYPES))
-    )
-
-
-def format_cursor(position: Position) -> str:
-    """Return the cursor that starts after ``position``; the document's own form."""
-    text = f'[{position.rank},"{position.id}"]'
-    return "c_" + base64.b64encode(text.encode()).decode()
-
-
-def ignored_header(names: Sequence[str]) -> str:
-    """Return unknown names as a header value: percent-encoded, at most twenty, each cut after 64 characters."""
-    return ", ".join(quote(name[:64], safe="[].~") for name in names[:20])
+PARAMETER_BY_SPELLING = {spelling: parameter for parameter in PARAMETERS for spelling in parameter.spellings}

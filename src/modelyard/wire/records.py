@@ -1,4 +1,11 @@
-"""Models on the wire: the JSON of a model and of a page."""
+"""Models on the wire: the JSON of a model and of a page.
+
+A rendered record is JSON with *holes*. A hole stands for a value that depends on the request: a signed link, or the
+server's own address. It is written ``\\x01 key \\x02``. JSON text has no raw control characters, so no content looks
+like a hole. The server sends a page without holes exactly as the index holds it.
+
+    {"id":1,…,"status":1,␁d<sha256>/<percent-encoded label>␂"tags":[…],"cover_url":"␁b␂/covers/…",…}
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +18,7 @@ from modelyard.domain import (
     Model,
     Position,
 )
-from modelyard.wire.parameters import format_cursor
+from modelyard.wire.cursors import format_cursor
 
 TTL_DEFAULT_SECONDS = 86_400
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from modelyard import errors, wire
-from modelyard.domain import TYPE_FAMILIES, ModelQuery, Source, Viewer, Visibility, fold, fold_base
+from modelyard.domain import NOT, TYPE_FAMILIES, ModelQuery, Source, Viewer, Visibility, fold, fold_base
 from modelyard.index import Facets
 from modelyard.web.cache import RevisionCache
 from modelyard.web.pages.cards import Cards
@@ -30,8 +30,8 @@ _TYPES, _BASE, _SOURCE, _TAGS, _VISIBILITY, _NSFW, _INPAINTING, _TERMS, _CURSOR 
     wire.NAMES[name]
     for name in (
         "types",
-        "base_model",
-        "source",
+        "base_models",
+        "sources",
         "tags",
         "visibility",
         "is_nsfw",
@@ -206,6 +206,8 @@ class Gallery:
         ]
 
     def _get_label(self, name: str, value: str) -> str:
+        if value.startswith(NOT) and name in (_TYPES, _BASE, _SOURCE, _VISIBILITY):
+            return f"not {self._get_label(name, value.removeprefix(NOT))}"
         if name == _TYPES:
             return "LoRA family" if value == "lora" else get_type_label(value)
         if name == _BASE:
@@ -259,17 +261,17 @@ class Gallery:
         return Group("types", "Type", choices)
 
     def _list_base_models(self, search: GallerySearch) -> Group:
-        selection = search.query.base_model
-        counts = self._get_facets(search.viewer, replace(search.query, base_model=None)).base_models
+        selection = search.query.base_models
+        counts = self._get_facets(search.viewer, replace(search.query, base_models=frozenset())).base_models
         pairs = [(name, count) for name, count in counts if name]
-        pairs = pairs[:_CHOICES_MAX] + [pair for pair in pairs[_CHOICES_MAX:] if pair[0] == selection]
-        choices = [self._make_choice(search, _BASE, *pair, pair[0] == selection, alone=True) for pair in pairs]
+        pairs = pairs[:_CHOICES_MAX] + [pair for pair in pairs[_CHOICES_MAX:] if pair[0] in selection]
+        choices = [self._make_choice(search, _BASE, *pair, pair[0] in selection, alone=True) for pair in pairs]
         return Group("base_models", "Base model", choices)
 
     def _list_sources(self, search: GallerySearch) -> Group:
-        selection = search.query.source
-        counts = self._get_facets(search.viewer, replace(search.query, source=None)).sources
-        choices = [self._make_choice(search, _SOURCE, *pair, pair[0] == selection, alone=True) for pair in counts]
+        selection = search.query.sources
+        counts = self._get_facets(search.viewer, replace(search.query, sources=frozenset())).sources
+        choices = [self._make_choice(search, _SOURCE, *pair, pair[0] in selection, alone=True) for pair in counts]
         return Group("sources", "Source", choices if len(choices) > 1 or selection else [])
 
     def _list_tags(self, search: GallerySearch, facets: Facets) -> Group:
