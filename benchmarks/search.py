@@ -34,7 +34,7 @@ from modelyard.index import Index
 from modelyard.store import open_store
 
 VIEWER = Viewer(synthesis.TEAMS[0])
-_RUNS_MAX = 300
+_RUNS_MIN, _RUNS_MAX = 5, 300
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,14 @@ def measure(
         for contender, ask in zip(contenders[1:], asks[1:], strict=True):
             if [*ask()] != [*expected]:
                 sys.exit(f"{contender.name} answers {query} differently")
-        yield Measured(kind, query, tuple(_median_us(ask, seconds) for ask in asks))
+        yield Measured(kind, query, tuple(median_us(ask, seconds) for ask in asks))
 
 
-def _median_us(ask: rivals.Ask, seconds: float) -> float:
+def median_us(ask: Callable[[], object], seconds: float) -> float:
+    """Return the median of a question's runs."""
     runs: list[int] = []
     end = time.perf_counter() + seconds
-    while not runs or (len(runs) < _RUNS_MAX and time.perf_counter() < end):
+    while len(runs) < _RUNS_MIN or (len(runs) < _RUNS_MAX and time.perf_counter() < end):
         started = time.perf_counter_ns()
         ask()
         runs.append(time.perf_counter_ns() - started)

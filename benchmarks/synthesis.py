@@ -11,6 +11,7 @@ core of a busy machine with two (2026-11), and half as many entries.
 """
 
 import argparse
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,10 +24,12 @@ from numpy.typing import NDArray
 
 from benchmarks.laws import Laws, laws, mixed, name_word, spelled, tag
 from modelyard.domain import (
+    COMMERCIAL_USES,
     DOCUMENTED_TYPES,
     OWN_ID_MIN,
     TYPE_FAMILIES,
     Hashes,
+    Licence,
     Model,
     ModelQuery,
     Offset,
@@ -184,7 +187,43 @@ def _model(
         cover_url=f"https://images.example/{digits[156:188].lower()}/width=450/{3 * index}.jpeg",
         rank=drawn.ranks[number],
         hashes=hashes,
+        **_record_fields(digits, index, kind.name, stem, tags, f"{stem}_{compact}{extension}"),
     )
+
+
+def _record_fields(
+    digits: str, index: int, kind: str, stem: str, tags: tuple[str, ...], file_name: str
+) -> dict[str, Any]:
+    """Return what upstream says beside the list's record: our assumption, nowhere measured.
+
+    Titles are the words of the stem. A model is published 90 seconds after the one before; a tenth has no date.
+    """
+    chance = [int(digits[at : at + 4], 16) for at in range(0, 24, 4)]
+    published = 1_660_000_000 + 90 * index + chance[0] % 86_400
+    return {
+        "title": _WORD_START.sub(" ", stem.replace("_", " ")).title(),
+        "creator": f"maker{min(chance[1], chance[2])}",
+        "trigger_words": (*tags[:1], f"{stem[:12].lower()} style") if chance[3] % 3 else (),
+        "file_names": (file_name,),
+        "published_at": published if chance[4] % 10 else None,
+        "updated_at": published + chance[5] * 600,
+        "added_at": 1_760_000_000 + index // 2_000,
+        "size_bytes": (6_500_000_000 if kind == "checkpoint" else 150_000_000) + 1_024 * chance[0],
+        "licence": _LICENCES[chance[1] % len(_LICENCES)],
+        "version_group": str(index // 3),
+    }
+
+
+_WORD_START = re.compile("(?<=[a-z])(?=[A-Z])")
+_LICENCES = (
+    None,
+    *(
+        Licence(allow_commercial=uses, allow_no_credit=no_credit, allow_derivatives=derivatives)
+        for uses in (None, (), ("image",), ("image", "rent"), COMMERCIAL_USES)
+        for no_credit in (True, False)
+        for derivatives in (True, None)
+    ),
+)
 
 
 def _own_model(

@@ -2,7 +2,18 @@
 
 from collections.abc import Iterable
 
-from modelyard.domain import Licence, Model, ModelQuery, Offset, Position, Viewer, Visibility, fold, fold_base
+from modelyard.domain import (
+    Licence,
+    Model,
+    ModelQuery,
+    Offset,
+    Position,
+    SortPosition,
+    Viewer,
+    Visibility,
+    fold,
+    fold_base,
+)
 
 
 def is_visible(model: Model, viewer: Viewer) -> bool:
@@ -52,11 +63,57 @@ def matching(models: Iterable[Model], viewer: Viewer, query: ModelQuery) -> list
     return sorted(found, key=lambda model: (-model.rank, -model.id))
 
 
-def page(models: Iterable[Model], viewer: Viewer, query: ModelQuery) -> tuple[list[Model], Position | None]:
+def key_of(model: Model, name: str) -> int | str | None:
+    """A model's key in the order, as a position has it."""
+    return {
+        "popular": model.rank,
+        "newest": model.published_at,
+        "updated": model.updated_at,
+        "added": model.added_at,
+        "size": model.size_bytes,
+        "name": model.name_key,
+    }[name]
+
+
+def in_order(keys: Iterable[tuple[int | str | None, int]], sort: str) -> list[tuple[int | str | None, int]]:
+    """Keys and ids in the order ``sort``."""
+    name, is_reversed = sort.removeprefix("-"), sort.startswith("-")
+    keyed = [(key, -model_id) for key, model_id in keys if key is not None]
+    if name == "name":
+        keyed.sort(key=lambda pair: (str(pair[0]).encode(), pair[1]))
+    else:
+        keyed.sort(key=lambda pair: (-int(pair[0] or 0), pair[1]))
+    if is_reversed:
+        keyed.reverse()
+    rest = sorted((model_id for key, model_id in keys if key is None), reverse=True)
+    return [(key, -neg_id) for key, neg_id in keyed] + [(None, model_id) for model_id in rest]
+
+
+def sorted_page(
+    models: Iterable[Model], viewer: Viewer, query: ModelQuery
+) -> tuple[list[Model], Position | SortPosition | None]:
+    name = query.sort.removeprefix("-")
+    by_key = {(key_of(model, name), model.id): model for model in matching(models, viewer, query)}
+    start = query.start
+    if isinstance(start, SortPosition):
+        everything = in_order({*by_key, (start.key, start.id)}, query.sort)
+        keys = everything[everything.index((start.key, start.id)) + 1 :]
+    else:
+        keys = in_order(by_key, query.sort)[start.matches if isinstance(start, Offset) else 0 :]
+    keys = keys[: query.limit]
+    following = SortPosition(query.sort, *keys[-1]) if len(keys) == query.limit else None
+    return [by_key[key] for key in keys], following
+
+
+def page(
+    models: Iterable[Model], viewer: Viewer, query: ModelQuery
+) -> tuple[list[Model], Position | SortPosition | None]:
+    if query.sort != "popular":
+        return sorted_page(models, viewer, query)
     found = matching(models, viewer, query)
     if isinstance(query.start, Offset):
         found = found[query.start.matches :]
-    elif query.start is not None:
+    elif isinstance(query.start, Position):
         start = query.start
         found = [m for m in found if (-m.rank, -m.id) > (-start.rank, -start.id)]
     found = found[: query.limit]

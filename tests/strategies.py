@@ -1,16 +1,21 @@
 """Generated catalogues and questions: small vocabularies, so that questions meet models, and odd scripts throughout."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from modelyard.domain import (
     ANONYMOUS,
     COMMERCIAL_USES,
+    POPULAR,
+    SORTS,
     Hashes,
     Licence,
     Model,
     ModelQuery,
     Offset,
     Position,
+    SortPosition,
     Source,
     Status,
     Viewer,
@@ -69,6 +74,7 @@ licences = st.none() | st.builds(
     allow_no_credit=three_valued,
     allow_derivatives=three_valued,
 )
+sort_numbers = st.none() | st.integers(-1, 5)
 few_ids = st.integers(1, 40)
 
 
@@ -93,6 +99,11 @@ def models(draw: st.DrawFn, ids: st.SearchStrategy[int] = few_ids) -> Model:
         rank=draw(st.integers(-2, 6)),
         hashes=draw(hashes),
         licence=draw(licences),
+        title=draw(st.just("") | names),
+        published_at=draw(sort_numbers),
+        updated_at=draw(sort_numbers),
+        added_at=draw(sort_numbers),
+        size_bytes=draw(sort_numbers),
     )
 
 
@@ -118,7 +129,7 @@ def choices(*values: str) -> st.SearchStrategy[frozenset[str]]:
 
 
 positions = st.builds(Position, st.integers(-3, 7), st.integers(0, 41))
-queries = st.builds(
+plain_queries = st.builds(
     ModelQuery,
     visibility=st.none() | st.sampled_from(Visibility),
     sources=choices(*(source.value for source in Source)),
@@ -138,3 +149,21 @@ queries = st.builds(
     limit=st.integers(1, 12),
     start=st.none() | positions | st.integers(0, 30).map(Offset),
 )
+
+
+@st.composite
+def sorted_starts(draw: st.DrawFn) -> dict[str, object]:
+    """An order, and a start in it."""
+    name = draw(st.sampled_from(SORTS))
+    sort = draw(st.sampled_from(("", "-"))) + name
+    start: object = draw(st.none() | st.integers(0, 30).map(Offset))
+    if sort == POPULAR:
+        start = draw(st.none() | positions)
+    elif start is None and draw(st.booleans()):
+        keys = {POPULAR: st.integers(-3, 7), "name": st.sampled_from(("", "real", "mix_xl", "手"))}
+        start = SortPosition(sort, draw(keys.get(name, st.none() | st.integers(-1, 6))), draw(st.integers(0, 41)))
+    return {"sort": sort, "start": start}
+
+
+# Half of them in the document's order.
+queries = plain_queries | st.tuples(plain_queries, sorted_starts()).map(lambda pair: replace(pair[0], **pair[1]))

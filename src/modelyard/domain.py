@@ -12,6 +12,14 @@ from dataclasses import dataclass, field
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
 QUERY_TERMS_MAX = 16
+# The orders of models: newest, updated and added by date, the latest first; size, the largest first; name, A to Z.
+# REVERSED before one means the other direction. Models without the date or size are last in both.
+POPULAR = "popular"
+SORTS = (POPULAR, "newest", "updated", "name", "size", "added")
+REVERSED = "-"
+# Names are compared by so many bytes, so that a position in the order of names stays short.
+NAME_KEY_BYTES_MAX = 40
+_NO_CONTROLS = dict.fromkeys((*range(32), 127))
 # Civitai's version ids are in the low millions; ours start where they cannot meet, and stay below 2^31 for clients
 # that read ids into 32-bit integers.
 OWN_ID_MIN = 1_000_000_000
@@ -268,6 +276,12 @@ class Model:
         return self.type.name == "checkpoint" and self.base_model_type == "Inpainting"
 
     @property
+    def name_key(self) -> str:
+        """The name by which models are sorted: the title, or else ``sd_name``, folded and cut."""
+        name = fold(self.title or self.sd_name).translate(_NO_CONTROLS).strip()
+        return name.encode()[:NAME_KEY_BYTES_MAX].decode(errors="ignore")
+
+    @property
     def position(self) -> "Position":
         """The model's position in the order of all models."""
         return Position(self.rank, self.id)
@@ -312,6 +326,15 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class SortPosition:
+    """A position in the order ``sort``: a model's key in it (None: unknown), and its id. Valid without its model."""
+
+    sort: str
+    key: int | str | None
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Offset:
     """A start after this many matches."""
 
@@ -343,7 +366,14 @@ class ModelQuery:
     id: int | None = None
     hash: str | None = None
     limit: int = LIMIT_DEFAULT
-    start: Position | Offset | None = None
+    start: Position | SortPosition | Offset | None = None
+    # One of SORTS, or one after REVERSED. A position of another order than this one is not valid.
+    sort: str = POPULAR
+
+
+def split_sort(sort: str) -> tuple[str, bool]:
+    """Return the order's name, and whether it is reversed."""
+    return sort.removeprefix(REVERSED), sort.startswith(REVERSED)
 
 
 NOT = "!"

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from modelyard.domain import (
     ANONYMOUS,
+    SORTS,
     Hashes,
     Model,
     ModelQuery,
     Offset,
+    Position,
+    SortPosition,
     Source,
     Viewer,
     Visibility,
@@ -33,6 +36,9 @@ from tests.strategies import models, queries, viewers
 
 def render(model: Model) -> bytes:
     return str(model.id).encode()
+
+
+sorts = st.sampled_from([sign + name for name in SORTS for sign in ("", "-")])
 
 
 def answer(index: Index, viewer: Viewer, query: ModelQuery) -> tuple[list[int], object]:
@@ -111,31 +117,33 @@ def test_after_any_changes_answers_equal_the_oracle(
             assert index.count_of(viewer, query) == len(oracle.matching(by_id.values(), viewer, query))
 
 
-@given(catalogues, viewers, queries, st.integers(1, 15), st.booleans())
+@given(catalogues, viewers, queries, st.integers(1, 15), st.booleans(), sorts)
 @settings(deadline=None, max_examples=200)
 def test_a_walk_of_all_pages_yields_every_match_once_in_order(
-    catalogue: list[Model], viewer: Viewer, query: ModelQuery, limit: int, by_offset: bool
+    catalogue: list[Model], viewer: Viewer, query: ModelQuery, limit: int, by_offset: bool, sort: str
 ) -> None:
     index = Index(render)
-    index.load(catalogue, 1)
-    query = ModelQuery(terms=query.terms, types=query.types, is_sdxl=query.is_sdxl, limit=limit)
+    index.load(catalogue[::2], 1)
+    index.apply(catalogue[1::2], [], 2)
+    query = ModelQuery(terms=query.terms, types=query.types, is_sdxl=query.is_sdxl, limit=limit, sort=sort)
 
     seen: list[int] = []
-    start = None
+    start: Position | SortPosition | Offset | None = None
     while True:
-        page = index.search(viewer, _starting(query, start))
+        page = index.search(viewer, replace(query, start=start))
         seen += [int(record) for record in page.records]
         if page.following is None:
             break
         start = Offset(len(seen)) if by_offset else page.following
 
-    assert seen == [model.id for model in oracle.matching(catalogue, viewer, query)]
+    everything = replace(query, limit=1_000)
+    assert seen == [model.id for model in oracle.page(catalogue, viewer, everything)[0]]
 
 
-@given(st.data(), catalogues, st.integers(1, 6))
+@given(st.data(), catalogues, st.integers(1, 6), sorts)
 @settings(deadline=None, max_examples=150)
 def test_what_stays_unchanged_is_walked_exactly_once_whatever_comes_and_goes(
-    data: st.DataObject, catalogue: list[Model], limit: int
+    data: st.DataObject, catalogue: list[Model], limit: int, sort: str
 ) -> None:
     index = Index(render)
     index.load(catalogue, 1)
@@ -143,9 +151,10 @@ def test_what_stays_unchanged_is_walked_exactly_once_whatever_comes_and_goes(
     stable = {model.id for model in catalogue if model.team is None}
 
     seen: list[int] = []
-    start, revision = None, 1
+    start: Position | SortPosition | None = None
+    revision = 1
     while True:
-        page = index.search(ANONYMOUS, ModelQuery(limit=limit, start=start))
+        page = index.search(ANONYMOUS, ModelQuery(limit=limit, start=start, sort=sort))
         seen += [int(record) for record in page.records]
         if page.following is None:
             break
@@ -158,10 +167,6 @@ def test_what_stays_unchanged_is_walked_exactly_once_whatever_comes_and_goes(
         by_id = {key: model for key, model in by_id.items() if key not in removed} | {m.id: m for m in added}
 
     assert sorted(model_id for model_id in seen if model_id in stable) == sorted(stable)
-
-
-def _starting(query: ModelQuery, start: object) -> ModelQuery:
-    return ModelQuery(terms=query.terms, types=query.types, is_sdxl=query.is_sdxl, limit=query.limit, start=start)
 
 
 def test_a_collapsed_name_is_found_by_its_spaced_words() -> None:

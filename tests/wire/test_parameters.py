@@ -18,12 +18,14 @@ from modelyard import errors, wire
 from modelyard.domain import (
     DOCUMENTED_TYPES,
     MODEL_TYPES,
+    SORTS,
     Hashes,
     Model,
     ModelQuery,
     ModelType,
     Offset,
     Position,
+    SortPosition,
     Source,
     Status,
     Visibility,
@@ -119,6 +121,7 @@ TAKEN: dict[str, list[tuple[str, object]]] = {
         (" 1A805277 ", "1A805277"),
         ("ABCDEF012345", "ABCDEF012345"),
     ],
+    "sort": [(sign + name, sign + name) for name in SORTS for sign in ("", "-")],
     "pagination.limit": [("1", 1), ("20", 20), ("100", 100), ("007", 7)],
     "pagination.cursor": [
         ("c_0", None),
@@ -162,6 +165,7 @@ REFUSED: dict[str, list[str]] = {
         "ﬀﬀﬀﬀ",
         "md5:12345678",
     ],
+    "sort": ["Newest", "+newest", "--newest", "rank", "newest,name", "-"],
     "pagination.limit": ["0", "101", "-1", "+5", "abc", "1.0", "1e1", " 5", "5_0", "٥", "0x10", 30 * "9"],
     "pagination.cursor": [
         "garbage",
@@ -189,6 +193,17 @@ REFUSED: dict[str, list[str]] = {
         "c_" + base64.b64encode(b'[-9223372036854775808,"2"]').decode(),
         "c_" + base64.b64encode(b'[1,"9223372036854775808"]').decode(),
         "c_" + base64.b64encode(b"\xff\xfe").decode(),
+        "c_" + base64.b64encode(b'["newest","1","2"]').decode(),
+        "c_" + base64.b64encode(b'["newest",1,2]').decode(),
+        "c_" + base64.b64encode(b'["newest",1.5,"2"]').decode(),
+        "c_" + base64.b64encode(b'["newest",true,"2"]').decode(),
+        "c_" + base64.b64encode(b'["newest",9223372036854775808,"2"]').decode(),
+        "c_" + base64.b64encode(b'["newest",1,"9223372036854775808"]').decode(),
+        "c_" + base64.b64encode(b'["name",1,"2"]').decode(),
+        "c_" + base64.b64encode(b'["name",null,"2"]').decode(),
+        "c_" + base64.b64encode(b'["popular",1,"2"]').decode(),
+        "c_" + base64.b64encode(b'["-popular",null,"2"]').decode(),
+        "c_" + base64.b64encode(b'["rank",1,"2"]').decode(),
         "c_" + 255 * "9",
         "c_" + 400 * "A",
     ],
@@ -290,14 +305,6 @@ def test_values_of_an_enumerated_filter_are_a_union_in_every_spelling() -> None:
 
     assert frozenset({"civitai", "training", "!uploading"}) == sources
     assert frozenset({"sd 1.5", "pony", "!sdxl 1.0"}) == base_models
-
-
-def test_both_visibilities_are_what_is_listed_without_the_filter() -> None:
-    assert parsed("filter.visibility=public&filter.visibility=private").visibility is None
-    assert Visibility.PUBLIC is parsed("filter.visibility=public&filter.visibility=!private").visibility
-
-    for pair in ("!public&filter.visibility=!private", "public&filter.visibility=!public"):
-        assert "leaves no model" in refused(f"filter.visibility={pair}").message
 
 
 def test_tags_must_all_hold_and_are_asked_once_each() -> None:
@@ -438,6 +445,42 @@ def test_a_cursor_leads_back_however_a_client_treats_it(position: Position) -> N
 
     for form in (cursor, quote(cursor), quote(cursor, safe=""), cursor.rstrip("="), "c_" + cursor):
         assert position == parsed(f"pagination.cursor={form}").start
+
+
+SORT_POSITIONS = [
+    SortPosition("newest", 1_700_000_000, 55199),
+    SortPosition("-newest", None, 7),
+    SortPosition("-popular", -3, 1),
+    SortPosition("size", 2**63 - 1, 2**63 - 1),
+    SortPosition("name", "", 1),
+    SortPosition("-name", '手 "quoted" \\ ünïcode', 1),
+    SortPosition("name", 40 * '"', 2**63 - 1),
+]
+
+
+@pytest.mark.parametrize("position", SORT_POSITIONS)
+def test_a_cursor_of_another_order_leads_back_with_its_order(position: SortPosition) -> None:
+    cursor = wire.format_cursor(position)
+
+    for form in (quote(cursor, safe=""), cursor.rstrip("="), "c_" + cursor):
+        assert position == parsed(f"sort={position.sort}&pagination.cursor={form}").start
+
+
+@pytest.mark.parametrize("position", SORT_POSITIONS)
+@pytest.mark.parametrize("sort", ["popular", "updated", "-size", ""])
+def test_a_cursor_with_another_order_is_refused_and_both_are_named(position: SortPosition, sort: str) -> None:
+    error = refused(f"pagination.cursor={quote(wire.format_cursor(position), safe='')}&sort={sort}")
+
+    assert "pagination.cursor" == error.facts["parameter"]
+    assert f"sort={position.sort} " in error.message
+    assert f"sort={sort or 'popular'};" in error.message
+
+
+def test_a_cursor_by_popularity_belongs_to_no_other_order() -> None:
+    assert parsed(f"sort=popular&pagination.cursor={POSITION_CURSOR}").start == Position(804666, 55199)
+
+    assert "sort=popular and not of sort=name" in refused(f"sort=name&pagination.cursor={POSITION_CURSOR}").message
+    assert Offset(5) == parsed("sort=name&pagination.cursor=c_5").start
 
 
 # --- Records ---------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ QUERY = "filter.query"
 
 
 def _option_name(parameter: wire.Parameter) -> str:
-    return "--" + re.sub("[_.]", "-", parameter.name.partition(".")[2])
+    return "--" + re.sub("[_.]", "-", parameter.name.partition(".")[2] or parameter.name)
 
 
 def _add_filters(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from modelyard.index import segment as layout
+from modelyard.index.order import NO_KEYS, OrderColumns
 from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
 from modelyard.index.terms import GRAM_MAX, filter_key
 
@@ -29,7 +30,7 @@ class Row(NamedTuple):
     """One model in the form that the index stores.
 
     ``text`` is folded UTF-8 without a final line feed. ``filters`` are names such as ``type=lora``; ``hashes`` are
-    the keys that ``terms.hash_key`` makes.
+    the keys that ``terms.hash_key`` makes; ``sort_keys`` are those of the orders ``order.BY_NUMBER``.
     """
 
     rank: int
@@ -38,6 +39,8 @@ class Row(NamedTuple):
     record: bytes
     filters: Sequence[str]
     hashes: Sequence[int] = ()
+    sort_keys: Sequence[int | None] = NO_KEYS
+    name_key: bytes = b""
 
 
 class Sink(Protocol):
@@ -233,7 +236,8 @@ class _Columns:
         self._filter_numbers = _Numbers()
         self.filter_keys = self._filter_numbers.keys_by_number
         self._count = 0
-        self._text_bytes = self._record_bytes = self._row_filters = 0
+        self._text_bytes = self._record_bytes = self._row_filters = self._name_bytes = 0
+        self._orders = OrderColumns()
         self._ids = array("q")
         self._hash_keys, self._hash_rows = array("q"), array("I")
 
@@ -250,6 +254,10 @@ class _Columns:
         append = self._sink.append
         append("neg_ranks", -np.fromiter((row.rank for row in rows), np.int64, len(rows)))
         append("neg_ids", -np.fromiter((row.id for row in rows), np.int64, len(rows)))
+        names = [row.name_key for row in rows]
+        self._orders.add([row.sort_keys for row in rows], names)
+        append("name_keys", b"".join(names))
+        self._name_bytes = self._append_at("name_key_at", list(map(len, names)), self._name_bytes)
         append("text", b"".join([row.text for row in rows]))
         self._text_bytes = self._append_at("text_at", [len(row.text) for row in rows], self._text_bytes)
         append("records", b"".join([row.record for row in rows]))
@@ -270,6 +278,7 @@ class _Columns:
         by_id = np.argsort(ids)
         hash_keys = np.frombuffer(self._hash_keys, np.int64)
         by_hash = np.argsort(hash_keys, kind="stable")
+        self._orders.finish(self._sink.append, -ids)
         names = [name.encode() for name in self._filter_numbers]
         self._sink.append("sorted_ids", ids[by_id])
         self._sink.append("id_rows", by_id.astype(np.uint32))
@@ -280,6 +289,7 @@ class _Columns:
         ends = {
             "text_at": self._text_bytes,
             "record_at": self._record_bytes,
+            "name_key_at": self._name_bytes,
             "row_filter_at": self._row_filters,
             "filter_name_at": names_bytes,
         }

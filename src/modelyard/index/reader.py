@@ -16,7 +16,18 @@ from functools import lru_cache
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.domain import Model, ModelQuery, Viewer, Visibility, fold, fold_base, search_text
+from modelyard.domain import (
+    POPULAR,
+    Model,
+    ModelQuery,
+    Position,
+    SortPosition,
+    Viewer,
+    Visibility,
+    fold,
+    fold_base,
+    search_text,
+)
 from modelyard.index import search
 from modelyard.index.budget import Budget
 from modelyard.index.builder import Row, build
@@ -26,6 +37,7 @@ from modelyard.index.search import Count, Dead, LiveSegment, Page
 from modelyard.index.segment import ALL, All, Array, Keys, Segment
 from modelyard.index.segment_file import StoredSegment
 from modelyard.index.set_cache import SetCache
+from modelyard.index.sorted_pages import sorted_page
 from modelyard.index.suggest import nearest
 from modelyard.index.terms import GRAM_MAX, filter_key, gram_keys, hash_key
 
@@ -66,7 +78,8 @@ def row_of(model: Model, record: bytes) -> Row:
         filters.append("inpainting")
     text = search_text(model.sd_name, model.name, model.tags)
     hashes = [hash_key(digits) for digits in (*model.hashes.spellings(), *model.file_hashes)]
-    return Row(model.rank, model.id, text.encode(), record, filters, hashes)
+    sort_keys = (model.published_at, model.updated_at, model.added_at, model.size_bytes)
+    return Row(model.rank, model.id, text.encode(), record, filters, hashes, sort_keys, model.name_key.encode())
 
 
 @lru_cache(maxsize=65_536)
@@ -94,14 +107,14 @@ def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
         unions.append(_INPAINTING)
     if query.base_models:
         unions += chosen("base", query.base_models)
-    for field, values in (
+    for name, values in (
         ("licence", query.licences),
         ("commercial", query.commercial),
         ("credit", query.credit),
         ("derivatives", query.derivatives),
     ):
         if values:
-            unions += chosen(field, values)
+            unions += chosen(name, values)
     unions += [(filter_key(f"tag={tag}"),) for tag in query.tags]
     short, grams, terms = _plan_terms(query.terms) if query.terms else _NO_TERMS
     unions += short
@@ -165,7 +178,12 @@ class Index:
 
     def search(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Page:
         """Return the page of a query, with only the models that the viewer may see."""
-        return search.page(self._snapshot.rows, plan_for(viewer, query), query.start, query.limit, budget)
+        parts, plan, start = self._snapshot.rows, plan_for(viewer, query), query.start
+        if query.sort == POPULAR:
+            assert not isinstance(start, SortPosition), "the parser refuses a position of another order"
+            return search.page(parts, plan, start, query.limit, budget)
+        assert not isinstance(start, Position), "the parser refuses a position of another order"
+        return sorted_page(parts, plan, query.sort, start, query.limit, budget)
 
     def count_of(self, viewer: Viewer, query: ModelQuery) -> int:
         """Return how many models match; ``limit`` and ``start`` have no effect."""
@@ -306,7 +324,16 @@ def living_rows(part: LiveSegment) -> Iterator[Row]:
         numbers = arrays.row_filters[filter_at[row] : filter_at[row + 1]]
         hashes = hash_keys[hash_ends[row - 1] if row else 0 : hash_ends[row]]
         filters = [names[number] for number in numbers.tolist()]
-        yield Row(-neg_rank, -neg_id, segment.text(row), segment.records((row,))[0], filters, hashes.tolist())
+        yield Row(
+            -neg_rank,
+            -neg_id,
+            segment.text(row),
+            segment.records((row,))[0],
+            filters,
+            hashes.tolist(),
+            segment.sort_keys(row),
+            segment.name_key(row),
+        )
 
 
 def without(part: LiveSegment, *gone: Array) -> LiveSegment:

@@ -19,7 +19,7 @@ from itertools import islice
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.domain import Offset, Position
+from modelyard.domain import Offset, Position, SortPosition
 from modelyard.index import verification
 from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError
 from modelyard.index.segment import ALL, NONE, All, Array, Keys, Segment
@@ -75,7 +75,7 @@ class Page:
     """A page of rendered records, best first, and the position after which the next one starts (None at the end)."""
 
     records: list[bytes]
-    following: Position | None
+    following: Position | SortPosition | None
 
 
 # A page reads the texts of this many rows before it verifies whole windows: most pages end sooner (1 ms).
@@ -97,7 +97,7 @@ class Count:
     is_exact: bool = True
 
 
-_EMPTY = Page([], None)
+EMPTY = Page([], None)
 
 
 def page(
@@ -109,7 +109,7 @@ def page(
 ) -> Page:
     """Return up to ``limit`` records from ``start`` on. Raises OverBudgetError if the budget is quick, and used."""
     if plan.is_impossible or not parts:
-        return _EMPTY
+        return EMPTY
     budget = budget or Budget()
     if isinstance(start, Offset):
         return _page_at_offset(parts, plan, start.matches, limit, budget)
@@ -349,7 +349,7 @@ def matched_rows(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tu
     return verification.verify(part.segment, tier, plan.terms, rows, budget)
 
 
-def _all_matches(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> Iterator[Rows]:
+def all_matches(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> Iterator[Rows]:
     """Yield the rows of a tier that match, terms included, window by window if their text has to be read."""
     budget.spend_on_page(SET_UNITS * (len(plan.unions) + len(plan.grams)))
     rows = tier_rows(part, plan, tier)
@@ -365,7 +365,7 @@ class _Ranked:
     def __init__(self, part: LiveSegment, plan: Plan, budget: Budget) -> None:
         self.part = part
         tiers = range(len(part.segment.tiers))
-        self._pieces = [rows for tier in tiers for rows in _all_matches(part, plan, tier, budget) if rows]
+        self._pieces = [rows for tier in tiers for rows in all_matches(part, plan, tier, budget) if rows]
         self.total = sum(map(len, self._pieces))
 
     def row(self, number: int) -> int:
@@ -399,7 +399,7 @@ def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: 
         return _skipped(parts[0], plan, skip, limit, budget)
     ranked = [_Ranked(part, plan, budget) for part in parts]
     if skip >= sum(matched.total for matched in ranked):
-        return _EMPTY
+        return EMPTY
     leader = max(ranked, key=lambda matched: matched.total)
 
     def position_at(number: int) -> tuple[int, list[int]]:
@@ -428,7 +428,7 @@ def _skipped(part: LiveSegment, plan: Plan, skip: int, limit: int, budget: Budge
     """Return the page after ``skip`` matches of one part; count the sets up to the one where the page starts."""
     segment = part.segment
     for tier in range(len(segment.tiers)):
-        for rows in _all_matches(part, plan, tier, budget):
+        for rows in all_matches(part, plan, tier, budget):
             if skip < len(rows):
                 hits = list(islice(_from(rows, rows[skip], -1), limit))
                 if len(hits) < limit:
@@ -436,4 +436,4 @@ def _skipped(part: LiveSegment, plan: Plan, skip: int, limit: int, budget: Budge
                     hits += take(part, plan, after, limit - len(hits), budget)
                 return Page(segment.records(hits), segment.position(hits[-1]) if len(hits) == limit else None)
             skip -= len(rows)
-    return _EMPTY
+    return EMPTY

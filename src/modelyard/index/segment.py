@@ -6,6 +6,8 @@ Row numbers follow the order of search results, rank descending then id descendi
                      text, text_at           bytes    folded sd_name, name and tags, divided by line feeds
                      records, record_at      bytes    rendered records, placeholders included
                      row_filters, …_at       uint32   the numbers of the filters the row is in
+                     name_keys, …_at         bytes    the key by which the row is sorted by name
+    per order        order_rows, order_places, order_keys: see order.py
     per segment      sorted_ids, id_rows              id → row
                      hash_keys, hash_rows             file hash → rows; sorted, repeated where files agree
                      filter_names, …_at               the names of all filters, by number
@@ -34,6 +36,7 @@ from pyroaring import BitMap
 
 from modelyard.domain import Position
 from modelyard.index.filter_columns import FilterColumns
+from modelyard.index.order import BY_NUMBER, NAME, NO_KEY, ORDERS, Order
 from modelyard.index.set_cache import SetCache
 
 TIER_FIRST = 1 << 14
@@ -89,6 +92,11 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "hash_rows": np.uint32,
     "filter_names": np.uint8,
     "filter_name_at": np.int64,
+    "order_rows": np.uint32,
+    "order_places": np.uint32,
+    "order_keys": np.int64,
+    "name_keys": np.uint8,
+    "name_key_at": np.int64,
     "removed": np.int64,
     "set_keys": np.int64,
     "set_at": np.int64,
@@ -140,6 +148,11 @@ class SegmentArrays:
     hash_rows: Array
     filter_names: Array
     filter_name_at: Array
+    order_rows: Array
+    order_places: Array
+    order_keys: Array
+    name_keys: Array
+    name_key_at: Array
 
 
 class Segment:
@@ -164,6 +177,7 @@ class Segment:
         )
         bytes_max = max(self.count * _COMPUTED_BYTES_A_ROW, _COMPUTED_BYTES_MIN)
         self.computed = SetCache(min(bytes_max, COMPUTED_BYTES_MAX))
+        self._orders: dict[str | None, Order] = {}
         self.bounds = tier_bounds(self.count)
         # Memoryviews hand out Python integers three times faster than numpy's indexing (150 → 43 ns, 2026-11).
         self._neg_ranks = arrays.neg_ranks.data
@@ -171,6 +185,8 @@ class Segment:
         checks = checks or {}
         self._texts = StringColumn(arrays.text, arrays.text_at, checks.get("text"))
         self._records = StringColumn(arrays.records, arrays.record_at, checks.get("records"))
+        self._names = StringColumn(arrays.name_keys, arrays.name_key_at, checks.get("name_keys"))
+        self._checks = checks
         self._check_sets = [checks.get(f"set_blob_{tier}") for tier in range(len(tiers))]
         self.text = self._texts.one
         self.texts = self._texts.some
@@ -189,6 +205,42 @@ class Segment:
     def position(self, row: int) -> Position:
         """Return the position of a row in the order of search results."""
         return Position(-self._neg_ranks[row], -self._neg_ids[row])
+
+    def sorted_by(self, name: str | None) -> Order:
+        """Return an order of the rows; None is their own, by popularity."""
+        order = self._orders.get(name)
+        if order is None:
+            order = self._orders[name] = self._load_order(name)
+        return order
+
+    def _load_order(self, name: str | None) -> Order:
+        def id_of(row: int) -> int:
+            return -self._neg_ids[row]
+
+        if name is None:
+            return Order(None, None, self.count, self.count, lambda row: -self._neg_ranks[row], id_of)
+        arrays, count = self.arrays, self.count
+        number = ORDERS.index(name)
+        low, high = number * count, (number + 1) * count
+        for array in ("order_rows", "order_places", "order_keys"):
+            if check := self._checks.get(array):
+                size = np.dtype(DTYPES[array]).itemsize
+                check.touch(low * size, min(high * size, getattr(arrays, array).nbytes))
+        rows, places = arrays.order_rows[low:high], arrays.order_places[low:high]
+        if name == NAME:
+            return Order(rows, places, count, count, self._names.one, id_of)
+        keys = arrays.order_keys[low:high]
+        numbers = keys.data
+        keyed = int(np.count_nonzero(keys != NO_KEY))
+        return Order(rows, places, keyed, count, lambda row: _known(numbers[row]), id_of)
+
+    def sort_keys(self, row: int) -> tuple[int | None, ...]:
+        """Return the keys of a row in the orders by number."""
+        return tuple(self.sorted_by(name).key_of(row) for name in BY_NUMBER)
+
+    def name_key(self, row: int) -> bytes:
+        """Return the key by which a row is sorted by name."""
+        return self._names.one(row)
 
     def row_after(self, position: Position) -> int:
         """Return the first row that stands after ``position``; ``count`` if none does."""
@@ -292,6 +344,10 @@ class Segment:
                 cache.clear()
             self._cache_bytes = size + 200
         self._cache[tier][key] = tier_set
+
+
+def _known(key: int) -> int | None:
+    return key if key != NO_KEY else None
 
 
 class StringColumn:

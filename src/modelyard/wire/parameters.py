@@ -17,18 +17,19 @@ from modelyard.domain import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
     NOT,
+    POPULAR,
     QUERY_TERMS_MAX,
     TYPE_FAMILIES,
     UNKNOWN,
     Offset,
     Position,
+    SortPosition,
     Source,
     Visibility,
     fold,
     fold_base,
-    split_choice,
 )
-from modelyard.wire.cursors import CURSOR_ALLOWED, CURSOR_CHARS_MAX, parse_cursor
+from modelyard.wire.cursors import CURSOR_ALLOWED, CURSOR_CHARS_MAX, SORT_NAMES, parse_cursor
 
 QUERY_CHARS_MAX = 256
 _UNKNOWN = "`unknown` means models whose licence does not say; they match no other value."
@@ -75,7 +76,7 @@ class Parameter:
     def spellings(self) -> tuple[str, ...]:
         """The dotted name, the name in brackets (the vendor's JavaScript SDK), and recorded mistakes of clients."""
         head, _, tail = self.name.partition(".")
-        return (self.name, f"{head}[{tail}]", *self.aliases)
+        return (self.name, f"{head}[{tail}]", *self.aliases) if tail else (self.name, *self.aliases)
 
     def refuse(self, text: str, problem: str = "") -> errors.InvalidParameter:
         """Return the error that names the value and the accepted values."""
@@ -92,12 +93,11 @@ def _any_of(_: Parameter, values: Sequence[str | None]) -> frozenset[str]:
     return frozenset(filter(None, values))
 
 
-def _visibility_of(parameter: Parameter, values: Sequence[str]) -> Visibility | None:
-    choice, excluded = split_choice(frozenset(values))
-    left = (choice or set(Visibility)) - excluded
-    if not left:
-        raise parameter.refuse(", ".join(values), f"{', '.join(values)} leaves no model")
-    return Visibility(*left) if len(left) == 1 else None
+def _visibility(parameter: Parameter, value: str) -> Visibility:
+    choice = Visibility(_choice(parameter, value).removeprefix(NOT))
+    if not value.startswith(NOT):
+        return choice
+    return Visibility.PRIVATE if choice is Visibility.PUBLIC else Visibility.PUBLIC
 
 
 def _boolean(parameter: Parameter, value: str) -> bool:
@@ -178,7 +178,13 @@ def _limit(parameter: Parameter, value: str) -> int:
     return int(value)
 
 
-def _cursor(parameter: Parameter, value: str) -> Position | Offset | None:
+def _sort(parameter: Parameter, value: str) -> str:
+    if value not in SORT_NAMES:
+        raise parameter.refuse(value)
+    return value
+
+
+def _cursor(parameter: Parameter, value: str) -> Position | SortPosition | Offset | None:
     if len(value) > CURSOR_CHARS_MAX:
         raise parameter.refuse(value, f"{len(value)} characters are too many")
     try:
@@ -188,10 +194,11 @@ def _cursor(parameter: Parameter, value: str) -> Position | Offset | None:
 
 
 def _choices_schema(values: Iterable[str]) -> Mapping[str, object]:
-    return {
-        "type": "array",
-        "items": {"type": "string", "enum": [sign + value for value in values for sign in ("", NOT)]},
-    }
+    return {"type": "array", "items": {"type": "string", "enum": _signed(values)}}
+
+
+def _signed(values: Iterable[str]) -> list[str]:
+    return [sign + value for value in values for sign in ("", NOT)]
 
 
 def _licence_parameter(field: str, values: tuple[str, ...], meaning: str) -> Parameter:
@@ -213,13 +220,12 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "filter.visibility",
         "visibility",
-        _choices_schema(Visibility),
-        "`public` returns only public models, `private` only private models of the caller's team. Default: both. "
-        f"{_REPEATED}",
+        {"type": "string", "enum": _signed(Visibility)},
+        "`public` returns only public models, `private` only private models of the caller's team. `!public` means "
+        "`private`, and the reverse. Default: both.",
         "public",
-        _choice,
+        _visibility,
         tuple(Visibility),
-        _visibility_of,
     ),
     Parameter(
         "filter.source",
@@ -347,11 +353,23 @@ PARAMETERS: tuple[Parameter, ...] = (
         "filter.hash",
         "hash",
         {"type": "string", "pattern": "^(0[xX]|[sS][hH][aA]256:|[bB][lL][aA][kK][eE]3:)?[0-9A-Fa-f]{8,64}$"},
-        "Returns every model whose file has this AutoV1, AutoV2, AutoV3, SHA-256, BLAKE3 or CRC32. Ignores case, "
-        "and accepts the prefixes `0x`, `sha256:` and `blake3:`.",
+        "Returns every model that has a file with this AutoV1, AutoV2, AutoV3, SHA-256, BLAKE3 or CRC32. 12 digits "
+        "are the first of AutoV3 or of SHA-256. Ignores case, and accepts the prefixes `0x`, `sha256:` and `blake3:`.",
         "1A805277C8",
         _hash,
         _HASH_ALLOWED,
+        documented=False,
+    ),
+    Parameter(
+        "sort",
+        "sort",
+        {"type": "string", "enum": list(SORT_NAMES), "default": POPULAR},
+        "The order of the models: the most popular first, the newest by publication first, the latest update first, by "
+        "name (the title, else `sd_name`), the largest first, the last added to this catalogue first. `-` means the "
+        "other direction. Models without the date or the size are last in both directions.",
+        "newest",
+        _sort,
+        SORT_NAMES,
         documented=False,
     ),
     Parameter(
@@ -368,7 +386,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "start",
         {"type": "string", "maxLength": CURSOR_CHARS_MAX},
         "The start of the page. Empty and `c_0` mean the beginning, `c_<n>` skips n matches. Use `next_cursor` of an "
-        "answer to get the next page.",
+        "answer to get the next page. A cursor belongs to the order of its answer.",
         "c_0",
         _cursor,
         CURSOR_ALLOWED,

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from modelyard import errors
-from modelyard.domain import DOCUMENTED_TYPES, NOT, TYPE_FAMILIES, ModelQuery
-from modelyard.wire.parameters import PARAMETER_BY_SPELLING, Parameter
+from modelyard.domain import DOCUMENTED_TYPES, NOT, POPULAR, TYPE_FAMILIES, ModelQuery, Offset
+from modelyard.wire.cursors import format_cursor, sort_of
+from modelyard.wire.parameters import NAMES, PARAMETER_BY_SPELLING, Parameter
 
 QUERY_STRING_BYTES_MAX = 8192
 
@@ -113,9 +114,21 @@ def _parsed(query_string: bytes) -> ParsedQuery:
         parameter = parts[0].parameter
         if parameter is not None and parameter.collect is not None:
             values[parameter.field] = parameter.collect(parameter, [part.value for part in parts])
+    _check_order(values)
     types = {name.removeprefix(NOT) for name in values.get("types", ())}
     strange = types.difference(DOCUMENTED_TYPES, *TYPE_FAMILIES.values())
     return ParsedQuery(ModelQuery(**values), tuple(dict.fromkeys(ignored)), frozenset(strange))
+
+
+def _check_order(values: dict[str, Any]) -> None:
+    """Refuse a position of another order."""
+    start, sort = values.get("start"), values.get("sort", POPULAR)
+    if start is not None and not isinstance(start, Offset) and sort_of(start) != sort:
+        name = NAMES["start"]
+        problem = f"the cursor is of sort={sort_of(start)} and not of sort={sort}"
+        raise errors.InvalidParameter(
+            name, format_cursor(start), f"a cursor of sort={sort}, empty, or c_<matches to skip>", problem
+        )
 
 
 def ignored_header(names: Sequence[str]) -> str:

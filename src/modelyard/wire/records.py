@@ -17,6 +17,7 @@ from modelyard.domain import (
     COVERS,
     Model,
     Position,
+    SortPosition,
 )
 from modelyard.wire.cursors import format_cursor
 
@@ -146,7 +147,10 @@ def render_record(model: Model, ttl_seconds: int = TTL_DEFAULT_SECONDS) -> bytes
 
 
 def render_page(
-    records: Sequence[bytes], following: Position | None, link_for: Callable[[str, str], str], base: str = ""
+    records: Sequence[bytes],
+    following: Position | SortPosition | None,
+    link_for: Callable[[str, str], str],
+    base: str = "",
 ) -> bytes:
     """Return the answer's body. ``link_for(sha256, quoted label)`` returns a download link, or "" for none.
 
@@ -156,7 +160,7 @@ def render_page(
     return fill_holes(body, link_for, base) if has_holes(body) else body
 
 
-def join_page(records: Sequence[bytes], following: Position | None) -> bytes:
+def join_page(records: Sequence[bytes], following: Position | SortPosition | None) -> bytes:
     """Return the answer's body, with the holes of its records."""
     cursor = format_cursor(following) if following else ""
     return b'{"models":[%b],"pagination":{"next_cursor":"%b"}}' % (b",".join(records), cursor.encode())

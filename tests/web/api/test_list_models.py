@@ -148,16 +148,21 @@ def test_every_parameter_has_a_row_here_or_is_refused_by_its_name() -> None:
     """The table of the contract, spelled a second time on purpose: a parameter cannot be lost or renamed unnoticed."""
     assert {
         "filter.visibility": "visibility",
-        "filter.source": "source",
+        "filter.source": "sources",
         "filter.types": "types",
         "filter.is_sdxl": "is_sdxl",
         "filter.query": "terms",
         "filter.is_inpainting": "is_inpainting",
         "filter.is_nsfw": "is_nsfw",
         "filter.tags": "tags",
-        "filter.base_model": "base_model",
+        "filter.base_model": "base_models",
+        "filter.licence": "licences",
+        "filter.licence.commercial": "commercial",
+        "filter.licence.credit": "credit",
+        "filter.licence.derivatives": "derivatives",
         "filter.model_version_id": "id",
         "filter.hash": "hash",
+        "sort": "sort",
         "pagination.limit": "limit",
         "pagination.cursor": "start",
     } == {parameter.name: parameter.field for parameter in wire.PARAMETERS}
@@ -201,6 +206,14 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         ("filter.source=civitai", ALL - OWN),
         ("filter.source=training", {1_000_000_002}),
         ("filter.source=uploading", {1_000_000_001}),
+        ("filter.source=uploading&filter[source]=training", OWN),
+        ("filter.source=!civitai", OWN),
+        ("filter.source=!civitai&filter.source=!training", {1_000_000_001}),
+        ("filter.visibility=!public", OWN),
+        ("filter.visibility=!private", ALL - OWN),
+        ("filter.types=!lora,!checkpoint", {5, 6}),
+        ("filter.types=lora&filter.types=!locon", {2, 4, 1_000_000_001}),
+        ("filter.types=vae,!vae", set()),
         # types: the LoRA family, union, commas, exact names of the family are the family's own
         ("filter.types=checkpoint", {1, 1_000_000_002}),
         ("filter.types=lora", {2, 3, 4, 1_000_000_001}),
@@ -242,6 +255,11 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         ("filter.base_model=sdxl+1.0", {3}),
         ("filter.base_model=" + quote("ünknown 9"), {6}),
         ("filter.base_model=nobody", set()),
+        ("filter.base_model=SDXL_1.0&filter.base_model=" + quote("ünknown 9"), {3, 6}),
+        ("filter.base_model=%21SDXL+1.0&filter[base_model]=!nobody", ALL - {3}),
+        ("filter.licence.commercial=rent", set()),
+        ("filter.licence.commercial=unknown&filter.licence.commercial=!rent", ALL),
+        ("filter.licence=!mit&filter[licence][credit]=!required", ALL),
         ("filter.model_version_id=3", {3}),
         ("filter.model_version_id=1000000003", set()),
         ("filter.model_version_id=999999999999999999", set()),
@@ -249,6 +267,8 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         ("filter.hash=1A805277C8", {5}),
         ("filter.hash=1a805277c8", {5}),
         ("filter.hash=0x1a805277c8", {5}),
+        ("filter.hash=1A805277C800", {5}),
+        ("filter.hash=1A805277C801", set()),
         ("filter.hash=sha256:1A805277C8" + 54 * "0", {5}),
         ("filter.hash=SHA256%3A1a805277c8", {5}),
         ("filter.hash=ffffffffff", set()),
@@ -276,7 +296,7 @@ def test_a_question_is_answered_by_these_models(stocked: App, asked: str, expect
 def test_the_dotted_form_and_the_brackets_mean_the_same(stocked: App, parameter: wire.Parameter) -> None:
     value = quote(parameter.example)
     dotted = stocked.ask(f"/v3/model?{parameter.name}={value}")
-    head, tail = parameter.name.split(".")
+    head, _, tail = parameter.name.partition(".")
 
     for spelled in (f"{head}[{tail}]", f"{head}%5B{tail}%5D", f"{head}%5b{tail}%5d"):
         assert dotted.body == stocked.ask(f"/v3/model?{spelled}={value}").body
@@ -309,6 +329,11 @@ def test_every_spelling_of_a_boolean_means_the_same(stocked: App, name: str, tru
         ("filter.visibility=public&filter.visibility=private", "filter.visibility", "private"),
         ("filter.query=a&filter.query=b", "filter.query", "b"),
         ("pagination.cursor=c_0&pagination.cursor=c_0", "pagination.cursor", "c_0"),
+        ("filter.source=!official", "filter.source", "!official"),
+        ("filter.types=!secretkind", "filter.types", "secretkind"),
+        ("filter.licence.commercial=none", "filter.licence.commercial", "none"),
+        ("sort=downloads", "sort", "downloads"),
+        ("sort=name&sort=name", "sort", "name"),
         ("pagination.limit=0", "pagination.limit", "0"),
         ("pagination.limit=101", "pagination.limit", "101"),
         ("pagination.limit=-1", "pagination.limit", "-1"),
