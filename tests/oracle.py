@@ -1,5 +1,6 @@
 """The obvious answer: filter, sort, slice. Slow, short, and what the index is compared with."""
 
+import unicodedata
 from collections.abc import Iterable
 
 from modelyard.domain import (
@@ -36,6 +37,33 @@ def passes(model: Model, query: ModelQuery) -> bool:
         and (query.hash is None or query.hash in {*model.hashes.spellings(), *model.file_hashes})
         and all(tag in tags for tag in query.tags)
         and all(any(term in text for text in texts) for term in query.terms)
+        and holds_words(model, query.words)
+    )
+
+
+def holds_words(model: Model, words: tuple[str, ...]) -> bool:
+    fields = (
+        model.title,
+        model.sd_name,
+        model.name,
+        model.creator,
+        *model.tags,
+        *model.trigger_words,
+        *model.file_names,
+    )
+    texts = [squeezed(fold(text)) for text in fields] if words else []
+    hashes = {digits.lower() for digits in (*model.hashes.spellings(), *model.file_hashes)}
+    return all(word in hashes or any(word in text for text in texts) for word in words)
+
+
+def squeezed(text: str) -> str:
+    """A text without white space, punctuation, control characters and the symbols of ASCII."""
+    return "".join(
+        letter
+        for letter in text
+        if not (
+            unicodedata.category(letter)[0] in "PZ" or unicodedata.category(letter) == "Cc" or letter in "$+<=>^`|~"
+        )
     )
 
 

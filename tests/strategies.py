@@ -23,6 +23,7 @@ from modelyard.domain import (
     fold,
     fold_base,
     model_type,
+    words_of,
 )
 
 TEAMS = ("red", "blue")
@@ -100,6 +101,9 @@ def models(draw: st.DrawFn, ids: st.SearchStrategy[int] = few_ids) -> Model:
         hashes=draw(hashes),
         licence=draw(licences),
         title=draw(st.just("") | names),
+        creator=draw(st.sampled_from(("", "An.Artist", "手"))),
+        trigger_words=tuple(draw(st.lists(st.sampled_from(("trigger-word", "style (one)", "real")), max_size=2))),
+        file_names=tuple(draw(st.lists(st.sampled_from(("real_is'tic.pt", "f.pt")), max_size=2))),
         published_at=draw(sort_numbers),
         updated_at=draw(sort_numbers),
         added_at=draw(sort_numbers),
@@ -165,5 +169,15 @@ def sorted_starts(draw: st.DrawFn) -> dict[str, object]:
     return {"sort": sort, "start": start}
 
 
+words = st.lists(
+    st.sampled_from((*WORDS, "al is", "mixxl", "artist", "visionv15", "trigger", "手描き", "style one", "f.pt"))
+    | digests.flatmap(lambda d: st.sampled_from((8, 10, 12, 64)).map(lambda n: d[:n])),
+    min_size=1,
+    max_size=3,
+).map(lambda found: words_of(fold(" ".join(found))))
+
+
 # Half of them in the document's order.
-queries = plain_queries | st.tuples(plain_queries, sorted_starts()).map(lambda pair: replace(pair[0], **pair[1]))
+listed = plain_queries | st.tuples(plain_queries, sorted_starts()).map(lambda pair: replace(pair[0], **pair[1]))
+# A third of them search all fields.
+queries = listed | listed | st.tuples(listed, words).map(lambda pair: replace(pair[0], terms=(), words=pair[1]))

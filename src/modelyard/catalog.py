@@ -25,6 +25,7 @@ from modelyard.registry import models
 from modelyard.registry.writer import Outcome, Rehearsal
 from modelyard.replication import SegmentReplicator
 from modelyard.store import ProgressFactory, Store, no_progress
+from modelyard.store.base_models import KNOWN
 
 # Records per transaction of an import: many enough that flushing the disk costs little, few enough that an interrupted
 # import repeats little and that readers see it grow.
@@ -35,6 +36,7 @@ BULK_MODELS = 256
 # How often to look for merged segments, which change no revision.
 _RECHECK_SECONDS = 0.25
 
+_BASE_NAMES = {fold_base(base.name): base.name for base in KNOWN}
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -109,6 +111,19 @@ class Catalog:
     def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
         """Return the nearest spelling of the terms that has matches, for a query without matches."""
         return self._ask(lambda index: index.suggestion(viewer, query)) if query.terms else None
+
+    def filter_suggestions(self, viewer: Viewer, query: ModelQuery) -> list[tuple[str, str, int]]:
+        """Return the filters that words of ``filter.search`` name: the query's field, the value, and how many models
+        the viewer sees with the filter instead of the words."""
+        named = self._ask(lambda index: index.named_filters(viewer, query)) if query.words else []
+        return [
+            ("types", value, count) if field == "type" else ("base_models", _BASE_NAMES.get(value, value), count)
+            for field, value, count in named
+        ]
+
+    def find_by_hash(self, viewer: Viewer, hashes: Iterable[str]) -> tuple[dict[str, list[int]], list[bytes]]:
+        """Return the ids of the models that have each hash, best first, and the record of each model once."""
+        return self._ask(lambda index: index.find_by_hash(viewer, hashes))
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
         """Return the ranks, by id, of models that ``search`` has just answered."""

@@ -346,8 +346,8 @@ class ModelQuery:
     """A valid query. None and empty values restrict nothing.
 
     A set of values matches models with any of them. A value that begins with ``!`` excludes models with it, so a set
-    of such values alone matches all other models; ``split_choice`` divides a set. ``terms``, ``tags`` and
-    ``base_models`` are folded; ``types`` has families expanded; ``hash`` is upper-case hex.
+    of such values alone matches all other models; ``split_choice`` divides a set. ``terms``, ``words``,
+    ``tags`` and ``base_models`` are folded; ``types`` has families expanded; ``hash`` is upper-case hex.
     """
 
     visibility: Visibility | None = None
@@ -357,6 +357,8 @@ class ModelQuery:
     is_inpainting: bool = False
     is_nsfw: bool | None = None
     terms: tuple[str, ...] = ()
+    # The words of ``filter.search``; a query has terms or words.
+    words: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     base_models: frozenset[str] = frozenset()
     licences: frozenset[str] = frozenset()
@@ -400,6 +402,30 @@ def fold(text: str) -> str:
     """Return ``text`` as search compares it: Unicode NFKC, then casefold."""
     # ASCII is its own NFKC, and most names are ASCII: a tenth of the cost.
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+
+
+class _Separators(dict[int, str]):
+    """Maps what separates words to a space: punctuation, white space, control characters, the symbols of ASCII."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        category = unicodedata.category(letter)
+        is_separator = category[0] in "PZ" or category == "Cc" or (code < 128 and category[0] == "S")
+        self[code] = " " if is_separator else letter
+        return self[code]
+
+
+_SEPARATORS = _Separators()
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a folded text, each once. A word has no separator in it."""
+    return tuple(dict.fromkeys(text.translate(_SEPARATORS).split()))
+
+
+def squeeze(text: str) -> str:
+    """Return a folded text without what separates words."""
+    return "".join(text.translate(_SEPARATORS).split())
 
 
 def fold_base(name: str) -> str:

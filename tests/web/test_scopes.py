@@ -55,6 +55,7 @@ API = [
     Row("HEAD", f"/v3/model/details?id={OWN}", READ, 200),
     Row("GET", "/v3/model/facets", READ, 200),
     Row("HEAD", "/v3/model/facets", READ, 200),
+    Row("POST", "/v3/model/by-hash", READ, 200, b'{"hashes":["1A805277C8"]}'),
     Row("GET", "/v3/metadata", READ, 200),
     Row("HEAD", "/v3/metadata", READ, 200),
     Row("GET", "/v3/user", READ, 200),

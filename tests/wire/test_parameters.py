@@ -88,6 +88,15 @@ TAKEN: dict[str, list[tuple[str, object]]] = {
         (256 * "a", (256 * "a",)),
         (" ".join(f"t{n}" for n in range(16)), tuple(f"t{n}" for n in range(16))),
     ],
+    "filter.search": [
+        ("万象熔炉 | Anything V5/Ink", ("万象熔炉", "anything", "v5", "ink")),
+        ("It's_a (dream-shaper)  “X”", ("it", "s", "a", "dream", "shaper", "x")),
+        ("twice Twice", ("twice",)),
+        ("sha256:1A805277C8 0xABCDEF01 blake3:0x" + SHA256, ("1a805277c8", "abcdef01", SHA256.lower())),
+        ("0xyz sha256:12", ("0xyz", "sha256", "12")),
+        (" | - () ", ()),
+        (" ".join(f"t{n}" for n in range(32)), tuple(f"t{n}" for n in range(32))),
+    ],
     "filter.is_inpainting": BOOLEANS,
     "filter.is_nsfw": BOOLEANS,
     "filter.tags": [("Anime", ("anime",)), (" Base Model ", ("base model",)), ("a,b", ("a,b",)), (" ", ())],
@@ -144,6 +153,7 @@ REFUSED: dict[str, list[str]] = {
     "filter.types": ["LORA", "txt2img", "vae,unheard", "lora;vae", "!", "vae,!", "!unheard"],
     "filter.is_sdxl": NOT_BOOLEANS,
     "filter.query": [257 * "a", " ".join(f"t{n}" for n in range(17))],
+    "filter.search": [257 * "a", " ".join(f"t{n}" for n in range(33)), "-".join(map(str, range(33)))],
     "filter.is_inpainting": NOT_BOOLEANS,
     "filter.is_nsfw": NOT_BOOLEANS,
     "filter.tags": [],
@@ -279,12 +289,18 @@ def test_empty_values_are_not_given() -> None:
 @pytest.mark.parametrize("name", [parameter.name for parameter in wire.PARAMETERS if not parameter.many])
 def test_one_value_given_twice_is_refused_even_if_both_are_the_same(name: str) -> None:
     parameter = BY_NAME[name]
-    dotted, bracketed, *_ = parameter.spellings
+    first, second = (*parameter.spellings, parameter.name)[:2]
 
-    error = refused(f"{dotted}={quote(parameter.example)}&{bracketed}={quote(parameter.example)}")
+    error = refused(f"{first}={quote(parameter.example)}&{second}={quote(parameter.example)}")
 
     assert name == error.facts["parameter"]
     assert "more than once" in error.message
+
+
+def test_search_and_query_are_not_given_together() -> None:
+    assert "filter.query" in refused("filter.search=a&filter.query=b").message
+    assert ("a",) == parsed("filter.search=a&filter.query=").words
+    assert ("b",) == parsed("filter.search=-&filter.query=b").terms
 
 
 def test_a_value_and_an_empty_one_are_one_value() -> None:
@@ -337,7 +353,11 @@ def test_the_documented_types_are_never_looked_up() -> None:
 
 
 def test_the_examples_of_the_table_are_taken_together() -> None:
-    together = "&".join(f"{parameter.name}={quote(parameter.example)}" for parameter in wire.PARAMETERS)
+    together = "&".join(
+        f"{parameter.name}={quote(parameter.example)}"
+        for parameter in wire.PARAMETERS
+        if parameter.name != "filter.search"
+    )
 
     question = parsed(together)
 

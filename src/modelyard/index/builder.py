@@ -20,7 +20,7 @@ from pyroaring import BitMap
 from modelyard.index import segment as layout
 from modelyard.index.order import NO_KEYS, OrderColumns
 from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
-from modelyard.index.terms import GRAM_MAX, filter_key
+from modelyard.index.terms import FURTHER, GRAM_MAX, filter_key
 
 CHUNK_ROWS = 1 << 16
 _SPACE_MAX = 0x20  # no term holds white space, so no query needs a gram with a byte up to this one
@@ -30,7 +30,8 @@ class Row(NamedTuple):
     """One model in the form that the index stores.
 
     ``text`` is folded UTF-8 without a final line feed. ``filters`` are names such as ``type=lora``; ``hashes`` are
-    the keys that ``terms.hash_key`` makes; ``sort_keys`` are those of the orders ``order.BY_NUMBER``.
+    the keys that ``terms.hash_key`` makes; ``sort_keys`` are those of the orders ``order.BY_NUMBER``;
+    ``further`` is what ``filter.search`` finds beside the text.
     """
 
     rank: int
@@ -41,6 +42,7 @@ class Row(NamedTuple):
     hashes: Sequence[int] = ()
     sort_keys: Sequence[int | None] = NO_KEYS
     name_key: bytes = b""
+    further: bytes = b""
 
 
 class Sink(Protocol):
@@ -94,12 +96,12 @@ def _write_tier(
     parts: dict[int, list[BitMap]] = {}
     pending: deque[Callable[[], _Cut]] = deque()
     while low < high and (chunk := list(islice(rows, min(CHUNK_ROWS, high - low)))):
-        texts = [row.text for row in chunk]
+        texts, further = [row.text for row in chunk], [row.further for row in chunk]
         if pool is None:
-            _collect(parts, _cut_grams(texts, low))
+            _collect(parts, _cut_grams(texts, further, low))
         else:
             # Two chunks in flight keep two processes busy without piling up their pairs.
-            pending.append(pool.submit(_cut_grams, texts, low).result)
+            pending.append(pool.submit(_cut_grams, texts, further, low).result)
             if len(pending) > 2:
                 _collect(parts, pending.popleft()())
         _collect(parts, _cut_filters(columns.add(chunk), low), columns.filter_keys)
@@ -118,22 +120,31 @@ def _write_tier(
 _Cut = tuple[list[int], list[int], bytes]
 
 
-def _cut_grams(texts: list[bytes], first_row: int) -> _Cut:
-    """Return every gram of at most 64 Ki texts with the rows that contain it."""
+def _cut_grams(texts: list[bytes], further: list[bytes], first_row: int) -> _Cut:
+    """Return every gram of at most 64 Ki rows with the rows whose text has it, and those where only the further has."""
+    cuts = []
+    for (keys, rows), (more_keys, more_rows) in zip(_pairs(texts), _pairs(further), strict=True):
+        pairs, more = keys.astype(np.int64) << 16 | rows, more_keys.astype(np.int64) << 16 | more_rows
+        at = np.searchsorted(pairs, more)
+        is_new = pairs[np.minimum(at, len(pairs) - 1)] != more if len(pairs) else np.ones(len(more), bool)
+        cuts.append((_cut(keys, rows, first_row), _cut(more_keys[is_new] | FURTHER, more_rows[is_new], first_row)))
+    return _joined([cut for cut, _ in cuts] + [cut for _, cut in cuts])
+
+
+def _pairs(texts: list[bytes]) -> Iterator[tuple[Array, Array]]:
+    """Yield the distinct (gram, row) pairs of each size of gram, in order."""
     letters = np.frombuffer(b"\n".join(texts) + b"\n", np.uint8)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
     rows = np.repeat(np.arange(len(texts), dtype=np.uint16), lengths)
     speaks = letters > _SPACE_MAX
     gram = np.zeros(len(letters), np.int32)
     is_valid = np.ones(len(letters), bool)
-    cuts = []
     for size in range(1, GRAM_MAX + 1):
         # The gram that starts at each letter grows by one letter a round. A line feed ends every text.
         reach = len(letters) - size + 1
         gram = gram[:reach] << 8 | letters[size - 1 :]
         is_valid = is_valid[:reach] & speaks[size - 1 :]
-        cuts.append(_cut(*_sorted_pairs(gram[is_valid], rows[:reach][is_valid], size), first_row))
-    return _joined(cuts)
+        yield _sorted_pairs(gram[is_valid], rows[:reach][is_valid], size)
 
 
 def _sorted_pairs(grams: Array, rows: Array, size: int) -> tuple[Array, Array]:
@@ -236,7 +247,7 @@ class _Columns:
         self._filter_numbers = _Numbers()
         self.filter_keys = self._filter_numbers.keys_by_number
         self._count = 0
-        self._text_bytes = self._record_bytes = self._row_filters = self._name_bytes = 0
+        self._text_bytes = self._record_bytes = self._row_filters = self._name_bytes = self._further_bytes = 0
         self._orders = OrderColumns()
         self._ids = array("q")
         self._hash_keys, self._hash_rows = array("q"), array("I")
@@ -260,6 +271,8 @@ class _Columns:
         self._name_bytes = self._append_at("name_key_at", list(map(len, names)), self._name_bytes)
         append("text", b"".join([row.text for row in rows]))
         self._text_bytes = self._append_at("text_at", [len(row.text) for row in rows], self._text_bytes)
+        append("further", b"".join([row.further for row in rows]))
+        self._further_bytes = self._append_at("further_at", [len(row.further) for row in rows], self._further_bytes)
         append("records", b"".join([row.record for row in rows]))
         self._record_bytes = self._append_at("record_at", [len(row.record) for row in rows], self._record_bytes)
         append("row_filters", np.fromiter(chain.from_iterable(numbered), np.uint32))
@@ -290,6 +303,7 @@ class _Columns:
             "text_at": self._text_bytes,
             "record_at": self._record_bytes,
             "name_key_at": self._name_bytes,
+            "further_at": self._further_bytes,
             "row_filter_at": self._row_filters,
             "filter_name_at": names_bytes,
         }

@@ -29,10 +29,12 @@ from modelyard.domain import (
     search_text,
 )
 from modelyard.index import search
-from modelyard.index.budget import Budget
+from modelyard.index.budget import QUICK_UNITS, Budget
 from modelyard.index.builder import Row, build
 from modelyard.index.choices import chosen, licence_filters
 from modelyard.index.facets import Facets, facets
+from modelyard.index.filter_words import filters_named
+from modelyard.index.fulltext import further_text, searched
 from modelyard.index.search import Count, Dead, LiveSegment, Page
 from modelyard.index.segment import ALL, All, Array, Keys, Segment
 from modelyard.index.segment_file import StoredSegment
@@ -79,7 +81,9 @@ def row_of(model: Model, record: bytes) -> Row:
     text = search_text(model.sd_name, model.name, model.tags)
     hashes = [hash_key(digits) for digits in (*model.hashes.spellings(), *model.file_hashes)]
     sort_keys = (model.published_at, model.updated_at, model.added_at, model.size_bytes)
-    return Row(model.rank, model.id, text.encode(), record, filters, hashes, sort_keys, model.name_key.encode())
+    further = further_text(model, text).encode()
+    name_key = model.name_key.encode()
+    return Row(model.rank, model.id, text.encode(), record, filters, hashes, sort_keys, name_key, further)
 
 
 @lru_cache(maxsize=65_536)
@@ -116,7 +120,7 @@ def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
         if values:
             unions += chosen(name, values)
     unions += [(filter_key(f"tag={tag}"),) for tag in query.tags]
-    short, grams, terms = _plan_terms(query.terms) if query.terms else _NO_TERMS
+    short, grams, terms = _plan_terms(query.terms or query.words) if query.terms or query.words else _NO_TERMS
     unions += short
     return search.Plan(
         tuple(unions),
@@ -125,6 +129,7 @@ def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
         query.id,
         hash_key(query.hash) if query.hash else None,
         is_impossible=not unions[0],
+        words=query.words,
     )
 
 
@@ -178,7 +183,8 @@ class Index:
 
     def search(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Page:
         """Return the page of a query, with only the models that the viewer may see."""
-        parts, plan, start = self._snapshot.rows, plan_for(viewer, query), query.start
+        plan, start = plan_for(viewer, query), query.start
+        parts = _parts_for(self._snapshot, plan)
         if query.sort == POPULAR:
             assert not isinstance(start, SortPosition), "the parser refuses a position of another order"
             return search.page(parts, plan, start, query.limit, budget)
@@ -194,7 +200,7 @@ class Index:
         snapshot, plan = self._snapshot, plan_for(viewer, query)
         count: Count | None = snapshot.answers.get(plan)
         if count is None:
-            count = search.count(snapshot.rows, plan, budget)
+            count = search.count(_parts_for(snapshot, plan), plan, budget)
             if count.is_exact:
                 snapshot.answers.put(plan, count, _size_of(plan))
         return count
@@ -204,7 +210,7 @@ class Index:
         snapshot, plan = self._snapshot, plan_for(viewer, query)
         answer: Facets | None = snapshot.answers.get((tags_max, plan))
         if answer is None:
-            answer = facets(snapshot.rows, plan, tags_max, budget)
+            answer = facets(_parts_for(snapshot, plan), plan, tags_max, budget)
             if answer.is_exact:
                 numbers = 4 + len(answer.types) + len(answer.base_models) + len(answer.tags)
                 snapshot.answers.put((tags_max, plan), answer, _size_of(plan) + _NUMBER_BYTES * numbers)
@@ -230,6 +236,34 @@ class Index:
                 return None
         records = search.page(parts, plan_for(viewer, replace(query, terms=tuple(respelt))), None, 1).records
         return " ".join(respelt) if records and respelt != list(query.terms) else None
+
+    def named_filters(self, viewer: Viewer, query: ModelQuery) -> list[tuple[str, str, int]]:
+        """Return the filters (``base`` or ``type``, and the value) that words of the query name, with the number of
+        models that the viewer sees with the filter instead of the words. At most one of each field."""
+        named: dict[str, tuple[str, str, int]] = {}
+        for field_name, value, filtered in filters_named(self._snapshot.rows, query):
+            if field_name not in named:
+                count = self.estimate(viewer, replace(filtered, start=None), Budget(QUICK_UNITS))
+                if count.number:
+                    named[field_name] = field_name, value, count.number
+        return [*named.values()]
+
+    def find_by_hash(self, viewer: Viewer, hashes: Iterable[str]) -> tuple[dict[str, list[int]], list[bytes]]:
+        """Return the ids of the models that have each hash, best first, and the record of each model once."""
+        parts, visible = self._snapshot.rows, plan_for(viewer, ModelQuery())
+        ids: dict[str, list[int]] = {}
+        records: dict[int, bytes] = {}
+        for digits in hashes:
+            plan = replace(visible, hash_key=hash_key(digits))
+            found = sorted(
+                (*part.segment.order(row), number, row)
+                for number, part in enumerate(parts)
+                for row in search.matches_by_hash(part, plan)
+            )
+            ids[digits] = [-neg_id for _, neg_id, _, _ in found]
+            for _, neg_id, number, row in found:
+                records[-neg_id] = records.get(-neg_id) or parts[number].segment.records((row,))[0]
+        return ids, list(records.values())
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
         """Return the ranks of models, by id."""
@@ -305,6 +339,11 @@ def _size_of(plan: search.Plan) -> int:
     return 500 + 100 * (len(plan.unions) + len(plan.terms)) + 8 * len(plan.grams)
 
 
+def _parts_for(snapshot: Snapshot, plan: search.Plan) -> Sequence[LiveSegment]:
+    """Return the parts that a plan is asked of."""
+    return searched(snapshot.rows, plan) if plan.words else snapshot.rows
+
+
 def _weight(part: LiveSegment) -> int:
     return part.segment.count + len(part.removed)
 
@@ -333,6 +372,7 @@ def living_rows(part: LiveSegment) -> Iterator[Row]:
             hashes.tolist(),
             segment.sort_keys(row),
             segment.name_key(row),
+            segment.further(row),
         )
 
 

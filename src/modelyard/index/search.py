@@ -43,6 +43,8 @@ class Plan:
     id: int | None = None
     hash_key: int | None = None
     is_impossible: bool = False
+    # The words of ``filter.search``, if the terms are theirs; ``fulltext.searched`` makes the parts for them.
+    words: tuple[str, ...] = ()
 
     @property
     def picks(self) -> bool:
@@ -300,6 +302,11 @@ def _picked(segment: Segment, plan: Plan) -> list[int]:
     if row is None or (plan.hash_key is not None and row not in segment.rows_of_hash(plan.hash_key)):
         return []
     return [row]
+
+
+def matches_by_hash(part: LiveSegment, plan: Plan) -> list[int]:
+    """Return the rows that the plan's hash names, and that are in every set."""
+    return [row for row in _picked(part.segment, plan) if _passes(part, plan, row)]
 
 
 def _passes(part: LiveSegment, plan: Plan, row: int) -> bool:

@@ -4,6 +4,7 @@ Row numbers follow the order of search results, rank descending then id descendi
 
     per row          neg_ranks, neg_ids      int64    negated, so that both ascend and ``bisect`` finds a position
                      text, text_at           bytes    folded sd_name, name and tags, divided by line feeds
+                     further, further_at     bytes    what filter.search finds beside the text (fulltext.py)
                      records, record_at      bytes    rendered records, placeholders included
                      row_filters, …_at       uint32   the numbers of the filters the row is in
                      name_keys, …_at         bytes    the key by which the row is sorted by name
@@ -38,6 +39,7 @@ from modelyard.domain import Position
 from modelyard.index.filter_columns import FilterColumns
 from modelyard.index.order import BY_NUMBER, NAME, NO_KEY, ORDERS, Order
 from modelyard.index.set_cache import SetCache
+from modelyard.index.terms import FURTHER
 
 TIER_FIRST = 1 << 14
 TIER_GROWTH = 4
@@ -82,6 +84,8 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "neg_ids": np.int64,
     "text": np.uint8,
     "text_at": np.int64,
+    "further": np.uint8,
+    "further_at": np.int64,
     "records": np.uint8,
     "record_at": np.int64,
     "row_filters": np.uint32,
@@ -138,6 +142,8 @@ class SegmentArrays:
     neg_ids: Array
     text: Array
     text_at: Array
+    further: Array
+    further_at: Array
     records: Array
     record_at: Array
     row_filters: Array
@@ -168,6 +174,7 @@ class Segment:
         *,
         checks: Mapping[str, Check] | None = None,
         cache_bytes_max: int = CACHE_BYTES_MAX,
+        has_further: bool = False,
     ) -> None:
         self.arrays = arrays
         self.tiers = tiers
@@ -188,15 +195,39 @@ class Segment:
         self._names = StringColumn(arrays.name_keys, arrays.name_key_at, checks.get("name_keys"))
         self._checks = checks
         self._check_sets = [checks.get(f"set_blob_{tier}") for tier in range(len(tiers))]
-        self.text = self._texts.one
-        self.texts = self._texts.some
+        self._further = StringColumn(arrays.further, arrays.further_at, checks.get("further"))
+        self.further = self._further.one
+        self._has_further = has_further
+        self._searching: Segment | None = None
+        self.text = self._joined_text if has_further else self._texts.one
+        self.texts = self._joined_texts if has_further else self._texts.some
         self.records = self._records.some
         self._tiers = [(t.set_keys.data, t.set_at.data, t.set_bytes.data, t.set_blob.data) for t in tiers]
         self._cache: list[dict[object, TierSet]] = [{} for _ in tiers]
         self._cache_bytes = 0
         self._cache_bytes_max = cache_bytes_max
 
+    @property
+    def searching(self) -> "Segment":
+        """The segment as ``filter.search`` sees it: the text of a row is both texts, and a gram is in both its sets."""
+        if self._searching is None:
+            self._searching = Segment(
+                self.arrays,
+                self.tiers,
+                checks=self._checks,
+                cache_bytes_max=self._cache_bytes_max // 2,
+                has_further=True,
+            )
+        return self._searching
+
     # --- rows
+
+    def _joined_text(self, row: int) -> bytes:
+        return b"%b\n%b" % (self._texts.one(row), self._further.one(row))
+
+    def _joined_texts(self, rows: Sequence[int]) -> list[bytes]:
+        both = zip(self._texts.some(rows), self._further.some(rows), strict=True)
+        return [b"%b\n%b" % texts for texts in both]
 
     def order(self, row: int) -> tuple[int, int]:
         """Return (-rank, -id) of a row, the key by which the search merges rows of several segments."""
@@ -248,11 +279,18 @@ class Segment:
         high = bisect_right(self._neg_ranks, -position.rank, low)
         return bisect_right(self._neg_ids, -position.id, low, high)
 
-    def letters(self, low: int, high: int) -> tuple[Array, Array]:
-        """Return the texts of the rows from ``low`` to ``high`` end to end, and where each begins in them."""
-        at = self.arrays.text_at[low : high + 1]
-        self._texts.check(int(at[0]), int(at[-1]))
-        return self.arrays.text[int(at[0]) : int(at[-1])], at - at[0]
+    def letters(self, low: int, high: int) -> Iterator[tuple[Array, Array]]:
+        """Yield the texts of the rows from ``low`` to ``high`` end to end, and where each begins in them.
+
+        With further texts, those come in the same way, afterwards.
+        """
+        columns = [(self._texts, self.arrays.text, self.arrays.text_at)]
+        if self._has_further:
+            columns.append((self._further, self.arrays.further, self.arrays.further_at))
+        for column, letters, offsets in columns:
+            at = offsets[low : high + 1]
+            column.check(int(at[0]), int(at[-1]))
+            yield letters[int(at[0]) : int(at[-1])], at - at[0]
 
     def filter_names(self) -> Iterator[str]:
         """Yield the names of all filters that some row is in."""
@@ -319,6 +357,20 @@ class Segment:
         return NONE if tier_set is ALL else ALL
 
     def _load(self, tier: int, key: int) -> TierSet:
+        tier_set, size = self._stored(tier, key)
+        if self._has_further and key < FURTHER and tier_set is not ALL:
+            further, further_size = self._stored(tier, key | FURTHER)
+            size += further_size
+            if isinstance(tier_set, BitMap) and isinstance(further, BitMap):
+                union = tier_set | further
+                tier_set = ALL if len(union) == self.bounds[tier + 1] - self.bounds[tier] else union
+            elif further is not NONE:
+                tier_set = further
+        self._keep(tier, key, tier_set, size)
+        return tier_set
+
+    def _stored(self, tier: int, key: int) -> tuple[TierSet, int]:
+        """Return a set as it is stored, and the size of its bytes."""
         keys, at, sizes, blob = self._tiers[tier]
         index = bisect_left(keys, key)
         tier_set: TierSet = NONE
@@ -333,8 +385,7 @@ class Segment:
                     check.touch(start, start + size)
                 bitmap = BitMap.deserialize(blob[start : start + size].tobytes())
             tier_set = ALL if len(bitmap) == self.bounds[tier + 1] - self.bounds[tier] else bitmap
-        self._keep(tier, key, tier_set, size)
-        return tier_set
+        return tier_set, size
 
     def _keep(self, tier: int, key: object, tier_set: TierSet, size: int) -> None:
         # 200 bytes: a dictionary's entry and an empty bitmap. Missing sets are cached too, and must count.

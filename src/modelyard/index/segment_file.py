@@ -37,7 +37,7 @@ CHECK_BYTES = 8
 # Every segment has these, even one without rows that only removes models.
 _COLUMNS = (*(field.name for field in fields(SegmentArrays)), "removed")
 # These are large, and a query reads a few places of them, so they are checked block by block.
-_BY_BLOCK = ("text", "records", "set_blob", "order_rows", "order_places", "order_keys", "name_keys")
+_BY_BLOCK = ("text", "further", "records", "set_blob", "order_rows", "order_places", "order_keys", "name_keys")
 
 
 class DamagedSegmentError(Exception):
@@ -160,7 +160,12 @@ def open_segment(folder: Path) -> StoredSegment:
             checks[name] = checked
         else:
             checked.touch(0, array.nbytes)
-    for name, at in (("text", "text_at"), ("records", "record_at"), ("name_keys", "name_key_at")):
+    for name, at in (
+        ("text", "text_at"),
+        ("further", "further_at"),
+        ("records", "record_at"),
+        ("name_keys", "name_key_at"),
+    ):
         # Reading a piece checks its first and last blocks only, see Check.good; longer pieces are rare.
         if np.diff(mapped[at]).max(initial=0) > BLOCK_BYTES:
             checks[name].touch(0, mapped[name].nbytes)

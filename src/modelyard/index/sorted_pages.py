@@ -184,7 +184,7 @@ def _gather(walk: Walk, candidates: BitMap | range, first: int, collector: _Coll
 
 
 def _by_size(numbers: Array, size: int, low: int, count: int) -> Iterator[Array]:
-    """Yield numbers from ``low`` to ``count``, from the smallest to the greatest, about ``size`` of them and then more at a time.
+    """Yield numbers between ``low`` and ``count``, the smallest first: about ``size`` of them, then four times as many.
 
     Sorting what is below a bound costs a quarter of a partition.
     """

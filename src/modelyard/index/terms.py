@@ -3,7 +3,9 @@
     a filter  "type=lora", "tag=anime"      →  a 63-bit digest of the text, from 2^62 up
     a gram    1 to 3 bytes of folded UTF-8  →  length << 24 | bytes, below 2^26
 
-Both live in one sorted array of 64-bit keys. Grams are of bytes, not of characters: UTF-8 synchronises itself, so bytes
+    a gram of the further text              →  the same with bit 26 set
+
+All live in one sorted array of 64-bit keys. Grams are of bytes, not of characters: UTF-8 synchronises itself, so bytes
 occur in bytes exactly where characters occur in characters, and numpy cuts bytes millions at a time. One CJK character
 is one gram of three bytes, found without walking.
 """
@@ -13,6 +15,8 @@ from functools import lru_cache
 
 GRAM_MAX = 3
 FILTER_KEY_MIN = 1 << 62
+# Added to the key of a gram: the rows whose further text has it, and whose text has not (``fulltext``).
+FURTHER = 1 << 26
 _PRIME = 2**61 - 1
 
 

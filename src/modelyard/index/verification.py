@@ -239,11 +239,13 @@ def _frequent_phrases(segment: Segment) -> list[bytes]:
 
 def scan(segment: Segment, term: bytes, low: int, high: int) -> BitMap:
     """Return the rows from ``low`` to ``high`` whose text holds a term, by comparing all letters."""
-    letters, at = segment.letters(low, high)
-    found = places(letters, term)
-    numbers = np.searchsorted(at, found, side="right") - 1
-    numbers = numbers[found + len(term) <= at[numbers + 1]]  # texts lie end to end, and a term lies in one of them
-    return BitMap(array("I", (numbers + low).astype(np.uint32).tobytes()))
+    rows = BitMap()
+    for letters, at in segment.letters(low, high):
+        found = places(letters, term)
+        numbers = np.searchsorted(at, found, side="right") - 1
+        numbers = numbers[found + len(term) <= at[numbers + 1]]  # texts lie end to end, and a term lies in one of them
+        rows |= BitMap(array("I", (numbers + low).astype(np.uint32).tobytes()))
+    return rows
 
 
 def places(letters: Array, term: bytes) -> Array:

@@ -25,6 +25,7 @@ from modelyard.web.api import health, list_models
 from modelyard.web.api.covers import CoverEndpoints, PublicCovers
 from modelyard.web.api.edit_models import ModelEndpoints, id_of
 from modelyard.web.api.files import Downloads
+from modelyard.web.api.find_by_hash import FindByHash
 from modelyard.web.api.presigned_uploads import PresignedUploads
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import authenticate
@@ -101,6 +102,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
         catalog,
         viewer_of,
         list_models.Listing(catalog, viewer_of, links_for, base_of),
+        FindByHash(catalog, viewer_of, links_for, base_of, gzip_cache),
         endpoints,
         PresignedUploads(uploads, auth, signer, caller_of, base_of),
         TusHandler(uploads, auth, caller_of, base_of),

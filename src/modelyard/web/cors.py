@@ -4,7 +4,7 @@ from modelyard import wire
 from modelyard.web.requests import Header, Request
 
 _RESPONSE_HEADERS = (
-    f"ETag, {wire.TOTAL_HEADER}, {wire.IGNORED_HEADER}, {wire.SUGGESTION_HEADER}, "
+    f"ETag, {wire.TOTAL_HEADER}, {wire.IGNORED_HEADER}, {wire.SUGGESTION_HEADER}, {wire.FILTER_SUGGESTION_HEADER}, "
     f"{wire.REVISION_HEADER}, "
     "Preference-Applied, Retry-After, X-Request-Id, "
     # Read by a web page that uploads by tus 1.0.

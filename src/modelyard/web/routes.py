@@ -25,6 +25,7 @@ from modelyard.web.api import account, health, list_models
 from modelyard.web.api.covers import CoverEndpoints, PublicCovers
 from modelyard.web.api.edit_models import ModelEndpoints
 from modelyard.web.api.files import Downloads
+from modelyard.web.api.find_by_hash import FindByHash
 from modelyard.web.api.presigned_uploads import PresignedUploads
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import ViewerOf
@@ -58,6 +59,7 @@ class Parts:
     catalog: Catalog
     viewer_of: ViewerOf
     listing: list_models.Listing
+    find_by_hash: FindByHash
     models: ModelEndpoints
     presigned: PresignedUploads
     tus: TusHandler
@@ -114,6 +116,7 @@ def _api(parts: Parts) -> list[Route]:
         Route("/v3/uploads", "POST HEAD PATCH DELETE OPTIONS", tus, Scope.WRITE, key),
         Route("/v3/model/details", "GET", from_database(models.details), Scope.READ, key),
         Route("/v3/model/facets", "GET", from_index(facets), Scope.READ, key),
+        Route("/v3/model/by-hash", "POST", parts.find_by_hash.handle, Scope.READ, key),
         Route("/v3/model/cover", "PUT", covers.put, Scope.WRITE, key),
         Route("/v3/model/cover", "DELETE", change(covers.remove), Scope.WRITE, key),
         Route("/v3/model/uploader", "POST", change(presigned.announce), Scope.WRITE, key),

@@ -10,6 +10,7 @@ headers     the names of the API's own headers
 
 from modelyard.wire.cursors import format_cursor
 from modelyard.wire.headers import (
+    FILTER_SUGGESTION_HEADER,
     IGNORED_HEADER,
     MIN_REVISION_HEADER,
     MODEL_HEADER,
@@ -18,24 +19,35 @@ from modelyard.wire.headers import (
     TOTAL_HEADER,
 )
 from modelyard.wire.parameters import (
+    HASH_ALLOWED,
     NAMES,
     PARAMETERS,
     QUERY_CHARS_MAX,
     Parameter,
+    parse_hash,
 )
 from modelyard.wire.problems import ERROR_ANSWERS, ErrorAnswer, error_answer, render_error
-from modelyard.wire.queries import QUERY_STRING_BYTES_MAX, ParsedQuery, ignored_header, parse_query, query_pairs
+from modelyard.wire.queries import (
+    QUERY_STRING_BYTES_MAX,
+    ParsedQuery,
+    filter_suggestion_header,
+    ignored_header,
+    parse_query,
+    query_pairs,
+)
 from modelyard.wire.records import (
     FIELD_MEANINGS,
     RENDERING,
     TTL_DEFAULT_SECONDS,
     Count,
     FacetsAnswer,
+    HashMatches,
     ModelPage,
     ModelRecord,
     TypeRecord,
     fill_holes,
     has_holes,
+    join_matches,
     join_page,
     render_page,
     render_record,
@@ -44,6 +56,8 @@ from modelyard.wire.records import (
 __all__ = [
     "ERROR_ANSWERS",
     "FIELD_MEANINGS",
+    "FILTER_SUGGESTION_HEADER",
+    "HASH_ALLOWED",
     "IGNORED_HEADER",
     "MIN_REVISION_HEADER",
     "MODEL_HEADER",
@@ -59,6 +73,7 @@ __all__ = [
     "Count",
     "ErrorAnswer",
     "FacetsAnswer",
+    "HashMatches",
     "ModelPage",
     "ModelRecord",
     "Parameter",
@@ -66,10 +81,13 @@ __all__ = [
     "TypeRecord",
     "error_answer",
     "fill_holes",
+    "filter_suggestion_header",
     "format_cursor",
     "has_holes",
     "ignored_header",
+    "join_matches",
     "join_page",
+    "parse_hash",
     "parse_query",
     "query_pairs",
     "render_error",

@@ -9,6 +9,9 @@ TOTAL_HEADER = "Modelyard-Total"
 SUGGESTION_HEADER = "Modelyard-Suggestion"
 
 
+FILTER_SUGGESTION_HEADER = "Modelyard-Filter-Suggestion"
+
+
 REVISION_HEADER = "Modelyard-Revision"
 
 

@@ -28,10 +28,12 @@ from modelyard.domain import (
     Visibility,
     fold,
     fold_base,
+    words_of,
 )
 from modelyard.wire.cursors import CURSOR_ALLOWED, CURSOR_CHARS_MAX, SORT_NAMES, parse_cursor
 
 QUERY_CHARS_MAX = 256
+SEARCH_WORDS_MAX = 32
 _UNKNOWN = "`unknown` means models whose licence does not say; they match no other value."
 
 
@@ -43,7 +45,8 @@ _BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
 _BOOLEANS_ALLOWED = "true, True, TRUE, t, T, 1, false, False, FALSE, f, F, 0"
-_HASH_ALLOWED = "8, 10, 12 or 64 hexadecimal digits, with or without 0x, sha256: or blake3:"
+HASH_ALLOWED = "8, 10, 12 or 64 hexadecimal digits, with or without 0x, sha256: or blake3:"
+_HASH_PREFIX = re.compile("^(sha256:|blake3:)?(0x)?")
 _HEX = re.compile(r"[0-9A-F]+")
 _REPEATED = "Repeat the parameter for models of any of several values; a value after `!` excludes models with it."
 
@@ -135,6 +138,20 @@ def _terms(parameter: Parameter, value: str) -> tuple[str, ...]:
     return terms
 
 
+def _words(parameter: Parameter, value: str) -> tuple[str, ...]:
+    if len(value) > QUERY_CHARS_MAX:
+        raise parameter.refuse(value, f"{len(value)} characters are too many")
+    words: list[str] = []
+    for part in fold(value).split():
+        digits = _HASH_PREFIX.sub("", part)
+        is_hash = len(digits) in HASH_LENGTHS and _HEX.fullmatch(digits.upper())
+        words += (digits,) if is_hash else words_of(part)
+    words = list(dict.fromkeys(words))
+    if len(words) > SEARCH_WORDS_MAX:
+        raise parameter.refuse(value, f"{len(words)} words are too many")
+    return tuple(words)
+
+
 def _tag(_: Parameter, value: str) -> str:
     return fold(value).strip()
 
@@ -161,14 +178,22 @@ def _id(parameter: Parameter, value: str) -> int:
     return int(value)
 
 
-def _hash(parameter: Parameter, value: str) -> str:
+def parse_hash(value: str) -> str:
+    """Return a hash's digits in upper case. Raises ValueError."""
     digits = value.strip().upper()
     for prefix in ("SHA256:", "BLAKE3:", "0X"):
         digits = digits.removeprefix(prefix)
     # `upper` makes the ligature ﬀ two letters F.
     if not value.isascii() or len(digits) not in HASH_LENGTHS or not _HEX.fullmatch(digits):
-        raise parameter.refuse(value)
+        raise ValueError
     return digits
+
+
+def _hash(parameter: Parameter, value: str) -> str:
+    try:
+        return parse_hash(value)
+    except ValueError:
+        raise parameter.refuse(value) from None
 
 
 def _limit(parameter: Parameter, value: str) -> int:
@@ -275,6 +300,18 @@ PARAMETERS: tuple[Parameter, ...] = (
         f"up to {QUERY_CHARS_MAX} characters and {QUERY_TERMS_MAX} words",
     ),
     Parameter(
+        "filter.search",
+        "words",
+        {"type": "string", "maxLength": QUERY_CHARS_MAX},
+        "Searches title, sd_name, name, tags, trigger words, creator and the names of files, and ignores case and what "
+        "separates words (spaces and punctuation). Each word must be a part of at least one of them; a word that is a "
+        f"hash may also be a hash of a file. At most {SEARCH_WORDS_MAX} words, and not together with `filter.query`.",
+        "realistic vision",
+        _words,
+        f"up to {QUERY_CHARS_MAX} characters and {SEARCH_WORDS_MAX} words",
+        documented=False,
+    ),
+    Parameter(
         "filter.is_inpainting",
         "is_inpainting",
         {"type": "boolean", "default": False},
@@ -357,7 +394,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "are the first of AutoV3 or of SHA-256. Ignores case, and accepts the prefixes `0x`, `sha256:` and `blake3:`.",
         "1A805277C8",
         _hash,
-        _HASH_ALLOWED,
+        HASH_ALLOWED,
         documented=False,
     ),
     Parameter(

@@ -115,6 +115,9 @@ def _parsed(query_string: bytes) -> ParsedQuery:
         if parameter is not None and parameter.collect is not None:
             values[parameter.field] = parameter.collect(parameter, [part.value for part in parts])
     _check_order(values)
+    if values.get("terms") and values.get("words"):
+        problem = f"{NAMES['words']} and {NAMES['terms']} are given together"
+        raise errors.InvalidParameter(NAMES["words"], " ".join(values["words"]), "one of the two", problem)
     types = {name.removeprefix(NOT) for name in values.get("types", ())}
     strange = types.difference(DOCUMENTED_TYPES, *TYPE_FAMILIES.values())
     return ParsedQuery(ModelQuery(**values), tuple(dict.fromkeys(ignored)), frozenset(strange))
@@ -129,6 +132,11 @@ def _check_order(values: dict[str, Any]) -> None:
         raise errors.InvalidParameter(
             name, format_cursor(start), f"a cursor of sort={sort}, empty, or c_<matches to skip>", problem
         )
+
+
+def filter_suggestion_header(suggestions: Iterable[tuple[str, str, int]]) -> str:
+    """Return fields, values and counts as a header value, such as ``filter.base_model=Pony;count=2536``."""
+    return ", ".join(f"{NAMES[field]}={quote(value, safe='')};count={count}" for field, value, count in suggestions)
 
 
 def ignored_header(names: Sequence[str]) -> str:

@@ -71,6 +71,13 @@ class ModelPage(msgspec.Struct, frozen=True):
     pagination: Pagination
 
 
+class HashMatches(msgspec.Struct, frozen=True):
+    """The answer of ``POST /v3/model/by-hash``: the ids of the models that have each hash, and the models."""
+
+    matches: dict[str, list[int]]
+    models: Sequence[ModelRecord]
+
+
 class Count(msgspec.Struct, frozen=True):
     """How many matches have a value."""
 
@@ -164,6 +171,11 @@ def join_page(records: Sequence[bytes], following: Position | SortPosition | Non
     """Return the answer's body, with the holes of its records."""
     cursor = format_cursor(following) if following else ""
     return b'{"models":[%b],"pagination":{"next_cursor":"%b"}}' % (b",".join(records), cursor.encode())
+
+
+def join_matches(ids_by_hash: Mapping[str, Sequence[int]], records: Sequence[bytes]) -> bytes:
+    """Return the answer to a request for many hashes, with the holes of its records."""
+    return b'{"matches":%b,"models":[%b]}' % (_encode(ids_by_hash), b",".join(records))
 
 
 def has_holes(rendered: bytes) -> bool:

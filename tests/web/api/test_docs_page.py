@@ -239,7 +239,8 @@ def test_the_examples_page_is_what_the_document_says() -> None:
 
 def test_the_names_and_limits_in_the_document_are_those_of_the_code() -> None:
     text = json.dumps(openapi_document.document())
-    headers = {wire.IGNORED_HEADER, wire.TOTAL_HEADER, wire.SUGGESTION_HEADER, wire.REVISION_HEADER}
+    suggestions = {wire.SUGGESTION_HEADER, wire.FILTER_SUGGESTION_HEADER}
+    headers = {wire.IGNORED_HEADER, wire.TOTAL_HEADER, wire.REVISION_HEADER, *suggestions}
     cover = openapi_document.document()["paths"]["/covers/{name}/{width}"]["get"]["parameters"][1]
 
     assert {*headers, wire.MIN_REVISION_HEADER} == set(re.findall(r"Modelyard(?:-[A-Z][a-z]+)+", text))

@@ -152,6 +152,7 @@ def test_every_parameter_has_a_row_here_or_is_refused_by_its_name() -> None:
         "filter.types": "types",
         "filter.is_sdxl": "is_sdxl",
         "filter.query": "terms",
+        "filter.search": "words",
         "filter.is_inpainting": "is_inpainting",
         "filter.is_nsfw": "is_nsfw",
         "filter.tags": "tags",
@@ -246,6 +247,14 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         ("filter.query=v1.0+realistic", {4}),
         ("filter.query=nothing+at+all", set()),
         ("filter.query=+++", ALL),
+        # search of all fields, whatever separates words
+        ("filter.search=jibmix+realistic/xl", {4}),
+        ("filter.search=Jib-Mix_(Realistic)%20'XL'", {4}),
+        ("filter.search=BASE.MODEL", {1}),
+        ("filter.search=basemodel", {1}),
+        ("filter.search=0x1a805277c8+vae", set()),
+        ("filter.search=0x1a805277c8+v5", {5}),
+        ("filter.search=nobody", set()),
         # tags: exact, whatever the case, all of them
         ("filter.tags=ANIME", {1, 2}),
         ("filter.tags=anime&filter.tags=base+model", {1}),

@@ -21,8 +21,9 @@ from modelyard.web.requests import Header, Request
 from modelyard.web.responses import Response, digest_of
 from modelyard.web.urls import BaseOf, LinksFor
 
-_IGNORED, _TOTAL, _SUGGESTION = (
-    name.lower().encode() for name in (wire.IGNORED_HEADER, wire.TOTAL_HEADER, wire.SUGGESTION_HEADER)
+_IGNORED, _TOTAL, _SUGGESTION, _FILTER_SUGGESTION = (
+    name.lower().encode()
+    for name in (wire.IGNORED_HEADER, wire.TOTAL_HEADER, wire.SUGGESTION_HEADER, wire.FILTER_SUGGESTION_HEADER)
 )
 # A thousand pages of average size.
 CACHE_BYTES_MAX = 16 * 1024 * 1024
@@ -81,6 +82,8 @@ class Listing:
             headers.append((_TOTAL, b"%d" % self._catalog.count(viewer, query)))
         if not page.records and query.terms and query.start is None:
             headers.extend(_suggestion(self._catalog, viewer, query))
+        if query.words and query.start is None:
+            headers.extend(_filter_suggestion(self._catalog, viewer, query))
         headers.append(revision_header(revision))
         body = wire.join_page(page.records, page.following)
         return Response(body, headers=tuple(headers), digest=None if wire.has_holes(body) else digest_of(body))
@@ -90,6 +93,11 @@ def _suggestion(catalog: Catalog, viewer: Viewer, query: ModelQuery) -> list[Hea
     nearest = catalog.suggestion(viewer, query)
     # Percent-encoded: a header is ASCII, and names of models are in every script.
     return [(_SUGGESTION, quote(nearest, safe=" ").encode())] if nearest else []
+
+
+def _filter_suggestion(catalog: Catalog, viewer: Viewer, query: ModelQuery) -> list[Header]:
+    suggestions = catalog.filter_suggestions(viewer, query)
+    return [(_FILTER_SUGGESTION, wire.filter_suggestion_header(suggestions).encode())] if suggestions else []
 
 
 def count_facets(catalog: Catalog, viewer_of: ViewerOf, request: Request) -> Response:

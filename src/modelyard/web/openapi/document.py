@@ -39,6 +39,7 @@ EXAMPLE_MODEL = domain.Model(
 _TYPES = (
     wire.ModelPage,
     wire.FacetsAnswer,
+    wire.HashMatches,
     User,
     Metadata,
     Health,

@@ -117,12 +117,12 @@ def _list_facts(entry: Entry, facts: Facts) -> Iterator[Fact]:
         _build_filter_address("types", model.type.name),
     )
     base = model.base_model or "unknown"
-    address = _build_filter_address("base_model", model.base_model) if model.base_model else ""
+    address = _build_filter_address("base_models", model.base_model) if model.base_model else ""
     yield Fact("Base model", base, _find_origin(entry, "base_model"), address)
     if model.base_model_type:
         yield Fact("Variant", model.base_model_type, _find_origin(entry, "base_model_type"))
     yield Fact("SDXL architecture", "yes" if model.is_sdxl else "no")
-    yield Fact("Source", SOURCE_LABELS[model.source], "", _build_filter_address("source", model.source.value))
+    yield Fact("Source", SOURCE_LABELS[model.source], "", _build_filter_address("sources", model.source.value))
     yield Fact("Visibility", "everyone" if model.team is None else f"{model.visibility}, owned by team {model.team}")
     yield Fact("Status", "available" if model.status else "not available")
     if model.is_nsfw:

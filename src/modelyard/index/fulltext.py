@@ -1,0 +1,88 @@
+"""The text of ``filter.search``: all names and words of a model, without what separates words.
+
+A row has this *further text* beside the text of ``filter.query``, and only what that text does not say already. Its
+grams have keys of their own (``FURTHER``), and only where the row's text does not have the gram. So a row holds a word
+if one of the two texts does, and has a gram if it is in one of two sets.
+
+A word that is a hash also finds the models with that hash. Their rows are copied into a part of their own, with the
+words of the question as their text: so every other search is the same.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from pyroaring import BitMap
+
+from modelyard.domain import HASH_LENGTHS, Model, fold, squeeze
+from modelyard.index.builder import Row, build
+from modelyard.index.search import LiveSegment, Plan
+from modelyard.index.terms import hash_key
+
+_HASH = re.compile(f"[0-9a-f]{{{HASH_LENGTHS[0]},{HASH_LENGTHS[-1]}}}")
+_NO_IDS = np.empty(0, np.int64)
+
+
+def further_text(model: Model, text: str) -> str:
+    """Return what ``filter.search`` finds beside ``text``, the model's text for ``filter.query``."""
+    fields: Iterable[str] = (
+        model.title,
+        *model.file_names,
+        model.sd_name,
+        model.name,
+        *model.trigger_words,
+        *model.tags,
+        model.creator,
+    )
+    further = ""
+    for field in dict.fromkeys(fields):
+        squeezed = squeeze(fold(field))
+        if squeezed and squeezed not in text and squeezed not in further:
+            further += f"\n{squeezed}" if further else squeezed
+    return further
+
+
+def searched(parts: Sequence[LiveSegment], plan: Plan) -> list[LiveSegment]:
+    """Return the parts as ``filter.search`` sees them, and a part of the models that the words find by hash."""
+    views = [replace(part, segment=part.segment.searching) for part in parts]
+    keys = {word: hash_key(word) for word in plan.words if len(word) in HASH_LENGTHS and _HASH.fullmatch(word)}
+    if keys:
+        segment = build([row for part in views for row in _rows_by_hash(part, keys, plan)])
+        views.append(LiveSegment(segment, (None,) * len(segment.tiers), 0, _NO_IDS))
+    return views
+
+
+def _rows_by_hash(part: LiveSegment, keys: dict[str, int], plan: Plan) -> Iterator[Row]:
+    """Yield the living rows that lack words, and have the hash that each word they lack is."""
+    segment, words = part.segment, plan.words
+    rows_by_word = {word: set(segment.rows_of_hash(key)) for word, key in keys.items()}
+    for row in sorted(set().union(*rows_by_word.values())):
+        text = segment.text(row)
+        missing = [word for word in words if word.encode() not in text]
+        if not missing or not _is_alive(part, row) or any(row not in rows_by_word.get(word, ()) for word in missing):
+            continue
+        hashes = [plan.hash_key] if plan.hash_key is not None and row in segment.rows_of_hash(plan.hash_key) else []
+        yield _replace_text(part, row, "\n".join(words).encode(), hashes)
+
+
+def _is_alive(part: LiveSegment, row: int) -> bool:
+    dead = part.deleted[part.segment.tier_of(row)]
+    return dead is None or (isinstance(dead, BitMap) and row not in dead)
+
+
+def _replace_text(part: LiveSegment, row: int, text: bytes, hashes: Sequence[int]) -> Row:
+    """Return a row with another text and these hashes."""
+    segment, arrays = part.segment, part.segment.arrays
+    numbers = arrays.row_filters[int(arrays.row_filter_at[row]) : int(arrays.row_filter_at[row + 1])]
+    position = segment.position(row)
+    return Row(
+        position.rank,
+        position.id,
+        text,
+        segment.records((row,))[0],
+        [segment.filters.name(number) for number in numbers.tolist()],
+        hashes,
+        segment.sort_keys(row),
+        segment.name_key(row),
+    )
