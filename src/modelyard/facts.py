@@ -5,7 +5,7 @@ Plain values; no I/O, no names of the API.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -252,6 +252,14 @@ def _list_file_hashes(facts: Facts) -> tuple[str, ...]:
     """Return every form of the hashes that only the further files of a model have."""
     forms = {form for file in facts.files or () if file.hashes for form in file.hashes.spellings()}
     return tuple(sorted(forms - (facts.hashes.spellings() if facts.hashes else frozenset())))
+
+
+def complete_files(facts: Facts) -> tuple[ModelFile, ...]:
+    """Return the files of a model. The hashes of a file that is the only one are stored once, as those of the model."""
+    files = facts.files or ()
+    if len(files) == 1 and files[0].hashes is None and files[0].role is None:
+        return (replace(files[0], hashes=facts.hashes),)
+    return files
 
 
 def _list_file_names(facts: Facts) -> tuple[str, ...]:

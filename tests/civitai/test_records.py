@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from modelyard.catalog import open_catalog
 from modelyard.civitai.records import DAMAGED, NO_USABLE_FILE, NO_VERSIONS, NOT_AN_ANSWER, NOT_JSON, convert
 from modelyard.domain import Hashes, Licence, Skipped, Source
-from modelyard.facts import Facts, Layer, ModelFile, Record
+from modelyard.facts import Facts, Image, Layer, ModelFile, Recommended, Record, Resource, fill_missing
 from modelyard.registry.names import sd_name_of_version
 from modelyard.store import open_store
 from tests.real_input import data_dir
@@ -106,6 +107,72 @@ def test_a_version_becomes_a_public_record_of_the_source_civitai_with_all_that_w
     assert (facts.upstream_model_id, facts.title) == (4201, "Realistic")
     assert (facts.trigger_words, facts.published_at) == (("glow",), "2023-08-01T00:00:00.000Z")
     assert facts.licence == Licence(None, None, None, ("image", "rent"), True, False, True)
+
+
+def test_descriptions_creator_dates_recommendations_and_images_are_kept() -> None:
+    generation = {
+        "prompt": "a boat",
+        "negativePrompt": "fog",
+        "seed": "12",
+        "sampler": "Euler a",
+        "steps": 20,
+        "cfgScale": 7,
+        "Clip skip": "2",
+        "resources": [{"name": "night", "type": "lora", "weight": 0.8, "hash": "abc"}, "odd"],
+        "civitaiResources": [{"type": "checkpoint", "modelVersionId": 9}],
+    }
+    version = a_version(
+        description="<p>faster</p>",
+        updatedAt="2023-08-02T00:00:00.000Z",
+        settings={"strength": 0.8, "minStrength": 0.5},
+        clipSkip=2,
+        images=[
+            {"url": "https://images.example/1.mp4", "type": "video"},
+            {"url": "javascript:alert(1)"},
+            {"url": "https://images.example/1.jpeg", "width": 512, "height": "768", "nsfw": "None", "meta": generation},
+            {"url": "https://images.example/2.jpeg", "nsfwLevel": 8, "width": -1, "meta": {"prompt": 7, "steps": 3}},
+            {"url": "https://images.example/3.jpeg", "meta": None},
+        ],
+    )
+
+    facts = only(a_model(version, description="<p>Boats</p><script>x</script>", creator={"username": "anna"})).facts
+
+    assert ("Boats\n\nfaster", "anna") == (facts.description, facts.creator)
+    assert "2023-08-02T00:00:00.000Z" == facts.updated_at
+    assert Recommended(0.8, 0.5, None, 2) == facts.recommended
+    resources = (Resource("night", "lora", 0.8, "abc"), Resource(type="checkpoint", version_id=9))
+    assert facts.images == (
+        Image("https://images.example/1.jpeg", 512, 768, False, "a boat", "fog", 12, "Euler a", 20, 7.0, resources),
+        Image("https://images.example/2.jpeg", is_nsfw=True, steps=3),
+        Image("https://images.example/3.jpeg"),
+    )
+
+
+def test_a_hostile_answer_fills_no_disk() -> None:
+    image = {
+        "url": "https://images.example/1.jpeg",
+        "meta": {"prompt": "x" * 10**5, "resources": [{"name": "x" * 999}] * 99},
+    }
+    answer = a_model(a_version(images=[image] * 99, description="x" * 10**5), description="<b>" * 10**5 + "x" * 10**5)
+
+    facts = only(answer).facts
+
+    assert 300_000 > len(json.dumps(msgspec.to_builtins(facts)))
+
+
+def test_a_description_that_thousands_of_versions_share_is_shorter() -> None:
+    answer = a_model(*(a_version(id=id_) for id_ in range(1, 2_001)), description="x" * 20_000)
+
+    records = [record for record in convert(answer) if isinstance(record, Record)]
+    assert {1_000} == {len(record.facts.description or "") for record in records}
+
+
+def test_a_second_import_fills_what_the_first_did_not_keep() -> None:
+    first = only(a_model(a_version(images=[]))).facts
+    later = only(a_model(a_version(), description="Boats", creator={"username": "anna"})).facts
+
+    assert later == fill_missing(later, first)
+    assert ("Boats", "anna") == (fill_missing(first, later).description, fill_missing(first, later).creator)
 
 
 def test_every_version_of_a_model_is_a_record_in_the_answers_order() -> None:

@@ -941,50 +941,62 @@ $ modelyard search harbour --json
 }
 $ modelyard explain 77
 77  harbourLights_v2_770.safetensors  public, no team, status 1
-fact                value                                                                     said by
-name                v2                                                                        upstream
-sd_name             harbourLights_v2_770.safetensors                                          upstream
-type                Lora                                                                      upstream
-base_model          SDXL 1.0                                                                  upstream
-base_model_type     Standard                                                                  upstream
-is_nsfw             False                                                                     upstream
-tags                harbour, night, style                                                     upstream
-cover_url           https://image.civitai.com/77.jpeg                                         upstream
-rank                1234                                                                      upstream
-hashes              autov1 0123ABCD                                                           upstream
-                    sha256 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB   upstream
-                    crc32 89ABCDEF                                                            upstream
-                    autov2 ABABABABAB                                                         upstream
-file_name           harbourLights_v2.safetensors                                              upstream
-size_bytes          228600000                                                                 upstream
-upstream_model_id   7                                                                         upstream
-title               Harbour Lights                                                            upstream
-trigger_words       harbour lights, at dusk                                                   upstream
-published_at        DAYTTIME                                                  upstream
-licence             commercial use: image                                                     upstream
+fact                value                                                                       said by
+name                v2                                                                          upstream
+sd_name             harbourLights_v2_770.safetensors                                            upstream
+type                Lora                                                                        upstream
+base_model          SDXL 1.0                                                                    upstream
+base_model_type     Standard                                                                    upstream
+is_nsfw             False                                                                       upstream
+tags                harbour, night, style                                                       upstream
+cover_url           https://image.civitai.com/77.jpeg                                           upstream
+rank                1234                                                                        upstream
+hashes              autov1 0123ABCD                                                             upstream
+                    sha256 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB     upstream
+                    crc32 89ABCDEF                                                              upstream
+                    autov2 ABABABABAB                                                           upstream
+file_name           harbourLights_v2.safetensors                                                upstream
+size_bytes          228600000                                                                   upstream
+files               harbourLights_v2.safetensors  pruned  fp16  SafeTensor  228,600,000 bytes   upstream
+upstream_model_id   7                                                                           upstream
+title               Harbour Lights                                                              upstream
+description         Made at sea.                                                                upstream
+                                                                                                upstream
+                    Use it at night.                                                            upstream
+creator             ada                                                                         upstream
+trigger_words       harbour lights, at dusk                                                     upstream
+images              https://image.civitai.com/77.jpeg                                           upstream
+published_at        DAYTTIME                                                    upstream
+licence             commercial use: image                                                       upstream
 $ modelyard explain ABABABABAB
 77  harbourLights_v2_770.safetensors  public, no team, status 1
-fact                value                                                                     said by
-name                v2                                                                        upstream
-sd_name             harbourLights_v2_770.safetensors                                          upstream
-type                Lora                                                                      upstream
-base_model          SDXL 1.0                                                                  upstream
-base_model_type     Standard                                                                  upstream
-is_nsfw             False                                                                     upstream
-tags                harbour, night, style                                                     upstream
-cover_url           https://image.civitai.com/77.jpeg                                         upstream
-rank                1234                                                                      upstream
-hashes              autov1 0123ABCD                                                           upstream
-                    sha256 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB   upstream
-                    crc32 89ABCDEF                                                            upstream
-                    autov2 ABABABABAB                                                         upstream
-file_name           harbourLights_v2.safetensors                                              upstream
-size_bytes          228600000                                                                 upstream
-upstream_model_id   7                                                                         upstream
-title               Harbour Lights                                                            upstream
-trigger_words       harbour lights, at dusk                                                   upstream
-published_at        DAYTTIME                                                  upstream
-licence             commercial use: image                                                     upstream
+fact                value                                                                       said by
+name                v2                                                                          upstream
+sd_name             harbourLights_v2_770.safetensors                                            upstream
+type                Lora                                                                        upstream
+base_model          SDXL 1.0                                                                    upstream
+base_model_type     Standard                                                                    upstream
+is_nsfw             False                                                                       upstream
+tags                harbour, night, style                                                       upstream
+cover_url           https://image.civitai.com/77.jpeg                                           upstream
+rank                1234                                                                        upstream
+hashes              autov1 0123ABCD                                                             upstream
+                    sha256 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB     upstream
+                    crc32 89ABCDEF                                                              upstream
+                    autov2 ABABABABAB                                                           upstream
+file_name           harbourLights_v2.safetensors                                                upstream
+size_bytes          228600000                                                                   upstream
+files               harbourLights_v2.safetensors  pruned  fp16  SafeTensor  228,600,000 bytes   upstream
+upstream_model_id   7                                                                           upstream
+title               Harbour Lights                                                              upstream
+description         Made at sea.                                                                upstream
+                                                                                                upstream
+                    Use it at night.                                                            upstream
+creator             ada                                                                         upstream
+trigger_words       harbour lights, at dusk                                                     upstream
+images              https://image.civitai.com/77.jpeg                                           upstream
+published_at        DAYTTIME                                                    upstream
+licence             commercial use: image                                                       upstream
 $ modelyard add models/word.safetensors
 files       number
 found            1
@@ -1001,8 +1013,13 @@ is_nsfw             False                   upstream
 tags                harbour, night, style   upstream
 cover_url                                   upstream
 file_name           old.pt                  upstream
+files               old.pt                  upstream
 upstream_model_id   7                       upstream
 title               Harbour Lights          upstream
+description         Made at sea.            upstream
+                                            upstream
+                    Use it at night.        upstream
+creator             ada                     upstream
 licence             commercial use: image   upstream
 $ modelyard explain harbour
 ! modelyard: no model 'harbour'

@@ -67,9 +67,10 @@ def convert(answer: object, kind: type[_Part]) -> _Part:
             raise
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
-        if field.name in answer:
+        name = field.encode_name
+        if name in answer:
             try:
-                values[field.name] = _convert_field(answer[field.name], field.type)
+                values[name] = _convert_field(answer[name], field.type)
             except msgspec.ValidationError:
                 if field.required:
                     raise

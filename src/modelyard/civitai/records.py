@@ -10,14 +10,17 @@ file 81543 of version 114600, which is the full SafeTensor, although Civitai mar
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from modelyard.civitai import json_text
+from modelyard.civitai.images import ImageAnswer, find_cover_url, read_images
+from modelyard.civitai.markup import TEXT_CHARS_MAX, text_of_html
 from modelyard.domain import OWN_ID_MIN, Hashes, Licence, ModelType, Skipped, Source, is_placeholder, model_type
-from modelyard.facts import Facts, Layer, ModelFile, Record
+from modelyard.facts import Facts, Layer, ModelFile, Recommended, Record
 from modelyard.licences import read_commercial_use
 from modelyard.registry.names import sd_name_of_version, split_version_file
 
@@ -37,8 +40,10 @@ NO_VERSIONS = "model without versions"
 # above real lengths (longest name 177, file name 137, tag 218 characters, 103 tags of a model), so they reject only
 # hostile answers.
 
+_SHARED_CHARS_MAX = 2_000_000
 _Name = Annotated[str, Meta(max_length=1024)]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Weight = Annotated[float, Meta(ge=-100, le=100)]
 _Id = Annotated[int, Meta(ge=1, lt=OWN_ID_MIN)]
 
 
@@ -62,17 +67,26 @@ class _File(Struct):
     primary: bool | None = None
 
 
-class _Image(Struct):
-    url: Annotated[str, Meta(max_length=4096)] | None = None
-    type: str | None = None
-    nsfw: bool | str | None = None
-    nsfwLevel: int | str | None = None
+class _Creator(Struct):
+    username: _Name | None = None
+
+
+class _Settings(Struct):
+    strength: _Weight | None = None
+    minStrength: _Weight | None = None
+    maxStrength: _Weight | None = None
 
 
 class _VersionsModel(Struct):
     name: _Name | None = None
     type: _Name | None = None
     nsfw: bool | str | None = None
+    description: str | None = None
+    creator: _Creator | None = None
+    allowNoCredit: bool | None = None
+    allowCommercialUse: str | list[str] | None = None
+    allowDerivatives: bool | None = None
+    allowDifferentLicense: bool | None = None
 
 
 class _Version(Struct):
@@ -86,9 +100,14 @@ class _Version(Struct):
     nsfwLevel: int | None = None
     publishedAt: _Name | None = None
     createdAt: _Name | None = None
+    updatedAt: _Name | None = None
+    description: str | None = None
+    creator: _Creator | None = None
+    settings: _Settings | None = None
+    clipSkip: _Count | None = None
     stats: _Stats | None = None
     files: list[_File] | None = None
-    images: list[_Image] | None = None
+    images: list[ImageAnswer] | None = None
 
 
 class _Model(Struct):
@@ -98,6 +117,8 @@ class _Model(Struct):
     nsfw: bool | str | None = None
     nsfwLevel: int | None = None
     tags: Annotated[list[Any], Meta(max_length=4096)] | None = None
+    description: str | None = None
+    creator: _Creator | None = None
     modelVersions: list[Any] | None = None
     allowNoCredit: bool | None = None
     allowCommercialUse: str | list[str] | None = None
@@ -170,6 +191,9 @@ def _model_records(answer: object, where: str) -> Iterator[Record | Skipped]:
         tags=_words(model.tags),
         upstream_model_id=model.id,
         title=model.name,
+        # Each version stores it, and an answer can have any number of versions.
+        description=(_description(model.description) or "")[: _SHARED_CHARS_MAX // len(model.modelVersions)] or None,
+        creator=_creator(model.creator),
         licence=_licence(model),
     )
     for number, version in enumerate(model.modelVersions):
@@ -202,6 +226,9 @@ def _version_facts(version: _Version) -> Facts:
         is_nsfw=_is_nsfw(model.nsfw, None),
         upstream_model_id=version.modelId,
         title=model.name,
+        description=_description(model.description),
+        creator=_creator(model.creator or version.creator),
+        licence=_licence(model),
     )
 
 
@@ -232,17 +259,21 @@ def _facts(version: _Version, shared: Facts, files: list[_File]) -> Facts:
         base_model_type=version.baseModelType or None,
         is_nsfw=_is_nsfw(shared.is_nsfw, version.nsfwLevel),
         tags=shared.tags,
-        cover_url=_cover_url(version.images or []),
+        cover_url=find_cover_url(version.images or []),
         rank=version.stats.downloadCount if version.stats else None,
         hashes=_hashes(file.hashes),
-        # Nine versions of ten have one file, which the other facts describe.
-        files=tuple(map(_model_file, files)) if len(files) > 1 else None,
+        files=_list_files(files),
         file_name=file.name,
         size_bytes=_size_bytes(file),
         upstream_model_id=shared.upstream_model_id,
         title=shared.title,
+        description=_join_descriptions(shared.description, _description(version.description)),
+        creator=shared.creator,
+        recommended=_recommended(version),
+        images=read_images(version.images or []) or None,
         trigger_words=_words(version.trainedWords),
         published_at=version.publishedAt or version.createdAt,
+        updated_at=version.updatedAt,
         licence=shared.licence,
     )
 
@@ -259,6 +290,13 @@ def _model_files(files: list[_File], kind: ModelType | None) -> list[_File]:
     """Return the files that are the model, the one that its record describes first."""
     types = _MODEL_FILES | {"VAE"} if kind is not None and kind.name == "vae" else _MODEL_FILES
     return sorted((file for file in files if file.type in types), key=_file_order)
+
+
+def _list_files(files: list[_File]) -> tuple[ModelFile, ...]:
+    """Return the files of a version. Nine versions of ten have one, and the hashes of the version are those of it."""
+    if len(files) > 1:
+        return tuple(map(_model_file, files))
+    return (replace(_model_file(files[0]), hashes=None),)
 
 
 def _model_file(file: _File) -> ModelFile:
@@ -335,27 +373,28 @@ def _is_other(value: ModelType | str | None) -> bool:
     return (value.name if isinstance(value, ModelType) else (value or "").casefold()) == "other"
 
 
-def _cover_url(images: list[_Image]) -> str:
-    return next(
-        (
-            image.url
-            for image in images
-            if image.url and image.type != "video" and is_safe_image(image.nsfwLevel, image.nsfw)
-        ),
-        "",
+def _description(source: str | None) -> str | None:
+    return (text_of_html(source) or None) if source else None
+
+
+def _join_descriptions(model: str | None, version: str | None) -> str | None:
+    """Return the description of a model and that of the version below it."""
+    return "\n\n".join(filter(None, (model, version)))[:TEXT_CHARS_MAX].rstrip() or None
+
+
+def _creator(creator: _Creator | None) -> str | None:
+    return (" ".join((creator.username or "").split()) or None) if creator else None
+
+
+def _recommended(version: _Version) -> Recommended | None:
+    settings = version.settings or _Settings()
+    recommended = Recommended(
+        settings.strength, settings.minStrength, settings.maxStrength, clip_skip=version.clipSkip or None
     )
+    return None if recommended == Recommended() else recommended
 
 
-def is_safe_image(nsfw_level: object, nsfw: object) -> bool:
-    """Whether an image may be shown to everyone, by its fields ``nsfwLevel`` and ``nsfw``.
-
-    Civitai answered a boolean in 2022, None, Soft, Mature or X in 2023, and since 2024 a bit of 1 PG, 2 PG-13, 4 R,
-    8 X, 16 XXX, 32 blocked, where 0 is "not rated yet". Anything but the first step counts as not safe.
-    """
-    return nsfw_level in (1, "None") if nsfw_level else nsfw in (False, "None", "false")
-
-
-def _licence(model: _Model) -> Licence | None:
+def _licence(model: _Model | _VersionsModel) -> Licence | None:
     """Return Civitai's four permissions, or None if the answer has none."""
     licence = Licence(
         allow_commercial=read_commercial_use(model.allowCommercialUse),

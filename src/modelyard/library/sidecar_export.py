@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from modelyard.domain import OWN_ID_MIN, Hashes
-from modelyard.facts import Entry, Facts, ModelFile, resolve
+from modelyard.facts import Entry, Facts, ModelFile, complete_files, resolve
 from modelyard.library.sidecars import BYTES_MAX, add_mark, is_untouched, parse_object
 from modelyard.library.walk import ScanResult
 from modelyard.paths import display_path
@@ -109,7 +109,7 @@ def _list_files(entry: Entry, facts: Facts, file: FileRecord) -> tuple[ModelFile
     """Return the files of a version; of a version with one file, or of a model of ours, the file itself."""
     model = entry.model
     if facts.files:
-        return facts.files
+        return complete_files(facts)
     file_id = file_id_of(model.sd_name) if model.id < OWN_ID_MIN else None
     name = facts.file_name or model.sd_name
     return (ModelFile(name, file_id, "Model", file.size_bytes, is_primary=True, hashes=model.hashes),)

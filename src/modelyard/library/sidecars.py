@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from modelyard.civitai import json_text
-from modelyard.civitai.records import is_safe_image
+from modelyard.civitai.images import is_safe_image
 from modelyard.domain import Skipped, is_placeholder, model_type
 from modelyard.facts import FACT_NAMES, Facts
 from modelyard.inspection import header_metadata

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple, Protocol
 import sqlalchemy as sa
 
 from modelyard.store import rows, schema
+from modelyard.store.rows import Row
 
 # How long a writer waits for other writers. An import's transaction of 2,000 records takes a tenth of a second.
 BUSY_SECONDS = 15
-
-Row = tuple[object, ...]
 
 
 class Revisions(NamedTuple):

@@ -16,11 +16,11 @@ from modelyard.store import schema
 from modelyard.store.dialect import (
     BUSY_SECONDS,
     Dialect,
-    Row,
     StatementsById,
     row_statements,
 )
 from modelyard.store.postgresql_notifier import CHANNEL, PostgresNotifier
+from modelyard.store.rows import Row
 
 # Any number, the same in all processes: PostgreSQL's advisory locks are named by one, within a database.
 _WRITERS_LOCK = 7_201_450_511

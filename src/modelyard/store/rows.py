@@ -7,6 +7,7 @@ Building an index reads every model, so ``models_of`` is a hot loop over plain t
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -18,6 +19,8 @@ from modelyard.facts import Entry, Facts, Image, Layer, ModelFile, Recommended, 
 from modelyard.licences import parse_licence
 from modelyard.store import schema
 from modelyard.store.damage import damage_error
+
+Row = tuple[object, ...]
 
 TEAM_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 INT64_MAX = 2**63 - 1
@@ -133,7 +136,7 @@ def models_of(rows: Iterable[Any]) -> Iterator[Model]:
         )
 
 
-def row_of(model: Model, revision: int) -> tuple[object, ...]:
+def row_of(model: Model, revision: int) -> Row:
     """Return the row of a model: ``MODEL_COLUMNS``, then the revision."""
     hashes = model.hashes
     return (
@@ -170,7 +173,7 @@ def row_of(model: Model, revision: int) -> tuple[object, ...]:
         model.updated_at,
         model.added_at,
         model.size_bytes,
-        None if model.licence is None else _encode(_known_values(model.licence)).decode(),
+        None if model.licence is None else _licence_json(model.licence).decode(),
         model.version_group or None,
         revision,
     )
@@ -181,17 +184,45 @@ def texts_json(texts: tuple[str, ...]) -> str:
     return _encode(texts).decode() if texts else "[]"
 
 
-def facts_json(facts: Facts) -> str:
-    """Return the stored form of one layer, without the fields that are None."""
+# SQLite stores a row of the layers beside others up to this size; a longer one takes a page of 4 KiB for its end. Most
+# layers are longer, so the long facts have a row of their own, whose number is this much greater than the layer's.
+_ROW_CHARS_MAX = 900
+_LONG_FACTS_OFFSET = 16
+_LONG_FACTS = ("files", "images", "description", "notes", "evidence")
+
+
+def facts_jsons(facts: Facts) -> tuple[str, str]:
+    """Return the stored form of one layer without the fields that are None: one row, or one and that of long facts."""
     values = _known_values(facts)
-    for name in ("hashes", "recommended", "licence"):
-        if name in values:
-            values[name] = _known_values(values[name])
+    if facts.hashes is not None:
+        values["hashes"] = _known_values(facts.hashes)
+    if facts.recommended is not None:
+        values["recommended"] = _known_values(facts.recommended)
+    if facts.licence is not None:
+        values["licence"] = msgspec.Raw(_licence_json(facts.licence))
     if facts.files is not None:
         values["files"] = [_file_json(file) for file in facts.files]
     if facts.images is not None:
         values["images"] = [_image_json(image) for image in facts.images]
-    return _encode(values).decode()
+    long_values = {name: values.pop(name) for name in _LONG_FACTS if name in values}
+    text = _encode(values).decode()
+    if not long_values:
+        return text, ""
+    long_text = _encode(long_values).decode()
+    if len(text) + len(long_text) <= _ROW_CHARS_MAX:
+        return _join_json(text, long_text), ""
+    return text, long_text
+
+
+def _join_json(text: str, other: str) -> str:
+    """Return one JSON object with the members of two; the second has some."""
+    return other if text == "{}" else f"{text[:-1]},{other[1:]}"
+
+
+# A whole catalogue has a few dozen licences.
+@lru_cache(maxsize=1024)
+def _licence_json(licence: Licence) -> bytes:
+    return _encode(_known_values(licence))
 
 
 def _known_values(value: object) -> dict[str, Any]:
@@ -217,10 +248,20 @@ def _image_json(image: Image) -> dict[str, object]:
 
 def layers_of(rows: Iterable[Any]) -> dict[int, dict[Layer, Facts]]:
     """Return layers by model id of rows (model id, layer, facts)."""
-    layers: dict[int, dict[Layer, Facts]] = {}
-    for model_id, layer, facts in rows:
-        layers.setdefault(model_id, {})[Layer(layer)] = _decode_facts(facts)
-    return layers
+    texts: dict[int, dict[int, str]] = {}
+    for model_id, number, text in rows:
+        of_model = texts.setdefault(model_id, {})
+        layer = number % _LONG_FACTS_OFFSET
+        if layer not in of_model:
+            of_model[layer] = text
+        elif layer == number:
+            of_model[layer] = _join_json(text, of_model[layer])
+        else:
+            of_model[layer] = _join_json(of_model[layer], text)
+    return {
+        model_id: {Layer(layer): _decode_facts(text) for layer, text in of_model.items()}
+        for model_id, of_model in texts.items()
+    }
 
 
 def base_model_of(row: Any) -> BaseModel:
@@ -239,13 +280,19 @@ def row_of_base_model(base_model: BaseModel) -> dict[str, object]:
     }
 
 
-def layer_rows_of(entry: Entry) -> list[tuple[object, ...]]:
+def layer_rows_of(entry: Entry) -> list[Row]:
     """Return the rows of an entry's layers. Raises InvalidValue if a text in one is invalid."""
     id_ = entry.model.id
+    layer_rows: list[Row] = []
     try:
-        return [(id_, layer.value, facts_json(facts)) for layer, facts in entry.layers.items()]
+        for layer, facts in entry.layers.items():
+            text, long_text = facts_jsons(facts)
+            layer_rows.append((id_, layer.value, text))
+            if long_text:
+                layer_rows.append((id_, layer.value + _LONG_FACTS_OFFSET, long_text))
     except UnicodeEncodeError:
         raise _unstorable(entry.model, _SURROGATE) from None
+    return layer_rows
 
 
 def refuse_unstorable(entry: Entry) -> None:

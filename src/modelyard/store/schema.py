@@ -2,7 +2,8 @@
 
     counters      model_revision, keys_revision, next_own_id
     models        what the API answers, one row a model, stamped with the revision that wrote it
-      └ layers    what each source said about it, as JSON; a model is resolved from them again when one changes
+      └ layers    what each source said about it, as JSON; a model is resolved from them again when one changes;
+                  the long facts of a layer may have a row of their own, whose number is greater by 16
     tombstones    models that were removed, stamped likewise, so that followers take them out
     base_models   families that models are made for
     teams ─ api_keys

@@ -13,7 +13,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from modelyard import errors
-from modelyard.store.dialect import BUSY_SECONDS, Dialect, Row, StatementsById, row_statements
+from modelyard.store.dialect import BUSY_SECONDS, Dialect, StatementsById, row_statements
+from modelyard.store.rows import Row
 from modelyard.store.sqlite_notifier import SqliteNotifier
 
 # SQLite truncates the log file to this size after an import has made it large.
