@@ -4,7 +4,7 @@
 other rows in it as well. ``FileModels`` makes models of the files that a scan finds.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from modelyard import errors
@@ -12,7 +12,7 @@ from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.domain import Hashes, Scope, Status, Viewer, Visibility, model_type
 from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, format_date, resolve
 from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
-from modelyard.registry.names import sd_name_of
+from modelyard.registry.names import fallback_name, sd_name_of
 from modelyard.registry.writer import ModelState, ModelWriter, Outcome, Rehearsal, merge_layer, state_of
 from modelyard.store import Store, WriteTransaction, blobs, covers, download_counts, files, jobs, uploads
 from modelyard.store.covers import Origin
@@ -50,7 +50,7 @@ class Models:
         """Make the model of an announced upload. Name, extension and, if it is given, the hash select the upload."""
         team = writing_team(viewer)
         metadata = parse_upload_metadata(fields)
-        name = metadata.facts.name
+        name = fields.get("name", "")
         with self._store.transaction() as transaction:
             connection = transaction.connection
             candidates = [
@@ -69,7 +69,7 @@ class Models:
                 )
             upload = candidates[0]
             sha256 = upload.announced_sha256 or upload.sha256
-            if sha256 and blobs.models_of_team(connection, sha256, team, name or ""):
+            if sha256 and blobs.models_of_team(connection, sha256, team, metadata.facts.name or ""):
                 raise errors.ModelExists(f"the team already has this file as {name!r}", name=name)
             entry = create(transaction, team, metadata)
             uploads.put(connection, replace(upload, model_id=entry.model.id))
@@ -81,10 +81,17 @@ class Models:
     def edit(self, viewer: Viewer, model_id: int, edit: Edit) -> Entry:
         """Change a model of the viewer's team."""
         team = writing_team(viewer)
+        return self._edit(model_id, edit, lambda entry: _owned(entry, team, model_id))
+
+    def edit_as_operator(self, model_id: int, edit: Edit) -> Entry:
+        """Change a model of any team, or of none: for the commands of this machine, never for a request."""
+        return self._edit(model_id, edit, lambda entry: _existing(entry, model_id))
+
+    def _edit(self, model_id: int, edit: Edit, check: Callable[[Entry | None], Entry]) -> Entry:
         with self._store.transaction() as transaction:
             writer = ModelWriter(transaction)
             writer.load([model_id])
-            entry = _owned(writer.entry(model_id), team, model_id)
+            entry = check(writer.entry(model_id))
             state = state_of(entry.model)
             if edit.visibility is not None:
                 state = replace(state, visibility=edit.visibility)
@@ -93,6 +100,8 @@ class Models:
                     raise errors.ModelFileMissing(model_id)
                 state = replace(state, status=edit.status)
             facts = replace(edit.facts, updated_at=format_date(transaction.now))
+            if facts.name == "":
+                facts = replace(facts, name=fallback_name(model_id))
             user = merge_layer(Layer.USER, facts, entry.layers.get(Layer.USER))
             layers = {**entry.layers, Layer.USER: replace(user, **dict.fromkeys(edit.resets))}
             if not resolve(layers).name:
@@ -114,8 +123,7 @@ class Models:
     def remove_as_operator(self, model_id: int) -> None:
         """Remove a model of any team, or of none: for the commands of this machine, never for a request."""
         with self._store.transaction() as transaction:
-            if not transaction.entries([model_id]):
-                raise errors.ModelNotFound(str(model_id))
+            _existing(transaction.entries([model_id]).get(model_id), model_id)
             upload = _remove(transaction, model_id)
         self._forget(upload)
 
@@ -166,13 +174,17 @@ def writing_team(viewer: Viewer) -> str:
 def create(transaction: WriteTransaction, team: str, metadata: UploadMetadata) -> Entry:
     """Make the model of an upload. It is unavailable until its file is verified."""
     model_id = transaction.next_own_id()
+    name = metadata.facts.name or fallback_name(model_id)
     guess = Facts(
-        name=metadata.facts.name,
+        name=name,
         sd_name=sd_name_of(metadata.facts.name or "", model_id, metadata.extension),
         type=model_type("unknown"),
         title=metadata.title,
     )
-    layers = {Layer.GUESS: guess, Layer.USER: replace(metadata.facts, updated_at=format_date(transaction.now))}
+    layers = {
+        Layer.GUESS: guess,
+        Layer.USER: replace(metadata.facts, name=name, updated_at=format_date(transaction.now)),
+    }
     writer = ModelWriter(transaction)
     entry = writer.set(model_id, layers, ModelState(metadata.source, metadata.visibility, team, Status.UNAVAILABLE))
     writer.put()
@@ -368,6 +380,12 @@ class FileModels:
     def remove_merged(self) -> None:
         """Remove the models that were merged into others. No file may point at them any more."""
         self._transaction.remove(self._merged)
+
+
+def _existing(entry: Entry | None, model_id: int) -> Entry:
+    if entry is None:
+        raise errors.ModelNotFound(str(model_id))
+    return entry
 
 
 def _owned(entry: Entry | None, team: str, model_id: int) -> Entry:

@@ -75,14 +75,28 @@ def extension_of_format(name: str) -> str:
 
 
 def split_label(label: str) -> tuple[str, str, str | None]:
-    """Return the name and the extension that an uploaded file's label gives, and its title if the name lost letters."""
+    """Return the name and the extension that an uploaded file's label gives, and its title if the name lost letters.
+
+    The name is empty if the label has no letter that ASCII can show.
+    """
     stem, _, extension = label.rpartition(".")
     title = None if label.isascii() else (stem or label).strip()[:_TITLE_CHARS_MAX]
-    return _clean(stem or label, _NAME_CHARS_MAX), extension if "." in label.strip(".") else "", title or None
+    name = api_name(stem or label) if label else "model"
+    return name, extension if "." in label.strip(".") else "", title or None
 
 
-def _clean(name: str, chars_max: int | None = None) -> str:
-    return _NOT_IN_NAMES.sub("_", anyascii(name)).strip("._")[:chars_max] or "model"
+def api_name(text: str) -> str:
+    """Return a model's name for calls: transliterated into ASCII, at most 100 characters; empty if none is left."""
+    return _NOT_IN_NAMES.sub("_", anyascii(text)).strip("._")[:_NAME_CHARS_MAX]
+
+
+def fallback_name(model_id: int) -> str:
+    """Return the name of a model whose own name cannot be written in ASCII."""
+    return f"model_{model_id}"
+
+
+def _clean(name: str) -> str:
+    return _NOT_IN_NAMES.sub("_", anyascii(name)).strip("._") or "model"
 
 
 def _join(stem: str, number: int | str | None, extension: str) -> str:

@@ -5,7 +5,7 @@ from modelyard.web.requests import Header, Request
 
 _RESPONSE_HEADERS = (
     f"ETag, {wire.TOTAL_HEADER}, {wire.IGNORED_HEADER}, {wire.SUGGESTION_HEADER}, {wire.FILTER_SUGGESTION_HEADER}, "
-    f"{wire.REVISION_HEADER}, "
+    f"{wire.REVISION_HEADER}, {wire.NAME_HEADER}, "
     "Preference-Applied, Retry-After, X-Request-Id, "
     # Read by a web page that uploads by tus 1.0.
     "Location, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Offset, "

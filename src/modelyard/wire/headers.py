@@ -19,3 +19,7 @@ MIN_REVISION_HEADER = "Modelyard-Min-Revision"
 
 
 MODEL_HEADER = "Modelyard-Model"
+
+
+# Of a change: "transliterated" or "fallback" if the model's name is not the one that was sent.
+NAME_HEADER = "Modelyard-Name"

@@ -4,25 +4,18 @@ The requests have the shape of the vendor's console. Fields that the vendor does
 in threads, because it asks the database.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs
 
 import msgspec
 
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
-from modelyard.domain import COVERS, Scope, Status, Verdict, model_type
+from modelyard.domain import COVERS, Scope, Verdict
 from modelyard.facts import Entry, Facts, Layer
-from modelyard.registry.fields import (
-    checked_categories,
-    checked_cover,
-    checked_name,
-    checked_word,
-    read_category,
-    read_tags,
-    read_visibility,
-)
-from modelyard.registry.models import Edit, Models
+from modelyard.registry.changes import Change, edit_of
+from modelyard.registry.models import Models
+from modelyard.registry.names import fallback_name
 from modelyard.web.api.presigned_uploads import sha256_of
 from modelyard.web.auth import ViewerOf
 from modelyard.web.bodies import decode_json
@@ -38,6 +31,9 @@ class NewModel(msgspec.Struct, frozen=True):
 
     name: str
     file_extension: str
+    title: str = ""
+    description: str = ""
+    trigger_words: tuple[str, ...] = ()
     type_name: str = ""
     category_id: int | str = ""
     base_model: str = ""
@@ -48,25 +44,6 @@ class NewModel(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     cover_url: str = ""
     file_sha256: str = ""
-
-
-class Change(msgspec.Struct, frozen=True):
-    """The fields of a model that change. An absent field stays.
-
-    A field that is null loses the value of its owner: the value of the file, or of an import, counts again.
-    """
-
-    name: str | msgspec.UnsetType | None = msgspec.UNSET
-    tags: list[str] | msgspec.UnsetType | None = msgspec.UNSET
-    categories: list[str] | msgspec.UnsetType | None = msgspec.UNSET
-    category_id: int | str | msgspec.UnsetType = msgspec.UNSET
-    type_name: str | msgspec.UnsetType | None = msgspec.UNSET
-    base_model: str | msgspec.UnsetType | None = msgspec.UNSET
-    base_model_type: str | msgspec.UnsetType | None = msgspec.UNSET
-    cover_url: str | msgspec.UnsetType | None = msgspec.UNSET
-    visibility: str | msgspec.UnsetType = msgspec.UNSET
-    is_nsfw: bool | msgspec.UnsetType | None = msgspec.UNSET
-    status: int | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +61,15 @@ class ModelEndpoints:
         """Make a model of an announced file, and return it. Its status is 0 until its file is verified."""
         viewer = self.caller_of(request)
         model = decode_json(body, NewModel)
-        declared = {name: str(getattr(model, name)) for name in NewModel.__struct_fields__ if name != "tags"}
+        lists = ("tags", "trigger_words")
+        declared = {name: str(getattr(model, name)) for name in NewModel.__struct_fields__ if name not in lists}
         declared["is_nsfw"] = "1" if model.is_nsfw else "0"
         declared["tags"] = ",".join(model.tags)
+        # A trigger word may have commas.
+        declared["trigger_words"] = "".join(word.replace("\n", "\r") + "\n" for word in model.trigger_words)
         sha256 = sha256_of("file_sha256", model.file_sha256) if model.file_sha256 else None
         entry = self.models.register(viewer, declared, sha256)
-        return self.response_with(request, entry)
+        return self._named_response(request, entry, model.name)
 
     def change(self, request: Request, body: bytes) -> Response:
         """Change a model of the caller's team, and return the changed model."""
@@ -99,8 +79,8 @@ class ModelEndpoints:
         if isinstance(change.cover_url, str) and change.cover_url.startswith(base + COVERS):
             # The client sends back the cover URL that it got from this server.
             change = msgspec.structs.replace(change, cover_url=change.cover_url.removeprefix(base))
-        entry = self.models.edit(viewer, id_of(request), _edit_of(change))
-        return self.response_with(request, entry)
+        entry = self.models.edit(viewer, id_of(request), edit_of(change))
+        return self._named_response(request, entry, change.name)
 
     def remove(self, request: Request, _: bytes) -> Response:
         """Remove a model of the caller's team."""
@@ -130,6 +110,14 @@ class ModelEndpoints:
         }
         return Response(_encode(body))
 
+    def _named_response(self, request: Request, entry: Entry, name: object) -> Response:
+        """Return the response with one model, and say if its name is not the one that was sent."""
+        response = self.response_with(request, entry)
+        if not isinstance(name, str) or name == entry.model.name:
+            return response
+        value = b"fallback" if entry.model.name == fallback_name(entry.model.id) else b"transliterated"
+        return replace(response, headers=(*response.headers, (wire.NAME_HEADER.lower().encode(), value)))
+
     def response_with(self, request: Request, entry: Entry) -> Response:
         """Return the response with one model."""
         return Response(self._record(request, entry), caching=UNSTORED)
@@ -137,40 +125,6 @@ class ModelEndpoints:
     def _record(self, request: Request, entry: Entry) -> bytes:
         rendered = wire.render_record(entry.model, self.ttl_seconds)
         return wire.fill_holes(rendered, self.links_for(request), self.base_of(request))
-
-
-def _edit_of(change: Change) -> Edit:
-    values = {name: value for name in Change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
-    if not values:
-        raise errors.InvalidValue(
-            f"nothing to change; accepted: {', '.join(Change.__struct_fields__)}", allowed=[*Change.__struct_fields__]
-        )
-    resets = ["type" if name == "type_name" else name for name, value in values.items() if value is None]
-    values = {name: value for name, value in values.items() if value is not None}
-    status = values.get("status")
-    if status not in (None, 0, 1):
-        raise errors.InvalidValue(f"status: {status} is not accepted; accepted: 0, 1", field="status", given=status)
-    categories = values.get("categories")
-    if "category_id" in values:
-        categories = [*read_category(str(values["category_id"])), *(categories or [])]
-    facts = Facts(
-        name=checked_name(values["name"]) if "name" in values else None,
-        type=model_type(checked_word("type_name", values["type_name"])) if values.get("type_name") else None,
-        base_model=checked_word("base_model", values["base_model"]) if "base_model" in values else None,
-        base_model_type=checked_word("base_model_type", values["base_model_type"])
-        if "base_model_type" in values
-        else None,
-        is_nsfw=values.get("is_nsfw"),
-        tags=read_tags(values["tags"]) if "tags" in values else None,
-        categories=checked_categories(categories) if categories is not None else None,
-        cover_url=checked_cover(values["cover_url"]) if "cover_url" in values else None,
-    )
-    return Edit(
-        facts,
-        read_visibility(values["visibility"]) if "visibility" in values else None,
-        None if status is None else Status(status),
-        resets,
-    )
 
 
 def id_of(request: Request) -> int:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Send
 from modelyard import errors
 from modelyard.auth import Auth
 from modelyard.domain import Scope
-from modelyard.registry.fields import checked_name
+from modelyard.registry.fields import read_name
 from modelyard.signing import Signature, Signer
 from modelyard.uploads.uploads import Uploads
 from modelyard.web.auth import ViewerOf
@@ -62,7 +62,8 @@ class PresignedUploads:
         viewer = self.caller_of(request)
         announcement = decode_json(body, Announcement)
         sha256 = sha256_of("file_sha256", announcement.file_sha256) if announcement.file_sha256 else None
-        declared = {"name": checked_name(announcement.model_name), "file_extension": announcement.file_extension}
+        read_name(announcement.model_name)
+        declared = {"name": announcement.model_name, "file_extension": announcement.file_extension}
         upload = self.uploads.create(viewer, "put", declared, announced_sha256=sha256)
         expires_in = min(self.uploads.limits.expires_in_seconds, _STORE_LINK_SECONDS_MAX)
         url = self.uploads.blobs.upload_link(upload.id, expires_in)

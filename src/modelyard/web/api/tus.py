@@ -48,8 +48,11 @@ _LOCK_POLL_SECONDS = 0.02
 # How often a writer checks whether another worker requests its upload: one stat.
 _RELEASE_POLL_SECONDS = 0.2
 _METADATA_NAMES = frozenset(
-    {"filename", "name", "type_name", "base_model", "base_model_type", "visibility", "source", "tags", "is_nsfw"}
-)
+    {
+        "filename", "name", "title", "description", "trigger_words", "type_name", "base_model", "base_model_type",
+        "visibility", "source", "tags", "is_nsfw",
+    }
+)  # fmt: skip # one table
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ import msgspec
 import yaml
 
 from modelyard import __version__, domain, errors, wire
+from modelyard.registry.changes import Change
 from modelyard.web.api.account import Metadata, User
-from modelyard.web.api.edit_models import Change, NewModel
+from modelyard.web.api.edit_models import NewModel
 from modelyard.web.api.health import Health, Readiness
 from modelyard.web.api.presigned_uploads import Announcement, UploadUrl
 from modelyard.web.requests import Request

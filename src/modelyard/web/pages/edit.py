@@ -22,8 +22,8 @@ from modelyard.registry.fields import (
     NAME,
     checked_categories,
     checked_cover,
-    checked_name,
     checked_word,
+    read_name,
     read_tags,
     read_visibility,
 )
@@ -227,8 +227,10 @@ def _normalize(texts: list[str]) -> set[str]:
 def _read_facts(page_request: PageRequest, changes: set[str]) -> Facts:
     """Return the facts of the fields that changed. Raises InvalidValue."""
     texts = {name: page_request.read_field(name) for name in changes}
+    name, title = read_name(texts["name"]) if "name" in texts else (None, None)
     return Facts(
-        name=checked_name(texts["name"]) if "name" in texts else None,
+        name=name,
+        title=title,
         type=model_type(checked_word("type_name", texts["type_name"])) if texts.get("type_name") else None,
         base_model=checked_word("base_model", texts["base_model"]) if "base_model" in texts else None,
         base_model_type=checked_word("base_model_type", texts["base_model_type"])
