@@ -3,25 +3,17 @@
 from typing import Any
 
 import click
-import msgspec
 
 from modelyard import errors
 from modelyard.cli import home, options, output
 from modelyard.domain import Hashes, Licence, ModelType
-from modelyard.facts import FACT_NAMES, Entry, Facts, Image, Layer, ModelFile, Recommended, resolve
+from modelyard.facts import FACT_NAMES, Entry, Image, ModelFile, Recommended
 from modelyard.licences import format_licence
 from modelyard.paths import display_path
 from modelyard.store import files, lookup
 from modelyard.store.files import FileRecord
+from modelyard.wire.details import explain_facts, explain_layers, list_values
 
-# The strongest first.
-_LAYERS = {
-    Layer.USER: "user",
-    Layer.SIDECAR: "side-car",
-    Layer.UPSTREAM: "upstream",
-    Layer.HEADER: "header",
-    Layer.GUESS: "guess",
-}
 # A list with an item longer than this has one item on a line.
 _ITEM_CHARS = 30
 _LINE_CHARS_MAX, _LINES_MAX = 300, 8
@@ -62,7 +54,7 @@ def _write_entry(entry: Entry, records: list[FileRecord]) -> None:
     )
     rows = []
     for name in FACT_NAMES:
-        for number, (layer, value) in enumerate(_list_values(entry, name)):
+        for number, (layer, value) in enumerate(list_values(entry.layers, name)):
             for line, text in enumerate(_format_value(value)):
                 is_first = number == line == 0
                 rows.append((name if is_first else "", text, layer, "outvoted" if number else ""))
@@ -70,15 +62,6 @@ def _write_entry(entry: Entry, records: list[FileRecord]) -> None:
     for record in records:
         click.echo(output.printable(f"file: {display_path(record.path)} ({record.state}{_format_reason(record)})"))
     click.echo()
-
-
-def _list_values(entry: Entry, name: str) -> list[tuple[str, Any]]:
-    """Return the layers that have a value for a fact, with the value, the strongest layer first."""
-    return [
-        (text, value)
-        for layer, text in _LAYERS.items()
-        if layer in entry.layers and (value := getattr(entry.layers[layer], name)) is not None
-    ]
 
 
 def _format_reason(record: FileRecord) -> str:
@@ -126,11 +109,8 @@ def _entry_json(entry: Entry, records: list[FileRecord]) -> dict[str, Any]:
         "name": model.name,
         "sd_name": model.sd_name,
         "status": model.status.value,
-        "facts": {
-            name: {"value": value, "layer": _list_values(entry, name)[0][0]}
-            for name, value in _facts_json(resolve(entry.layers)).items()
-        },
-        "layers": {text: _facts_json(entry.layers[layer]) for layer, text in _LAYERS.items() if layer in entry.layers},
+        "facts": explain_facts(entry.layers),
+        "layers": explain_layers(entry.layers),
         "files": [
             {
                 "path": display_path(record.path),
@@ -141,8 +121,3 @@ def _entry_json(entry: Entry, records: list[FileRecord]) -> dict[str, Any]:
             for record in records
         ],
     }
-
-
-def _facts_json(facts: Facts) -> dict[str, Any]:
-    values: dict[str, Any] = msgspec.to_builtins(facts)
-    return {name: value for name, value in values.items() if value is not None}

@@ -73,9 +73,12 @@ def bytes_of_team(connection: sa.Connection, team: str) -> int:
 
 
 def models_named(connection: sa.Connection, sha256: str, sd_name: str, team: str | None) -> Sequence[int]:
-    """Return the ids of the available models with these bytes and this file name that ``team`` may see."""
+    """Return the ids of the available models with these bytes, as this file or a further one, that ``team`` may see."""
     is_visible = (_MODEL.visibility == Visibility.PUBLIC.value) | (_MODEL.team == team)
-    query = sa.select(_MODEL.id).where(_MODEL.blob == sha256, _MODEL.sd_name == sd_name, _MODEL.status == 1, is_visible)
+    is_main = (_MODEL.blob == sha256) & (_MODEL.sd_name == sd_name)
+    # The further files of a model that lie in a folder; the label of a link is signed, so it may be any name.
+    is_further = _MODEL.id.in_(sa.select(schema.files.c.model_id).where(schema.files.c.sha256 == sha256))
+    query = sa.select(_MODEL.id).where(is_main | is_further, _MODEL.status == 1, is_visible)
     return connection.execute(query.order_by(_MODEL.id)).scalars().all()
 
 

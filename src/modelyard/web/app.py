@@ -26,6 +26,7 @@ from modelyard.web.api.covers import CoverEndpoints, PublicCovers
 from modelyard.web.api.edit_models import ModelEndpoints, id_of
 from modelyard.web.api.files import Downloads
 from modelyard.web.api.find_by_hash import FindByHash
+from modelyard.web.api.model_details import ModelDetails
 from modelyard.web.api.presigned_uploads import PresignedUploads
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import authenticate
@@ -97,13 +98,14 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
         return link_for or downloads.links_for(base_of(request), request.viewer, ttl_seconds)
 
     covers = Covers(catalog.store, storage.kept, storage.incoming)
-    endpoints = ModelEndpoints(models, catalog, caller_of, base_of, links_for, ttl_seconds)
+    endpoints = ModelEndpoints(models, caller_of, base_of, links_for, ttl_seconds)
     return Parts(
         catalog,
         viewer_of,
         list_models.Listing(catalog, viewer_of, links_for, base_of),
         FindByHash(catalog, viewer_of, links_for, base_of, gzip_cache),
         endpoints,
+        ModelDetails(catalog, caller_of, base_of, links_for, ttl_seconds),
         PresignedUploads(uploads, auth, signer, caller_of, base_of),
         TusHandler(uploads, auth, caller_of, base_of),
         downloads,

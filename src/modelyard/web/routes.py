@@ -26,6 +26,7 @@ from modelyard.web.api.covers import CoverEndpoints, PublicCovers
 from modelyard.web.api.edit_models import ModelEndpoints
 from modelyard.web.api.files import Downloads
 from modelyard.web.api.find_by_hash import FindByHash
+from modelyard.web.api.model_details import ModelDetails
 from modelyard.web.api.presigned_uploads import PresignedUploads
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import ViewerOf
@@ -61,6 +62,7 @@ class Parts:
     listing: list_models.Listing
     find_by_hash: FindByHash
     models: ModelEndpoints
+    model_details: ModelDetails
     presigned: PresignedUploads
     tus: TusHandler
     downloads: Downloads
@@ -114,7 +116,7 @@ def _api(parts: Parts) -> list[Route]:
         Route("/static/{name:static}", "GET", read(static_files.get_static_file), None, open_),
         Route("/v3/uploads/{upload:upload}", "POST HEAD PATCH DELETE OPTIONS", tus, Scope.WRITE, key),
         Route("/v3/uploads", "POST HEAD PATCH DELETE OPTIONS", tus, Scope.WRITE, key),
-        Route("/v3/model/details", "GET", from_database(models.details), Scope.READ, key),
+        Route("/v3/model/details", "GET", from_database(parts.model_details.get), Scope.READ, key),
         Route("/v3/model/facets", "GET", from_index(facets), Scope.READ, key),
         Route("/v3/model/by-hash", "POST", parts.find_by_hash.handle, Scope.READ, key),
         Route("/v3/model/cover", "PUT", covers.put, Scope.WRITE, key),

@@ -1,4 +1,4 @@
-"""``POST``, ``PATCH`` and ``DELETE /v3/model``, and ``GET /v3/model/details``.
+"""``POST``, ``PATCH`` and ``DELETE /v3/model``.
 
 The requests have the shape of the vendor's console. Fields that the vendor does not have are ours. Everything here runs
 in threads, because it asks the database.
@@ -10,9 +10,8 @@ from urllib.parse import parse_qs
 import msgspec
 
 from modelyard import errors, wire
-from modelyard.catalog import Catalog
-from modelyard.domain import COVERS, Scope, Verdict
-from modelyard.facts import Entry, Facts, Layer
+from modelyard.domain import COVERS
+from modelyard.facts import Entry
 from modelyard.registry.changes import Change, edit_of
 from modelyard.registry.models import Models
 from modelyard.registry.names import fallback_name
@@ -22,8 +21,6 @@ from modelyard.web.bodies import decode_json
 from modelyard.web.requests import Request
 from modelyard.web.responses import UNSTORED, Response
 from modelyard.web.urls import BaseOf, LinksFor
-
-_encode = msgspec.json.Encoder().encode
 
 
 class NewModel(msgspec.Struct, frozen=True):
@@ -51,7 +48,6 @@ class ModelEndpoints:
     """The handlers of the routes."""
 
     models: Models
-    catalog: Catalog
     caller_of: ViewerOf
     base_of: BaseOf
     links_for: LinksFor
@@ -87,29 +83,6 @@ class ModelEndpoints:
         self.models.remove(self.caller_of(request), id_of(request))
         return Response(b"{}", caching=UNSTORED)
 
-    def details(self, request: Request) -> Response:
-        """Return a model with its declared and detected fields.
-
-        Its owner also gets the result of the verification, and every caller does if the file is suspicious.
-        """
-        viewer = self.caller_of(request)
-        if not viewer.may(Scope.READ):
-            raise errors.Forbidden(Scope.READ)
-        entry = self.catalog.get(viewer, id_of(request))
-        is_own = viewer.team is not None and viewer.team == entry.model.team
-        detected = entry.layers.get(Layer.HEADER)
-        evidence = detected.evidence[0] if detected and detected.evidence else "waiting: not checked yet"
-        verdict, _, reason = evidence.partition(": ")
-        has_check = is_own or verdict == Verdict.SUSPICIOUS
-        check = {"verdict": verdict, "reason": reason} if has_check else None
-        body = {
-            "model": msgspec.Raw(self._record(request, entry)),
-            "check": check,
-            "declared": _fields_of(entry.layers.get(Layer.USER)),
-            "found": _fields_of(detected),
-        }
-        return Response(_encode(body))
-
     def _named_response(self, request: Request, entry: Entry, name: object) -> Response:
         """Return the response with one model, and say if its name is not the one that was sent."""
         response = self.response_with(request, entry)
@@ -133,10 +106,3 @@ def id_of(request: Request) -> int:
     if len(ids) != 1 or not (ids[0].isascii() and ids[0].isdigit() and len(ids[0]) <= 18):
         raise errors.InvalidParameter("id", ",".join(ids), "a model's id, decimal digits")
     return int(ids[0])
-
-
-def _fields_of(facts: Facts | None) -> dict[str, object]:
-    if facts is None:
-        return {}
-    fields: dict[str, object] = msgspec.to_builtins(facts)
-    return {name: value for name, value in fields.items() if value is not None}

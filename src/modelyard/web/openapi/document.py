@@ -20,6 +20,7 @@ from modelyard.web.api.health import Health, Readiness
 from modelyard.web.api.presigned_uploads import Announcement, UploadUrl
 from modelyard.web.requests import Request
 from modelyard.web.responses import Response
+from modelyard.wire.details import DetailsRecord
 
 Json = dict[str, Any]
 
@@ -41,6 +42,7 @@ _TYPES = (
     wire.ModelPage,
     wire.FacetsAnswer,
     wire.HashMatches,
+    DetailsRecord,
     User,
     Metadata,
     Health,
