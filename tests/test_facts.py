@@ -7,7 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.domain import MODEL_TYPES, Hashes, Licence, Model
-from modelyard.facts import FACT_NAMES, Facts, Image, Layer, ModelFile, Recommended, fill_missing, resolve
+from modelyard.facts import (
+    FACT_NAMES,
+    Facts,
+    Image,
+    Layer,
+    ModelFile,
+    Recommended,
+    fill_missing,
+    format_date,
+    parse_date,
+    resolve,
+)
 
 SHA256 = "1A805277C8" + 54 * "0"
 OTHER_SHA256 = "BA43B0EFEE" + 54 * "1"
@@ -152,3 +163,27 @@ def test_every_answered_fact_is_a_field_of_the_model() -> None:
     answered = FACT_NAMES[: FACT_NAMES.index("file_name")]
 
     assert {*answered} <= {field.name for field in fields(Model)}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("yesterday", None),
+        ("1970-01-01", 0),
+        ("1969-12-31T23:59:59", None),
+        ("2023-07-01T08:09:10.000Z", 1_688_198_950),
+        ("2023-07-01T08:09:10", 1_688_198_950),
+        ("2023-07-01T10:09:10+02:00", 1_688_198_950),
+        ("9999-12-31T23:59:59", 253_402_300_799),
+        ("9999-12-31T23:59:59-01:00", None),
+    ],
+)
+def test_a_date_is_read_in_utc_or_in_the_zone_that_it_names(text: str | None, seconds: int | None) -> None:
+    assert seconds == parse_date(text)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "1970-01-01T00:00:00Z"), (1_688_198_950, "2023-07-01T08:09:10Z")])
+def test_a_date_is_shown_in_utc(seconds: int, text: str) -> None:
+    assert text == format_date(seconds)
