@@ -16,7 +16,7 @@ from modelyard.domain import ANONYMOUS, Model, ModelQuery, Viewer, Visibility, f
 from modelyard.index import Facets, Index
 from modelyard.index import facets as facets_module
 from modelyard.index import segment as segment_module
-from modelyard.index.suggest import WORD
+from modelyard.index.words import WORD
 from tests import oracle
 from tests.app_fixture import a_model, a_private
 from tests.strategies import models, queries, viewers

@@ -21,6 +21,8 @@ from modelyard.index import segment as layout
 from modelyard.index.order import NO_KEYS, OrderColumns
 from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
 from modelyard.index.terms import FURTHER, GRAM_MAX, filter_key
+from modelyard.index.words import TIERS as WORD_TIERS
+from modelyard.index.words import WordCollector
 
 CHUNK_ROWS = 1 << 16
 _SPACE_MAX = 0x20  # no term holds white space, so no query needs a gram with a byte up to this one
@@ -251,6 +253,9 @@ class _Columns:
         self._orders = OrderColumns()
         self._ids = array("q")
         self._hash_keys, self._hash_rows = array("q"), array("I")
+        self._filter_rows = np.zeros(0, np.int64)
+        self._words = WordCollector()
+        self._word_rows_max = layout.TIER_FIRST * layout.TIER_GROWTH ** (WORD_TIERS - 1)
 
     def add(self, rows: list[Row]) -> list[list[int]]:
         """Write rows; return the filters of each row as numbers."""
@@ -260,6 +265,7 @@ class _Columns:
                 self._hash_rows.extend([at] * len(row.hashes))
         numbers = self._filter_numbers
         numbered = [[numbers[name] for name in row.filters] for row in rows]
+        self._add_words(rows)
         self._count += len(rows)
         self._ids.extend([row.id for row in rows])
         append = self._sink.append
@@ -275,9 +281,20 @@ class _Columns:
         self._further_bytes = self._append_at("further_at", [len(row.further) for row in rows], self._further_bytes)
         append("records", b"".join([row.record for row in rows]))
         self._record_bytes = self._append_at("record_at", [len(row.record) for row in rows], self._record_bytes)
-        append("row_filters", np.fromiter(chain.from_iterable(numbered), np.uint32))
+        flat = np.fromiter(chain.from_iterable(numbered), np.uint32)
+        append("row_filters", flat)
+        self._count_filters(flat)
         self._row_filters = self._append_at("row_filter_at", list(map(len, numbered)), self._row_filters)
         return numbered
+
+    def _add_words(self, rows: list[Row]) -> None:
+        for at, row in enumerate(rows[: max(self._word_rows_max - self._count, 0)], self._count):
+            self._words.add(at, row.text)
+
+    def _count_filters(self, numbers: Array) -> None:
+        counts = np.bincount(numbers, minlength=len(self._filter_numbers))
+        counts[: len(self._filter_rows)] += self._filter_rows
+        self._filter_rows = counts
 
     def _append_at(self, name: str, lengths: list[int], start: int) -> int:
         """Write the start of each piece; return the end of the last one."""
@@ -298,6 +315,9 @@ class _Columns:
         self._sink.append("hash_keys", hash_keys[by_hash])
         self._sink.append("hash_rows", np.frombuffer(self._hash_rows, np.uint32)[by_hash])
         self._sink.append("filter_names", b"".join(names))
+        self._sink.append("filter_rows", self._filter_rows)
+        for name, values in self._words.arrays():
+            self._sink.append(name, values)
         names_bytes = self._append_at("filter_name_at", list(map(len, names)), 0)
         ends = {
             "text_at": self._text_bytes,

@@ -108,7 +108,6 @@ class _Counted:
 
     def __init__(self, part: LiveSegment, plan: Plan, budget: Budget) -> None:
         self.segment = part.segment
-        budget.spend_on_page(self.segment.filters.units)
         tiers = [_tier_of(part, plan, tier, budget) for tier in range(len(part.segment.tiers))]
         self.is_exact = all(is_exact for _, is_exact in tiers)
         self._set_tiers([matches for matches, _ in tiers if matches.rows])

@@ -12,6 +12,8 @@ Row numbers follow the order of search results, rank descending then id descendi
     per segment      sorted_ids, id_rows              id → row
                      hash_keys, hash_rows             file hash → rows; sorted, repeated where files agree
                      filter_names, …_at               the names of all filters, by number
+                     filter_rows             int64    how many rows each filter has
+                     words, word_…                    the words of the most popular rows (``words``)
     per tier         set_keys                int64    sorted (``keys``)
                      set_at, set_bytes                where the set lies in ``set_blob``; a set of one row has no bytes,
                                                       its row is stored instead, as -1 - row
@@ -29,6 +31,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
@@ -101,6 +104,12 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "order_keys": np.int64,
     "name_keys": np.uint8,
     "name_key_at": np.int64,
+    "filter_rows": np.int64,
+    "words": np.uint8,
+    "word_at": np.int64,
+    "word_pairs": np.uint64,
+    "word_rows": np.uint32,
+    "word_row_at": np.int64,
     "removed": np.int64,
     "set_keys": np.int64,
     "set_at": np.int64,
@@ -159,6 +168,12 @@ class SegmentArrays:
     order_keys: Array
     name_keys: Array
     name_key_at: Array
+    filter_rows: Array
+    words: Array
+    word_at: Array
+    word_pairs: Array
+    word_rows: Array
+    word_row_at: Array
 
 
 class Segment:
@@ -180,7 +195,7 @@ class Segment:
         self.tiers = tiers
         self.count = len(arrays.neg_ids)
         self.filters = FilterColumns(
-            arrays.filter_names, arrays.filter_name_at, arrays.row_filters, arrays.row_filter_at
+            arrays.filter_names, arrays.filter_name_at, arrays.filter_rows, arrays.row_filters, arrays.row_filter_at
         )
         bytes_max = max(self.count * _COMPUTED_BYTES_A_ROW, _COMPUTED_BYTES_MIN)
         self.computed = SetCache(min(bytes_max, COMPUTED_BYTES_MAX))
@@ -291,6 +306,11 @@ class Segment:
             at = offsets[low : high + 1]
             column.check(int(at[0]), int(at[-1]))
             yield letters[int(at[0]) : int(at[-1])], at - at[0]
+
+    @cached_property
+    def word_lengths(self) -> Array:
+        """The length of each word in bytes, ascending."""
+        return np.diff(self.arrays.word_at)
 
     def filter_names(self) -> Iterator[str]:
         """Yield the names of all filters that some row is in."""

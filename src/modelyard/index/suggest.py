@@ -1,43 +1,40 @@
-"""Suggests near spellings for a term without matches, from words in the catalogue's own texts.
+"""Suggests near spellings for a term without matches, from the words of the catalogue's own texts.
 
-There is no list of words. The module reads the rows that share most trigrams with the misspelt term, splits their texts
-into words, and sorts the words by edit distance. It reads only rows that the viewer may see, so that no suggestion
-reveals another team's model, and only the first two tiers (the most popular models), so that a miss stays cheap.
+A segment holds the words of its most popular rows (``words``). This module compares the pairs of letters of all words
+with those of the term, and measures the edit distance of the few that are most alike. It looks only at words of rows
+that the viewer may see, so that no suggestion reveals another team's model.
 """
 
 import heapq
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from modelyard.index.search import LiveSegment, Plan, tier_rows
-from modelyard.index.segment import ALL, Segment
-from modelyard.index.terms import GRAM_MAX, gram_keys
+from modelyard.index.terms import GRAM_MAX
+from modelyard.index.words import TIERS, pair_mask
 
-WORD = re.compile(r"[^\W_]+")
-TIERS = 2
-ROWS_READ_MAX = 48
 WORDS_MAX = 4
-_MEASURED_MAX = 24
+_MEASURED_MAX = 16
+_LETTER_BYTES_MAX = 4
 
 
 def nearest(parts: Sequence[LiveSegment], visible: Plan, term: str) -> list[str]:
     """Return up to ``WORDS_MAX`` words of visible models near ``term``, nearest first, then most frequent.
 
-    A word is near if its edit distance is at most a third of the term's characters. Cost: 0.2 to 1 ms.
+    A word is near if its edit distance is at most a third of the term's characters. Cost: 0.5 ms.
     """
     if len(term) < GRAM_MAX + 1:
         return []
     allowed = max(1, len(term) // 3)
     counts: Counter[str] = Counter()
     for part in parts:
-        for text in _likely_texts(part, visible, term):
-            counts.update({word for word in WORD.findall(text) if abs(len(word) - len(term)) <= allowed})
-    # A distance takes 25 µs a word. Most words of a row share no pair of letters with the term: skip those.
+        for word, count in _alike(part, visible, term, allowed):
+            counts[word] += count
     pairs = _pairs(term)
     near = [word for word in counts if not pairs.isdisjoint(_pairs(word))]
     # The word itself decides ties, so that every process and every run suggests the same.
@@ -50,30 +47,57 @@ def _pairs(word: str) -> set[str]:
     return set(map("".join, pairwise(word)))
 
 
-def _likely_texts(part: LiveSegment, visible: Plan, term: str) -> Iterator[str]:
-    """Yield the texts of the visible rows that share most grams with a term."""
+def _alike(part: LiveSegment, visible: Plan, term: str, allowed: int) -> Iterator[tuple[str, int]]:
+    """Yield the visible words that share most pairs of letters with a term, and how many visible rows have each."""
+    arrays = part.segment.arrays
+    spelled = term.encode()
+    difference = allowed if term.isascii() else allowed * _LETTER_BYTES_MAX
+    lengths = part.segment.word_lengths
+    low = int(np.searchsorted(lengths, len(spelled) - difference))
+    high = int(np.searchsorted(lengths, len(spelled) + difference, side="right"))
+    if low == high:
+        return
+    rows, is_visible = _visible_words(part, visible)
+    masks = arrays.word_pairs[low:high]
+    mask = pair_mask(spelled)
+    shared = np.bitwise_count(masks & mask)
+    shared[~is_visible[low:high]] = 0
+    # The most alike: those that share most pairs, and of these the ones that have fewest others.
+    enough = np.cumsum(np.bincount(shared, minlength=2)[:0:-1])
+    least = len(enough) - int(np.searchsorted(enough, min(2 * _MEASURED_MAX, int(enough[-1]))))
+    alike = np.flatnonzero(shared >= max(least, 1))
+    others = np.bitwise_count(masks[alike]).astype(np.int64) - shared[alike]
+    order = np.lexsort((alike, others, -shared[alike].astype(np.int64)))[: 2 * _MEASURED_MAX]
+    for number in (alike[order] + low).tolist():
+        word = arrays.words[int(arrays.word_at[number]) : int(arrays.word_at[number + 1])].tobytes().decode()
+        if abs(len(word) - len(term)) <= allowed:
+            own = arrays.word_rows[int(arrays.word_row_at[number]) : int(arrays.word_row_at[number + 1])]
+            yield word, int(np.count_nonzero(rows[own]))
+
+
+def _visible_words(part: LiveSegment, visible: Plan) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which rows of the first tiers are visible and alive, and which words some of these rows have."""
     segment = part.segment
-    for tier in range(min(TIERS, len(segment.tiers))):
-        rows = tier_rows(part, visible, tier)
-        if rows is None:
-            continue
-        low, high = segment.bounds[tier], segment.bounds[tier + 1]
-        shared = np.zeros(high - low, np.uint8)
-        for gram in _rows_by_gram(segment, tier, term):
-            those = gram & rows if isinstance(rows, BitMap) else gram
-            shared[np.frombuffer(those.to_array(), np.uint32) - low] += 1
-        best = np.argsort(shared, kind="stable")[::-1][:ROWS_READ_MAX]
-        yield from (segment.text(low + int(row)).decode() for row in best[shared[best] > 0])
-
-
-def _rows_by_gram(segment: Segment, tier: int, term: str) -> Iterator[BitMap]:
-    for key in gram_keys(term.encode())[:255]:
-        rows = segment.one(tier, key)
-        if rows is ALL:
-            # Count this set like any other: leaving it out would reveal whether an invisible row lacks the gram.
-            yield BitMap(range(segment.bounds[tier], segment.bounds[tier + 1]))
-        elif isinstance(rows, BitMap):
-            yield rows
+    tiers = range(min(TIERS, len(segment.tiers)))
+    key = ("words", visible)
+    dead = tuple(part.deleted[tier] for tier in tiers)
+    entry = segment.computed.get(key)
+    if entry is not None and all(one is other for one, other in zip(entry[2], dead, strict=True)):
+        rows, is_visible, _ = entry
+        return rows, is_visible
+    rows = np.zeros(segment.bounds[len(tiers)], bool)
+    for tier in tiers:
+        held = tier_rows(part, visible, tier)
+        if isinstance(held, range):
+            rows[held.start : held.stop] = True
+        elif isinstance(held, BitMap):
+            rows[np.frombuffer(held.to_array(), np.uint32)] = True
+    arrays = segment.arrays
+    is_visible = np.zeros(len(segment.word_lengths), bool)
+    if len(is_visible):
+        is_visible = np.logical_or.reduceat(rows[arrays.word_rows], arrays.word_row_at[:-1])
+    segment.computed.put(key, (rows, is_visible, dead), len(rows) + len(is_visible))
+    return rows, is_visible
 
 
 def edit_distance(one: str, other: str, allowed: int) -> int:

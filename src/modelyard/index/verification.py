@@ -187,7 +187,6 @@ class _Verifier:
         cache = self._segment.computed
         proven: BitMap | None = cache.get(key)
         if proven is None:
-            self._spend(self._segment.filters.units)
             keys = tags_with(self._segment, term)
             self._spend(SET_UNITS * (1 + len(keys)))
             start, end = self._segment.bounds[self._tier], self._segment.bounds[self._tier + 1]
