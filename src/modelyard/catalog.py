@@ -19,7 +19,7 @@ from modelyard import errors, wire
 from modelyard.blobs import SharedFiles
 from modelyard.domain import MODEL_TYPES, BaseModel, Model, ModelQuery, Viewer, Visibility, fold_base
 from modelyard.facts import Entry, Record
-from modelyard.index import DamagedSegmentError, Facets, Index, Page, SegmentDirectory
+from modelyard.index import Budget, Count, DamagedSegmentError, Facets, Index, Page, SegmentDirectory
 from modelyard.indexer import Indexer
 from modelyard.registry import models
 from modelyard.registry.writer import Outcome, Rehearsal
@@ -96,21 +96,27 @@ class Catalog:
         self._refresh()
         return self._index.revision
 
-    def search(self, viewer: Viewer, query: ModelQuery) -> Page:
+    # A question with a quick ``budget`` raises OverBudgetError if it is dear; one without a budget takes what it needs.
+
+    def search(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Page:
         """Return the query's page of rendered records that the viewer may see."""
-        return self._ask(lambda index: index.search(viewer, query))
+        return self._ask(lambda index: index.search(viewer, query, budget))
 
     def count(self, viewer: Viewer, query: ModelQuery) -> int:
         """Return how many models match, without the query's limit and start."""
         return self._ask(lambda index: index.count_of(viewer, query))
 
-    def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int = 20) -> Facets:
-        """Return the number of matches of each type, source and base model, and the most frequent tags."""
-        return self._ask(lambda index: index.facets(viewer, query, tags_max))
+    def estimate(self, viewer: Viewer, query: ModelQuery, budget: Budget) -> Count:
+        """Return how many models match, or at least how many if the budget does not reach."""
+        return self._ask(lambda index: index.estimate(viewer, query, budget))
 
-    def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
+    def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int = 20, *, budget: Budget | None = None) -> Facets:
+        """Return the number of matches of each type, source and base model, and the most frequent tags."""
+        return self._ask(lambda index: index.facets(viewer, query, tags_max, budget))
+
+    def suggestion(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> str | None:
         """Return the nearest spelling of the terms that has matches, for a query without matches."""
-        return self._ask(lambda index: index.suggestion(viewer, query)) if query.terms else None
+        return self._ask(lambda index: index.suggestion(viewer, query, budget)) if query.terms else None
 
     def filter_suggestions(self, viewer: Viewer, query: ModelQuery) -> list[tuple[str, str, int]]:
         """Return the filters that words of ``filter.search`` name: the query's field, the value, and how many models

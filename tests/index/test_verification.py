@@ -11,7 +11,7 @@ from modelyard.domain import ANONYMOUS, Model, ModelQuery, Offset, Viewer, fold
 from modelyard.index import Index, plan_for, verification
 from modelyard.index import search as search_module
 from modelyard.index import segment as segment_module
-from modelyard.index.budget import Budget, OverBudgetError, quick
+from modelyard.index.budget import Budget, OverBudgetError, quick_budget
 from modelyard.index.set_cache import SetCache
 from tests import oracle
 from tests.app_fixture import a_model, a_private
@@ -122,7 +122,7 @@ def test_a_question_on_the_event_loop_stops_where_it_gets_dear() -> None:
     for ask in (index.search, index.estimate):
         with pytest.raises(OverBudgetError):
             ask(ANONYMOUS, query, Budget(5, is_quick=True))
-        assert ask(ANONYMOUS, query, quick())
+        assert ask(ANONYMOUS, query, quick_budget())
 
 
 def test_a_text_ends_where_the_next_one_begins() -> None:

@@ -4,10 +4,23 @@ The index depends on ``domain`` only. The indexer can always rebuild it from the
 that renders a record for the API.
 """
 
+from modelyard.index.budget import Budget, OverBudgetError, question_budget, quick_budget
 from modelyard.index.directory import SegmentDirectory
 from modelyard.index.facets import Facets
 from modelyard.index.reader import Index, plan_for
-from modelyard.index.search import Page
+from modelyard.index.search import Count, Page
 from modelyard.index.segment_file import DamagedSegmentError
 
-__all__ = ["DamagedSegmentError", "Facets", "Index", "Page", "SegmentDirectory", "plan_for"]
+__all__ = [
+    "Budget",
+    "Count",
+    "DamagedSegmentError",
+    "Facets",
+    "Index",
+    "OverBudgetError",
+    "Page",
+    "SegmentDirectory",
+    "plan_for",
+    "question_budget",
+    "quick_budget",
+]

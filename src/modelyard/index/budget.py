@@ -54,11 +54,11 @@ class Budget:
             self.used += units
 
 
-def quick() -> Budget:
+def quick_budget() -> Budget:
     """Return the budget of a question on the event loop."""
     return Budget(QUICK_UNITS, is_quick=True)
 
 
-def ample() -> Budget:
+def question_budget() -> Budget:
     """Return the budget of a question in a thread."""
     return Budget(QUESTION_UNITS)

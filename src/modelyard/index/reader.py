@@ -217,24 +217,25 @@ class Index:
                 snapshot.answers.put(plan, Count(answer.total), _size_of(plan))
         return answer
 
-    def suggestion(self, viewer: Viewer, query: ModelQuery) -> str | None:
+    def suggestion(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> str | None:
         """Return the query's terms with terms that match nothing respelt, so that some model matches; None if no near
         spelling does."""
         parts = self._snapshot.rows
         visible = plan_for(viewer, ModelQuery())
         respelt = list(query.terms)
         for at, term in enumerate(query.terms):
-            if search.page(parts, plan_for(viewer, ModelQuery(terms=(term,))), None, 1).records:
+            if search.page(parts, plan_for(viewer, ModelQuery(terms=(term,))), None, 1, budget).records:
                 continue
             for word in nearest(parts, visible, term):
                 respelt[at] = word
                 # The terms after this one may be misspelt as well, so this attempt leaves them out.
                 attempt = replace(query, terms=tuple(respelt[: at + 1]), start=None, limit=1)
-                if search.page(parts, plan_for(viewer, attempt), None, 1).records:
+                if search.page(parts, plan_for(viewer, attempt), None, 1, budget).records:
                     break
             else:
                 return None
-        records = search.page(parts, plan_for(viewer, replace(query, terms=tuple(respelt))), None, 1).records
+        respelt_plan = plan_for(viewer, replace(query, terms=tuple(respelt)))
+        records = search.page(parts, respelt_plan, None, 1, budget).records
         return " ".join(respelt) if records and respelt != list(query.terms) else None
 
     def named_filters(self, viewer: Viewer, query: ModelQuery) -> list[tuple[str, str, int]]:
@@ -273,11 +274,11 @@ class Index:
         """Return the types that some model the viewer may see has."""
         parts = self._snapshot.rows
         visible = plan_for(viewer, ModelQuery()).unions
-        named = {name for part in parts for name in part.segment.filter_names() if name.startswith("type=")}
+        names = {value.name for part in parts for value in part.segment.filters.values("type")}
         return {
-            name.removeprefix("type=")
-            for name in named
-            if search.page(parts, search.Plan(unions=(*visible, (filter_key(name),))), None, 1).records
+            name
+            for name in names
+            if search.page(parts, search.Plan(unions=(*visible, (filter_key(f"type={name}"),))), None, 1).records
         }
 
     # --- changes

@@ -32,6 +32,7 @@ from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import authenticate
 from modelyard.web.client_address import TrustedProxies
 from modelyard.web.consistency import staleness
+from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.middleware import EdgeMiddleware
@@ -120,6 +121,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
             auth,
             sessions,
             rate_limit,
+            HeavyWork(rate_limit),
             uploads,
             models,
             covers,

@@ -1,5 +1,6 @@
 """Caches with a limit in bytes."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -9,33 +10,36 @@ V = TypeVar("V")
 
 
 class LRUCache(Generic[K, V]):
-    """The most recently used values, up to a number of bytes."""
+    """The most recently used values, up to a number of bytes. Threads may share it."""
 
-    __slots__ = ("_bytes_max", "_entries", "_size_bytes")
+    __slots__ = ("_bytes_max", "_entries", "_lock", "_size_bytes")
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._size_bytes = 0
+        self._lock = threading.Lock()
 
     def get(self, key: K) -> V | None:
         """Return the value of a key, None if the cache does not have it."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        self._entries.move_to_end(key)
-        return entry[0]
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry[0]
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
         """Store a value unless it is larger than the cache, and drop the least recently used ones."""
-        if previous := self._entries.pop(key, None):
-            self._size_bytes -= previous[1]
-        if size_bytes > self._bytes_max:
-            return
-        self._entries[key] = value, size_bytes
-        self._size_bytes += size_bytes
-        while self._size_bytes > self._bytes_max:
-            self._size_bytes -= self._entries.popitem(last=False)[1][1]
+        with self._lock:
+            if previous := self._entries.pop(key, None):
+                self._size_bytes -= previous[1]
+            if size_bytes > self._bytes_max:
+                return
+            self._entries[key] = value, size_bytes
+            self._size_bytes += size_bytes
+            while self._size_bytes > self._bytes_max:
+                self._size_bytes -= self._entries.popitem(last=False)[1][1]
 
 
 class RevisionCache(Generic[K, V]):

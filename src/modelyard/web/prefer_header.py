@@ -28,11 +28,14 @@ def read_preferences(prefer: bytes) -> Preferences:
     return Preferences(strict=values.get("handling") == "strict", exact_count=values.get("count") == "exact")
 
 
-def applied_header(preferences: Preferences) -> bytes:
-    """Return the value of ``Preference-Applied``; empty if the request has no known preference."""
+def applied_header(preferences: Preferences, *, is_exact: bool = True) -> bytes:
+    """Return the value of ``Preference-Applied``; empty if the request has no known preference.
+
+    ``is_exact`` is False if the count is an estimate, because the exact one takes too much work.
+    """
     names = []
     if preferences.strict:
         names.append(b"handling=strict")
     if preferences.exact_count:
-        names.append(b"count=exact")
+        names.append(b"count=exact" if is_exact else b"count=estimated")
     return b", ".join(names)

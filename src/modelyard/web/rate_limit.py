@@ -9,8 +9,14 @@ import time
 from collections.abc import Callable
 
 from modelyard import errors
+from modelyard.web.requests import Request
 
 _CALLERS_MAX = 10_000
+
+
+def caller_of(request: Request) -> str:
+    """Return the name under which the requests of a caller are counted: the team, or the address of who has none."""
+    return request.viewer.team or "address " + request.caller_address
 
 
 class RateLimit:
@@ -37,6 +43,13 @@ class RateLimit:
         if len(self._full_at_by_caller) >= _CALLERS_MAX:
             self._forget(now)
         self._full_at_by_caller[caller] = full_at
+
+    def charge(self, caller: str, requests: int) -> None:
+        """Count a request that has been dear as so many more. They make the next ones wait, up to a minute."""
+        if self._interval_seconds and requests:
+            now = self._clock()
+            full_at = max(self._full_at_by_caller.get(caller, now), now) + requests * self._interval_seconds
+            self._full_at_by_caller[caller] = min(full_at, now + 60)
 
     def _forget(self, now: float) -> None:
         active = {caller: full_at for caller, full_at in self._full_at_by_caller.items() if full_at > now}

@@ -10,6 +10,7 @@ from typing import cast
 from starlette.types import Receive, Scope, Send
 
 from modelyard.domain import ANONYMOUS, Viewer
+from modelyard.index import Budget
 
 Header = tuple[bytes, bytes]
 
@@ -19,7 +20,10 @@ _KEY = "modelyard.request"
 
 @dataclass(slots=True)
 class Request:
-    """A request, and values for the log and the metrics. ``viewer``, ``is_identified`` and ``status`` are set later."""
+    """A request, and values for the log and the metrics. ``viewer``, ``is_identified`` and ``status`` are set later.
+
+    ``budget`` limits the work of a question to the index; None is no limit.
+    """
 
     scope: Scope
     headers: Mapping[bytes, bytes]
@@ -28,6 +32,7 @@ class Request:
     viewer: Viewer = ANONYMOUS
     is_identified: bool = False
     status: int = 0
+    budget: Budget | None = None
 
     @property
     def method(self) -> str:

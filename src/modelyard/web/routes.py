@@ -90,7 +90,7 @@ def _api(parts: Parts) -> list[Route]:
 
     def from_index(handle: Callable[[Request], Response]) -> Handler:
         """Read from the index. The response has its revision, and a request may wait for one."""
-        return read_endpoint(handle, gzip_cache, revision_wait)
+        return read_endpoint(handle, gzip_cache, revision_wait, heavy_work=parts.page_context.heavy_work)
 
     def from_database(handle: Callable[[Request], Response]) -> Handler:
         """Read from the database, in a thread. The revision is as above."""

@@ -11,6 +11,7 @@ import enum
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote
 
 import starlette.routing
@@ -19,7 +20,9 @@ from starlette.types import Scope as ASGIScope
 
 from modelyard import errors
 from modelyard.domain import Scope
+from modelyard.index import OverBudgetError, quick_budget
 from modelyard.web.consistency import MIN_REVISION, RevisionWait
+from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.requests import Handler, Request, request_of
 from modelyard.web.responses import GzipCache, Response, send_bytes, send_response
 
@@ -118,17 +121,25 @@ def read_endpoint(
     revision_wait: RevisionWait | None = None,
     *,
     asks_database: bool = False,
+    heavy_work: HeavyWork | None = None,
 ) -> Handler:
     """Return a handler that sends the response of ``read``. ``read`` runs on the event loop, so it has to be fast.
 
     With ``asks_database``, ``read`` runs in a thread: a database that is cut off may not respond for seconds. With
-    ``revision_wait``, a request may wait for a revision.
+    ``revision_wait``, a request may wait for a revision. With ``heavy_work``, a question to the index that turns out to
+    be dear is asked again there.
     """
 
     async def handle(request: Request, _: Receive, send: Send) -> None:
         if revision_wait is not None and MIN_REVISION in request.headers:
             await revision_wait.wait(request)
-        response = await asyncio.to_thread(read, request) if asks_database else read(request)
+        if heavy_work is not None:
+            request.budget = quick_budget()
+        try:
+            response = await asyncio.to_thread(read, request) if asks_database else read(request)
+        except OverBudgetError:
+            assert heavy_work is not None, "only a request with a quick budget is over it"
+            response = await heavy_work.run(request, partial(read, request))
         await send_response(response, request, send, gzip_cache)
 
     return handle

@@ -85,14 +85,18 @@ class Count(msgspec.Struct, frozen=True):
     count: int
 
 
-class FacetsAnswer(msgspec.Struct, frozen=True):
-    """How the matches divide, the most frequent value first; base models and tags as filters compare them."""
+class FacetsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the matches divide, the most frequent value first; base models and tags as filters compare them.
+
+    ``estimated`` is sent only if it is true: counting all takes too much work, and each number is a lower bound.
+    """
 
     total: int
     types: list[Count]
     sources: list[Count]
     base_models: list[Count]
     tags: list[Count]
+    estimated: bool = False
 
 
 _encode = msgspec.json.Encoder().encode

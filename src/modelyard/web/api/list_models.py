@@ -1,7 +1,8 @@
 """``GET /v3/model``, the most frequent request, and ``GET /v3/model/facets``.
 
 header → viewer → query → page → bytes. Every step is synchronous and in memory. A search takes microseconds, so it runs
-on the event loop: passing it to a thread would cost more than the search.
+on the event loop: passing it to a thread would cost more than the search. What takes longer than a millisecond is over
+the request's budget, and continues in ``heavy_work``.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import msgspec
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
 from modelyard.domain import ModelQuery, Viewer, Visibility
+from modelyard.index import Budget
 from modelyard.web.auth import ViewerOf
 from modelyard.web.cache import RevisionCache
 from modelyard.web.consistency import revision_header
@@ -25,6 +27,7 @@ _IGNORED, _TOTAL, _SUGGESTION, _FILTER_SUGGESTION = (
     name.lower().encode()
     for name in (wire.IGNORED_HEADER, wire.TOTAL_HEADER, wire.SUGGESTION_HEADER, wire.FILTER_SUGGESTION_HEADER)
 )
+_APPLIED = b"preference-applied"
 # A thousand pages of average size.
 CACHE_BYTES_MAX = 16 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
@@ -32,11 +35,12 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """The viewer, the query and the preferences of a request, and the response headers that follow from them."""
+    """The viewer, the query, the preferences and the budget of a request, and the response headers they bring."""
 
     viewer: Viewer
     query: ModelQuery
     preferences: Preferences
+    budget: Budget
     headers: list[Header]
 
 
@@ -77,11 +81,15 @@ class Listing:
 
     def _page(self, search: _Search, revision: int) -> Response:
         viewer, query, headers = search.viewer, search.query, search.headers
-        page = self._catalog.search(viewer, query)
+        page = self._catalog.search(viewer, query, search.budget)
         if search.preferences.exact_count:
-            headers.append((_TOTAL, b"%d" % self._catalog.count(viewer, query)))
+            count = self._catalog.estimate(viewer, query, search.budget)
+            headers.append((_TOTAL, b"%d" % count.number if count.is_exact else b">=%d" % count.number))
+            headers.append((_APPLIED, applied_header(search.preferences, is_exact=count.is_exact)))
+        elif applied := applied_header(search.preferences):
+            headers.append((_APPLIED, applied))
         if not page.records and query.terms and query.start is None:
-            headers.extend(_suggestion(self._catalog, viewer, query))
+            headers.extend(_suggestion(self._catalog, viewer, query, search.budget))
         if query.words and query.start is None:
             headers.extend(_filter_suggestion(self._catalog, viewer, query))
         headers.append(revision_header(revision))
@@ -89,8 +97,8 @@ class Listing:
         return Response(body, headers=tuple(headers), digest=None if wire.has_holes(body) else digest_of(body))
 
 
-def _suggestion(catalog: Catalog, viewer: Viewer, query: ModelQuery) -> list[Header]:
-    nearest = catalog.suggestion(viewer, query)
+def _suggestion(catalog: Catalog, viewer: Viewer, query: ModelQuery, budget: Budget) -> list[Header]:
+    nearest = catalog.suggestion(viewer, query, budget)
     # Percent-encoded: a header is ASCII, and names of models are in every script.
     return [(_SUGGESTION, quote(nearest, safe=" ").encode())] if nearest else []
 
@@ -103,14 +111,17 @@ def _filter_suggestion(catalog: Catalog, viewer: Viewer, query: ModelQuery) -> l
 def count_facets(catalog: Catalog, viewer_of: ViewerOf, request: Request) -> Response:
     """Return counts of the models that match, by type, source, base model and tag. Paging has no effect."""
     search = _parse_search(catalog, viewer_of(request), request)
-    facets = catalog.facets(search.viewer, search.query)
+    facets = catalog.facets(search.viewer, search.query, budget=search.budget)
     body = wire.FacetsAnswer(
         total=facets.total,
         types=_counts(facets.types),
         sources=_counts(facets.sources),
         base_models=_counts(facets.base_models),
         tags=_counts(facets.tags),
+        estimated=not facets.is_exact,
     )
+    if applied := applied_header(search.preferences, is_exact=facets.is_exact):
+        search.headers.append((_APPLIED, applied))
     return Response(_encode(body), headers=tuple(search.headers))
 
 
@@ -129,9 +140,7 @@ def _parse_search(catalog: Catalog, viewer: Viewer, request: Request) -> _Search
     headers: list[Header] = []
     if parsed.ignored:
         headers.append((_IGNORED, wire.ignored_header(parsed.ignored).encode()))
-    if prefer and (applied := applied_header(preferences)):
-        headers.append((b"preference-applied", applied))
-    return _Search(viewer, parsed.query, preferences, headers)
+    return _Search(viewer, parsed.query, preferences, request.budget or Budget(), headers)
 
 
 def _unknown_parameters(names: tuple[str, ...]) -> errors.InvalidRequest:

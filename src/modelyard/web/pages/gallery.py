@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from modelyard import errors, wire
 from modelyard.domain import NOT, TYPE_FAMILIES, ModelQuery, Source, Viewer, Visibility, fold, fold_base
-from modelyard.index import Facets
+from modelyard.index import Budget, Facets
 from modelyard.web.cache import RevisionCache
 from modelyard.web.pages.cards import Cards
 from modelyard.web.pages.labels import SOURCE_LABELS, get_type_label, read_base_model_labels
@@ -74,6 +74,11 @@ class GallerySearch:
     encodings: list[str]
 
     @property
+    def budget(self) -> Budget | None:
+        """The budget of the request for questions to the index."""
+        return self.page_request.request.budget
+
+    @property
     def text(self) -> str:
         """The search words as the visitor typed them."""
         return dict(self.pairs).get(_TERMS, "")
@@ -112,10 +117,6 @@ def _size_of_response(key: tuple[object, ...], response: Response) -> int:
     return len(response.body) + sum(len(part) for part in key if isinstance(part, bytes))
 
 
-def _size_of_facets(_: object, facets: Facets) -> int:
-    return 100 * (len(facets.types) + len(facets.base_models) + len(facets.tags) + 1)
-
-
 class Gallery:
     """Renders the gallery and its parts."""
 
@@ -126,7 +127,6 @@ class Gallery:
         new_cache = partial(RevisionCache, _CACHE_BYTES_MAX, lambda: context.catalog.revision)
         self._responses: RevisionCache[tuple[object, ...], Response] = new_cache(_size_of_response)
         self._filters: RevisionCache[tuple[object, ...], str] = new_cache(lambda _, html: len(html))
-        self._facets: RevisionCache[tuple[str | None, ModelQuery], Facets] = new_cache(_size_of_facets)
         self._base_models: RevisionCache[str, dict[str, str]] = new_cache(lambda _, labels: 200 * (len(labels) + 1))
 
     def show(self, page_request: PageRequest) -> Response:
@@ -171,7 +171,7 @@ class Gallery:
     # --- results
 
     def _render_results(self, search: GallerySearch) -> str:
-        page = self._catalog.search(search.viewer, search.query)
+        page = self._catalog.search(search.viewer, search.query, search.budget)
         records = [self._cards.decode(body) for body in page.records]
         rank_of = self._catalog.ranks_of([record.id for record in records])
         cards = [
@@ -183,7 +183,7 @@ class Gallery:
             next_address = search.with_pair(_CURSOR, wire.format_cursor(page.following), alone=True)
         suggestion = None
         if not cards and search.query.terms and search.query.start is None:
-            suggestion = self._catalog.suggestion(search.viewer, search.query)
+            suggestion = self._catalog.suggestion(search.viewer, search.query, search.budget)
         return render(
             "results.html",
             cards=cards,
@@ -226,7 +226,7 @@ class Gallery:
         return self._filters.get_or_make(key, self._catalog.revision, lambda: self._render_filters(search))
 
     def _render_filters(self, search: GallerySearch) -> str:
-        facets = self._get_facets(search.viewer, search.query)
+        facets = self._get_facets(search, search.query)
         groups = [
             self._list_visibilities(search),
             self._list_types(search),
@@ -238,20 +238,19 @@ class Gallery:
         return render(
             "filters.html",
             total=facets.total,
+            is_exact=facets.is_exact,
             groups=[group for group in groups if group.choices],
             shows_nsfw=search.page_request.shows_nsfw,
             address=search.without(),
         )
 
-    def _get_facets(self, viewer: Viewer, query: ModelQuery) -> Facets:
-        """Return the counts of the matches by field. They are the same on each page of the matches."""
-        query = replace(query, start=None, limit=LIMIT)
-        revision = self._catalog.refresh()
-        return self._facets.get_or_make((viewer.team, query), revision, lambda: self._catalog.facets(viewer, query))
+    def _get_facets(self, search: GallerySearch, query: ModelQuery) -> Facets:
+        """Return the counts of the matches by field; the index caches them."""
+        return self._catalog.facets(search.viewer, query, budget=search.budget)
 
     def _list_types(self, search: GallerySearch) -> Group:
         # The counts ignore the selected types: they are for selecting one more.
-        counts = dict(self._get_facets(search.viewer, replace(search.query, types=frozenset())).types)
+        counts = dict(self._get_facets(search, replace(search.query, types=frozenset())).types)
         family = TYPE_FAMILIES["lora"]
         selection = {value for name, value in search.pairs if name == _TYPES}
         pairs = [("lora", sum(counts.get(name, 0) for name in family))] if family & counts.keys() else []
@@ -262,7 +261,7 @@ class Gallery:
 
     def _list_base_models(self, search: GallerySearch) -> Group:
         selection = search.query.base_models
-        counts = self._get_facets(search.viewer, replace(search.query, base_models=frozenset())).base_models
+        counts = self._get_facets(search, replace(search.query, base_models=frozenset())).base_models
         pairs = [(name, count) for name, count in counts if name]
         pairs = pairs[:_CHOICES_MAX] + [pair for pair in pairs[_CHOICES_MAX:] if pair[0] in selection]
         choices = [self._make_choice(search, _BASE, *pair, pair[0] in selection, alone=True) for pair in pairs]
@@ -270,7 +269,7 @@ class Gallery:
 
     def _list_sources(self, search: GallerySearch) -> Group:
         selection = search.query.sources
-        counts = self._get_facets(search.viewer, replace(search.query, sources=frozenset())).sources
+        counts = self._get_facets(search, replace(search.query, sources=frozenset())).sources
         choices = [self._make_choice(search, _SOURCE, *pair, pair[0] in selection, alone=True) for pair in counts]
         return Group("sources", "Source", choices if len(choices) > 1 or selection else [])
 

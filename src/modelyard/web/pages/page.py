@@ -9,6 +9,7 @@ import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,10 +20,12 @@ from modelyard.auth import Auth
 from modelyard.catalog import Catalog
 from modelyard.covers import BYTES_MAX, Covers
 from modelyard.domain import Scope, Viewer
+from modelyard.index import OverBudgetError, quick_budget
 from modelyard.registry.models import Models
 from modelyard.uploads.uploads import Uploads
 from modelyard.web import sessions
 from modelyard.web.bodies import JSON_BYTES_MAX, Disconnected, read_up_to
+from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.pages.forms import is_multipart, parse_form
 from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
 from modelyard.web.pages.traffic import TrafficHistory
@@ -47,6 +50,7 @@ class PageContext:
     auth: Auth
     sessions: Sessions
     rate_limit: RateLimit
+    heavy_work: HeavyWork
     uploads: Uploads
     models: Models
     covers: Covers
@@ -136,7 +140,7 @@ def make_handler(
                     page_request, receive, needs_token=needs_token, takes_picture=takes_picture
                 )
             async with context.picture_turn if page_request.picture else contextlib.nullcontext():
-                response = await asyncio.to_thread(show, page_request) if asks_database else show(page_request)
+                response = await _show(context, show, page_request, asks_database=asks_database)
         except Disconnected:
             response = Response(b"", HTML, status=408, caching=_NO_STORE)
         except errors.ModelyardError as error:
@@ -144,6 +148,16 @@ def make_handler(
         await send_response(response, request, send, context.gzip_cache)
 
     return answer
+
+
+async def _show(context: PageContext, show: Show, page_request: PageRequest, *, asks_database: bool) -> Response:
+    if asks_database:
+        return await asyncio.to_thread(show, page_request)
+    page_request.request.budget = quick_budget()
+    try:
+        return show(page_request)
+    except OverBudgetError:
+        return await context.heavy_work.run(page_request.request, partial(show, page_request))
 
 
 async def _read_form(
