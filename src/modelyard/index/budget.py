@@ -12,7 +12,7 @@ SET_UNITS = 20
 # What a question may take on the event loop, about 1 ms; what is dearer runs in a thread.
 QUICK_UNITS = 3_000
 # What a count or facets may take, about 10 ms; what is dearer is estimated.
-QUESTION_UNITS = 24_000
+QUESTION_UNITS = 16_000
 
 
 class OverBudgetError(Exception):
