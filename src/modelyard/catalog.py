@@ -24,7 +24,7 @@ from modelyard.indexer import Indexer
 from modelyard.registry import models
 from modelyard.registry.writer import Outcome, Rehearsal
 from modelyard.replication import SegmentReplicator
-from modelyard.store import ProgressFactory, Store, no_progress
+from modelyard.store import ProgressFactory, Store, no_progress, version_groups
 from modelyard.store.base_models import KNOWN
 
 # Records per transaction of an import: many enough that flushing the disk costs little, few enough that an interrupted
@@ -162,6 +162,13 @@ class Catalog:
         if entry is None or not may_see(viewer, entry.model):
             raise errors.ModelNotFound(str(model_id))
         return entry
+
+    def versions(self, viewer: Viewer, model: Model) -> list[Model]:
+        """Return the versions of the model's group that the viewer may see, the newest first, from the store."""
+        if not model.version_group:
+            return []
+        with self._store.reading() as connection:
+            return version_groups.versions(connection, model.version_group, viewer.team)
 
     # --- the index
 

@@ -7,6 +7,7 @@ Not covered here: which of two layers wins (tests/registry/test_layers.py), side
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from modelyard import paths as modelyard_paths
 from modelyard.domain import Licence, Status
-from modelyard.facts import Facts, Layer
+from modelyard.facts import Facts, Image, Layer, Recommended
 from modelyard.library import sidecars, walk
 from modelyard.library.sidecars import NOT_AS_NAMED, read_sidecars
 from modelyard.store import files
@@ -89,8 +90,35 @@ def test_a_version_as_civitai_answers_it_is_read(tmp_path: Path) -> None:
         "upstream_model_id": 7,
         "title": "Bright Valley",
         "trigger_words": ("night", "valley at night"),
-        "notes": "<p>For nights.</p>",
-    } == as_dict(read(tmp_path / "night.civitai.info", A_VERSION))
+        "description": "For nights.",
+    } == as_dict(replace(read(tmp_path / "night.civitai.info", A_VERSION), images=None))
+
+
+def test_what_an_answer_says_of_author_permissions_and_images_is_read(tmp_path: Path) -> None:
+    model = {
+        "description": "<p>Of boats.</p><script>alert(1)</script>",
+        "creator": {"username": "anna"},
+        "allowCommercialUse": ["Image", 7],
+        "allowNoCredit": False,
+    }
+    image = {"url": "https://example.org/1.jpg", "nsfwLevel": 1, "meta": {"prompt": "a boat"}}
+    version = {**A_VERSION, "model": model, "images": [image, 7], "updatedAt": "2024-01-02"}
+
+    facts = read(tmp_path / "night.civitai.info", version)
+
+    assert ("Of boats.\n\nFor nights.", "anna", "2024-01-02") == (facts.description, facts.creator, facts.updated_at)
+    assert Licence(allow_commercial=("image",), allow_no_credit=False) == facts.licence
+    assert (Image("https://example.org/1.jpg", is_nsfw=False, prompt="a boat"),) == facts.images
+
+
+def test_recommended_values_that_other_programs_wrote_count(tmp_path: Path) -> None:
+    tips = '{"strength": 0.8, "strength_max": 1, "clip_skip": 2}'
+    full = read(tmp_path / "night.metadata.json", {"file_name": "night", "usage_tips": tips})
+    damaged = read(tmp_path / "dawn.metadata.json", {"file_name": "dawn", "usage_tips": "{", "notes": "n"})
+    a1111 = read(tmp_path / "night.json", {"preferred weight": 0.7, "activation text": "night"})
+
+    assert Recommended(0.8, None, 1.0, 2) == full.recommended
+    assert (None, Recommended(0.7)) == (damaged.recommended, a1111.recommended)
 
 
 def test_metadata_json_tells_of_its_own_and_of_civitai(tmp_path: Path) -> None:
@@ -113,7 +141,11 @@ def test_metadata_json_tells_of_its_own_and_of_civitai(tmp_path: Path) -> None:
         facts.base_model,
         facts.tags,
     )
-    assert ("at 0.7\n\n<p>For nights.</p>", "locon") == (facts.notes, facts.type.name if facts.type else None)
+    assert ("at 0.7", "For nights.", "locon") == (
+        facts.notes,
+        facts.description,
+        facts.type.name if facts.type else None,
+    )
 
 
 def test_what_stability_matrix_keeps_is_read(tmp_path: Path) -> None:
@@ -144,7 +176,7 @@ def test_what_stability_matrix_keeps_is_read(tmp_path: Path) -> None:
         "upstream_model_id": 7,
         "title": "Bright Valley",
         "trigger_words": ("night",),
-        "notes": "Better.",
+        "description": "Better.",
     } == as_dict(facts)
 
 
@@ -157,7 +189,8 @@ def test_a1111_s_user_metadata_is_read(tmp_path: Path) -> None:
     assert {
         "base_model": "SDXL 1.0",
         "trigger_words": ("night", "valley"),
-        "notes": "For nights.\n\nat 0.7",
+        "description": "For nights.",
+        "notes": "at 0.7",
     } == as_dict(facts)
 
 
@@ -205,7 +238,7 @@ def test_what_a_person_edits_wins_over_what_a_program_fetched_and_notes_are_kept
 
     assert facts is not None
     assert (("mine",), "Pony") == (facts.trigger_words, facts.base_model)
-    assert "at 0.7\n\n<p>For nights.</p>\n\na note" == facts.notes
+    assert ("at 0.7\n\na note", "For nights.") == (facts.notes, facts.description)
 
 
 # --- Values at their edges ---
@@ -222,7 +255,7 @@ def test_what_a_person_edits_wins_over_what_a_program_fetched_and_notes_are_kept
         ({"name": " a\n name "}, {"name": "a name"}),
         ({"name": "n" * 1_001}, {"name": "n" * 1_000}),
         ({"name": ""}, {}),
-        ({"description": "d" * 20_001}, {"notes": "d" * 20_000}),
+        ({"description": "d" * 20_001}, {"description": "d" * 20_000}),
         ({"model": {"type": "LORA"}}, {"type": "lora"}),
         ({"model": {"type": "Unknown"}}, {}),
         ({"model": {"type": "other"}}, {}),

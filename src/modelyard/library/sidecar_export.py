@@ -18,8 +18,9 @@ from typing import Any
 
 import msgspec
 
-from modelyard.domain import OWN_ID_MIN, Hashes
-from modelyard.facts import Entry, Facts, ModelFile, complete_files, resolve
+from modelyard.civitai.markup import html_of_text
+from modelyard.domain import OWN_ID_MIN, Hashes, Licence
+from modelyard.facts import Entry, Facts, Image, ModelFile, Recommended, complete_files, resolve
 from modelyard.library.sidecars import BYTES_MAX, add_mark, is_untouched, parse_object
 from modelyard.library.walk import ScanResult
 from modelyard.paths import display_path
@@ -91,10 +92,13 @@ def _make_civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[
         "baseModel": model.base_model or None,
         "baseModelType": model.base_model_type or None,
         "publishedAt": facts.published_at,
+        "updatedAt": facts.updated_at,
         "trainedWords": list(facts.trigger_words or ()),
-        "description": facts.notes,
-        "images": [{"url": address, "nsfwLevel": 1, "type": "image"} for address in _list_cover_urls(entry, facts)],
+        "description": html_of_text(facts.description) if facts.description else facts.notes,
+        "images": _list_images(entry, facts),
+        "creator": {"username": facts.creator} if facts.creator else None,
         "model": {
+            **_make_permissions(facts.licence),
             "name": facts.title or model.name,
             "type": _CIVITAI_TYPES.get(model.type.name, model.type.display_name),
             "nsfw": model.is_nsfw,
@@ -142,6 +146,44 @@ def _drop_missing(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def _make_permissions(licence: Licence | None) -> dict[str, Any]:
+    if licence is None:
+        return {}
+    uses = licence.allow_commercial
+    permissions = {
+        "allowCommercialUse": None if uses is None else [use.capitalize() for use in uses],
+        "allowNoCredit": licence.allow_no_credit,
+        "allowDerivatives": licence.allow_derivatives,
+        "allowDifferentLicense": licence.allow_different_licence,
+    }
+    return _drop_missing(permissions)
+
+
+# Civitai's levels of an image that is safe, and of one that is not.
+_SAFE_LEVEL, _UNSAFE_LEVEL = 1, 4
+
+
+def _list_images(entry: Entry, facts: Facts) -> list[dict[str, Any]]:
+    """Return the images, the cover first: programs show the first one."""
+    covers = _list_cover_urls(entry, facts)
+    images = [{"url": address, "nsfwLevel": _SAFE_LEVEL, "type": "image"} for address in covers]
+    return images + [_make_image(image) for image in facts.images or () if image.url not in covers or image.prompt]
+
+
+def _make_image(image: Image) -> dict[str, Any]:
+    level = None if image.is_nsfw is None else _UNSAFE_LEVEL if image.is_nsfw else _SAFE_LEVEL
+    meta = {
+        "prompt": image.prompt,
+        "negativePrompt": image.negative_prompt,
+        "seed": image.seed,
+        "sampler": image.sampler,
+        "steps": image.steps,
+        "cfgScale": image.cfg,
+    }
+    size = {"width": image.width, "height": image.height}
+    return _drop_missing({"url": image.url, "nsfwLevel": level, "type": "image", **size, "meta": _drop_missing(meta)})
+
+
 def _list_cover_urls(entry: Entry, facts: Facts) -> list[str]:
     """Return the address of the cover on another server: the model's own, or the one that a source gave."""
     addresses = (entry.model.cover_url, facts.cover_url or "")
@@ -163,9 +205,22 @@ def _make_metadata_json(entry: Entry, facts: Facts, file: FileRecord) -> dict[st
         "base_model": model.base_model or "Unknown",
         "tags": list(model.tags),
         "notes": facts.notes or "",
+        **({"modelDescription": html_of_text(facts.description)} if facts.description else {}),
+        **({"usage_tips": _make_usage_tips(facts.recommended)} if facts.recommended else {}),
         "from_civitai": model.id < OWN_ID_MIN,
         "civitai": _make_civitai_version(entry, facts, file),
     }
+
+
+def _make_usage_tips(values: Recommended) -> str:
+    """Return LoRA Manager's JSON text of the recommended values."""
+    tips = {
+        "strength": values.weight,
+        "strength_min": values.weight_min,
+        "strength_max": values.weight_max,
+        "clip_skip": values.clip_skip,
+    }
+    return msgspec.json.encode(_drop_missing(tips)).decode()
 
 
 def _make_a1111(entry: Entry, facts: Facts, _: FileRecord) -> dict[str, Any]:
@@ -173,11 +228,11 @@ def _make_a1111(entry: Entry, facts: Facts, _: FileRecord) -> dict[str, Any]:
     generation = "SDXL" if entry.model.is_sdxl else "SD1" if base.startswith("SD 1") else ""
     generation = generation or ("SD2" if base.startswith("SD 2") else "Unknown")
     return {
-        "description": facts.notes or "",
+        "description": facts.description or facts.notes or "",
         "sd version": generation,
         "activation text": ", ".join(facts.trigger_words or ()),
-        "preferred weight": 0,
-        "notes": "",
+        "preferred weight": (facts.recommended.weight if facts.recommended else None) or 0,
+        "notes": (facts.notes or "") if facts.description else "",
     }
 
 

@@ -24,11 +24,12 @@ from typing import Any
 import msgspec
 
 from modelyard.civitai import json_text
-from modelyard.civitai.images import is_safe_image
-from modelyard.domain import Skipped, is_placeholder, model_type
-from modelyard.facts import FACT_NAMES, Facts
+from modelyard.civitai.images import ImageAnswer, find_cover_url, read_images
+from modelyard.civitai.markup import TEXT_CHARS_MAX, text_of_html
+from modelyard.domain import Licence, Skipped, is_placeholder, model_type
+from modelyard.facts import FACT_NAMES, Facts, Recommended
 from modelyard.inspection import header_metadata
-from modelyard.licences import parse_licence
+from modelyard.licences import parse_licence, read_commercial_use
 from modelyard.paths import NOT_READABLE, display_path, read_yaml
 
 BYTES_MAX = 8 << 20
@@ -38,7 +39,9 @@ _WORDS_MAX = 500
 # The limits of tags that a user sends, because tags are searched for.
 _TAGS_MAX, _TAG_CHARS_MAX = 100, 100
 _CONFIGURATION_BYTES_MAX = 1 << 16
+_IMAGES_MAX = 200
 NOT_AS_NAMED = "content does not match the sidecar's name"
+_HTML = re.compile(r"</(?:p|div|a|b|strong|ul|ol|h[1-6])>|<br\b", re.IGNORECASE)
 _SHA256 = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])")
 
 
@@ -173,9 +176,11 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 def _read_a1111(raw: bytes) -> _Sidecar:
     doc = parse_object(raw)
-    description, own_notes = _parse_notes(doc.get("description")), _parse_notes(doc.get("notes"))
+    weight = _parse_number(doc.get("preferred weight"))
     facts = Facts(
-        notes="\n\n".join(filter(None, (description, own_notes))) or None,
+        description=_parse_own_description(doc.get("description")),
+        notes=_parse_notes(doc.get("notes")),
+        recommended=Recommended(weight=weight) if weight else None,
         trigger_words=_parse_words(doc.get("activation text")),
         upstream_model_id=_parse_id(doc.get("modelId")),
     )
@@ -190,7 +195,9 @@ def _read_swarm(raw: bytes) -> _Sidecar:
     return _Sidecar(
         Facts(
             name=_parse_text(doc.get("title")),
-            notes=_parse_notes(doc.get("description")) or _parse_notes(doc.get("usage_hint")),
+            description=_parse_own_description(doc.get("description")),
+            creator=_parse_text(doc.get("author")),
+            notes=_parse_notes(doc.get("usage_hint")),
             trigger_words=_parse_words(doc.get("trigger_phrase")),
             tags=_parse_tags(doc.get("tags")),
             licence=parse_licence(licence) if (licence := _parse_text(doc.get("license"))) else None,
@@ -215,8 +222,9 @@ def _read_metadata_json(raw: bytes) -> _Sidecar:
         title=model_name if version.facts.name else None,
         base_model=base_model,
         tags=_parse_tags(doc.get("tags")),
-        notes="\n\n".join(filter(None, (_parse_notes(doc.get("notes")), _parse_notes(doc.get("modelDescription")))))
-        or None,
+        description=_parse_description(doc.get("modelDescription")) or version.facts.description,
+        notes=_parse_notes(doc.get("notes")),
+        recommended=_parse_usage_tips(doc.get("usage_tips")),
         type=_parse_type(doc.get("sub_type") or doc.get("model_type")),
     )
     claims = _parse_hashes(doc.get("sha256"))
@@ -236,7 +244,7 @@ def _read_stability_matrix(raw: bytes) -> _Sidecar:
             is_nsfw=_parse_boolean(doc.get("Nsfw")),
             tags=_parse_tags(doc.get("Tags")),
             trigger_words=_parse_words(doc.get("TrainedWords")),
-            notes=_parse_notes(doc.get("VersionDescription")) or _parse_notes(doc.get("ModelDescription")),
+            description=_parse_description(doc.get("ModelDescription"), doc.get("VersionDescription")),
             cover_url=_parse_address(doc.get("ThumbnailImageUrl")),
         ),
         claims=_parse_hashes(hashes.get("SHA256")) if isinstance(hashes, dict) else frozenset(),
@@ -253,6 +261,7 @@ def _read_version(doc: Mapping[str, Any]) -> _Sidecar:
         return _Sidecar()  # the helper of A1111 found no such model, and wrote down the file's own name
     model = doc.get("model")
     model = model if isinstance(model, dict) else {}
+    images = [json_text.convert(image, ImageAnswer) for image in _list_objects(doc.get("images"))]
     files = doc.get("files")
     hashes = [file.get("hashes") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
     claims = frozenset[str]().union(*(_parse_hashes(item.get("SHA256")) for item in hashes if isinstance(item, dict)))
@@ -268,8 +277,12 @@ def _read_version(doc: Mapping[str, Any]) -> _Sidecar:
             tags=_parse_tags(model.get("tags")),
             trigger_words=_parse_words(doc.get("trainedWords")),
             published_at=_parse_text(doc.get("publishedAt")) or _parse_text(doc.get("createdAt")),
-            notes=_parse_notes(doc.get("description")),
-            cover_url=_parse_cover(doc.get("images")),
+            updated_at=_parse_text(doc.get("updatedAt")),
+            description=_parse_description(model.get("description"), doc.get("description")),
+            creator=_parse_creator(model.get("creator")) or _parse_creator(doc.get("creator")),
+            licence=_parse_permissions(model),
+            images=read_images(images) or None,
+            cover_url=_parse_address(find_cover_url(images)),
         ),
         claims=claims,
         version_id=_parse_id(doc.get("id")),
@@ -378,11 +391,57 @@ def _parse_address(value: object) -> str | None:
     return text if text and text.startswith(("https://", "http://")) and " " not in text else None
 
 
-def _parse_cover(images: object) -> str | None:
-    """Return the address of the first picture that is safe to show."""
-    for image in images if isinstance(images, list) else ():
-        if isinstance(image, dict) and image.get("type", "image") == "image":
-            is_safe = is_safe_image(image.get("nsfwLevel"), image.get("nsfw"))
-            if is_safe and (url := _parse_address(image.get("url"))):
-                return url
-    return None
+def _list_objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value[:_IMAGES_MAX] if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _parse_number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and value is not True and value is not False and -100 <= value <= 100
+    return float(value) if is_number else None  # type: ignore[arg-type] # is_number says so
+
+
+def _parse_description(*sources: object) -> str | None:
+    """Return the text of descriptions in HTML: of the model, then of the version."""
+    texts = dict.fromkeys(text_of_html(_clean(source)) for source in sources if isinstance(source, str))
+    return "\n\n".join(filter(None, texts))[:TEXT_CHARS_MAX].rstrip() or None
+
+
+def _parse_own_description(source: object) -> str | None:
+    """Return what a person wrote: plain text, which may have angle brackets, or HTML that a program copied there."""
+    is_html = isinstance(source, str) and _HTML.search(source)
+    return _parse_description(source) if is_html else _parse_notes(source)
+
+
+def _parse_creator(value: object) -> str | None:
+    return _parse_text(value.get("username")) if isinstance(value, dict) else None
+
+
+def _parse_permissions(model: Mapping[str, Any]) -> Licence | None:
+    uses = model.get("allowCommercialUse")
+    if isinstance(uses, list):
+        uses = [use for use in uses if isinstance(use, str)]
+    licence = Licence(
+        allow_commercial=read_commercial_use(uses) if isinstance(uses, str | list) else None,
+        allow_no_credit=_parse_boolean(model.get("allowNoCredit")),
+        allow_derivatives=_parse_boolean(model.get("allowDerivatives")),
+        allow_different_licence=_parse_boolean(model.get("allowDifferentLicense")),
+    )
+    return None if licence == Licence() else licence
+
+
+def _parse_usage_tips(value: object) -> Recommended | None:
+    """Return the values of LoRA Manager's ``usage_tips``, a JSON text."""
+    try:
+        tips = json_text.decode(value.encode()) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(tips, dict):
+        return None
+    clip_skip = _parse_number(tips.get("clip_skip"))
+    recommended = Recommended(
+        _parse_number(tips.get("strength")),
+        _parse_number(tips.get("strength_min")),
+        _parse_number(tips.get("strength_max")),
+        clip_skip=int(clip_skip) if clip_skip else None,
+    )
+    return None if recommended == Recommended() else recommended

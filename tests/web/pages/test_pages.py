@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from modelyard.domain import MODEL_TYPES, Hashes, Licence, Scope, Source
-from modelyard.facts import Entry, Facts, Layer, Record
+from modelyard.facts import Entry, Facts, Image, Layer, ModelFile, Record
 from modelyard.jobs import tasks
 from modelyard.store import jobs
 from modelyard.store import uploads as upload_rows
@@ -349,6 +349,35 @@ def test_the_page_of_a_model_shows_all_facts_with_their_origins(yard: App, red: 
     assert ["79", "80"] == re.findall(r'<li><a href="/models/(\d+)"', duplicates)
     assert ["78", "79", "80"] == re.findall(r'<li><a href="/models/(\d+)"', versions)
     assert 'href="https://civitai.com/models/7?modelVersionId=77" rel="nofollow noopener' in page
+
+
+def test_the_page_of_a_model_shows_its_description_creator_files_and_prompts_as_text(yard: App, red: Browser) -> None:
+    facts = Facts(
+        name="v2",
+        sd_name="a_77.safetensors",
+        title="Lights <b>",
+        description="One <script>alert(1)</script>\n\nTwo & three",
+        creator="anna <i>",
+        files=(ModelFile("a.safetensors", size_kind="full", size_bytes=2_000), ModelFile("b <u>.safetensors")),
+        images=(Image("https://images.example/1.jpeg", prompt="a boat <lora:x:1>", negative_prompt="fog", steps=20),),
+        licence=Licence(allow_commercial=("image",), allow_derivatives=False),
+    )
+    assert list(yard.catalog.register_many([Record(77, Source.CIVITAI, Layer.UPSTREAM, facts)]))
+
+    page = red.ask("/models/77").body.decode()
+    text = text_of(page)
+
+    assert '<p class="text">One &lt;script&gt;alert(1)&lt;/script&gt;\n\nTwo &amp; three</p>' in page
+    for expected in (
+        "Lights <b>",
+        "Creator anna <i> from upstream",
+        "commercial use: image; no derivatives",
+        "a.safetensors full, 2 kB b <u>.safetensors",
+        "a boat <lora:x:1> Negative prompt: fog steps 20 · Open the image",
+    ):
+        assert expected in text, expected
+    assert '<a href="https://images.example/1.jpeg" rel="nofollow noopener noreferrer"' in page
+    assert '<img src="https://images.example' not in page
 
 
 def test_the_status_page_counts_models_and_files_to_check(yard: App, red: Browser) -> None:

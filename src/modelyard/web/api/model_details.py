@@ -11,7 +11,7 @@ from modelyard.catalog import Catalog
 from modelyard.domain import Hashes, Scope, Verdict, Viewer
 from modelyard.facts import Entry, Facts, Layer, ModelFile, complete_files, resolve
 from modelyard.paths import display_path
-from modelyard.store import blobs, files, version_groups
+from modelyard.store import blobs, files
 from modelyard.store.files import FileRecord
 from modelyard.web.auth import ViewerOf
 from modelyard.web.requests import Request
@@ -49,10 +49,9 @@ class ModelDetails:
         parameters = parse_qs(request.query_string[:_QUERY_BYTES_MAX].decode("latin-1"), keep_blank_values=True)
         entry = self._find(viewer, parameters)
         with self.catalog.store.reading() as connection:
-            group = entry.model.version_group
-            versions = version_groups.versions(connection, group, viewer.team) if group else []
             local_files = files.of_models(connection, [entry.model.id]).get(entry.model.id, [])
             stored = blobs.find(connection, entry.model.blob) if entry.model.blob else None
+        versions = self.catalog.versions(viewer, entry.model)
         records = _list_files(entry, local_files, stored)
         record = self._render(request, entry, _select_file(entry, records, parameters.get("file")))
         body = details.make_details(entry, [file for _, file in records], versions)

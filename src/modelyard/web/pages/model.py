@@ -4,12 +4,12 @@ It reads the database, so it runs in a thread.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from modelyard import errors, wire
-from modelyard.domain import TYPE_FAMILIES, Model, ModelQuery, Scope, Source, Verdict, Viewer, fold
-from modelyard.facts import Entry, Facts, Layer, resolve
+from modelyard.domain import TYPE_FAMILIES, Model, ModelQuery, Scope, Source, Verdict, Viewer
+from modelyard.facts import Entry, Facts, Layer, complete_files, resolve
 from modelyard.licences import format_licence
 from modelyard.web.pages.cards import build_card, build_title, decode_record
 from modelyard.web.pages.gallery import build_address
@@ -20,9 +20,8 @@ from modelyard.web.responses import Response
 
 PREFIX = "/models/"
 _ID_DIGITS_MAX = 18
-# The number of records checked to find other versions. Each check reads the database once.
-_CANDIDATES_MAX = 24
 _RELATED_MAX = 12
+_VERSIONS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,16 @@ class Related:
     id: int
     title: str
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """How an example image was made, and where it is."""
+
+    address: str
+    prompt: str
+    negative_prompt: str
+    settings: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +97,16 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
         evidence=_list_evidence(entry),
         tags=[(tag, _build_filter_address("tags", tag)) for tag in model.tags],
         trigger_words=facts.trigger_words or (),
+        description=facts.description or "",
+        files=list(_list_files(facts)),
+        examples=list(_list_examples(facts)),
         notes=facts.notes or "",
         prompt=_build_prompt(model),
         link=link_for(model.blob or "", quote(model.sd_name, safe="")) if has_file else "",
         size=format_size(facts.size_bytes) if facts.size_bytes else "",
         api_address=f"{context.base_of(page_request.request)}/v3/model?{wire.NAMES['id']}={model.id}",
         duplicates=list(_find_duplicates(context, viewer, model)),
-        versions=list(_find_versions(context, viewer, entry, facts, title)),
+        versions=list(_find_versions(context, viewer, model)),
         may_change=is_own and viewer.may(Scope.WRITE) and page_request.session is not None,
         check=check if is_own or is_suspicious else None,
         is_suspicious=is_suspicious,
@@ -130,6 +142,8 @@ def _list_facts(entry: Entry, facts: Facts) -> Iterator[Fact]:
     if model.categories:
         yield Fact("Categories", ", ".join(model.categories), _find_origin(entry, "categories"))
     yield Fact("Popularity", f"{model.rank:,}")
+    if facts.creator:
+        yield Fact("Creator", facts.creator, _find_origin(entry, "creator"))
     if facts.published_at:
         yield Fact("Published", facts.published_at[:10], _find_origin(entry, "published_at"))
     if facts.licence:
@@ -211,25 +225,32 @@ def _find_duplicates(context: PageContext, viewer: Viewer, model: Model) -> Iter
                 yield Related(record.id, build_title(record), note)
 
 
-def _find_versions(context: PageContext, viewer: Viewer, entry: Entry, facts: Facts, title: str) -> Iterator[Related]:
-    """Yield other versions of the same upstream model.
+def _find_versions(context: PageContext, viewer: Viewer, model: Model) -> Iterator[Related]:
+    """Yield the other versions of the model's group."""
+    versions = [version for version in context.catalog.versions(viewer, model) if version.id != model.id]
+    for version in versions[:_VERSIONS_MAX]:
+        yield Related(version.id, version.name, version.base_model)
 
-    The index does not hold the upstream model's number. Versions usually share the tags and the first words of the
-    title, so the index is searched for these, and the number is compared. A version with another title may be missed.
-    """
-    if facts.upstream_model_id is None:
-        return
-    words = fold(title).split()
-    tags = tuple(fold(tag).strip() for tag in entry.model.tags)
-    ids, count = {entry.model.id}, 0
-    for query in (ModelQuery(tags=tags), ModelQuery(terms=tuple(words[:3]))):
-        for record in (
-            _search_records(context, viewer, replace(query, limit=_CANDIDATES_MAX)) if query.tags or query.terms else ()
-        ):
-            if record.id in ids or count == _RELATED_MAX:
-                continue
-            ids.add(record.id)
-            other = context.catalog.get(viewer, record.id)
-            if resolve(other.layers).upstream_model_id == facts.upstream_model_id:
-                count += 1
-                yield Related(record.id, record.name, record.base_model)
+
+def _list_files(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield name and description of each file of a model that has several."""
+    for file in complete_files(facts) if len(facts.files or ()) > 1 else ():
+        size = format_size(file.size_bytes) if file.size_bytes else None
+        words = (
+            file.role,
+            file.size_kind,
+            file.precision,
+            file.format,
+            size,
+            file.hashes.short if file.hashes else None,
+        )
+        yield file.name, ", ".join(filter(None, words))
+
+
+def _list_examples(facts: Facts) -> Iterator[Example]:
+    """Yield the images whose prompts are known. The page does not load them: they are on other sites."""
+    for image in facts.images or ():
+        if image.prompt:
+            values = (("sampler", image.sampler), ("steps", image.steps), ("CFG", image.cfg), ("seed", image.seed))
+            settings = ", ".join(f"{name} {value}" for name, value in values if value is not None)
+            yield Example(image.url, image.prompt, image.negative_prompt or "", settings)
