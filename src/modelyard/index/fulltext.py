@@ -11,6 +11,7 @@ words of the question as their text: so every other search is the same.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from pyroaring import BitMap
@@ -43,14 +44,23 @@ def further_text(model: Model, text: str) -> str:
     return further
 
 
-def searched(parts: Sequence[LiveSegment], plan: Plan) -> list[LiveSegment]:
-    """Return the parts as ``filter.search`` sees them, and a part of the models that the words find by hash."""
-    views = [replace(part, segment=part.segment.searching) for part in parts]
-    keys = {word: hash_key(word) for word in plan.words if len(word) in HASH_LENGTHS and _HASH.fullmatch(word)}
-    if keys:
-        segment = build([row for part in views for row in _rows_by_hash(part, keys, plan)])
-        views.append(LiveSegment(segment, (None,) * len(segment.tiers), 0, _NO_IDS))
-    return views
+def views_of(parts: Sequence[LiveSegment]) -> tuple[LiveSegment, ...]:
+    """Return the parts as ``filter.search`` sees them."""
+    return tuple(replace(part, segment=part.segment.searching) for part in parts)
+
+
+def with_hashes(views: tuple[LiveSegment, ...], plan: Plan) -> tuple[LiveSegment, ...]:
+    """Return the views, and a part of the models that the plan's words find by hash."""
+    keys = _hash_keys(plan.words)
+    if not keys:
+        return views
+    segment = build([row for part in views for row in _rows_by_hash(part, keys, plan)])
+    return (*views, LiveSegment(segment, (None,) * len(segment.tiers), 0, _NO_IDS))
+
+
+@lru_cache(maxsize=4_096)
+def _hash_keys(words: tuple[str, ...]) -> dict[str, int]:
+    return {word: hash_key(word) for word in words if len(word) in HASH_LENGTHS and _HASH.fullmatch(word)}
 
 
 def _rows_by_hash(part: LiveSegment, keys: dict[str, int], plan: Plan) -> Iterator[Row]:

@@ -51,14 +51,9 @@ class Order:
 class Walk:
     """An order in one direction. ``number`` counts its rows from 0."""
 
+    name: str
     order: Order
     is_reversed: bool
-
-    def rows(self, first: int, end: int) -> Array:
-        """Return the rows with these numbers."""
-        order = self.order
-        numbers = np.arange(first, min(end, order.count), dtype=np.int64)
-        return self.rows_of(numbers)
 
     def rows_of(self, numbers: Array) -> Array:
         """Return the rows with these numbers."""
@@ -76,8 +71,10 @@ class Walk:
         if not self.is_reversed:
             return places
         keyed = self.order.keyed
+        # Where ``places`` are unsigned, the rows without a key wrap around, and the next line leaves them out.
+        turned = places.dtype.type(max(keyed - 1, 0)) - places
         # The rows without a key are last in both directions.
-        return np.where(places < keyed, keyed - 1 - places.astype(np.int64), places)
+        return turned if keyed == self.order.count else np.where(places < keyed, turned, places)
 
     def row(self, number: int) -> int:
         """Return the row with a number."""

@@ -34,7 +34,7 @@ from modelyard.index.builder import Row, build
 from modelyard.index.choices import chosen, licence_filters
 from modelyard.index.facets import Facets, facets
 from modelyard.index.filter_words import filters_named
-from modelyard.index.fulltext import further_text, searched
+from modelyard.index.fulltext import further_text, views_of, with_hashes
 from modelyard.index.search import Count, Dead, LiveSegment, Page
 from modelyard.index.segment import ALL, All, Array, Keys, Segment
 from modelyard.index.segment_file import StoredSegment
@@ -342,7 +342,13 @@ def _size_of(plan: search.Plan) -> int:
 
 def _parts_for(snapshot: Snapshot, plan: search.Plan) -> Sequence[LiveSegment]:
     """Return the parts that a plan is asked of."""
-    return searched(snapshot.rows, plan) if plan.words else snapshot.rows
+    if not plan.words:
+        return snapshot.rows
+    views: tuple[LiveSegment, ...] | None = snapshot.answers.get("views")
+    if views is None:
+        views = views_of(snapshot.rows)
+        snapshot.answers.put("views", views, _NUMBER_BYTES * len(views))
+    return with_hashes(views, plan)
 
 
 def _weight(part: LiveSegment) -> int:

@@ -43,7 +43,7 @@ class Plan:
     id: int | None = None
     hash_key: int | None = None
     is_impossible: bool = False
-    # The words of ``filter.search``, if the terms are theirs; ``fulltext.searched`` makes the parts for them.
+    # The words of ``filter.search``, if the terms are theirs; ``fulltext`` makes the parts for them.
     words: tuple[str, ...] = ()
 
     @property

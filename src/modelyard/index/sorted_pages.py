@@ -7,6 +7,7 @@ among them. Both cost at most some hundred microseconds a million rows.
 
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from pyroaring import BitMap
@@ -16,12 +17,13 @@ from modelyard.index.budget import SET_UNITS, Budget
 from modelyard.index.order import Walk
 from modelyard.index.search import EMPTY, LiveSegment, Page, Plan, all_matches, matches, tier_rows
 from modelyard.index.segment import Array
+from modelyard.index.set_cache import size_of_rows
 
-# Taking the number of a row costs 3 ns; putting a row that the walk meets among the others costs 50 ns (2026-11).
-_FEW_ROWS = 60_000
-_STEP_ROWS = 512
-# A walk that has met so few matches in so many rows will meet the others late: the order and the filter are related.
-_WALK_ROWS_MAX = 16_384
+# Walking past a row costs five times as much as taking the number of a row (60 and 12 ns, 2026-11).
+_WALK_COST = 5
+_STEP_ROWS, _STEP_ROWS_MAX = 256, 4_096
+# A walk ends when it is this much longer than expected: the order and the filters are related.
+_WALK_LENGTHS = 4
 # A page reads the texts of this many rows before all rows are verified by windows.
 _PATIENCE_ROWS = 3_000
 
@@ -42,13 +44,16 @@ def sorted_page(
         return EMPTY
     budget = budget or Budget()
     name, is_reversed = split_sort(sort)
-    walks = [Walk(part.segment.sorted_by(None if name == POPULAR else name), is_reversed) for part in parts]
+    walks = [Walk(name, part.segment.sorted_by(None if name == POPULAR else name), is_reversed) for part in parts]
     if isinstance(start, Offset):
         found = _after_matches(parts, plan, walks, start.matches, limit, budget)
     else:
         found = [
             _take(part, plan, walk, _first(walk, start), limit, budget) for part, walk in zip(parts, walks, strict=True)
         ]
+    if len(parts) == 1:
+        rows = found[0][:limit]
+        return Page(parts[0].segment.records(rows), _position(sort, walks[0], rows[-1]) if len(rows) == limit else None)
     candidates = [
         (walk.sort_key_of(row), number, row)
         for number, (walk, rows) in enumerate(zip(walks, found, strict=True))
@@ -78,13 +83,19 @@ def _take(part: LiveSegment, plan: Plan, walk: Walk, first: int, limit: int, bud
         rows = np.fromiter(matches(part, plan), np.int64)
         numbers = np.sort(walk.numbers_of(rows))
         return walk.rows_of(numbers[numbers >= first])[:limit].tolist()  # type: ignore[no-any-return] # numpy is untyped
+    if (known := _cached_order(part, plan, walk)) is not None:
+        return _rows_from(walk, known, first, limit)
     budget.spend_on_page(SET_UNITS * len(part.segment.tiers) * (len(plan.unions) + len(plan.grams)))
     candidates = _candidates(part, plan)
     if candidates is None:
         return []
     collector = _Collector(part, plan.terms, limit)
-    if len(candidates) > _FEW_ROWS:
-        first = _walk(walk, candidates, first, collector)
+    # The shorter of both: they meet at the square root of (page × rows).
+    if len(candidates) ** 2 > _WALK_COST * limit * walk.order.count:
+        first = _walk(walk, candidates, first, limit, collector)
+        if not plan.terms and not collector.is_full and first < walk.order.count:
+            ordered = _ordered(part, plan, walk, budget)
+            return [*collector.hits, *_rows_from(walk, ordered, first, limit - len(collector.hits))]
     if not collector.is_full and first < walk.order.count:
         first = _gather(walk, candidates, first, collector)
     if collector.has_given_up:
@@ -138,32 +149,41 @@ class _Collector:
 
 
 def _candidates(part: LiveSegment, plan: Plan) -> BitMap | range | None:
-    """Return the rows of all tiers that are in every set; None if there is none."""
+    """Return the rows of all tiers that are in every set; None if there is none.
+
+    They are cached: a person looks at several pages, and in several orders.
+    """
+    key, cache, count = ("candidates", plan), part.segment.computed, part.segment.count
+    entry: tuple[BitMap | None, object] | None = cache.get(key)
+    if entry is not None and entry[1] is part.deleted:
+        return entry[0]
     tiers = [rows for tier in range(len(part.segment.tiers)) if (rows := tier_rows(part, plan, tier)) is not None]
-    if not tiers:
-        return None
-    if all(isinstance(rows, range) for rows in tiers) and len(tiers) == len(part.segment.tiers):
-        return range(part.segment.count)
-    return BitMap.union(*(rows if isinstance(rows, BitMap) else BitMap(rows) for rows in tiers))
+    if tiers and all(isinstance(rows, range) for rows in tiers) and len(tiers) == len(part.segment.tiers):
+        return range(count)
+    bitmaps = [rows if isinstance(rows, BitMap) else BitMap(rows) for rows in tiers]
+    candidates = BitMap.union(*bitmaps) if bitmaps else None
+    cache.put(key, (candidates, part.deleted), size_of_rows(candidates, count) if candidates else 0)
+    return candidates
 
 
-def _walk(walk: Walk, candidates: BitMap | range, first: int, collector: _Collector) -> int:
+def _walk(walk: Walk, candidates: BitMap | range, first: int, limit: int, collector: _Collector) -> int:
     """Walk the order from ``first`` on, and collect matches until they are enough or the walk is long.
 
     Return the number of the first row that was not looked at.
     """
-    size = _STEP_ROWS
-    end = min(walk.order.count, first + _WALK_ROWS_MAX)
+    expected = limit * walk.order.count // len(candidates)
+    size = max(_STEP_ROWS, min(2 * expected, _STEP_ROWS_MAX))
+    end = min(walk.order.count, first + size + _WALK_LENGTHS * expected)
     while first < end and not collector.is_full:
         last = min(first + size, end)
-        rows = walk.rows(first, last)
         numbers = np.arange(first, last)
+        rows = walk.rows_of(numbers)
         if isinstance(candidates, BitMap):
-            is_met = np.isin(rows, _numbers(BitMap(array("I", rows.astype(np.uint32).tobytes())) & candidates))
-            rows, numbers = rows[is_met], numbers[is_met]
+            met = BitMap(array("I", rows.astype(np.uint32).tobytes())) & candidates
+            numbers = np.sort(walk.numbers_of(_numbers(met)))
+            rows = walk.rows_of(numbers)
         looked_at = collector.add(rows.tolist())
         first = last if looked_at == len(rows) else int(numbers[looked_at])
-        size *= 2
     return first
 
 
@@ -207,22 +227,24 @@ def _after_matches(
 
     The search bisects the largest part's matches for the last one with at most ``skip`` matches before it.
     """
-    ranked = [_all_numbers(part, plan, walk, budget) for part, walk in zip(parts, walks, strict=True)]
+    ranked = [_ordered(part, plan, walk, budget) for part, walk in zip(parts, walks, strict=True)]
     if skip >= sum(map(len, ranked)):
         return [[] for _ in parts]
     leader = max(range(len(parts)), key=lambda number: len(ranked[number]))
 
     def preceding(number: int) -> list[int]:
         """Return how many matches of each part stand before the leader's ``number``-th."""
-        row = walks[leader].row(int(ranked[leader][number]))
         order = walks[leader].order
+        row = walks[leader].row(ranked[leader][number])
         key, model_id = order.key_of(row), order.id_of(row)
+        firsts = [0 if at == leader else walk.number_after(key, model_id) for at, walk in enumerate(walks)]
         return [
-            number if at == leader else int(np.searchsorted(ranked[at], walk.number_after(key, model_id)))
-            for at, walk in enumerate(walks)
+            number if at == leader else ranked[at].rank(first - 1) if first else 0 for at, first in enumerate(firsts)
         ]
 
     low, high = 0, len(ranked[leader])
+    if len(parts) == 1:
+        low = high = skip + 1
     while low < high:
         middle = (low + high) // 2
         if sum(preceding(middle)) <= skip:
@@ -232,7 +254,8 @@ def _after_matches(
     starts = preceding(low - 1) if low else [0] * len(parts)
     end = skip - sum(starts) + limit
     rows = [
-        walk.rows_of(numbers[at : at + end]).tolist() for walk, numbers, at in zip(walks, ranked, starts, strict=True)
+        _rows_from(walk, numbers, numbers[at], end) if at < len(numbers) else []
+        for walk, numbers, at in zip(walks, ranked, starts, strict=True)
     ]
     return _without_first(walks, rows, skip - sum(starts))
 
@@ -248,7 +271,26 @@ def _without_first(walks: Sequence[Walk], rows: list[list[int]], skip: int) -> l
     return left
 
 
-def _all_numbers(part: LiveSegment, plan: Plan, walk: Walk, budget: Budget) -> Array:
-    """Return the numbers of all matches, ascending."""
-    found = [_numbers(rows if isinstance(rows, BitMap) else BitMap(rows)) for rows in _matched(part, plan, budget)]
-    return np.sort(walk.numbers_of(np.concatenate([np.empty(0, np.uint32), *found])))
+def _ordered(part: LiveSegment, plan: Plan, walk: Walk, budget: Budget) -> BitMap:
+    """Return the numbers of all matches, from the segment's cache if no other rows of it have died."""
+    numbers = _cached_order(part, plan, walk)
+    if numbers is not None:
+        return numbers
+    is_match = np.zeros(walk.order.count, bool)
+    for rows in _matched(part, plan, budget):
+        is_match[walk.numbers_of(_numbers(rows if isinstance(rows, BitMap) else BitMap(rows)))] = True
+    numbers = BitMap(array("I", np.flatnonzero(is_match).astype(np.uint32).tobytes()))
+    key = ("numbers", walk.name, walk.is_reversed, plan)
+    part.segment.computed.put(key, (numbers, part.deleted), size_of_rows(numbers, walk.order.count))
+    return numbers
+
+
+def _cached_order(part: LiveSegment, plan: Plan, walk: Walk) -> BitMap | None:
+    entry: tuple[BitMap, object] | None = part.segment.computed.get(("numbers", walk.name, walk.is_reversed, plan))
+    return entry[0] if entry is not None and entry[1] is part.deleted else None
+
+
+def _rows_from(walk: Walk, numbers: BitMap, first: int, limit: int) -> list[int]:
+    """Return the rows of up to ``limit`` of the numbers from ``first`` on."""
+    found = np.fromiter(islice(numbers.iter_equal_or_larger(first), limit), np.int64)
+    return walk.rows_of(found).tolist()  # type: ignore[no-any-return] # numpy is untyped
