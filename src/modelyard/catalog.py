@@ -116,7 +116,7 @@ class Catalog:
 
     def suggestion(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> str | None:
         """Return the nearest spelling of the terms that has matches, for a query without matches."""
-        return self._ask(lambda index: index.suggestion(viewer, query, budget)) if query.terms else None
+        return self._ask(lambda index: index.suggestion(viewer, query, budget)) if query.terms or query.words else None
 
     def filter_suggestions(self, viewer: Viewer, query: ModelQuery) -> list[tuple[str, str, int]]:
         """Return the filters that words of ``filter.search`` name: the query's field, the value, and how many models

@@ -220,23 +220,25 @@ class Index:
     def suggestion(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> str | None:
         """Return the query's terms with terms that match nothing respelt, so that some model matches; None if no near
         spelling does."""
-        parts = self._snapshot.rows
         visible = plan_for(viewer, ModelQuery())
-        respelt = list(query.terms)
-        for at, term in enumerate(query.terms):
-            if search.page(parts, plan_for(viewer, ModelQuery(terms=(term,))), None, 1, budget).records:
+        terms = query.terms or query.words
+
+        def matches(base: ModelQuery, terms: Sequence[str]) -> bool:
+            asked = replace(base, words=tuple(terms)) if query.words else replace(base, terms=tuple(terms))
+            return bool(self.search(viewer, replace(asked, start=None, limit=1, sort=POPULAR), budget).records)
+
+        respelt = list(terms)
+        for at, term in enumerate(terms):
+            if matches(ModelQuery(), [term]):
                 continue
-            for word in nearest(parts, visible, term):
+            for word in nearest(self._snapshot.rows, visible, term):
                 respelt[at] = word
                 # The terms after this one may be misspelt as well, so this attempt leaves them out.
-                attempt = replace(query, terms=tuple(respelt[: at + 1]), start=None, limit=1)
-                if search.page(parts, plan_for(viewer, attempt), None, 1, budget).records:
+                if matches(query, respelt[: at + 1]):
                     break
             else:
                 return None
-        respelt_plan = plan_for(viewer, replace(query, terms=tuple(respelt)))
-        records = search.page(parts, respelt_plan, None, 1, budget).records
-        return " ".join(respelt) if records and respelt != list(query.terms) else None
+        return " ".join(respelt) if respelt != list(terms) and matches(query, respelt) else None
 
     def named_filters(self, viewer: Viewer, query: ModelQuery) -> list[tuple[str, str, int]]:
         """Return the filters (``base`` or ``type``, and the value) that words of the query name, with the number of

@@ -229,6 +229,9 @@ def _from(rows: Rows, first: int, low: int) -> Iterable[int]:
 
 def _verified(segment: Segment, rows: Iterable[int], terms: tuple[bytes, ...]) -> Iterator[int]:
     """Yield those of the rows whose text holds every term."""
+    if segment.has_further:
+        yield from _verified_in_both(segment, rows, terms)
+        return
     text = segment.text
     if len(terms) == 1:
         (only,) = terms
@@ -241,6 +244,21 @@ def _verified(segment: Segment, rows: Iterable[int], terms: tuple[bytes, ...]) -
         for term in terms:
             if term not in row_text:
                 break
+        else:
+            yield row
+
+
+def _verified_in_both(segment: Segment, rows: Iterable[int], terms: tuple[bytes, ...]) -> Iterator[int]:
+    """Yield the same of a segment with further texts; it reads those only for terms that the text lacks."""
+    text, further = segment.own_text, segment.further
+    for row in rows:
+        row_text = text(row)
+        row_further: bytes | None = None
+        for term in terms:
+            if term not in row_text:
+                row_further = row_further if row_further is not None else further(row)
+                if term not in row_further:
+                    break
         else:
             yield row
 

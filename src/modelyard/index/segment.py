@@ -211,8 +211,8 @@ class Segment:
         self._checks = checks
         self._check_sets = [checks.get(f"set_blob_{tier}") for tier in range(len(tiers))]
         self._further = StringColumn(arrays.further, arrays.further_at, checks.get("further"))
-        self.further = self._further.one
-        self._has_further = has_further
+        self.own_text, self.further = self._texts.one, self._further.one
+        self.has_further = has_further
         self._searching: Segment | None = None
         self.text = self._joined_text if has_further else self._texts.one
         self.texts = self._joined_texts if has_further else self._texts.some
@@ -300,7 +300,7 @@ class Segment:
         With further texts, those come in the same way, afterwards.
         """
         columns = [(self._texts, self.arrays.text, self.arrays.text_at)]
-        if self._has_further:
+        if self.has_further:
             columns.append((self._further, self.arrays.further, self.arrays.further_at))
         for column, letters, offsets in columns:
             at = offsets[low : high + 1]
@@ -378,7 +378,7 @@ class Segment:
 
     def _load(self, tier: int, key: int) -> TierSet:
         tier_set, size = self._stored(tier, key)
-        if self._has_further and key < FURTHER and tier_set is not ALL:
+        if self.has_further and key < FURTHER and tier_set is not ALL:
             further, further_size = self._stored(tier, key | FURTHER)
             size += further_size
             if isinstance(tier_set, BitMap) and isinstance(further, BitMap):

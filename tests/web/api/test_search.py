@@ -80,6 +80,11 @@ def test_words_that_name_a_filter_offer_it_with_what_the_caller_would_see(
     assert header == reply.headers.get(HEADER)
 
 
+def test_a_search_without_matches_suggests_the_nearest_spelling_that_matches(yard: App) -> None:
+    assert "dream shaper" == yard.ask("/v3/model?filter.search=dreem-shaper", "blue").headers["modelyard-suggestion"]
+    assert "modelyard-suggestion" not in yard.ask("/v3/model?filter.search=secert+handz", "blue").headers
+
+
 def test_only_the_first_page_of_a_search_offers_filters(yard: App) -> None:
     assert HEADER not in yard.ask("/v3/model?filter.search=pony&pagination.cursor=c_1").headers
     assert HEADER not in yard.ask("/v3/model?filter.query=pony").headers

@@ -88,7 +88,7 @@ class Listing:
             headers.append((_APPLIED, applied_header(search.preferences, is_exact=count.is_exact)))
         elif applied := applied_header(search.preferences):
             headers.append((_APPLIED, applied))
-        if not page.records and query.terms and query.start is None:
+        if not page.records and (query.terms or query.words) and query.start is None:
             headers.extend(_suggestion(self._catalog, viewer, query, search.budget))
         if query.words and query.start is None:
             headers.extend(_filter_suggestion(self._catalog, viewer, query))
