@@ -21,7 +21,7 @@ import pytest
 from modelyard import errors, wire
 from modelyard.cli import run
 from modelyard.client import Client, Model
-from modelyard.domain import Hashes
+from modelyard.domain import Hashes, Licence
 from modelyard.store import uploads
 
 from .app_fixture import Address, App, a_model, listening, open_app
@@ -97,8 +97,39 @@ def test_filters_are_named_as_in_the_api(bench: Bench) -> None:
         assert [2] == [model.id for model in client.models(is_sdxl=True, is_nsfw=False, types=["checkpoint", "vae"])]
 
 
+def test_models_are_searched_and_sorted(bench: Bench) -> None:
+    licence = Licence(allow_commercial=("rent",))
+    bench.yard.put(
+        a_model(1, title="夜の港", size_bytes=5, licence=licence),
+        a_model(2, title="Night", size_bytes=9),
+        a_model(3, title="Night"),
+    )
+    with bench.client() as client:
+        assert [1] == [model.id for model in client.models(search="夜の")]
+        assert [2, 1, 3] == [model.id for model in client.models(sort="size")]
+        assert [1, 2, 3] == [model.id for model in client.models(sort="-size")]
+        assert [1] == [model.id for model in client.models(licence_commercial="rent")]
+        assert [2, 3] == sorted(model.id for model in client.models(licence_commercial=["unknown"]))
+        with pytest.raises(errors.InvalidRequest, match="sort: 'best' is not accepted"):
+            list(client.models(sort="best"))
+
+
+def test_many_hashes_are_looked_up_at_once(bench: Bench) -> None:
+    bench.yard.put(a_model(1, hashes=Hashes(sha256="AB" * 32)), a_model(2, hashes=Hashes(autov1="01234567")))
+    misses = [f"{number:08x}" for number in range(0xA0000000, 0xA0000000 + 2_000)]
+    with bench.client() as client:
+        found = client.by_hashes(["ABABABABAB", *misses, "0x01234567", "ABABABABAB"])
+        with pytest.raises(errors.InvalidRequest, match="'zebra' is not accepted"):
+            client.by_hashes(["zebra"])
+
+    assert ["ABABABABAB", *misses, "0x01234567"] == list(found)
+    assert {"ABABABABAB": [1], "0x01234567": [2]} == {
+        text: [model.id for model in models] for text, models in found.items() if models
+    }
+
+
 def test_a_filter_that_there_is_not_is_refused(bench: Bench) -> None:
-    with bench.client() as client, pytest.raises(errors.InvalidRequest, match="accepted: the filters visibility"):
+    with bench.client() as client, pytest.raises(errors.InvalidRequest, match="the filters search, visibility"):
         list(client.models(tipes="lora"))  # type: ignore[call-arg] # what the test is about
 
 

@@ -1,4 +1,4 @@
-"""The commands that change single models: `rm`, `link` and `unlink`, as whole transcripts."""
+"""The commands that change single models, and look-ups by many hashes, as whole transcripts."""
 
 import contextlib
 import fcntl
@@ -8,11 +8,15 @@ import os
 import pty
 import subprocess
 import termios
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from modelyard.cli import run
+from modelyard import settings
+from modelyard.cli import home, run
+from modelyard.domain import Licence
+from modelyard.facts import Layer, Recommended
 from tests.cli.test_transcripts import HARBOUR
 from tests.cli.transcript import replay
 from tests.process_commands import PROGRAM
@@ -49,6 +53,85 @@ id   name in API   type   base model   version   tags
 """
 
 
+SHOW = """
+$ modelyard show 77
+Harbour Lights
+77  harbourLights_v2_770.safetensors  public, no team, status 1
+fact            value
+version         v2
+name in API     harbourLights_v2_770
+type            Lora
+base model      SDXL 1.0 Standard
+creator         ada
+tags            harbour, night, style
+trigger words   harbour lights, at dusk
+licence         commercial use: image
+published       2023-07-01
+updated         2023-07-01
+added           TODAY
+downloads       1,234
+AIR             urn:air:sdxl:lora:civitai:7@77
+Made at sea.
+Use it at night.
+file                           kind                 size   SHA-256      checked   here
+harbourLights_v2.safetensors   pruned fp16   228,600,000   ABABABABAB             no
+https://image.civitai.com/77.jpeg
+$ modelyard show nothing
+! modelyard: no model 'nothing'
+[1]
+"""
+EDIT = """
+$ modelyard edit 77 --title '夜 | Night' --tags 'a, b' --trigger-words 'x, y' --licence MIT --no-nsfw
+! changed: 77  harbourLights_v2_770.safetensors
+$ modelyard search 夜 '|' night
+id   name in API            type   base model   version   tags
+77   harbourLights_v2_770   Lora   SDXL 1.0     v2        a, b
+$ modelyard edit '夜 | Night' --recommended '{"weight": 0.5}' --licence '{"allow_commercial": ["rent"]}' --reset tags
+! changed: 77  harbourLights_v2_770.safetensors
+$ modelyard edit 77 --title x --reset title
+! Usage: modelyard edit [OPTIONS] MODEL
+! Try 'modelyard edit --help' for help.
+! Error: title: give a value or --reset, not both
+[2]
+$ modelyard edit 77 --recommended '{"strength": 1}'
+! Usage: modelyard edit [OPTIONS] MODEL
+! Try 'modelyard edit --help' for help.
+! Error: Object contains unknown field `strength` - at `$.recommended`
+[2]
+$ modelyard edit 77 --licence '{'
+! modelyard: --licence: Input data was truncated
+[2]
+$ modelyard edit 5 --title x
+! modelyard: no model '5'
+[1]
+"""
+HASHES = """
+$ modelyard search --hash hashes.txt
+hash                                                                      id   name in API            type   version
+ABABABABAB                                                                77   harbourLights_v2_770   Lora   v2
+sha256:abababababababababababababababababababababababababababababababab   77   harbourLights_v2_770   Lora   v2
+! 1 of 3 hashes match no model: 00000000
+$ modelyard search --hash 00000000 --hash 01234567 --json
+{
+  "matches": {
+    "00000000": [],
+    "01234567": []
+  },
+  "models": []
+}
+$ modelyard search --hash hashes.txt lamp
+! Usage: modelyard search [OPTIONS] [TERMS]...
+! Try 'modelyard search --help' for help.
+! Error: a list of hashes is looked up as it is; it accepts --team and --json only
+[2]
+$ modelyard search --hash ABABABABAB --hash zebra
+! Usage: modelyard search [OPTIONS] [TERMS]...
+! Try 'modelyard search --help' for help.
+! Error: 'zebra' is no hash; accepted: 8, 10, 12 or 64 hexadecimal digits, with or without 0x, sha256: or blake3:
+[2]
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -60,6 +143,53 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert 0 == run(["import", "civitai", "answer.json"])
     assert 0 == run(["add", "--team", "red", "models"])
     return tmp_path
+
+
+def test_show_shows_what_is_known_of_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    today = datetime.now(UTC).date().isoformat()
+    assert SHOW.strip() == replay(SHOW, folder, capsys).replace(today, "TODAY")
+
+    assert 0 == run(["show", "--json", "Harbour Lights"])
+    shown = json.loads(capsys.readouterr().out)
+    assert (77, "Harbour Lights", "ada", ["image"]) == (
+        shown["id"],
+        shown["title"],
+        shown["creator"],
+        shown["licence"]["allow_commercial"],
+    )
+    assert ["ABABABABAB"] == [file["hashes"]["autov2"] for file in shown["files"]]
+
+
+def test_edit_changes_what_is_given_and_names_what_it_cannot_use(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert EDIT.strip() == replay(EDIT, folder, capsys)
+    with home.open_store(settings.load(folder / "home")) as store:
+        entry = store.entry(77)
+    assert entry is not None
+    facts = entry.layers[Layer.USER]
+    assert ("夜 | Night", None, ("x", "y"), Licence(allow_commercial=("rent",)), Recommended(weight=0.5), False) == (
+        facts.title,
+        facts.tags,
+        facts.trigger_words,
+        facts.licence,
+        facts.recommended,
+        facts.is_nsfw,
+    )
+
+
+def test_a_list_of_hashes_is_looked_up_at_once(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = f"ABABABABAB\nsha256:{'ab' * 32}\n00000000\n"
+    (folder / "hashes.txt").write_text(hashes)
+    assert HASHES.strip() == replay(HASHES, folder, capsys)
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(hashes))
+    assert 0 == run(["search", "--json", "--hash", "-"])
+    assert {"ABABABABAB": [77], f"sha256:{'ab' * 32}": [77], "00000000": []} == json.loads(capsys.readouterr().out)[
+        "matches"
+    ]
 
 
 def test_rm_removes_what_it_names_and_nothing_if_one_name_is_wrong(

@@ -660,7 +660,12 @@ $ modelyard
 !   import       Import models from the records of other catalogues.
 !   add          Add model files where they lie.
 !   search       Search the catalogue from the terminal.
+!   show         Show everything that is known of a model.
 !   explain      Show every fact of a model, and its source.
+!   edit         Change what the owner says of a model.
+!   rm           Remove models from the catalogue.
+!   link         Make a file one of an imported version's files.
+!   unlink       Make a file a model of its own again.
 !   inspect      Show what a model file is, with the evidence.
 !   export       Write what the catalogue knows, for other programs.
 !   pull         Download models' files from a server.
@@ -686,7 +691,7 @@ $ modelyard fly
 $ modelyard push --name x --key k models/word.safetensors models/broken.safetensors
 ! Usage: modelyard push [OPTIONS] FILES...
 ! Try 'modelyard push --help' for help.
-! Error: --name is for one file
+! Error: --name and --title are for one file
 [2]
 $ modelyard push models/word.safetensors
 ! Usage: modelyard push [OPTIONS] FILES...
@@ -709,7 +714,7 @@ $ modelyard push --url http:// --key k models/word.safetensors
 ! Error: Invalid value for '--url': 'http://' is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]
 [2]
 $ modelyard pull 1 --url http://
-! Usage: modelyard pull [OPTIONS] NAME|ID|HASH…
+! Usage: modelyard pull [OPTIONS] NAME|TITLE|ID|HASH…
 ! Try 'modelyard pull --help' for help.
 ! Error: Invalid value for '--url': 'http://' is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]
 [2]

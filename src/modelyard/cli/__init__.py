@@ -22,7 +22,9 @@ COMMANDS = {
     "import": ("modelyard.cli.import_civitai:import_", "Import models from the records of other catalogues."),
     "add": ("modelyard.cli.add:add", "Add model files where they lie."),
     "search": ("modelyard.cli.search:search", "Search the catalogue from the terminal."),
+    "show": ("modelyard.cli.show:show", "Show everything that is known of a model."),
     "explain": ("modelyard.cli.explain:explain", "Show every fact of a model, and its source."),
+    "edit": ("modelyard.cli.edit:edit", "Change what the owner says of a model."),
     "rm": ("modelyard.cli.rm:rm", "Remove models from the catalogue."),
     "link": ("modelyard.cli.link:link", "Make a file one of an imported version's files."),
     "unlink": ("modelyard.cli.link:unlink", "Make a file a model of its own again."),
@@ -104,7 +106,7 @@ def _name_option(error: errors.InvalidRequest, arguments: Sequence[str]) -> str:
     if name and error.message.startswith(f"{name}:"):
         if is_typed:
             return option + error.message.removeprefix(name)
-        if name == "filter.query":
+        if name == "filter.search":
             return "TERMS" + error.message.removeprefix(name)
     return error.message
 

@@ -42,7 +42,7 @@ LAYOUTS: dict[str, dict[str, str]] = {
 
 @click.command(epilog="Example: modelyard pull --layout comfyui --root ~/ComfyUI nightHarbour_1000000001")
 @options.home_option
-@click.argument("models", nargs=-1, required=True, metavar="NAME|ID|HASH…")
+@click.argument("models", nargs=-1, required=True, metavar="NAME|TITLE|ID|HASH…")
 @click.option(
     "--layout",
     type=click.Choice([*LAYOUTS]),

@@ -19,6 +19,7 @@ _TYPES = [name for name in MODEL_TYPES if name != "unknown"]
 @options.home_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="The name of the model; for one file only.")
+@click.option("--title", help="The title of the model, in any script; for one file only.")
 @click.option(
     "--type",
     "type_name",
@@ -39,6 +40,7 @@ _TYPES = [name for name in MODEL_TYPES if name != "unknown"]
 def push(
     files: tuple[Path, ...],
     name: str | None,
+    title: str | None,
     type_name: str | None,
     base_model: str | None,
     tags: str | None,
@@ -51,11 +53,11 @@ def push(
     A file that the server has already is not sent again. The command waits until the server has verified each file; the
     exit code is 1 if it refuses one.
     """
-    if name and len(files) > 1:
-        raise click.UsageError("--name is for one file")
+    if (name or title) and len(files) > 1:
+        raise click.UsageError("--name and --title are for one file")
     if not key:
         raise click.UsageError("give --key or MODELYARD_KEY: an upload needs a key with the scope write")
-    options_by_field = {"name": name, "type_name": type_name, "base_model": base_model, "tags": tags}
+    options_by_field = {"name": name, "title": title, "type_name": type_name, "base_model": base_model, "tags": tags}
     fields = cast("UploadFields", {field: text for field, text in options_by_field.items() if text})
 
     def upload(client: Client, path: str, on_bytes: OnBytes) -> str:

@@ -1,7 +1,9 @@
 """`modelyard search`: search the catalogue from the terminal, with the parameters of the API."""
 
 import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,10 +14,17 @@ from modelyard import library, wire
 from modelyard.cli import context, home, options, output
 from modelyard.cli.duplicates import write_duplicates
 from modelyard.domain import ANONYMOUS, Viewer, Visibility
-from modelyard.index import Facets
+from modelyard.index import Facets, Page
 from modelyard.store import files, refuse_team_name
 
-QUERY = "filter.query"
+# The parameter of TERMS, and the one whose option may have many values.
+TERMS = "filter.search"
+HASH = "filter.hash"
+_HASHES_MAX = 100_000
+_HASH_HELP = (
+    "Only models with a file that has this hash. If repeated, or with the name of a file that lists hashes, or - for"
+    " standard input, list the models of each hash."
+)
 
 
 def _option_name(parameter: wire.Parameter) -> str:
@@ -25,12 +34,12 @@ def _option_name(parameter: wire.Parameter) -> str:
 def _add_filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each parameter of the API."""
     for parameter in reversed(wire.PARAMETERS):
-        if parameter.name != QUERY:
+        if parameter.name != TERMS:
             command = click.option(
                 _option_name(parameter),
                 parameter.name.replace(".", "_"),
-                multiple=parameter.many,
-                help=parameter.meaning.replace("`", ""),
+                multiple=parameter.many or parameter.name == HASH,
+                help=_HASH_HELP if parameter.name == HASH else parameter.meaning.replace("`", ""),
             )(command)
     return command
 
@@ -56,13 +65,23 @@ def search(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """Search the catalogue, most popular models first. Each term must occur in a model's names or tags."""
+    """Search the catalogue, most popular models first.
+
+    Each of TERMS must occur in a model's title, names, tags, trigger words, creator or file names, or be a hash.
+    """
     if team is not None:
         refuse_team_name(team)
     if with_duplicates:
         _list_duplicates(team, as_json)
         return
-    pairs = [(QUERY, " ".join(terms))]
+    hashes = _read_hashes(filters["filter_hash"])
+    if hashes != filters["filter_hash"] or len(hashes) > 1:
+        others = [name for name, value in filters.items() if value and name != "filter_hash"]
+        if terms or others or with_facets:
+            raise click.UsageError("a list of hashes is looked up as it is; it accepts --team and --json only")
+        _list_matches(hashes, Viewer(team) if team else ANONYMOUS, as_json)
+        return
+    pairs = [(TERMS, " ".join(terms))]
     for parameter in wire.PARAMETERS:
         value = filters.get(parameter.name.replace(".", "_")) or ()
         pairs.extend((parameter.name, text) for text in ((value,) if isinstance(value, str) else value))
@@ -76,6 +95,10 @@ def search(
             _write_facets(catalog.facets(viewer, query), as_json)
             return
         page = catalog.search(viewer, query)
+    _write_page(page, as_json)
+
+
+def _write_page(page: Page, as_json: bool) -> None:
     # Only a server signs download links, so the answer has none.
     answer = wire.render_page(page.records, page.following, lambda *_: "")
     if as_json:
@@ -101,6 +124,51 @@ def search(
         output.remark(f"more: --cursor {wire.format_cursor(page.following)}")
     elif not models:
         output.remark("no model matches")
+
+
+def _read_hashes(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the hashes of the values: hashes, names of files that list hashes, and ``-`` for standard input."""
+    hashes: list[str] = []
+    for value in values:
+        if value == "-":
+            hashes += sys.stdin.read().split()
+        elif Path(value).is_file():
+            hashes += Path(value).read_text(encoding="utf-8", errors="replace").split()
+        else:
+            hashes.append(value)
+    if len(hashes) > _HASHES_MAX:
+        raise click.UsageError(f"{len(hashes):,} hashes are too many; accepted: up to {_HASHES_MAX:,}")
+    return tuple(hashes)
+
+
+def _list_matches(hashes: tuple[str, ...], viewer: Viewer, as_json: bool) -> None:
+    """List the models of each hash."""
+    digits_by_text = {}
+    for text in hashes:
+        try:
+            digits_by_text[text] = wire.parse_hash(text)
+        except ValueError:
+            raise click.UsageError(f"{text[:80]!r} is no hash; accepted: {wire.HASH_ALLOWED}") from None
+    with context.open_catalog(home.load_settings()) as catalog:
+        catalog.load(context.show_indexing)
+        ids, records = catalog.find_by_hash(viewer, dict.fromkeys(digits_by_text.values()))
+    answer = wire.join_matches({text: ids[digits] for text, digits in digits_by_text.items()}, records)
+    answer = wire.fill_holes(answer, lambda *_: "", "")
+    if as_json:
+        click.echo(msgspec.json.format(answer, indent=2))
+        return
+    decoded = msgspec.json.decode(answer)
+    models = {model["id"]: model for model in decoded["models"]}
+    rows = [
+        (text, str(id_), models[id_]["sd_name_in_api"], models[id_]["type"]["display_name"], models[id_]["name"])
+        for text, found in decoded["matches"].items()
+        for id_ in found
+    ]
+    output.write_table(("hash", "id", "name in API", "type", "version"), rows, numeric=("id",))
+    misses = [text for text, found in decoded["matches"].items() if not found]
+    if misses:
+        shown = ", ".join(misses[:10]) + (" …" if len(misses) > 10 else "")
+        output.remark(f"{len(misses):,} of {len(digits_by_text):,} hashes match no model: {shown}")
 
 
 def _list_duplicates(team: str | None, as_json: bool) -> None:

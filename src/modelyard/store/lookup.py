@@ -1,4 +1,7 @@
-"""Finds models by id, name or hash, for commands. It ignores who may see a model, so requests must not use it."""
+"""Finds models by id, name, title or hash, for commands.
+
+It ignores who may see a model, so requests must not use it.
+"""
 
 import sqlalchemy as sa
 
@@ -13,14 +16,15 @@ _PREFIXES = ("sha256:", "blake3:", "0x")
 def model_ids(connection: sa.Connection, text: str, limit: int = 20) -> list[int]:
     """Return the ids of the models with this id; if there is none, with this name; if there is none, with this hash.
 
-    A name is that of the file with or without its extension, or that of the version. Cost: a walk over all names.
+    A name is that of the file with or without its extension, that of the version, or the title. Cost: a walk over all
+    names.
     """
     if text.isascii() and text.isdigit() and len(text) < 19 and int(text) <= rows.INT64_MAX:
         ids = _ids(connection, _MODEL.id == int(text), limit)
         if ids:
             return ids
     stem = _MODEL.sd_name.startswith(text + ".", autoescape=True)
-    for names in (_MODEL.sd_name == text, stem, _MODEL.name == text):
+    for names in (_MODEL.sd_name == text, stem, _MODEL.name == text, _MODEL.title == text):
         if ids := _ids(connection, names, limit):
             return ids
     digits = text.strip().casefold()

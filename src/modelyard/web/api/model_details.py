@@ -11,7 +11,7 @@ from modelyard.catalog import Catalog
 from modelyard.domain import Hashes, Scope, Verdict, Viewer
 from modelyard.facts import Entry, Facts, Layer, ModelFile, complete_files, resolve
 from modelyard.paths import display_path
-from modelyard.store import blobs, files
+from modelyard.store import Store, blobs, files, version_groups
 from modelyard.store.files import FileRecord
 from modelyard.web.auth import ViewerOf
 from modelyard.web.requests import Request
@@ -173,3 +173,13 @@ def _select_file(
     if not sha256 or sha256 == entry.model.blob:
         return None
     return sha256, here[sha256]
+
+
+def describe(store: Store, entry: Entry) -> details.DetailsRecord:
+    """Return the details of a model as its own team sees them: for the commands of this machine."""
+    group = entry.model.version_group
+    with store.reading() as connection:
+        local_files = files.of_models(connection, [entry.model.id]).get(entry.model.id, [])
+        stored = blobs.find(connection, entry.model.blob) if entry.model.blob else None
+        versions = version_groups.versions(connection, group, entry.model.team) if group else []
+    return details.make_details(entry, [file for _, file in _list_files(entry, local_files, stored)], versions)

@@ -1,34 +1,30 @@
-"""The Python client: list a server's models, download their files, and upload files.
-
-    with Client("https://models.example.org", "sk_…") as client:
-        for model in client.models(types="lora", query="night"):
-            client.download(model, Path("loras"))
-
-Answers are the API's own records, typed. A filter or field that the server does not know is an error. Errors are this
-package's: ModelNotFound, InvalidKey, TooLarge and the others, with the server's message and facts. The client retries
-temporary failures, such as 429, 503 and lost connections, with growing waits or as the server's Retry-After says.
-"""
+"""The connection of the Python client to one server."""
 
 import base64
 import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 import httpx2
 import msgspec
 
 from modelyard import errors, wire
+from modelyard.client.fields import Changes, Check, Details, Filters, Model, UploadFields
 from modelyard.domain import FILE_EXTENSIONS, split_extension
 from modelyard.paths import display_path
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after
 
 CHUNK_BYTES = 8 * 1024 * 1024
+_HASHES_AT_ONCE = 1_000
+# How many models of a search are asked for their title.
+_TITLES_MAX = 20
 _BLOCK_BYTES = 1024 * 1024
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _TUS = {"Tus-Resumable": "1.0.0"}
@@ -49,99 +45,6 @@ WAITING = "waiting"
 OnBytes = Callable[[int, int], object]
 
 
-class Filters(TypedDict, total=False):
-    """The filters of ``GET /v3/model``, by their names after ``filter.``; a list matches any of its values."""
-
-    visibility: str
-    source: str
-    types: str | list[str]
-    is_sdxl: bool
-    is_inpainting: bool
-    is_nsfw: bool
-    query: str
-    tags: str | list[str]
-    base_model: str
-    model_version_id: int
-    hash: str
-
-
-class Changes(TypedDict, total=False):
-    """The fields of a model that its team may change. None takes the team's own value back."""
-
-    name: str | None
-    type_name: str | None
-    base_model: str | None
-    base_model_type: str | None
-    tags: list[str] | None
-    categories: list[str] | None
-    cover_url: str | None
-    is_nsfw: bool | None
-    visibility: str
-    status: int
-
-
-class UploadFields(TypedDict, total=False):
-    """What an owner says of a model that is uploaded. ``tags`` are separated by commas."""
-
-    name: str
-    type_name: str
-    base_model: str
-    base_model_type: str
-    visibility: str
-    source: str
-    tags: str
-    is_nsfw: str
-
-
-class ModelKind(msgspec.Struct, frozen=True):
-    """A model's type: ``name`` is the value for filters, ``display_name`` is for people."""
-
-    name: str
-    display_name: str
-
-
-class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """One model, with the fields of the API's record.
-
-    ``download_url`` is None if the server cannot give the file to this key; the record then has no such field.
-    """
-
-    id: int
-    name: str
-    hash_sha256: str
-    sd_name: str
-    type: ModelKind
-    categories: tuple[str, ...]
-    status: int
-    download_url: str | None = None
-    tags: tuple[str, ...]
-    cover_url: str
-    source: str
-    base_model: str
-    base_model_type: str
-    download_url_ttl: int
-    sd_name_in_api: str
-    is_sdxl: bool
-    is_nsfw: bool
-    visibility: str
-
-
-class Check(msgspec.Struct, frozen=True):
-    """The result of the verification of a model's file; the verdict is ``waiting`` until there is one."""
-
-    verdict: str
-    reason: str
-
-
-class Details(msgspec.Struct, frozen=True):
-    """A model, and what its owner and its file say of it. ``check`` is None for models of other teams."""
-
-    model: Model
-    check: Check | None
-    declared: dict[str, Any]
-    found: dict[str, Any]
-
-
 class _Pagination(msgspec.Struct):
     next_cursor: str
 
@@ -149,6 +52,11 @@ class _Pagination(msgspec.Struct):
 class _Page(msgspec.Struct):
     models: list[Model]
     pagination: _Pagination
+
+
+class _Matches(msgspec.Struct):
+    matches: dict[str, list[int]]
+    models: list[Model]
 
 
 class Client:
@@ -184,9 +92,13 @@ class Client:
         self._http.close()
         self._files.close()
 
-    def models(self, **filters: Unpack[Filters]) -> Iterator[Model]:
-        """Yield every model that matches, the most popular first, over all pages. Raises InvalidRequest."""
-        parameters = _parameters(filters)
+    def models(self, *, sort: str = "", **filters: Unpack[Filters]) -> Iterator[Model]:
+        """Yield every model that matches, over all pages. Raises InvalidRequest.
+
+        The most popular are first; ``sort`` is another order: ``newest``, ``updated``, ``name``, ``size``, ``added`` or
+        ``popular``, with ``-`` before it for the other direction.
+        """
+        parameters = _parameters(filters) + ([("sort", sort)] if sort else [])
         cursor = "c_0"
         while cursor:
             paging = [("pagination.limit", "100"), ("pagination.cursor", cursor)]
@@ -194,6 +106,18 @@ class Client:
             page = msgspec.json.decode(answer.content, type=_Page)
             yield from page.models
             cursor = page.pagination.next_cursor
+
+    def by_hashes(self, hashes: Iterable[str]) -> dict[str, list[Model]]:
+        """Return the models that have each hash, the most popular first. Raises InvalidRequest for what is no hash."""
+        found: dict[str, list[Model]] = {}
+        texts = [*dict.fromkeys(hashes)]
+        for start in range(0, len(texts), _HASHES_AT_ONCE):
+            body = {"hashes": texts[start : start + _HASHES_AT_ONCE]}
+            answer = self._request("POST", "/v3/model/by-hash", json=body)
+            decoded = msgspec.json.decode(answer.content, type=_Matches)
+            models = {model.id: model for model in decoded.models}
+            found |= {text: [models[id_] for id_ in ids] for text, ids in decoded.matches.items()}
+        return found
 
     def facets(self, **filters: Unpack[Filters]) -> wire.FacetsAnswer:
         """Return how the models that match divide by type, source, base model and tag. Raises InvalidRequest."""
@@ -226,7 +150,7 @@ class Client:
         return msgspec.json.decode(answer.content, type=Model)
 
     def find(self, name: str) -> Model:
-        """Return the model with this id, hash, file name, name in the API, or name of its version.
+        """Return the model with this id, hash, file name, name in the API, name of its version, or title.
 
         Raises ModelNotFound, and AmbiguousName if several models have the name.
         """
@@ -243,6 +167,12 @@ class Client:
                 raise errors.AmbiguousName(name, [f"{model.id} ({model.sd_name})" for model in models[:10]])
             if models:
                 return models[0]
+        candidates = islice(self.models(search=name[: wire.QUERY_CHARS_MAX]), _TITLES_MAX)
+        titled = [model for model in candidates if self.details(model.id).title == name]
+        if len(titled) > 1:
+            raise errors.AmbiguousName(name, [f"{model.id} ({model.sd_name})" for model in titled[:10]])
+        if titled:
+            return titled[0]
         raise errors.ModelNotFound(name)
 
     def download(
@@ -422,7 +352,8 @@ def _parameters(filters: Filters) -> list[tuple[str, str]]:
         if field not in Filters.__annotations__:
             raise errors.InvalidParameter(field, str(value)[:100], f"the filters {', '.join(Filters.__annotations__)}")
         values = value if isinstance(value, list | tuple | set | frozenset) else (value,)
-        parameters += [(f"filter.{field}", _text_of(item)) for item in values if item is not None]
+        name = "filter." + field.replace("licence_", "licence.")
+        parameters += [(name, _text_of(item)) for item in values if item is not None]
     return parameters
 
 

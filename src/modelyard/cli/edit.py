@@ -1,0 +1,86 @@
+"""`modelyard edit`: change what the owner of a model says of it."""
+
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from modelyard import errors
+from modelyard.cli import context, home, models, options, output
+from modelyard.registry.changes import Change, edit_of
+from modelyard.registry.models import Models
+
+# The fields that an empty value cannot take back.
+_NO_RESET = ("visibility", "status")
+_LISTS = ("tags", "trigger_words", "categories")
+
+
+@click.command(
+    epilog="Examples: modelyard edit 7A28BA3463 --title 'Night Harbour' --tags harbour,night;  "
+    "modelyard edit nightHarbour --reset title"
+)
+@options.home_option
+@click.argument("name", metavar="MODEL")
+@click.option("--name", "api_name", help="The name for calls. A name in another script becomes the title as well.")
+@click.option("--title", help="The title, in any script.")
+@click.option("--description", help="The description, plain text; - reads it from standard input.")
+@click.option("--tags", help="The tags, separated by commas.")
+@click.option("--trigger-words", help="The trigger words, separated by commas.")
+@click.option("--categories", help="The categories, separated by commas.")
+@click.option("--type", "type_name", help="The type.")
+@click.option("--base-model", help="The base model.")
+@click.option("--base-model-type", help="The variant of the base model, such as Inpainting.")
+@click.option("--licence", help="The id of the licence, such as apache-2.0, or a JSON object as the API takes it.")
+@click.option("--recommended", help='A JSON object, such as {"weight": 0.8, "clip_skip": 2}.')
+@click.option("--version-group", help="The name that all versions of one model share.")
+@click.option("--cover-url", help="The address of a picture.")
+@click.option("--nsfw/--no-nsfw", "is_nsfw", default=None, help="Whether the model is not safe for work.")
+@click.option("--visibility", type=click.Choice(["public", "private"]), help="Who may see the model.")
+@click.option("--status", type=click.Choice(["0", "1"]), help="Whether the model can be used.")
+@click.option(
+    "--reset",
+    "resets",
+    multiple=True,
+    type=click.Choice([field for field in Change.__struct_fields__ if field not in ("category_id", *_NO_RESET)]),
+    help="Take the owner's value of a field back: the value of the file or of an import counts again.",
+)
+def edit(name: str, resets: tuple[str, ...], **values: Any) -> None:
+    """Change fields of MODEL, an id, a name, a title or a hash. Only the given fields change.
+
+    The values are the owner's word, which is stronger than sidecars, imports and the file itself.
+    """
+    fields = {("name" if field == "api_name" else field): value for field, value in values.items() if value is not None}
+    if both := fields.keys() & set(resets):
+        raise click.UsageError(f"{', '.join(sorted(both))}: give a value or --reset, not both")
+    try:
+        change = msgspec.convert({**_read_values(fields), **dict.fromkeys(resets)}, Change)
+    except msgspec.ValidationError as problem:
+        raise click.UsageError(str(problem)) from None
+    edited = edit_of(change)
+    config = home.load_settings()
+    storage = context.open_storage(config)
+    with home.open_store(config) as store:
+        entry = models.find_one(store, name)
+        after = Models(store, storage.kept, storage.incoming).edit_as_operator(entry.model.id, edited)
+    output.remark(f"changed: {after.model.id}  {after.model.sd_name}")
+
+
+def _read_values(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as the API's JSON has them."""
+    values = dict(fields)
+    for field in _LISTS:
+        if field in values:
+            values[field] = values[field].split(",")
+    if values.get("description") == "-":
+        values["description"] = sys.stdin.read()
+    if "status" in values:
+        values["status"] = int(values["status"])
+    for field in ("licence", "recommended"):
+        text = values.get(field, "")
+        if text.lstrip().startswith("{"):
+            try:
+                values[field] = msgspec.json.decode(text)
+            except msgspec.DecodeError as problem:
+                raise errors.InvalidValue(f"{field}: {problem}", field=field, given=text[:64]) from None
+    return values

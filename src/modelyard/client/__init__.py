@@ -1,0 +1,39 @@
+"""The Python client: list a server's models, download their files, and upload files.
+
+    with Client("https://models.example.org", "sk_…") as client:
+        for model in client.models(types="lora", query="night"):
+            client.download(model, Path("loras"))
+
+Answers are the API's own records, typed. A filter or field that the server does not know is an error. Errors are this
+package's: ModelNotFound, InvalidKey, TooLarge and the others, with the server's message and facts. The client retries
+temporary failures, such as 429, 503 and lost connections, with growing waits or as the server's Retry-After says.
+"""
+
+from modelyard.client.client import CHUNK_BYTES, WAITING, Client, hash_file
+from modelyard.client.fields import (
+    Changes,
+    Check,
+    Details,
+    Filters,
+    LicenceFields,
+    Model,
+    ModelKind,
+    RecommendedFields,
+    UploadFields,
+)
+
+__all__ = [
+    "CHUNK_BYTES",
+    "WAITING",
+    "Changes",
+    "Check",
+    "Client",
+    "Details",
+    "Filters",
+    "LicenceFields",
+    "Model",
+    "ModelKind",
+    "RecommendedFields",
+    "UploadFields",
+    "hash_file",
+]

@@ -1,0 +1,140 @@
+"""The filters, fields and records of the Python client, typed."""
+
+from typing import Any, TypedDict
+
+import msgspec
+
+
+class Filters(TypedDict, total=False):
+    """The filters of ``GET /v3/model``, by their names after ``filter.``, with ``_`` for a dot.
+
+    A list matches any of its values, except that a model must have all ``tags``. A value with ``!`` before it excludes.
+    """
+
+    search: str
+    visibility: str | list[str]
+    source: str | list[str]
+    types: str | list[str]
+    is_sdxl: bool
+    is_inpainting: bool
+    is_nsfw: bool
+    query: str
+    tags: str | list[str]
+    base_model: str | list[str]
+    model_version_id: int
+    hash: str
+    licence: str | list[str]
+    licence_commercial: str | list[str]
+    licence_credit: str | list[str]
+    licence_derivatives: str | list[str]
+
+
+class LicenceFields(TypedDict, total=False):
+    """What a licence allows. None: unknown."""
+
+    id: str | None
+    name: str | None
+    url: str | None
+    allow_commercial: list[str] | None
+    allow_no_credit: bool | None
+    allow_derivatives: bool | None
+    allow_different_licence: bool | None
+
+
+class RecommendedFields(TypedDict, total=False):
+    """The values that an owner recommends for generation."""
+
+    weight: float | None
+    weight_min: float | None
+    weight_max: float | None
+    clip_skip: int | None
+    sampler: str | None
+    steps: int | None
+    cfg: float | None
+
+
+class Changes(TypedDict, total=False):
+    """The fields of a model that its team may change. None takes the team's own value back."""
+
+    name: str | None
+    title: str | None
+    description: str | None
+    trigger_words: list[str] | None
+    licence: LicenceFields | str | None
+    recommended: RecommendedFields | None
+    version_group: str | None
+    type_name: str | None
+    base_model: str | None
+    base_model_type: str | None
+    tags: list[str] | None
+    categories: list[str] | None
+    cover_url: str | None
+    is_nsfw: bool | None
+    visibility: str
+    status: int
+
+
+class UploadFields(TypedDict, total=False):
+    """What an owner says of a model that is uploaded. ``tags`` and ``trigger_words`` are separated by commas."""
+
+    name: str
+    title: str
+    description: str
+    trigger_words: str
+    type_name: str
+    base_model: str
+    base_model_type: str
+    visibility: str
+    source: str
+    tags: str
+    is_nsfw: str
+
+
+class ModelKind(msgspec.Struct, frozen=True):
+    """A model's type: ``name`` is the value for filters, ``display_name`` is for people."""
+
+    name: str
+    display_name: str
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model, with the fields of the API's record.
+
+    ``download_url`` is None if the server cannot give the file to this key; the record then has no such field.
+    """
+
+    id: int
+    name: str
+    hash_sha256: str
+    sd_name: str
+    type: ModelKind
+    categories: tuple[str, ...]
+    status: int
+    download_url: str | None = None
+    tags: tuple[str, ...]
+    cover_url: str
+    source: str
+    base_model: str
+    base_model_type: str
+    download_url_ttl: int
+    sd_name_in_api: str
+    is_sdxl: bool
+    is_nsfw: bool
+    visibility: str
+
+
+class Check(msgspec.Struct, frozen=True):
+    """The result of the verification of a model's file; the verdict is ``waiting`` until there is one."""
+
+    verdict: str
+    reason: str
+
+
+class Details(msgspec.Struct, frozen=True):
+    """A model, and what its owner and its file say of it. ``check`` is None for models of other teams."""
+
+    model: Model
+    check: Check | None
+    declared: dict[str, Any]
+    found: dict[str, Any]
+    title: str = ""
