@@ -52,9 +52,10 @@ def views_of(parts: Sequence[LiveSegment]) -> tuple[LiveSegment, ...]:
 def with_hashes(views: tuple[LiveSegment, ...], plan: Plan) -> tuple[LiveSegment, ...]:
     """Return the views, and a part of the models that the plan's words find by hash."""
     keys = _hash_keys(plan.words)
-    if not keys:
+    rows = [row for part in views for row in _rows_by_hash(part, keys, plan)] if keys else []
+    if not rows:
         return views
-    segment = build([row for part in views for row in _rows_by_hash(part, keys, plan)])
+    segment = build(rows)
     return (*views, LiveSegment(segment, (None,) * len(segment.tiers), 0, _NO_IDS))
 
 
