@@ -78,8 +78,8 @@ def take_all(browsing: Browsing, key: str, names: set[str]) -> int:
         page = browsing.window(key, width=look.width, height=look.height, color_scheme=look.scheme)
         album.page = page
         album.take("gallery", "/", full_page=False)
-        album.take("search", "/?filter.query=night&filter.types=lora", full_page=False)
-        album.take("nothing", "/?filter.query=lihgthouse")
+        album.take("search", "/?filter.search=night&filter.types=lora", full_page=False)
+        album.take("nothing", "/?filter.search=lihgthouse")
         page.goto("/")
         popular = page.locator(".card a").first.get_attribute("href") or ""
         album.take("model", popular)

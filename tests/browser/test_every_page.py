@@ -24,8 +24,8 @@ Axe = Callable[..., list[str]]
 # What is looked at by everyone, with what has to be there; {public} and {own} are models' ids.
 STRANGERS = {
     "/": ".card",
-    "/?filter.types=lora&filter.query=mountain": ".chosen a",
-    "/?filter.query=mountian": "#suggestion",
+    "/?filter.types=lora&filter.search=mountain": ".chosen a",
+    "/?filter.search=mountian": "#suggestion",
     "/models/{public}": "#hashes",
     f"/models/{EVIL_ID}": "#evidence",
     "/models/1": "h1",
@@ -128,7 +128,7 @@ def test_pages_have_landmarks_one_heading_and_a_way_past_the_bar(
 @pytest.mark.parametrize("with_scripts", [True, False])
 def test_hostile_text_is_text(browsing: Browsing, yard: Yard, with_scripts: bool) -> None:
     page = browsing.window(java_script_enabled=with_scripts)
-    for address in ("/", "/?filter.query=%3Cscript%3E", "/?filter.query=%22%3E%3Cimg+src%3Dx+onerror%3Dalert(1)%3E"):
+    for address in ("/", "/?filter.search=%3Cscript%3E", "/?filter.search=%22%3E%3Cimg+src%3Dx+onerror%3Dalert(1)%3E"):
         page.goto(address)
         expect(page.locator("main script, main img[src=x], main iframe")).to_have_count(0)
         expect(page).to_have_title(re.compile("Modelyard$"))

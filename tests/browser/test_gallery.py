@@ -92,7 +92,7 @@ def test_results_follow_what_is_typed_and_the_address_says_so(page: Page, yard: 
     expect(page.locator("#total")).to_have_text(f"{count} models")
     expect(page).to_have_title("mountain · Modelyard")
     expect(page.locator("#query")).to_be_focused()
-    assert {"filter.query": "mountain"} == query_of(page)
+    assert {"filter.search": "mountain"} == query_of(page)
 
     page.go_back()
     expect(page.locator("#query")).to_have_value("")
@@ -136,7 +136,7 @@ def test_filters_count_what_they_would_leave_and_come_back_one_by_one(page: Page
 
 
 def test_what_was_misspelled_is_suggested(page: Page, yard: Yard) -> None:
-    page.goto("/?filter.query=mountian")
+    page.goto("/?filter.search=mountian")
     expect(page.get_by_role("heading", name="No models found for “mountian”")).to_be_visible()
 
     suggested = page.locator("#suggestion").inner_text()
@@ -245,9 +245,9 @@ def test_everything_is_reached_without_scripts(browsing: Browsing, yard: Yard) -
     page.keyboard.press("Enter")
     expect(page.locator("#total")).to_have_text(f"{len(matching(yard, 'mountain'))} models")
     page.locator("#filters").get_by_role("link", name="LoRA family").click()
-    assert {"filter.query": "mountain", "filter.types": "lora"} == query_of(page)
+    assert {"filter.search": "mountain", "filter.types": "lora"} == query_of(page)
     page.get_by_role("link", name="Remove the filter LoRA family").click()
-    assert {"filter.query": "mountain"} == query_of(page)
+    assert {"filter.search": "mountain"} == query_of(page)
 
     page.goto("/")
     first = titles(page)

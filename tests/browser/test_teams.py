@@ -77,7 +77,7 @@ def test_signing_in_leads_back_and_shows_the_teams_own(browsing: Browsing, yard:
 
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
-    page.goto("/?filter.query=harbour_lights")
+    page.goto("/?filter.search=harbour_lights")
     expect(page.locator(".card")).to_have_count(0)
 
 

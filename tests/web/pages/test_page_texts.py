@@ -125,47 +125,47 @@ form post /preferences
 [ !/static/art.svg#letters Textual Inversion copy 79 Unknown base model popularity 0 Civitai](/models/79)
 No more models
 """,
-    "/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai": """
+    "/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai": """
 # Models
 { checkbox}
 Filters
 ## Visibility
-[ All](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+[ All](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai)
-[ Public](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+[ Public](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.visibility=public)
-[ Private to red](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+[ Private to red](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.visibility=private)
 ## Type
-[ LoRA family 1](/?filter.query=harbour&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai)
+[ LoRA family 1](/?filter.search=harbour&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai)
 ## Base model
-[ SD 1.5 1](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.source=civitai
+[ SD 1.5 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.source=civitai
     &filter.base_model=sd+1.5)
-[ SDXL 1.0 1](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.source=civitai)
+[ SDXL 1.0 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.source=civitai)
 ## Source
-[ Civitai 1](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0)
+[ Civitai 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0)
 ## Tags
-[ #night 1](/?filter.query=harbour&filter.types=lora&filter.base_model=SDXL+1.0&filter.source=civitai)
-[ #harbour 1](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+[ #night 1](/?filter.search=harbour&filter.types=lora&filter.base_model=SDXL+1.0&filter.source=civitai)
+[ #harbour 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.tags=harbour)
 ## Other
-[ Safe for work](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+[ Safe for work](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.is_nsfw=false)
-[ For inpainting](/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+[ For inpainting](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.is_inpainting=true)
 form post /preferences
-{nsfw=shown hidden} {to=/?filter.query=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+{nsfw=shown hidden} {to=/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai hidden}<Show NSFW covers>
 1 model
-[ Remove the filter LoRA family](/?filter.query=harbour&filter.tags=night&filter.base_model=SDXL+1.0
+[ Remove the filter LoRA family](/?filter.search=harbour&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai)
-[ Remove the filter #night](/?filter.query=harbour&filter.types=lora&filter.base_model=SDXL+1.0
+[ Remove the filter #night](/?filter.search=harbour&filter.types=lora&filter.base_model=SDXL+1.0
     &filter.source=civitai)
-[ Remove the filter SDXL 1.0](/?filter.query=harbour&filter.types=lora&filter.tags=night
+[ Remove the filter SDXL 1.0](/?filter.search=harbour&filter.types=lora&filter.tags=night
     &filter.source=civitai)
-[ Remove the filter Civitai](/?filter.query=harbour&filter.types=lora&filter.tags=night
+[ Remove the filter Civitai](/?filter.search=harbour&filter.types=lora&filter.tags=night
     &filter.base_model=SDXL+1.0)
-[Remove all filters](/?filter.query=harbour)
+[Remove all filters](/?filter.search=harbour)
 [ !/covers/0123…/320.webp /covers/0123…/320.webp 320w, /covers/0123…/640.webp 640w,
     /covers/0123…/1280.webp 1280w NSFW LoRA harbourLights v2 77 SDXL 1.0 popularity 12k Civitai](/models/77)
 No more models
@@ -244,60 +244,60 @@ form post /preferences
 [Show more models](/?pagination.limit=1&filter.types=lora&filter.types=vae
     &pagination.cursor=c_Wzk1MCwiNzgiXQ%3D%3D)
 """,
-    "/?filter.query=harbuor": """
+    "/?filter.search=harbuor": """
 # Models
 { checkbox}
 Filters
 ## Visibility
-[ All](/?filter.query=harbuor)
-[ Public](/?filter.query=harbuor&filter.visibility=public)
-[ Private to red](/?filter.query=harbuor&filter.visibility=private)
+[ All](/?filter.search=harbuor)
+[ Public](/?filter.search=harbuor&filter.visibility=public)
+[ Private to red](/?filter.search=harbuor&filter.visibility=private)
 ## Other
-[ Safe for work](/?filter.query=harbuor&filter.is_nsfw=false)
-[ For inpainting](/?filter.query=harbuor&filter.is_inpainting=true)
+[ Safe for work](/?filter.search=harbuor&filter.is_nsfw=false)
+[ For inpainting](/?filter.search=harbuor&filter.is_inpainting=true)
 form post /preferences
-{nsfw=shown hidden} {to=/?filter.query=harbuor hidden}<Show NSFW covers>
+{nsfw=shown hidden} {to=/?filter.search=harbuor hidden}<Show NSFW covers>
 0 models
 !/static/art.svg#sun
 ## No models found for “harbuor”
-Did you mean [harbour](/?filter.query=harbour)?
+Did you mean [harbour](/?filter.search=harbour)?
 """,
-    "/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true": """
+    "/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true": """
 # Models
 { checkbox}
 Filters
 ## Visibility
-[ All](/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true)
-[ Public](/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true&filter.visibility=public)
-[ Private to red](/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true
+[ All](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true)
+[ Public](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true&filter.visibility=public)
+[ Private to red](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true
     &filter.visibility=private)
 ## Other
-[ Safe for work](/?filter.query=harbuor&filter.types=lora&filter.is_inpainting=true&filter.is_nsfw=false)
-[ For inpainting](/?filter.query=harbuor&filter.types=lora)
+[ Safe for work](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true&filter.is_nsfw=false)
+[ For inpainting](/?filter.search=harbuor&filter.types=lora)
 form post /preferences
-{nsfw=shown hidden} {to=/?filter.query=harbuor&filter.types=lora
+{nsfw=shown hidden} {to=/?filter.search=harbuor&filter.types=lora
     &filter.is_inpainting=true hidden}<Show NSFW covers>
 0 models
-[ Remove the filter LoRA family](/?filter.query=harbuor&filter.is_inpainting=true)
-[ Remove the filter is inpainting: true](/?filter.query=harbuor&filter.types=lora)
-[Remove all filters](/?filter.query=harbuor)
+[ Remove the filter LoRA family](/?filter.search=harbuor&filter.is_inpainting=true)
+[ Remove the filter is inpainting: true](/?filter.search=harbuor&filter.types=lora)
+[Remove all filters](/?filter.search=harbuor)
 !/static/art.svg#sun
 ## No models found for “harbuor”
-[Search without filters](/?filter.query=harbuor)
+[Search without filters](/?filter.search=harbuor)
 """,
-    "/?filter.query=zzz": """
+    "/?filter.search=zzz": """
 # Models
 { checkbox}
 Filters
 ## Visibility
-[ All](/?filter.query=zzz)
-[ Public](/?filter.query=zzz&filter.visibility=public)
-[ Private to red](/?filter.query=zzz&filter.visibility=private)
+[ All](/?filter.search=zzz)
+[ Public](/?filter.search=zzz&filter.visibility=public)
+[ Private to red](/?filter.search=zzz&filter.visibility=private)
 ## Other
-[ Safe for work](/?filter.query=zzz&filter.is_nsfw=false)
-[ For inpainting](/?filter.query=zzz&filter.is_inpainting=true)
+[ Safe for work](/?filter.search=zzz&filter.is_nsfw=false)
+[ For inpainting](/?filter.search=zzz&filter.is_inpainting=true)
 form post /preferences
-{nsfw=shown hidden} {to=/?filter.query=zzz hidden}<Show NSFW covers>
+{nsfw=shown hidden} {to=/?filter.search=zzz hidden}<Show NSFW covers>
 0 models
 !/static/art.svg#sun
 ## No models found for “zzz”
@@ -667,7 +667,7 @@ Models · Modelyard
 [ 32 Modelyard](/)
 form get /
 Search models
-{filter.query= search max=256} /
+{filter.search= search max=256} /
 [Status](/status) [API](/docs) [Sign in](/sign-in)
 # Models
 { checkbox}
@@ -696,7 +696,7 @@ model7 7 · Modelyard
 [ 32 Modelyard](/)
 form get /
 Search models
-{filter.query= search max=256} /
+{filter.search= search max=256} /
 [Status](/status) [API](/docs) [Sign in](/sign-in)
 [← All models](/)
 !/static/art.svg#rings
@@ -882,7 +882,7 @@ EDIT_AGAIN = """
 # Edit model
 A value that you change takes precedence over the file and over imports, including later imports.
     “As the file says” takes your value back.
-name: 'a/b' is not accepted; accepted: 1 to 100 of A-Z a-z 0-9 _ . - and spaces
+name: 'a/b' is not accepted; accepted: 1 to 100 of A-Z a-z 0-9 _ . - and spaces, or a title in another script
 form post /models/1000000001/edit
 {token} {shown_name=own hidden} {shown_type_name=vae hidden} {shown_base_model=SD 1.5 hidden}
     {shown_base_model_type=Standard hidden} {shown_tags= hidden} {shown_cover_url= hidden}

@@ -102,11 +102,11 @@ def test_the_session_is_a_cookie_that_no_script_reads_and_that_does_not_hold_the
 
 
 def test_a_visitor_without_a_session_is_redirected_to_sign_in_and_back(yard: App) -> None:
-    reply = yard.ask("/?filter.query=night", None)
-    assert (303, "/sign-in?to=" + quote("/?filter.query=night", safe="")) == (reply.status, reply.headers["location"])
+    reply = yard.ask("/?filter.search=night", None)
+    assert (303, "/sign-in?to=" + quote("/?filter.search=night", safe="")) == (reply.status, reply.headers["location"])
 
-    body = urlencode({"key": yard.key("red"), "to": "/?filter.query=night"}).encode()
-    assert "/?filter.query=night" == yard.ask("/sign-in", None, method="POST", body=body).headers["location"]
+    body = urlencode({"key": yard.key("red"), "to": "/?filter.search=night"}).encode()
+    assert "/?filter.search=night" == yard.ask("/sign-in", None, method="POST", body=body).headers["location"]
     for elsewhere in ("https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"):
         body = urlencode({"key": yard.key("red"), "to": elsewhere}).encode()
         assert "/" == yard.ask("/sign-in", None, method="POST", body=body).headers["location"]
@@ -167,7 +167,7 @@ def test_another_teams_model_is_not_found(red: Browser) -> None:
     assert 404 == red.post(f"/models/{OTHERS}/delete").status
     assert 404 == red.post(f"/models/{OTHERS}/edit", fields={"name": "mine"}).status
     assert 404 == red.post(f"/models/{PUBLIC}/delete").status
-    assert b"No models found" in red.ask("/?filter.query=b.pt").body
+    assert b"No models found" in red.ask("/?filter.search=b.pt").body
 
 
 def test_only_its_team_can_restore_a_deleted_model(red: Browser) -> None:
@@ -263,7 +263,7 @@ def test_a_count_is_shown_in_a_short_form(number: int, expected: str) -> None:
         "/?filter.types=nothing",
         "/?pagination.limit=1000",
         "/?pagination.cursor=x",
-        "/?filter.query=%ff",
+        "/?filter.search=%ff",
         "/?filter.is_nsfw=perhaps",
     ],
 )
@@ -457,3 +457,11 @@ def test_a_form_with_a_value_that_is_not_accepted_is_shown_again_as_an_error(red
 
     assert 400 == reply.status
     assert "<form" in reply.body.decode()
+
+
+def test_an_older_link_searches_all_fields(yard: App, red: Browser) -> None:
+    yard.put(a_model(1, title="夜の港"), a_model(2))
+    page = red.ask("/?filter.query=" + quote("夜の")).body.decode()
+
+    assert ("/models/1" in page, "/models/2" in page) == (True, False)
+    assert 'name="filter.search" value="夜の"' in page

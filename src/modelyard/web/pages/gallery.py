@@ -26,7 +26,7 @@ from modelyard.web.responses import Response
 LIMIT = 24
 _CACHE_BYTES_MAX = 16 * 1024 * 1024
 _CHOICES_MAX = 12
-_TYPES, _BASE, _SOURCE, _TAGS, _VISIBILITY, _NSFW, _INPAINTING, _TERMS, _CURSOR = (
+_TYPES, _BASE, _SOURCE, _TAGS, _VISIBILITY, _NSFW, _INPAINTING, _WORDS, _CURSOR = (
     wire.NAMES[name]
     for name in (
         "types",
@@ -36,7 +36,7 @@ _TYPES, _BASE, _SOURCE, _TAGS, _VISIBILITY, _NSFW, _INPAINTING, _TERMS, _CURSOR 
         "visibility",
         "is_nsfw",
         "is_inpainting",
-        "terms",
+        "words",
         "start",
     )
 )
@@ -81,7 +81,7 @@ class GallerySearch:
     @property
     def text(self) -> str:
         """The search words as the visitor typed them."""
-        return dict(self.pairs).get(_TERMS, "")
+        return dict(self.pairs).get(_WORDS, "")
 
     def with_pair(self, name: str, value: str, *, alone: bool) -> str:
         """Return the address of this search with one more value; ``alone``: it replaces the filter's other values."""
@@ -100,6 +100,13 @@ class GallerySearch:
             if pair[0] != _CURSOR and (pair[0] not in names or (value is not None and pair[1] != value))
         ]
         return "/?" + "&".join(encodings) if encodings else "/"
+
+
+def _search_all_fields(query_string: bytes) -> bytes:
+    """Return a query string that searches all fields, also if it is an older link to a search of names and tags."""
+    if _WORDS.encode() in query_string:
+        return query_string
+    return query_string.replace(wire.NAMES["terms"].encode() + b"=", _WORDS.encode() + b"=")
 
 
 @lru_cache(maxsize=4096)
@@ -153,10 +160,11 @@ class Gallery:
         )
 
     def _parse_search(self, page_request: PageRequest, viewer: Viewer) -> GallerySearch:
-        query = wire.parse_query(page_request.query_string, partial(self._catalog.known_types, viewer)).query
+        query_string = _search_all_fields(page_request.query_string)
+        query = wire.parse_query(query_string, partial(self._catalog.known_types, viewer)).query
         if query.visibility is Visibility.PRIVATE and viewer.team is None:
             raise errors.MissingKey
-        pairs = wire.query_pairs(page_request.query_string)
+        pairs = wire.query_pairs(query_string)
         if wire.NAMES["limit"] not in dict(pairs):
             query = replace(query, limit=LIMIT)
         return GallerySearch(page_request, viewer, query, pairs, [*map(_encode, pairs)])
@@ -182,7 +190,7 @@ class Gallery:
         if page.following is not None:
             next_address = search.with_pair(_CURSOR, wire.format_cursor(page.following), alone=True)
         suggestion = None
-        if not cards and search.query.terms and search.query.start is None:
+        if not cards and search.query.words and search.query.start is None:
             suggestion = self._catalog.suggestion(search.viewer, search.query, search.budget)
         return render(
             "results.html",
@@ -192,9 +200,9 @@ class Gallery:
             first_address=search.without(),
             text=search.text,
             selection=self._list_selection(search),
-            unfiltered_address=build_address([(_TERMS, search.text)] if search.text else []),
+            unfiltered_address=build_address([(_WORDS, search.text)] if search.text else []),
             suggestion=suggestion,
-            suggestion_address=search.with_pair(_TERMS, suggestion, alone=True) if suggestion else "",
+            suggestion_address=search.with_pair(_WORDS, suggestion, alone=True) if suggestion else "",
         )
 
     def _list_selection(self, search: GallerySearch) -> list[Choice]:
@@ -202,7 +210,7 @@ class Gallery:
         return [
             Choice(self._get_label(name, value), None, search.without(name, value=value), is_selected=True)
             for name, value in search.pairs
-            if name not in (_TERMS, _CURSOR, wire.NAMES["limit"])
+            if name not in (_WORDS, _CURSOR, wire.NAMES["limit"])
         ]
 
     def _get_label(self, name: str, value: str) -> str:
