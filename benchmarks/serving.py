@@ -56,12 +56,11 @@ def target_of(query: ModelQuery) -> str:
     cursor = f"c_{start.matches}" if isinstance(start, Offset) else wire.format_cursor(start) if start else ""
     flags = {"is_sdxl": query.is_sdxl, "is_nsfw": query.is_nsfw, "is_inpainting": query.is_inpainting or None}
     pairs = [(f"filter.{name}", str(flag).lower()) for name, flag in flags.items() if flag is not None]
-    pairs += [("filter.types", name) for name in sorted(query.types)] + [("filter.tags", tag) for tag in query.tags]
+    many = {"types": query.types, "source": query.sources, "base_model": query.base_models, "tags": query.tags}
+    pairs += [(f"filter.{name}", value) for name, values in many.items() for value in sorted(values)]
     given = {
         "filter.visibility": query.visibility,
-        "filter.source": query.source,
         "filter.query": " ".join(query.terms),
-        "filter.base_model": query.base_model,
         "filter.model_version_id": query.id,
         "filter.hash": query.hash,
         "pagination.limit": query.limit,

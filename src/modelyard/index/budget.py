@@ -9,8 +9,8 @@ SCAN_SHARE = 6
 # Intersecting one set of a tier.
 SET_UNITS = 20
 
-# What a question may take on the event loop, about 1 ms; what is dearer runs in a thread.
-QUICK_UNITS = 3_000
+# What a question may take on the event loop, less than 1 ms; what is dearer runs in a thread.
+QUICK_UNITS = 1_500
 # What a count or facets may take, about 10 ms; what is dearer is estimated.
 QUESTION_UNITS = 16_000
 

@@ -19,7 +19,7 @@ from modelyard.index.terms import GRAM_MAX
 from modelyard.index.words import TIERS, pair_mask
 
 WORDS_MAX = 4
-_MEASURED_MAX = 16
+_MEASURED_MAX = 12
 _LETTER_BYTES_MAX = 4
 
 
