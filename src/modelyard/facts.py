@@ -251,6 +251,8 @@ def _date_of(facts: Facts) -> int | None:
 def _list_file_hashes(facts: Facts) -> tuple[str, ...]:
     """Return every form of the hashes that only the further files of a model have."""
     forms = {form for file in facts.files or () if file.hashes for form in file.hashes.spellings()}
+    if not forms:
+        return ()
     return tuple(sorted(forms - (facts.hashes.spellings() if facts.hashes else frozenset())))
 
 
@@ -273,5 +275,6 @@ def _name_version_group(facts: Facts, team: str | None) -> str:
     A team's name has no colon, so that groups of two teams, or of a team and Civitai, are never the same.
     """
     if facts.version_group:
-        return f"{team or ''}/{facts.version_group}"
+        # An owner may send the whole name back.
+        return f"{team or ''}/{facts.version_group.removeprefix(f'{team}/')}"
     return f"civitai:{facts.upstream_model_id}" if facts.upstream_model_id is not None else ""

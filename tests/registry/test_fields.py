@@ -92,11 +92,12 @@ def test_an_extension_is_accepted_with_its_dot_and_in_any_case_before_that_of_th
         ({"filename": "ночная гавань.pt"}, "ночная гавань"),
         ({"filename": "日本語モデル"}, "日本語モデル"),
         ({"filename": "crème.pt"}, "crème"),
-        ({"filename": "night harbour.pt"}, None),
+        ({"filename": "night harbour (v2).pt"}, "night harbour (v2)"),
+        ({"filename": "night_harbour.pt"}, None),
         ({"filename": "日本語.pt", "name": "mine"}, None),
     ],
 )
-def test_a_file_name_outside_ascii_is_the_title(declared: dict[str, str], title: str | None) -> None:
+def test_a_file_name_that_the_name_cannot_have_is_the_title(declared: dict[str, str], title: str | None) -> None:
     assert title == fields.parse_upload_metadata(declared).title
 
 

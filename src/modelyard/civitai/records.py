@@ -10,7 +10,6 @@ file 81543 of version 114600, which is the full SafeTensor, although Civitai mar
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -295,11 +294,11 @@ def _model_files(files: list[_File], kind: ModelType | None) -> list[_File]:
 def _list_files(files: list[_File]) -> tuple[ModelFile, ...]:
     """Return the files of a version. Nine versions of ten have one, and the hashes of the version are those of it."""
     if len(files) > 1:
-        return tuple(map(_model_file, files))
-    return (replace(_model_file(files[0]), hashes=None),)
+        return tuple(_model_file(file, _hashes(file.hashes)) for file in files)
+    return (_model_file(files[0], None),)
 
 
-def _model_file(file: _File) -> ModelFile:
+def _model_file(file: _File, hashes: Hashes | None) -> ModelFile:
     file_format = file.metadata or _FileFormat()
     return ModelFile(
         file.name,
@@ -310,7 +309,7 @@ def _model_file(file: _File) -> ModelFile:
         file_format.fp,
         file_format.size or ("pruned" if file.type == "Pruned Model" else None),
         bool(file.primary),
-        _hashes(file.hashes),
+        hashes,
     )
 
 
@@ -379,6 +378,8 @@ def _description(source: str | None) -> str | None:
 
 def _join_descriptions(model: str | None, version: str | None) -> str | None:
     """Return the description of a model and that of the version below it."""
+    if version is None:
+        return model
     return "\n\n".join(filter(None, (model, version)))[:TEXT_CHARS_MAX].rstrip() or None
 
 
@@ -387,6 +388,8 @@ def _creator(creator: _Creator | None) -> str | None:
 
 
 def _recommended(version: _Version) -> Recommended | None:
+    if version.settings is None and version.clipSkip is None:
+        return None
     settings = version.settings or _Settings()
     recommended = Recommended(
         settings.strength, settings.minStrength, settings.maxStrength, clip_skip=version.clipSkip or None

@@ -75,13 +75,14 @@ def extension_of_format(name: str) -> str:
 
 
 def split_label(label: str) -> tuple[str, str, str | None]:
-    """Return the name and the extension that an uploaded file's label gives, and its title if the name lost letters.
+    """Return the name and the extension that an uploaded file's label gives, and its title if the name differs.
 
     The name is empty if the label has no letter that ASCII can show.
     """
     stem, _, extension = label.rpartition(".")
-    title = None if label.isascii() else (stem or label).strip()[:_TITLE_CHARS_MAX]
     name = api_name(stem or label) if label else "model"
+    title = (stem or label).strip()[:_TITLE_CHARS_MAX]
+    title = "" if title == name else title
     return name, extension if "." in label.strip(".") else "", title or None
 
 

@@ -232,7 +232,8 @@ def _known_values(value: object) -> dict[str, Any]:
 
 
 def _file_json(file: ModelFile) -> dict[str, object]:
-    values = {name: value for name, value in _known_values(file).items() if value}
+    names, read = _FIELDS[ModelFile]
+    values: dict[str, object] = {name: value for name, value in zip(names, read(file), strict=True) if value}
     if file.hashes is not None:
         values["hashes"] = _known_values(file.hashes)
     return values

@@ -232,6 +232,18 @@ def test_another_teams_private_model_is_unknown_by_every_name_and_in_every_list(
     assert [public] == [item["id"] for item in details(yard, f"id={public}", "red").json["version_group"]["versions"]]
 
 
+def test_the_name_of_a_group_may_be_sent_back_as_it_was_answered(yard: App) -> None:
+    (outcome,) = yard.catalog.register_many([own("mine", "red", version_group="night")])
+    key = yard.key("red", Scope.READ, Scope.WRITE)
+    group = details(yard, f"id={outcome.id}").json["version_group"]["id"]
+
+    body = json.dumps({"version_group": group}).encode()
+    reply = yard.ask(f"/v3/model?id={outcome.id}", method="PATCH", body=body, authorization=f"Bearer {key}")
+
+    assert 200 == reply.status
+    assert group == "red/night" == details(yard, f"id={outcome.id}").json["version_group"]["id"]
+
+
 def test_a_file_that_is_here_has_a_link_and_its_verdict(yard: App, tmp_path: Path) -> None:
     path = tmp_path / "night.safetensors"
     path.write_bytes(b"pruned")
