@@ -49,7 +49,7 @@ from modelyard.catalog import open_catalog
 from modelyard.domain import MODEL_TYPES, Hashes, Scope, Source
 from modelyard.facts import Facts, Layer, Record
 from modelyard.store import open_store
-from modelyard.wire import parameters
+from modelyard.wire import queries
 
 CONNECTIONS = 8
 OURS = ("cold", "cached")
@@ -135,7 +135,7 @@ def serve(role: str, home: Path, size: int) -> None:
     if role in OURS:
         if role == "cold":
             list_models.CACHE_BYTES_MAX = responses.CACHE_BYTES_MAX = 0
-            parameters._parsed = parameters._parsed.__wrapped__
+            queries._parsed = queries._parsed.__wrapped__
         log = open_log("info", (home / "log").open("a"))
         log.take_over()
         chosen = settings.load(home, {})

@@ -432,7 +432,7 @@ def test_a_base_model_nobody_knew_is_known_from_then_on_to_those_who_see_its_mod
     assert "Red Only" in catalog.base_models(RED)
     assert "Red Only" not in catalog.base_models(BLUE)
     assert "SD 1.5" in catalog.base_models(ANONYMOUS)
-    assert [1] == ids(catalog, base_model="brand new 2")
+    assert [1] == ids(catalog, base_models=frozenset({"brand new 2"}))
 
 
 # --- Tenancy ---------------------------------------------------------------------------------------------------------
