@@ -77,7 +77,9 @@ def models_named(connection: sa.Connection, sha256: str, sd_name: str, team: str
     is_visible = (_MODEL.visibility == Visibility.PUBLIC.value) | (_MODEL.team == team)
     is_main = (_MODEL.blob == sha256) & (_MODEL.sd_name == sd_name)
     # The further files of a model that lie in a folder; the label of a link is signed, so it may be any name.
-    is_further = _MODEL.id.in_(sa.select(schema.files.c.model_id).where(schema.files.c.sha256 == sha256))
+    file = schema.files.c
+    is_visible_file = (file.visibility == Visibility.PUBLIC.value) | (file.team == team)
+    is_further = _MODEL.id.in_(sa.select(file.model_id).where(file.sha256 == sha256, is_visible_file))
     query = sa.select(_MODEL.id).where(is_main | is_further, _MODEL.status == 1, is_visible)
     return connection.execute(query.order_by(_MODEL.id)).scalars().all()
 

@@ -244,8 +244,9 @@ def test_the_name_of_a_group_may_be_sent_back_as_it_was_answered(yard: App) -> N
     assert group == "red/night" == details(yard, f"id={outcome.id}").json["version_group"]["id"]
 
 
-def test_a_file_that_is_here_has_a_link_and_its_verdict(yard: App, tmp_path: Path) -> None:
-    path = tmp_path / "night.safetensors"
+def add_file(yard: App, folder: Path, visibility: Visibility = Visibility.PUBLIC, team: str | None = None) -> None:
+    """Note a file in a folder that is the pruned file of version 77."""
+    path = folder / "night.safetensors"
     path.write_bytes(b"pruned")
     fingerprint = Fingerprint.find(bytes(path))
     assert fingerprint is not None
@@ -259,11 +260,27 @@ def test_a_file_that_is_here_has_a_link_and_its_verdict(yard: App, tmp_path: Pat
         sha256=PRUNED.lower(),
         model_id=77,
         source=Source.UPLOADING,
-        team=None,
-        visibility=Visibility.PUBLIC,
+        team=team,
+        visibility=visibility,
     )
     with yard.store.transaction() as transaction:
         files.put(transaction.connection, [(record, "{}")])
+
+
+def test_a_file_in_another_teams_folder_is_not_here(yard: App, tmp_path: Path) -> None:
+    add_file(yard, tmp_path, Visibility.PRIVATE, "red")
+
+    link = details(yard, f"id=77&file={PRUNED}", "red").json["download_url"].removeprefix("http://127.0.0.1")
+
+    assert {"red": [False, True], "blue": [False, False], None: [False, False]} == {
+        team: [file["is_here"] for file in details(yard, "id=77", team).json["files"]] for team in ("red", "blue", None)
+    }
+    assert [400, 400] == [details(yard, f"id=77&file={PRUNED}", team).status for team in ("blue", None)]
+    assert 200 == yard.ask(link, None).status
+
+
+def test_a_file_that_is_here_has_a_link_and_its_verdict(yard: App, tmp_path: Path) -> None:
+    add_file(yard, tmp_path)
 
     body = details(yard, "id=77", None).json
     by_file = details(yard, f"id=77&file={PRUNED}", None).json

@@ -8,7 +8,7 @@ import msgspec
 
 from modelyard import errors, wire
 from modelyard.catalog import Catalog
-from modelyard.domain import Hashes, Scope, Verdict, Viewer
+from modelyard.domain import Hashes, Scope, Verdict, Viewer, Visibility
 from modelyard.facts import Entry, Facts, Layer, ModelFile, complete_files, resolve
 from modelyard.paths import display_path
 from modelyard.store import Store, blobs, files, version_groups
@@ -51,6 +51,7 @@ class ModelDetails:
         with self.catalog.store.reading() as connection:
             local_files = files.of_models(connection, [entry.model.id]).get(entry.model.id, [])
             stored = blobs.find(connection, entry.model.blob) if entry.model.blob else None
+        local_files = [file for file in local_files if file.visibility is Visibility.PUBLIC or file.team == viewer.team]
         versions = self.catalog.versions(viewer, entry.model)
         records = _list_files(entry, local_files, stored)
         record = self._render(request, entry, _select_file(entry, records, parameters.get("file")))
