@@ -56,7 +56,9 @@ def test_a_page_of_another_origin_may_read_these_headers(yard: App) -> None:
     assert {
         "ETag",
         "Location",
+        "Modelyard-Filter-Suggestion",
         "Modelyard-Ignored-Parameters",
+        "Modelyard-Name",
         "Modelyard-Revision",
         "Modelyard-Suggestion",
         "Modelyard-Total",
