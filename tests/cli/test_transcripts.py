@@ -751,6 +751,11 @@ $ modelyard key create --team red --expires 1x
 ! Try 'modelyard key create --help' for help.
 ! Error: Invalid value for '--expires': '1x' is not a duration; accepted: a number and a unit (s, m, h, d, w or y), such as 90d
 [2]
+$ modelyard key create
+! Usage: modelyard key create [OPTIONS]
+! Try 'modelyard key create --help' for help.
+! Error: Missing option '--team'.
+[2]
 $ modelyard jobs retry 0
 ! Usage: modelyard jobs retry [OPTIONS] ID…
 ! Try 'modelyard jobs retry --help' for help.

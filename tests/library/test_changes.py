@@ -81,3 +81,21 @@ def test_a_file_and_the_record_of_it_make_this_plan(
     known = replace(record_of(b"/a.pt"), **{"fingerprint": FINGERPRINT} | record)
 
     assert expected == plan_of(file_of(b"/a.pt", **file), known, with_hashes=with_hashes)
+
+
+@pytest.mark.parametrize(
+    ("state", "hashes_pending", "is_servable", "is_there"),
+    [
+        (FileState.PRESENT, False, True, True),
+        (FileState.PRESENT, True, False, True),
+        (FileState.BROKEN, False, False, True),
+        (FileState.CHANGED, False, False, True),
+        (FileState.MISSING, False, False, False),
+    ],
+)
+def test_only_a_sound_file_that_is_hashed_is_served(
+    state: FileState, hashes_pending: bool, is_servable: bool, is_there: bool
+) -> None:
+    record = replace(record_of(b"/a.pt"), state=state, hashes_pending=hashes_pending)
+
+    assert (is_servable, is_there) == (record.is_servable, record.is_there)
