@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from modelyard.domain import Hashes, Licence
-from modelyard.facts import Layer
+from modelyard.domain import Hashes, Licence, Source
+from modelyard.facts import Facts, Layer, Record
+from modelyard.registry import models
 from modelyard.store import Store, open_store, renewal
 from tests.databases import Open
 from tests.processes import entry
@@ -110,6 +111,20 @@ def test_models_of_the_schema_before_have_everything_that_their_layers_say(url: 
         entry.layers[Layer.UPSTREAM].title,
     )
     assert_renewed(open_at(url), 1)
+
+
+def test_an_import_fills_what_older_versions_did_not_keep(url: str, open_at: Open) -> None:
+    fill(url, 1)
+    store = open_at(url)
+    answer = Facts(name="v1", sd_name="a_1.safetensors", creator="anna", updated_at="2023-08-02")
+
+    with store.transaction() as transaction:
+        models.import_records(transaction, [[Record(1, Source.CIVITAI, Layer.UPSTREAM, answer)]])
+
+    entry = store.entry(1)
+    assert entry is not None
+    assert ("anna", 1_690_934_400, None) == (entry.model.creator, entry.model.updated_at, entry.model.added_at)
+    assert_renewed(store, 1)
 
 
 def test_followers_see_the_renewed_models_as_changes(url: str, open_at: Open) -> None:
