@@ -1448,3 +1448,17 @@ def test_each_file_of_a_version_is_known_by_its_hash(shelf: Shelf, is_imported_f
     assert 4 * [[77]] == ids
     digits = {form for digests in hashes for form in digests.spellings()}
     assert {1} == {shelf.catalog.count(ANONYMOUS, ModelQuery(hash=form)) for form in digits}
+
+
+@pytest.mark.parametrize("order", [("full", "pruned"), ("pruned", "full")])
+def test_a_version_serves_the_best_of_its_files_whichever_came_first(shelf: Shelf, order: tuple[str, ...]) -> None:
+    paths = {name: embedding(shelf.folder / name / "x.safetensors", seed) for seed, name in enumerate(order, 1)}
+    files = tuple(ModelFile(f"{name}.safetensors", hashes=hashes_of(paths[name])) for name in ("full", "pruned"))
+    shelf.import_from_civitai(5, hashes_of(paths["full"]), files=files)
+    for name in order:
+        shelf.add(paths[name])
+
+    assert hashes_of(paths["full"]).sha256 == (shelf.model().blob or "").upper()
+    paths["full"].unlink()
+    shelf.add(shelf.folder)
+    assert hashes_of(paths["pruned"]).sha256 == (shelf.model().blob or "").upper()

@@ -143,6 +143,8 @@ class Reconciler:
         self._put_record(probe, row, owner, entry.model.id)
         if probe.state is FileState.BROKEN:
             return FileOutcome(probe.file.path, "broken", entry.model.id, probe.reason)
+        if result == "matched" and len(self._files[entry.model.id]) > 1:
+            self._refresh_status(entry.model.id)  # it may be better than the file that the version serves
         return FileOutcome(probe.file.path, result, entry.model.id)
 
     def _take_part(

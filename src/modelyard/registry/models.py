@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.domain import Hashes, Scope, Status, Viewer, Visibility, model_type
-from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, format_date, resolve
+from modelyard.facts import Entry, Facts, Layer, Record, complete_files, fill_missing, format_date, resolve
 from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
 from modelyard.registry.names import fallback_name, sd_name_of
 from modelyard.registry.writer import ModelState, ModelWriter, Outcome, Rehearsal, merge_layer, state_of
@@ -336,7 +336,7 @@ class FileModels:
     def set_files(self, model_id: int, sha256s: Sequence[str], reason: str | None = None) -> None:
         """Make a model available if a sound file or blob of it exists, else unavailable for a reason.
 
-        ``sha256s`` are those of its sound files. If the file that it served is gone, it serves the first of them.
+        ``sha256s`` are those of its sound files. It serves the best of them, in the order of its record.
         """
         entry = self.entry(model_id)
         if entry is None:
@@ -345,8 +345,9 @@ class FileModels:
         is_available = bool(sha256s) or has_blob
         layers = dict(entry.layers)
         blob = entry.model.blob
-        if sha256s and not has_blob and blob not in sha256s:
-            blob = sha256s[0]
+        best = _find_best(entry, sha256s, blob)
+        if best is not None and not has_blob and best != blob:
+            blob = best
             header = layers.get(Layer.HEADER) or Facts()
             layers[Layer.HEADER] = replace(header, hashes=Hashes(sha256=blob.upper(), autov2=blob[:10].upper()))
         if reason is not None and not is_available:
@@ -380,6 +381,14 @@ class FileModels:
     def remove_merged(self) -> None:
         """Remove the models that were merged into others. No file may point at them any more."""
         self._transaction.remove(self._merged)
+
+
+def _find_best(entry: Entry, sha256s: Sequence[str], blob: str | None) -> str | None:
+    """Return the best of the files by their hashes: first in the model's record, then the one that is served now."""
+    files_of_model = complete_files(resolve(entry.layers)) if entry.layers else ()
+    known = [(file.hashes.sha256 or "").lower() if file.hashes else "" for file in files_of_model]
+    order = {sha256: number for number, sha256 in reversed([*enumerate(known)]) if sha256}
+    return min(sha256s, key=lambda sha256: (order.get(sha256, len(known)), sha256 != blob), default=None)
 
 
 def _existing(entry: Entry | None, model_id: int) -> Entry:
