@@ -14,6 +14,7 @@ from modelyard.facts import (
     Layer,
     ModelFile,
     Recommended,
+    Resource,
     fill_missing,
     format_date,
     parse_date,
@@ -187,3 +188,15 @@ def test_a_date_is_read_in_utc_or_in_the_zone_that_it_names(text: str | None, se
 @pytest.mark.parametrize(("seconds", "text"), [(0, "1970-01-01T00:00:00Z"), (1_688_198_950, "2023-07-01T08:09:10Z")])
 def test_a_date_is_shown_in_utc(seconds: int, text: str) -> None:
     assert text == format_date(seconds)
+
+
+def test_a_record_with_fewer_images_removes_none_and_an_import_again_changes_nothing() -> None:
+    whole = (Image("a", prompt="sea", steps=20, resources=(Resource("x"),)), Image("b", width=5))
+    scant = (Image("a", width=3),)
+    merged = fill_missing(Facts(images=scant), Facts(images=whole)).images
+    assert merged is not None
+
+    assert (Image("a", width=3, prompt="sea", steps=20, resources=(Resource("x"),)), Image("b", width=5)) == merged
+    for images in (whole, scant, whole):
+        assert merged == fill_missing(Facts(images=images), Facts(images=merged)).images
+    assert (Image("c"), merged[0]) == fill_missing(Facts(images=(Image("c"), Image("a"))), Facts(images=merged)).images

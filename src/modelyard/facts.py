@@ -174,8 +174,27 @@ def fill_missing(newer: Facts, older: Facts) -> Facts:
             before = None
         if name == "hashes" and value is not None and before is not None:
             value = _merge_hashes(value, before)
+        if name == "images" and value and before:
+            value = _merge_images(value, before)
         merged[name] = before if value is None or value in ("", ()) else value
     return Facts(**merged)  # type: ignore[arg-type] # each value comes from the field of the same name
+
+
+def _merge_images(newer: tuple[Image, ...], older: tuple[Image, ...]) -> tuple[Image, ...]:
+    """Return the newer images, with what only an older record says of them.
+
+    Some answers list few of a model's images. If all are known, none is removed, and the order stays.
+    """
+    known = {image.url: image for image in older}
+    filled = {image.url: _fill_image(image, known.get(image.url)) for image in newer}
+    return tuple(filled.get(image.url, image) for image in (older if filled.keys() <= known.keys() else newer))
+
+
+def _fill_image(newer: Image, older: Image | None) -> Image:
+    if older is None:
+        return newer
+    names = [field.name for field in fields(Image)]
+    return Image(**{n: getattr(older, n) if getattr(newer, n) in (None, ()) else getattr(newer, n) for n in names})
 
 
 def resolve(layers: Mapping[Layer, Facts]) -> Facts:

@@ -653,7 +653,7 @@ def test_search_shows_a_table_and_how_to_see_more(modelyard: Modelyard, tmp_path
 
 def test_search_takes_every_filter_of_the_api(modelyard: Modelyard) -> None:
     for parameter in wire.PARAMETERS:
-        if parameter.name != "filter.query":
+        if parameter.name != "filter.search":
             flag = "--" + re.sub("[_.]", "-", parameter.name.partition(".")[2] or parameter.name)
             team = ["--team", "alice"] if parameter.name == "filter.visibility" else []
             assert modelyard("search", f"{flag}={parameter.example}", *team).code == 0
