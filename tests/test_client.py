@@ -179,6 +179,28 @@ def test_a_model_is_described_changed_and_deleted(bench: Bench, tmp_path: Path) 
     assert (1, ["b", "c"]) == (counts.total, sorted(count.name for count in counts.tags))
 
 
+def test_details_are_typed_and_a_title_means_a_model(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors").write_bytes(lora_bytes())
+    with bench.client() as client:
+        model = client.upload(tmp_path / "m.safetensors", title="夜 | Night", description="At sea", trigger_words="a,b")
+        bench.check()
+        client.edit(model.id, licence={"allow_commercial": ["rent"]}, recommended={"weight": 0.5}, version_group="g")
+        details = client.details(model.id)
+        found = client.find("夜 | Night")
+        with pytest.raises(errors.ModelNotFound):
+            client.find("夜")
+
+    assert ("夜 | Night", "At sea", ("a", "b")) == (details.title, details.description, details.trigger_words)
+    assert (Licence(allow_commercial=("rent",)), 0.5) == (
+        details.licence,
+        details.recommended and details.recommended.weight,
+    )
+    assert ([True], ["clean"]) == ([file.is_here for file in details.files], [file.scan for file in details.files])
+    assert [model.id] == [version.id for version in (details.version_group.versions if details.version_group else [])]
+    assert "user" == details.facts["title"].layer
+    assert model.id == found.id
+
+
 def test_folders_that_are_missing_are_made_and_files_do_not_replace_each_other(bench: Bench, tmp_path: Path) -> None:
     contents = [lora_bytes(seed=number) for number in range(3)]
     for number, content in enumerate(contents):

@@ -4,6 +4,10 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from modelyard.domain import Licence
+from modelyard.facts import Image, Recommended
+from modelyard.wire.details import FactRecord, FileRecord, VersionGroup
+
 
 class Filters(TypedDict, total=False):
     """The filters of ``GET /v3/model``, by their names after ``filter.``, with ``_`` for a dot.
@@ -130,11 +134,29 @@ class Check(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Details(msgspec.Struct, frozen=True):
-    """A model, and what its owner and its file say of it. ``check`` is None for models of other teams."""
+class Details(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the server knows of a model. None: unknown; ``check`` is None for models of other teams.
+
+    ``facts`` has each fact with the layer that it comes from, and ``layers`` what each source says.
+    """
 
     model: Model
+    title: str = ""
+    description: str = ""
+    creator: str = ""
+    version_group: VersionGroup | None = None
+    files: tuple[FileRecord, ...] = ()
+    trigger_words: tuple[str, ...] = ()
+    recommended: Recommended | None = None
+    licence: Licence | None = None
+    images: tuple[Image, ...] = ()
+    published_at: str | None = None
+    updated_at: str | None = None
+    added_at: str | None = None
+    size_bytes: int | None = None
+    air: str | None = None
+    facts: dict[str, FactRecord] = {}
+    layers: dict[str, dict[str, Any]] = {}
     check: Check | None
     declared: dict[str, Any]
     found: dict[str, Any]
-    title: str = ""
