@@ -185,9 +185,9 @@ def _merge_images(newer: tuple[Image, ...], older: tuple[Image, ...]) -> tuple[I
 
     Some answers list few of a model's images. If all are known, none is removed, and the order stays.
     """
-    known = {image.url: image for image in older}
-    filled = {image.url: _fill_image(image, known.get(image.url)) for image in newer}
-    return tuple(filled.get(image.url, image) for image in (older if filled.keys() <= known.keys() else newer))
+    by_url = {image.url: image for image in older}
+    filled = {image.url: _fill_image(image, by_url.get(image.url)) for image in newer}
+    return tuple(filled.get(image.url, image) for image in (older if filled.keys() <= by_url.keys() else newer))
 
 
 def _fill_image(newer: Image, older: Image | None) -> Image:

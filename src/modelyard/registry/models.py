@@ -386,9 +386,9 @@ class FileModels:
 def _find_best(entry: Entry, sha256s: Sequence[str], blob: str | None) -> str | None:
     """Return the best of the files by their hashes: first in the model's record, then the one that is served now."""
     files_of_model = complete_files(resolve(entry.layers)) if entry.layers else ()
-    known = [(file.hashes.sha256 or "").lower() if file.hashes else "" for file in files_of_model]
-    order = {sha256: number for number, sha256 in reversed([*enumerate(known)]) if sha256}
-    return min(sha256s, key=lambda sha256: (order.get(sha256, len(known)), sha256 != blob), default=None)
+    digests = [(file.hashes.sha256 or "").lower() if file.hashes else "" for file in files_of_model]
+    order = {sha256: number for number, sha256 in reversed([*enumerate(digests)]) if sha256}
+    return min(sha256s, key=lambda sha256: (order.get(sha256, len(digests)), sha256 != blob), default=None)
 
 
 def _existing(entry: Entry | None, model_id: int) -> Entry:
