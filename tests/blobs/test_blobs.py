@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from modelyard import errors
-from modelyard.blobs import Blobs, IncomingFiles, open_storage
+from modelyard.blobs import Blobs, IncomingFiles, open_shared, open_storage
 from tests.app_fixture import open_app
 from tests.pictures import picture, size_of
 from tests.swift_server import SwiftServer
@@ -302,3 +303,158 @@ def test_a_model_goes_in_and_out_by_presigned_addresses(
     assert ((0, 1), 307) == ((before["status"], after["status"]), redirect.status)
     assert "no-store" in redirect.headers["cache-control"]
     assert content == fetched
+
+
+def test_a_bucket_that_is_missing_is_unavailable(swift: SwiftServer, tmp_path: Path) -> None:
+    kept = open_storage("s3://no-such-bucket", tmp_path, swift.environment).kept
+    shared = open_shared("s3://no-such-bucket", swift.environment)
+    path, sha256 = a_file(tmp_path, b"one")
+    assert shared is not None
+
+    for put in (
+        lambda: kept.keep(path, sha256),
+        lambda: kept.share_uploaded("a", path),
+        lambda: shared.write("name", b"x"),
+        lambda: shared.send({"name": path}),
+    ):
+        with pytest.raises(errors.Unavailable, match="the bucket is not there"):
+            put()
+    assert path.exists()
+    assert shared.read("name") is None
+
+
+def test_a_local_file_that_is_missing_is_no_fault_of_the_bucket(swift: SwiftServer, tmp_path: Path) -> None:
+    kept = open_storage(f"s3://{swift.make_bucket()}", tmp_path, swift.environment).kept
+
+    with pytest.raises(FileNotFoundError):
+        kept.share_uploaded("a", tmp_path / "missing")
+
+
+def test_a_received_upload_is_shared_by_its_name(swift: SwiftServer, tmp_path: Path) -> None:
+    kept = open_storage(f"s3://{swift.make_bucket()}/prefix", tmp_path, swift.environment).kept
+    path, _ = a_file(tmp_path, b"received")
+
+    kept.share_uploaded("a/b", path)
+    kept.fetch_uploaded("a/b", tmp_path / "fetched")
+
+    assert (8, b"received") == (kept.uploaded_size("a/b"), (tmp_path / "fetched").read_bytes())
+    assert path.exists()
+    assert [] == list(kept.all())
+    with pytest.raises(FileNotFoundError):
+        kept.fetch_uploaded("b", tmp_path / "fetched")
+
+
+def test_a_bucket_is_named_by_a_url(swift: SwiftServer, tmp_path: Path) -> None:
+    environ = {**swift.environment, "AWS_ENDPOINT_URL_S3": swift.environment["AWS_ENDPOINT_URL"]}
+    elsewhere = {**environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    shared = open_shared(f"s3://{swift.make_bucket()}/some/prefix/", elsewhere)
+    assert shared is not None
+
+    shared.write("folder/one", b"1")
+    shared.send({"folder/two": a_file(tmp_path, b"22")[0]})
+    shared.fetch({"folder/two": tmp_path / "fetched"})
+
+    assert b"1" == shared.read("folder/one")
+    assert b"22" == (tmp_path / "fetched").read_bytes()
+    assert {"folder/one": 1, "folder/two": 2} == {file.name: file.size_bytes for file in shared.all("folder")}
+    assert all(file.changed_at.timestamp() > time.time() - 3_600 for file in shared.all("folder"))
+    with pytest.raises(FileNotFoundError):
+        shared.fetch({"folder/three": tmp_path / "fetched"})
+    shared.remove(["folder/one", "folder/two"])
+    shared.remove([])
+    assert [] == list(shared.all(""))
+    assert open_shared("", environ) is None
+    assert open_shared(str(tmp_path), environ) is None
+
+
+def test_a_folder_has_no_addresses_for_clients(tmp_path: Path) -> None:
+    kept = open_storage("", tmp_path, {}).kept
+
+    assert [None, None, None] == [kept.link("0" * 64, "", 1), kept.upload_link("a", 1), kept.uploaded_size("a")]
+    with pytest.raises(FileNotFoundError):
+        kept.fetch_uploaded("a", tmp_path / "fetched")
+
+
+@pytest.mark.parametrize("sha256", ["", "0" * 63, "0" * 65, "A" * 64, "../" + "0" * 61, "0" * 64 + "\n"])
+def test_a_name_that_is_no_hash_names_no_blob(kept: Blobs, sha256: str) -> None:
+    with pytest.raises(AssertionError, match="64 lower-case"):
+        kept.has(sha256)
+
+
+def test_files_of_other_programs_are_no_blobs(tmp_path: Path) -> None:
+    kept = open_storage("", tmp_path, {}).kept
+    path, sha256 = a_file(tmp_path, b"one")
+    kept.keep(path, sha256)
+    for name in ("notes.txt", f"{'0' * 64}.part"):
+        (tmp_path / "blobs" / sha256[:2] / sha256[2:4] / name).touch()
+
+    assert [(sha256, 3)] == list(kept.all())
+
+
+def test_a_blob_is_read_only_and_no_more_readable_than_its_file_was(tmp_path: Path) -> None:
+    kept = open_storage("", tmp_path, {}).kept
+    modes = {}
+    for mode in (0o600, 0o660, 0o777):
+        path, sha256 = a_file(tmp_path, b"%d" % mode)
+        path.chmod(mode)
+        kept.keep(path, sha256)
+        blob = kept.path(sha256)
+        assert blob is not None
+        modes[mode] = blob.stat().st_mode & 0o777
+
+    assert {0o600: 0o400, 0o660: 0o440, 0o777: 0o440} == modes
+
+
+def test_the_hashes_of_the_ten_thousand_newest_uploads_are_remembered(tmp_path: Path) -> None:
+    incoming = IncomingFiles(tmp_path)
+    names = [f"{number:032x}" for number in range(10_001)]
+    for name in names[:-1]:
+        incoming.remember(name, 1, hashlib.sha256(b"1"))
+    incoming.remember(names[0], 1, hashlib.sha256(b"1"))  # the newest now
+
+    incoming.remember(names[-1], 1, hashlib.sha256(b"1"))
+
+    hashes = [incoming.sha256(name, 1) for name in names]
+    assert [1] == [number for number, sha256 in enumerate(hashes) if sha256 is None]
+
+
+def test_an_upload_without_a_file_has_no_size_and_cannot_be_opened(tmp_path: Path) -> None:
+    incoming = IncomingFiles(tmp_path / "incoming")
+    missing, target = "0" * 32, "1" * 32
+    assert [] == list(incoming.all())
+    incoming.create(target)
+
+    assert (None, 0) == (incoming.size(missing), incoming.size(target))
+    with pytest.raises(errors.UploadNotFound) as opened:
+        incoming.open(missing)
+    with pytest.raises(errors.UploadNotFound) as joined:
+        incoming.concatenate(target, [missing])
+    assert [missing, missing] == [opened.value.facts["upload"], joined.value.facts["upload"]]
+    with pytest.raises(FileExistsError):
+        incoming.create(target)
+
+
+def test_a_file_may_be_closed_twice(tmp_path: Path) -> None:
+    incoming = IncomingFiles(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as partial:
+        partial.close()
+
+    assert -1 == partial.descriptor
+    with incoming.open("0" * 32) as partial:
+        assert 0 == partial.size_bytes
+
+
+def test_a_request_to_release_counts_from_a_time_on(tmp_path: Path) -> None:
+    incoming = IncomingFiles(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    assert not incoming.is_release_requested("0" * 32, 0)
+    incoming.request_release("0" * 32)
+    (asked,) = tmp_path.rglob("*.asked")
+    os.utime(asked, ns=(5_000, 5_000))
+
+    assert [True, False] == [incoming.is_release_requested("0" * 32, since) for since in (4_999, 5_000)]
+    assert ["0" * 32] == [upload_id for upload_id, _ in incoming.all()]
+    incoming.withdraw_request("0" * 32)
+    incoming.withdraw_request("0" * 32)
+    assert not incoming.is_release_requested("0" * 32, 0)
