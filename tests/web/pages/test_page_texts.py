@@ -663,7 +663,7 @@ def test_the_text_and_links_of_a_page_for_a_team(yard: App, target: str) -> None
 ANONYMOUS_PAGES = {
     "/": """
 Models · Modelyard
-[Skip to main content](#main)
+[Skip to main content](#results)
 [ 32 Modelyard](/)
 form get /
 Search models

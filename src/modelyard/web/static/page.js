@@ -123,6 +123,12 @@ function startGallery() {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = event.target.closest("a");
     if (!link || link.origin !== location.origin) return;
+    if (link.classList.contains("skip")) {
+      // Not followed: a new fragment in the address would load the results again, and lose the focus.
+      event.preventDefault();
+      document.querySelector(link.hash).focus();
+      return;
+    }
     if (link.pathname.startsWith("/models/")) {
       remember({ y: scrollY, from: link.id });
       return;
