@@ -121,6 +121,14 @@ def test_a_file_of_another_extension_is_refused() -> None:
         ("tags", ",".join(f"t{n}" for n in range(100))),
         ("tags", ",".join(["same"] * 101)),
         ("source", "uploading"),
+        ("title", 200 * "я"),
+        ("description", "tab\t line\r\n wide\u3000space\xa0" + 19_970 * "a"),
+        ("trigger_words", 500 * "a"),
+        ("trigger_words", ",".join(f"w{n}" for n in range(100))),
+        ("trigger_words", ",".join(["same"] * 101)),
+        ("category_id", "100013"),
+        ("is_nsfw", "t"),
+        ("is_nsfw", "f"),
     ],
 )
 def test_words_up_to_their_limit_are_accepted(field: str, accepted: str) -> None:
@@ -154,6 +162,13 @@ def test_words_up_to_their_limit_are_accepted(field: str, accepted: str) -> None
         ("category_id", "١٠٠٠٠٠"),
         ("category_id", "0001000001"),
         ("category_id", 5_000 * "9"),
+        ("title", 201 * "я"),
+        ("title", "a\tb"),
+        ("description", 20_001 * "a"),
+        ("description", "a\rb"),
+        ("trigger_words", 501 * "a"),
+        ("trigger_words", "a\tb"),
+        ("trigger_words", ",".join(f"w{n}" for n in range(101))),
     ],
 )
 def test_words_beyond_their_limit_are_refused_by_their_field(field: str, refused: str) -> None:
@@ -180,3 +195,34 @@ def test_categories_are_known_by_name_and_listed_once() -> None:
 )
 def test_a_file_is_called_by_its_models_name_and_id(name: str, extension: str, sd_name: str) -> None:
     assert sd_name == names.sd_name_of(name, 7, extension)
+
+
+def test_texts_of_an_upload_are_trimmed_and_its_trigger_words_are_split_at_lines_or_commas() -> None:
+    texts = {"title": " Lamp ", "description": " a\r\n\tb ", "trigger_words": "lit, lamp,, lit"}
+    facts = fields.parse_upload_metadata(texts).facts
+    lines = fields.parse_upload_metadata({"trigger_words": "lit, lamp\n\n dusk "}).facts
+
+    assert Facts(name="model", title="Lamp", description="a\n\tb", trigger_words=("lit", "lamp")) == facts
+    assert ("lit, lamp", "dusk") == lines.trigger_words
+
+
+def test_the_name_of_an_upload_in_another_script_is_its_title_too() -> None:
+    metadata = fields.parse_upload_metadata({"name": "夜の港", "filename": "x y.pt"})
+
+    assert (Facts(name="YenoGang", title="夜の港", file_name="x y.pt"), None) == (metadata.facts, metadata.title)
+
+
+def test_an_error_shows_the_first_64_characters_of_the_value() -> None:
+    with pytest.raises(errors.InvalidValue) as refused:
+        fields.parse_upload_metadata({"tags": 65 * "é" + 36 * "a"})
+
+    assert refused.value.message.startswith(f"tags: '{64 * 'é'}' is not accepted; accepted: up to 100 characters")
+    assert ("tags", 64 * "é") == (refused.value.facts["field"], refused.value.facts["given"])
+
+
+def test_an_extension_that_is_not_accepted_is_named_with_those_that_are() -> None:
+    with pytest.raises(errors.UnsupportedFile, match=r"^file_extension: ") as refused:
+        fields.parse_upload_metadata({"file_extension": 40 * "x"})
+
+    allowed = ["safetensors", "gguf", "ckpt", "pt", "pth", "bin", "onnx", "sft"]
+    assert {"field": "file_extension", "given": 32 * "x", "allowed": allowed} == refused.value.facts

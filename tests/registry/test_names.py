@@ -60,3 +60,52 @@ def test_a_model_keeps_the_name_that_an_older_rule_gave_its_file() -> None:
     assert ("sub/x_3.pt", 5) == (merged.sd_name, merged.size_bytes)
     for other in (replace(newer, sd_name="x_4.pt"), replace(newer, file_name="x.pt"), replace(newer, file_name=None)):
         assert other.sd_name == merge_layer(Layer.UPSTREAM, other, older).sd_name
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("", ("model", "", None)),
+        ("a.pt", ("a", "pt", None)),
+        ("a b.pt", ("a_b", "pt", "a b")),
+        (" a .pt", ("a", "pt", None)),
+        (".a", ("a", "", ".a")),
+        ("a.", ("a", "", None)),
+        ("a.b.pt", ("a.b", "pt", None)),
+        (300 * "é" + ".pt", (100 * "e", "pt", 200 * "é")),
+        ("\u3164.pt", ("", "pt", "\u3164")),
+    ],
+)
+def test_a_label_is_split_into_name_extension_and_title(label: str, expected: tuple[str, str, str | None]) -> None:
+    assert expected == names.split_label(label)
+
+
+@pytest.mark.parametrize(
+    ("sd_name", "number"),
+    [
+        ("x_3.pt", 3),
+        ("x_3", 3),
+        ("x_12_3.tar.pt", None),
+        ("x.pt", None),
+        ("_" + 15 * "9", 999_999_999_999_999),
+        ("x_" + 16 * "9", None),
+    ],
+)
+def test_the_file_id_of_civitai_is_read_from_the_name(sd_name: str, number: int | None) -> None:
+    assert number == names.file_id_of(sd_name)
+
+
+def test_a_file_without_an_extension_gets_that_of_its_format() -> None:
+    formats = ("safetensors", "gguf", "onnx", "zip", "pickle", "npy", "")
+
+    assert ["safetensors", "gguf", "onnx", "pt", "pt", "", ""] == [names.extension_of_format(name) for name in formats]
+
+
+def test_a_trained_model_is_called_by_its_time_and_its_hash() -> None:
+    assert "model_1700000000_ABCDEF0123.safetensors" == names.sd_name_of_training(
+        1_700_000_000, "abcdef0123456789" * 4, "safetensors"
+    )
+
+
+def test_a_version_file_has_no_control_characters() -> None:
+    assert ("a b", "pt") == names.split_version_file("folder/ a\x07\x7fb.pt ")
