@@ -13,6 +13,7 @@ from modelyard.domain import Verdict, Visibility
 from modelyard.store import schema
 
 _BLOB, _MODEL, _UPLOAD = schema.blobs.c, schema.models.c, schema.uploads.c
+_REPOSITORY, _REPOSITORY_FILE = schema.repositories.c, schema.repository_files.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,32 @@ def unused(connection: sa.Connection, since: int) -> list[Blob]:
 
 
 def bytes_of_team(connection: sa.Connection, team: str) -> int:
-    """Return how many bytes a team's models and uploads take; each blob counts once."""
-    of_team = sa.select(_MODEL.blob).where(_MODEL.team == team, _MODEL.blob.is_not(None))
-    stored = sa.select(sa.func.coalesce(sa.func.sum(_BLOB.size_bytes), 0)).where(_BLOB.sha256.in_(of_team))
+    """Return how many bytes a team's models, repositories and uploads take; each blob counts once."""
+    by_model = sa.select(_MODEL.blob).where(_MODEL.team == team, _MODEL.blob.is_not(None))
+    in_repository = _files_of_team(team).where(_REPOSITORY_FILE.sha256.is_not(None))
+    waiting = sa.select(_UPLOAD.sha256).where(_UPLOAD.team == team, _UPLOAD.kind == "hub", _UPLOAD.sha256.is_not(None))
+    stored = sa.select(sa.func.coalesce(sa.func.sum(_BLOB.size_bytes), 0)).where(
+        _BLOB.sha256.in_(by_model.union(in_repository.with_only_columns(_REPOSITORY_FILE.sha256), waiting))
+    )
+    texts = _files_of_team(team).where(_REPOSITORY_FILE.sha256.is_(None))
+    texts = texts.with_only_columns(sa.func.coalesce(sa.func.sum(_REPOSITORY_FILE.size_bytes), 0))
     # The row of a finished upload stays for a while; its bytes already count as a blob.
     is_kept = sa.exists().where(_BLOB.sha256 == _UPLOAD.sha256)
     incoming = sa.select(sa.func.coalesce(sa.func.sum(_UPLOAD.length_bytes), 0)).where(_UPLOAD.team == team, ~is_kept)
-    return int(connection.execute(stored).scalar_one()) + int(connection.execute(incoming).scalar_one())
+    return sum(int(connection.execute(query).scalar_one()) for query in (stored, texts, incoming))
+
+
+def team_has(connection: sa.Connection, sha256: str, team: str) -> bool:
+    """Whether these bytes are stored, sound, and in a model or a repository of the team."""
+    of_model = sa.exists().where(_MODEL.blob == sha256, _MODEL.team == team)
+    of_repository = _files_of_team(team).where(_REPOSITORY_FILE.sha256 == sha256).exists()
+    blob = find(connection, sha256)
+    return blob is not None and blob.is_sound and bool(connection.execute(sa.select(of_model | of_repository)).scalar())
+
+
+def _files_of_team(team: str) -> sa.Select[Any]:
+    is_here = _REPOSITORY.id == _REPOSITORY_FILE.repository
+    return sa.select(_REPOSITORY_FILE.path).join(schema.repositories, is_here).where(_REPOSITORY.team == team)
 
 
 def models_named(connection: sa.Connection, sha256: str, sd_name: str, team: str | None) -> Sequence[int]:
@@ -80,7 +100,12 @@ def models_named(connection: sa.Connection, sha256: str, sd_name: str, team: str
     file = schema.files.c
     is_visible_file = (file.visibility == Visibility.PUBLIC.value) | (file.team == team)
     is_further = _MODEL.id.in_(sa.select(file.model_id).where(file.sha256 == sha256, is_visible_file))
-    query = sa.select(_MODEL.id).where(is_main | is_further, _MODEL.status == 1, is_visible)
+    # Those of a repository.
+    committed = sa.select(_REPOSITORY.model_id).join(
+        schema.repository_files, _REPOSITORY_FILE.repository == _REPOSITORY.id
+    )
+    is_committed = _MODEL.id.in_(committed.where(_REPOSITORY_FILE.sha256 == sha256))
+    query = sa.select(_MODEL.id).where(is_main | is_further | is_committed, _MODEL.status == 1, is_visible)
     return connection.execute(query.order_by(_MODEL.id)).scalars().all()
 
 
@@ -94,7 +119,8 @@ def _is_used() -> sa.ColumnElement[bool]:
     by_model = sa.exists().where(_MODEL.blob == _BLOB.sha256)
     by_upload = sa.exists().where(_UPLOAD.sha256 == _BLOB.sha256)
     by_cover = sa.exists().where(schema.cover_pictures.c.sha256 == _BLOB.sha256)
-    return by_model | by_upload | by_cover
+    by_repository = sa.exists().where(_REPOSITORY_FILE.sha256 == _BLOB.sha256)
+    return by_model | by_upload | by_cover | by_repository
 
 
 def _blob_of(row: Any) -> Blob:

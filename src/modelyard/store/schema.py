@@ -16,6 +16,7 @@
       └ file_covers           the files that were looked at for one
     blobs         what is known of the bytes this server keeps, one row a SHA-256; models.blob points here
     uploads       bytes on their way in, until their model is checked
+    repositories ─ repository_files   names and files that came in the shape of the Hugging Face Hub
     jobs          work for later, leased by whoever does it
     downloads     how often each model was fetched from here
     signing_keys  the secrets that download links are signed with
@@ -314,7 +315,7 @@ uploads = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("team", Text, nullable=False),
-    # How the bytes come: "put", "tus", and "part" or "final" of a tus concatenation.
+    # How the bytes come: "put", "tus", "part" or "final" of a tus concatenation, "xorb", or "hub" for a commit.
     Column("kind", Text, nullable=False),
     # Null: not said before.
     Column("length_bytes", BigInteger),
@@ -327,8 +328,36 @@ uploads = Table(
     # When the last byte was there; null while it is open.
     Column("received_at", BigInteger),
     Column("model_id", _ID),
+    # What verification found, as JSON, of a file that waits for its commit.
+    Column("inspection", Text),
     Index(None, "team"),
     Index(None, "expires_at"),
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("team", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("visibility", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # Null until the first weights come.
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE")),
+    UniqueConstraint("team", "name"),
+    Index(None, "model_id"),
+)
+
+repository_files = Table(
+    "repository_files",
+    metadata,
+    Column("repository", Text, ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    # Lower case, of the blob of weights; null for a text, which is stored here.
+    Column("sha256", Text),
+    Column("content", LargeBinary),
+    Index(None, "sha256"),
 )
 
 jobs = Table(

@@ -1,6 +1,6 @@
 """Records of uploads: the team, the declared fields, the progress. The bytes themselves lie beside the blobs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,10 @@ _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload. ``kind`` is "put", "tus", or "part" and "final" of a tus concatenation.
+    """An upload. ``kind`` is "put", "tus", "part" and "final" of a tus concatenation, "xorb", or "hub" for a commit.
 
     ``declared`` holds the uploader's fields, by the API's names. Hashes are lower case, times Unix seconds.
+    ``inspection`` is the result of verification, as JSON, for a file that waits for its commit.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Upload:
     sha256: str | None = None
     received_at: int | None = None
     model_id: int | None = None
+    inspection: str | None = None
 
 
 def find(connection: sa.Connection, upload_id: str) -> Upload | None:
@@ -74,6 +76,23 @@ def of_model(connection: sa.Connection, model_id: int) -> Upload | None:
     """Return the upload that a model waits for."""
     row = connection.execute(sa.select(schema.uploads).where(_UPLOAD.model_id == model_id)).first()
     return None if row is None else _upload_of(row)
+
+
+def for_commit(connection: sa.Connection, team: str, sha256: str) -> Upload | None:
+    """Return a team's received file of this SHA-256 that waits for a commit."""
+    query = sa.select(schema.uploads).where(
+        _UPLOAD.team == team,
+        _UPLOAD.kind == "hub",
+        _UPLOAD.received_at.is_not(None),
+        (_UPLOAD.announced_sha256 == sha256) | (_UPLOAD.sha256 == sha256),
+    )
+    row = connection.execute(query.order_by(_UPLOAD.created_at.desc(), _UPLOAD.id)).first()
+    return None if row is None else _upload_of(row)
+
+
+def keep_until(connection: sa.Connection, upload_ids: Sequence[str], expires_at: int) -> None:
+    """Set when uploads expire."""
+    connection.execute(sa.update(schema.uploads).where(_UPLOAD.id.in_(upload_ids)).values(expires_at=expires_at))
 
 
 def expired(connection: sa.Connection, now: int) -> list[Upload]:
