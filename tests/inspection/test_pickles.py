@@ -11,6 +11,7 @@ import lzma
 import pickle
 import pickletools
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ from modelyard.inspection import inspect_file, pickle_opcodes, state_dict
 from modelyard.inspection.budget import Budget, Limits
 from modelyard.inspection.header import Tensor
 from modelyard.inspection.pickle_imports import judge_global
-from modelyard.inspection.pickle_scan import find_hidden_pickle, scan_pickle
+from modelyard.inspection.pickle_scan import find_hidden_pickle, scan_pickle, scan_zip
 from modelyard.inspection.pickle_vm import OPAQUE, Global, ReducedObject, Storage
 from tests.attacks.pickles import zipped
 from tests.inspection.made_files import legacy_torch, state_dict_pickle, write_torch_zip
+from tests.inspection.test_zip_directory import central, end, local
 
 SHAPES = {"layer.weight": ("F16", [4, 3, 1, 1]), "layer.bias": ("F32", [4]), "steps": ("I64", [])}
 
@@ -246,6 +248,8 @@ def test_texts_beside_the_weights_are_kept_short_and_few() -> None:
         (b"(X\x01\0\0\0aK\x01d.", {"a": 1}),
         (b"K\x05q\x070h\x07.", 5),
         (b"K\x05\x94K\x06\x9400h\x01.", 6),
+        (b"Np0\n0g0\n.", None),
+        (b"ccollections\nOrderedDict\n)}\x92.", {}),
     ],
 )
 def test_a_value_is_what_unpickling_would_make_or_opaque_where_it_is_long(content: bytes, value: object) -> None:
@@ -264,6 +268,12 @@ def test_a_value_is_what_unpickling_would_make_or_opaque_where_it_is_long(conten
         (b"0.", "takes from an empty stack"),
         (b"2.", "looks at an empty stack"),
         (b"q\0.", "looks at an empty stack"),
+        (b"p0\n.", "looks at an empty stack"),
+        (b"p" + b"1" * (70 << 10), "looks at an empty stack"),
+        (b"Np-1\n.", "numbers a memo entry with no number"),
+        (b"Np" + b"1" * 101 + b"\n.", "numbers a memo entry with no number"),
+        (b"Ng" + b"1" * 101 + b"\n.", "asks for a memo entry with no number"),
+        (b"I01\n0I01\np01\n.", "numbers a memo entry with no number"),
         (b"t.", "looks for a mark that is not there"),
         (b"h\0.", "asks for memo 0, which is not there"),
         (b"(o.", "makes an object of nothing"),
@@ -469,6 +479,66 @@ def test_a_member_that_cannot_be_unpacked_is_suspicious_where_it_is_named_as_a_p
     found = inspect_file(tmp_path / "model.pt")
 
     assert (verdict, True) == (found.verdict, "cannot be looked into" in found.reason)
+
+
+def damaged(method: int, *changes: tuple[int, int]) -> bytes:
+    """A zip of one member, with bytes of its packed content changed."""
+    content = bytearray(zipped({"a/data.pkl": bytes(range(256)) * 4}, method))
+    start = 30 + len("a/data.pkl")
+    for at, byte in changes:
+        content[start + at] = byte
+    return bytes(content)
+
+
+def beyond(offset: int) -> bytes:
+    """A zip whose directory says that its member lies at an offset of 64 bits."""
+    member = local(b"N.", name=b"a.pkl")
+    extra = struct.pack("<2HQ", 1, 8, offset)
+    directory = central((1 << 32) - 1, name=b"a.pkl", compressed=2, size=2, extra=extra)
+    return member + directory + end(len(member), len(directory))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (local(name=b"a.pkl") + central(1, name=b"a.pkl") + end(36, 51), "Bad magic number for file header"),
+        (damaged(zipfile.ZIP_DEFLATED, (0, 255)), "while decompressing data"),
+        (damaged(zipfile.ZIP_LZMA, (9, 255)), "Corrupt input data"),
+        (damaged(zipfile.ZIP_BZIP2, (0, 0)), "Invalid data stream"),
+        (beyond((1 << 64) - 1), "cannot fit 'int' into an offset-sized integer"),
+        (beyond((1 << 63) - 1), "Invalid argument"),
+        (zipped({"in.pkl": beyond((1 << 64) - 1)}), "too large to convert"),
+    ],
+    ids=range(7),
+)
+def test_a_damaged_member_is_suspicious_and_the_scan_goes_on(content: bytes, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(content)
+
+    found = inspect_file(tmp_path / "model.pt")
+
+    assert ("suspicious", True, True) == (
+        found.verdict,
+        "cannot be looked into: " in found.reason,
+        problem in found.reason,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (local() + central(needs=99) + end(32, 47), "zip file version 9.9"),
+        (
+            local(name=b"\xff", flags=1 << 11) + central(name=b"\xff", flags=1 << 11) + end(32, 47),
+            "codec can't decode byte 0xff",
+        ),
+        (local() + b"?" * 47 + end(32, 47), "Bad magic number for central directory"),
+    ],
+    ids=range(3),
+)
+def test_a_zip_whose_directory_no_reader_follows_is_an_error(content: bytes, problem: str) -> None:
+    scan = scan_zip(io.BytesIO(content), len(content))
+
+    assert ("error", True, True) == (scan.verdict, "the zip cannot be read: " in scan.reason, problem in scan.reason)
 
 
 def test_a_harmless_member_that_is_marked_as_encrypted_is_suspicious(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def central(offset: int = 0, **given: Any) -> bytes:
     field |= {"extra": b"", "comment": b"", "disk": 0} | given
     name, extra, comment = field["name"], field["extra"], field["comment"]
     numbers = field["crc"], field["compressed"], field["size"], len(name), len(extra), len(comment), field["disk"]
-    start = struct.pack("<4s6H", field["signature"], 20, 20, field["flags"], field["method"], 0, 0)
+    start = struct.pack("<4s6H", field["signature"], 20, field.get("needs", 20), field["flags"], field["method"], 0, 0)
     return start + struct.pack("<3L5H2L", *numbers, 0, 0, offset) + name + extra + comment
 
 

@@ -14,7 +14,6 @@ scan saw everything, and found only imports that weights need. What is not prove
 import io
 import logging
 import lzma
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -48,29 +47,16 @@ _LEGACY_TORCH_PICKLES = 5
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
 
 
-# What zipfile and the decompressors raise for members that are damaged, encrypted or packed by a method they lack.
-_UNREADABLE_MEMBER = (
-    zipfile.BadZipFile,
-    RuntimeError,
-    NotImplementedError,
-    ValueError,
-    OSError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-)
-
-
-# What zipfile raises for a directory that it cannot follow.
-_UNREADABLE_ZIP = (
+# What zipfile and the decompressors raise for what is damaged, beyond the file, or packed by a method they lack.
+_UNREADABLE = (
     zipfile.BadZipFile,
     NotImplementedError,
     ValueError,
     OSError,
     OverflowError,
-    IndexError,
-    struct.error,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
 )
 
 
@@ -279,7 +265,7 @@ def _scan_members(
     try:
         archive = RelaxedZipFile(guarded)
         members = archive.infolist()
-    except _UNREADABLE_ZIP as error:
+    except _UNREADABLE as error:
         findings.note(Verdict.ERROR, f"{where}the zip cannot be read: {_shown(str(error))}")
         return values, "zip"
     if ambiguity:
@@ -316,7 +302,7 @@ def _scan_member(
     is_named_pickle = member.filename.lower().endswith(_PICKLE_SUFFIXES)
     try:
         content = _read_member(archive, member, is_named_pickle, findings, here)
-    except _UNREADABLE_MEMBER as error:
+    except _UNREADABLE as error:
         verdict = Verdict.SUSPICIOUS if is_named_pickle else Verdict.ERROR
         findings.note(verdict, f"{here}cannot be looked into: {_shown(str(error))}")
         return None
