@@ -1,25 +1,46 @@
 """The nouns: how text is compared, and what a file is called."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.domain import (
     ANONYMOUS,
+    BASE_MODEL_TYPES,
     CATEGORIES,
+    COMMERCIAL_USES,
+    COVER_WIDTHS,
+    DATE_SECONDS_MAX,
+    DOCUMENTED_TYPES,
+    FILE_EXTENSIONS,
+    HASH_LENGTHS,
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
     MODEL_TYPES,
+    OWN_ID_MAX,
+    OWN_ID_MIN,
+    SORTS,
     TYPE_FAMILIES,
     Hashes,
     Model,
     ModelType,
     Position,
     Scope,
+    Skipped,
     Source,
+    Status,
+    Verdict,
     Viewer,
+    cover_path,
     fold,
     fold_base,
+    is_placeholder,
     model_type,
     search_text,
+    squeeze,
+    words_of,
 )
 
 SHA256 = "1A805277C8" + 54 * "0"
@@ -100,6 +121,76 @@ def test_the_tables_of_types_agree_with_themselves() -> None:
 def test_categories_keep_their_numbers() -> None:
     assert [*range(100_000, 100_000 + len(CATEGORIES))] == [*CATEGORIES]
     assert len(CATEGORIES) == len(set(CATEGORIES.values()))
+
+
+def test_the_words_and_numbers_of_the_api_stay() -> None:
+    """Clients and databases hold on to them."""
+    assert ("checkpoint", "lora", "vae", "controlnet", "upscaler", "textualinversion") == DOCUMENTED_TYPES
+    assert ("Standard", "Inpainting", "Refiner", "Pix2Pix", "Depth") == BASE_MODEL_TYPES
+    assert ("safetensors", "gguf", "ckpt", "pt", "pth", "bin", "onnx", "sft") == FILE_EXTENSIONS
+    assert ("popular", "newest", "updated", "name", "size", "added") == SORTS
+    assert ("image", "rent", "sell") == COMMERCIAL_USES
+    assert (320, 640, 1280) == COVER_WIDTHS
+    assert "/covers/abc/640.webp" == cover_path("abc")
+    assert (8, 10, 12, 64) == HASH_LENGTHS
+    assert (20, 100) == (LIMIT_DEFAULT, LIMIT_MAX)
+    assert (1_000_000_000, 2_147_483_647) == (OWN_ID_MIN, OWN_ID_MAX)
+    assert {"lora": {"lora", "locon", "dora"}} == TYPE_FAMILIES
+    assert {0: Status.UNAVAILABLE, 1: Status.AVAILABLE} == {int(status): status for status in Status}
+    assert [Verdict.CLEAN, Verdict.SUSPICIOUS] == [verdict for verdict in Verdict if verdict.is_sound]
+    assert datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() == DATE_SECONDS_MAX
+
+
+def test_the_types_and_categories_of_the_api_stay() -> None:
+    types = """Checkpoint Lora VAE ControlNet Upscaler Textual-Inversion locon DoRA Hypernetwork AestheticGradient
+        MotionModule Poses Wildcards Workflows Detection TextEncoder UNet CLIP CLIPVision IPAdapter T2IAdapter Other
+        Unknown"""
+    categories = """realistic anime character style concept clothing poses background buildings vehicle objects animal
+        action assets tool base-model"""
+
+    assert [name.replace("-", " ") for name in types.split()] == [kind.display_name for kind in MODEL_TYPES.values()]
+    assert [name.replace("-", " ") for name in categories.split()] == [*CATEGORIES.values()]
+
+
+@pytest.mark.parametrize("text", ["", " ", "Unknown", "NONE", "null", "n/a", "undefined"])
+def test_a_placeholder_says_nothing(text: str) -> None:
+    assert is_placeholder(text)
+    assert not is_placeholder(f"{text}x")
+
+
+@pytest.mark.parametrize(
+    ("title", "key"),
+    [
+        ("", "x.pt"),
+        (" A\x00\x1f\x7fB ", "ab"),
+        ("\x80~ ", "\x80~"),
+        (41 * "A", 40 * "a"),
+        ("a" + 20 * "é", "a" + 19 * "é"),
+    ],
+)
+def test_a_model_is_sorted_by_its_title_folded_and_cut_to_40_bytes(title: str, key: str) -> None:
+    assert key == model(sd_name="X.pt", title=title).name_key
+
+
+@pytest.mark.parametrize(
+    ("verdict", "always", "if_suspicious_files_are_served"),
+    [("clean", True, True), ("suspicious", False, True), ("error", False, False), ("dangerous", False, False)],
+)
+def test_what_may_be_sent_depends_on_the_setting(
+    verdict: str, always: bool, if_suspicious_files_are_served: bool
+) -> None:
+    assert always == Verdict(verdict).is_servable(serves_suspicious=False)
+    assert if_suspicious_files_are_served == Verdict(verdict).is_servable(serves_suspicious=True)
+
+
+def test_words_are_separated_by_punctuation_space_controls_and_the_symbols_of_ascii() -> None:
+    assert ("a", "b", "c", "d", "e€f", "g") == words_of("a-b_c\x07d + e€f\u3000g a")
+    assert "abc€d" == squeeze("a-b c€\x07d")
+
+
+def test_a_skipped_record_names_its_place_its_reason_and_its_detail() -> None:
+    assert "a:1: no name" == str(Skipped("a:1", "no name"))
+    assert "a:1: no name: it is empty" == str(Skipped("a:1", "no name", "it is empty"))
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def test_a_renamed_file_has_the_same_name_of_its_own(file: Path) -> None:
     renamed = file.rename(file.with_name("day.safetensors"))
 
     assert before.name == Fingerprint.of(renamed).name
+    assert (before.size_bytes, before.mtime_ns, before.inode) == before.name
 
 
 def test_a_record_without_a_change_time_is_believed(file: Path) -> None:

@@ -423,7 +423,7 @@ def test_a_limit_that_a_page_reaches_ends_the_walk() -> None:
 
 def test_a_body_as_large_as_accepted_is_read() -> None:
     body = b'{"items": []}'
-    for size, models in ((BODY_BYTES_MAX, [0]), (BODY_BYTES_MAX + 1, [0, 0])):
+    for size, models in ((32 << 20, [0]), ((32 << 20) + 1, [0, 0])):
         waited = Waited()
         found = answered(httpx2.Response(200, content=body.ljust(size)), a_page(), waited=waited)
 
@@ -451,3 +451,67 @@ def test_the_client_says_who_asks(server: CivitaiServer) -> None:
     with open_client(server.address) as client:
         assert isinstance(client, httpx2.Client)
         assert client.headers["User-Agent"].startswith("modelyard/")
+
+
+def test_a_request_has_a_minute_and_a_connection_a_quarter_of_it() -> None:
+    with open_client("http://civitai.example") as client:
+        timeout = client.timeout
+
+    assert (60.0, 60.0, 60.0, 15.0) == (timeout.read, timeout.write, timeout.pool, timeout.connect)
+
+
+def test_it_follows_five_redirects_and_no_more() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        left = int(request.url.params.get("left", count))
+        if not left:
+            return a_page()
+        return httpx2.Response(302, headers={"Location": f"/models?left={left - 1}"})
+
+    with open_client("http://civitai.example") as client:
+        client._transport = httpx2.MockTransport(answer)
+        count = 5
+        assert [0] == [page.models for page in pages(client, CivitaiQuery(), policy=Waited().policy())]
+        count = 6
+        with pytest.raises(errors.UpstreamRefused, match="redirects without end"):
+            list(pages(client, CivitaiQuery(), policy=Waited().policy()))
+
+
+def test_it_asks_eight_times_and_waits_up_to_a_minute() -> None:
+    waited = Waited()
+
+    with pytest.raises(errors.Unavailable, match="failed 8 times in a row, at last: status 500"):
+        answered(*[httpx2.Response(500)] * 9, waited=waited)
+
+    assert [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0] == waited.seconds
+
+
+def test_a_refused_query_shows_the_first_300_bytes_of_the_answer_in_one_line() -> None:
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        answered(httpx2.Response(400, content=b"a\n b " + 400 * b"c"))
+
+    assert f"Civitai refuses the query (status 400): a b {295 * 'c'}" == refused.value.message
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_names_the_variable(status: int) -> None:
+    with pytest.raises(errors.UpstreamRefused, match=rf"\(status {status}\); is CIVITAI_TOKEN right"):
+        answered(httpx2.Response(status))
+
+
+def test_the_name_of_a_checkpoint_has_every_word_of_the_query() -> None:
+    query = CivitaiQuery(types=("LORA",), base_models=("Pony",), query="night", limit=5, nsfw=True)
+
+    assert "fetch https://a baseModels=Pony&nsfw=true&query=night&sort=Newest&types=LORA&models=5" == checkpoint_name(
+        "https://a", query
+    )
+    assert "fetch https://a nsfw=false&sort=Newest" == checkpoint_name("https://a", CivitaiQuery())
+
+
+def test_the_models_that_can_be_read_of_a_damaged_page_are_counted_once() -> None:
+    body = b'{"items": [{"id": 1, "modelVersions": []}, {"id": 2}, {"id": 3, "modelVersions": []}, {"id": 4, "modelV'
+    damaged = httpx2.Response(200, content=body + b'"metadata": {"nextCursor": "a\\"b"}')
+    found = answered(damaged, damaged, a_page())
+
+    assert [2, 0] == [page.models for page in found]
+    assert Checkpoint('a"b', 2) == found[0].following
+    assert Skipped("the first page", UNREADABLE_PAGE, "2 of its models could be read") == found[0].outcomes[-1]
