@@ -14,6 +14,8 @@ from modelyard.domain import (
     Visibility,
     fold,
     fold_base,
+    size_class,
+    year_of,
 )
 
 
@@ -33,6 +35,8 @@ def passes(model: Model, query: ModelQuery) -> bool:
         and (not query.is_inpainting or model.is_inpainting)
         and is_chosen({fold_base(model.base_model)}, query.base_models)
         and passes_licence(model.licence or Licence(), query)
+        and is_chosen({size_class(model.size_bytes)}, query.sizes)
+        and is_chosen({year_of(model.published_at)}, query.years)
         and (query.id is None or model.id == query.id)
         and (query.hash is None or query.hash in {*model.hashes.spellings(), *model.file_hashes})
         and all(tag in tags for tag in query.tags)

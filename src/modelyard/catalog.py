@@ -19,7 +19,7 @@ from modelyard import errors, wire
 from modelyard.blobs import SharedFiles
 from modelyard.domain import MODEL_TYPES, BaseModel, Model, ModelQuery, Viewer, Visibility, fold_base
 from modelyard.facts import Entry, Record
-from modelyard.index import Budget, Count, DamagedSegmentError, Facets, Index, Page, SegmentDirectory
+from modelyard.index import Budget, Count, DamagedSegmentError, Facets, Index, Listing, Page, SegmentDirectory
 from modelyard.indexer import Indexer
 from modelyard.registry import models
 from modelyard.registry.writer import Outcome, Rehearsal
@@ -110,9 +110,28 @@ class Catalog:
         """Return how many models match, or at least how many if the budget does not reach."""
         return self._ask(lambda index: index.estimate(viewer, query, budget))
 
-    def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int = 20, *, budget: Budget | None = None) -> Facets:
-        """Return the number of matches of each type, source and base model, and the most frequent tags."""
-        return self._ask(lambda index: index.facets(viewer, query, tags_max, budget))
+    def list_models(
+        self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None, *, is_grouped: bool
+    ) -> Listing:
+        """Return the query's page for people; ``is_grouped``: one entry for the versions of a model."""
+        return self._ask(lambda index: index.list_models(viewer, query, budget, is_grouped=is_grouped))
+
+    def count_groups(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Count:
+        """Return how many entries ``list_models`` has in groups, without the query's limit and start."""
+        return self._ask(lambda index: index.count_groups(viewer, query, budget))
+
+    def facets(
+        self,
+        viewer: Viewer,
+        query: ModelQuery,
+        tags_max: int = 20,
+        *,
+        budget: Budget | None = None,
+        others: Sequence[str] = (),
+    ) -> Facets:
+        """Return the number of matches of each type, source and base model, the most frequent tags, and other fields
+        of the index (``size``, ``year``, ``profile``)."""
+        return self._ask(lambda index: index.facets(viewer, query, tags_max, budget, others))
 
     def suggestion(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> str | None:
         """Return the nearest spelling of the terms that has matches, for a query without matches."""

@@ -5,6 +5,7 @@ Plain values. Every part depends on them, and they depend on nothing: standard l
 """
 
 import enum
+import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -222,6 +223,28 @@ COMMERCIAL_USES = ("image", "rent", "sell")
 UNKNOWN = "unknown"
 
 
+# The classes of sizes that the filter knows, each with the bytes below which a file is in it.
+SIZE_CLASSES: Mapping[str, int] = {
+    "0-100mb": 100 * 10**6,
+    "100-500mb": 500 * 10**6,
+    "500mb-2gb": 2 * 10**9,
+    "2-8gb": 8 * 10**9,
+    "8gb": 2**63,
+}
+
+
+def size_class(size_bytes: int | None) -> str:
+    """Return the class of a size."""
+    if size_bytes is None:
+        return UNKNOWN
+    return next(name for name, bytes_max in SIZE_CLASSES.items() if size_bytes < bytes_max)
+
+
+def year_of(seconds: int | None) -> str:
+    """Return the year of a date (UTC)."""
+    return UNKNOWN if seconds is None else str(time.gmtime(seconds).tm_year)
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model as the catalogue answers it. Every field is resolved."""
@@ -365,6 +388,8 @@ class ModelQuery:
     commercial: frozenset[str] = frozenset()
     credit: frozenset[str] = frozenset()
     derivatives: frozenset[str] = frozenset()
+    sizes: frozenset[str] = frozenset()
+    years: frozenset[str] = frozenset()
     id: int | None = None
     hash: str | None = None
     limit: int = LIMIT_DEFAULT

@@ -18,6 +18,7 @@ from modelyard import errors, wire
 from modelyard.domain import (
     DOCUMENTED_TYPES,
     MODEL_TYPES,
+    SIZE_CLASSES,
     SORTS,
     Hashes,
     Model,
@@ -119,6 +120,8 @@ TAKEN: dict[str, list[tuple[str, object]]] = {
     "filter.licence.commercial": signed("image", "rent", "sell", "unknown"),
     "filter.licence.credit": signed("required", "not_required", "unknown"),
     "filter.licence.derivatives": signed("allowed", "not_allowed", "unknown"),
+    "filter.size": signed(*SIZE_CLASSES, "unknown"),
+    "filter.published": signed("2025", "unknown"),
     "filter.model_version_id": [("114600", 114600), ("0", 0), ("999999999999999999", 10**18 - 1)],
     "filter.hash": [
         (SHA256, SHA256),
@@ -162,6 +165,8 @@ REFUSED: dict[str, list[str]] = {
     "filter.licence.commercial": ["Image", "image,rent", "!", "none", "!none"],
     "filter.licence.credit": ["true", "Required", "!"],
     "filter.licence.derivatives": ["required", "false", "!"],
+    "filter.size": ["1gb", "0-100MB", "!"],
+    "filter.published": ["25", "20255", "２０２５", "2025-11", "!"],
     "filter.model_version_id": ["abc", "-1", "1.5", "1e3", " 1", "٣", "1_0", 19 * "9"],
     "filter.hash": [
         "xyz",

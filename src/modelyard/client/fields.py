@@ -31,6 +31,8 @@ class Filters(TypedDict, total=False):
     licence_commercial: str | list[str]
     licence_credit: str | list[str]
     licence_derivatives: str | list[str]
+    size: str | list[str]
+    published: str | list[str]
 
 
 class LicenceFields(TypedDict, total=False):

@@ -7,6 +7,7 @@ that renders a record for the API.
 from modelyard.index.budget import Budget, OverBudgetError, question_budget, quick_budget
 from modelyard.index.directory import SegmentDirectory
 from modelyard.index.facets import Facets
+from modelyard.index.model_groups import ListedModel, Listing
 from modelyard.index.reader import Index, plan_for
 from modelyard.index.search import Count, Page
 from modelyard.index.segment_file import DamagedSegmentError
@@ -17,6 +18,8 @@ __all__ = [
     "DamagedSegmentError",
     "Facets",
     "Index",
+    "ListedModel",
+    "Listing",
     "OverBudgetError",
     "Page",
     "SegmentDirectory",

@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     ``text`` is folded UTF-8 without a final line feed. ``filters`` are names such as ``type=lora``; ``hashes`` are
     the keys that ``terms.hash_key`` makes; ``sort_keys`` are those of the orders ``order.BY_NUMBER``;
-    ``further`` is what ``filter.search`` finds beside the text.
+    ``further`` is what ``filter.search`` finds beside the text. ``group`` is the key of the version group, 0 without.
     """
 
     rank: int
@@ -45,6 +45,8 @@ class Row(NamedTuple):
     sort_keys: Sequence[int | None] = NO_KEYS
     name_key: bytes = b""
     further: bytes = b""
+    title: bytes = b""
+    group: int = 0
 
 
 class Sink(Protocol):
@@ -250,6 +252,8 @@ class _Columns:
         self.filter_keys = self._filter_numbers.keys_by_number
         self._count = 0
         self._text_bytes = self._record_bytes = self._row_filters = self._name_bytes = self._further_bytes = 0
+        self._title_bytes = 0
+        self._groups = array("q")
         self._orders = OrderColumns()
         self._ids = array("q")
         self._hash_keys, self._hash_rows = array("q"), array("I")
@@ -275,6 +279,9 @@ class _Columns:
         self._orders.add([row.sort_keys for row in rows], names)
         append("name_keys", b"".join(names))
         self._name_bytes = self._append_at("name_key_at", list(map(len, names)), self._name_bytes)
+        append("titles", b"".join([row.title for row in rows]))
+        self._title_bytes = self._append_at("title_at", [len(row.title) for row in rows], self._title_bytes)
+        self._groups.extend([row.group for row in rows])
         append("text", b"".join([row.text for row in rows]))
         self._text_bytes = self._append_at("text_at", [len(row.text) for row in rows], self._text_bytes)
         append("further", b"".join([row.further for row in rows]))
@@ -309,6 +316,7 @@ class _Columns:
         hash_keys = np.frombuffer(self._hash_keys, np.int64)
         by_hash = np.argsort(hash_keys, kind="stable")
         self._orders.finish(self._sink.append, -ids)
+        self._finish_groups()
         names = [name.encode() for name in self._filter_numbers]
         self._sink.append("sorted_ids", ids[by_id])
         self._sink.append("id_rows", by_id.astype(np.uint32))
@@ -323,12 +331,25 @@ class _Columns:
             "text_at": self._text_bytes,
             "record_at": self._record_bytes,
             "name_key_at": self._name_bytes,
+            "title_at": self._title_bytes,
             "further_at": self._further_bytes,
             "row_filter_at": self._row_filters,
             "filter_name_at": names_bytes,
         }
         for name, end in ends.items():
             self._sink.append(name, np.array([end], np.int64))
+
+    def _finish_groups(self) -> None:
+        groups = np.frombuffer(self._groups, np.int64)
+        rows = np.argsort(groups, kind="stable").astype(np.uint32)
+        rows = rows[groups[rows] != 0]
+        keys = groups[rows]
+        leads = np.arange(len(groups), dtype=np.uint32)
+        if len(rows):
+            starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+            leads[rows] = np.repeat(rows[starts], np.diff(np.concatenate((starts, [len(rows)]))))
+        for name, values in (("groups", groups), ("leads", leads), ("group_keys", keys), ("group_rows", rows)):
+            self._sink.append(name, values)
 
 
 class MemorySink:

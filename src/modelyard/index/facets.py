@@ -7,8 +7,8 @@ tag left can be among the most frequent of these matches.
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -43,13 +43,26 @@ class Facets:
     base_models: list[tuple[str, int]]
     tags: list[tuple[str, int]]
     is_exact: bool = True
+    # The counts of the further fields that the caller names.
+    others: Mapping[str, list[tuple[str, int]]] = field(default_factory=dict)
 
 
-def facets(parts: Sequence[LiveSegment], plan: Plan, tags_max: int, budget: Budget | None = None) -> Facets:
-    """Return the counts over all matches. Base models and tags are folded, as filters compare them."""
+def facets(
+    parts: Sequence[LiveSegment],
+    plan: Plan,
+    tags_max: int,
+    budget: Budget | None = None,
+    others: Sequence[str] = (),
+) -> Facets:
+    """Return the counts over all matches. Base models and tags are folded, as filters compare them.
+
+    ``others`` are further fields of which each row has one value.
+    """
     budget = budget or Budget()
     counted = [_Counted(part, plan, budget) for part in parts if not plan.is_impossible]
-    by_field = {field: _by_frequency(sum((part.count_field(field) for part in counted), Counter())) for field in FIELDS}
+    by_field = {
+        name: _by_frequency(sum((part.count_field(name) for part in counted), Counter())) for name in (*FIELDS, *others)
+    }
     is_exact = all(part.is_exact for part in counted)
     try:
         tags = _top_tags(counted, tags_max, budget)
@@ -59,7 +72,8 @@ def facets(parts: Sequence[LiveSegment], plan: Plan, tags_max: int, budget: Budg
         is_exact = False
         tags = _top_tags([part.first_tiers() for part in counted], tags_max, Budget())
     total = sum(part.total for part in counted)
-    return Facets(total, by_field["type"], by_field["source"], by_field["base"], tags, is_exact)
+    by_other = {name: by_field[name] for name in others}
+    return Facets(total, by_field["type"], by_field["source"], by_field["base"], tags, is_exact, by_other)
 
 
 def _by_frequency(counts: Counter[str]) -> list[tuple[str, int]]:
@@ -87,7 +101,7 @@ class _Tier:
         return number
 
 
-def _tier_of(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tuple[_Tier, bool]:
+def matches_of_tier(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tuple[_Tier, bool]:
     """Return the matches of a tier, from the segment's cache if no other rows of it have died, and if they are all."""
     key = ("matches", tier, plan)
     cache = part.segment.computed
@@ -108,7 +122,7 @@ class _Counted:
 
     def __init__(self, part: LiveSegment, plan: Plan, budget: Budget) -> None:
         self.segment = part.segment
-        tiers = [_tier_of(part, plan, tier, budget) for tier in range(len(part.segment.tiers))]
+        tiers = [matches_of_tier(part, plan, tier, budget) for tier in range(len(part.segment.tiers))]
         self.is_exact = all(is_exact for _, is_exact in tiers)
         self._set_tiers([matches for matches, _ in tiers if matches.rows])
         if self._by_row is not None:
@@ -133,15 +147,15 @@ class _Counted:
         first._set_tiers([matches for matches in self._tiers if matches.tier < _FIRST_TIERS])
         return first
 
-    def count_field(self, field: str) -> Counter[str]:
+    def count_field(self, name: str) -> Counter[str]:
         """Return the counts of every value of a field. Each row has one value, so all of them add up to the total."""
         counts: Counter[str] = Counter()
         left = self.total
-        for value in self.segment.filters.values(field):
+        for value in self.segment.filters.values(name):
             if left <= 0:
                 break
-            name = f"{field}={value.name}"
-            number = int(self._by_row[value.number]) if self._by_row is not None else self._count_in_sets(name)
+            filter_name = f"{name}={value.name}"
+            number = int(self._by_row[value.number]) if self._by_row is not None else self._count_in_sets(filter_name)
             counts[value.name] = number
             left -= number
         return counts

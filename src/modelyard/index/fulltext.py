@@ -96,4 +96,6 @@ def _replace_text(part: LiveSegment, row: int, text: bytes, hashes: Sequence[int
         hashes,
         segment.sort_keys(row),
         segment.name_key(row),
+        title=segment.title(row),
+        group=segment.group(row),
     )

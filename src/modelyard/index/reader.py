@@ -27,6 +27,8 @@ from modelyard.domain import (
     fold,
     fold_base,
     search_text,
+    size_class,
+    year_of,
 )
 from modelyard.index import search
 from modelyard.index.budget import QUICK_UNITS, Budget
@@ -35,13 +37,14 @@ from modelyard.index.choices import chosen, licence_filters
 from modelyard.index.facets import Facets, facets
 from modelyard.index.filter_words import filters_named
 from modelyard.index.fulltext import further_text, views_of, with_hashes
+from modelyard.index.model_groups import Listing, count_groups, list_models
 from modelyard.index.search import Count, Dead, LiveSegment, Page
 from modelyard.index.segment import ALL, All, Array, Keys, Segment
 from modelyard.index.segment_file import StoredSegment
 from modelyard.index.set_cache import SetCache
 from modelyard.index.sorted_pages import sorted_page
 from modelyard.index.suggest import nearest
-from modelyard.index.terms import GRAM_MAX, filter_key, gram_keys, hash_key
+from modelyard.index.terms import GRAM_MAX, filter_key, gram_keys, group_key, hash_key
 
 MERGE_GROWTH = 4
 ANSWERS_BYTES_MAX = 4 << 20
@@ -73,6 +76,8 @@ def row_of(model: Model, record: bytes) -> Row:
         "nsfw=1" if model.is_nsfw else "nsfw=0",
         _base_filter(model.base_model),
         *licence_filters(model.licence),
+        f"size={size_class(model.size_bytes)}",
+        f"year={year_of(model.published_at)}",
     ]
     if model.tags:
         filters += dict.fromkeys(map(_tag_filter, model.tags))
@@ -83,7 +88,8 @@ def row_of(model: Model, record: bytes) -> Row:
     sort_keys = (model.published_at, model.updated_at, model.added_at, model.size_bytes)
     further = further_text(model, text).encode()
     name_key = model.name_key.encode()
-    return Row(model.rank, model.id, text.encode(), record, filters, hashes, sort_keys, name_key, further)
+    title, group = model.title.encode(), group_key(model.version_group)
+    return Row(model.rank, model.id, text.encode(), record, filters, hashes, sort_keys, name_key, further, title, group)
 
 
 @lru_cache(maxsize=65_536)
@@ -116,6 +122,8 @@ def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
         ("commercial", query.commercial),
         ("credit", query.credit),
         ("derivatives", query.derivatives),
+        ("size", query.sizes),
+        ("year", query.years),
     ):
         if values:
             unions += chosen(name, values)
@@ -205,15 +213,50 @@ class Index:
                 snapshot.answers.put(plan, count, _size_of(plan))
         return count
 
-    def facets(self, viewer: Viewer, query: ModelQuery, tags_max: int, budget: Budget | None = None) -> Facets:
-        """Return how many matches each type, source, base model and the most frequent tags have."""
+    def list_models(
+        self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None, *, is_grouped: bool
+    ) -> Listing:
+        """Return the page of a query for people; ``is_grouped``: one entry for each version group."""
         snapshot, plan = self._snapshot, plan_for(viewer, query)
-        answer: Facets | None = snapshot.answers.get((tags_max, plan))
+        return list_models(
+            _parts_for(snapshot, plan),
+            plan,
+            plan_for(viewer, ModelQuery()),
+            query.sort,
+            query.start,
+            query.limit,
+            budget,
+            is_grouped=is_grouped,
+        )
+
+    def count_groups(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Count:
+        """Return how many entries ``list_models`` has in groups, without the query's limit and start."""
+        snapshot, plan = self._snapshot, plan_for(viewer, query)
+        count: Count | None = snapshot.answers.get(("groups", plan))
+        if count is None:
+            count = count_groups(_parts_for(snapshot, plan), plan, budget or Budget())
+            if count.is_exact:
+                snapshot.answers.put(("groups", plan), count, _size_of(plan))
+        return count
+
+    def facets(
+        self,
+        viewer: Viewer,
+        query: ModelQuery,
+        tags_max: int,
+        budget: Budget | None = None,
+        others: Sequence[str] = (),
+    ) -> Facets:
+        """Return how many matches each type, source, base model, the most frequent tags, and further fields have."""
+        snapshot, plan = self._snapshot, plan_for(viewer, query)
+        key = (tags_max, *others, plan)
+        answer: Facets | None = snapshot.answers.get(key)
         if answer is None:
-            answer = facets(_parts_for(snapshot, plan), plan, tags_max, budget)
+            answer = facets(_parts_for(snapshot, plan), plan, tags_max, budget, others)
             if answer.is_exact:
                 numbers = 4 + len(answer.types) + len(answer.base_models) + len(answer.tags)
-                snapshot.answers.put((tags_max, plan), answer, _size_of(plan) + _NUMBER_BYTES * numbers)
+                numbers += sum(map(len, answer.others.values()))
+                snapshot.answers.put(key, answer, _size_of(plan) + _NUMBER_BYTES * numbers)
                 snapshot.answers.put(plan, Count(answer.total), _size_of(plan))
         return answer
 
@@ -382,6 +425,8 @@ def living_rows(part: LiveSegment) -> Iterator[Row]:
             segment.sort_keys(row),
             segment.name_key(row),
             segment.further(row),
+            segment.title(row),
+            segment.group(row),
         )
 
 

@@ -137,16 +137,25 @@ def ranks(parts: Sequence[LiveSegment], ids: Sequence[int]) -> dict[int, int]:
 def _merged(
     parts: Sequence[LiveSegment], plan: Plan, firsts: Sequence[int], skip: int, limit: int, budget: Budget
 ) -> Page:
-    end = skip + limit
+    hits = merged_rows(parts, plan, firsts, skip + limit, budget)[skip:]
+    records = [parts[number].segment.records((row,))[0] for number, row in hits]
+    return Page(records, parts[hits[-1][0]].segment.position(hits[-1][1]) if len(hits) == limit else None)
+
+
+def merged_rows(
+    parts: Sequence[LiveSegment], plan: Plan, firsts: Sequence[int], limit: int, budget: Budget
+) -> list[tuple[int, int]]:
+    """Return the first ``limit`` matches of all parts, best first: the number of the part, and the row.
+
+    The walk of each part begins at its row in ``firsts``.
+    """
     candidates = [
         (*part.segment.order(row), number, row)
         for number, part in enumerate(parts)
-        for row in take(part, plan, firsts[number], end, budget)
+        for row in take(part, plan, firsts[number], limit, budget)
     ]
     candidates.sort()
-    hits = candidates[skip:end]
-    records = [parts[number].segment.records((row,))[0] for _, _, number, row in hits]
-    return Page(records, parts[hits[-1][2]].segment.position(hits[-1][3]) if len(hits) == limit else None)
+    return [(number, row) for _, _, number, row in candidates[:limit]]
 
 
 def take(part: LiveSegment, plan: Plan, first: int, limit: int, budget: Budget) -> list[int]:
@@ -154,7 +163,7 @@ def take(part: LiveSegment, plan: Plan, first: int, limit: int, budget: Budget) 
     segment = part.segment
     patience = _PATIENCE_ROWS
     if plan.picks:
-        picked: Iterable[int] = (row for row in _picked(segment, plan) if row >= first and _passes(part, plan, row))
+        picked: Iterable[int] = (row for row in _picked(segment, plan) if row >= first and passes(part, plan, row))
         return list(islice(picked if not plan.terms else _verified(segment, picked, plan.terms), limit))
     hits: list[int] = []
     for tier in range(segment.tier_of(first) if first else 0, len(segment.tiers)):
@@ -324,10 +333,18 @@ def _picked(segment: Segment, plan: Plan) -> list[int]:
 
 def matches_by_hash(part: LiveSegment, plan: Plan) -> list[int]:
     """Return the rows that the plan's hash names, and that are in every set."""
-    return [row for row in _picked(part.segment, plan) if _passes(part, plan, row)]
+    return [row for row in _picked(part.segment, plan) if passes(part, plan, row)]
 
 
-def _passes(part: LiveSegment, plan: Plan, row: int) -> bool:
+def is_match(part: LiveSegment, plan: Plan, row: int) -> bool:
+    """Whether one row matches, terms and picks included."""
+    if not passes(part, plan, row) or (plan.picks and row not in _picked(part.segment, plan)):
+        return False
+    text = part.segment.text(row) if plan.terms else b""
+    return all(term in text for term in plan.terms)
+
+
+def passes(part: LiveSegment, plan: Plan, row: int) -> bool:
     """Whether one row is alive and in every set. For a few rows this is faster than intersecting whole tiers."""
     tier = part.segment.tier_of(row)
     dead = part.deleted[tier]

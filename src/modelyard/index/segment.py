@@ -8,9 +8,13 @@ Row numbers follow the order of search results, rank descending then id descendi
                      records, record_at      bytes    rendered records, placeholders included
                      row_filters, …_at       uint32   the numbers of the filters the row is in
                      name_keys, …_at         bytes    the key by which the row is sorted by name
+                     titles, title_at        bytes    the title that cards of the gallery show
+                     groups                  int64    the key of the row's version group; 0 without one
+                     leads                   uint32   the first row of the row's group; itself without a group
     per order        order_rows, order_places, order_keys: see order.py
     per segment      sorted_ids, id_rows              id → row
                      hash_keys, hash_rows             file hash → rows; sorted, repeated where files agree
+                     group_keys, group_rows           version group → rows; sorted, then by row
                      filter_names, …_at               the names of all filters, by number
                      filter_rows             int64    how many rows each filter has
                      words, word_…                    the words of the most popular rows (``words``)
@@ -104,6 +108,12 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "order_keys": np.int64,
     "name_keys": np.uint8,
     "name_key_at": np.int64,
+    "titles": np.uint8,
+    "title_at": np.int64,
+    "groups": np.int64,
+    "leads": np.uint32,
+    "group_keys": np.int64,
+    "group_rows": np.uint32,
     "filter_rows": np.int64,
     "words": np.uint8,
     "word_at": np.int64,
@@ -168,6 +178,12 @@ class SegmentArrays:
     order_keys: Array
     name_keys: Array
     name_key_at: Array
+    titles: Array
+    title_at: Array
+    groups: Array
+    leads: Array
+    group_keys: Array
+    group_rows: Array
     filter_rows: Array
     words: Array
     word_at: Array
@@ -208,6 +224,7 @@ class Segment:
         self._texts = StringColumn(arrays.text, arrays.text_at, checks.get("text"))
         self._records = StringColumn(arrays.records, arrays.record_at, checks.get("records"))
         self._names = StringColumn(arrays.name_keys, arrays.name_key_at, checks.get("name_keys"))
+        self._titles = StringColumn(arrays.titles, arrays.title_at, checks.get("titles"))
         self._checks = checks
         self._check_sets = [checks.get(f"set_blob_{tier}") for tier in range(len(tiers))]
         self._further = StringColumn(arrays.further, arrays.further_at, checks.get("further"))
@@ -288,6 +305,14 @@ class Segment:
         """Return the key by which a row is sorted by name."""
         return self._names.one(row)
 
+    def title(self, row: int) -> bytes:
+        """Return the title of a row."""
+        return self._titles.one(row)
+
+    def group(self, row: int) -> int:
+        """Return the key of a row's version group; 0 without one."""
+        return int(self.arrays.groups[row])
+
     def row_after(self, position: Position) -> int:
         """Return the first row that stands after ``position``; ``count`` if none does."""
         low = bisect_left(self._neg_ranks, -position.rank)
@@ -332,11 +357,11 @@ class Segment:
 
     def rows_of_hash(self, key: int) -> list[int]:
         """Return the rows whose file has this hash, ascending."""
-        keys = self.arrays.hash_keys.data
-        low = bisect_left(keys, key)
-        if low == len(keys) or keys[low] != key:
-            return []
-        return sorted(self.arrays.hash_rows[low : bisect_right(keys, key, low)].tolist())
+        return sorted(_rows_of_key(key, self.arrays.hash_keys, self.arrays.hash_rows))
+
+    def rows_of_group(self, key: int) -> list[int]:
+        """Return the rows of a version group, ascending."""
+        return _rows_of_key(key, self.arrays.group_keys, self.arrays.group_rows)
 
     # --- sets
 
@@ -358,11 +383,8 @@ class Segment:
         parts = [self.one(tier, key) for key in keys[is_complement:]]
         bitmaps = [part for part in parts if isinstance(part, BitMap)]
         size = self.bounds[tier + 1] - self.bounds[tier]
-        if ALL in parts:
-            union: TierSet = ALL
-        elif not bitmaps:
-            union = NONE
-        else:
+        union: TierSet = ALL if ALL in parts else NONE
+        if bitmaps and union is NONE:
             joined = BitMap.union(*bitmaps) if len(bitmaps) > 1 else bitmaps[0]
             union = ALL if len(joined) == size else joined
         if is_complement:
@@ -415,6 +437,14 @@ class Segment:
                 cache.clear()
             self._cache_bytes = size + 200
         self._cache[tier][key] = tier_set
+
+
+def _rows_of_key(key: int, keys: Array, rows: Array) -> list[int]:
+    numbers = keys.data
+    low = bisect_left(numbers, key)
+    if low == len(numbers) or numbers[low] != key:
+        return []
+    return list(rows[low : bisect_right(numbers, key, low)].tolist())
 
 
 def _known(key: int) -> int | None:

@@ -30,7 +30,7 @@ from blake3 import blake3
 from modelyard.index.segment import DTYPES, Array, Check, Segment, SegmentArrays, TierArrays, kind_of
 
 # Increase this whenever an array's meaning changes; the indexer rebuilds segments of another format.
-FORMAT: Final = 5
+FORMAT: Final = 6
 BLOCK_BYTES = 1 << 16  # Segment cuts records knowing this, see Check.good
 CHECK_BYTES = 8
 

@@ -49,11 +49,14 @@ def sorted_page(
         found = _after_matches(parts, plan, walks, start.matches, limit, budget)
     else:
         found = [
-            _take(part, plan, walk, _first(walk, start), limit, budget) for part, walk in zip(parts, walks, strict=True)
+            take(part, plan, walk, first_number(walk, start), limit, budget)
+            for part, walk in zip(parts, walks, strict=True)
         ]
     if len(parts) == 1:
         rows = found[0][:limit]
-        return Page(parts[0].segment.records(rows), _position(sort, walks[0], rows[-1]) if len(rows) == limit else None)
+        return Page(
+            parts[0].segment.records(rows), position_of(sort, walks[0], rows[-1]) if len(rows) == limit else None
+        )
     candidates = [
         (walk.sort_key_of(row), number, row)
         for number, (walk, rows) in enumerate(zip(walks, found, strict=True))
@@ -61,15 +64,15 @@ def sorted_page(
     ]
     hits = sorted(candidates)[:limit]
     records = [parts[number].segment.records((row,))[0] for _, number, row in hits]
-    return Page(records, _position(sort, walks[hits[-1][1]], hits[-1][2]) if len(hits) == limit else None)
+    return Page(records, position_of(sort, walks[hits[-1][1]], hits[-1][2]) if len(hits) == limit else None)
 
 
-def _position(sort: str, walk: Walk, row: int) -> SortPosition:
+def position_of(sort: str, walk: Walk, row: int) -> SortPosition:
     key = walk.order.key_of(row)
     return SortPosition(sort, key.decode() if isinstance(key, bytes) else key, walk.order.id_of(row))
 
 
-def _first(walk: Walk, start: SortPosition | None) -> int:
+def first_number(walk: Walk, start: SortPosition | None) -> int:
     """Return the number of the row where the page starts."""
     if start is None:
         return 0
@@ -77,7 +80,7 @@ def _first(walk: Walk, start: SortPosition | None) -> int:
     return walk.number_after(key, start.id)
 
 
-def _take(part: LiveSegment, plan: Plan, walk: Walk, first: int, limit: int, budget: Budget) -> list[int]:
+def take(part: LiveSegment, plan: Plan, walk: Walk, first: int, limit: int, budget: Budget) -> list[int]:
     """Return the first ``limit`` matching rows from the number ``first`` on, in the order of the walk."""
     if plan.picks:
         rows = np.fromiter(matches(part, plan), np.int64)

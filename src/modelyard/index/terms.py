@@ -39,6 +39,11 @@ def hash_key(digits: str) -> int:
     return (int(digits, 16) * 67 + len(digits)) % _PRIME
 
 
+def group_key(name: str) -> int:
+    """Return the key of a version group; 0 for the empty name of no group."""
+    return filter_key(f"group={name}") if name else 0
+
+
 def gram_keys(term: bytes) -> list[int]:
     """Return the keys of the grams that every text containing ``term`` has: the term itself, or all its trigrams."""
     size = min(len(term), GRAM_MAX)

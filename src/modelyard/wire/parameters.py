@@ -19,6 +19,7 @@ from modelyard.domain import (
     NOT,
     POPULAR,
     QUERY_TERMS_MAX,
+    SIZE_CLASSES,
     TYPE_FAMILIES,
     UNKNOWN,
     Offset,
@@ -47,6 +48,7 @@ _BOOLEANS: Mapping[str, bool] = {
 _BOOLEANS_ALLOWED = "true, True, TRUE, t, T, 1, false, False, FALSE, f, F, 0"
 HASH_ALLOWED = "8, 10, 12 or 64 hexadecimal digits, with or without 0x, sha256: or blake3:"
 _HASH_PREFIX = re.compile("^(sha256:|blake3:)?(0x)?")
+_YEAR = re.compile(rf"[0-9]{{4}}|{UNKNOWN}")
 _HEX = re.compile(r"[0-9A-F]+")
 _REPEATED = "Repeat the parameter for models of any of several values; a value after `!` excludes models with it."
 
@@ -170,6 +172,12 @@ def _licence(_: Parameter, value: str) -> str | None:
     sign = NOT if value.startswith(NOT) else ""
     name = fold(value.removeprefix(NOT)).strip()
     return sign + name if name else None
+
+
+def _year(parameter: Parameter, value: str) -> str:
+    if not _YEAR.fullmatch(value.removeprefix(NOT)):
+        raise parameter.refuse(value)
+    return value
 
 
 def _id(parameter: Parameter, value: str) -> int:
@@ -375,6 +383,28 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     _licence_parameter(
         "derivatives", ("allowed", "not_allowed"), "Returns models whose licence allows derivatives, or does not."
+    ),
+    Parameter(
+        "filter.size",
+        "sizes",
+        _choices_schema((*SIZE_CLASSES, UNKNOWN)),
+        f"Returns models whose file has a size between these bounds. {_REPEATED}",
+        "100-500mb",
+        _choice,
+        (*SIZE_CLASSES, UNKNOWN),
+        _any_of,
+        documented=False,
+    ),
+    Parameter(
+        "filter.published",
+        "years",
+        {"type": "array", "items": {"type": "string", "pattern": f"^!?([0-9]{{4}}|{UNKNOWN})$"}},
+        f"Returns models that were published in this year (UTC), or in a year that is not known. {_REPEATED}",
+        "2025",
+        _year,
+        "a year of four digits, or unknown",
+        _any_of,
+        documented=False,
     ),
     Parameter(
         "filter.model_version_id",
