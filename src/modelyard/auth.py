@@ -1,8 +1,9 @@
 """API keys: the Authorization header → Viewer.
 
-A key is ``sk_`` and 32 random bytes in URL-safe base64. The database has only its SHA-256. ``Auth`` holds all keys in
-memory, by digest, and reads them again when any process creates or revokes one: a revoked key is refused from the next
-request on, and no request queries the database. The same holds for sessions that ended.
+A key is ``sk_`` and 32 random bytes in URL-safe base64; with ``hf_`` instead of ``sk_`` it is the same key. The
+database has only its SHA-256. ``Auth`` holds all keys in memory, by digest, and reads them again when any process
+creates or revokes one: a revoked key is refused from the next request on, and no request queries the database. The same
+holds for sessions that ended.
 
 The fingerprint of a key is the beginning of its digest. Unlike the id, it never stands for another key: a restored
 database gives ids again.
@@ -28,6 +29,7 @@ _KEY_BYTES = 32
 # `Bearer`, spaces and a key are 54 characters. A longer header is refused without hashing it.
 _HEADER_CHARS_MAX = 256
 _KEY_PREFIX = "sk_"
+_HUB_PREFIX = "hf_"
 _HINT_CHARS = 7
 _FINGERPRINT_CHARS = 16
 # A century. Python cannot format dates after the year 9999.
@@ -254,4 +256,6 @@ def _key_of(authorization: str | None) -> bytes | None:
         return None
     if len(words) > 1:
         raise errors.InvalidKey
-    return words[0].encode()
+    word = words[0]
+    # JavaScript's client of the Hugging Face Hub refuses keys with another beginning.
+    return (_KEY_PREFIX + word.removeprefix(_HUB_PREFIX) if word.startswith(_HUB_PREFIX) else word).encode()

@@ -19,7 +19,10 @@ class to a status and a reason.
     ├── NotFound
     │   ├── RouteNotFound
     │   ├── ModelNotFound            also: another team's private model
-    │   └── UploadNotFound           also: another team's upload
+    │   ├── UploadNotFound           also: another team's upload
+    │   ├── RepositoryNotFound       also: another team's repository
+    │   ├── RevisionNotFound         a repository has one revision
+    │   └── EntryNotFound            a repository has no such file, or its file is not here
     ├── Gone                         it existed, and will not come back
     │   ├── LinkExpired
     │   ├── LinkRevoked              the key that the link was made for is revoked or has expired
@@ -183,6 +186,29 @@ class UploadNotFound(NotFound):
 
     def __init__(self, upload: str) -> None:
         super().__init__(f"no upload {upload[:64]!r}", upload=upload[:64])
+
+
+class RepositoryNotFound(NotFound):
+    """No repository that the caller may see has this name."""
+
+    def __init__(self, repository: str) -> None:
+        super().__init__(f"no repository {repository[:200]!r}", repository=repository[:200])
+
+
+class RevisionNotFound(NotFound):
+    """The repository has another revision than this one. ``commit`` is the one that it has."""
+
+    def __init__(self, revision: str, commit: str) -> None:
+        super().__init__(
+            f"no revision {revision[:64]!r}; accepted: main, HEAD, {commit}", revision=revision[:64], commit=commit
+        )
+
+
+class EntryNotFound(NotFound):
+    """The repository has no such file at ``commit``, or the file is not here."""
+
+    def __init__(self, path: str, commit: str) -> None:
+        super().__init__(f"no file {path[:200]!r} is here", path=path[:200], commit=commit)
 
 
 class Gone(ModelyardError):

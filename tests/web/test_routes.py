@@ -25,6 +25,8 @@ PARAMETERS = {
     "{width}": "640.webp",
     "{id}": str(OWN),
     "{name:static}": "page.js",
+    "{namespace}": "red",
+    "{revision}": "main",
 }
 
 

@@ -33,6 +33,8 @@ from modelyard.web.auth import authenticate
 from modelyard.web.client_address import TrustedProxies
 from modelyard.web.consistency import staleness
 from modelyard.web.heavy_work import HeavyWork
+from modelyard.web.hub.context import HubContext
+from modelyard.web.hub.repositories import Repositories
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.middleware import EdgeMiddleware
@@ -99,6 +101,10 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
         return link_for or downloads.links_for(base_of(request), request.viewer, ttl_seconds)
 
     covers = Covers(catalog.store, storage.kept, storage.incoming)
+    heavy_work = HeavyWork(rate_limit)
+    hub = HubContext(
+        catalog, viewer_of, caller_of, Repositories(catalog), downloads, rate_limit, heavy_work, base_of, gzip_cache
+    )
     endpoints = ModelEndpoints(models, caller_of, base_of, links_for, ttl_seconds)
     return Parts(
         catalog,
@@ -121,7 +127,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
             auth,
             sessions,
             rate_limit,
-            HeavyWork(rate_limit),
+            heavy_work,
             uploads,
             models,
             covers,
@@ -133,6 +139,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
             shows_nsfw=settings.nsfw_covers == "shown",
             serves_suspicious=serves_suspicious,
         ),
+        hub,
     )
 
 

@@ -26,6 +26,7 @@ class RateLimit:
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
         self._interval_seconds = 60 / per_minute if per_minute else 0.0
         self._clock = clock
         self._full_at_by_caller: dict[str, float] = {}
@@ -43,6 +44,19 @@ class RateLimit:
         if len(self._full_at_by_caller) >= _CALLERS_MAX:
             self._forget(now)
         self._full_at_by_caller[caller] = full_at
+
+    def allowance(self, caller: str) -> tuple[int, int, int] | None:
+        """Return the limit a minute, how many requests the caller has left, and after how many seconds it has more.
+
+        None if there is no limit.
+        """
+        if not self._interval_seconds:
+            return None
+        now = self._clock()
+        used_seconds = max(self._full_at_by_caller.get(caller, now) - now, 0.0)
+        remaining = max(int((60 + 1e-6 - used_seconds) / self._interval_seconds), 0)
+        more_in_seconds = used_seconds + self._interval_seconds - 60 if not remaining else used_seconds
+        return self._per_minute, remaining, math.ceil(max(more_in_seconds, 0.0))
 
     def charge(self, caller: str, requests: int) -> None:
         """Count a request that has been dear as so many more. They make the next ones wait, up to a minute."""

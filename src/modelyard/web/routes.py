@@ -32,6 +32,10 @@ from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import ViewerOf
 from modelyard.web.bodies import json_endpoint
 from modelyard.web.consistency import RevisionWait, with_revision
+from modelyard.web.hub.context import HubContext
+from modelyard.web.hub.descriptions import Descriptions
+from modelyard.web.hub.endpoint import PREFIX as HUB
+from modelyard.web.hub.endpoint import hub_read
 from modelyard.web.metrics import Metrics
 from modelyard.web.openapi import document
 from modelyard.web.pages import api_docs, keys, model, sign_in, status, upload
@@ -73,11 +77,12 @@ class Parts:
     metrics_access: str
     request_log: RequestLog
     page_context: PageContext
+    hub: HubContext
 
 
 def routes(parts: Parts) -> list[Route]:
     """Return all routes."""
-    return [*_api(parts), *_pages(parts.page_context)]
+    return [*_api(parts), *_pages(parts.page_context), *_hub(parts.hub)]
 
 
 def _api(parts: Parts) -> list[Route]:
@@ -166,4 +171,23 @@ def _pages(context: PageContext) -> list[Route]:
         Route(SIGN_IN, "POST", signing_in, None, kind),
         Route("/sign-out", "POST", signing_out, None, kind),
         Route("/preferences", "POST", quick(partial(sign_in.choose, context), needs_token=False), None, kind),
+    ]
+
+
+def _hub(context: HubContext) -> list[Route]:
+    descriptions = Descriptions(context.repositories, context.viewer_of)
+    repo, revision = f"{HUB}/api/models/{{namespace}}/{{name}}", "{revision}"
+
+    def read(handle: Callable[[Request], Response]) -> Handler:
+        """Read from the database, in a thread."""
+        return hub_read(handle, context.gzip_cache, context.rate_limit)
+
+    key, reads = Kind.KEY, Scope.READ
+    return [
+        Route(f"{HUB}/api/whoami-v2", "GET", read(descriptions.whoami), reads, key),
+        Route(repo, "GET", read(descriptions.describe), reads, key),
+        Route(f"{repo}/revision/{revision}", "GET", read(descriptions.describe), reads, key),
+        Route(f"{repo}/refs", "GET", read(descriptions.list_refs), reads, key),
+        Route(f"{repo}/commits/{revision}", "GET", read(descriptions.list_commits), reads, key),
+        Route(f"{repo}/auth-check", "GET", read(descriptions.check_access), reads, key),
     ]

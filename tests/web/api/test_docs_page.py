@@ -80,7 +80,7 @@ def test_a_table_says_what_the_code_does(page_name: str, name: str, table: str) 
 
 
 def test_every_route_is_documented() -> None:
-    routes = set(re.findall(r"`GET (/[\w./]*)`", text_of_all_pages()))
+    routes = set(re.findall(r"`GET (/[\w./-]*)`", text_of_all_pages()))
     read = {
         path for path, methods in openapi_document.document()["paths"].items() if "get" in methods and "{" not in path
     }
@@ -91,7 +91,15 @@ def test_every_route_is_documented() -> None:
 def test_the_document_has_every_route_and_method_of_the_api(stocked: App) -> None:
     """Pages for people, and what is read by programs of an operator, are no part of it."""
     paths = {path: {*methods, "options"} for path, methods in openapi_document.document()["paths"].items()}
-    filled = {"{upload}": 32 * "a", "{sha256}": 64 * "a", "{label}": "a", "{name}": 32 * "a", "{width}": "640.webp"}
+    filled = {
+        "{namespace}": "red",
+        "{revision}": "main",
+        "{upload}": 32 * "a",
+        "{sha256}": 64 * "a",
+        "{label}": "a",
+        "{name}": 32 * "a",
+        "{width}": "640.webp",
+    }
 
     def allowed_at(path: str) -> set[str]:
         asked = functools.reduce(lambda text, name: text.replace(name, filled[name]), filled, path)

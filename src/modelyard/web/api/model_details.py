@@ -53,7 +53,7 @@ class ModelDetails:
             stored = blobs.find(connection, entry.model.blob) if entry.model.blob else None
         local_files = [file for file in local_files if file.visibility is Visibility.PUBLIC or file.team == viewer.team]
         versions = self.catalog.versions(viewer, entry.model)
-        records = _list_files(entry, local_files, stored)
+        records = list_files(entry, local_files, stored)
         record = self._render(request, entry, _select_file(entry, records, parameters.get("file")))
         body = details.make_details(entry, [file for _, file in records], versions)
         older = {"model": msgspec.Raw(record), **_read_check(viewer, entry)}
@@ -127,7 +127,7 @@ def _read_check(viewer: Viewer, entry: Entry) -> dict[str, object]:
     }
 
 
-def _list_files(
+def list_files(
     entry: Entry, local_files: Sequence[FileRecord], stored: blobs.Blob | None
 ) -> list[tuple[str, details.FileRecord]]:
     """Return the files of a model, the best first, each with its SHA-256 in lower case, empty if unknown."""
@@ -183,4 +183,4 @@ def describe(store: Store, entry: Entry) -> details.DetailsRecord:
         local_files = files.of_models(connection, [entry.model.id]).get(entry.model.id, [])
         stored = blobs.find(connection, entry.model.blob) if entry.model.blob else None
         versions = version_groups.versions(connection, group, entry.model.team) if group else []
-    return details.make_details(entry, [file for _, file in _list_files(entry, local_files, stored)], versions)
+    return details.make_details(entry, [file for _, file in list_files(entry, local_files, stored)], versions)
