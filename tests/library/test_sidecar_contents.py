@@ -120,7 +120,7 @@ def test_a_version_has_every_field_of_the_model() -> None:
     assert VERSION == content_of("civitai-info")
 
 
-def test_metadata_json_has_the_version_and_what_lora_manager_edits() -> None:
+def test_a_sidecar_with_our_own_fields_holds_the_version_too() -> None:
     content = content_of("lora-manager")
 
     assert content == {
