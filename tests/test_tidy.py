@@ -23,7 +23,9 @@ SOURCE = ROOT / "src" / "modelyard"
 GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"domain", "errors", "fingerprint"}),
     frozenset({"facts"}),
-    frozenset({"index", "inspection", "licences", "paths", "retry", "settings", "signing", "thumbnails", "wire"}),
+    frozenset(
+        {"index", "inspection", "licences", "paths", "retry", "settings", "signing", "thumbnails", "wire", "workflows"}
+    ),
     frozenset({"xet"}),
     frozenset({"store", "blobs"}),
     frozenset({"registry", "replication", "indexer"}),
