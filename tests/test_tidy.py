@@ -33,7 +33,7 @@ GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"library"}),
     frozenset({"covers"}),
     frozenset({"auth", "catalog", "client", "uploads"}),
-    frozenset({"jobs"}),
+    frozenset({"jobs", "resolution"}),
     frozenset({"demo", "web"}),
     frozenset({"cli"}),
 )

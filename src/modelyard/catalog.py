@@ -146,9 +146,13 @@ class Catalog:
             for field, value, count in named
         ]
 
-    def find_by_hash(self, viewer: Viewer, hashes: Iterable[str]) -> tuple[dict[str, list[int]], list[bytes]]:
-        """Return the ids of the models that have each hash, best first, and the record of each model once."""
+    def find_by_hash(self, viewer: Viewer, hashes: Iterable[str]) -> tuple[dict[str, list[int]], dict[int, bytes]]:
+        """Return the ids of the models that have each hash, best first, and the record of each model by id."""
         return self._ask(lambda index: index.find_by_hash(viewer, hashes))
+
+    def find_by_file_name(self, viewer: Viewer, names: Iterable[str]) -> tuple[dict[str, list[int]], dict[int, bytes]]:
+        """Return the ids of the models that have a file of each name, best first, and the record of each by id."""
+        return self._ask(lambda index: index.find_by_file_name(viewer, names))
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
         """Return the ranks, by id, of models that ``search`` has just answered."""

@@ -423,6 +423,11 @@ def split_extension(file_name: str) -> tuple[str, str]:
     return (stem, extension) if is_extension and len(extension) < len(file_name) else (file_name, "")
 
 
+def fold_file_name(name: str) -> str:
+    """Return a file's name as names are compared: without its folders, and whatever its case."""
+    return fold(name.replace("\\", "/").rpartition("/")[2].strip())
+
+
 def fold(text: str) -> str:
     """Return ``text`` as search compares it: Unicode NFKC, then casefold."""
     # ASCII is its own NFKC, and most names are ASCII: a tenth of the cost.

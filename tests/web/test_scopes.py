@@ -56,6 +56,7 @@ API = [
     Row("GET", "/v3/model/facets", READ, 200),
     Row("HEAD", "/v3/model/facets", READ, 200),
     Row("POST", "/v3/model/by-hash", READ, 200, b'{"hashes":["1A805277C8"]}'),
+    Row("POST", "/v3/model/resolve", READ, 200, b'{"models":[{"name":"a.pt"}]}'),
     Row("GET", "/v3/metadata", READ, 200),
     Row("HEAD", "/v3/metadata", READ, 200),
     Row("GET", "/v3/user", READ, 200),

@@ -152,7 +152,8 @@ def _list_matches(hashes: tuple[str, ...], viewer: Viewer, as_json: bool) -> Non
     with context.open_catalog(home.load_settings()) as catalog:
         catalog.load(context.show_indexing)
         ids, records = catalog.find_by_hash(viewer, dict.fromkeys(digits_by_text.values()))
-    answer = wire.join_matches({text: ids[digits] for text, digits in digits_by_text.items()}, records)
+    by_text = {text: ids[digits] for text, digits in digits_by_text.items()}
+    answer = wire.join_matches(by_text, [*records.values()])
     answer = wire.fill_holes(answer, lambda *_: "", "")
     if as_json:
         click.echo(msgspec.json.format(answer, indent=2))

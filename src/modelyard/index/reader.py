@@ -26,6 +26,7 @@ from modelyard.domain import (
     Visibility,
     fold,
     fold_base,
+    fold_file_name,
     search_text,
     size_class,
     year_of,
@@ -44,7 +45,7 @@ from modelyard.index.segment_file import StoredSegment
 from modelyard.index.set_cache import SetCache
 from modelyard.index.sorted_pages import sorted_page
 from modelyard.index.suggest import nearest
-from modelyard.index.terms import GRAM_MAX, filter_key, gram_keys, group_key, hash_key
+from modelyard.index.terms import GRAM_MAX, file_name_key, filter_key, gram_keys, group_key, hash_key
 
 MERGE_GROWTH = 4
 ANSWERS_BYTES_MAX = 4 << 20
@@ -85,6 +86,7 @@ def row_of(model: Model, record: bytes) -> Row:
         filters.append("inpainting")
     text = search_text(model.sd_name, model.name, model.tags)
     hashes = [hash_key(digits) for digits in (*model.hashes.spellings(), *model.file_hashes)]
+    hashes += {file_name_key(fold_file_name(name)) for name in (model.sd_name, *model.file_names) if name}
     sort_keys = (model.published_at, model.updated_at, model.added_at, model.size_bytes)
     further = further_text(model, text).encode()
     name_key = model.name_key.encode()
@@ -294,22 +296,34 @@ class Index:
                     named[field_name] = field_name, value, count.number
         return [*named.values()]
 
-    def find_by_hash(self, viewer: Viewer, hashes: Iterable[str]) -> tuple[dict[str, list[int]], list[bytes]]:
-        """Return the ids of the models that have each hash, best first, and the record of each model once."""
+    def find_by_hash(self, viewer: Viewer, hashes: Iterable[str]) -> tuple[dict[str, list[int]], dict[int, bytes]]:
+        """Return the ids of the models that have each hash, best first, and the record of each model by id."""
+        return self._find_by_keys(viewer, ((digits, hash_key(digits)) for digits in hashes))
+
+    def find_by_file_name(self, viewer: Viewer, names: Iterable[str]) -> tuple[dict[str, list[int]], dict[int, bytes]]:
+        """Return the ids of the models that have a file of each name, best first, and the record of each by id.
+
+        Names are compared without their folders, and whatever their case. Cost: about 10 µs a name.
+        """
+        return self._find_by_keys(viewer, ((name, file_name_key(fold_file_name(name))) for name in names))
+
+    def _find_by_keys(
+        self, viewer: Viewer, keys: Iterable[tuple[str, int]]
+    ) -> tuple[dict[str, list[int]], dict[int, bytes]]:
         parts, visible = self._snapshot.rows, plan_for(viewer, ModelQuery())
         ids: dict[str, list[int]] = {}
         records: dict[int, bytes] = {}
-        for digits in hashes:
-            plan = replace(visible, hash_key=hash_key(digits))
+        for text, key in keys:
+            plan = replace(visible, hash_key=key)
             found = sorted(
                 (*part.segment.order(row), number, row)
                 for number, part in enumerate(parts)
                 for row in search.matches_by_hash(part, plan)
             )
-            ids[digits] = [-neg_id for _, neg_id, _, _ in found]
+            ids[text] = [-neg_id for _, neg_id, _, _ in found]
             for _, neg_id, number, row in found:
                 records[-neg_id] = records.get(-neg_id) or parts[number].segment.records((row,))[0]
-        return ids, list(records.values())
+        return ids, records
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
         """Return the ranks of models, by id."""

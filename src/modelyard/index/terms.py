@@ -44,6 +44,15 @@ def group_key(name: str) -> int:
     return filter_key(f"group={name}") if name else 0
 
 
+def file_name_key(file_name: str) -> int:
+    """Return the key of a file's name, among those of hashes. The name is folded, so upper case does not matter.
+
+    It is a digest of 61 bits, so the keys of two names, or of a name and a hash, collide as rarely as two hashes.
+    """
+    digest = hashlib.blake2b(b"name " + file_name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % _PRIME
+
+
 def gram_keys(term: bytes) -> list[int]:
     """Return the keys of the grams that every text containing ``term`` has: the term itself, or all its trigrams."""
     size = min(len(term), GRAM_MAX)

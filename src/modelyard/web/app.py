@@ -28,6 +28,7 @@ from modelyard.web.api.files import Downloads
 from modelyard.web.api.find_by_hash import FindByHash
 from modelyard.web.api.model_details import ModelDetails
 from modelyard.web.api.presigned_uploads import PresignedUploads
+from modelyard.web.api.resolve_workflow import ResolveWorkflow
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import authenticate
 from modelyard.web.client_address import TrustedProxies
@@ -102,15 +103,13 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
 
     covers = Covers(catalog.store, storage.kept, storage.incoming)
     heavy_work = HeavyWork(rate_limit)
-    hub = HubContext(
-        catalog, viewer_of, caller_of, Repositories(catalog), downloads, rate_limit, heavy_work, base_of, gzip_cache
-    )
     endpoints = ModelEndpoints(models, caller_of, base_of, links_for, ttl_seconds)
     return Parts(
         catalog,
         viewer_of,
         list_models.Listing(catalog, viewer_of, links_for, base_of),
         FindByHash(catalog, viewer_of, links_for, base_of, gzip_cache),
+        ResolveWorkflow(catalog, viewer_of, links_for, base_of, gzip_cache, heavy_work),
         endpoints,
         ModelDetails(catalog, caller_of, base_of, links_for, ttl_seconds),
         PresignedUploads(uploads, auth, signer, caller_of, base_of),
@@ -139,7 +138,9 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
             shows_nsfw=settings.nsfw_covers == "shown",
             serves_suspicious=serves_suspicious,
         ),
-        hub,
+        HubContext(
+            catalog, viewer_of, caller_of, Repositories(catalog), downloads, rate_limit, heavy_work, base_of, gzip_cache
+        ),
     )
 
 

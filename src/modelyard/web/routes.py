@@ -28,6 +28,7 @@ from modelyard.web.api.files import Downloads
 from modelyard.web.api.find_by_hash import FindByHash
 from modelyard.web.api.model_details import ModelDetails
 from modelyard.web.api.presigned_uploads import PresignedUploads
+from modelyard.web.api.resolve_workflow import ResolveWorkflow
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import ViewerOf
 from modelyard.web.bodies import json_endpoint
@@ -65,6 +66,7 @@ class Parts:
     viewer_of: ViewerOf
     listing: list_models.Listing
     find_by_hash: FindByHash
+    resolve_workflow: ResolveWorkflow
     models: ModelEndpoints
     model_details: ModelDetails
     presigned: PresignedUploads
@@ -124,6 +126,7 @@ def _api(parts: Parts) -> list[Route]:
         Route("/v3/model/details", "GET", from_database(parts.model_details.get), Scope.READ, key),
         Route("/v3/model/facets", "GET", from_index(facets), Scope.READ, key),
         Route("/v3/model/by-hash", "POST", parts.find_by_hash.handle, Scope.READ, key),
+        Route("/v3/model/resolve", "POST", parts.resolve_workflow.handle, Scope.READ, key),
         Route("/v3/model/cover", "PUT", covers.put, Scope.WRITE, key),
         Route("/v3/model/cover", "DELETE", change(covers.remove), Scope.WRITE, key),
         Route("/v3/model/uploader", "POST", change(presigned.announce), Scope.WRITE, key),

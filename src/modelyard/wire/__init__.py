@@ -5,6 +5,7 @@ queries     parses query strings; an error names the parameter
 cursors     parses and formats cursors
 records     renders models and pages as JSON
 problems    renders errors as status, reason and JSON
+needs       the answer to a workflow
 headers     the names of the API's own headers
 """
 
@@ -19,6 +20,7 @@ from modelyard.wire.headers import (
     SUGGESTION_HEADER,
     TOTAL_HEADER,
 )
+from modelyard.wire.needs import NeedAnswer, NeedsAnswer, join_needs
 from modelyard.wire.parameters import (
     HASH_ALLOWED,
     NAMES,
@@ -78,6 +80,8 @@ __all__ = [
     "HashMatches",
     "ModelPage",
     "ModelRecord",
+    "NeedAnswer",
+    "NeedsAnswer",
     "Parameter",
     "ParsedQuery",
     "TypeRecord",
@@ -88,6 +92,7 @@ __all__ = [
     "has_holes",
     "ignored_header",
     "join_matches",
+    "join_needs",
     "join_page",
     "parse_hash",
     "parse_query",

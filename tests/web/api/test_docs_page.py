@@ -296,7 +296,7 @@ def test_the_page_runs_nothing_inline_and_loads_nothing_from_elsewhere(stocked: 
 def test_what_the_page_loads_is_there_and_may_be_kept_for_ever(stocked: App, page: str) -> None:
     loaded = re.findall(r"""(?:src|href)="(/static/[^"]+)""", page)
 
-    assert {"docs.css", "docs.js", "icon.svg", "page.css", "page.js"} == {
+    assert {"docs.css", "docs.js", "icon.svg", "page.css", "page.js", "shortcuts.js"} == {
         address.split("/")[2].split("?")[0] for address in loaded
     }
     for address in loaded:

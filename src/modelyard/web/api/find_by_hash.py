@@ -58,7 +58,8 @@ class FindByHash:
         digits_by_text = _read_hashes(body)
         revision = self._catalog.refresh()
         ids, records = self._catalog.find_by_hash(viewer, dict.fromkeys(digits_by_text.values()))
-        answer = wire.join_matches({text: ids[digits] for text, digits in digits_by_text.items()}, records)
+        by_text = {text: ids[digits] for text, digits in digits_by_text.items()}
+        answer = wire.join_matches(by_text, [*records.values()])
         answer = wire.fill_holes(answer, self._links_for(request), self._base_of(request))
         return Response(answer, headers=(revision_header(revision),))
 

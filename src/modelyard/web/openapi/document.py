@@ -42,6 +42,7 @@ _TYPES = (
     wire.ModelPage,
     wire.FacetsAnswer,
     wire.HashMatches,
+    wire.NeedsAnswer,
     DetailsRecord,
     User,
     Metadata,
