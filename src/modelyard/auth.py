@@ -25,6 +25,8 @@ from modelyard.store import Key, Store, refuse_team_name
 
 __all__ = ["Auth", "Key"]
 
+NAME_CHARS_MAX = 60
+PURPOSE_CHARS_MAX = 200
 _KEY_BYTES = 32
 # `Bearer`, spaces and a key are 54 characters. A longer header is refused without hashing it.
 _HEADER_CHARS_MAX = 256
@@ -133,10 +135,21 @@ class Auth:
         return key
 
     def create_key(
-        self, team: str, scopes: Collection[Scope], expires_in_seconds: int | None = None
+        self,
+        team: str,
+        scopes: Collection[Scope],
+        expires_in_seconds: int | None = None,
+        *,
+        name: str = "",
+        purpose: str = "",
     ) -> tuple[str, Key]:
-        """Create a key, and its team if that is new. Return the key, which nobody can read later, and its record."""
+        """Create a key, and its team if that is new. Return the key, which nobody can read later, and its record.
+
+        ``name`` and ``purpose`` are for people, and may be empty.
+        """
         refuse_team_name(team)
+        name = _check_line("name", name, NAME_CHARS_MAX)
+        purpose = _check_line("purpose", purpose, PURPOSE_CHARS_MAX)
         if not scopes:
             raise errors.InvalidValue("scopes: a key needs at least one", field="scopes", allowed=[*Scope])
         if expires_in_seconds is not None and not 0 < expires_in_seconds <= _EXPIRES_IN_SECONDS_MAX:
@@ -155,6 +168,8 @@ class Auth:
                 scopes=frozenset(scopes),
                 hint=key[:_HINT_CHARS] + "…",
                 expires_at=expires_at,
+                name=name,
+                purpose=purpose,
             )
         return key, record
 
@@ -241,6 +256,20 @@ class Auth:
             self._key_by_fingerprint = {key.viewer.key_fingerprint: key for key in self._key_by_digest.values()}
             self._ended_sessions = ring.ended_sessions
             self._revision = ring.revision
+
+
+def _check_line(field: str, text: str, chars_max: int) -> str:
+    """Return a text without surrounding spaces. Raises InvalidValue unless it is one short line."""
+    text = text.strip()
+    if not text.isprintable() or len(text) > chars_max:
+        allowed = f"up to {chars_max} characters in one line"
+        raise errors.InvalidValue(
+            f"{field}: {text[:64]!r} is not accepted; accepted: {allowed}",
+            field=field,
+            given=text[:64],
+            allowed=allowed,
+        )
+    return text
 
 
 def _key_of(authorization: str | None) -> bytes | None:

@@ -1037,7 +1037,7 @@ $ modelyard explain harbour
 """,
     "keys": """
 $ modelyard key list
-id   key   team   scopes   created   expires   revoked   last used
+id   key   name   team   scopes   created   expires   revoked   last used
 $ modelyard key create --team red
 sk_KEY
 ! key 1 of team red: read, write. It is shown only once:
@@ -1056,7 +1056,9 @@ $ modelyard key create --team red --scope read --json
   "expires_at": null,
   "revoked_at": null,
   "last_used_at": null,
-  "hint": "sk_KEY"
+  "hint": "sk_KEY",
+  "name": "",
+  "purpose": ""
 }
 $ modelyard key create --team red --expires 0s
 ! Usage: modelyard key create [OPTIONS]
@@ -1072,10 +1074,10 @@ $ modelyard key create --team "a b"
 ! modelyard: --team: 'a b' is not accepted; accepted: up to 63 of a-z, 0-9, '-', '_', beginning with a-z or 0-9
 [2]
 $ modelyard key list
-id   key        team   scopes             created            expires            revoked   last used
- 1   sk_KEY   red    read write         DAY TIME
- 2   sk_KEY   blue   admin read write   DAY TIME   DAY TIME
- 3   sk_KEY   red    read               DAY TIME
+id   key        name   team   scopes             created            expires            revoked   last used
+ 1   sk_KEY          red    read write         DAY TIME
+ 2   sk_KEY          blue   admin read write   DAY TIME   DAY TIME
+ 3   sk_KEY          red    read               DAY TIME
 $ modelyard key list --team blue --json
 [
   {
@@ -1090,7 +1092,9 @@ $ modelyard key list --team blue --json
     "expires_at": SECONDS,
     "revoked_at": null,
     "last_used_at": null,
-    "hint": "sk_KEY"
+    "hint": "sk_KEY",
+    "name": "",
+    "purpose": ""
   }
 ]
 $ modelyard key revoke 1
@@ -1111,12 +1115,14 @@ $ modelyard key revoke 3 --json
   "expires_at": null,
   "revoked_at": SECONDS,
   "last_used_at": null,
-  "hint": "sk_KEY"
+  "hint": "sk_KEY",
+  "name": "",
+  "purpose": ""
 }
 $ modelyard key list --team red
-id   key        team   scopes       created            expires   revoked            last used
- 1   sk_KEY   red    read write   DAY TIME             DAY TIME
- 3   sk_KEY   red    read         DAY TIME             DAY TIME
+id   key        name   team   scopes       created            expires   revoked            last used
+ 1   sk_KEY          red    read write   DAY TIME             DAY TIME
+ 3   sk_KEY          red    read         DAY TIME             DAY TIME
 $ modelyard signing-key rotate
 ! new links use key 1; older links end at DAY TIME UTC
 $ modelyard signing-key rotate --overlap 7d --json

@@ -19,6 +19,7 @@ import pytest
 from modelyard.blobs import IncomingFiles
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.store import blobs as rows
+from modelyard.store import deleted_models
 from modelyard.store import uploads as upload_rows
 from modelyard.web.api.presigned_uploads import PURPOSE
 from modelyard.web.urls import open_signer
@@ -584,12 +585,18 @@ def test_what_is_swept_from_the_arrivals_is_old_and_no_upload_s(bench: Bench) ->
     assert {known.name, young.name} == {path.name for path in incoming.iterdir()}
 
 
+def delete_for_good(yard: App, model_id: int) -> None:
+    ask(yard, f"/v3/model?id={model_id}", method="DELETE")
+    with yard.store.transaction() as writing:
+        deleted_models.remove(writing.connection, [model_id])
+
+
 def test_a_dry_run_of_collecting_notes_nothing(bench: Bench) -> None:
     model_id = upload(bench.yard, "mine", lora_bytes())["id"]
     bench.checking.verify_next()
     with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("DELETE FROM uploads")
-    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+    delete_for_good(bench.yard, model_id)
 
     bench.checking.collect_garbage(3600, dry_run=True)
     with bench.yard.store.reading() as connection:
@@ -617,7 +624,7 @@ def test_what_nothing_points_at_is_collected_after_its_grace(bench: Bench) -> No
     sha256 = hashlib.sha256(lora_bytes()).hexdigest()
 
     kept = bench.checking.collect_garbage(0, dry_run=False)
-    ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")
+    delete_for_good(bench.yard, model_id)
     told = bench.checking.collect_garbage(0, dry_run=True)
     waiting = bench.checking.collect_garbage(3600, dry_run=False)
     collected = bench.checking.collect_garbage(0, dry_run=False)
@@ -717,7 +724,7 @@ def test_a_blob_that_is_needed_again_is_not_collected_and_has_its_whole_grace_af
         assert blob is not None
         return blob.unused_since
 
-    ask(bench.yard, f"/v3/model?id={uploaded()}", method="DELETE")
+    delete_for_good(bench.yard, uploaded())
     bench.checking.purge_expired()
     with bench.yard.store.transaction() as writing:
         writing.connection.exec_driver_sql("UPDATE blobs SET unused_since = 1000")
@@ -821,3 +828,43 @@ def test_a_body_that_does_not_say_its_length_is_cut_off_at_its_limit(bench: Benc
     start, _ = exchange_messages(bench.yard, "POST", "/v3/model", headers, endless())
 
     assert (413, 5) == (start["status"], len(pieces))
+
+
+def test_the_file_of_a_deleted_model_stays_for_thirty_days(bench: Bench) -> None:
+    model_id = upload(bench.yard, "mine", lora_bytes())["id"]
+    bench.checking.verify_next()
+    with bench.yard.store.transaction() as writing:
+        writing.connection.exec_driver_sql("DELETE FROM uploads")
+    assert (200, {}) == (
+        (reply := ask(bench.yard, f"/v3/model?id={model_id}", method="DELETE")).status,
+        reply.json,
+    )
+
+    early = bench.checking.collect_garbage(0, dry_run=False)
+    with bench.yard.store.transaction() as writing:
+        writing.connection.exec_driver_sql(f"UPDATE deleted_models SET deleted_at = deleted_at - {30 * 86_400}")
+    bench.checking.purge_expired()
+    late = bench.checking.collect_garbage(0, dry_run=False)
+
+    assert ([], 1) == (early, len(late))
+
+
+def test_deleted_models_give_way_to_an_upload_that_needs_the_quota(tmp_path: Path) -> None:
+    size = len(lora_bytes())
+    with open_app(tmp_path, team_quota_bytes=2 * size) as yard:
+        verification = checking(yard, tmp_path)
+        ids = []
+        for seed in range(2):
+            ids.append(upload(yard, f"m{seed}", lora_bytes(seed=seed))["id"])
+            verification.verify_next()
+        with yard.store.transaction() as writing:
+            writing.connection.exec_driver_sql("DELETE FROM uploads")
+        for model_id in ids:
+            ask(yard, f"/v3/model?id={model_id}", method="DELETE")
+        with yard.store.reading() as connection:
+            before = [model.entry.model.id for model in deleted_models.of_team(connection, "red", 9)]
+        status = create(yard, size).status
+        with yard.store.reading() as connection:
+            after = [model.entry.model.id for model in deleted_models.of_team(connection, "red", 9)]
+
+    assert (ids[::-1], 201, ids[1:]) == (before, status, after)

@@ -4,20 +4,13 @@ Not covered here: scopes and teams (test_scopes.py), sessions (test_sessions.py)
 come from (test_cover_fetching.py).
 """
 
-import base64
-import hashlib
-import zlib
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
-from modelyard import errors
-from modelyard.domain import Scope, Viewer
-from modelyard.facts import Entry
-from modelyard.signing import SecretKey, Signer
-from modelyard.web.pages.edit import seal, unseal
-from tests.app_fixture import App, a_private, open_app
+from modelyard.domain import Scope
+from tests.app_fixture import App, open_app
 from tests.web.pages.test_pages import Browser, signed_in
 
 ELSEWHERE = "https://console.example"
@@ -214,58 +207,6 @@ def test_trying_keys_on_the_page_is_limited(tmp_path: Path) -> None:
         statuses = [yard.ask("/sign-in", None, method="POST", body=b"key=sk_x").status for _ in range(3)]
 
     assert [401, 401, 429] == statuses
-
-
-# --- What was deleted, sealed
-
-
-def test_a_sealed_model_is_good_for_an_hour_and_for_its_team() -> None:
-    now = [1_700_000_000.0]
-    signer = Signer(lambda: [SecretKey(1, b"1" * 32)], clock=lambda: now[0])
-    red = Viewer("red", frozenset({Scope.WRITE}))
-    entry = Entry(a_private(7, "red"), {})
-    sealed = seal(signer, red, entry, now[0])
-
-    now[0] += 3599
-    assert entry == unseal(signer, red, sealed)
-    for stranger in (Viewer("blue"), Viewer(None)):
-        with pytest.raises(errors.InvalidSignature):
-            unseal(signer, stranger, sealed)
-    now[0] += 1
-    with pytest.raises(errors.LinkExpired):
-        unseal(signer, red, sealed)
-
-
-def test_what_was_signed_for_something_else_opens_nothing() -> None:
-    """The same text, signed as a session, a token or a link."""
-    signer = Signer(lambda: [SecretKey(1, b"1" * 32)], clock=lambda: 1_700_000_000.0)
-    red = Viewer("red", frozenset({Scope.WRITE}))
-    *signature, content = seal(signer, red, Entry(a_private(7, "red"), {}), 1_700_000_000).split(".")
-    digest = hashlib.sha256(content.encode()).hexdigest()
-    for purpose in ("session", "token", "get", "put"):
-        query = signer.query(purpose, "red", digest, int(signature[1]))
-        other = ".".join([pair.partition("=")[2] for pair in query.split("&")] + [content])
-        with pytest.raises(errors.InvalidSignature):
-            unseal(signer, red, other)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "!",
-        "AAA",
-        base64.urlsafe_b64encode(b"no deflated bytes").decode(),
-        base64.urlsafe_b64encode(zlib.compress(b"no JSON")).decode(),
-        base64.urlsafe_b64encode(zlib.compress(b'{"model": 1}')).decode(),
-    ],
-)
-def test_what_was_signed_and_is_no_model_is_refused(content: str) -> None:
-    signer = Signer(lambda: [SecretKey(1, b"1" * 32)], clock=lambda: 1_700_000_000.0)
-    query = signer.query("undo", "red", hashlib.sha256(content.encode()).hexdigest(), 1_700_000_060)
-    sealed = ".".join([pair.partition("=")[2] for pair in query.split("&")] + [content])
-
-    with pytest.raises(errors.InvalidSignature):
-        unseal(signer, Viewer("red", frozenset({Scope.WRITE})), sealed)
 
 
 # --- Answers of the operator, and of all routes

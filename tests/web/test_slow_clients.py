@@ -60,7 +60,7 @@ def test_slow_bodies_without_a_key_are_answered_at_once_and_closed_soon(
     assert statuses == SLOW_CLIENTS * [401]
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/keys", "/undo"])
+@pytest.mark.parametrize("path", ["/sign-in", "/keys", "/keys/revoke"])
 def test_a_slow_form_is_not_waited_for(yard: App, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """Only the form to sign in is read without a session; that of another page leads there at once."""
     monkeypatch.setattr(bodies, "SMALL_BODY_SECONDS_MAX", 0.3)

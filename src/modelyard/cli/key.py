@@ -31,14 +31,20 @@ def key() -> None:
     show_default=True,
     help="What the key allows: to read the team's models, to write them, to manage its keys (admin).",
 )
+@click.option("--name", default="", help="What people call the key, such as anna's laptop.")
+@click.option("--purpose", default="", help="What the key is for, such as nightly backup.")
 @click.option("--expires", type=options.Duration(), help="When the key expires, such as 90d or 12h.  [default: never]")
 @options.json_option
-def create(team: str, scopes: tuple[frozenset[Scope], ...], expires: int | None, as_json: bool) -> None:
+def create(
+    team: str, scopes: tuple[frozenset[Scope], ...], name: str, purpose: str, expires: int | None, as_json: bool
+) -> None:
     """Create a key and write it on standard output."""
     if expires == 0:
         raise click.BadParameter("a key must be valid for a time; accepted: 1s or more", param_hint="--expires")
     with home.open_store(home.load_settings()) as database:
-        secret, record = Auth(database).create_key(team, frozenset[Scope]().union(*scopes), expires)
+        secret, record = Auth(database).create_key(
+            team, frozenset[Scope]().union(*scopes), expires, name=name, purpose=purpose
+        )
     if as_json:
         output.write_json({"key": secret, **_key_json(record)})
         return
@@ -60,7 +66,7 @@ def list_(team: str | None, as_json: bool) -> None:
     if as_json:
         output.write_json([_key_json(record) for record in records])
         return
-    headings = ("id", "key", "team", "scopes", "created", "expires", "revoked", "last used")
+    headings = ("id", "key", "name", "team", "scopes", "created", "expires", "revoked", "last used")
     times = ("created_at", "expires_at", "revoked_at", "last_used_at")
     output.write_table(
         headings,
@@ -68,6 +74,7 @@ def list_(team: str | None, as_json: bool) -> None:
             (
                 str(record.id),
                 record.hint,
+                record.name,
                 record.team,
                 " ".join(sorted(record.scopes)),
                 *(output.format_time(getattr(record, time)) for time in times),

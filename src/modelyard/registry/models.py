@@ -14,8 +14,19 @@ from modelyard.facts import Entry, Facts, Layer, Record, complete_files, fill_mi
 from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
 from modelyard.registry.names import fallback_name, sd_name_of
 from modelyard.registry.writer import ModelState, ModelWriter, Outcome, Rehearsal, merge_layer, state_of
-from modelyard.store import Store, WriteTransaction, blobs, covers, download_counts, files, jobs, uploads
+from modelyard.store import (
+    Store,
+    WriteTransaction,
+    blobs,
+    covers,
+    deleted_models,
+    download_counts,
+    files,
+    jobs,
+    uploads,
+)
 from modelyard.store.covers import Origin
+from modelyard.store.deleted_models import DeletedModel
 from modelyard.store.jobs import CHECK
 from modelyard.store.uploads import Upload
 
@@ -113,15 +124,21 @@ class Models:
         return edited
 
     def remove(self, viewer: Viewer, model_id: int) -> None:
-        """Remove a model of the viewer's team, and the upload that it may be waiting for."""
+        """Remove a model of the viewer's team, and the upload that it may be waiting for.
+
+        ``restore`` brings the model back, for as long as ``list_deleted`` has it.
+        """
         team = writing_team(viewer)
         with self._store.transaction() as transaction:
-            _owned(transaction.entries([model_id]).get(model_id), team, model_id)
+            entry = _owned(transaction.entries([model_id]).get(model_id), team, model_id)
+            # A model without a file never was of use: its upload was not complete, or the file was refused.
+            if entry.model.blob or entry.model.status:
+                _keep_record(transaction, entry, team)
             upload = _remove(transaction, model_id)
         self._forget(upload)
 
     def remove_as_operator(self, model_id: int) -> None:
-        """Remove a model of any team, or of none: for the commands of this machine, never for a request."""
+        """Remove a model of any team for good: for the commands of this machine, never for a request."""
         with self._store.transaction() as transaction:
             _existing(transaction.entries([model_id]).get(model_id), model_id)
             upload = _remove(transaction, model_id)
@@ -132,24 +149,65 @@ class Models:
             self._incoming.remove(upload.id)
             self._storage.forget_uploaded(upload.id)
 
-    def restore(self, viewer: Viewer, entry: Entry) -> Entry:
-        """Put a removed model of the viewer's team back. If its file is gone, the model is unavailable.
+    def list_deleted(self, viewer: Viewer, limit: int = 200) -> list[DeletedModel]:
+        """Return the models that the viewer's team deleted and can restore, the last first."""
+        team = writing_team(viewer)
+        with self._store.reading() as connection:
+            return deleted_models.of_team(connection, team, limit)
 
-        Raises ModelExists if there is a model with this id.
-        """
-        model = entry.model
-        _owned(entry, writing_team(viewer), model.id)
+    def purge(self, viewer: Viewer, model_id: int) -> None:
+        """Delete a deleted model of the viewer's team for good. Raises ModelNotFound."""
+        team = writing_team(viewer)
         with self._store.transaction() as transaction:
-            writer = ModelWriter(transaction)
-            writer.load([model.id])
-            if writer.entry(model.id) is not None:
-                raise errors.ModelExists(f"the model {model.id} exists", model=model.id)
-            state = state_of(model)
-            if model.blob is not None and not _has_file(transaction, entry):
-                state = replace(state, status=Status.UNAVAILABLE, blob=None)
-            restored = writer.set(model.id, entry.layers, state)
-            writer.put()
-        return restored
+            if deleted_models.find(transaction.connection, team, model_id) is None:
+                raise errors.ModelNotFound(str(model_id))
+            deleted_models.remove(transaction.connection, [model_id])
+
+    def restore(self, viewer: Viewer, model_id: int) -> Entry:
+        """Put a deleted model of the viewer's team back. If its file is gone, the model is unavailable.
+
+        Raises ModelNotFound, or ModelExists if there is a model with this id.
+        """
+        team = writing_team(viewer)
+        with self._store.transaction() as transaction:
+            connection = transaction.connection
+            deleted = deleted_models.find(connection, team, model_id)
+            if deleted is None:
+                raise errors.ModelNotFound(str(model_id))
+            if transaction.entries([model_id]):
+                raise errors.ModelExists(f"the model {model_id} exists", model=model_id)
+            # Files, covers and downloads refer to the model, so it is there before them, and resolved again after.
+            transaction.put([deleted.entry])
+            files.link_again(connection, deleted.files, model_id)
+            covers.give_existing(connection, model_id, deleted.covers)
+            if deleted.downloads:
+                download_counts.add(connection, {model_id: deleted.downloads})
+            deleted_models.remove(connection, [model_id])
+            return _resolve_restored(transaction, deleted.entry)
+
+
+def _resolve_restored(transaction: WriteTransaction, entry: Entry) -> Entry:
+    """Resolve a restored model again, with the files, covers and names that are here now."""
+    if not entry.layers:
+        return entry
+    state = state_of(entry.model)
+    if state.blob is not None and not _has_file(transaction, entry):
+        state = replace(state, status=Status.UNAVAILABLE, blob=None)
+    writer = ModelWriter(transaction)
+    writer.load([entry.model.id])
+    restored = writer.set(entry.model.id, entry.layers, state)
+    writer.put()
+    return restored
+
+
+def _keep_record(transaction: WriteTransaction, entry: Entry, team: str) -> None:
+    """Record what restores a model that is about to be removed."""
+    connection, model_id = transaction.connection, entry.model.id
+    records = files.of_models(connection, [model_id]).get(model_id, [])
+    file_ids = [record.id for record in records if record.id is not None]
+    downloads = download_counts.counts(connection, [model_id]).get(model_id, 0)
+    found = covers.found_for(connection, model_id)
+    deleted_models.put(connection, DeletedModel(entry, team, transaction.now, file_ids, found, downloads))
 
 
 def _remove(transaction: WriteTransaction, model_id: int) -> Upload | None:

@@ -21,6 +21,9 @@ class Key:
     revoked_at: int | None
     last_used_at: int | None
     hint: str
+    # What people call the key, and what it is for; empty if nobody said.
+    name: str = ""
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ def add(
     hint: str,
     created_at: int,
     expires_at: int | None,
+    name: str = "",
+    purpose: str = "",
 ) -> Key:
     """Insert a key and return it."""
     values = {
@@ -56,6 +61,8 @@ def add(
         "hint": hint,
         "created_at": created_at,
         "expires_at": expires_at,
+        "name": name or None,
+        "purpose": purpose or None,
     }
     row = connection.execute(sa.insert(schema.api_keys).values(values).returning(schema.api_keys)).one()
     return _key_of(row)
@@ -108,4 +115,6 @@ def _key_of(row: Any) -> Key:
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
         hint=row.hint,
+        name=row.name or "",
+        purpose=row.purpose or "",
     )

@@ -120,7 +120,8 @@ def _is_used() -> sa.ColumnElement[bool]:
     by_upload = sa.exists().where(_UPLOAD.sha256 == _BLOB.sha256)
     by_cover = sa.exists().where(schema.cover_pictures.c.sha256 == _BLOB.sha256)
     by_repository = sa.exists().where(_REPOSITORY_FILE.sha256 == _BLOB.sha256)
-    return by_model | by_upload | by_cover | by_repository
+    by_deleted_model = sa.exists().where(schema.deleted_models.c.blob == _BLOB.sha256)
+    return by_model | by_upload | by_cover | by_repository | by_deleted_model
 
 
 def _blob_of(row: Any) -> Blob:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from modelyard.domain import COVERS, Verdict
 from modelyard.facts import Layer
-from modelyard.store import schema
+from modelyard.store import deleted_models, schema
 from modelyard.store.files import FileState
 
 _COVER, _PICTURE, _MODEL = schema.covers.c, schema.cover_pictures.c, schema.models.c
@@ -83,12 +83,27 @@ def of_models(connection: sa.Connection, model_ids: Collection[int]) -> dict[int
     return names
 
 
+def found_for(connection: sa.Connection, model_id: int) -> dict[int, str]:
+    """Return the names of all covers found for a model, by origin."""
+    query = sa.select(_FOUND.origin, _FOUND.cover).where(_FOUND.model_id == model_id)
+    return {row.origin: row.cover for row in connection.execute(query)}
+
+
 def give(connection: sa.Connection, model_id: int, origin: Origin, name: str | None) -> None:
     """Set the cover found for a model; None removes it."""
     is_it = (_FOUND.model_id == model_id) & (_FOUND.origin == int(origin))
     connection.execute(sa.delete(schema.model_covers).where(is_it))
     if name is not None:
         connection.execute(sa.insert(schema.model_covers).values(model_id=model_id, origin=int(origin), cover=name))
+
+
+def give_existing(connection: sa.Connection, model_id: int, name_by_origin: Mapping[int, str]) -> None:
+    """Set the covers found for a model, by origin, except those that are not stored any more."""
+    stored = sa.select(_COVER.name).where(_COVER.name.in_([*name_by_origin.values()]))
+    names = set(connection.execute(stored).scalars())
+    for origin, name in name_by_origin.items():
+        if name in names:
+            give(connection, model_id, Origin(origin), name)
 
 
 # --- Outside addresses
@@ -216,7 +231,7 @@ def _names_in_use(connection: sa.Connection) -> set[str]:
     user_facts = sa.select(layer.facts).where(layer.layer == int(Layer.USER), layer.facts.like(f'%"{COVERS}%'))
     for facts in connection.execute(user_facts).scalars():
         names.add(str(facts).partition(f'"{COVERS}')[2].partition("/")[0])
-    return names
+    return names | deleted_models.cover_names(connection)
 
 
 def _pieces(values: Iterable[T]) -> Iterator[list[T]]:

@@ -191,6 +191,12 @@ def set_link(connection: sa.Connection, file_id: int, linked_id: int) -> None:
     connection.execute(sa.update(schema.files).where(_FILE.id == file_id).values(linked_id=linked_id))
 
 
+def link_again(connection: sa.Connection, file_ids: Collection[int], model_id: int) -> None:
+    """Link files to their restored model, except files that have another model by now."""
+    change = sa.update(schema.files).where(_FILE.id.in_(file_ids), _FILE.model_id.is_(None))
+    connection.execute(change.values(model_id=model_id))
+
+
 def set_visibility(connection: sa.Connection, model_id: int, visibility: Visibility) -> None:
     """Give the files of a model the visibility that the model has now."""
     connection.execute(sa.update(schema.files).where(_FILE.model_id == model_id).values(visibility=visibility.value))

@@ -5,6 +5,7 @@
       └ layers    what each source said about it, as JSON; a model is resolved from them again when one changes;
                   the long facts of a layer may have a row of their own, whose number is greater by 16
     tombstones    models that were removed, stamped likewise, so that followers take them out
+    deleted_models  what restores models that their teams deleted lately
     base_models   families that models are made for
     teams ─ api_keys
     ended_sessions  sessions of browsers that ended before their cookies expire
@@ -126,6 +127,8 @@ models = Table(
     Index(None, "autov3"),
     # The other versions of a model.
     Index(None, "version_group"),
+    # Whether a file that a browser is about to send may be here.
+    Index(None, "size_bytes"),
 )
 
 # The hashes of ``models.file_hashes``, to find models by them.
@@ -155,6 +158,25 @@ tombstones = Table(
     Index(None, "revision"),
 )
 
+# Models that their teams deleted. No reader of models needs a condition: the rows of these models are gone.
+deleted_models = Table(
+    "deleted_models",
+    metadata,
+    Column("model_id", _ID, primary_key=True, autoincrement=False),
+    Column("team", Text, nullable=False),
+    # The model with its layers, as JSON.
+    Column("entry", Text, nullable=False),
+    # The ids of its files in folders, and its covers by origin, as JSON.
+    Column("files", Text, nullable=False),
+    Column("covers", Text, nullable=False),
+    Column("downloads", BigInteger, nullable=False),
+    Column("blob", Text),
+    Column("deleted_at", BigInteger, nullable=False),
+    Index(None, "team"),
+    Index(None, "blob"),
+    Index(None, "deleted_at"),
+)
+
 base_models = Table(
     "base_models",
     metadata,
@@ -177,6 +199,9 @@ api_keys = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    # What people call the key, and what it is for; null in a row that an older version wrote.
+    Column("name", Text),
+    Column("purpose", Text),
     # Ids of keys are names people write down: never given twice.
     sqlite_autoincrement=True,
 )

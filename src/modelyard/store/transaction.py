@@ -124,7 +124,15 @@ class WriteTransaction:
             self._upsert(schema.notes, "key", {"key": key, "value": value})
 
     def add_key(
-        self, digest: bytes, *, team: str, scopes: frozenset[Scope], hint: str, expires_at: int | None
+        self,
+        digest: bytes,
+        *,
+        team: str,
+        scopes: frozenset[Scope],
+        hint: str,
+        expires_at: int | None,
+        name: str = "",
+        purpose: str = "",
     ) -> api_keys.Key:
         """Insert an API key by its digest, and its team if it is new."""
         rows.refuse_team_name(team)
@@ -138,6 +146,8 @@ class WriteTransaction:
             hint=hint,
             created_at=self._now,
             expires_at=expires_at,
+            name=name,
+            purpose=purpose,
         )
 
     def revoke_key(self, id_: int) -> api_keys.Key | None:

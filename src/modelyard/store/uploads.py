@@ -62,6 +62,12 @@ def open_count(connection: sa.Connection, team: str) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def unfinished(connection: sa.Connection, team: str) -> list[Upload]:
+    """Return a team's uploads whose bytes are not all here, the newest first."""
+    query = sa.select(schema.uploads).where(_UPLOAD.team == team, _UPLOAD.received_at.is_(None))
+    return [_upload_of(row) for row in connection.execute(query.order_by(_UPLOAD.created_at.desc(), _UPLOAD.id))]
+
+
 def announced(connection: sa.Connection, team: str) -> list[Upload]:
     """Return a team's uploads by PUT that have no model yet, the newest first."""
     query = (

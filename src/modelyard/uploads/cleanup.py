@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelyard.blobs import Blobs, IncomingFiles
-from modelyard.store import Store, blobs, covers, uploads
+from modelyard.store import Store, blobs, covers, deleted_models, uploads
 
 # An incoming file without a row belongs to an upload that a crash interrupted, or that a request is creating now.
 _STRAY_SECONDS = 3600
@@ -31,8 +31,9 @@ class UploadCleaner:
         self._clock = clock
 
     def purge_expired(self) -> None:
-        """Delete expired uploads and bytes without an upload; mark the files that no model uses."""
+        """Delete expired uploads, bytes without an upload, and old records of deleted models; mark unused files."""
         with self._store.transaction() as transaction:
+            deleted_models.remove_expired(transaction.connection, transaction.now)
             expired = uploads.expired(transaction.connection, transaction.now)
             for upload in expired:
                 uploads.remove(transaction.connection, upload.id)

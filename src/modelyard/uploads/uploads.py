@@ -22,7 +22,7 @@ from modelyard.domain import Viewer
 from modelyard.registry import models
 from modelyard.registry.fields import parse_upload_metadata
 from modelyard.registry.models import writing_team
-from modelyard.store import Store, blobs, jobs, uploads
+from modelyard.store import Store, blobs, deleted_models, jobs, uploads
 from modelyard.store.jobs import CHECK
 from modelyard.store.uploads import Upload
 
@@ -208,3 +208,6 @@ class Uploads:
             used = blobs.bytes_of_team(connection, team)
             if used + length_bytes > limit:
                 raise errors.QuotaExceeded(limit, used, length_bytes)
+            if length_bytes:
+                # Files of deleted models may stay as long as the quota has room for them.
+                deleted_models.make_room(connection, team, limit - used - length_bytes)

@@ -39,7 +39,7 @@ from modelyard.web.hub.endpoint import PREFIX as HUB
 from modelyard.web.hub.endpoint import hub_read
 from modelyard.web.metrics import Metrics
 from modelyard.web.openapi import document
-from modelyard.web.pages import api_docs, keys, model, sign_in, status, upload
+from modelyard.web.pages import api_docs, deleted, keys, model, sign_in, status, team, upload
 from modelyard.web.pages import edit as edits
 from modelyard.web.pages.gallery import Gallery
 from modelyard.web.pages.page import SIGN_IN, PageContext, PageRequest, make_handler
@@ -161,8 +161,11 @@ def _pages(context: PageContext) -> list[Route]:
         Route("/models/{id}", "GET", page(model.show), read, kind),
         Route("/models/{id}/edit", "GET", page(edits.show_edit), write, kind),
         Route("/models/{id}/edit", "POST", editing, write, kind),
-        Route("/models/{id}/delete", "POST", page(edits.delete), write, kind),
-        Route("/undo", "POST", page(edits.undo), write, kind),
+        Route("/models/{id}/delete", "POST", page(deleted.delete), write, kind),
+        Route("/deleted", "GET", page(deleted.show), write, kind),
+        Route("/deleted/{id}/restore", "POST", page(deleted.restore), write, kind),
+        Route("/deleted/{id}/purge", "POST", page(deleted.purge), write, kind),
+        Route("/team", "GET", page(team.show), read, kind),
         Route("/upload", "GET", page(upload.show_upload), write, kind),
         Route("/uploaded/{upload}", "GET", page(upload.show_uploaded), write, kind),
         Route("/keys", "GET", page(keys.show_keys), admin, kind),

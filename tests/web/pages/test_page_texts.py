@@ -428,9 +428,11 @@ ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB<Copy SHA-256>
 !/static/art.svg#lens
 VAE SD 1.5 Uploaded private
 # own
-[Edit](/models/1000000001/edit)
+[Edit](/models/1000000001/edit) Delete
 form post /models/1000000001/delete
-{token}<Delete>
+{token}
+Your team can restore it for 30 days.
+<Delete this model>
 ## Use this model
 sd_name_in_api
 own.pt<Copy sd_name_in_api>
@@ -523,13 +525,20 @@ Cover URL
 """,
     "/keys": """
 # API keys of red
-|Key|Permissions|Created|Last used|Expires|Status
-| sk_KEY this session|admin, read, write|CREATED|never|never|
+[Overview](/team) [Keys](/keys) [Recently deleted](/deleted)
+|Name|Key|Permissions|Created|Last used|Expires|Status
+|–| sk_KEY this session|admin, read, write|CREATED|never|never|Revoke sk_KEY
 form post /keys/revoke
-{token} {id=1 hidden}<Revoke sk_KEY>
+{token} {id=1 hidden}
+This ends your session.
+<Revoke sk_KEY>
 form post /keys
 ## Create a key
 {token}
+Name
+{name= max=60}
+Purpose
+{purpose= max=200}
 Permissions
 {scope=read checkbox checked}read
 {scope=write checkbox}upload and edit
@@ -817,12 +826,12 @@ def test_the_page_of_keys_shows_the_state_of_each_and_a_new_key_once(red: Browse
     access.revoke_key(revoked)
     access.create_key("red", [Scope.WRITE, Scope.READ], expires_in_seconds=86_400)
 
-    made = red.post("/keys", fields={"scope": "admin", "days": "90"})
+    made = red.post("/keys", fields={"scope": "admin", "days": "90", "name": "laptop", "purpose": "drawing"})
     refused = red.post("/keys")
 
     assert (200, 400) == (made.status, refused.status)
     assert NEW_KEY.strip() == CREATION.sub("CREATED", main_text(made.body))
-    message = "Copy your new key now. It is not shown again.\nKey\nsk_KEY<Copy Key>"
+    message = "Copy your new key “laptop” now. It is not shown again.\nsk_KEY<Copy key>"
     assert NEW_KEY.strip().replace(message, "Choose at least one permission.") == CREATION.sub(
         "CREATED", main_text(refused.body)
     )
@@ -831,19 +840,25 @@ def test_the_page_of_keys_shows_the_state_of_each_and_a_new_key_once(red: Browse
 CREATION = re.compile(r"(?<=\|)20\d\d-\d\d-\d\d(?=\|never\|)")
 NEW_KEY = """
 # API keys of red
-Copy your new key now. It is not shown again.
-Key
-sk_KEY<Copy Key>
-|Key|Permissions|Created|Last used|Expires|Status
-over:| sk_KEY|admin|CREATED|never|2024-02-12|expired
-over:| sk_KEY|read, write|CREATED|never|2023-11-15|expired
-over:| sk_KEY|read|CREATED|never|never|revoked
-| sk_KEY this session|admin, read, write|CREATED|never|never|
+[Overview](/team) [Keys](/keys) [Recently deleted](/deleted)
+Copy your new key “laptop” now. It is not shown again.
+sk_KEY<Copy key>
+|Name|Key|Permissions|Created|Last used|Expires|Status
+over:|laptop drawing| sk_KEY|admin|CREATED|never|2024-02-12|expired
+over:|–| sk_KEY|read, write|CREATED|never|2023-11-15|expired
+over:|–| sk_KEY|read|CREATED|never|never|revoked
+|–| sk_KEY this session|admin, read, write|CREATED|never|never|Revoke sk_KEY
 form post /keys/revoke
-{token} {id=1 hidden}<Revoke sk_KEY>
+{token} {id=1 hidden}
+This ends your session.
+<Revoke sk_KEY>
 form post /keys
 ## Create a key
 {token}
+Name
+{name= max=60}
+Purpose
+{purpose= max=200}
 Permissions
 {scope=read checkbox checked}read
 {scope=write checkbox}upload and edit
@@ -851,21 +866,6 @@ Permissions
 Expires
 {days select} {}never {30}after 30 days {90}after 90 days {365}after 365 days
 <Create key>
-"""
-
-
-def test_the_page_of_a_deleted_model_restores_it(red: Browser) -> None:
-    assert DELETED.strip() == re.sub(r"\{sealed=[^}]+", "{sealed", main_text(red.post(f"/models/{OWN}/delete").body))
-
-
-DELETED = """
-!/static/art.svg#lens
-# own was deleted
-It no longer appears in searches. You can restore it from this page for one hour.
-form post /undo
-{token}
-    {sealed}<Restore the model>
-[Show all models](/)
 """
 
 

@@ -133,7 +133,9 @@ def test_a_changed_cookie_is_no_session(red: Browser) -> None:
         assert 303 == red.ask("/keys").status
 
 
-@pytest.mark.parametrize("path", [f"/models/{OWN}/delete", f"/models/{OWN}/edit", "/keys", "/keys/revoke", "/undo"])
+@pytest.mark.parametrize(
+    "path", [f"/models/{OWN}/delete", f"/models/{OWN}/edit", "/keys", "/keys/revoke", f"/deleted/{OWN}/purge"]
+)
 def test_a_form_that_changes_something_needs_the_sessions_own_token(red: Browser, path: str) -> None:
     stranger = signed_in(red.yard, "blue")
 
@@ -168,23 +170,6 @@ def test_another_teams_model_is_not_found(red: Browser) -> None:
     assert 404 == red.post(f"/models/{OTHERS}/edit", fields={"name": "mine"}).status
     assert 404 == red.post(f"/models/{PUBLIC}/delete").status
     assert b"No models found" in red.ask("/?filter.search=b.pt").body
-
-
-def test_only_its_team_can_restore_a_deleted_model(red: Browser) -> None:
-    deleted = red.post(f"/models/{OWN}/delete")
-    sealed = re.search(r'name="sealed" value="([^"]+)"', deleted.body.decode())
-    assert sealed
-    assert 404 == red.ask(f"/models/{OWN}").status
-    blue = signed_in(red.yard, "blue")
-
-    assert 403 == blue.post("/undo", fields={"sealed": sealed[1]}).status
-    for broken in ("", "a.b.c.d", sealed[1][:-4], sealed[1][:-4] + "AAAA", "x" + sealed[1]):
-        assert 403 == red.post("/undo", fields={"sealed": broken}).status
-    assert 404 == red.ask(f"/models/{OWN}").status
-    undone = red.post("/undo", fields={"sealed": sealed[1]})
-    assert 303 == undone.status
-    assert (303, f"/models/{OWN}") == (undone.status, undone.headers["location"])
-    assert 200 == red.ask(f"/models/{OWN}").status
 
 
 def test_a_revoked_key_ends_its_sessions_at_the_next_request(yard: App) -> None:

@@ -4,19 +4,13 @@ A deletion takes effect at once. The deleted record travels to the browser in th
 valid for an hour. The server stores nothing for it, and any worker can restore a model that another one deleted.
 """
 
-import base64
-import binascii
-import hashlib
-import time
-import zlib
 from dataclasses import replace
-from urllib.parse import parse_qs
 
 import msgspec
 
 from modelyard import errors, wire
 from modelyard.covers import render
-from modelyard.domain import BASE_MODEL_TYPES, CATEGORIES, MODEL_TYPES, Model, Scope, Viewer, cover_path, model_type
+from modelyard.domain import BASE_MODEL_TYPES, CATEGORIES, MODEL_TYPES, Model, Scope, cover_path, model_type
 from modelyard.facts import Entry, Facts, Layer, resolve
 from modelyard.registry.fields import (
     NAME,
@@ -28,7 +22,6 @@ from modelyard.registry.fields import (
     read_visibility,
 )
 from modelyard.registry.models import Edit
-from modelyard.signing import Signature, Signer
 from modelyard.web.pages.cards import build_cover, decode_record
 from modelyard.web.pages.labels import get_type_label
 from modelyard.web.pages.model import PREFIX, read_model_id
@@ -71,58 +64,6 @@ def edit(context: PageContext, page_request: PageRequest) -> Response:
     except (errors.InvalidRequest, errors.Conflict, errors.UnsupportedFile, errors.TooLarge) as problem:
         return _render_form(context, page_request, entry, problem.message)
     return redirect(f"{PREFIX}{entry.model.id}")
-
-
-def delete(context: PageContext, page_request: PageRequest) -> Response:
-    """Delete a model, and show a button that restores it."""
-    entry = _get_own_entry(context, page_request)
-    viewer = page_request.require_session(Scope.WRITE).viewer
-    context.models.remove(viewer, entry.model.id)
-    # Without a blob the upload was not complete, and its file was deleted with it.
-    sealed = (
-        seal(context.sessions.signer, viewer, entry, time.time())
-        if entry.model.blob or not _was_uploaded(entry)
-        else ""
-    )
-    return render_page(page_request, "deleted.html", name=entry.model.name, sealed=sealed, status=200)
-
-
-def undo(context: PageContext, page_request: PageRequest) -> Response:
-    """Restore a deleted model, and redirect to it."""
-    viewer = page_request.require_session(Scope.WRITE).viewer
-    entry = unseal(context.sessions.signer, viewer, page_request.read_field("sealed"))
-    context.models.restore(viewer, entry)
-    return redirect(f"{PREFIX}{entry.model.id}")
-
-
-def seal(signer: Signer, viewer: Viewer, entry: Entry, now: float) -> str:
-    """Return an entry as signed text, valid for its team and for an hour; empty if it is too long."""
-    content = base64.urlsafe_b64encode(zlib.compress(msgspec.json.encode(entry))).decode()
-    parameters = parse_qs(signer.query(_UNDO, viewer.team or "", _digest(content), int(now) + UNDO_SECONDS))
-    sealed = ".".join([parameters[name][0] for name in ("key", "expires", "signature")] + [content])
-    return sealed if len(sealed) <= _SEALED_CHARS_MAX else ""
-
-
-def unseal(signer: Signer, viewer: Viewer, sealed: str) -> Entry:
-    """Return the entry of a text that ``seal`` made for this team. Raises InvalidSignature or LinkExpired."""
-    parts = sealed.split(".")
-    if len(parts) != 4:
-        raise errors.InvalidSignature
-    *signature, content = parts
-    signer.check(_UNDO, viewer.team or "", _digest(content), Signature(*signature))
-    try:
-        record = zlib.decompressobj().decompress(base64.urlsafe_b64decode(content), _RECORD_BYTES_MAX)
-        return _decode(record)
-    except (binascii.Error, zlib.error, msgspec.DecodeError):
-        raise errors.InvalidSignature from None
-
-
-def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _was_uploaded(entry: Entry) -> bool:
-    return not entry.model.status
 
 
 def _get_own_entry(context: PageContext, page_request: PageRequest) -> Entry:

@@ -3,7 +3,10 @@
 from datetime import UTC, datetime
 
 from modelyard import errors
-from modelyard.domain import DATE_SECONDS_MAX, Scope
+from modelyard.auth import NAME_CHARS_MAX, PURPOSE_CHARS_MAX
+from modelyard.domain import Scope
+from modelyard.store import Key
+from modelyard.web.pages.labels import format_day
 from modelyard.web.pages.page import PageContext, PageRequest, redirect, render_page
 from modelyard.web.responses import Response
 
@@ -26,9 +29,17 @@ def make_key(context: PageContext, page_request: PageRequest) -> Response:
         raise errors.InvalidValue(f"days: {days[:16]!r} is not accepted", field="days", allowed=[*_LIFETIMES_DAYS])
     if not scopes or not set(scopes) <= {scope.value for scope in Scope}:
         return _render_keys(context, page_request, status=400, problem="Choose at least one permission.")
-    expires_in_seconds = int(days) * _DAY_SECONDS if days else None
-    key, _ = context.auth.create_key(session.viewer.team, [Scope(name) for name in scopes], expires_in_seconds)
-    return _render_keys(context, page_request, new_key=key)
+    try:
+        key, record = context.auth.create_key(
+            session.viewer.team,
+            [Scope(name) for name in scopes],
+            int(days) * _DAY_SECONDS if days else None,
+            name=page_request.read_field("name"),
+            purpose=page_request.read_field("purpose"),
+        )
+    except errors.InvalidValue as problem:
+        return _render_keys(context, page_request, status=400, problem=problem.message)
+    return _render_keys(context, page_request, new_key=key, new_name=record.name)
 
 
 def revoke_key(context: PageContext, page_request: PageRequest) -> Response:
@@ -41,39 +52,54 @@ def revoke_key(context: PageContext, page_request: PageRequest) -> Response:
     return redirect("/keys")
 
 
-def _render_keys(
-    context: PageContext, page_request: PageRequest, *, new_key: str = "", problem: str = "", status: int = 200
-) -> Response:
-    session = page_request.require_session(Scope.ADMIN)
+def list_keys(context: PageContext, page_request: PageRequest) -> list[dict[str, object]]:
+    """Return what pages show of the keys of the session's team, the newest first."""
+    session = page_request.require_session(Scope.READ)
     now = datetime.now(UTC).timestamp()
-    keys = [
+    return [
         {
             "id": key.id,
             "hint": key.hint,
+            "name": key.name,
+            "purpose": key.purpose,
             "scopes": ", ".join(sorted(key.scopes)),
-            "creation": _format_day(key.created_at),
-            "last_use": _format_day(key.last_used_at),
-            "expiry": _format_day(key.expires_at),
-            "state": "revoked"
-            if key.revoked_at
-            else "expired"
-            if key.expires_at and key.expires_at <= now
-            else "active",
+            "creation": format_day(key.created_at),
+            "last_use": format_day(key.last_used_at),
+            "expiry": format_day(key.expires_at),
+            "state": _describe_state(key, now),
             "is_current": key.id == session.key_id,
         }
-        for key in context.auth.list_keys(session.viewer.team)
+        for key in reversed(context.auth.list_keys(session.viewer.team))
     ]
+
+
+def _describe_state(key: Key, now: float) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return "expired" if key.expires_at and key.expires_at <= now else "active"
+
+
+def _render_keys(
+    context: PageContext,
+    page_request: PageRequest,
+    *,
+    new_key: str = "",
+    new_name: str = "",
+    problem: str = "",
+    status: int = 200,
+) -> Response:
+    page_request.require_session(Scope.ADMIN)
     return render_page(
         page_request,
         "keys.html",
         status=status,
-        keys=keys[::-1],
+        keys=list_keys(context, page_request),
         new_key=new_key,
+        new_name=new_name,
         problem=problem,
+        form=page_request.form if problem else {},
         scopes=(Scope.READ, Scope.WRITE, Scope.ADMIN),
         lifetimes_days=_LIFETIMES_DAYS,
+        name_chars_max=NAME_CHARS_MAX,
+        purpose_chars_max=PURPOSE_CHARS_MAX,
     )
-
-
-def _format_day(seconds: int | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(min(seconds, DATE_SECONDS_MAX), UTC).strftime("%Y-%m-%d")

@@ -1,6 +1,8 @@
-"""The labels that pages show for types, sources, layers and base models."""
+"""The labels that pages show for types, sources, layers, base models and dates."""
 
-from modelyard.domain import Source, fold_base, model_type
+from datetime import UTC, datetime
+
+from modelyard.domain import DATE_SECONDS_MAX, Source, fold_base, model_type
 from modelyard.facts import Layer
 from modelyard.store import Store
 
@@ -22,3 +24,8 @@ def get_type_label(name: str) -> str:
 def read_base_model_labels(store: Store) -> dict[str, str]:
     """Read the spelling of each base model from the database. The keys are folded, as filters compare them."""
     return {fold_base(base.name): base.name for base in store.base_models()}
+
+
+def format_day(seconds: int | None) -> str:
+    """Return the day of a time in Unix seconds; empty for None."""
+    return "" if seconds is None else datetime.fromtimestamp(min(seconds, DATE_SECONDS_MAX), UTC).strftime("%Y-%m-%d")
