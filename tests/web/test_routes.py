@@ -27,6 +27,7 @@ PARAMETERS = {
     "{name:static}": "page.js",
     "{namespace}": "red",
     "{revision}": "main",
+    "{period}": "1",
 }
 
 

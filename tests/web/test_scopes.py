@@ -87,12 +87,37 @@ HUB = [
         *(f"{REPOSITORY}/{rest}" for rest in ("revision/main", "refs", "commits/main", "auth-check")),
     )
 ]
+UNKNOWN = f"/hf/api/models/red/{NONE}"
+HUB += [
+    Row("POST", "/hf/api/repos/create", WRITE, 400, b'{"name":"-"}'),
+    Row("DELETE", "/hf/api/repos/delete", WRITE, 404, b'{"name":"%d"}' % NONE),
+    Row("POST", "/hf/api/validate-yaml", WRITE, 200, b"{}"),
+    Row("POST", f"{UNKNOWN}/preupload/main", WRITE, 404, b'{"files":[]}'),
+    Row("POST", f"{UNKNOWN}/commit/main", WRITE, 404, b"{}"),
+    Row("GET", f"{UNKNOWN}/xet-write-token/main", WRITE, 404),
+    Row("HEAD", f"{UNKNOWN}/xet-write-token/main", WRITE, 404),
+    Row("POST", f"/hf/red/{NONE}.git/info/lfs/objects/batch", WRITE, 404, b'{"objects":[]}'),
+    Row("POST", f"/hf/red/{NONE}.git/info/lfs/verify", WRITE, 404, b'{"oid":"","size":0}'),
+]
 API += HUB
 # The link is the permission, or there is nothing to protect.
 OPEN = [
     Row("PUT", f"/v3/model/uploader/{UPLOAD}?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403, b"x"),
     Row("GET", f"/files/{'0' * 64}/a.pt?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403),
     Row("HEAD", f"/files/{'0' * 64}/a.pt?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403),
+    Row("PUT", f"/hf/lfs/{UPLOAD}?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403, b"x"),
+    Row("POST", f"/hf/lfs/{UPLOAD}/complete?for=1&oid=1&parts=1&key=1&expires=1&signature=x", NO_SCOPE, 403, b"{}"),
+    *(
+        Row(method, f"/hf/cas/1/{path}", NO_SCOPE, 401, b"x")
+        for method, path in (
+            ("GET", f"v1/chunks/default/{'a' * 64}"),
+            ("HEAD", f"v1/chunks/default/{'a' * 64}"),
+            ("POST", f"v1/xorb-grants/default/{'a' * 64}"),
+            ("POST", f"v1/xorbs/default/{'a' * 64}"),
+            ("POST", "v1/shards"),
+            ("POST", "v2/shards"),
+        )
+    ),
     Row("GET", f"{COVERS}{'a' * 32}/640.webp", NO_SCOPE, 404),
     Row("HEAD", f"{COVERS}{'a' * 32}/640.webp", NO_SCOPE, 404),
     *(

@@ -57,6 +57,11 @@ def with_sha256(connection: sa.Connection, sha256: str) -> str | None:
     return name
 
 
+def exists(connection: sa.Connection, name: str) -> bool:
+    """Whether there is a cover with this name."""
+    return connection.execute(sa.select(_COVER.name).where(_COVER.name == name)).first() is not None
+
+
 def picture(connection: sa.Connection, name: str, width: int) -> str | None:
     """Return the hash of a cover's WebP file of a width."""
     query = sa.select(_PICTURE.sha256).where(_PICTURE.cover == name, _PICTURE.width == width)

@@ -70,6 +70,12 @@ def files(connection: sa.Connection, repository_id: str) -> list[RepositoryFile]
     return [RepositoryFile(*row) for row in connection.execute(query)]
 
 
+def files_of_model(connection: sa.Connection, model_id: int) -> list[RepositoryFile]:
+    """Return the files that came by commits to a model, by path."""
+    repository = of_model(connection, model_id)
+    return files(connection, repository.id) if repository else []
+
+
 def put_files(connection: sa.Connection, rows: Sequence[RepositoryFile]) -> None:
     """Insert or replace files."""
     for row in rows:

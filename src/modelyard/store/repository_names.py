@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from modelyard.domain import FILE_EXTENSIONS, Visibility
-from modelyard.store import rows, schema
+from modelyard.store import repositories, rows, schema
 
 # The namespace of the models that everybody may see.
 PUBLIC = "public"
@@ -13,9 +13,9 @@ _MODEL = schema.models.c
 def find(connection: sa.Connection, namespace: str, name: str, team: str | None) -> int | None:
     """Return the id of the model with this name that ``team`` may see; None if there is none.
 
-    ``name`` is the model's id, or its ``sd_name`` with or without the extension. A namespace is ``PUBLIC``, or that of
-    the own team: those of other teams are empty for everybody else. A model that is not visible takes as long as one
-    that does not exist, because the database compares both.
+    ``name`` is the model's id, the name of a repository of the team, or its ``sd_name`` with or without the extension.
+    A namespace is ``PUBLIC``, or that of the own team: those of other teams are empty for everybody else. A model that
+    is not visible takes as long as one that does not exist, because the database compares both.
     """
     conditions = []
     if namespace == PUBLIC:
@@ -30,6 +30,10 @@ def find(connection: sa.Connection, namespace: str, name: str, team: str | None)
         model_id = connection.execute(by_id).scalar_one_or_none()
         if model_id is not None:
             return int(model_id)
+    if namespace == team:
+        repository = repositories.find(connection, namespace, name)
+        if repository is not None:
+            return repository.model_id
     names = [name, *(f"{name}.{extension}" for extension in FILE_EXTENSIONS)]
     query = sa.select(_MODEL.id, _MODEL.sd_name).where(_MODEL.sd_name.in_(names), visible)
     matches = connection.execute(query.order_by(_MODEL.rank.desc(), _MODEL.id.desc())).all()

@@ -4,6 +4,9 @@
                                   ├─ registered: a model with status 0, and a job that verifies its file
     POST /v3/model, or tus ───────┘     └─ verified: hashed, inspected, stored → status 1, or the reason why not
 
+A file that comes for a commit (kind "hub") is verified first: the result waits in its row until the commit makes the
+model. A xorb holds chunks of such files, and expires an hour after it was needed.
+
 ``blobs.IncomingFiles`` has the bytes, ``registry.models`` makes the models, ``verification`` inspects the files in
 a process of its own.
 """
@@ -25,6 +28,11 @@ from modelyard.registry.models import writing_team
 from modelyard.store import Store, blobs, deleted_models, jobs, uploads
 from modelyard.store.jobs import CHECK
 from modelyard.store.uploads import Upload
+from modelyard.uploads.assembly import SEGMENTS
+
+PART, HUB, XORB = "part", "hub", "xorb"
+# The kinds whose metadata become those of a model.
+MODEL_KINDS = ("put", "tus", "final")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +71,16 @@ class Uploads:
         *,
         length_bytes: int | None = None,
         announced_sha256: str | None = None,
+        upload_id: str | None = None,
     ) -> Upload:
         """Make an upload. Raises an error if its metadata is not accepted, or if it is over a limit of the team."""
         team = writing_team(viewer)
-        if kind != "part":
+        if kind in MODEL_KINDS:
             parse_upload_metadata(metadata)
         self._refuse_long(length_bytes or 0)
         upload = self._new(team, kind, metadata, length_bytes, announced_sha256)
+        if upload_id is not None:
+            upload = replace(upload, id=upload_id)
         # The file comes first: an upload without its file cannot continue, while cleanup removes a file without a row.
         self.incoming.create(upload.id, length_bytes or 0)
         try:
@@ -112,7 +123,7 @@ class Uploads:
         sha256 = self.incoming.sha256(upload_id, size_bytes)
         with self._store.reading() as connection:
             before = uploads.find(connection, upload_id)
-        if before is not None and before.received_at is None and before.kind != "part":
+        if before is not None and before.received_at is None and _has_own_bytes(before):
             # Another machine may verify the file, when this one does not run any more.
             self.blobs.share_uploaded(upload_id, self.incoming.path(upload_id))
         with self._store.transaction() as transaction:
@@ -125,18 +136,27 @@ class Uploads:
             if upload.kind in ("tus", "final"):
                 entry = models.create(transaction, upload.team, parse_upload_metadata(upload.declared))
                 upload = replace(upload, model_id=entry.model.id)
-            if upload.model_id is not None:
+            if upload.model_id is not None or upload.kind == HUB:
                 jobs.add(transaction.connection, CHECK, upload.id, transaction.now, team=upload.team)
             uploads.put(transaction.connection, upload)
         return upload
 
-    def concatenate(self, viewer: Viewer, part_ids: list[str], metadata: Mapping[str, str]) -> Upload:
+    def concatenate(
+        self,
+        viewer: Viewer,
+        part_ids: list[str],
+        metadata: Mapping[str, str],
+        *,
+        kind: str = "final",
+        announced_sha256: str | None = None,
+    ) -> Upload:
         """Make one upload of complete parts, in order, and remove the parts. Each part is taken once.
 
         The limits are checked before any byte is written. While the bytes are copied, the disk has them twice.
         """
         team = writing_team(viewer)
-        parse_upload_metadata(metadata)
+        if kind in MODEL_KINDS:
+            parse_upload_metadata(metadata)
         for part_id, count in Counter(part_ids).items():
             if count > 1:
                 raise errors.InvalidRequest(
@@ -144,14 +164,14 @@ class Uploads:
                 )
         parts = [self.find(team, part_id) for part_id in part_ids]
         for part in parts:
-            if part.kind != "part" or part.received_at is None:
+            if part.kind != PART or part.received_at is None:
                 raise errors.InvalidRequest(f"upload {part.id} is no complete part", upload=part.id)
         length_bytes = sum(part.length_bytes or 0 for part in parts)
         self._refuse_long(length_bytes)
         with self._store.reading() as connection:
             # The parts are part of the quota already, and the new upload replaces them.
             self._refuse_over_quota(connection, team, 0)
-        upload = self._new(team, "final", metadata, length_bytes)
+        upload = self._new(team, kind, metadata, length_bytes, announced_sha256)
         self.incoming.create(upload.id, length_bytes)
         try:
             self.incoming.concatenate(upload.id, part_ids)
@@ -211,3 +231,8 @@ class Uploads:
             if length_bytes:
                 # Files of deleted models may stay as long as the quota has room for them.
                 deleted_models.make_room(connection, team, limit - used - length_bytes)
+
+
+def _has_own_bytes(upload: Upload) -> bool:
+    """Whether the file of an upload is needed as it is: not a part, nor one that is made of chunks later."""
+    return upload.kind != PART and SEGMENTS not in upload.declared

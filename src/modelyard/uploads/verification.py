@@ -23,9 +23,12 @@ from modelyard.inspection import THUMBNAIL, Inspection, inspect_file, thumbnail_
 from modelyard.registry import models
 from modelyard.registry.facts import facts_from_inspection
 from modelyard.registry.names import extension_of_format
-from modelyard.store import Store, blobs, uploads
+from modelyard.registry.repositories import VerifiedFile
+from modelyard.store import Store, WriteTransaction, blobs, uploads
 from modelyard.store.blobs import Blob
 from modelyard.store.uploads import Upload
+from modelyard.uploads.assembly import SEGMENTS, Assembler
+from modelyard.uploads.uploads import HUB
 
 # Seconds between two searches for bytes that a client sends directly to the file store.
 WAIT_SECONDS = 2.0
@@ -56,6 +59,7 @@ class UploadVerifier:
         self._serves_suspicious = serves_suspicious
         self._clock = clock
         self._covers = Covers(store, storage, incoming)
+        self._assembler = Assembler(storage, incoming)
 
     def verify(
         self,
@@ -72,15 +76,19 @@ class UploadVerifier:
         """
         with self._store.reading() as connection:
             upload = uploads.find(connection, upload_id)
-        if upload is None or upload.model_id is None:
+        if upload is None or (upload.model_id is None and upload.kind != HUB):
             return None
-        path = self._bytes_of(upload, allow_bytes)
+        try:
+            path = self._bytes_of(upload, allow_bytes)
+        except errors.InvalidRequest as problem:
+            self._refuse(finish, upload, f"error: {problem.message}")
+            return None
         if path is None:
             if upload.received_at is None and upload.expires_at > self._clock():
                 return WAIT_SECONDS  # the client has announced and registered it, and not sent it to the file store yet
             if upload.received_at is not None and attempt < _LOOKS_MAX:
                 raise FileNotFoundError("the bytes are not where they were put")
-            self._refuse(finish, upload, upload.model_id, "error: the bytes never came")
+            self._refuse(finish, upload, "error: the bytes never came")
             return None
         allow_bytes(path.stat().st_size)
         inspection = inspect_file(path)
@@ -89,7 +97,7 @@ class UploadVerifier:
         for announced in (upload.announced_sha256, upload.sha256):
             if announced is not None and announced != sha256:
                 reason = f"mismatch: announced SHA-256 {announced}, received {sha256}"
-                self._refuse(finish, upload, upload.model_id, reason)
+                self._refuse(finish, upload, reason)
                 return None
         cover = self._cover_of(path, inspection)
         with self._store.transaction() as transaction:
@@ -98,7 +106,7 @@ class UploadVerifier:
         if path == self._incoming.path(upload.id):
             allow_bytes(inspection.size_bytes)
             self._blobs.keep(path, sha256)
-        self._accept(finish, upload, upload.model_id, inspection, sha256, cover)
+        self._accept(finish, upload, inspection, sha256, cover)
         return None
 
     def _cover_of(self, path: Path, inspection: Inspection) -> str | None:
@@ -120,8 +128,14 @@ class UploadVerifier:
         arrived = self._incoming.path(upload.id)
         if upload.sha256 is not None and self._blobs.has(upload.sha256):
             here = self._blobs.path(upload.sha256) or (arrived if arrived.is_file() else None)
+            if here is None and upload.kind == HUB:
+                # A commit names a file that the team has already.
+                self._blobs.fetch(upload.sha256, arrived)
+                return arrived
             if here is not None:
                 return here
+        if SEGMENTS in upload.declared:
+            self._assembler.assemble(upload, allow_bytes)
         is_complete = upload.received_at is not None and arrived.is_file()
         if is_complete:
             return arrived
@@ -132,9 +146,7 @@ class UploadVerifier:
             return arrived
         return None
 
-    def _accept(
-        self, finish: _Finish, upload: Upload, model_id: int, inspection: Inspection, sha256: str, cover: str | None
-    ) -> None:
+    def _accept(self, finish: _Finish, upload: Upload, inspection: Inspection, sha256: str, cover: str | None) -> None:
         with self._store.transaction() as transaction:
             if not self._blobs.has(sha256):
                 raise errors.Unavailable("what was kept is not there")
@@ -142,33 +154,48 @@ class UploadVerifier:
                 transaction.connection,
                 Blob(sha256, inspection.size_bytes, transaction.now, inspection.verdict.value, inspection.reason),
             )
-            older_id = models.merge_same_model(transaction, model_id, sha256) if upload.kind == "tus" else None
-            models.apply_inspection(
-                transaction,
-                model_id,
+            result = VerifiedFile(
+                sha256,
+                inspection.size_bytes,
                 facts_from_inspection(inspection),
-                sha256=sha256,
-                is_available=self._is_servable(inspection),
+                is_sound=inspection.is_sound,
+                is_servable=self._is_servable(inspection),
                 extension=extension_of_format(inspection.format),
                 cover=cover,
             )
-            uploads.put(
-                transaction.connection,
-                replace(
-                    upload,
-                    model_id=older_id or model_id,
-                    sha256=sha256,
-                    received_at=upload.received_at or transaction.now,
-                ),
-            )
+            upload = replace(upload, sha256=sha256, received_at=upload.received_at or transaction.now)
+            if upload.model_id is None:
+                upload = replace(upload, inspection=result.to_json())
+            else:
+                upload = replace(upload, model_id=self._give_model(transaction, upload, upload.model_id, result))
+            uploads.put(transaction.connection, upload)
             finish(transaction.connection)
         self._incoming.remove(upload.id)
         self._blobs.forget_uploaded(upload.id)
 
-    def _refuse(self, finish: _Finish, upload: Upload, model_id: int, reason: str) -> None:
+    def _give_model(self, transaction: WriteTransaction, upload: Upload, model_id: int, result: VerifiedFile) -> int:
+        """Give a model its verified file, and return its id, or that of the older model that is the same."""
+        older_id = models.merge_same_model(transaction, model_id, result.sha256) if upload.kind == "tus" else None
+        models.apply_inspection(
+            transaction,
+            model_id,
+            result.facts,
+            sha256=result.sha256,
+            is_available=result.is_servable,
+            extension=result.extension,
+            cover=result.cover,
+        )
+        return older_id or model_id
+
+    def _refuse(self, finish: _Finish, upload: Upload, reason: str) -> None:
         with self._store.transaction() as transaction:
-            models.apply_inspection(transaction, model_id, Facts(evidence=(reason,)))
+            if upload.model_id is not None:
+                models.apply_inspection(transaction, upload.model_id, Facts(evidence=(reason,)))
             uploads.remove(transaction.connection, upload.id)
+            if upload.kind == HUB:
+                # The commit that waits for the file says why.
+                result = VerifiedFile(upload.announced_sha256 or "", 0, Facts(evidence=(reason,)))
+                uploads.put(transaction.connection, replace(upload, length_bytes=0, inspection=result.to_json()))
             finish(transaction.connection)
         self._incoming.remove(upload.id)
         self._blobs.forget_uploaded(upload.id)

@@ -36,7 +36,8 @@ from modelyard.web.consistency import RevisionWait, with_revision
 from modelyard.web.hub.context import HubContext
 from modelyard.web.hub.descriptions import Descriptions
 from modelyard.web.hub.endpoint import PREFIX as HUB
-from modelyard.web.hub.endpoint import hub_read
+from modelyard.web.hub.endpoint import hub_endpoint, hub_read
+from modelyard.web.hub.writes import open_writes
 from modelyard.web.metrics import Metrics
 from modelyard.web.openapi import document
 from modelyard.web.pages import api_docs, deleted, keys, model, sign_in, status, team, upload
@@ -84,7 +85,7 @@ class Parts:
 
 def routes(parts: Parts) -> list[Route]:
     """Return all routes."""
-    return [*_api(parts), *_pages(parts.page_context), *_hub(parts.hub)]
+    return [*_api(parts), *_pages(parts.page_context), *_hub(parts.hub), *_hub_writes(parts)]
 
 
 def _api(parts: Parts) -> list[Route]:
@@ -196,4 +197,38 @@ def _hub(context: HubContext) -> list[Route]:
         Route(f"{repo}/refs", "GET", read(descriptions.list_refs), reads, key),
         Route(f"{repo}/commits/{revision}", "GET", read(descriptions.list_commits), reads, key),
         Route(f"{repo}/auth-check", "GET", read(descriptions.check_access), reads, key),
+    ]
+
+
+def _hub_writes(parts: Parts) -> list[Route]:
+    writes, rate_limit = open_writes(parts.hub, parts.presigned, parts.models.models), parts.hub.rate_limit
+    commits, lfs, xet = writes.commits, writes.lfs, writes.xet
+    models, git = f"{HUB}/api/models/{{namespace}}/{{name}}", f"{HUB}/{{namespace}}/{{name}}.git/info/lfs"
+    cas = f"{HUB}/cas/{{period}}"
+
+    def own(handle: Handler) -> Handler:
+        return hub_endpoint(handle, rate_limit)
+
+    def change(handle: Callable[[Request, bytes], Response]) -> Handler:
+        """Take a small body from a caller who may write."""
+        return own(json_endpoint(handle, writes.caller_of))
+
+    key, link, write = Kind.KEY, Kind.LINK, Scope.WRITE
+    token = hub_read(xet.get_token, parts.hub.gzip_cache, rate_limit)
+    return [
+        Route(f"{HUB}/lfs/{{upload:upload}}", "PUT", own(lfs.put), None, link),
+        Route(f"{HUB}/lfs/{{upload:upload}}/complete", "POST", own(lfs.complete), None, link),
+        Route(f"{cas}/v1/xorbs/default/{{sha256:sha256}}", "POST", own(xet.put_xorb), None, link),
+        Route(f"{cas}/v1/chunks/default/{{sha256:sha256}}", "GET", own(xet.refuse), None, link),
+        Route(f"{cas}/v1/xorb-grants/default/{{sha256:sha256}}", "POST", own(xet.refuse), None, link),
+        Route(f"{cas}/v1/shards", "POST", own(xet.put_shard), None, link),
+        Route(f"{cas}/v2/shards", "POST", own(xet.put_shard), None, link),
+        Route(f"{HUB}/api/repos/create", "POST", change(commits.create), write, key),
+        Route(f"{HUB}/api/repos/delete", "DELETE", change(commits.remove), write, key),
+        Route(f"{HUB}/api/validate-yaml", "POST", change(commits.validate_yaml), write, key),
+        Route(f"{models}/preupload/{{revision}}", "POST", own(commits.preupload), write, key),
+        Route(f"{models}/xet-write-token/{{revision}}", "GET", token, write, key),
+        Route(f"{models}/commit/{{revision}}", "POST", own(commits.commit), write, key),
+        Route(f"{git}/objects/batch", "POST", change(lfs.batch), write, key),
+        Route(f"{git}/verify", "POST", change(lfs.verify), write, key),
     ]

@@ -91,7 +91,7 @@ class PresignedUploads:
             raise errors.InvalidValue("content-length: the length of the file has to be said", field="content-length")
         announced = request.headers.get(b"x-amz-checksum-sha256", b"").decode("latin-1")
         await asyncio.to_thread(self._set_length, upload_id, length_bytes)
-        sha256 = await _receive(self.uploads, upload_id, length_bytes, receive, refuse_revoked)
+        sha256 = await receive_file(self.uploads, upload_id, length_bytes, receive, refuse_revoked)
         upload = await asyncio.to_thread(self.uploads.find, None, upload_id)
         for expected in (
             sha256_of("x-amz-checksum-sha256", announced) if announced else None,
@@ -107,7 +107,7 @@ class PresignedUploads:
         self.uploads.set_length(self.uploads.find(None, upload_id), length_bytes)
 
 
-async def _receive(
+async def receive_file(
     uploads: Uploads, upload_id: str, length_bytes: int, receive: Receive, check: Callable[[list[bytes]], None]
 ) -> str:
     """Write a body to the file of an upload, and return its SHA-256. Remove the bytes of an incomplete body.

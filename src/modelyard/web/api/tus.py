@@ -24,7 +24,7 @@ from modelyard.blobs.partial import PartialFile
 from modelyard.domain import Viewer
 from modelyard.registry.models import writing_team
 from modelyard.store.uploads import Upload
-from modelyard.uploads.uploads import Uploads
+from modelyard.uploads.uploads import HUB, XORB, Uploads
 from modelyard.web.auth import ViewerOf
 from modelyard.web.bodies import append_body, content_length
 from modelyard.web.requests import Header, Request
@@ -170,7 +170,7 @@ class TusHandler:
         upload = await asyncio.to_thread(self.uploads.find, viewer.team or "", upload_id)
         if upload.kind == "final":
             raise errors.FinalUpload(upload_id)
-        if upload.kind == "put":
+        if upload.kind in ("put", HUB, XORB):
             raise errors.UploadNotFound(upload_id)
         if upload.received_at is not None:
             offset = upload.length_bytes or 0

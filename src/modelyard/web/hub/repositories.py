@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
+import sqlalchemy as sa
 
 from modelyard import errors
 from modelyard.catalog import Catalog
-from modelyard.domain import Model, Status, Verdict, Viewer, Visibility
+from modelyard.domain import Model, Source, Status, Verdict, Viewer, Visibility, model_type
 from modelyard.facts import Entry, Facts, resolve
-from modelyard.store import blobs, download_counts, files, repository_names
+from modelyard.store import blobs, download_counts, files, repositories, repository_names
 from modelyard.store.files import FileRecord
+from modelyard.store.repositories import RepositoryFile
 from modelyard.web.api.model_details import list_files
 from modelyard.web.cache import RevisionCache
 from modelyard.web.hub import cards, entries, tags
@@ -90,10 +92,14 @@ class Repositories:
     def find(self, viewer: Viewer, namespace: str, name: str) -> Repository:
         """Return a repository. Raises RepositoryNotFound, also for one that the viewer may not see."""
         name_as_asked = f"{namespace}/{name}"
-        model_id = None
+        model_id = empty = None
         if is_valid_name(namespace) and is_valid_name(name):
             with self._catalog.store.reading() as connection:
                 model_id = repository_names.find(connection, namespace, name, viewer.team)
+                if model_id is None and namespace == viewer.team:
+                    empty = _find_empty(connection, namespace, name)
+        if empty is not None:
+            return replace(empty, id=name_as_asked)
         if model_id is None:
             raise errors.RepositoryNotFound(name_as_asked)
         return replace(self.of_model(viewer, model_id), id=name_as_asked)
@@ -112,16 +118,53 @@ class Repositories:
             local_files = files.of_models(connection, [model_id]).get(model_id, [])
             stored = blobs.find(connection, entry.model.blob) if entry.model.blob else None
             downloads = download_counts.counts(connection, [model_id]).get(model_id, 0)
+            committed = repositories.files_of_model(connection, model_id)
         visible = [file for file in local_files if file.visibility is Visibility.PUBLIC or file.team == viewer.team]
-        return _assemble(entry, _weights(entry, visible, stored), downloads)
+        weights, texts = _split_committed(entry.model, committed)
+        return _assemble(entry, weights or _weights(entry, visible, stored), downloads, texts)
 
 
-def _assemble(entry: Entry, weights: Sequence[FileEntry], downloads: int) -> Repository:
+def _find_empty(connection: sa.Connection, team: str, name: str) -> Repository | None:
+    """Return a repository without weights: there is no model of it yet. None if the team has none of this name."""
+    row = repositories.find(connection, team, name)
+    if row is None or row.model_id is not None:
+        return None
+    model = Model(
+        id=0,
+        name=name,
+        sd_name=name,
+        type=model_type("unknown"),
+        source=Source.UPLOADING,
+        visibility=Visibility(row.visibility),
+        team=team,
+        status=Status.UNAVAILABLE,
+        added_at=row.created_at,
+    )
+    _, texts = _split_committed(model, repositories.files(connection, row.id))
+    return _assemble(Entry(model, {}), (), 0, texts)
+
+
+def _split_committed(model: Model, committed: Sequence[RepositoryFile]) -> tuple[list[FileEntry], list[FileEntry]]:
+    """Return the weights and the texts that came by commits, the model's own file first."""
+    weights = [
+        entries.weights_entry(
+            file.path, file.sha256, file.size_bytes, model.sd_name if file.sha256 == model.blob else file.path
+        )
+        for file in committed
+        if file.sha256
+    ]
+    texts = [entries.text_entry(file.path, file.content) for file in committed if file.content is not None]
+    return sorted(weights, key=lambda entry: entry.sha256 != model.blob), texts
+
+
+def _assemble(
+    entry: Entry, weights: Sequence[FileEntry], downloads: int, texts: Sequence[FileEntry] = ()
+) -> Repository:
     model, facts = entry.model, resolve(entry.layers) if entry.layers else Facts()
     model_tags = tags.tags_of(model, facts.upstream_model_id)
     card, own_id = cards.card_fields(model, model_tags), repository_id(model)
     readme = entries.text_entry(README, cards.make_card(own_id, model, facts, card, weights))
-    all_files = (readme, *weights)
+    all_files = (readme, *weights, *(text for text in texts if text.path != README))
     answered = (
         own_id,
         model_tags,

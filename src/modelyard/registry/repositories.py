@@ -1,0 +1,273 @@
+"""The verbs that change repositories: models that teams send in the shape of the Hugging Face Hub.
+
+    create           an empty repository: a name of the team
+    commit           texts, verified weights and removals, all or none of them, in one transaction
+    remove           the repository and its model
+
+A repository is one model. Its largest weights are the model's file; the others are listed as further files of it.
+A README.md becomes facts of the owner, and waits as a text while the repository has no weights.
+"""
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import sqlalchemy as sa
+
+from modelyard import errors
+from modelyard.domain import Hashes, Viewer, Visibility
+from modelyard.facts import Entry, Facts, Layer, ModelFile, format_date
+from modelyard.registry import models
+from modelyard.registry.fields import parse_upload_metadata
+from modelyard.registry.models import Models, writing_team
+from modelyard.registry.readme import README, Readme, parse_readme
+from modelyard.registry.writer import ModelWriter, merge_layer, state_of
+from modelyard.store import Store, WriteTransaction, blobs, covers, repositories, uploads
+from modelyard.store.repositories import Repository, RepositoryFile
+
+_MODELS_MAX_ID_DIGITS = 18
+
+
+class VerifiedFile(msgspec.Struct, frozen=True):
+    """The result of verifying a file. A commit refuses one that is not sound. ``cover`` was in its header."""
+
+    sha256: str
+    size_bytes: int
+    facts: Facts
+    is_sound: bool = False
+    is_servable: bool = False
+    extension: str = ""
+    cover: str | None = None
+
+    def to_json(self) -> str:
+        """Return the form in which the row of an upload holds it."""
+        return msgspec.json.encode(self).decode()
+
+    @property
+    def verdict(self) -> str:
+        """The verdict and its reason."""
+        return (self.facts.evidence or ("",))[0]
+
+
+def decode_verified(text: str) -> VerifiedFile:
+    """Return a verified file as ``to_json`` wrote it."""
+    return msgspec.json.decode(text, type=VerifiedFile)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The changes of a commit, by path. ``upload_ids`` are the uploads of its weights, which end with it."""
+
+    weights: Mapping[str, VerifiedFile] = field(default_factory=dict)
+    texts: Mapping[str, bytes] = field(default_factory=dict)
+    removed: Collection[str] = ()
+    upload_ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A repository after a commit; ``readme`` is what became of its README.md, if it had one."""
+
+    repository: Repository
+    readme: Readme | None = None
+
+
+class OwnedRepositories:
+    """The repositories of one store. Threads may share it."""
+
+    def __init__(self, store: Store, owned_models: Models, team_quota_bytes: int) -> None:
+        self._store = store
+        self._models = owned_models
+        self._quota_bytes = team_quota_bytes
+
+    def create(self, viewer: Viewer, name: str, visibility: Visibility) -> Repository:
+        """Make an empty repository of the viewer's team. Raises ModelExists if the team has one of this name."""
+        team = writing_team(viewer)
+        if _is_model_id(name):
+            raise errors.InvalidValue(f"name: {name} is the name of a model by its id; accepted: one with a letter")
+        with self._store.transaction() as transaction:
+            if self._find(transaction.connection, team, name) is not None:
+                raise errors.ModelExists(f"the repository {team}/{name} exists", name=name)
+            repository = Repository(secrets.token_hex(16), team, name, visibility.value, transaction.now)
+            repositories.put(transaction.connection, repository)
+        return repository
+
+    def find(self, viewer: Viewer, team: str, name: str) -> Repository:
+        """Return a repository of the viewer's team, or one of its models by id. Raises RepositoryNotFound."""
+        if writing_team(viewer) == team:
+            with self._store.reading() as connection:
+                repository = self._find(connection, team, name)
+            if repository is not None:
+                return repository
+        raise errors.RepositoryNotFound(f"{team}/{name}")
+
+    def _find(self, connection: sa.Connection, team: str, name: str) -> Repository | None:
+        repository = repositories.find(connection, team, name)
+        if repository is not None or not _is_model_id(name):
+            return repository
+        entry = self._store.entry(int(name))
+        if entry is None or entry.model.team != team:
+            return None
+        model = entry.model
+        return repositories.of_model(connection, model.id) or Repository(
+            secrets.token_hex(16), team, name, model.visibility.value, model.added_at or 0, model.id
+        )
+
+    def remove(self, viewer: Viewer, repository: Repository) -> None:
+        """Remove a repository and its model. The name is free after this.
+
+        Only the model's own file comes back if the model is restored.
+        """
+        if repository.model_id is not None:
+            self._models.remove(viewer, repository.model_id)
+        with self._store.transaction() as transaction:
+            repositories.remove(transaction.connection, repository.id)
+
+    def commit(self, viewer: Viewer, repository: Repository, commit: Commit) -> Committed:
+        """Change a repository by a commit of verified files. Raises QuotaExceeded, Conflict or InvalidValue."""
+        team = writing_team(viewer)
+        with self._store.transaction() as transaction:
+            connection = transaction.connection
+            current = self._find(connection, team, repository.name)
+            if current is None:
+                raise errors.RepositoryNotFound(f"{team}/{repository.name}")
+            repositories.put(connection, current)
+            if current.model_id is not None and commit.weights:
+                _list_own_file(transaction, current, current.model_id)
+            self._put_files(connection, current, commit)
+            for upload_id in commit.upload_ids:
+                uploads.remove(connection, upload_id)
+            current, readme = _update_model(transaction, current, commit)
+            repositories.put(connection, current)
+            self._refuse_over_quota(connection, team)
+        return Committed(current, readme)
+
+    def _put_files(self, connection: sa.Connection, repository: Repository, commit: Commit) -> None:
+        for path in commit.removed:
+            repositories.remove_file(connection, repository.id, path)
+        rows = [RepositoryFile(repository.id, path, len(text), content=text) for path, text in commit.texts.items()]
+        for path, weights in commit.weights.items():
+            if blobs.find(connection, weights.sha256) is None:
+                raise errors.Conflict(f"{path}: its bytes were removed meanwhile; upload the file again")
+            rows.append(RepositoryFile(repository.id, path, weights.size_bytes, weights.sha256))
+        repositories.put_files(connection, rows)
+
+    def _refuse_over_quota(self, connection: sa.Connection, team: str) -> None:
+        used = blobs.bytes_of_team(connection, team)
+        if self._quota_bytes and used > self._quota_bytes:
+            raise errors.QuotaExceeded(self._quota_bytes, used, 0)
+
+
+def _list_own_file(transaction: WriteTransaction, repository: Repository, model_id: int) -> None:
+    """List the file of a model that came another way, before a commit adds files to it."""
+    entry = transaction.entries([model_id]).get(model_id)
+    if entry is None or repositories.files(transaction.connection, repository.id):
+        return
+    if (entry.layers.get(Layer.HEADER) or Facts()).has_parts:
+        raise errors.Conflict(f"the files of the model {model_id} lie in a folder of the server; change them there")
+    model = entry.model
+    if model.blob is not None:
+        own = RepositoryFile(repository.id, model.sd_name, model.size_bytes or 0, model.blob)
+        repositories.put_files(transaction.connection, [own])
+
+
+def _is_model_id(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) <= _MODELS_MAX_ID_DIGITS
+
+
+def _update_model(
+    transaction: WriteTransaction, repository: Repository, commit: Commit
+) -> tuple[Repository, Readme | None]:
+    """Make the model of a repository agree with its files, and return both after it."""
+    files = repositories.files(transaction.connection, repository.id)
+    weights = [file for file in files if file.sha256 is not None]
+    entry = _entry_of(transaction, repository)
+    blob = entry.model.blob if entry else None
+    if weights and blob not in {file.sha256 for file in weights}:
+        repository = _give_main(transaction, repository, commit, _choose_main(weights, commit))
+    elif entry is not None and blob is not None and not weights and commit.removed:
+        model_id = entry.model.id
+        raise errors.Conflict(f"the commit removes the file of the model {model_id}; delete the repository instead")
+    readme = None
+    text = next((file.content for file in files if file.path == README), None)
+    if repository.model_id is not None:
+        if text is not None:
+            readme = parse_readme(text)
+            repositories.remove_file(transaction.connection, repository.id, README)
+        _describe(transaction, repository.model_id, weights, readme)
+    return repository, readme
+
+
+def _choose_main(weights: Sequence[RepositoryFile], commit: Commit) -> RepositoryFile:
+    """Return the file that becomes the model's: the largest of the commit."""
+    return max(weights, key=lambda file: (file.path in commit.weights, file.size_bytes, file.path))
+
+
+def _entry_of(transaction: WriteTransaction, repository: Repository) -> Entry | None:
+    if repository.model_id is None:
+        return None
+    return transaction.entries([repository.model_id]).get(repository.model_id)
+
+
+def _give_main(
+    transaction: WriteTransaction, repository: Repository, commit: Commit, main: RepositoryFile
+) -> Repository:
+    """Give the repository's model its file; make the model, if there is none."""
+    verified = commit.weights.get(main.path)
+    if verified is None:
+        raise errors.Conflict(f"the commit removes the model's file; send {main.path} again in the same commit")
+    model_id = repository.model_id
+    if model_id is None:
+        label = main.path.rpartition("/")[2]
+        metadata = parse_upload_metadata(
+            {"filename": label, "name": repository.name, "visibility": repository.visibility}
+        )
+        model_id = models.create(transaction, repository.team, metadata).model.id
+    has_cover = verified.cover and covers.exists(transaction.connection, verified.cover)
+    models.apply_inspection(
+        transaction,
+        model_id,
+        verified.facts,
+        sha256=verified.sha256,
+        is_available=verified.is_servable,
+        extension=verified.extension,
+        cover=verified.cover if has_cover else None,
+    )
+    return replace(repository, model_id=model_id)
+
+
+def _describe(
+    transaction: WriteTransaction, model_id: int, weights: Sequence[RepositoryFile], readme: Readme | None
+) -> None:
+    """List the weights of a model as its files, and give it the facts of its README.md."""
+    writer = ModelWriter(transaction)
+    writer.load([model_id])
+    entry = writer.entry(model_id)
+    if entry is None:
+        raise errors.ModelNotFound(str(model_id))
+    layers = dict(entry.layers)
+    if len(weights) > 1:
+        header = layers.get(Layer.HEADER) or Facts()
+        layers[Layer.HEADER] = replace(header, files=_list_files(weights, entry.model.blob))
+    if readme is not None and readme.used:
+        facts = replace(readme.facts, updated_at=format_date(transaction.now))
+        layers[Layer.USER] = merge_layer(Layer.USER, facts, layers.get(Layer.USER))
+    changed = writer.set(model_id, layers, state_of(entry.model))
+    writer.put()
+    # A change of the files alone is a new revision too: answers are cached by it.
+    transaction.put([changed])
+
+
+def _list_files(weights: Sequence[RepositoryFile], blob: str | None) -> tuple[ModelFile, ...]:
+    """Return the files of a model, its own first."""
+    ordered = sorted(weights, key=lambda file: (file.sha256 != blob, file.path))
+    return tuple(
+        ModelFile(
+            file.path,
+            size_bytes=file.size_bytes,
+            is_primary=file.sha256 == blob,
+            hashes=Hashes(sha256=file.sha256.upper(), autov2=file.sha256[:10].upper()) if file.sha256 else None,
+        )
+        for file in ordered
+    )
