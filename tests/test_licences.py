@@ -57,3 +57,45 @@ def test_people_read_what_is_known_of_a_licence() -> None:
 
     assert "MIT; https://x; commercial use: image, sell; no derivatives" == format_licence(licence)
     assert "" == format_licence(Licence())
+
+
+@pytest.mark.parametrize(
+    ("value", "uses"),
+    [
+        (None, None),
+        ("{Image,RentCivit,Rent}", ("image", "rent")),
+        ("{}", ()),
+        (["Sell", " image "], ("image", "sell")),
+        ([], ()),
+        (" Sell ", ("image", "rent", "sell")),
+    ],
+)
+def test_uses_are_a_level_a_list_or_a_set(value: str | list[str] | None, uses: tuple[str, ...] | None) -> None:
+    assert uses == read_commercial_use(value)
+
+
+def test_a_licence_without_any_commercial_use_says_no() -> None:
+    licence = Licence(allow_commercial=())
+
+    assert "commercial use: no" == format_permissions(licence)
+    assert licence == parse_licence("commercial use: no")
+
+
+def test_a_licence_without_a_name_is_shown_by_its_id() -> None:
+    assert "mit" == format_licence(Licence(id="mit"))
+
+
+@pytest.mark.parametrize(("chars", "id_"), [(64, "a" * 64), (65, None)])
+def test_an_id_has_at_most_64_characters(chars: int, id_: str | None) -> None:
+    assert Licence(id=id_, name="a" * chars) == parse_licence("a" * chars)
+
+
+def test_a_name_is_cut_after_a_thousand_characters() -> None:
+    assert "é" * 1_000 == parse_licence(" " + "é" * 1_001).name
+
+
+@pytest.mark.parametrize("text", ["http://a.example/x y", "ftp://a.example/"])
+def test_what_is_no_address_of_one_word_is_a_name(text: str) -> None:
+    licence = parse_licence(text)
+
+    assert (None, text) == (licence.url, licence.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from modelyard import errors
-from modelyard.signing import SecretKey, Signature, Signer
+from modelyard.signing import SecretKey, Signature, Signer, fresh_secret
 
 SHA = "ab" * 32
 
@@ -172,3 +172,34 @@ def test_a_link_ends_with_the_second_that_it_names() -> None:
 
     with pytest.raises(errors.LinkExpired):
         signer.check("get", SHA, "a", given)
+
+
+def test_a_secret_is_of_32_bytes_and_another_one_each_time() -> None:
+    secrets = {fresh_secret() for _ in range(9)}
+
+    assert ({32}, 9) == ({len(secret) for secret in secrets}, len(secrets))
+
+
+@pytest.mark.parametrize(("expires_at", "is_read"), [(10**12 - 1, True), (10**12, False)])
+def test_a_time_has_at_most_twelve_digits(expires_at: int, is_read: bool) -> None:
+    signer = Ring().signer()
+    made = signature(signer.query("get", SHA, "a", expires_at))
+
+    if is_read:
+        assert expires_at == signer.check("get", SHA, "a", made)
+    else:
+        with pytest.raises(errors.InvalidSignature):
+            signer.check("get", SHA, "a", made)
+
+
+def test_unknown_keys_are_looked_for_once_a_second() -> None:
+    ring = Ring()
+    signer = ring.signer()
+    reads = []
+    for now in (0.0, 0.999, 1.0, 1.5, 2.0):
+        ring.now = 1_700_000_000.0 + now
+        with pytest.raises(errors.InvalidSignature):
+            signer.check("get", SHA, "a", Signature("7", "1700000000", ""))
+        reads.append(ring.reads)
+
+    assert [1, 1, 2, 2, 3] == reads

@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from modelyard import blobs
+from modelyard import blobs, errors
 from modelyard.covers import Covers
 from modelyard.covers.finder import cover_files
+from modelyard.covers.renderer import Rendered
+from modelyard.store import blobs as blob_rows
+from modelyard.store.blobs import Blob
 from tests.app_fixture import App, Reply, open_app
 from tests.attacks.pickles import system, zipped
 from tests.inspection.made_files import frame, header_bytes
@@ -361,6 +364,105 @@ def test_no_cover_is_made_of_a_file_that_is_not_proven_safe(bench: Bench, shelf:
     bench.checking.verify_next()
 
     assert ["", ""] == [shelf.model().cover_url, find(bench.yard, model_id)["cover_url"]]
+
+
+def test_a_search_that_ends_goes_on_after_the_last_file(shelf: Shelf) -> None:
+    for number in range(3):
+        embedding(shelf.folder / f"{number}.safetensors", seed=number).with_suffix(".png").write_bytes(picture())
+    shelf.add()
+    where = blobs.open_storage("", shelf.home, {})
+    kept, sizes = Covers(shelf.catalog.store, where.kept, where.incoming), []
+    ends = iter([False, False, False, True, True])
+
+    first = cover_files(shelf.catalog.store, kept, lambda: next(ends), on_file=sizes.append)
+    covered = [model.id for model in shelf.models() if model.cover_url]
+
+    assert (2, [16 * 2**20] * 2) == (first, sizes)
+    assert [model.id for model in shelf.models()][:2] == covered
+    assert [1, 0] == [cover(shelf), cover(shelf)]
+
+
+def test_more_files_than_a_batch_are_all_searched_and_files_that_are_gone_are_left(shelf: Shelf) -> None:
+    for number in range(52):
+        embedding(shelf.folder / f"{number:02}.safetensors", seed=number)
+    shelf.add()
+    (shelf.folder / "00.safetensors").unlink()
+    (shelf.folder / "01.safetensors").write_bytes(b"another file")
+
+    assert [50, 0] == [cover(shelf), cover(shelf)]
+
+
+# --- Kept
+
+
+def rendered(sha256: str, *webps: bytes) -> Rendered:
+    return Rendered(sha256 * 64, dict(zip((320, 640, 1280), webps, strict=True)))
+
+
+@pytest.fixture
+def kept(bench: Bench) -> Covers:
+    where = blobs.open_storage("", bench.home, {})
+    return Covers(bench.yard.store, where.kept, where.incoming)
+
+
+def test_widths_that_two_pictures_share_are_kept_once(bench: Bench, kept: Covers) -> None:
+    names = [kept.keep(rendered("a", b"1", b"2", b"3")), kept.keep(rendered("b", b"1", b"2", b"4"))]
+    again = kept.keep(rendered("a", b"1", b"2", b"3"))
+
+    assert 2 == len(set(names))
+    assert names[0] == again
+    assert all(len(name) == 32 for name in names)
+    widths = {(name, width): kept.picture(f"/covers/{name}/{width}.webp") for name in names for width in (320, 1280)}
+    assert [b"1", b"3", b"1", b"4"] == [shown[1] for shown in widths.values() if shown]
+    files = [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
+    assert 4 == len(files)
+
+
+def test_what_is_known_of_bytes_stays_when_they_become_a_cover_too(bench: Bench, kept: Covers) -> None:
+    sha256 = hashlib.sha256(b"1").hexdigest()
+    known = Blob(sha256, 1, 5, "dangerous", "it runs a program")
+    with bench.yard.store.transaction() as transaction:
+        blob_rows.put(transaction.connection, known)
+
+    kept.keep(rendered("a", b"1", b"2", b"3"))
+
+    with bench.yard.store.reading() as connection:
+        assert known == blob_rows.find(connection, sha256)
+        other = blob_rows.find(connection, hashlib.sha256(b"2").hexdigest())
+    assert other is not None
+    assert (1, "clean", "a cover") == (other.size_bytes, other.verdict, other.reason)
+
+
+def test_a_cover_whose_bytes_are_gone_is_unavailable(bench: Bench, kept: Covers) -> None:
+    name = kept.keep(rendered("a", b"1", b"2", b"3"))
+    sha256 = hashlib.sha256(b"1").hexdigest()
+    (bench.home / "blobs" / sha256[:2] / sha256[2:4] / sha256).unlink()
+
+    with pytest.raises(errors.Unavailable, match="the cover is not where it was kept"):
+        kept.picture(f"/covers/{name}/320.webp")
+    assert (hashlib.sha256(b"2").hexdigest(), b"2") == kept.picture(f"/covers/{name}/640.webp")
+    for path in (f"/covers/{name}/321.webp", f"/covers/{name}/640.webp\n", f"/covers/{name}/640xwebp"):
+        assert kept.picture(path) is None
+
+
+def test_a_cover_that_is_collected_while_it_is_kept_is_an_error(bench: Bench, kept: Covers) -> None:
+    class Forgetful:
+        """A file store that loses what it was given, as when garbage is collected at that moment."""
+
+        def has(self, _sha256: str) -> bool:
+            return False
+
+        def keep(self, path: Path, _sha256: str) -> None:
+            path.unlink()
+
+    where = blobs.open_storage("", bench.home, {})
+    forgetful: Any = Forgetful()
+
+    with pytest.raises(errors.Unavailable):
+        Covers(bench.yard.store, forgetful, where.incoming).keep(rendered("a", b"1", b"2", b"3"))
+    assert [] == list(where.incoming.all())
+    with bench.yard.store.reading() as connection:
+        assert blob_rows.find(connection, hashlib.sha256(b"1").hexdigest()) is None
 
 
 # --- What is not needed any more

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from modelyard import blobs, errors
+from modelyard import __version__, blobs, errors
 from modelyard.cli import run
 from modelyard.covers import BYTES_MAX, AddressPolicy, Covers, download, fetch, import_covers, missing_covers
 from modelyard.covers.download import TemporaryFailure
@@ -531,3 +531,76 @@ def test_a_host_that_asks_to_wait_is_waited_for_but_not_for_ever(pictures: Pictu
 
     assert [7.0, 7.0, 60.0, 60.0] == waits[:4]
     assert [True, True] == [longest / 2 <= wait <= longest for wait, longest in zip(waits[4:], (2.0, 4.0), strict=True)]
+
+
+def test_the_headers_of_a_request_are_these(pictures: Pictures) -> None:
+    url = pictures.put("/a.png", lambda on: on.reply(b"picture"))
+
+    fetch(url, AddressPolicy([HERE]))
+
+    assert {
+        "Host": url.split("/")[2],
+        "Accept": "image/webp,image/avif,image/*",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"modelyard/{__version__}",
+        "Connection": "close",
+    } == pictures.headers_seen[0]
+
+
+def test_a_host_without_a_path_is_asked_for_its_root(pictures: Pictures) -> None:
+    pictures.put("/", lambda on: on.reply(b"picture"))
+
+    assert b"picture" == fetch(pictures.url, AddressPolicy([HERE]))
+
+
+def test_a_host_that_is_not_known_or_not_there_may_be_later() -> None:
+    def unknown(_host: str, _port: int) -> list[str]:
+        raise OSError("no such host")
+
+    with pytest.raises(TemporaryFailure, match=r"the host 'pictures\.example' is not known: no such host"):
+        fetch("http://pictures.example/a.png", AddressPolicy(resolve=unknown))
+    with pytest.raises(TemporaryFailure, match=r"cannot be reached: .*refused"):
+        fetch("http://pictures.example:9/a.png", AddressPolicy([HERE], lambda *_: ["127.0.0.1"]))
+    with pytest.raises(TemporaryFailure, match="is not known"):
+        fetch(f"http://{'a' * 64}.example/a.png", AddressPolicy())
+
+
+def test_the_next_address_of_a_host_is_tried_if_one_is_not_there(pictures: Pictures) -> None:
+    port = pictures.put("/a.png", lambda on: on.reply(b"picture")).split(":")[2].partition("/")[0]
+    guard = AddressPolicy([HERE, ipaddress.ip_network("::1")], lambda *_: ["::1", "127.0.0.1"])
+
+    assert b"picture" == fetch(f"http://pictures.example:{port}/a.png", guard)
+
+
+def test_the_port_of_a_scheme_is_looked_up() -> None:
+    ports = []
+
+    def resolve(_host: str, port: int) -> list[str]:
+        ports.append(port)
+        return ["10.0.0.1"]
+
+    for address in ("http://a.example/", "https://a.example/", "http://a.example:81/"):
+        with pytest.raises(errors.AddressRefused):
+            fetch(address, AddressPolicy(resolve=resolve))
+    assert [80, 443, 81] == ports
+
+
+def test_five_redirects_are_followed(pictures: Pictures) -> None:
+    for number in range(5):
+        target = f"/{number + 1}"
+        pictures.put(f"/{number}", lambda on, target=target: on.reply(b"", 302, location=target))  # type: ignore[misc]
+    pictures.put("/5", lambda on: on.reply(b"picture"))
+
+    assert b"picture" == fetch(pictures.url + "/0", AddressPolicy([HERE]))
+
+
+def test_a_fault_of_our_own_ends_the_import(tmp_path: Path) -> None:
+    def resolve(_host: str, _port: int) -> list[str]:
+        raise ZeroDivisionError
+
+    with open_app(tmp_path) as yard:
+        where = blobs.open_storage("", tmp_path, {})
+        kept = Covers(yard.store, where.kept, where.incoming)
+        ids_by_address = {f"http://{number}.example/": [1] for number in range(40)}
+        with pytest.raises(ZeroDivisionError):
+            list(import_covers(yard.store, kept, AddressPolicy(resolve=resolve), ids_by_address))

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from modelyard.blobs import IncomingFiles
+from modelyard.blobs import IncomingFiles, open_storage
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.store import blobs as rows
 from modelyard.store import deleted_models
 from modelyard.store import uploads as upload_rows
+from modelyard.uploads.cleanup import UploadCleaner
 from modelyard.web.api.presigned_uploads import PURPOSE
 from modelyard.web.urls import open_signer
 from tests.app_fixture import App, Reply, a_model, open_app
@@ -589,6 +590,18 @@ def delete_for_good(yard: App, model_id: int) -> None:
     ask(yard, f"/v3/model?id={model_id}", method="DELETE")
     with yard.store.transaction() as writing:
         deleted_models.remove(writing.connection, [model_id])
+
+
+def test_bytes_without_an_upload_stay_for_an_hour(bench: Bench) -> None:
+    incoming = IncomingFiles(bench.home / "blobs" / "incoming")
+    for number, age_seconds in enumerate((3_599, 3_600, 3_601)):
+        incoming.create(f"{number:032x}")
+        os.utime(incoming.path(f"{number:032x}"), (10_000 - age_seconds, 10_000 - age_seconds))
+    kept = open_storage("", bench.home, {}).kept
+
+    UploadCleaner(bench.yard.store, kept, incoming, clock=lambda: 10_000).purge_expired()
+
+    assert [f"{number:032x}" for number in (0, 1)] == [upload_id for upload_id, _ in incoming.all()]
 
 
 def test_a_dry_run_of_collecting_notes_nothing(bench: Bench) -> None:

@@ -387,3 +387,12 @@ def test_a_long_query_string_is_414_over_the_wire_too(yard: App, address: Addres
     bearer = {"Authorization": f"Bearer {yard.key()}"}
 
     assert (414, "INVALID_ARGUMENT") == shape_of(address.ask(f"/v3/model?x={9000 * 'a'}", bearer))
+
+
+@pytest.mark.parametrize(("chars", "shown"), [(64, "x" * 64), (65, "x" * 64 + "…")])
+def test_a_long_value_is_shortened(chars: int, shown: str) -> None:
+    error = errors.InvalidParameter("p", "x" * chars, ["a", "b"])
+
+    assert f"p: '{shown}' is not accepted; accepted: a, b" == error.message
+    assert {"parameter": "p", "given": shown, "allowed": ["a", "b"]} == error.facts
+    assert "p: too many; accepted: one" == errors.InvalidParameter("p", "x", "one", "too many").message

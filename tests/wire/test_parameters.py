@@ -31,6 +31,7 @@ from modelyard.domain import (
     Status,
     Visibility,
 )
+from modelyard.wire.parameters import CURSOR_CHARS_MAX
 from tests.real_input import data_dir
 
 LORAS = frozenset({"lora", "locon", "dora"})
@@ -506,6 +507,18 @@ def test_a_cursor_by_popularity_belongs_to_no_other_order() -> None:
 
     assert "sort=popular and not of sort=name" in refused(f"sort=name&pagination.cursor={POSITION_CURSOR}").message
     assert Offset(5) == parsed("sort=name&pagination.cursor=c_5").start
+
+
+@pytest.mark.parametrize("cursor", ["c_WzgwNDY2!NiwiNTUxOTkiXQ==", "c_WzgwNDY2NiwiNTUxOTki\nXQ==", "WzgwNDY2NiwiNTUxOTkiXQ=="])
+def test_a_cursor_with_other_characters_is_refused(cursor: str) -> None:
+    assert "pagination.cursor" == refused(f"pagination.cursor={quote(cursor, safe='')}").facts["parameter"]
+
+
+def test_a_cursor_has_at_most_so_many_characters() -> None:
+    longest = POSITION_CURSOR.ljust(CURSOR_CHARS_MAX, "=")
+
+    assert Position(804666, 55199) == parsed(f"pagination.cursor={quote(longest)}").start
+    assert f"{CURSOR_CHARS_MAX + 1} characters are too many" in refused(f"pagination.cursor={quote(longest)}%3D").message
 
 
 # --- Records ---------------------------------------------------------------------------------------------------------

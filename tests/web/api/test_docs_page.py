@@ -21,6 +21,7 @@ from modelyard.domain import COVER_WIDTHS, MODEL_TYPES
 from modelyard.web import static_files
 from modelyard.web.bodies import JSON_BYTES_MAX
 from modelyard.web.openapi import document as openapi_document
+from modelyard.web.pages.api_docs import format_code
 from modelyard.web.routing import Kind
 from tests import requirements
 from tests.app_fixture import Address, App, a_model, a_private, listening, open_app
@@ -312,3 +313,8 @@ def test_every_static_file_is_served(stocked: App) -> None:
     assert static_files.static_names()
     for name in static_files.static_names():
         assert 200 == stocked.ask(f"/static/{name}", None).status
+
+
+def test_parts_between_backticks_are_code_and_all_is_escaped() -> None:
+    assert "a <code>&lt;b&gt;</code> &lt;c&gt; <code>d</code>" == str(format_code("a `<b>` <c> `d`"))
+    assert "a &amp; b" == str(format_code("a & b"))

@@ -25,7 +25,7 @@ from modelyard.uploads.uploads import UploadLimits, Uploads
 from tests import npm, requirements
 from tests.app_fixture import Address, App, Reply, listening, open_app
 from tests.process_commands import serving
-from tests.transfers import WRITER, Verification, ask, checking, exchange_messages, find, lora_bytes
+from tests.transfers import WRITER, Verification, ask, checking, exchange_messages, find, lora_bytes, path_of
 
 TUS_JS = "tus-js-client@4.3.1"
 BODY = {"content-type": "application/offset+octet-stream"}
@@ -702,3 +702,17 @@ def test_at_most_a_thousand_parts_are_joined(bench: Bench, parts: int, status: i
     addresses = " ".join(f"/v3/uploads/{number:032x}" for number in range(parts))
 
     assert status == bench.ask("POST", "/v3/uploads", upload_concat=f"final;{addresses}").status
+
+
+def test_an_upload_says_whether_it_is_a_part_or_made_of_parts(bench: Bench) -> None:
+    def concat_of(path: str) -> str | None:
+        return bench.ask("HEAD", path).headers.get("upload-concat")
+
+    part = bench.create(4, concat="partial")
+    assert "partial" == concat_of(part)
+    bench.append(part, 0, b"part")
+    assert "partial" == concat_of(part)
+    joined = bench.ask("POST", "/v3/uploads", upload_concat=f"final;{part}")
+
+    assert "final" == concat_of(path_of(joined.headers["location"]))
+    assert concat_of(bench.create(4)) is None
