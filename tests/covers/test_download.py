@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -587,8 +588,7 @@ def test_the_port_of_a_scheme_is_looked_up() -> None:
 
 def test_five_redirects_are_followed(pictures: Pictures) -> None:
     for number in range(5):
-        target = f"/{number + 1}"
-        pictures.put(f"/{number}", lambda on, target=target: on.reply(b"", 302, location=target))  # type: ignore[misc]
+        pictures.put(f"/{number}", partial(_Handler.reply, body=b"", status=302, location=f"/{number + 1}"))
     pictures.put("/5", lambda on: on.reply(b"picture"))
 
     assert b"picture" == fetch(pictures.url + "/0", AddressPolicy([HERE]))
