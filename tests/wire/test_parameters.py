@@ -7,6 +7,7 @@ and back.
 import base64
 import json
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -96,6 +97,7 @@ TAKEN: dict[str, list[tuple[str, object]]] = {
         ("twice Twice", ("twice",)),
         ("sha256:1A805277C8 0xABCDEF01 blake3:0x" + SHA256, ("1a805277c8", "abcdef01", SHA256.lower())),
         ("0xyz sha256:12", ("0xyz", "sha256", "12")),
+        ("well-known", ("well", "known")),
         (" | - () ", ()),
         (" ".join(f"t{n}" for n in range(32)), tuple(f"t{n}" for n in range(32))),
     ],
@@ -453,6 +455,88 @@ def test_what_real_clients_ask_is_understood_or_refused_as_recorded() -> None:
     assert asked_for > 30
 
 
+def describe_parameter(parameter: wire.Parameter) -> str:
+    words = [parameter.name, *parameter.aliases, parameter.field, f"e.g. {parameter.example}"]
+    words += ["may be repeated"] if parameter.many else []
+    words += ["documented"] if parameter.documented else []
+    schema = dict(parameter.schema)
+    items: Any = schema.pop("items", {})
+    lines = [
+        f"{name}: {' '.join(value) if isinstance(value, list) else value}"
+        for name, value in {**schema, **items}.items()
+    ]
+    return "\n  ".join([", ".join(words), *lines])
+
+
+PARAMETER_LINES = r"""
+filter.visibility, visibility, e.g. public, documented
+  type: string
+  enum: public !public private !private
+filter.source, sources, e.g. civitai, may be repeated, documented
+  type: string
+  enum: civitai !civitai training !training uploading !uploading
+filter.types, filter.type, types, e.g. lora, may be repeated, documented
+  type: string
+filter.is_sdxl, is_sdxl, e.g. true, documented
+  type: boolean
+filter.query, terms, e.g. realistic vision, documented
+  type: string
+  maxLength: 256
+  pattern: ^\s*(\S+\s+){0,15}\S*\s*$
+filter.search, words, e.g. realistic vision
+  type: string
+  maxLength: 256
+filter.is_inpainting, is_inpainting, e.g. true, documented
+  type: boolean
+  default: False
+filter.is_nsfw, is_nsfw, e.g. false
+  type: boolean
+filter.tags, tags, e.g. anime, may be repeated
+  type: string
+filter.base_model, base_models, e.g. SD_1.5, may be repeated
+  type: string
+filter.licence, licences, e.g. apache-2.0, may be repeated
+  type: string
+filter.licence.commercial, filter[licence][commercial], commercial, e.g. image, may be repeated
+  type: string
+  enum: image !image rent !rent sell !sell unknown !unknown
+filter.licence.credit, filter[licence][credit], credit, e.g. required, may be repeated
+  type: string
+  enum: required !required not_required !not_required unknown !unknown
+filter.licence.derivatives, filter[licence][derivatives], derivatives, e.g. allowed, may be repeated
+  type: string
+  enum: allowed !allowed not_allowed !not_allowed unknown !unknown
+filter.size, sizes, e.g. 100-500mb, may be repeated
+  type: string
+  enum: 0-100mb !0-100mb 100-500mb !100-500mb 500mb-2gb !500mb-2gb 2-8gb !2-8gb 8gb !8gb unknown !unknown
+filter.published, years, e.g. 2025, may be repeated
+  type: string
+  pattern: ^!?([0-9]{4}|unknown)$
+filter.model_version_id, id, e.g. 114600
+  type: integer
+  minimum: 0
+  maximum: 999999999999999999
+filter.hash, hash, e.g. 1A805277C8
+  type: string
+  pattern: ^(0[xX]|[sS][hH][aA]256:|[bB][lL][aA][kK][eE]3:)?[0-9A-Fa-f]{8,64}$
+sort, sort, e.g. newest
+  type: string
+  enum: popular -popular newest -newest updated -updated name -name size -size added -added
+  default: popular
+pagination.limit, limit, e.g. 20, documented
+  type: string
+  pattern: ^0{0,6}([1-9][0-9]?|100)$
+  default: 20
+pagination.cursor, start, e.g. c_0, documented
+  type: string
+  maxLength: 256
+"""
+
+
+def test_these_are_the_parameters() -> None:
+    assert PARAMETER_LINES.strip() == "\n".join(map(describe_parameter, wire.PARAMETERS))
+
+
 # --- Cursors ---------------------------------------------------------------------------------------------------------
 
 positions = st.builds(Position, st.integers(-(2**63) + 1, 2**63 - 1), st.integers(0, 2**63 - 1))
@@ -509,7 +593,9 @@ def test_a_cursor_by_popularity_belongs_to_no_other_order() -> None:
     assert Offset(5) == parsed("sort=name&pagination.cursor=c_5").start
 
 
-@pytest.mark.parametrize("cursor", ["c_WzgwNDY2!NiwiNTUxOTkiXQ==", "c_WzgwNDY2NiwiNTUxOTki\nXQ==", "WzgwNDY2NiwiNTUxOTkiXQ=="])
+@pytest.mark.parametrize(
+    "cursor", ["c_WzgwNDY2!NiwiNTUxOTkiXQ==", "c_WzgwNDY2NiwiNTUxOTki\nXQ==", "WzgwNDY2NiwiNTUxOTkiXQ=="]
+)
 def test_a_cursor_with_other_characters_is_refused(cursor: str) -> None:
     assert "pagination.cursor" == refused(f"pagination.cursor={quote(cursor, safe='')}").facts["parameter"]
 
@@ -518,7 +604,9 @@ def test_a_cursor_has_at_most_so_many_characters() -> None:
     longest = POSITION_CURSOR.ljust(CURSOR_CHARS_MAX, "=")
 
     assert Position(804666, 55199) == parsed(f"pagination.cursor={quote(longest)}").start
-    assert f"{CURSOR_CHARS_MAX + 1} characters are too many" in refused(f"pagination.cursor={quote(longest)}%3D").message
+    assert (
+        f"{CURSOR_CHARS_MAX + 1} characters are too many" in refused(f"pagination.cursor={quote(longest)}%3D").message
+    )
 
 
 # --- Records ---------------------------------------------------------------------------------------------------------
