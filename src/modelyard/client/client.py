@@ -25,7 +25,6 @@ CHUNK_BYTES = 8 * 1024 * 1024
 _HASHES_AT_ONCE = 1_000
 # How many models of a search are asked for their title.
 _TITLES_MAX = 20
-_BLOCK_BYTES = 1024 * 1024
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _TUS = {"Tus-Resumable": "1.0.0"}
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f]{1,255}")
@@ -322,7 +321,8 @@ class Client:
             total = offset + int(answer.headers.get("content-length", 0))
             with part.open("r+b" if offset else "wb") as file:
                 file.seek(offset)
-                for block in answer.iter_bytes(_BLOCK_BYTES):
+                # Blocks as they arrive: what is collected into larger ones is lost if the connection breaks.
+                for block in answer.iter_bytes():
                     file.write(block)
                     offset += len(block)
                     on_bytes(offset, total)
