@@ -185,7 +185,7 @@ class SegmentDirectory:
         current = self.current()
         names = set(current.names) if current else set()
         for folder in self.path.iterdir():
-            if folder.is_dir() and folder.name not in names and not _is_being_made(folder.name):
+            if folder.name not in names and not _is_being_made(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def invalidate(self, segment: Path) -> None:
