@@ -128,6 +128,21 @@ def test_a_segment_is_merged_with_a_newer_one_less_than_four_times_smaller(
     assert (1 if is_merged else 2) == len(names(catalog))
 
 
+def test_merged_segments_are_in_rank_order(catalog: Catalog, tmp_path: Path) -> None:
+    ranks = {n: n * 7 % 5 for n in range(1, 13)}
+    put(catalog, *(a_model(n, rank=rank) for n, rank in ranks.items() if n % 2))
+    keeper(catalog).rebuild()
+    put(catalog, *(a_model(n, rank=rank) for n, rank in ranks.items() if n % 2 == 0))
+    keeper(catalog).append()
+
+    assert keeper(catalog).merge()
+
+    other = opened(tmp_path)
+    page = other.search(ANONYMOUS, ModelQuery())
+    assert sorted(ranks, key=lambda n: (-ranks[n], -n)) == [json.loads(record)["id"] for record in page.records]
+    other.close()
+
+
 def test_a_merge_is_given_up_if_all_was_built_anew_meanwhile(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, a_model(1))
     keeper(catalog).rebuild()

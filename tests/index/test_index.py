@@ -272,6 +272,21 @@ def test_the_rank_of_a_changed_model_is_its_new_one() -> None:
     assert {19: 981, 20: 5_000} == index.ranks_of([19, 20])
 
 
+def test_changes_in_memory_are_joined_as_they_come() -> None:
+    """A segment is joined with the one before it if that is less than four times as large."""
+    index = Index(render)
+    index.load([a_model(n) for n in range(1, 41)], 1)
+    counts = []
+    for number in range(1, 8):
+        index.apply([a_model(100 + number)], [], number + 1)
+        counts.append([part.segment.count for part in index.segments])
+    index.apply([], [101, 102], 9)
+    counts.append([part.segment.count for part in index.segments])
+
+    assert [[40, 1], [40, 2], [40, 3], [40, 4], [40, 4, 1], [40, 6], [40, 6, 1], [40, 5]] == counts
+    assert 45 == index.count_of(ANONYMOUS, ModelQuery())
+
+
 # --- Words and who sees what -----------------------------------------------------------------------------------------
 
 

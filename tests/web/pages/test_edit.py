@@ -3,7 +3,11 @@
 Not covered here: the form in a browser (tests/browser/test_covers.py).
 """
 
+import base64
+import hashlib
+import random
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.domain import Model, Scope, Source, model_type
+from modelyard.domain import ANONYMOUS, Model, Scope, Source, Viewer, model_type
 from modelyard.facts import Entry, Facts, Layer, Record
+from modelyard.signing import SecretKey, Signer
 from modelyard.web.pages import forms
+from modelyard.web.pages.edit import seal, unseal
 from tests.app_fixture import App, Reply, a_private, open_app
 from tests.pictures import picture
 
@@ -235,3 +241,94 @@ def test_the_text_of_a_multipart_form_has_a_limit() -> None:
 
     with pytest.raises(forms.errors.TooLarge):
         forms.parse_form(b"multipart/form-data; boundary=x", field)
+
+
+def multipart(*fields: tuple[str, bytes], file: bytes | None = None) -> bytes:
+    parts = [b'Content-Disposition: form-data; name="%s"\r\n\r\n%s' % (name.encode(), text) for name, text in fields]
+    if file is not None:
+        parts.insert(1, b'content-disposition: form-data; name="picture"; filename="a.png"\r\nX: y\r\n\r\n' + file)
+    return b"".join(b"--x\r\n" + part + b"\r\n" for part in parts) + b"--x--\r\n"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["multipart/form-data; boundary=x", 'Multipart/Form-Data;boundary="x" '],
+)
+def test_a_multipart_form_has_fields_and_a_file(content_type: str) -> None:
+    body = multipart(("a", "é".encode()), ("b", b""), ("a", b"2\r\n3"), file=b"\r\n--picture\x00")
+
+    form = forms.parse_form(content_type.encode(), body)
+
+    assert forms.is_multipart(content_type.encode())
+    assert ({"a": ["é", "2\r\n3"], "b": [""]}, b"\r\n--picture\x00") == (form.fields, form.file)
+    assert b"" == forms.parse_form(content_type.encode(), multipart(("a", b"1"))).file
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "", "multipart/form-data", "multipart/mixed; boundary=x"]
+)
+def test_another_body_is_read_as_url_encoded(content_type: str) -> None:
+    form = forms.parse_form(content_type.encode(), b"a=1&b=&a=%C3%A9+2")
+
+    assert not forms.is_multipart(content_type.encode())
+    assert ({"a": ["1", "é 2"], "b": [""]}, b"") == (form.fields, form.file)
+
+
+def test_a_form_has_at_most_two_hundred_fields() -> None:
+    for content_type, make in (
+        (b"", lambda count: b"&".join([b"a=1"] * count)),
+        (b"multipart/form-data; boundary=x", lambda count: multipart(*[("a", b"1")] * count)),
+    ):
+        assert 200 == len(forms.parse_form(content_type, make(200)).fields["a"])
+        with pytest.raises(forms.errors.InvalidValue, match="the form cannot be read"):
+            forms.parse_form(content_type, make(202))
+
+
+def test_the_texts_of_a_multipart_form_have_64_kib_together() -> None:
+    form = forms.parse_form(
+        b"multipart/form-data; boundary=x", multipart(("a", b"a" * 65_535), ("b", b"b"), file=b"f" * 70_000)
+    )
+
+    assert [65_535, 1, 70_000] == [len(form.fields["a"][0]), len(form.fields["b"][0]), len(form.file)]
+    with pytest.raises(forms.errors.TooLarge):
+        forms.parse_form(b"multipart/form-data; boundary=x", multipart(("a", b"a" * 65_535), ("b", b"bb")))
+
+
+def sign(signer: Signer, content: str, team: str = "red", expires_at: int = 2_000) -> str:
+    query = signer.query("undo", team, hashlib.sha256(content.encode()).hexdigest(), expires_at)
+    return ".".join([pair.partition("=")[2] for pair in query.split("&")] + [content])
+
+
+def test_a_deleted_record_comes_back_within_an_hour_to_its_team_only() -> None:
+    now = 1_000.0
+    signer = Signer(lambda: [SecretKey(1, bytes(32))], clock=lambda: now)
+    entry = Entry(a_private(OWN, "red", name="own"), {Layer.USER: Facts(name="own")})
+    sealed = seal(signer, Viewer("red"), entry, now)
+
+    assert entry == unseal(signer, Viewer("red"), sealed)
+    now = 1_000 + 3_599
+    assert entry == unseal(signer, Viewer("red"), sealed)
+    for viewer in (Viewer("blue"), ANONYMOUS):
+        with pytest.raises(forms.errors.InvalidSignature):
+            unseal(signer, viewer, sealed)
+    now = 1_000 + 3_600
+    with pytest.raises(forms.errors.LinkExpired):
+        unseal(signer, Viewer("red"), sealed)
+
+
+@pytest.mark.parametrize("content", ["", "!", "YQ", "YWJj", base64.urlsafe_b64encode(zlib.compress(b"{}")).decode()])
+def test_a_signed_text_that_holds_no_record_is_refused(content: str) -> None:
+    signer = Signer(lambda: [SecretKey(1, bytes(32))], clock=lambda: 1_000.0)
+
+    for sealed in (sign(signer, content), content, "a.b.c"):
+        with pytest.raises(forms.errors.InvalidSignature):
+            unseal(signer, Viewer("red"), sealed)
+
+
+def test_a_record_that_is_too_long_is_not_kept() -> None:
+    signer = Signer(lambda: [SecretKey(1, bytes(32))], clock=lambda: 1_000.0)
+    chance = random.Random(1)
+    notes = "".join(chr(chance.randrange(32, 126)) for _ in range(60_000))
+    entry = Entry(a_private(OWN, "red"), {Layer.USER: Facts(notes=notes)})
+
+    assert "" == seal(signer, Viewer("red"), entry, 1_000.0)

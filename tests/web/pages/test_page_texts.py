@@ -1022,6 +1022,25 @@ SD 1.5 100.0 1
 """
 
 
+@pytest.mark.parametrize(("others", "line"), [(1, "1 other 8.33 1"), (3, "3 others 25.0 3")])
+def test_the_status_page_adds_up_the_rare_values(red: Browser, others: int, line: str) -> None:
+    with red.yard.store.transaction() as transaction:
+        ids = iter(range(1, 200))
+        models = [
+            a_model(next(ids), base_model=f"Base {place:02}", type=VAE)
+            for place in range(12 + others)
+            for _ in range(max(1, 12 - place))
+        ]
+        transaction.remove([OWN])
+        transaction.put([Entry(model, {}) for model in models])
+
+    lines = main_text(red.ask("/status").body).splitlines()
+
+    start = lines.index("## By base model")
+    assert ["base 00 100.0 12", "base 01 91.67 11"] == lines[start + 1 : start + 3]
+    assert ["base 11 8.33 1", line, "## Background work"] == lines[start + 12 : start + 15]
+
+
 def test_a_visitor_who_shows_covers_gets_the_button_to_blur_them(red: Browser) -> None:
     reply = red.post("/preferences", fields={"nsfw": "shown", "to": "/?filter.types=vae"})
     assert (303, "/?filter.types=vae") == (reply.status, reply.headers["location"])
