@@ -91,7 +91,9 @@ def test_pages_are_asked_for_with_filters_and_order() -> None:
     server = Server(page(RECORD, following="c_1"), page(RECORD | {"id": 8}))
 
     with server.client() as client:
-        models = client.models(sort="-size", types=["lora", "vae"], is_nsfw=False, licence_credit="required", search="a b")
+        models = client.models(
+            sort="-size", types=["lora", "vae"], is_nsfw=False, licence_credit="required", search="a b"
+        )
         assert [7, 8] == [found.id for found in models]
 
     query = "filter.types=lora&filter.types=vae&filter.is_nsfw=false&filter.licence.credit=required&filter.search=a+b"
@@ -118,7 +120,12 @@ def test_a_model_is_changed_and_deleted_by_these_requests(tmp_path: Path) -> Non
     picture = tmp_path / "a.png"
     picture.write_bytes(b"picture")
     answer = httpx2.Response(200, json=RECORD)
-    server = Server(answer, answer, empty(), httpx2.Response(200, json={"total": 0, "types": [], "sources": [], "base_models": [], "tags": []}))
+    server = Server(
+        answer,
+        answer,
+        empty(),
+        httpx2.Response(200, json={"total": 0, "types": [], "sources": [], "base_models": [], "tags": []}),
+    )
 
     with server.client() as client:
         assert 7 == client.edit(7, name="x", tags=None).id
@@ -151,7 +158,9 @@ def test_hashes_are_asked_for_a_thousand_at_a_time_and_each_once() -> None:
     assert f'  {{"hashes":["{hashes[1_000]}"]}}' == server.lines[-1]
 
 
-def test_a_file_is_sent_in_chunks_and_goes_on_where_the_server_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_sent_in_chunks_and_goes_on_where_the_server_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert 8 * 2**20 == client_module.CHUNK_BYTES
     monkeypatch.setattr(client_module, "CHUNK_BYTES", 4)
     path = tmp_path / "night.safetensors"
@@ -348,7 +357,12 @@ def test_a_download_that_makes_progress_is_tried_again_and_again(tmp_path: Path)
         (refusal(500, "UNHEARD_OF", "oh"), errors.ModelyardError, "oh", {"a": 1}),
         (httpx2.Response(500, content=b"<html>"), errors.ModelyardError, "the server answered 500", {}),
         (httpx2.Response(400, json={"reason": "x"}), errors.ModelyardError, "the server answered 400", {}),
-        (httpx2.Response(418, json=["x"], headers={"retry-after": "5"}), errors.ModelyardError, "the server answered 418", {"wait": 5.0}),
+        (
+            httpx2.Response(418, json=["x"], headers={"retry-after": "5"}),
+            errors.ModelyardError,
+            "the server answered 418",
+            {"wait": 5.0},
+        ),
         (httpx2.Response(400, json={"reason": "r", "message": "m", "metadata": None}), errors.ModelyardError, "m", {}),
     ],
 )
@@ -363,7 +377,7 @@ def test_an_answer_with_an_error_is_that_error(
 
 def test_a_filter_is_named_with_its_value_and_the_filters_there_are() -> None:
     with Server().client() as client, pytest.raises(errors.InvalidParameter) as caught:
-        list(client.models(**{"nonsense": "x" * 101}))  # type: ignore[misc] # a filter that there is not
+        list(client.models(nonsense="x" * 101))  # type: ignore[call-arg] # a filter that there is not
 
     assert "nonsense" == caught.value.facts["parameter"]
     assert "the filters search, visibility, source, types, is_sdxl" in caught.value.message
@@ -371,13 +385,25 @@ def test_a_filter_is_named_with_its_value_and_the_filters_there_are() -> None:
 
 def test_a_name_is_looked_for_in_this_order(monkeypatch: pytest.MonkeyPatch) -> None:
     other = RECORD | {"name": "other", "sd_name": "other.pt", "sd_name_in_api": "other"}
-    server = Server(page(), refusal(400, "INVALID_ARGUMENT"), page(other), page(other), httpx2.Response(200, json=DETAILS | {"model": other, "title": "12345"}))
+    server = Server(
+        page(),
+        refusal(400, "INVALID_ARGUMENT"),
+        page(other),
+        page(other),
+        httpx2.Response(200, json=DETAILS | {"model": other, "title": "12345"}),
+    )
 
     with server.client() as client:
         assert 7 == client.find("12345").id
 
     asked = [line.partition("?")[2].partition("&")[0] or line for line in server.lines if line.startswith("GET")]
-    assert ["filter.model_version_id=12345", "filter.hash=12345", "filter.query=12345", "filter.search=12345", "id=7"] == asked
+    assert [
+        "filter.model_version_id=12345",
+        "filter.hash=12345",
+        "filter.query=12345",
+        "filter.search=12345",
+        "id=7",
+    ] == asked
 
 
 def test_several_models_of_a_name_are_listed_up_to_ten() -> None:

@@ -3,11 +3,7 @@
 Not covered here: the form in a browser (tests/browser/test_covers.py).
 """
 
-import base64
-import hashlib
-import random
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.domain import ANONYMOUS, Model, Scope, Source, Viewer, model_type
+from modelyard.domain import Model, Scope, Source, model_type
 from modelyard.facts import Entry, Facts, Layer, Record
-from modelyard.signing import SecretKey, Signer
 from modelyard.web.pages import forms
-from modelyard.web.pages.edit import seal, unseal
 from tests.app_fixture import App, Reply, a_private, open_app
 from tests.pictures import picture
 
@@ -292,43 +286,3 @@ def test_the_texts_of_a_multipart_form_have_64_kib_together() -> None:
     assert [65_535, 1, 70_000] == [len(form.fields["a"][0]), len(form.fields["b"][0]), len(form.file)]
     with pytest.raises(forms.errors.TooLarge):
         forms.parse_form(b"multipart/form-data; boundary=x", multipart(("a", b"a" * 65_535), ("b", b"bb")))
-
-
-def sign(signer: Signer, content: str, team: str = "red", expires_at: int = 2_000) -> str:
-    query = signer.query("undo", team, hashlib.sha256(content.encode()).hexdigest(), expires_at)
-    return ".".join([pair.partition("=")[2] for pair in query.split("&")] + [content])
-
-
-def test_a_deleted_record_comes_back_within_an_hour_to_its_team_only() -> None:
-    now = 1_000.0
-    signer = Signer(lambda: [SecretKey(1, bytes(32))], clock=lambda: now)
-    entry = Entry(a_private(OWN, "red", name="own"), {Layer.USER: Facts(name="own")})
-    sealed = seal(signer, Viewer("red"), entry, now)
-
-    assert entry == unseal(signer, Viewer("red"), sealed)
-    now = 1_000 + 3_599
-    assert entry == unseal(signer, Viewer("red"), sealed)
-    for viewer in (Viewer("blue"), ANONYMOUS):
-        with pytest.raises(forms.errors.InvalidSignature):
-            unseal(signer, viewer, sealed)
-    now = 1_000 + 3_600
-    with pytest.raises(forms.errors.LinkExpired):
-        unseal(signer, Viewer("red"), sealed)
-
-
-@pytest.mark.parametrize("content", ["", "!", "YQ", "YWJj", base64.urlsafe_b64encode(zlib.compress(b"{}")).decode()])
-def test_a_signed_text_that_holds_no_record_is_refused(content: str) -> None:
-    signer = Signer(lambda: [SecretKey(1, bytes(32))], clock=lambda: 1_000.0)
-
-    for sealed in (sign(signer, content), content, "a.b.c"):
-        with pytest.raises(forms.errors.InvalidSignature):
-            unseal(signer, Viewer("red"), sealed)
-
-
-def test_a_record_that_is_too_long_is_not_kept() -> None:
-    signer = Signer(lambda: [SecretKey(1, bytes(32))], clock=lambda: 1_000.0)
-    chance = random.Random(1)
-    notes = "".join(chr(chance.randrange(32, 126)) for _ in range(60_000))
-    entry = Entry(a_private(OWN, "red"), {Layer.USER: Facts(notes=notes)})
-
-    assert "" == seal(signer, Viewer("red"), entry, 1_000.0)
