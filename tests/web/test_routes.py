@@ -26,6 +26,7 @@ PARAMETERS = {
     "{id}": str(OWN),
     "{name:static}": "page.js",
     "{namespace}": "red",
+    "{path:label}": "README.md",
     "{revision}": "main",
     "{period}": "1",
 }

@@ -79,13 +79,19 @@ API = [
 # The shape of the Hugging Face Hub.
 REPOSITORY = f"/hf/api/models/red/{OWN}"
 HUB = [
-    Row(method, target, READ, 200)
-    for method in ("GET", "HEAD")
-    for target in (
-        "/hf/api/whoami-v2",
-        REPOSITORY,
-        *(f"{REPOSITORY}/{rest}" for rest in ("revision/main", "refs", "commits/main", "auth-check")),
-    )
+    *(
+        Row(method, target, READ, 200)
+        for method in ("GET", "HEAD")
+        for target in (
+            "/hf/api/whoami-v2",
+            "/hf/api/models",
+            REPOSITORY,
+            *(f"{REPOSITORY}/{rest}" for rest in ("revision/main", "tree/main", "refs", "commits/main", "auth-check")),
+            *(f"/hf/red/{OWN}/{rest}/main/README.md" for rest in ("resolve", "raw")),
+        )
+    ),
+    *(Row(method, f"{REPOSITORY}/tree/main/unet", READ, 404) for method in ("GET", "HEAD")),
+    Row("POST", f"{REPOSITORY}/paths-info/main", READ, 200, b"paths=README.md"),
 ]
 UNKNOWN = f"/hf/api/models/red/{NONE}"
 HUB += [

@@ -1,13 +1,30 @@
 """Finds models by the names of their repositories. Other than ``lookup``, it knows who may see a model."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
 import sqlalchemy as sa
 
-from modelyard.domain import FILE_EXTENSIONS, Visibility
+from modelyard.domain import FILE_EXTENSIONS, OWN_ID_MIN, Licence, Visibility
 from modelyard.store import repositories, rows, schema
 
 # The namespace of the models that everybody may see.
 PUBLIC = "public"
-_MODEL = schema.models.c
+_MODEL, _DOWNLOAD = schema.models.c, schema.downloads.c
+_UPSTREAM_GROUP = "civitai:"
+_decode_licence = msgspec.json.Decoder(Licence).decode
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """What a page of repositories needs besides the index. ``licence`` is an id, or "other"; 0 is an unknown date."""
+
+    licence: str | None
+    upstream_model_id: str | None
+    added_at: int
+    updated_at: int
+    downloads: int
 
 
 def find(connection: sa.Connection, namespace: str, name: str, team: str | None) -> int | None:
@@ -39,3 +56,24 @@ def find(connection: sa.Connection, namespace: str, name: str, team: str | None)
     matches = connection.execute(query.order_by(_MODEL.rank.desc(), _MODEL.id.desc())).all()
     best = min(matches, key=lambda row: names.index(row.sd_name), default=None)
     return None if best is None else int(best.id)
+
+
+def list_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, ListedRow]:
+    """Return the rows of a page of models by id. Whoever asks has found the models in the index."""
+    columns = (_MODEL.id, _MODEL.licence, _MODEL.version_group, _MODEL.added_at, _MODEL.updated_at, _DOWNLOAD.count)
+    table = schema.models.outerjoin(schema.downloads, _DOWNLOAD.model_id == _MODEL.id)
+    rows = connection.execute(sa.select(*columns).select_from(table).where(_MODEL.id.in_(ids)))
+    return {
+        id_: ListedRow(
+            None if licence is None else _decode_licence(licence).id or "other",
+            group.removeprefix(_UPSTREAM_GROUP) if _is_upstream(id_, group) else None,
+            added_at or 0,
+            updated_at or 0,
+            count or 0,
+        )
+        for id_, licence, group, added_at, updated_at, count in rows
+    }
+
+
+def _is_upstream(model_id: int, group: str | None) -> bool:
+    return model_id < OWN_ID_MIN and group is not None and group.startswith(_UPSTREAM_GROUP)

@@ -35,8 +35,11 @@ from modelyard.web.bodies import json_endpoint
 from modelyard.web.consistency import RevisionWait, with_revision
 from modelyard.web.hub.context import HubContext
 from modelyard.web.hub.descriptions import Descriptions
+from modelyard.web.hub.downloads import HubDownloads
 from modelyard.web.hub.endpoint import PREFIX as HUB
-from modelyard.web.hub.endpoint import hub_endpoint, hub_read
+from modelyard.web.hub.endpoint import hub_endpoint
+from modelyard.web.hub.search import HubSearch
+from modelyard.web.hub.trees import Trees
 from modelyard.web.hub.writes import open_writes
 from modelyard.web.metrics import Metrics
 from modelyard.web.openapi import document
@@ -182,20 +185,30 @@ def _pages(context: PageContext) -> list[Route]:
 
 
 def _hub(context: HubContext) -> list[Route]:
-    descriptions = Descriptions(context.repositories, context.viewer_of)
-    repo, revision = f"{HUB}/api/models/{{namespace}}/{{name}}", "{revision}"
+    repositories, viewer_of, base_of = context.repositories, context.viewer_of, context.base_of
+    descriptions, trees = Descriptions(repositories, viewer_of), Trees(repositories, viewer_of, base_of)
+    listing = HubSearch(context.catalog, repositories, viewer_of, base_of)
+    downloads = HubDownloads(repositories, context.downloads, viewer_of)
+    hub = partial(hub_endpoint, rate_limit=context.rate_limit)
 
     def read(handle: Callable[[Request], Response]) -> Handler:
         """Read from the database, in a thread."""
-        return hub_read(handle, context.gzip_cache, context.rate_limit)
+        return hub(read_endpoint(handle, context.gzip_cache, asks_database=True, heavy_work=context.heavy_work))
 
-    key, reads = Kind.KEY, Scope.READ
+    api, file, repo = f"{HUB}/api", f"{HUB}/{{namespace}}/{{name}}", f"{HUB}/api/models/{{namespace}}/{{name}}"
+    key, reads, get = Kind.KEY, Scope.READ, hub(downloads.get)
     return [
-        Route(f"{HUB}/api/whoami-v2", "GET", read(descriptions.whoami), reads, key),
+        Route(f"{file}/resolve/{{revision}}/{{path:label}}", "GET", get, reads, key),
+        Route(f"{file}/raw/{{revision}}/{{path:label}}", "GET", get, reads, key),
+        Route(f"{api}/models", "GET", read(listing.get), reads, key),
+        Route(f"{api}/whoami-v2", "GET", read(descriptions.whoami), reads, key),
         Route(repo, "GET", read(descriptions.describe), reads, key),
-        Route(f"{repo}/revision/{revision}", "GET", read(descriptions.describe), reads, key),
+        Route(f"{repo}/revision/{{revision}}", "GET", read(descriptions.describe), reads, key),
+        Route(f"{repo}/tree/{{revision}}", "GET", read(trees.list_tree), reads, key),
+        Route(f"{repo}/tree/{{revision}}/{{path:label}}", "GET", read(trees.list_tree), reads, key),
+        Route(f"{repo}/paths-info/{{revision}}", "POST", hub(trees.list_paths), reads, key),
         Route(f"{repo}/refs", "GET", read(descriptions.list_refs), reads, key),
-        Route(f"{repo}/commits/{revision}", "GET", read(descriptions.list_commits), reads, key),
+        Route(f"{repo}/commits/{{revision}}", "GET", read(descriptions.list_commits), reads, key),
         Route(f"{repo}/auth-check", "GET", read(descriptions.check_access), reads, key),
     ]
 
@@ -214,7 +227,7 @@ def _hub_writes(parts: Parts) -> list[Route]:
         return own(json_endpoint(handle, writes.caller_of))
 
     key, link, write = Kind.KEY, Kind.LINK, Scope.WRITE
-    token = hub_read(xet.get_token, parts.hub.gzip_cache, rate_limit)
+    token = own(read_endpoint(xet.get_token, parts.hub.gzip_cache, asks_database=True))
     return [
         Route(f"{HUB}/lfs/{{upload:upload}}", "PUT", own(lfs.put), None, link),
         Route(f"{HUB}/lfs/{{upload:upload}}/complete", "POST", own(lfs.complete), None, link),

@@ -94,6 +94,7 @@ def test_the_document_has_every_route_and_method_of_the_api(stocked: App) -> Non
     paths = {path: {*methods, "options"} for path, methods in openapi_document.document()["paths"].items()}
     filled = {
         "{namespace}": "red",
+        "{path}": "README.md",
         "{revision}": "main",
         "{period}": "1",
         "{upload}": 32 * "a",

@@ -153,8 +153,7 @@ class Downloads:
         if matches_if_none_match(request, sha256.encode()):
             await send_bytes(request, send, 304, headers)
             return
-        range_header = request.headers.get(b"range")
-        ranges = read_ranges(range_header, file.size_bytes) if range_header and _may_range(request, sha256) else []
+        ranges = requested_ranges(request, sha256, file.size_bytes)
         if is_get and (not ranges or ranges[0].first == 0):
             self.counts.update(file.model_ids)
         if file.url is not None:
@@ -164,7 +163,7 @@ class Downloads:
             location = f"{self.accel_prefix.rstrip('/')}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
             await send_bytes(request, send, 200, [(b"x-accel-redirect", location.encode()), *headers])
             return
-        await _send_file(send, self.stream, file, ranges, headers, is_get=is_get)
+        await send_file(send, self.stream, file, ranges, headers, is_get=is_get)
 
 
 def content_disposition(label: str) -> bytes:
@@ -202,15 +201,22 @@ def _headers(file: File) -> list[Header]:
     ]
 
 
+def requested_ranges(request: Request, etag: str, size_bytes: int) -> list[ByteRange]:
+    """Return the ranges that a request asks for; empty for the whole. Raises RangeNotSatisfiable."""
+    range_header = request.headers.get(b"range")
+    return read_ranges(range_header, size_bytes) if range_header and _may_range(request, etag) else []
+
+
 def _may_range(request: Request, sha256: str) -> bool:
     """Whether the request may have a range: it has no If-Range, or the ETag of the file in it. A date never matches."""
     condition = request.headers.get(b"if-range")
     return condition is None or condition.strip() == b'"%s"' % sha256.encode()
 
 
-async def _send_file(
+async def send_file(
     send: Send, stream: FileStream, file: File, ranges: list[ByteRange], headers: list[Header], *, is_get: bool
 ) -> None:
+    """Send a file of this machine, or ranges of it. Raises Unavailable if it is not the one that was hashed."""
     assert file.path is not None, "a file without a path has a URL"
     descriptor = await asyncio.to_thread(os.open, file.path, os.O_RDONLY | os.O_CLOEXEC)
     try:

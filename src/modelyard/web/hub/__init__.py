@@ -3,7 +3,11 @@
 repositories    the name of a repository → its model, for a viewer
 entries         the files of a repository, and the commit that changes with them
 cards           the README.md that is made from the details of a model
+tags            the tags of a model in the hub's words
 base_models     the hub's names of base models
 endpoint        the rule that every handler here follows: errors and headers in the client's words
-descriptions    ``/api/models/{repo}`` and what belongs to it
+descriptions    ``/api/models/{repo}``, its branch and history, and ``/api/whoami-v2``
+trees           ``/api/models/{repo}/tree`` and ``paths-info``
+search          ``/api/models``
+downloads       ``/{repo}/resolve`` and ``raw``
 """

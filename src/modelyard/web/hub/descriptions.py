@@ -1,25 +1,24 @@
 """The description of a repository, its branch and its history; and who the caller is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
 from modelyard import errors
-from modelyard.domain import Scope, Viewer, Visibility
+from modelyard.domain import Scope, Visibility
 from modelyard.web.auth import ViewerOf
 from modelyard.web.hub import tags
 from modelyard.web.hub.endpoint import with_commit
 from modelyard.web.hub.entries import FileEntry
 from modelyard.web.hub.repositories import Repositories, Repository
+from modelyard.web.hub.requests import find_repository, is_true, read_query
 from modelyard.web.requests import Request
 from modelyard.web.responses import Response
 from modelyard.wire import hub
 
 _encode = msgspec.json.Encoder().encode
-_QUERY_BYTES_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Descriptions:
     def describe(self, request: Request) -> Response:
         """Return the description of a repository, of its one revision if the request names it."""
         repository = find_repository(self.repositories, self.viewer_of(request), request)
-        query = parse_qs(request.query_string[:_QUERY_BYTES_MAX].decode("latin-1"))
+        query = read_query(request)
         expanded = frozenset(query.get("expand", ()))
         fields = describe(repository, has_sizes=is_true(query, "blobs"))
         if expanded:
@@ -72,20 +71,6 @@ class Descriptions:
         """Return an empty object to a caller who may read the repository."""
         repository = find_repository(self.repositories, self.viewer_of(request), request)
         return with_commit(Response(b"{}"), repository.commit)
-
-
-def find_repository(repositories: Repositories, viewer: Viewer, request: Request) -> Repository:
-    """Return the repository that the path names. Raises RepositoryNotFound, and RevisionNotFound if it names one."""
-    names = request.path_parameters
-    repository = repositories.find(viewer, names["namespace"], names["name"])
-    if "revision" in names:
-        repository.check_revision(names["revision"])
-    return repository
-
-
-def is_true(query: Mapping[str, list[str]], name: str) -> bool:
-    """Whether a parameter is true, as clients in Python and JavaScript spell it."""
-    return query.get(name, [""])[0].lower() in ("1", "true")
 
 
 def last_commit(repository: Repository) -> hub.LastCommitRecord:

@@ -5,8 +5,6 @@ X-Error-Code      RepoNotFound, RevisionNotFound, EntryNotFound, GatedRepo: clie
 RateLimit         how many requests the caller has left, and the seconds until there are more
 """
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -15,7 +13,7 @@ from starlette.types import Message, Receive, Send
 from modelyard import errors, wire
 from modelyard.web.rate_limit import RateLimit, caller_of
 from modelyard.web.requests import Handler, Header, Request
-from modelyard.web.responses import GzipCache, Response, error_response, send_response
+from modelyard.web.responses import Response, error_response, send_response
 from modelyard.wire import hub
 
 PREFIX = "/hf"
@@ -56,15 +54,6 @@ def hub_endpoint(handle: Handler, rate_limit: RateLimit) -> Handler:
             await send_response(render(error), request, send_with_headers)
 
     return guarded
-
-
-def hub_read(read: Callable[[Request], Response], gzip_cache: GzipCache, rate_limit: RateLimit) -> Handler:
-    """Return a handler that sends the response of ``read``, which runs in a thread."""
-
-    async def handle(request: Request, _: Receive, send: Send) -> None:
-        await send_response(await asyncio.to_thread(read, request), request, send, gzip_cache)
-
-    return hub_endpoint(handle, rate_limit)
 
 
 def with_commit(response: Response, commit: str) -> Response:

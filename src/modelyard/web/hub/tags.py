@@ -1,5 +1,7 @@
 """The tags of a model on the hub: its own, and what the catalogue knows of it in the hub's words."""
 
+from collections.abc import Sequence
+
 from modelyard.domain import OWN_ID_MIN, Model
 from modelyard.web.hub.base_models import hub_id_of
 
@@ -29,7 +31,7 @@ def library_of(type_name: str) -> str | None:
 
 
 def join_tags(
-    own: tuple[str, ...], type_name: str, base_model: str, *, is_nsfw: bool, licence: str | None, civitai: str | None
+    own: Sequence[str], type_name: str, base_model: str, *, is_nsfw: bool, licence: str | None, civitai: str | None
 ) -> list[str]:
     """Return the tags of a model from its fields, each once."""
     hub_id, library = hub_id_of(base_model), library_of(type_name)

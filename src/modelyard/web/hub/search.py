@@ -1,0 +1,270 @@
+"""``/api/models``: pages of models, by search and filters, from the index.
+
+The index holds each model as ``GET /v3/model`` answers it. A page decodes what it needs of that, and asks the database
+once for the licence and the dates of all its models. ``full=true`` describes each model with its files and commit.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from modelyard import errors, wire
+from modelyard.catalog import Catalog
+from modelyard.domain import (
+    POPULAR,
+    REVERSED,
+    TYPE_FAMILIES,
+    ModelQuery,
+    Offset,
+    Position,
+    SortPosition,
+    Viewer,
+    Visibility,
+    fold,
+)
+from modelyard.index import Budget
+from modelyard.store import repository_names
+from modelyard.web.auth import ViewerOf
+from modelyard.web.hub.base_models import names_of
+from modelyard.web.hub.descriptions import describe
+from modelyard.web.hub.repositories import Repositories
+from modelyard.web.hub.requests import is_true, read_query
+from modelyard.web.hub.tags import LIBRARY, LIBRARY_TYPES, NSFW, PIPELINE_TAG, join_tags, library_of
+from modelyard.web.requests import Request
+from modelyard.web.responses import Response
+from modelyard.web.urls import BaseOf
+from modelyard.wire import hub
+from modelyard.wire.cursors import parse_cursor, sort_of
+
+LIMIT_MAX = 1_000
+# A full description reads the layers of a model; the client follows the link to the next page.
+_FULL_LIMIT_MAX = 100
+_SORTS = {
+    "downloads": POPULAR,
+    "likes": POPULAR,
+    "likes7d": POPULAR,
+    "trendingScore": POPULAR,
+    "createdAt": "added",
+    "lastModified": "updated",
+}
+_FULL_FIELDS = frozenset({"sha", "siblings", "cardData", "usedStorage", "author", "lastModified"})
+_ALWAYS = frozenset({"_id", "id", "modelId"})
+_ID_DIGITS_MAX = 18
+_encode = msgspec.json.Encoder().encode
+
+
+class _Type(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """What a page needs of the record of a model in the index."""
+
+    id: int
+    type: _Type
+    tags: list[str]
+    base_model: str
+    is_nsfw: bool
+    visibility: str
+
+
+_decode = msgspec.json.Decoder(_Record).decode
+
+
+class _Described(msgspec.Struct, frozen=True):
+    """A model of a page, without its files."""
+
+    id: str
+    author: str
+    private: bool
+    downloads: int
+    tags: list[str]
+    library_name: str | None
+    mongo_id: str = msgspec.field(name="_id")
+    model_id: str = msgspec.field(name="modelId")
+    created_at: str = msgspec.field(name="createdAt")
+    last_modified: str = msgspec.field(name="lastModified")
+    gated: bool = False
+    disabled: bool = False
+    likes: int = 0
+    pipeline_tag: str = PIPELINE_TAG
+
+
+@dataclass(frozen=True, slots=True)
+class HubSearch:
+    """The handler of the route. It runs in a thread."""
+
+    catalog: Catalog
+    repositories: Repositories
+    viewer_of: ViewerOf
+    base_of: BaseOf
+
+    def get(self, request: Request) -> Response:
+        """Return a page of the models that match, and that the caller may see."""
+        viewer, parameters = self.viewer_of(request), read_query(request)
+        query = read_search(self.catalog, viewer, parameters)
+        if query is None:
+            return Response(b"[]")
+        is_full = is_true(parameters, "full") or is_true(parameters, "cardData")
+        expanded = frozenset(parameters.get("expand", ()))
+        if is_full or expanded & _FULL_FIELDS:
+            query = replace(query, limit=min(query.limit, _FULL_LIMIT_MAX))
+        page = self.catalog.search(viewer, query, request.budget or Budget())
+        records = [_decode(wire.fill_holes(record, _no_link)) for record in page.records]
+        models: Sequence[Any]
+        if is_full or expanded & _FULL_FIELDS:
+            models = self._describe_fully(viewer, records)
+        else:
+            models = self._describe(viewer, records)
+        if expanded:
+            builtins = msgspec.to_builtins(models)
+            models = [
+                {name: model[name] for name in model if name in expanded or name in _ALWAYS} for model in builtins
+            ]
+        response = Response(_encode(models))
+        return response if page.following is None else self._with_next(response, request, parameters, page.following)
+
+    def _describe(self, viewer: Viewer, records: Sequence[_Record]) -> list[_Described]:
+        with self.catalog.store.reading() as connection:
+            rows = repository_names.list_rows(connection, [record.id for record in records])
+        return [_describe_row(record, rows[record.id], viewer.team) for record in records if record.id in rows]
+
+    def _describe_fully(self, viewer: Viewer, records: Sequence[_Record]) -> list[dict[str, Any]]:
+        models = []
+        for record in records:
+            namespace = repository_names.PUBLIC if record.visibility == Visibility.PUBLIC else viewer.team
+            # A model may be removed while the page is made.
+            with suppress(errors.RepositoryNotFound):
+                models.append(describe(self.repositories.find(viewer, str(namespace), str(record.id))))
+        return models
+
+    def _with_next(
+        self,
+        response: Response,
+        request: Request,
+        parameters: Mapping[str, list[str]],
+        following: Position | SortPosition,
+    ) -> Response:
+        query = urlencode({**parameters, "cursor": wire.format_cursor(following)}, doseq=True)
+        link = f'<{self.base_of(request)}{request.path}?{query}>; rel="next"'
+        return replace(response, headers=(*response.headers, (b"link", link.encode())))
+
+
+def _no_link(_sha256: str, _label: str) -> str:
+    return ""
+
+
+def _describe_row(record: _Record, row: repository_names.ListedRow, team: str | None) -> _Described:
+    is_public = record.visibility == "public"
+    author = repository_names.PUBLIC if is_public else str(team)
+    repository = f"{author}/{record.id}"
+    return _Described(
+        id=repository,
+        author=author,
+        private=not is_public,
+        downloads=row.downloads,
+        tags=join_tags(
+            record.tags,
+            record.type.name,
+            record.base_model,
+            is_nsfw=record.is_nsfw,
+            licence=row.licence,
+            civitai=f"{row.upstream_model_id}@{record.id}" if row.upstream_model_id else None,
+        ),
+        library_name=library_of(record.type.name),
+        mongo_id=f"{record.id:024x}",
+        model_id=repository,
+        created_at=hub.format_time(row.added_at),
+        last_modified=hub.format_time(max(row.updated_at, row.added_at)),
+    )
+
+
+def read_search(catalog: Catalog, viewer: Viewer, parameters: Mapping[str, list[str]]) -> ModelQuery | None:
+    """Return the query of a request; None if it can have no matches. Raises InvalidParameter."""
+    words = " ".join(parameters.get("search", ()))
+    query = wire.parse_query(urlencode({"filter.search": words}).encode(), set).query
+    sort = _read_sort(parameters)
+    changes: dict[str, Any] = {"limit": _read_limit(parameters), "sort": sort, "start": _read_start(parameters, sort)}
+    if (author := parameters.get("author", [""])[-1]) and (visibility := _visibility_of(author, viewer)) is None:
+        return None
+    if author:
+        changes["visibility"] = visibility
+    if any(tag != PIPELINE_TAG for tag in parameters.get("pipeline_tag", ())):
+        return None
+    known_types = catalog.known_types(viewer)
+    for values in (part for text in parameters.get("filter", ()) for part in text.split(",")):
+        if not _add_filter(changes, values.strip(), known_types):
+            return None
+    return replace(query, **changes)
+
+
+def _visibility_of(author: str, viewer: Viewer) -> Visibility | None:
+    if author == repository_names.PUBLIC:
+        return Visibility.PUBLIC
+    return Visibility.PRIVATE if viewer.team is not None and author == viewer.team else None
+
+
+def _add_filter(changes: dict[str, Any], tag: str, known_types: set[str]) -> bool:
+    """Add a tag to the changes of a query; return whether the query can still have matches."""
+    kind, _, value = tag.partition(":")
+    if tag in ("", PIPELINE_TAG):
+        return True
+    if tag == NSFW:
+        changes["is_nsfw"] = True
+    elif tag == LIBRARY:
+        return _narrow(changes, "types", LIBRARY_TYPES)
+    elif tag.casefold() in known_types:
+        return _narrow(changes, "types", TYPE_FAMILIES.get(tag.casefold(), frozenset({tag.casefold()})))
+    elif kind == "base_model":
+        # The hub also writes how a model was made of its base: base_model:adapter:<id>.
+        return _narrow(changes, "base_models", names_of(value.rpartition(":")[2]))
+    elif kind == "license":
+        return _narrow(changes, "licences", frozenset({value.casefold()}))
+    elif kind == "civitai":
+        version = value.rpartition("@")[2]
+        if not (version.isascii() and version.isdigit() and len(version) <= _ID_DIGITS_MAX):
+            return False
+        changes["id"] = int(version)
+    else:
+        changes["tags"] = (*changes.get("tags", ()), fold(tag))
+    return True
+
+
+def _narrow(changes: dict[str, Any], field: str, values: frozenset[str]) -> bool:
+    changes[field] = values & changes[field] if field in changes else values
+    return bool(changes[field])
+
+
+def _read_limit(parameters: Mapping[str, list[str]]) -> int:
+    text = parameters.get("limit", [str(LIMIT_MAX)])[-1]
+    if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX and int(text) > 0):
+        raise errors.InvalidParameter("limit", text, f"1 to {LIMIT_MAX}")
+    return min(int(text), LIMIT_MAX)
+
+
+def _read_sort(parameters: Mapping[str, list[str]]) -> str:
+    text = parameters.get("sort", ["downloads"])[-1]
+    name = {_snake(sort): sort for sort in _SORTS}.get(_snake(text))
+    if name is None:
+        raise errors.InvalidParameter("sort", text, list(_SORTS))
+    is_ascending = parameters.get("direction", ["-1"])[-1] == "1"
+    return (REVERSED if is_ascending else "") + _SORTS[name]
+
+
+def _snake(text: str) -> str:
+    return text.replace("_", "").casefold()
+
+
+def _read_start(parameters: Mapping[str, list[str]], sort: str) -> Position | SortPosition | Offset | None:
+    text = parameters.get("cursor", [""])[-1]
+    try:
+        start = parse_cursor(text) if text else None
+    except ValueError:
+        start = Offset(-1)
+    if start == Offset(-1) or (isinstance(start, Position | SortPosition) and sort_of(start) != sort):
+        raise errors.InvalidParameter("cursor", text, "the cursor of a Link header")
+    return start
