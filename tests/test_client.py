@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import re
 import signal
@@ -126,6 +127,22 @@ def test_many_hashes_are_looked_up_at_once(bench: Bench) -> None:
     assert {"ABABABABAB": [1], "0x01234567": [2]} == {
         text: [model.id for model in models] for text, models in found.items() if models
     }
+
+
+def test_a_workflow_says_which_models_it_needs(bench: Bench, tmp_path: Path) -> None:
+    bench.yard.put(a_model(1, file_names=("glow.safetensors",)))
+    workflow = tmp_path / "workflow.json"
+    workflow.write_text(json.dumps({"1": {"class_type": "LoraLoader", "inputs": {"lora_name": "glow.safetensors"}}}))
+    with bench.client() as client:
+        needs, same = client.resolve(workflow), client.resolve(workflow.read_bytes())
+        with pytest.raises(errors.UnsupportedFile, match="this is no workflow"):
+            client.resolve(b"hello")
+
+    assert needs == same
+    assert [("glow.safetensors", "loras", "file_name", [1])] == [
+        (need.name, need.directory, need.how, [model.id for model in need.models]) for need in needs.needs
+    ]
+    assert (1, 0, []) == (needs.found_count, needs.missing_count, needs.unknown_nodes)
 
 
 def test_a_filter_that_there_is_not_is_refused(bench: Bench) -> None:

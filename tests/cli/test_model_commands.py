@@ -192,6 +192,58 @@ def test_a_list_of_hashes_is_looked_up_at_once(
     ]
 
 
+RESOLVE = """
+$ modelyard resolve workflow.json
+needs                                folder   found by     id   name in API
+style/HarbourLights_v2.safetensors   loras    file_name    77   harbourLights_v2_770
+harbour lights.pt                             only words   77   harbourLights_v2_770
+nowhere.pt                           vae
+! 1 of 3 are here; missing: harbour lights.pt, nowhere.pt
+! unknown loaders: OddLoader
+$ modelyard resolve --missing workflow.json
+needs               folder   found by     id   name in API
+harbour lights.pt            only words   77   harbourLights_v2_770
+nowhere.pt          vae
+! 0 of 2 are here; missing: harbour lights.pt, nowhere.pt
+! unknown loaders: OddLoader
+$ modelyard resolve nothing.json
+needs   folder   found by   id   name in API
+! no model is needed
+$ modelyard resolve empty.json
+! modelyard: empty.json: the file is empty
+[1]
+$ modelyard resolve absent.json
+! Usage: modelyard resolve [OPTIONS] FILE
+! Try 'modelyard resolve --help' for help.
+! Error: absent.json: No such file or directory
+[2]
+"""
+
+
+def test_resolve_lists_what_a_workflow_needs(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [
+        {"id": 1, "type": "LoraLoader", "widgets_values": ["style/HarbourLights_v2.safetensors", 1, 1]},
+        {"id": 2, "type": "OddLoader", "widgets_values": ["harbour lights.pt"]},
+        {"id": 3, "type": "VAELoader", "widgets_values": ["nowhere.pt"]},
+    ]
+    workflow = json.dumps({"nodes": nodes})
+    (folder / "workflow.json").write_text(workflow)
+    (folder / "empty.json").write_text("")
+    (folder / "nothing.json").write_text('{"nodes": []}')
+    assert RESOLVE.strip() == replay(RESOLVE, folder, capsys)
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(workflow.encode())))
+    assert 0 == run(["resolve", "--json", "-"])
+    answer = json.loads(capsys.readouterr().out)
+    assert (1, 2, [77]) == (
+        answer["found"],
+        answer["missing"],
+        [model["id"] for model in answer["wanted"][0]["models"]],
+    )
+
+
 def test_rm_removes_what_it_names_and_nothing_if_one_name_is_wrong(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "import": ("modelyard.cli.import_civitai:import_", "Import models from the records of other catalogues."),
     "add": ("modelyard.cli.add:add", "Add model files where they lie."),
     "search": ("modelyard.cli.search:search", "Search the catalogue from the terminal."),
+    "resolve": ("modelyard.cli.resolve:resolve", "List the models that a workflow or a picture needs."),
     "show": ("modelyard.cli.show:show", "Show everything that is known of a model."),
     "explain": ("modelyard.cli.explain:explain", "Show every fact of a model, and its source."),
     "edit": ("modelyard.cli.edit:edit", "Change what the owner says of a model."),

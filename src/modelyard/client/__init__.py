@@ -18,6 +18,8 @@ from modelyard.client.fields import (
     LicenceFields,
     Model,
     ModelKind,
+    Need,
+    Needs,
     RecommendedFields,
     UploadFields,
 )
@@ -33,6 +35,8 @@ __all__ = [
     "LicenceFields",
     "Model",
     "ModelKind",
+    "Need",
+    "Needs",
     "RecommendedFields",
     "UploadFields",
     "hash_file",

@@ -16,7 +16,7 @@ import httpx2
 import msgspec
 
 from modelyard import errors, wire
-from modelyard.client.fields import Changes, Check, Details, Filters, Model, UploadFields
+from modelyard.client.fields import Changes, Check, Details, Filters, Model, Needs, UploadFields
 from modelyard.domain import FILE_EXTENSIONS, split_extension
 from modelyard.paths import display_path
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after
@@ -117,6 +117,15 @@ class Client:
             models = {model.id: model for model in decoded.models}
             found |= {text: [models[id_] for id_ in ids] for text, ids in decoded.matches.items()}
         return found
+
+    def resolve(self, workflow: Path | bytes) -> Needs:
+        """Return the models that a workflow or a picture needs, and which of them the server has.
+
+        ``workflow`` is the file, or its bytes. Raises UnsupportedFile for what is no workflow, TooLarge.
+        """
+        content = workflow if isinstance(workflow, bytes) else workflow.read_bytes()
+        answer = self._request("POST", "/v3/model/resolve", content=content)
+        return msgspec.json.decode(answer.content, type=Needs)
 
     def facets(self, **filters: Unpack[Filters]) -> wire.FacetsAnswer:
         """Return how the models that match divide by type, source, base model and tag. Raises InvalidRequest."""

@@ -129,6 +129,31 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     visibility: str
 
 
+class Need(msgspec.Struct, frozen=True):
+    """A model that a workflow needs. ``how`` says by what ``models`` were found, best first.
+
+    "words" only offers models, "none" has none. None: the workflow does not say.
+    """
+
+    name: str
+    directory: str | None
+    hash: str | None
+    url: str | None
+    nodes: list[str]
+    how: str
+    models: list[Model]
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a workflow needs. ``is_truncated``: it names more than are listed."""
+
+    needs: list[Need] = msgspec.field(name="wanted")
+    found_count: int = msgspec.field(name="found")
+    missing_count: int = msgspec.field(name="missing")
+    unknown_nodes: list[str]
+    is_truncated: bool = msgspec.field(name="truncated", default=False)
+
+
 class Check(msgspec.Struct, frozen=True):
     """The result of the verification of a model's file; the verdict is ``waiting`` until there is one."""
 
