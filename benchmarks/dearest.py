@@ -1,8 +1,9 @@
 """What the dearest question costs that an ordinary key may ask, and what others feel of it.
 
 An adversary searches for it: it begins with what is known to be dear (overlapping terms, single letters, terms whose
-grams are everywhere and that are nowhere, deep offsets, misspelt words), measures each, and changes the dearest ones
-term by term. Every measurement begins with empty caches; "again" is the same question right after it.
+grams are everywhere and that are nowhere, deep offsets, misspelt words, values left out, other orders, the search of
+all fields), measures each, and changes the dearest ones part by part. Every measurement begins with empty caches;
+"again" is the same question right after it.
 
     python -m benchmarks.dearest --home FOLDER                 a home that scale.py has filled
     python -m benchmarks.dearest --home FOLDER --no-server     in process only
@@ -28,13 +29,22 @@ from typing import Any
 from benchmarks import serving, synthesis
 from benchmarks.scale import index_of
 from benchmarks.search import machine
-from modelyard.domain import ANONYMOUS, ModelQuery, Offset
+from modelyard.domain import ANONYMOUS, POPULAR, REVERSED, SORTS, ModelQuery, Offset, words_of
 from modelyard.index import Index, question_budget, verification
 from modelyard.index import segment as segment_module
 from modelyard.index.set_cache import SetCache
 from tests.process_commands import serving as serve
 
 TERMS_MAX = 16
+ORDERS = (*SORTS[1:], *(REVERSED + sort for sort in SORTS))
+# Values that most models lack, so that nearly all rows are left; and unions of nearly all values.
+NEGATIONS: tuple[dict[str, Any], ...] = (
+    {"types": frozenset({"!vae", "!upscaler"})},
+    {"base_models": frozenset({"!flux.1 d", "!pony", "!sdxl 1.0"})},
+    {"commercial": frozenset({"!rent", "!sell"}), "credit": frozenset({"!required"})},
+    {"types": frozenset({"!controlnet"}), "base_models": frozenset({"!sd 3"}), "derivatives": frozenset({"!allowed"})},
+)
+NEGATIONS_FIELDS = ("types", "base_models", "commercial", "credit", "derivatives")
 _SPAWNED = multiprocessing.get_context("spawn")
 
 
@@ -127,10 +137,21 @@ class Adversary:
         yield ModelQuery()
         yield ModelQuery(is_nsfw=False, is_sdxl=True)
         yield ModelQuery(tags=tuple(self._frequent[:12]))
+        for negation in NEGATIONS:
+            yield ModelQuery(**negation)
+            yield ModelQuery(**negation, terms=("safetensors",), start=Offset(self._depth // 2))
+        for sort in ORDERS:
+            yield ModelQuery(terms=("safetensors",), sort=sort, limit=100)
+            yield ModelQuery(terms=("style",), sort=sort, start=Offset(self._depth // 10), limit=100)
+        for words in (("safetensors",), ("style", "anime"), ("e",), words_of(self.joined())):
+            yield ModelQuery(words=words)
+            yield ModelQuery(words=words, start=Offset(self._depth // 2), sort=self._chance.choice(ORDERS))
 
     def change(self, query: ModelQuery) -> ModelQuery:
         """Return a question like this one."""
-        terms = list(query.terms)
+        if self._chance.random() < 0.4:
+            return self._change_kind(query)
+        terms = list(query.terms or query.words)
         term = self._chance.choice((self.part, partial(self.part, "e.safetensors"), self.joined, self.misspelt))()
         chance = self._chance.random()
         if chance < 0.5 and len(terms) < TERMS_MAX:
@@ -140,7 +161,21 @@ class Adversary:
         elif len(terms) > 1:
             terms.pop(self._chance.randrange(len(terms)))
         start = Offset(self._chance.randint(0, self._depth)) if self._chance.random() < 0.5 else None
-        return replace(query, terms=tuple(dict.fromkeys(terms)), start=start, limit=self._chance.choice((1, 20, 100)))
+        query = replace(query, start=start, limit=self._chance.choice((1, 20, 100)))
+        if query.words:
+            return replace(query, words=words_of(" ".join(terms)))
+        return replace(query, terms=tuple(dict.fromkeys(terms)))
+
+    def _change_kind(self, query: ModelQuery) -> ModelQuery:
+        """Return a question in another order, with other values left out, or in the other text."""
+        chance = self._chance.random()
+        if chance < 0.4:
+            return replace(query, sort=self._chance.choice((POPULAR, *ORDERS)))
+        if chance < 0.7:
+            return replace(query, **self._chance.choice(NEGATIONS))
+        if query.words:
+            return replace(query, terms=query.words, words=())
+        return replace(query, words=words_of(" ".join(query.terms)), terms=())
 
 
 def search(index: Index, ask: Ask, adversary: Adversary, rounds: int) -> list[Cost]:
@@ -235,8 +270,11 @@ def memory(index: Index, adversary: Adversary, questions: int) -> tuple[int, int
 def shown(query: ModelQuery) -> str:
     """Return a question in a few words."""
     start = f" at {query.start.matches:,}" if isinstance(query.start, Offset) else ""
-    terms = " ".join(query.terms)
-    return f"`{terms[:60]}{'…' if len(terms) > 60 else ''}`{start}"
+    terms = " ".join(query.terms or query.words)
+    field = "search" if query.words else "query"
+    order = f" by {query.sort}" if query.sort != POPULAR else ""
+    left_out = sorted(value for name in NEGATIONS_FIELDS for value in getattr(query, name))
+    return f"{field} `{terms[:60]}{'…' if len(terms) > 60 else ''}`{start}{order} {' '.join(left_out)}".rstrip()
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from benchmarks import http
 from modelyard import wire
 from modelyard.auth import Auth
 from modelyard.catalog import Catalog, open_catalog
-from modelyard.domain import Model, ModelQuery, Offset, Scope, Source, Viewer, Visibility, model_type
+from modelyard.domain import POPULAR, Model, ModelQuery, Offset, Scope, Source, Viewer, Visibility, model_type
 from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.store import open_store
 from tests.indexing import run_indexer
@@ -56,13 +56,23 @@ def target_of(query: ModelQuery) -> str:
     cursor = f"c_{start.matches}" if isinstance(start, Offset) else wire.format_cursor(start) if start else ""
     flags = {"is_sdxl": query.is_sdxl, "is_nsfw": query.is_nsfw, "is_inpainting": query.is_inpainting or None}
     pairs = [(f"filter.{name}", str(flag).lower()) for name, flag in flags.items() if flag is not None]
-    many = {"types": query.types, "source": query.sources, "base_model": query.base_models, "tags": query.tags}
+    many = {
+        "types": query.types,
+        "source": query.sources,
+        "base_model": query.base_models,
+        "tags": query.tags,
+        "commercial": query.commercial,
+        "credit": query.credit,
+        "derivatives": query.derivatives,
+    }
     pairs += [(f"filter.{name}", value) for name, values in many.items() for value in sorted(values)]
     given = {
         "filter.visibility": query.visibility,
         "filter.query": " ".join(query.terms),
+        "filter.search": " ".join(query.words),
         "filter.model_version_id": query.id,
         "filter.hash": query.hash,
+        "sort": query.sort if query.sort != POPULAR else None,
         "pagination.limit": query.limit,
         "pagination.cursor": cursor,
     }
