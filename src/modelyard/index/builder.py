@@ -1,8 +1,8 @@
 """Builds the arrays of a segment from rows, for a few recent changes and for ten million models alike.
 
 Rows arrive in rank order. The builder reads them in chunks of at most 64 Ki rows that never cross a tier's bound. For
-each chunk, numpy cuts every gram from the text, pairs it with its row, sorts the pairs by radix, and drops repeated
-pairs. The builder keeps in memory the sets of one tier, the pairs of a few chunks, and about 40 bytes a row for the
+each chunk, ``grams`` cuts every gram from the text and pairs it with its rows, and ``set_writer`` makes sets of the
+pairs of a tier. The builder keeps in memory the pairs of one tier, two bytes each, and about 40 bytes a row for the
 orders that need all rows. It writes everything else to the sink at once.
 """
 
@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import fields
 from itertools import chain, islice
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from pyroaring import BitMap
 
 from modelyard.index import segment as layout
+from modelyard.index.grams import Cut, cut_grams, cut_pairs
 from modelyard.index.order import NO_KEYS, OrderColumns
 from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
-from modelyard.index.terms import FURTHER, GRAM_MAX, filter_key
+from modelyard.index.set_writer import write_sets
+from modelyard.index.terms import filter_key
 from modelyard.index.words import TIERS as WORD_TIERS
 from modelyard.index.words import WordCollector
 
 CHUNK_ROWS = 1 << 16
-_SPACE_MAX = 0x20  # no term holds white space, so no query needs a gram with a byte up to this one
 
 
 class Row(NamedTuple):
@@ -97,134 +98,25 @@ def _write_tier(
     on_rows: Callable[[int], object],
 ) -> int:
     """Read rows up to ``high`` and write the sets of their tier; return the row after the last one."""
-    parts: dict[int, list[BitMap]] = {}
-    pending: deque[Callable[[], _Cut]] = deque()
+    cuts: list[Cut] = []
+    pending: deque[Callable[[], Cut]] = deque()
     while low < high and (chunk := list(islice(rows, min(CHUNK_ROWS, high - low)))):
         texts, further = [row.text for row in chunk], [row.further for row in chunk]
         if pool is None:
-            _collect(parts, _cut_grams(texts, further, low))
+            cuts.append(cut_grams(texts, further, low))
         else:
             # Two chunks in flight keep two processes busy without piling up their pairs.
-            pending.append(pool.submit(_cut_grams, texts, further, low).result)
+            pending.append(pool.submit(cut_grams, texts, further, low).result)
             if len(pending) > 2:
-                _collect(parts, pending.popleft()())
-        _collect(parts, _cut_filters(columns.add(chunk), low), columns.filter_keys)
+                cuts.append(pending.popleft()())
+        cuts.append(columns.add(chunk))
         low += len(chunk)
         on_rows(len(chunk))
-    while pending:
-        _collect(parts, pending.popleft()())
-    if parts:
-        _write_sets(sink, parts, tier)
+    cuts += [cut() for cut in pending]
+    if cuts:
+        cuts.sort(key=attrgetter("high"))
+        write_sets(sink.append, cuts, tier)
     return low
-
-
-# --- sets ------------------------------------------------------------------------------------------------------------
-
-# Sorted keys, the position where the rows of each key end, and all rows (uint32 bytes). Pool processes return this.
-_Cut = tuple[list[int], list[int], bytes]
-
-
-def _cut_grams(texts: list[bytes], further: list[bytes], first_row: int) -> _Cut:
-    """Return every gram of at most 64 Ki rows with the rows whose text has it, and those where only the further has."""
-    cuts = []
-    for (keys, rows), (more_keys, more_rows) in zip(_pairs(texts), _pairs(further), strict=True):
-        pairs, more = keys.astype(np.int64) << 16 | rows, more_keys.astype(np.int64) << 16 | more_rows
-        at = np.searchsorted(pairs, more)
-        is_new = pairs[np.minimum(at, len(pairs) - 1)] != more if len(pairs) else np.ones(len(more), bool)
-        cuts.append((_cut(keys, rows, first_row), _cut(more_keys[is_new] | FURTHER, more_rows[is_new], first_row)))
-    return _joined([cut for cut, _ in cuts] + [cut for _, cut in cuts])
-
-
-def _pairs(texts: list[bytes]) -> Iterator[tuple[Array, Array]]:
-    """Yield the distinct (gram, row) pairs of each size of gram, in order."""
-    letters = np.frombuffer(b"\n".join(texts) + b"\n", np.uint8)
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
-    rows = np.repeat(np.arange(len(texts), dtype=np.uint16), lengths)
-    speaks = letters > _SPACE_MAX
-    gram = np.zeros(len(letters), np.int32)
-    is_valid = np.ones(len(letters), bool)
-    for size in range(1, GRAM_MAX + 1):
-        # The gram that starts at each letter grows by one letter a round. A line feed ends every text.
-        reach = len(letters) - size + 1
-        gram = gram[:reach] << 8 | letters[size - 1 :]
-        is_valid = is_valid[:reach] & speaks[size - 1 :]
-        yield _sorted_pairs(gram[is_valid], rows[:reach][is_valid], size)
-
-
-def _sorted_pairs(grams: Array, rows: Array, size: int) -> tuple[Array, Array]:
-    """Return distinct (gram, row) pairs by gram, then row, with the grams as keys. ``rows`` ascend already.
-
-    numpy's stable argsort of 16-bit numbers is a radix sort: two of them take half the time of one sort of packed
-    64-bit pairs (per 6.5 M pairs 0.35 and 0.70 s, 2026-11), which in turn is 40 times faster than ``np.unique``.
-    """
-    order = np.argsort(grams.astype(np.uint16), kind="stable")
-    if size > 2:
-        order = order[np.argsort((grams >> 16).astype(np.uint8)[order], kind="stable")]
-    grams, rows = grams[order], rows[order]
-    if len(grams):
-        first = np.ones(len(grams), bool)
-        first[1:] = (grams[1:] != grams[:-1]) | (rows[1:] != rows[:-1])
-        grams, rows = grams[first], rows[first]
-    return grams | size << 24, rows
-
-
-def _cut_filters(numbers: list[list[int]], first_row: int) -> _Cut:
-    """Return every filter's number with the rows that have it."""
-    lengths = np.fromiter(map(len, numbers), np.int64, len(numbers))
-    rows = np.repeat(np.arange(len(numbers), dtype=np.uint16), lengths)
-    flat = np.fromiter(chain.from_iterable(numbers), np.int64, int(lengths.sum()))
-    order = np.argsort(flat, kind="stable")
-    return _cut(flat[order], rows[order], first_row)
-
-
-def _cut(keys: Array, rows: Array, first_row: int) -> _Cut:
-    starts = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    numbered = rows.astype(np.uint32) + np.uint32(first_row)
-    if not len(keys):
-        return [], [], b""
-    return keys[np.concatenate(([0], starts))].tolist(), [*starts.tolist(), len(keys)], numbered.tobytes()
-
-
-def _joined(cuts: list[_Cut]) -> _Cut:
-    keys: list[int] = []
-    ends: list[int] = []
-    for some, their_ends, _ in cuts:
-        before = ends[-1] if ends else 0
-        keys += some
-        ends += [before + end for end in their_ends]
-    return keys, ends, b"".join(rows for _, _, rows in cuts)
-
-
-def _collect(parts: dict[int, list[BitMap]], cut: _Cut, names: list[int] | None = None) -> None:
-    """Add one bitmap for each key to ``parts``; ``names`` maps the keys of the pairs to keys of sets."""
-    keys, ends, packed = cut
-    # BitMap reads array.array without boxing every number (2 µs for 300 rows); numpy arrays it boxes (23 µs).
-    rows = array("I", packed)
-    low = 0
-    for key, high in zip(keys, ends, strict=True):
-        parts.setdefault(names[key] if names else key, []).append(BitMap(rows[low:high]))
-        low = high
-
-
-def _write_sets(sink: Sink, parts: dict[int, list[BitMap]], tier: int) -> None:
-    keys = sorted(parts)
-    at, sizes, blob = array("q"), array("I"), bytearray()
-    for key in keys:
-        pieces = parts.pop(key)
-        bitmap = pieces[0] if len(pieces) == 1 else BitMap.union(*pieces)
-        if len(bitmap) == 1:
-            at.append(-1 - bitmap[0])
-            sizes.append(0)
-        else:
-            bitmap.run_optimize()
-            serialized = bitmap.serialize()
-            at.append(len(blob))
-            sizes.append(len(serialized))
-            blob += serialized
-    sink.append(f"set_keys_{tier}", np.array(keys, np.int64))
-    sink.append(f"set_at_{tier}", at.tobytes())
-    sink.append(f"set_bytes_{tier}", sizes.tobytes())
-    sink.append(f"set_blob_{tier}", blob)
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------
@@ -249,7 +141,6 @@ class _Columns:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._filter_numbers = _Numbers()
-        self.filter_keys = self._filter_numbers.keys_by_number
         self._count = 0
         self._text_bytes = self._record_bytes = self._row_filters = self._name_bytes = self._further_bytes = 0
         self._title_bytes = 0
@@ -261,14 +152,13 @@ class _Columns:
         self._words = WordCollector()
         self._word_rows_max = layout.TIER_FIRST * layout.TIER_GROWTH ** (WORD_TIERS - 1)
 
-    def add(self, rows: list[Row]) -> list[list[int]]:
-        """Write rows; return the filters of each row as numbers."""
+    def add(self, rows: list[Row]) -> Cut:
+        """Write rows; return the sets of their filters."""
         for at, row in enumerate(rows, self._count):
             if row.hashes:
                 self._hash_keys.extend(row.hashes)
                 self._hash_rows.extend([at] * len(row.hashes))
-        numbers = self._filter_numbers
-        numbered = [[numbers[name] for name in row.filters] for row in rows]
+        first_row = self._count
         self._add_words(rows)
         self._count += len(rows)
         self._ids.extend([row.id for row in rows])
@@ -288,11 +178,20 @@ class _Columns:
         self._further_bytes = self._append_at("further_at", [len(row.further) for row in rows], self._further_bytes)
         append("records", b"".join([row.record for row in rows]))
         self._record_bytes = self._append_at("record_at", [len(row.record) for row in rows], self._record_bytes)
-        flat = np.fromiter(chain.from_iterable(numbered), np.uint32)
-        append("row_filters", flat)
+        return self._add_filters(rows, first_row)
+
+    def _add_filters(self, rows: list[Row], first_row: int) -> Cut:
+        numbers = self._filter_numbers
+        lengths = [len(row.filters) for row in rows]
+        names = chain.from_iterable([row.filters for row in rows])
+        flat = np.fromiter(map(numbers.__getitem__, names), np.uint32, sum(lengths))
+        self._sink.append("row_filters", flat)
         self._count_filters(flat)
-        self._row_filters = self._append_at("row_filter_at", list(map(len, numbered)), self._row_filters)
-        return numbered
+        self._row_filters = self._append_at("row_filter_at", lengths, self._row_filters)
+        # numpy sorts 16-bit numbers by radix.
+        order = np.argsort(flat if len(numbers) > 1 << 16 else flat.astype(np.uint16), kind="stable")
+        keys = np.array(numbers.keys_by_number, np.int64)[flat[order]]
+        return cut_pairs(keys, np.repeat(np.arange(len(rows)), lengths)[order], first_row)
 
     def _add_words(self, rows: list[Row]) -> None:
         for at, row in enumerate(rows[: max(self._word_rows_max - self._count, 0)], self._count):

@@ -9,7 +9,7 @@ words of the question as their text: so every other search is the same.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -27,21 +27,21 @@ _NO_IDS = np.empty(0, np.int64)
 
 def further_text(model: Model, text: str) -> str:
     """Return what ``filter.search`` finds beside ``text``, the model's text for ``filter.query``."""
-    fields: Iterable[str] = (
-        model.title,
-        *model.file_names,
-        model.sd_name,
-        model.name,
-        *model.trigger_words,
-        *model.tags,
-        model.creator,
-    )
+    fields = (model.title, *model.file_names, model.sd_name, model.name, *model.trigger_words)
+    squeezed_fields = [*map(_squeeze, dict.fromkeys(fields)), *map(_squeeze_tag, model.tags), _squeeze(model.creator)]
     further = ""
-    for field in dict.fromkeys(fields):
-        squeezed = squeeze(fold(field))
+    for squeezed in squeezed_fields:
         if squeezed and squeezed not in text and squeezed not in further:
             further += f"\n{squeezed}" if further else squeezed
     return further
+
+
+def _squeeze(field: str) -> str:
+    return squeeze(fold(field))
+
+
+# A catalogue has few tags, and each model has many of them.
+_squeeze_tag = lru_cache(maxsize=65_536)(_squeeze)
 
 
 def views_of(parts: Sequence[LiveSegment]) -> tuple[LiveSegment, ...]:

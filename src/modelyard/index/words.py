@@ -7,8 +7,9 @@ word_pairs              64 bits a word, one for each pair of neighbouring letter
 """
 
 import re
-from array import array
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -22,31 +23,48 @@ Letters = npt.NDArray[np.uint8]
 
 
 class WordCollector:
-    """Collects the words of rows while a segment is built."""
+    """Collects the words of rows while a segment is built. Most lines are tags: each is cut into words once."""
 
     def __init__(self) -> None:
-        self._rows: dict[bytes, array[int]] = {}
+        self._rows_by_line: defaultdict[bytes, list[int]] = defaultdict(list)
 
     def add(self, row: int, text: bytes) -> None:
         """Add the words of a row; rows come in order."""
-        for word in {found.encode() for found in WORD.findall(text.decode())}:
-            if _BYTES_MIN <= len(word) <= _BYTES_MAX:
-                rows = self._rows.get(word)
-                if rows is None:
-                    self._rows[word] = array("I", (row,))
-                else:
-                    rows.append(row)
+        for line in text.split(b"\n"):
+            self._rows_by_line[line].append(row)
 
-    def arrays(self) -> Iterator[tuple[str, bytes | npt.NDArray[np.generic]]]:
+    def arrays(self) -> Iterator[tuple[str, npt.NDArray[np.generic] | bytes]]:
         """Yield the names and values of the arrays."""
-        words = sorted(self._rows, key=lambda word: (len(word), word))
+        words_by_line = [_words_of(line) for line in self._rows_by_line]
+        words = sorted({*chain.from_iterable(words_by_line)})
+        words.sort(key=len)
         letters = b"".join(words)
         at = _starts(list(map(len, words)))
+        number_by_word = {word: number for number, word in enumerate(words)}
+        numbers = np.fromiter(map(number_by_word.__getitem__, chain.from_iterable(words_by_line)), np.int64)
+        pairs = np.sort(self._pairs(numbers, list(map(len, words_by_line))))
+        # ``np.unique`` hashes, which takes twenty times as long (2026-11).
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
         yield "words", letters
         yield "word_at", at
         yield "word_pairs", pair_masks(np.frombuffer(letters, np.uint8), at)
-        yield "word_rows", b"".join(self._rows[word].tobytes() for word in words)
-        yield "word_row_at", _starts([len(self._rows[word]) for word in words])
+        yield "word_rows", (pairs & 0xFFFFFFFF).astype(np.uint32)
+        yield "word_row_at", np.searchsorted(pairs >> 32, np.arange(len(words) + 1))
+
+    def _pairs(self, numbers: npt.NDArray[np.int64], words_of_line: list[int]) -> npt.NDArray[np.int64]:
+        """Return (word, row) pairs as one number each: every word of a line with every row of the line."""
+        rows = np.fromiter(chain.from_iterable(self._rows_by_line.values()), np.int64)
+        starts = _starts([len(rows) for rows in self._rows_by_line.values()])
+        lines = np.repeat(np.arange(len(words_of_line)), words_of_line)
+        counts = np.diff(starts)[lines]
+        steps = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        pairs: npt.NDArray[np.int64] = np.repeat(numbers, counts) << 32 | rows[np.repeat(starts[lines], counts) + steps]
+        return pairs
+
+
+def _words_of(line: bytes) -> list[bytes]:
+    words = [word.encode() for word in WORD.findall(line.decode())]
+    return [word for word in words if _BYTES_MIN <= len(word) <= _BYTES_MAX]
 
 
 def _starts(lengths: list[int]) -> npt.NDArray[np.int64]:
