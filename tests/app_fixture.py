@@ -28,6 +28,7 @@ from modelyard.web.app import create_app
 from modelyard.web.connection_limits import ConnectionLimits
 from modelyard.web.log import Log, open_log
 from modelyard.web.urls import LinkFor
+from tests.databases import prepare
 
 
 def a_model(id_: int, **given: Any) -> Model:
@@ -147,6 +148,7 @@ def open_app(
 ) -> Iterator[App]:
     """Open a yard in a folder, with some settings. ``clock`` says which keys have expired."""
     read = replace(settings.load(home, {}), **chosen)
+    prepare(read.database_url)
     store = open_store(read.database_url)
     catalog = open_catalog(store)
     access = Auth(store, clock=clock, anonymous=read.anonymous_access)

@@ -3,7 +3,10 @@
 These are fixtures, which conftest.py imports for all tests.
 """
 
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,9 +51,28 @@ def open_at() -> Iterator[Open]:
 @pytest.fixture
 def store(url: str, open_at: Open) -> Store:
     """An open store with nothing in it."""
+    prepare(url)
     return open_at(url)
 
 
 def sqlite_url(folder: Path) -> str:
     """Return the URL of a SQLite database in a folder."""
     return f"sqlite:///{folder}/modelyard.sqlite"
+
+
+def prepare(url: str) -> None:
+    """Copy a new database to where a URL of SQLite has none, so that opening it migrates nothing."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if path.is_absolute() and not path.exists():
+        content, identity = _new_database()
+        path.write_bytes(content.replace(identity, uuid.uuid4().hex.encode()))
+
+
+@cache
+def _new_database() -> tuple[bytes, bytes]:
+    """Return the file of a new database, and the identity in it. Its migrations and their syncs take a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(sqlite_url(Path(folder)))
+        identity = store.identity
+        store.close()
+        return Path(folder, "modelyard.sqlite").read_bytes(), identity.encode()

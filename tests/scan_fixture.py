@@ -20,6 +20,7 @@ from modelyard.library.reconcile import FileOutcome
 from modelyard.registry.models import Models
 from modelyard.store import open_store
 
+from .databases import prepare, sqlite_url
 from .inspection.made_files import header_bytes
 
 
@@ -108,7 +109,9 @@ def opened(tmp_path: Path, url: str = "") -> Shelf:
     home, folder = tmp_path / "home", tmp_path / "models"
     home.mkdir()
     folder.mkdir()
-    return Shelf(home, folder, open_catalog(open_store(url or f"sqlite:///{home}/modelyard.sqlite"), home))
+    url = url or sqlite_url(home)
+    prepare(url)
+    return Shelf(home, folder, open_catalog(open_store(url), home))
 
 
 def hashes_of(path: Path) -> Hashes:

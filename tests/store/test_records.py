@@ -35,7 +35,7 @@ from modelyard.store.base_models import KNOWN
 from modelyard.store.blobs import Blob
 from modelyard.store.files import Duplicates, FileRecord, FileState
 from modelyard.store.uploads import Upload
-from tests.databases import sqlite_url
+from tests.databases import prepare, sqlite_url
 from tests.processes import entry
 
 A, B, C, D = "a" * 64, "b" * 64, "c" * 64, "d" * 64
@@ -43,6 +43,7 @@ A, B, C, D = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Store]:
+    prepare(sqlite_url(tmp_path))
     opened = open_store(sqlite_url(tmp_path), clock=lambda: 1_000)
     yield opened
     opened.close()
