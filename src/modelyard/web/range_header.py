@@ -45,8 +45,6 @@ def read_ranges(header: bytes, size_bytes: int) -> list[ByteRange]:
                 return []
         else:
             first, last = max(size_bytes - int(match[2]), 0), size_bytes - 1
-            if not int(match[2]):
-                continue
         if first < size_bytes:
             ranges.append(ByteRange(first, min(last, size_bytes - 1)))
     if not ranges:
