@@ -1,6 +1,7 @@
 """How facts from several sources become one model."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,10 +16,12 @@ from modelyard.facts import (
     ModelFile,
     Recommended,
     Resource,
+    complete_files,
     fill_missing,
     format_date,
     parse_date,
     resolve,
+    resolve_details,
 )
 
 SHA256 = "1A805277C8" + 54 * "0"
@@ -200,3 +203,95 @@ def test_a_record_with_fewer_images_removes_none_and_an_import_again_changes_not
     for images in (whole, scant, whole):
         assert merged == fill_missing(Facts(images=images), Facts(images=merged)).images
     assert (Image("c"), merged[0]) == fill_missing(Facts(images=(Image("c"), Image("a"))), Facts(images=merged)).images
+
+
+def details(facts: Facts, team: str | None = None, **layers: Facts) -> dict[str, Any]:
+    return resolve_details(facts, {Layer[name]: layer for name, layer in layers.items()}, team)
+
+
+def test_a_model_without_facts_has_these_details() -> None:
+    assert {
+        "file_hashes": (),
+        "title": "",
+        "creator": "",
+        "trigger_words": (),
+        "file_names": (),
+        "published_at": None,
+        "updated_at": None,
+        "size_bytes": None,
+        "licence": None,
+        "version_group": "",
+    } == details(Facts())
+
+
+def test_details_are_read_from_facts() -> None:
+    facts = replace(SAID, files=(ModelFile("a.pt"), ModelFile("b.pt", hashes=Hashes(crc32="FFFFFFFF"))))
+
+    assert {
+        "file_hashes": ("FFFFFFFF",),
+        "title": "A",
+        "creator": "c",
+        "trigger_words": ("word",),
+        "file_names": ("a.pt", "b.pt"),
+        "published_at": 1_688_169_600,
+        "updated_at": 1_688_256_000,
+        "size_bytes": 10,
+        "licence": Licence(name="no"),
+        "version_group": "red/g",
+    } == details(facts, "red", UPSTREAM=facts)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"), [(0, 0), (1, 1), (-1, None), (2**63 - 1, 2**63 - 1), (2**63, None), (None, None)]
+)
+def test_a_size_that_no_database_holds_is_unknown(size_bytes: int | None, shown: int | None) -> None:
+    assert shown == details(Facts(size_bytes=size_bytes))["size_bytes"]
+
+
+def test_a_model_changed_when_the_newest_layer_says_so() -> None:
+    older, newer = Facts(published_at="2023-07-05"), Facts(published_at="2023-07-01", updated_at="2023-07-03")
+
+    assert parse_date("2023-07-05") == details(Facts(), UPSTREAM=older, USER=newer)["updated_at"]
+    assert parse_date("2023-07-03") == details(Facts(), USER=newer)["updated_at"]
+
+
+def test_hashes_of_further_files_are_those_that_the_model_has_not() -> None:
+    own, other = Hashes(sha256=SHA256), Hashes(sha256=OTHER_SHA256, crc32="0BADCAFE")
+    files = (ModelFile("a", hashes=own), ModelFile("b", hashes=other), ModelFile("c"))
+
+    assert tuple(sorted(other.spellings())) == details(Facts(hashes=own, files=files))["file_hashes"]
+    assert tuple(sorted(own.spellings() | other.spellings())) == details(Facts(files=files))["file_hashes"]
+    assert () == details(Facts(hashes=own, files=(ModelFile("c"),)))["file_hashes"]
+
+
+def test_the_names_of_files_are_those_of_the_files_or_else_the_one_name() -> None:
+    assert ("b", "a") == details(Facts(file_name="c", files=(ModelFile("b"), ModelFile("a"), ModelFile("b"))))[
+        "file_names"
+    ]
+    assert ("c",) == details(Facts(file_name="c"))["file_names"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "team", "group"),
+    [
+        (Facts(version_group="g"), "red", "red/g"),
+        (Facts(version_group="red/g"), "red", "red/g"),
+        (Facts(version_group="blue/g"), "red", "red/blue/g"),
+        (Facts(version_group="g", upstream_model_id=3), None, "/g"),
+        (Facts(upstream_model_id=3), "red", "civitai:3"),
+        (Facts(upstream_model_id=0), None, "civitai:0"),
+        (Facts(version_group=""), "red", ""),
+    ],
+)
+def test_a_group_of_versions_has_one_name(facts: Facts, team: str | None, group: str) -> None:
+    assert group == details(facts, team)["version_group"]
+
+
+def test_the_hashes_of_a_model_are_those_of_its_only_file() -> None:
+    hashes, other = Hashes(sha256=SHA256), Hashes(sha256=OTHER_SHA256)
+    lone, part, hashed = ModelFile("a"), ModelFile("a", role="unet"), ModelFile("a", hashes=other)
+
+    assert (replace(lone, hashes=hashes),) == complete_files(Facts(hashes=hashes, files=(lone,)))
+    for files in ((part,), (hashed,), (lone, lone), (lone, part), ()):
+        assert files == complete_files(Facts(hashes=hashes, files=files))
+    assert () == complete_files(Facts(hashes=hashes))

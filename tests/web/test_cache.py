@@ -15,6 +15,32 @@ def test_the_size_is_limited_and_the_most_recently_used_values_stay() -> None:
     assert (None, "9") == (cache.get(99), cache.get(9))
 
 
+def values_of(cache: LRUCache[str, int], keys: str) -> str:
+    return "".join(key for key in keys if cache.get(key) is not None)
+
+
+def test_a_cache_is_filled_to_its_last_byte() -> None:
+    cache: LRUCache[str, int] = LRUCache(100)
+    for key in "abcd":
+        cache.put(key, 1, 25)
+    assert "abcd" == values_of(cache, "abcd")
+
+    cache.put("e", 1, 1)
+    assert "bcde" == values_of(cache, "abcde")
+    cache.put("f", 1, 100)
+    assert "f" == values_of(cache, "abcdef")
+
+
+def test_a_value_that_was_read_stays_longer() -> None:
+    cache: LRUCache[str, int] = LRUCache(2)
+    cache.put("a", 1, 1)
+    cache.put("b", 1, 1)
+    cache.get("a")
+    cache.put("c", 1, 1)
+
+    assert "ac" == values_of(cache, "abc")
+
+
 class Source:
     """A value that changes with its revision, and a count of how often it was made."""
 

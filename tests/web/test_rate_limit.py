@@ -3,7 +3,9 @@
 import pytest
 
 from modelyard import errors
-from modelyard.web.rate_limit import RateLimit
+from modelyard.domain import Viewer
+from modelyard.web.rate_limit import RateLimit, caller_of
+from modelyard.web.requests import Request
 
 
 class Clock:
@@ -69,3 +71,37 @@ def test_ten_thousand_idle_callers_do_not_make_a_busy_one_forgotten() -> None:
 
     with pytest.raises(errors.RateLimited):
         limit.take("red")
+
+
+@pytest.mark.parametrize(("requests", "taken"), [(0, 3), (1, 2), (2, 1), (3, 0), (10, 0)])
+def test_a_dear_request_counts_as_several(requests: int, taken: int) -> None:
+    limit = RateLimit(3, Clock())
+    limit.charge("red", requests)
+
+    for _ in range(taken):
+        limit.take("red")
+    with pytest.raises(errors.RateLimited) as refusal:
+        limit.take("red")
+    assert 20 == refusal.value.facts["retry_after_seconds"], "however dear it was"
+
+
+def test_a_dear_request_is_free_without_a_limit_and_adds_to_earlier_ones() -> None:
+    unlimited, clock = RateLimit(0, Clock()), Clock()
+    unlimited.charge("red", 1_000)
+    unlimited.take("red")
+    limit = RateLimit(6, clock)
+    limit.charge("red", 2)
+    clock.now += 10
+    limit.charge("red", 2)
+
+    for _ in range(3):
+        limit.take("red")
+    with pytest.raises(errors.RateLimited):
+        limit.take("red")
+
+
+@pytest.mark.parametrize(("team", "caller"), [("red", "red"), (None, "address 203.0.113.9")])
+def test_requests_are_counted_by_team_or_by_address(team: str | None, caller: str) -> None:
+    request = Request({"client": ("203.0.113.9", 1)}, {}, "1", 0, viewer=Viewer(team))
+
+    assert caller == caller_of(request)
