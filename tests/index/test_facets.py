@@ -16,6 +16,7 @@ from modelyard.domain import ANONYMOUS, Model, ModelQuery, Viewer, Visibility, f
 from modelyard.index import Facets, Index
 from modelyard.index import facets as facets_module
 from modelyard.index import segment as segment_module
+from modelyard.index.suggest import edit_distance
 from modelyard.index.words import WORD
 from tests import oracle
 from tests.app_fixture import a_model, a_private
@@ -229,3 +230,59 @@ def test_facets_are_told_on_the_terminal_and_as_json(
     }
     assert run(["search", "--facets"]) == 0
     assert "anime" in capsys.readouterr().out
+
+
+# --- Near spellings --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "distance"),
+    [
+        ("", "", 0),
+        ("night", "night", 0),
+        ("night", "nigth", 1),  # two letters swapped
+        ("night", "ight", 1),
+        ("night", "nights", 1),
+        ("night", "nicht", 1),
+        ("abcd", "badc", 2),
+        ("ab", "ba", 1),
+        ("a", "b", 1),
+        ("ca", "abc", 3),
+    ],
+)
+def test_the_distance_of_words_is_a_number_of_changes(one: str, other: str, distance: int) -> None:
+    for allowed in range(6):
+        for result in (edit_distance(one, other, allowed), edit_distance(other, one, allowed)):
+            assert result == distance or (distance > allowed and result > allowed)
+
+
+def suggest(term: str, *words: str) -> str | None:
+    index = index_of([a_model(n, name=word, sd_name="x.pt") for n, word in enumerate(words, 1)])
+    return index.suggestion(ANONYMOUS, ModelQuery(terms=(term,)))
+
+
+def test_the_nearest_word_comes_first_then_the_most_frequent_then_by_its_letters() -> None:
+    assert "night" == suggest("nigth", "nightss", "nights", "nights", "night")
+    assert "nightt" == suggest("nightx", "nighta", "nightt", "nights", "nightt")
+    assert "nighta" == suggest("nightx", "nights", "nighta", "nightt")
+
+
+@pytest.mark.parametrize(
+    ("term", "word", "is_near"),
+    [
+        ("abcdxx", "abcdef", True),
+        ("abcdxxx", "abcdefg", False),
+        ("abcdx", "abcde", True),
+        ("abxy", "abcd", False),
+        ("abcx", "abcd", True),
+        ("abcd", "abcdef", False),
+        ("xbcdef", "abcdefg", True),
+        ("xbcdef", "abcdefgh", False),
+        ("abcdefgh", "abcdef", True),
+        ("ünder", "under", True),
+        ("手描き手描き", "手描き手描", True),
+        ("abx", "abc", False),
+    ],
+)
+def test_a_word_may_differ_by_a_third_of_the_term(term: str, word: str, is_near: bool) -> None:
+    assert (word if is_near else None) == suggest(term, word)
