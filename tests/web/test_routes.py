@@ -28,7 +28,7 @@ PARAMETERS = {
     "{namespace}": "red",
     "{path:label}": "README.md",
     "{revision}": "main",
-    "{period}": "1",
+    "{session}": "1",
 }
 
 

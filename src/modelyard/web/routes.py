@@ -217,7 +217,7 @@ def _hub_writes(parts: Parts) -> list[Route]:
     writes, rate_limit = open_writes(parts.hub, parts.presigned, parts.models.models), parts.hub.rate_limit
     commits, lfs, xet = writes.commits, writes.lfs, writes.xet
     models, git = f"{HUB}/api/models/{{namespace}}/{{name}}", f"{HUB}/{{namespace}}/{{name}}.git/info/lfs"
-    cas = f"{HUB}/cas/{{period}}"
+    cas = f"{HUB}/cas/{{session}}"
 
     def own(handle: Handler) -> Handler:
         return hub_endpoint(handle, rate_limit)

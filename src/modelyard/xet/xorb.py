@@ -16,7 +16,8 @@ import numpy as np
 
 from modelyard import errors
 
-XORB_BYTES_MAX = 64 << 20
+# 64 MiB of chunks that cannot be compressed, and their headers.
+XORB_BYTES_MAX = 65 << 20
 CHUNK_BYTES_MAX = 128 << 10
 # The smallest chunk that clients cut has 8 KiB; a file's last one may be smaller.
 CHUNKS_MAX = 64 << 10

@@ -96,7 +96,7 @@ def test_the_document_has_every_route_and_method_of_the_api(stocked: App) -> Non
         "{namespace}": "red",
         "{path}": "README.md",
         "{revision}": "main",
-        "{period}": "1",
+        "{session}": "1",
         "{upload}": 32 * "a",
         "{sha256}": 64 * "a",
         "{label}": "a",

@@ -499,7 +499,7 @@ def test_what_is_no_xorb_is_refused(bench: Bench, content: bytes, status: int) -
             None,
             method="POST",
             authorization=bench.token()[1],
-            content_length=str((64 << 20) + 1),
+            content_length=str((65 << 20) + 1),
         ).status
     )
 

@@ -33,6 +33,8 @@ PREFIX = "/hf/lfs/"
 _MEDIA_TYPE = b"application/vnd.git-lfs+json"
 _PUT, _COMPLETE = "hub put", "hub complete"
 _OBJECTS_MAX = 1000
+# JavaScript's client has a spelling of its own.
+_HASH_ALGORITHMS = ("sha256", "sha_256")
 # Larger files come in parts, so that a broken connection costs one part. A signed address and a row a part.
 PART_BYTES, _PARTS_MAX = 512 << 20, 64
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -77,7 +79,7 @@ class LfsHandler:
         parameters = request.path_parameters
         self.repositories.find(viewer, parameters["namespace"], parameters["name"])
         batch = decode_json(body, Batch)
-        if batch.operation != "upload" or batch.hash_algo != "sha256" or len(batch.objects) > _OBJECTS_MAX:
+        if batch.operation != "upload" or batch.hash_algo not in _HASH_ALGORITHMS or len(batch.objects) > _OBJECTS_MAX:
             raise errors.InvalidValue(
                 f"accepted: the operation upload, the hash_algo sha256, and up to {_OBJECTS_MAX} objects"
             )

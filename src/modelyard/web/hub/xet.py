@@ -7,12 +7,11 @@
     POST {cas}/v2/shards, {cas}/v1/shards    which chunks make which files
 
 The token is signed, so that it needs no row; the key that it was made for has to be valid. Clients remember for weeks
-which chunks a store has, by its address. Xorbs are removed after an hour, so the address changes every half hour.
+which chunks a store has, by its address, also chunks that it refused. So each token has another address.
 """
 
 import asyncio
-import hashlib
-import time
+import secrets
 from dataclasses import dataclass
 
 import msgspec
@@ -36,7 +35,6 @@ from modelyard.web.urls import BaseOf
 PREFIX = "/hf/cas/"
 _PURPOSE = "xet"
 _TOKEN_SECONDS = 3600
-_ADDRESS_SECONDS = 1800
 _TOKEN_CHARS_MAX = 512
 _encode = msgspec.json.Encoder().encode
 
@@ -61,8 +59,7 @@ class XetHandler:
         scope = f"{viewer.key_fingerprint}.{repository.id}"
         query = self.signer.query(_PURPOSE, scope, "", expires_at)
         token = ".".join([scope, *(pair.partition("=")[2] for pair in query.split("&"))])
-        period = hashlib.sha256(f"{viewer.team} {time.time() // _ADDRESS_SECONDS}".encode()).hexdigest()[:16]
-        url = f"{self.base_of(request)}{PREFIX}{period}"
+        url = f"{self.base_of(request)}{PREFIX}{secrets.token_hex(8)}"
         headers = (
             (b"x-xet-cas-url", url.encode()),
             (b"x-xet-token-expiration", b"%d" % expires_at),
