@@ -16,6 +16,14 @@ from .swift_server import SwiftServer, swift_server
 SDK = "novita-sdk@3.1.3"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Commands do not see what `modelyard login` keeps for the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture
 def yard(tmp_path: Path) -> Iterator[App]:
     """An empty Modelyard."""

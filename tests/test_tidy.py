@@ -36,6 +36,7 @@ GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"jobs", "resolution"}),
     frozenset({"demo", "web"}),
     frozenset({"cli"}),
+    frozenset({"__main__"}),
 )
 GROUP_OF = {name: number for number, group in enumerate(GROUPS) for name in group}
 

@@ -38,7 +38,7 @@ def test_a_path_that_is_not_there_stops_the_command_before_any_work(
 
     assert 2 == code
     assert f"{shelf.folder}/typo: there is no such file or folder; " in message
-    assert f"{shelf.folder}/typo.pt: there is no such file or folder; nothing was added\n" in message
+    assert f"{shelf.folder}/typo.pt: there is no such file or folder; nothing was added; see `modelyard add" in message
     assert [] == shelf.models()
 
 

@@ -125,6 +125,17 @@ def commands() -> list[tuple[str, ...]]:
     return list(below(cli, ()))
 
 
+def command_of(words: tuple[str, ...]) -> click.Command:
+    """Return the command with these words."""
+    command: click.Command = cli
+    for name in words:
+        assert isinstance(command, click.Group)
+        below = command.get_command(click.Context(command), name)
+        assert below is not None
+        command = below
+    return command
+
+
 # --- All commands ----------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +147,106 @@ def test_every_command_explains_itself_with_an_example(modelyard: Modelyard, wor
     assert " ".join(("Usage: modelyard", *words)) in result.out
     assert "Example" in result.out
     assert "--home" in result.out
+
+
+def test_every_command_can_be_quiet_and_writes_json_and_names_the_variable_of_the_server() -> None:
+    for words in commands():
+        command = command_of(words)
+        options = {option for parameter in command.params for option in parameter.opts}
+
+        assert {"--quiet", "-q", "--home"} <= options, words
+        if not isinstance(command, click.Group):
+            assert "--json" in options, words
+        if "--url" in options or words == ("login",):
+            assert "MODELYARD_URL" in command.get_help(click.Context(command)), words
+
+
+def test_a_quiet_command_writes_its_result_and_its_errors_only(modelyard: Modelyard, tmp_path: Path) -> None:
+    path = embedding(tmp_path / "models" / "night.safetensors")
+    (path.parent / "broken.safetensors").write_text("broken")
+    added = modelyard("--quiet", "add", path.parent)
+    backed_up = modelyard("backup", "-q", tmp_path / "copy")
+    again = modelyard("backup", "-q", tmp_path / "copy")
+    missing = modelyard("search", "nothing", "--quiet")
+
+    assert "not usable" in added.err
+    assert re.search(r"^added +1$", added.out, re.MULTILINE)
+    assert (0, "", "") == (backed_up.code, backed_up.out, backed_up.err)
+    assert (1, "") == (again.code, again.out)
+    assert "is there already" in again.err
+    assert "" == missing.err
+
+
+def test_commands_that_change_something_say_so_as_json(modelyard: Modelyard, tmp_path: Path) -> None:
+    path = embedding(tmp_path / "models" / "night.safetensors")
+    modelyard("add", path.parent)
+    id_ = modelyard("search", "--json").json["models"][0]["id"]
+    modelyard("import", "civitai", written(tmp_path / "1.jsonl", a_model(1)))
+
+    assert {"id": id_, "sd_name": "night.safetensors"} == modelyard("edit", id_, "--title", "Night", "--json").json
+    assert {"path": str(tmp_path / "copy"), "with_files": False} == modelyard(
+        "backup", tmp_path / "copy", "--json"
+    ).json
+    assert {"path": str(tmp_path / "copy"), "valid_again": []} == modelyard(
+        "restore", tmp_path / "copy", "--force", "--json"
+    ).json
+    copied = modelyard("database", "copy", "--to", f"sqlite:///{tmp_path}/other.sqlite", "--json").json
+    assert (2, False) == (copied["models"], copied["with_files"])
+    assert {"file": str(path), "model": 1} == modelyard("link", path, 1, "--json").json
+    assert str(path) == modelyard("unlink", path, "--json").json["file"]
+    assert 0 < modelyard("reindex", "--json").json["seconds"]
+    assert {"removed": [1]} == modelyard("rm", "--yes", 1, "--json").json
+    assert {"retried": []} == modelyard("jobs", "retry", "--all", "--json").json
+    assert "bash" == modelyard("completion", "bash", "--json").json["shell"]
+    assert {"url": None} == modelyard("logout", "--json").json
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("search", "--licence-commercial", "fly"), "--licence-commercial: "),
+        (("search", "--limit=0"), "--limit: "),
+        (("edit", "night", "--type", "x" * 300), "--type: "),
+        (("edit", "night", "--cover-url", "nowhere"), "--cover-url: "),
+        (("edit", "night", "--recommended", '{"steps": "x"}'), "--recommended: "),
+        (("edit", "night", "--title", "x", "--reset", "title"), "--title: "),
+        (("key", "create", "--team", "a b"), "--team: "),
+    ],
+    ids=" ".join,
+)
+def test_an_error_names_the_option_that_was_typed(
+    modelyard: Modelyard, tmp_path: Path, arguments: tuple[str, ...], option: str
+) -> None:
+    modelyard("add", embedding(tmp_path / "models" / "night.safetensors"))
+    result = modelyard(*arguments)
+
+    assert 2 == result.code
+    assert 1 == result.err.count("\n")
+    assert option in result.err
+
+
+def test_a_mistake_shows_the_usage_on_a_terminal(home: Path) -> None:
+    ours, theirs = pty.openpty()
+    with started("key", "create", stderr=theirs) as process:
+        process.wait(PROCESS_SECONDS_MAX)
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+
+    assert "Usage: modelyard key create [OPTIONS]" in shown
+    assert "Missing option '--team'" in shown
+
+
+def test_the_package_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "modelyard", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+
+    assert re.fullmatch(r"modelyard, version \S+\n", done.stdout)
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -646,7 +757,7 @@ def test_search_shows_a_table_and_how_to_see_more(modelyard: Modelyard, tmp_path
 
     result = modelyard("search", "--limit", "1")
 
-    assert re.search(r"2 +file2_2 +Lora +SD 1.5 +v1 +pastel", result.out)
+    assert re.search(r"2 +file2_2 +Lora +SD 1.5 +v1 +2 +available +pastel", result.out)
     assert re.fullmatch(r"more: --cursor c_\S+\n", result.err)
     assert modelyard("search", "nothing", "has", "this").err == "no model matches\n"
 

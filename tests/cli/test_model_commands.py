@@ -25,9 +25,7 @@ from tests.scan_fixture import embedding
 RM = """
 $ modelyard rm 77
 ! 77  harbourLights_v2_770.safetensors  public, no team
-! Usage: modelyard rm [OPTIONS] MODEL...
-! Try 'modelyard rm --help' for help.
-! Error: nobody can answer the question here; remove without asking with --yes
+! modelyard rm: nobody can answer the question here; remove without asking with --yes; see `modelyard rm --help`
 [2]
 $ modelyard rm --yes 77 night nothing
 ! modelyard: no model 'nothing'
@@ -48,7 +46,7 @@ files       number
 found            1
 unchanged        1
 $ modelyard search --team red
-id   name in API   type   base model   version   tags
+id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 """
 
@@ -84,19 +82,15 @@ EDIT = """
 $ modelyard edit 77 --title '夜 | Night' --tags 'a, b' --trigger-words 'x, y' --licence MIT --no-nsfw
 ! changed: 77  harbourLights_v2_770.safetensors
 $ modelyard search 夜 '|' night
-id   name in API            type   base model   version   tags
-77   harbourLights_v2_770   Lora   SDXL 1.0     v2        a, b
+id   name in API            type   base model   version       size   downloads   status      tags
+77   harbourLights_v2_770   Lora   SDXL 1.0     v2        228.6 MB       1,234   available   a, b
 $ modelyard edit '夜 | Night' --recommended '{"weight": 0.5}' --licence '{"allow_commercial": ["rent"]}' --reset tags
 ! changed: 77  harbourLights_v2_770.safetensors
 $ modelyard edit 77 --title x --reset title
-! Usage: modelyard edit [OPTIONS] MODEL
-! Try 'modelyard edit --help' for help.
-! Error: title: give a value or --reset, not both
+! modelyard edit: --title: give a value or --reset, not both; see `modelyard edit --help`
 [2]
 $ modelyard edit 77 --recommended '{"strength": 1}'
-! Usage: modelyard edit [OPTIONS] MODEL
-! Try 'modelyard edit --help' for help.
-! Error: Object contains unknown field `strength` - at `$.recommended`
+! modelyard edit: --recommended: Object contains unknown field `strength`; see `modelyard edit --help`
 [2]
 $ modelyard edit 77 --licence '{'
 ! modelyard: --licence: Input data was truncated
@@ -107,9 +101,9 @@ $ modelyard edit 5 --title x
 """
 HASHES = """
 $ modelyard search --hash hashes.txt
-hash                                                                      id   name in API            type   version
-ABABABABAB                                                                77   harbourLights_v2_770   Lora   v2
-sha256:abababababababababababababababababababababababababababababababab   77   harbourLights_v2_770   Lora   v2
+hash                                                                      id   name in API            type   base model   version       size   downloads   status
+ABABABABAB                                                                77   harbourLights_v2_770   Lora   SDXL 1.0     v2        228.6 MB       1,234   available
+sha256:abababababababababababababababababababababababababababababababab   77   harbourLights_v2_770   Lora   SDXL 1.0     v2        228.6 MB       1,234   available
 ! 1 of 3 hashes match no model: 00000000
 $ modelyard search --hash 00000000 --hash 01234567 --json
 {
@@ -120,16 +114,12 @@ $ modelyard search --hash 00000000 --hash 01234567 --json
   "models": []
 }
 $ modelyard search --hash hashes.txt lamp
-! Usage: modelyard search [OPTIONS] [TERMS]...
-! Try 'modelyard search --help' for help.
-! Error: a list of hashes is looked up as it is; it accepts --team and --json only
+! modelyard search: a list of hashes is looked up as it is; it accepts --team and --json only; see `modelyard search --help`
 [2]
 $ modelyard search --hash ABABABABAB --hash zebra
-! Usage: modelyard search [OPTIONS] [TERMS]...
-! Try 'modelyard search --help' for help.
-! Error: 'zebra' is no hash; accepted: 8, 10, 12 or 64 hexadecimal digits, with or without 0x, sha256: or blake3:
+! modelyard search: 'zebra' is no hash; accepted: 8, 10, 12 or 64 hexadecimal digits, with or without 0x, sha256: or blake3:; see `modelyard search --help`
 [2]
-"""
+"""  # noqa: E501 # lines of a terminal have no limit
 
 
 @pytest.fixture

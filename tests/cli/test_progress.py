@@ -89,22 +89,29 @@ def test_without_a_terminal_no_bar_is_drawn_and_a_remark_is_a_line(capsys: pytes
 
 
 @pytest.mark.usefixtures("terminal")
-def test_a_table_fits_the_width_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    output.write_table(("name", "number"), [("n" * 150, "7")], numeric=("number",))
-    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out).rstrip("\n").split("\n")
+def test_a_table_on_a_terminal_wraps_prose_between_words_and_breaks_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def write(name: str, tags: str) -> list[str]:
+        output.write_table(("name", "tags"), [(name, tags)], prose=("tags",))
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out).rstrip("\n").split("\n")
 
-    assert 100 >= max(map(len, lines))
-    assert 4 == len(lines)
+    wrapped = write("n" * 60, " ".join(["harbour"] * 8))
+    longer = write("n" * 120, "harbour night")
+
+    assert 100 >= max(map(len, wrapped))
+    assert [" ".join(["harbour"] * 4)] * 2 == [line[60:].strip() for line in wrapped[2:]]
+    assert ["n" * 120 + "   harbour", "night"] == [line.strip() for line in longer[2:]]
 
 
-def test_a_table_in_a_pipe_has_lines_of_up_to_400_characters(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_in_a_pipe_has_one_line_for_each_row_however_long(capsys: pytest.CaptureFixture[str]) -> None:
     output.write_table(("name", "number"), [("n" * 391, "7"), ("[red]\x1b", "12")], numeric=("number",))
     lines = capsys.readouterr().out.rstrip("\n").split("\n")
-    output.write_table(("name", "number"), [("n" * 392, "7")])
+    output.write_table(("name", "tags"), [("n" * 3_000, "harbour " * 100)], prose=("tags",))
     longer = capsys.readouterr().out.rstrip("\n").split("\n")
 
     assert ["n" * 391 + "        7", "[red]�" + 385 * " " + "       12"] == lines[2:]
-    assert 4 == len(longer)
+    assert 3 == len(longer)
 
 
 @pytest.mark.parametrize(

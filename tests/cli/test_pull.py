@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from modelyard.cli import run
+from modelyard import errors
+from modelyard.cli import run, transfer
+from modelyard.cli.server import ServerAddress
+from modelyard.client import Client
 from modelyard.domain import Scope
 from tests.app_fixture import listening, open_app
 from tests.cli.transcript import replay
@@ -73,6 +77,144 @@ def test_each_type_goes_into_the_folder_where_the_program_looks(
     assert [tmp_path / "plain"] == [path.parent for path in (tmp_path / "plain").rglob("*.safetensors")]
 
 
+SELECTIONS = """
+$ modelyard pull --search harbour
+harbour_2_1000000002.safetensors
+harbour_1_1000000001.safetensors
+! 2 models, 10.9 kB
+$ modelyard pull --search harbour --limit 1 --types lora --base-model Pony --root one --quiet
+one/harbour_1_1000000001.safetensors
+$ modelyard pull --search mountain
+! modelyard: http://SERVER: no model with a file matches 'mountain'
+[1]
+$ modelyard pull --search night
+! modelyard pull: 11 models, 60.2 kB: nobody can answer the question here; download without asking with --yes; see `modelyard pull --help`
+[2]
+$ modelyard pull --from names.txt --root from --json
+[
+  {
+    "name": "harbour_1_1000000001.safetensors",
+    "model": 1000000001,
+    "path": "from/harbour_1_1000000001.safetensors"
+  }
+]
+! nothing: http://SERVER: no model 'nothing'
+! 1 model, 5.5 kB
+[1]
+$ modelyard pull --limit 3
+! modelyard pull: --types, --base-model and --limit need --search; see `modelyard pull --help`
+[2]
+$ modelyard pull
+! modelyard pull: name models, or give --search or --from; see `modelyard pull --help`
+[2]
+$ modelyard pull harbour --limit-rate 5
+! modelyard pull: Invalid value for '--limit-rate': '5' is no rate; accepted: bytes in a second from 10k, such as 500k or 2.5M; see `modelyard pull --help`
+[2]
+$ modelyard pull harbour_1_1000000001.safetensors --limit-rate 10MB/s --root slow
+slow/harbour_1_1000000001.safetensors
+"""  # noqa: E501 # lines of a terminal have no limit
+
+
+def test_models_are_chosen_by_a_search_or_a_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home of commands"))
+    (tmp_path / "names.txt").write_text("# for the demo\n\nharbour_1\n  nothing  \nharbour_1_1000000001.safetensors\n")
+    (tmp_path / "home").mkdir()
+    with open_app(tmp_path / "home") as yard, listening(yard) as address:
+        for number, name in enumerate(["other", "harbour_1", "harbour_2", *(f"night_{n}" for n in range(11))]):
+            upload(yard, name, lora_bytes(seed=number), base_model="Pony" if name == "harbour_1" else "")
+        verification = checking(yard, tmp_path / "home")
+        while verification.verify_next():
+            pass
+        monkeypatch.setenv("MODELYARD_URL", address.url)
+        monkeypatch.setenv("MODELYARD_KEY", yard.key("red", Scope.READ, Scope.WRITE))
+        # Four threads finish in any order.
+        monkeypatch.setattr(transfer, "THREADS", 1)
+
+        assert SELECTIONS.strip() == replay(SELECTIONS, tmp_path, capsys)
+
+
+def test_original_names_are_the_authors_and_never_replace_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home of commands"))
+    monkeypatch.setattr(transfer, "THREADS", 1)
+    contents = [lora_bytes(seed=1), lora_bytes(seed=2)]
+    (tmp_path / "model.safetensors").write_bytes(contents[0])
+    (tmp_path / "home").mkdir()
+    with open_app(tmp_path / "home") as yard, listening(yard) as address:
+        server = ["--url", address.url, "--key", yard.key("red", Scope.READ, Scope.WRITE)]
+        with Client(address.url, yard.key("red", Scope.READ, Scope.WRITE)) as client:
+            ids = []
+            for content in contents:
+                (tmp_path / "model.safetensors").write_bytes(content)
+                ids.append(str(client.upload(tmp_path / "model.safetensors").id))
+            verification = checking(yard, tmp_path / "home")
+            while verification.verify_next():
+                pass
+        first = run(["pull", *server, "--original-names", "--root", "both", *ids])
+        (tmp_path / "there").mkdir()
+        (tmp_path / "there" / "model.safetensors").write_text("mine")
+        second = run(["pull", *server, "--original-names", "--root", "there", ids[0]])
+
+    assert (0, 1) == (first, second)
+    assert contents[0] == (tmp_path / "both" / "model.safetensors").read_bytes()
+    (other,) = [path for path in (tmp_path / "both").iterdir() if path.name != "model.safetensors"]
+    assert contents[1] == other.read_bytes()
+    assert "mine" == (tmp_path / "there" / "model.safetensors").read_text()
+    assert "there/model.safetensors is there already, with other bytes" in capsys.readouterr().err
+
+
+ANSWERS = {
+    "moved": (httpx2.Response(308, headers={"location": "https://models.example.org/"}), "leads to https://models"),
+    "another program": (httpx2.Response(404, text="<h1>nginx</h1>"), "answered 404; is there a Modelyard server?"),
+    "another answer": (httpx2.Response(200, text="<h1>nginx</h1>"), "did not answer as a Modelyard server does"),
+    "nobody": (httpx2.ConnectError("[Errno 111] Connection refused"), "cannot be reached: Connection refused"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_error_names_the_address_that_was_asked(name: str) -> None:
+    answer, problem = ANSWERS[name]
+
+    def respond(_: httpx2.Request) -> httpx2.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    transport = httpx2.MockTransport(respond)
+    with (
+        Client("http://models.example.org", transport=transport, sleep=lambda _: None) as client,
+        pytest.raises(errors.ModelyardError) as raised,
+    ):
+        client.user()
+
+    assert raised.value.message.startswith("http://models.example.org")
+    assert problem in raised.value.message
+
+
+@pytest.mark.parametrize("address", ["", "ftp://x", "http://", "http://x:port", "x:0", "http://a b", "[::1"])
+def test_what_is_no_address_is_refused(capsys: pytest.CaptureFixture[str], address: str) -> None:
+    assert 2 == run(["pull", "night", "--url", address])
+    assert f"'--url': {address!r} is not accepted; accepted: HOST[:PORT]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("models.lan", "http://models.lan"),
+        ("localhost:8080/", "http://localhost:8080"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        (" https://models.example.org ", "https://models.example.org"),
+    ],
+)
+def test_an_address_without_a_scheme_means_http(text: str, address: str) -> None:
+    assert address == ServerAddress().convert(text, None, None)
+
+
 TRANSCRIPT = """
 $ modelyard pull night
 night_1000000000.safetensors
@@ -80,15 +222,15 @@ $ modelyard pull night_1000000000.safetensors --root elsewhere
 elsewhere/night_1000000000.safetensors
 $ modelyard pull nothing 1000000000 --root third
 third/night_1000000000.safetensors
-! nothing: no model 'nothing'
+! nothing: http://SERVER: no model 'nothing'
 [1]
 $ modelyard push night.safetensors
 night.safetensors: model 1000000000, night_1000000000.safetensors (the server has this file already)
 $ modelyard push night.safetensors --key sk_nobody
-! night.safetensors: invalid api-key
+! night.safetensors: http://SERVER: invalid api-key
 [1]
 $ modelyard push text.safetensors --wait 1
-! text.safetensors: the server has not verified model 1000000001 within 1 seconds
+! text.safetensors: http://SERVER: the server has not verified model 1000000001 within 1 seconds
 [1]
 """
 

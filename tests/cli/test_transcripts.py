@@ -143,10 +143,10 @@ skipped: dangling link: its target is not there        1
 ! not usable: ~/models/broken.safetensors: tensor 'emb_params': ends at 3,072, but only 3,062 bytes follow the header
 [1]
 $ modelyard search
-        id   name in API          type                base model   version      tags
-1000000002   night                Lora                SD 1.5       night
-1000000001   word again           Textual Inversion   SD 1.5       word again
-1000000000   broken.safetensors   Unknown                          broken
+        id   name in API          type                base model   version         size   downloads   status        tags
+1000000002   night                Lora                SD 1.5       night        28.6 kB           0   available
+1000000001   word again           Textual Inversion   SD 1.5       word again    3.2 kB           0   available
+1000000000   broken.safetensors   Unknown                          broken        3.1 kB           0   unavailable
 $ modelyard search --team red night --types lora --json
 {
   "models": [
@@ -245,16 +245,14 @@ $ modelyard search --duplicates --json
   }
 ]
 $ modelyard search --limit 1
-        id   name in API   type   base model   version   tags
-1000000002   night         Lora   SD 1.5       night
+        id   name in API   type   base model   version      size   downloads   status      tags
+1000000002   night         Lora   SD 1.5       night     28.6 kB           0   available
 ! more: --cursor c_WzAsIjEwMDAwMDAwMDIiXQ==
 $ modelyard search nothing
-id   name in API   type   base model   version   tags
+id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 $ modelyard search --visibility private
-! Usage: modelyard search [OPTIONS] [TERMS]...
-! Try 'modelyard search --help' for help.
-! Error: --visibility private needs --team: private models belong to a team
+! modelyard search: --visibility private needs --team: private models belong to a team; see `modelyard search --help`
 [2]
 $ modelyard inspect models/loras/night.safetensors
 what           found
@@ -642,9 +640,9 @@ broken or dangerous        1
 ! not usable: ~/pickles/evil.pt: imports os.system, which runs code; imports os.system, says picklescan
 [1]
 $ modelyard search
-        id   name in API   type                base model   version   tags
-1000000001   word          Textual Inversion   SD 1.5       word
-1000000000   evil.pt       Unknown                          evil
+        id   name in API   type                base model   version        size   downloads   status        tags
+1000000001   word          Textual Inversion   SD 1.5       word      432 bytes           0   available
+1000000000   evil.pt       Unknown                          evil       21 bytes           0   unavailable
 """,
     "mistakes": """
 $ modelyard
@@ -654,12 +652,14 @@ $ modelyard
 !   --version         Show the version and exit.
 !   --home DIRECTORY  The folder with all data of this installation.  [env:
 !                     MODELYARD_HOME]
+!   -q, --quiet       Write results and errors only, no remarks and no progress.
 !   -h, --help        Show this message and exit.
 ! Commands:
 !   serve        Run the server, with the API and the pages.
 !   import       Import models from the records of other catalogues.
 !   add          Add model files where they lie.
 !   search       Search the catalogue from the terminal.
+!   resolve      List the models that a workflow or a picture needs.
 !   show         Show everything that is known of a model.
 !   explain      Show every fact of a model, and its source.
 !   edit         Change what the owner says of a model.
@@ -670,6 +670,8 @@ $ modelyard
 !   export       Write what the catalogue knows, for other programs.
 !   pull         Download models' files from a server.
 !   push         Upload models' files to a server.
+!   login        Keep the address of a server and a key for it.
+!   logout       Forget the address and the key.
 !   verify       Check the index and the database for damage.
 !   reindex      Build the index again from the database.
 !   jobs         List background jobs, and run failed jobs again.
@@ -679,63 +681,49 @@ $ modelyard
 !   restore      Restore the database from a backup.
 !   key          Create, list and revoke API keys.
 !   signing-key  Change the secret that signs download links.
+!   completion   Write the script of completions for a shell.
+!   Environment: MODELYARD_HOME is the home folder. MODELYARD_URL and
+!   MODELYARD_KEY are the server and the key of pull and push.
+!   Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interruption.
 !   Example: modelyard serve --demo
 [2]
 $ modelyard --version
 modelyard, version 0.1.0
 $ modelyard fly
-! Usage: modelyard [OPTIONS] COMMAND [ARGS]...
-! Try 'modelyard --help' for help.
-! Error: No such command 'fly'.
+! modelyard: No such command 'fly'; see `modelyard --help`
 [2]
 $ modelyard push --name x --key k models/word.safetensors models/broken.safetensors
-! Usage: modelyard push [OPTIONS] FILES...
-! Try 'modelyard push --help' for help.
-! Error: --name and --title are for one file
+! modelyard push: --name and --title are for one file; see `modelyard push --help`
 [2]
 $ modelyard push models/word.safetensors
-! Usage: modelyard push [OPTIONS] FILES...
-! Try 'modelyard push --help' for help.
-! Error: give --key or MODELYARD_KEY: an upload needs a key with the scope write
+! modelyard push: give --key or MODELYARD_KEY, or run `modelyard login`: an upload needs a key with the scope write; see `modelyard push --help`
 [2]
 $ modelyard push --type fly --key k models/word.safetensors
-! Usage: modelyard push [OPTIONS] FILES...
-! Try 'modelyard push --help' for help.
-! Error: Invalid value for '--type': 'fly' is not one of 'checkpoint', 'lora', 'vae', 'controlnet', 'upscaler', 'textualinversion', 'locon', 'dora', 'hypernetwork', 'aestheticgradient', 'motionmodule', 'poses', 'wildcards', 'workflows', 'detection', 'textencoder', 'unet', 'clip', 'clipvision', 'ipadapter', 't2iadapter', 'other'.
+! modelyard push: Invalid value for '--type': 'fly' is not one of 'checkpoint', 'lora', 'vae', 'controlnet', 'upscaler', 'textualinversion', 'locon', 'dora', 'hypernetwork', 'aestheticgradient', 'motionmodule', 'poses', 'wildcards', 'workflows', 'detection', 'textencoder', 'unet', 'clip', 'clipvision', 'ipadapter', 't2iadapter', 'other'; see `modelyard push --help`
 [2]
 $ modelyard push --url ftp://x --key k models/word.safetensors
-! Usage: modelyard push [OPTIONS] FILES...
-! Try 'modelyard push --help' for help.
-! Error: Invalid value for '--url': 'ftp://x' is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]
+! modelyard push: Invalid value for '--url': 'ftp://x' is not accepted; accepted: HOST[:PORT], http://HOST[:PORT] or https://HOST[:PORT]; see `modelyard push --help`
 [2]
 $ modelyard push --url http:// --key k models/word.safetensors
-! Usage: modelyard push [OPTIONS] FILES...
-! Try 'modelyard push --help' for help.
-! Error: Invalid value for '--url': 'http://' is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]
+! modelyard push: Invalid value for '--url': 'http://' is not accepted; accepted: HOST[:PORT], http://HOST[:PORT] or https://HOST[:PORT]; see `modelyard push --help`
 [2]
 $ modelyard pull 1 --url http://
-! Usage: modelyard pull [OPTIONS] NAME|TITLE|ID|HASH…
-! Try 'modelyard pull --help' for help.
-! Error: Invalid value for '--url': 'http://' is not accepted; accepted: http://HOST[:PORT] or https://HOST[:PORT]
+! modelyard pull: Invalid value for '--url': 'http://' is not accepted; accepted: HOST[:PORT], http://HOST[:PORT] or https://HOST[:PORT]; see `modelyard pull --help`
 [2]
 $ modelyard import civitai --fetch records.jsonl
-! Usage: modelyard import civitai [OPTIONS] [PATHS]...
-! Try 'modelyard import civitai --help' for help.
-! Error: give paths to read, or --fetch
+! modelyard import civitai: give paths to read, or --fetch; see `modelyard import civitai --help`
 [2]
 $ modelyard import civitai --fetch --address http://x:port
 ! modelyard: http://x:port is not a URL: Invalid port: 'port'
 [1]
 $ modelyard import civitai records.jsonl --no-nsfw
-! Usage: modelyard import civitai [OPTIONS] [PATHS]...
-! Try 'modelyard import civitai --help' for help.
-! Error: --types, --base-model, --query, --nsfw, --limit, --restart and --address need --fetch
+! modelyard import civitai: --types, --base-model, --query, --nsfw, --limit, --restart and --address need --fetch; see `modelyard import civitai --help`
 [2]
 $ modelyard search --base-model ""
-id   name in API   type   base model   version   tags
+id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 $ modelyard search ""
-id   name in API   type   base model   version   tags
+id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 $ modelyard search --limit 0 night
 ! modelyard: --limit: '0' is not accepted; accepted: an integer from 1 to 100
@@ -747,24 +735,16 @@ $ modelyard key revoke sk
 ! modelyard: no key 'sk'; accepted: an id, the beginning that `modelyard key list` shows (4 to 7 characters), or the whole key
 [1]
 $ modelyard key create --team red --expires 1x
-! Usage: modelyard key create [OPTIONS]
-! Try 'modelyard key create --help' for help.
-! Error: Invalid value for '--expires': '1x' is not a duration; accepted: a number and a unit (s, m, h, d, w or y), such as 90d
+! modelyard key create: Invalid value for '--expires': '1x' is not a duration; accepted: a number and a unit (s, m, h, d, w or y), such as 90d; see `modelyard key create --help`
 [2]
 $ modelyard key create
-! Usage: modelyard key create [OPTIONS]
-! Try 'modelyard key create --help' for help.
-! Error: Missing option '--team'.
+! modelyard key create: Missing option '--team'; see `modelyard key create --help`
 [2]
 $ modelyard jobs retry 0
-! Usage: modelyard jobs retry [OPTIONS] ID…
-! Try 'modelyard jobs retry --help' for help.
-! Error: Invalid value for 'ID…': 0 is not in the range x>=1.
+! modelyard jobs retry: Invalid value for 'ID…': 0 is not in the range x>=1; see `modelyard jobs retry --help`
 [2]
 $ modelyard serve --port 70000
-! Usage: modelyard serve [OPTIONS]
-! Try 'modelyard serve --help' for help.
-! Error: Invalid value for '--port': 70000 is not in the range 0<=x<=65535.
+! modelyard serve: Invalid value for '--port': 70000 is not in the range 0<=x<=65535; see `modelyard serve --help`
 [2]
 $ modelyard verify
 part                    result
@@ -799,33 +779,29 @@ $ modelyard add --team red --source training --no-hash models/loras models/copy 
 }
 [1]
 $ modelyard search
-id   name in API   type   base model   version   tags
+id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 $ modelyard search --team red
-        id   name in API          type                base model   version   tags
-1000000002   night                Lora                SD 1.5       night
-1000000001   word again           Textual Inversion   SD 1.5       Word
-1000000000   broken.safetensors   Unknown                          broken
+        id   name in API          type                base model   version      size   downloads   status        tags
+1000000002   night                Lora                SD 1.5       night     28.6 kB           0   unavailable
+1000000001   word again           Textual Inversion   SD 1.5       Word       3.2 kB           0   unavailable
+1000000000   broken.safetensors   Unknown                          broken     3.1 kB           0   unavailable
 $ modelyard add --team red --public models/word.safetensors
 files       number
 found            1
 unchanged        0
 added            1
 $ modelyard add models/nothing
-! Usage: modelyard add [OPTIONS] PATHS...
-! Try 'modelyard add --help' for help.
-! Error: models/nothing: there is no such file or folder; nothing was added
+! modelyard add: models/nothing: there is no such file or folder; nothing was added; see `modelyard add --help`
 [2]
 $ modelyard add --team red --watch --dry-run models
-! Usage: modelyard add [OPTIONS] PATHS...
-! Try 'modelyard add --help' for help.
-! Error: --watch and --dry-run contradict each other
+! modelyard add: --watch and --dry-run contradict each other; see `modelyard add --help`
 [2]
 $ modelyard search --team red --visibility private
-        id   name in API          type                base model   version   tags
-1000000002   night                Lora                SD 1.5       night
-1000000001   word again           Textual Inversion   SD 1.5       Word
-1000000000   broken.safetensors   Unknown                          broken
+        id   name in API          type                base model   version      size   downloads   status        tags
+1000000002   night                Lora                SD 1.5       night     28.6 kB           0   unavailable
+1000000001   word again           Textual Inversion   SD 1.5       Word       3.2 kB           0   unavailable
+1000000000   broken.safetensors   Unknown                          broken     3.1 kB           0   unavailable
 """,
     "import": """
 $ modelyard import civitai records.jsonl --dry-run
@@ -867,9 +843,7 @@ $ modelyard import civitai records.jsonl --json
 ! skipped: records.jsonl:2: not JSON: JSON is malformed: invalid character (byte 4)
 ! skipped: records.jsonl:3: not a Civitai answer
 $ modelyard import civitai records.jsonl --limit 5
-! Usage: modelyard import civitai [OPTIONS] [PATHS]...
-! Try 'modelyard import civitai --help' for help.
-! Error: --types, --base-model, --query, --nsfw, --limit, --restart and --address need --fetch
+! modelyard import civitai: --types, --base-model, --query, --nsfw, --limit, --restart and --address need --fetch; see `modelyard import civitai --help`
 [2]
 $ modelyard import civitai models/README.md
 models              number
@@ -881,14 +855,12 @@ skipped: not JSON        1
 ! modelyard: nothing could be imported
 [1]
 $ modelyard import civitai
-! Usage: modelyard import civitai [OPTIONS] [PATHS]...
-! Try 'modelyard import civitai --help' for help.
-! Error: give paths to read, or --fetch
+! modelyard import civitai: give paths to read, or --fetch; see `modelyard import civitai --help`
 [2]
 $ modelyard search harbour
-id   name in API            type   base model   version   tags
-77   harbourLights_v2_770   Lora   SDXL 1.0     v2        harbour, night, style
-78   old_780                Lora   SD 1.5       v1        harbour, night, style
+id   name in API            type   base model   version       size   downloads   status      tags
+77   harbourLights_v2_770   Lora   SDXL 1.0     v2        228.6 MB       1,234   available   harbour, night, style
+78   old_780                Lora   SD 1.5       v1                           0   available   harbour, night, style
 $ modelyard search harbour --json
 {
   "models": [
@@ -1034,7 +1006,7 @@ licence             commercial use: image   upstream
 $ modelyard explain harbour
 ! modelyard: no model 'harbour'
 [1]
-""",
+""",  # noqa: E501 # lines of a terminal have no limit
     "keys": """
 $ modelyard key list
 id   key   name   team   scopes   created   expires   revoked   last used
@@ -1061,14 +1033,10 @@ $ modelyard key create --team red --scope read --json
   "purpose": ""
 }
 $ modelyard key create --team red --expires 0s
-! Usage: modelyard key create [OPTIONS]
-! Try 'modelyard key create --help' for help.
-! Error: Invalid value for --expires: a key must be valid for a time; accepted: 1s or more
+! modelyard key create: Invalid value for --expires: a key must be valid for a time; accepted: 1s or more; see `modelyard key create --help`
 [2]
 $ modelyard key create --team red --scope fly
-! Usage: modelyard key create [OPTIONS]
-! Try 'modelyard key create --help' for help.
-! Error: Invalid value for '--scope': 'fly' is not accepted; accepted, separated by commas: read, write, admin
+! modelyard key create: Invalid value for '--scope': 'fly' is not accepted; accepted, separated by commas: read, write, admin; see `modelyard key create --help`
 [2]
 $ modelyard key create --team "a b"
 ! modelyard: --team: 'a b' is not accepted; accepted: up to 63 of a-z, 0-9, '-', '_', beginning with a-z or 0-9
@@ -1228,14 +1196,10 @@ $ modelyard jobs --json
   }
 ]
 $ modelyard jobs retry
-! Usage: modelyard jobs retry [OPTIONS] ID…
-! Try 'modelyard jobs retry --help' for help.
-! Error: give the ids of jobs, or --all
+! modelyard jobs retry: give the ids of jobs, or --all; see `modelyard jobs retry --help`
 [2]
 $ modelyard jobs retry 1 --all
-! Usage: modelyard jobs retry [OPTIONS] ID…
-! Try 'modelyard jobs retry --help' for help.
-! Error: give the ids of jobs, or --all
+! modelyard jobs retry: give the ids of jobs, or --all; see `modelyard jobs retry --help`
 [2]
 $ modelyard jobs retry 4 17 18
 ! modelyard: there are no jobs 17, 18

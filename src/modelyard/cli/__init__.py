@@ -1,19 +1,21 @@
 """The commands.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure or interruption,
-2 wrong usage.
+Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage, 130
+interruption.
 """
 
 import importlib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from modelyard import __version__, errors
-from modelyard.cli.options import accept_any_text, home_option
+from modelyard.cli.options import accept_any_text, home_and_quiet_options, name_option
 
 # Where each command is, and its line in `modelyard --help`. A command's module is imported when the command runs: the
 # web server, the catalogue and the store take most of a second to import, and `modelyard --help` needs none of them.
@@ -33,6 +35,8 @@ COMMANDS = {
     "export": ("modelyard.cli.export:export", "Write what the catalogue knows, for other programs."),
     "pull": ("modelyard.cli.pull:pull", "Download models' files from a server."),
     "push": ("modelyard.cli.push:push", "Upload models' files to a server."),
+    "login": ("modelyard.cli.login:login", "Keep the address of a server and a key for it."),
+    "logout": ("modelyard.cli.login:logout", "Forget the address and the key."),
     "verify": ("modelyard.cli.verify:verify", "Check the index and the database for damage."),
     "reindex": ("modelyard.cli.reindex:reindex", "Build the index again from the database."),
     "jobs": ("modelyard.cli.jobs:jobs", "List background jobs, and run failed jobs again."),
@@ -42,6 +46,7 @@ COMMANDS = {
     "restore": ("modelyard.cli.backup:restore", "Restore the database from a backup."),
     "key": ("modelyard.cli.key:key", "Create, list and revoke API keys."),
     "signing-key": ("modelyard.cli.signing_key:signing_key", "Change the secret that signs download links."),
+    "completion": ("modelyard.cli.completion:completion", "Write the script of completions for a shell."),
 }
 
 
@@ -60,6 +65,13 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return accept_any_text(command)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands from the table, without an import."""
+        names = [
+            CompletionItem(name, help=summary) for name, (_, summary) in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 # click's signature
         """Write the list of commands from the table, without an import."""
         with formatter.section("Commands"):
@@ -69,29 +81,36 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: modelyard serve --demo",
+    epilog="Environment: MODELYARD_HOME is the home folder. MODELYARD_URL and MODELYARD_KEY are the server and the key "
+    "of pull and push.\n\nExit codes: 0 success, 1 failure, 2 wrong usage, 130 interruption.\n\n"
+    "Example: modelyard serve --demo",
 )
 @click.version_option(__version__, prog_name="modelyard")
-@home_option
+@home_and_quiet_options
 def cli() -> None:
     """A catalogue of generative-image models that answers GET /v3/model."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Modelyard's own errors become one line on standard error."""
+    typed = arguments if arguments is not None else sys.argv[1:]
     try:
-        code = cli.main(arguments, prog_name="modelyard", standalone_mode=False)
-    except click.ClickException as error:
+        code = cli.main(arguments, prog_name="modelyard", standalone_mode=False, obj=typed)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        _show_misuse(error)
         return error.exit_code
     except click.Abort:
         # click raises it for Ctrl-C. A shell reports 130 for a program that SIGINT ended.
         return 130
     except errors.InvalidRequest as error:
-        click.echo(f"modelyard: {_name_option(error, arguments if arguments is not None else sys.argv[1:])}", err=True)
+        _write_problem(f"modelyard: {name_option(error, typed)}")
         return 2
     except errors.ModelyardError as error:
-        return _write_error(error, 1)
+        _write_problem(f"modelyard: {error.message}")
+        return 1
     except BrokenPipeError:
         # The reader of our output has closed it (`| head`). Python would raise the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -99,22 +118,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _name_option(error: errors.InvalidRequest, arguments: Sequence[str]) -> str:
-    """Return the message, with the option that was typed in place of the API's name for it."""
-    name = str(error.facts.get("parameter") or error.facts.get("field") or "")
-    option = "--" + name.rpartition(".")[2].replace("_", "-")
-    is_typed = any(argument.partition("=")[0] == option for argument in arguments)
-    if name and error.message.startswith(f"{name}:"):
-        if is_typed:
-            return option + error.message.removeprefix(name)
-        if name == "filter.search":
-            return "TERMS" + error.message.removeprefix(name)
-    return error.message
+def _show_misuse(error: click.ClickException) -> None:
+    """Write a mistake in the arguments: with the usage on a terminal, as one line elsewhere."""
+    if sys.stderr.isatty():
+        error.show()
+        return
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "modelyard"
+    _write_problem(f"{command}: {error.format_message().rstrip('.')}; see `{command} --help`")
 
 
-def _write_error(error: errors.ModelyardError, code: int) -> int:
-    click.echo(f"modelyard: {error.message}", err=True)
-    return code
+def _write_problem(text: str) -> None:
+    """Write one line on standard error, whatever the text has."""
+    click.echo(re.sub(r"\s*[\r\n]\s*", " ", text), err=True)
 
 
 def main() -> None:

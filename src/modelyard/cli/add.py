@@ -45,7 +45,7 @@ _RESULTS = {
 @click.command(
     epilog="Examples: modelyard add ~/ComfyUI/models;  modelyard add --source training --team red runs/ --watch"
 )
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=bytes))
 @click.option(
     "--source",
@@ -135,7 +135,7 @@ def _refuse_missing(catalog: Catalog, paths: tuple[bytes, ...]) -> None:
         else:
             problem = "there is no such file or folder"
         if is_known:
-            output.remark(f"{display_path(name)}: {problem}; its models become unavailable")
+            output.warn(f"{display_path(name)}: {problem}; its models become unavailable")
         else:
             problems.append(f"{display_path(name)}: {problem}")
     if problems:
@@ -165,10 +165,10 @@ def _scan_once(scan: _Scan) -> ScanReport:
         with _stop_on_signal() as stop, Progress() as progress:
             report = scan.run(_ScanListener(progress, stop))
     except errors.Interrupted as interruption:
-        output.remark(output.INTERRUPTED)
+        output.warn(output.INTERRUPTED)
         raise click.Abort from interruption
     except errors.Unavailable:
-        output.remark(output.INTERRUPTED)
+        output.warn(output.INTERRUPTED)
         raise
     if not scan.dry_run and report.results:
         scan.catalog.flush(context.show_indexing)
@@ -184,7 +184,7 @@ def _watch(scan: _Scan, rescan_seconds: float) -> None:
         except errors.Interrupted:
             return
         except errors.Unavailable as problem:
-            output.remark(f"{problem.message}; the next scan tries again")
+            output.warn(f"{problem.message}; the next scan tries again")
             return
         if report.results or report.merged:
             # The listener named the new ones.
@@ -296,9 +296,9 @@ def _write_report(report: ScanReport, *, as_json: bool, dry_run: bool) -> None:
     ]
     output.write_table(("files", "number"), rows, numeric=("number",))
     for path, reason in [*report.refused.items()][:_REFUSED_MAX]:
-        output.remark(f"not usable: {display_path(path)}: {reason}")
+        output.warn(f"not usable: {display_path(path)}: {reason}")
     if len(report.refused) > _REFUSED_MAX:
-        output.remark(f"{len(report.refused) - _REFUSED_MAX:,} further files are not usable; --json lists all")
+        output.warn(f"{len(report.refused) - _REFUSED_MAX:,} further files are not usable; --json lists all")
     write_duplicates(report.duplicates[:_GROUPS_MAX])
     if len(report.duplicates) > _GROUPS_MAX:
         output.remark(f"list all {len(report.duplicates):,} groups of duplicates with: modelyard search --duplicates")

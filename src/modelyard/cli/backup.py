@@ -15,10 +15,11 @@ _DATABASE, _FILES = "record", "files"
 
 
 @click.command(epilog="Example: modelyard backup /var/backups/modelyard-monday")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--with-files", is_flag=True, help="Create the folder PATH with the database and the stored model files.")
-def backup(path: Path, with_files: bool) -> None:
+@options.json_option
+def backup(path: Path, with_files: bool, as_json: bool) -> None:
     """Write the database to the file PATH, as it is at one moment. The server may be running.
 
     PostgreSQL needs its program pg_dump. The index is not in the backup: Modelyard builds it again from the database.
@@ -34,14 +35,18 @@ def backup(path: Path, with_files: bool) -> None:
         # The database first: a file stays for days after its model is gone, so every file that it names is copied.
         store_backup.backup(config.database_url, path / _DATABASE)
         copy_files(config, config.storage_url, str(path / _FILES))
+    if as_json:
+        output.write_json({"path": str(path), "with_files": with_files})
+        return
     output.remark(f"backed up to {path}")
 
 
 @click.command(epilog="Example: modelyard restore /var/backups/modelyard-monday")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--force", is_flag=True, help="Replace an existing database.")
-def restore(path: Path, force: bool) -> None:
+@options.json_option
+def restore(path: Path, force: bool, as_json: bool) -> None:
     """Restore the database, and the files if there are any, from what `modelyard backup` wrote to PATH.
 
     Stop the server first. Changes after the backup are lost. The next start builds the index again.
@@ -53,10 +58,13 @@ def restore(path: Path, force: bool) -> None:
     keys = store_backup.restore(path / _DATABASE if path.is_dir() else path, config.database_url, force=force)
     if path.is_dir() and (path / _FILES).is_dir():
         copy_files(config, str(path / _FILES), config.storage_url)
-    output.remark(f"restored from {path}")
+    if as_json:
+        output.write_json({"path": str(path), "valid_again": [key.id for key in keys]})
+    else:
+        output.remark(f"restored from {path}")
     if keys:
-        output.remark(
+        output.warn(
             "these keys were revoked after the backup and work again; revoke them with: modelyard key revoke ID"
         )
     for key in keys:
-        output.remark(f"  {key.id}  {key.hint}  team {key.team}, scopes {','.join(sorted(key.scopes))}")
+        output.warn(f"  {key.id}  {key.hint}  team {key.team}, scopes {','.join(sorted(key.scopes))}")

@@ -15,18 +15,19 @@ from modelyard.store import open_store
 
 
 @click.group(epilog="Example: modelyard database copy --to postgresql://modelyard@db.example.org/modelyard")
-@options.home_option
+@options.home_and_quiet_options
 def database() -> None:
     """Copy the database to another one, such as from SQLite to PostgreSQL."""
 
 
 @database.command(epilog="Example: modelyard database copy --to postgresql://modelyard@db.example.org/modelyard")
-@options.home_option
+@options.home_and_quiet_options
 @click.option("--from", "source_url", metavar="URL", help="The database to copy.  [default: the setting database_url]")
 @click.option("--to", "target_url", metavar="URL", required=True, help="The database to copy it to, which is empty.")
 @click.option("--blobs-from", metavar="URL", help="The storage to copy from.  [default: the setting storage_url]")
 @click.option("--blobs-to", metavar="URL", help="Copy the files too, to this folder or s3://bucket/prefix.")
-def copy(source_url: str | None, target_url: str, blobs_from: str | None, blobs_to: str | None) -> None:
+@options.json_option
+def copy(source_url: str | None, target_url: str, blobs_from: str | None, blobs_to: str | None, as_json: bool) -> None:
     """Copy the database to another one, and with --blobs-to the files, and compare both at the end.
 
     Stop the servers first: the command fails at the end if something was written meanwhile. If you interrupt it, run
@@ -45,6 +46,10 @@ def copy(source_url: str | None, target_url: str, blobs_from: str | None, blobs_
     output.remark(f"copied and compared {counts['models']:,} models, {sum(counts.values()):,} rows")
     if blobs_to is not None:
         copy_files(config, config.storage_url if blobs_from is None else blobs_from, blobs_to)
+    if as_json:
+        output.write_json(
+            {"models": counts["models"], "rows": sum(counts.values()), "with_files": blobs_to is not None}
+        )
 
 
 def copy_files(config: settings.Settings, source_url: str, target_url: str) -> None:

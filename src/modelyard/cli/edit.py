@@ -1,5 +1,6 @@
 """`modelyard edit`: change what the owner of a model says of it."""
 
+import re
 import sys
 from typing import Any
 
@@ -20,7 +21,7 @@ _LISTS = ("tags", "trigger_words", "categories")
     epilog="Examples: modelyard edit 7A28BA3463 --title 'Night Harbour' --tags harbour,night;  "
     "modelyard edit nightHarbour --reset title"
 )
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("name", metavar="MODEL")
 @click.option("--name", "api_name", help="The name for calls. A name in another script becomes the title as well.")
 @click.option("--title", help="The title, in any script.")
@@ -45,24 +46,31 @@ _LISTS = ("tags", "trigger_words", "categories")
     type=click.Choice([field for field in Change.__struct_fields__ if field not in ("category_id", *_NO_RESET)]),
     help="Take the owner's value of a field back: the value of the file or of an import counts again.",
 )
-def edit(name: str, resets: tuple[str, ...], **values: Any) -> None:
+@options.json_option
+def edit(name: str, resets: tuple[str, ...], as_json: bool, **values: Any) -> None:
     """Change fields of MODEL, an id, a name, a title or a hash. Only the given fields change.
 
     The values are the owner's word, which is stronger than sidecars, imports and the file itself.
     """
     fields = {("name" if field == "api_name" else field): value for field, value in values.items() if value is not None}
     if both := fields.keys() & set(resets):
-        raise click.UsageError(f"{', '.join(sorted(both))}: give a value or --reset, not both")
+        names = ", ".join("--" + field.replace("_", "-") for field in sorted(both))
+        raise click.UsageError(f"{names}: give a value or --reset, not both")
     try:
         change = msgspec.convert({**_read_values(fields), **dict.fromkeys(resets)}, Change)
     except msgspec.ValidationError as problem:
-        raise click.UsageError(str(problem)) from None
+        text, _, place = str(problem).partition(" - at `$.")
+        option = "--" + re.split(r"[.\[`]", place)[0].replace("_", "-")
+        raise click.UsageError(f"{option}: {text}" if place else text) from None
     edited = edit_of(change)
     config = home.load_settings()
     storage = context.open_storage(config)
     with home.open_store(config) as store:
         entry = models.find_one(store, name)
         after = Models(store, storage.kept, storage.incoming).edit_as_operator(entry.model.id, edited)
+    if as_json:
+        output.write_json({"id": after.model.id, "sd_name": after.model.sd_name})
+        return
     output.remark(f"changed: {after.model.id}  {after.model.sd_name}")
 
 

@@ -20,7 +20,7 @@ _LINE_CHARS_MAX, _LINES_MAX = 300, 8
 
 
 @click.command(epilog="Example: modelyard explain 7A28BA3463")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("model")
 @options.json_option
 def explain(model: str, as_json: bool) -> None:
@@ -58,7 +58,7 @@ def _write_entry(entry: Entry, records: list[FileRecord]) -> None:
             for line, text in enumerate(_format_value(value)):
                 is_first = number == line == 0
                 rows.append((name if is_first else "", text, layer, "outvoted" if number else ""))
-    output.write_table(("fact", "value", "said by", ""), rows)
+    output.write_table(("fact", "value", "said by", ""), rows, prose=("value",))
     for record in records:
         click.echo(output.printable(f"file: {display_path(record.path)} ({record.state}{_format_reason(record)})"))
     click.echo()

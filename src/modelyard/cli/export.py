@@ -22,13 +22,13 @@ _RESULTS = {
 
 
 @click.group(epilog="Example: modelyard export sidecars --format civitai-info ~/ComfyUI/models/loras")
-@options.home_option
+@options.home_and_quiet_options
 def export() -> None:
     """Write what the catalogue knows, for other programs."""
 
 
 @export.command(epilog="Example: modelyard export sidecars --format a1111 ~/webui/models/Lora")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=bytes))
 @click.option(
     "--format",
@@ -50,7 +50,7 @@ def sidecars(paths: tuple[bytes, ...], format_name: str, force: bool, as_json: b
         for item in sidecar_export.export(store, scan(paths), SidecarFormat(format_name), force=force):
             counts[item.result] += 1
             if item.reason and counts[item.result] <= _MESSAGES_MAX:
-                output.remark(f"{display_path(item.path)}: {item.reason}")
+                output.warn(f"{display_path(item.path)}: {item.reason}")
     if as_json:
         output.write_json({result: counts[result] for result in _RESULTS})
     else:

@@ -7,7 +7,7 @@ from modelyard.cli import context, home, options, output
 
 
 @click.command(epilog="Example: modelyard gc --dry-run")
-@options.home_option
+@options.home_and_quiet_options
 @click.option(
     "--grace",
     type=options.Duration(),

@@ -62,7 +62,7 @@ def _close_to_others(config: settings.Settings) -> None:
     changed_paths = [path for path, closed_bits in paths if _close(path, closed_bits)]
     if changed_paths:
         names = ", ".join(map(str, changed_paths[:3])) + (" and more" if len(changed_paths) > 3 else "")
-        output.remark(f"other users of this machine had access to {names}; they have none any more")
+        output.warn(f"other users of this machine had access to {names}; they have none any more")
 
 
 def _database_files(config: settings.Settings) -> Iterator[Path]:

@@ -27,7 +27,7 @@ _RESULTS = ("added", "updated", "unchanged")
 
 
 @click.group("import", epilog="Example: modelyard import civitai answers/")
-@options.home_option
+@options.home_and_quiet_options
 def import_() -> None:
     """Import models from the records of other catalogues."""
 
@@ -36,7 +36,7 @@ def import_() -> None:
     epilog="Examples: modelyard import civitai models.jsonl.xz answers/;  "
     "modelyard import civitai --fetch --types LORA --base-model 'SD 1.5' --limit 1000"
 )
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--fetch", "is_fetch", is_flag=True, help="Download from Civitai instead of reading files.")
 @click.option("--types", multiple=True, help="With --fetch: only this type, as Civitai spells it; may be repeated.")
@@ -235,7 +235,7 @@ def _report_interruption(report: Report) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, errors.Unavailable):
         saved = report.counts.total() if report.rehearsal is None else 0
-        output.remark(f"Interrupted. {saved:,} models are saved; run the command again to continue.")
+        output.warn(f"Interrupted. {saved:,} models are saved; run the command again to continue.")
         raise
 
 

@@ -13,7 +13,7 @@ _FINDINGS = ("type", "base_model", "base_model_type", "architecture", "dialect",
 
 
 @click.command(epilog="Example: modelyard inspect detail_v2.safetensors --json")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--no-hash", is_flag=True, help="Read only the header: this takes milliseconds for a file of any size.")
 @options.json_option
@@ -60,7 +60,7 @@ def _write_inspection(result: Inspection) -> None:
         rows.append(("imports", ", ".join(result.imports)))
     if result.also:
         rows.append(("also readable as", ", ".join(result.also)))
-    output.write_table(("what", "found"), rows)
+    output.write_table(("what", "found"), rows, prose=("found",))
     observations = [
         (name.replace("_", " "), evidence.rule, f"{evidence.source} {evidence.name}", evidence.value, evidence.says)
         for name, finding in findings.items()
@@ -68,7 +68,7 @@ def _write_inspection(result: Inspection) -> None:
     ]
     if observations:
         click.echo()
-        output.write_table(("about", "rule", "seen in", "value", "says"), observations)
+        output.write_table(("about", "rule", "seen in", "value", "says"), observations, prose=("value", "says"))
 
 
 def _format_finding(finding: Finding) -> str:

@@ -12,7 +12,7 @@ from modelyard.store import jobs as job_store
 
 
 @click.group(invoke_without_command=True, epilog="Example: modelyard jobs retry --all")
-@options.home_option
+@options.home_and_quiet_options
 @options.json_option
 @click.pass_context
 def jobs(context: click.Context, as_json: bool) -> None:
@@ -43,6 +43,7 @@ def jobs(context: click.Context, as_json: bool) -> None:
             for job in open_jobs
         ),
         numeric=("id", "attempts"),
+        prose=("failure",),
     )
 
 
@@ -86,10 +87,11 @@ def _format_duration(seconds: float | None) -> str:
 
 
 @jobs.command(epilog="Example: modelyard jobs retry 17")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("job_ids", metavar="ID…", nargs=-1, type=click.IntRange(1))
 @click.option("--all", "all_dead", is_flag=True, help="Retry every job that has failed for good.")
-def retry(job_ids: tuple[int, ...], all_dead: bool) -> None:
+@options.json_option
+def retry(job_ids: tuple[int, ...], all_dead: bool, as_json: bool) -> None:
     """Run failed jobs again at once, with all their attempts."""
     if bool(job_ids) == all_dead:
         raise click.UsageError("give the ids of jobs, or --all")
@@ -100,4 +102,7 @@ def retry(job_ids: tuple[int, ...], all_dead: bool) -> None:
         missing_ids = [id_ for id_ in job_ids if not job_store.retry(connection, id_, transaction.now)]
         if missing_ids:
             raise errors.NotFound(f"there are no jobs {', '.join(map(str, missing_ids))}", jobs=missing_ids)
+    if as_json:
+        output.write_json({"retried": list(job_ids)})
+        return
     output.remark(f"{len(job_ids)} jobs will run again")

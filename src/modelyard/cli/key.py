@@ -10,7 +10,7 @@ from modelyard.domain import Scope
 
 
 @click.group(epilog="Example: modelyard key create --team alice")
-@options.home_option
+@options.home_and_quiet_options
 def key() -> None:
     """Create, list and revoke API keys.
 
@@ -20,7 +20,7 @@ def key() -> None:
 
 
 @key.command(epilog="Example: modelyard key create --team alice --scope read,write --expires 90d")
-@options.home_option
+@options.home_and_quiet_options
 @click.option("--team", required=True, help="The team that the key belongs to.")
 @click.option(
     "--scope",
@@ -56,7 +56,7 @@ def create(
 
 
 @key.command("list", epilog="Example: modelyard key list --team alice")
-@options.home_option
+@options.home_and_quiet_options
 @click.option("--team", help="Only the keys of this team.")
 @options.json_option
 def list_(team: str | None, as_json: bool) -> None:
@@ -86,7 +86,7 @@ def list_(team: str | None, as_json: bool) -> None:
 
 
 @key.command(epilog="Example: modelyard key revoke sk_abcd")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("key_or_id", metavar="KEY")
 @options.json_option
 def revoke(key_or_id: str, as_json: bool) -> None:

@@ -1,16 +1,22 @@
-"""The options that commands share, and the types of their values: scopes and durations."""
+"""The options that commands share, and the types of their values: scopes, durations and rates."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from modelyard.domain import Scope
+from modelyard.errors import InvalidRequest
 
-_HOME = "modelyard.home"
+_HOME, _QUIET = "modelyard.home", "modelyard.quiet"
 _DURATION = re.compile(r"([0-9]{1,9})([smhdwy])")
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s?(|[kmg])(?:i?b)?(?:/s)?", re.IGNORECASE)
+_UNIT_BYTES = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+# A server ends uploads of less than 1 KiB a second, and four of them share the rate.
+_RATE_MIN = 10_000
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,8 +28,27 @@ def _store_home(ctx: click.Context, _: click.Parameter, value: Path | None) -> N
         ctx.meta[_HOME] = value
 
 
-def home_option(command: F) -> F:
-    """Add ``--home``, which users may write before or after a command's name."""
+def _store_quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[_QUIET] = True
+
+
+def is_quiet() -> bool:
+    """Return whether the running command has ``--quiet``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and _QUIET in context.meta
+
+
+def home_and_quiet_options(command: F) -> F:
+    """Add ``--home`` and ``--quiet``, which users may write before or after a command's name."""
+    command = click.option(
+        "--quiet",
+        "-q",
+        is_flag=True,
+        expose_value=False,
+        callback=_store_quiet,
+        help="Write results and errors only, no remarks and no progress.",
+    )(command)
     return click.option(
         "--home",
         type=click.Path(file_okay=False, path_type=Path),
@@ -59,6 +84,29 @@ def home_of_command() -> Path | None:
     return home
 
 
+# The fields of the API whose options have another name.
+_OPTION_NAMES = {"type_name": "type", "is_nsfw": "nsfw"}
+
+
+def name_option(error: InvalidRequest, arguments: Sequence[str]) -> str:
+    """Return the message, with the option that was typed in place of the API's name for it."""
+    name = str(error.facts.get("parameter") or error.facts.get("field") or "")
+    if not name or not error.message.startswith(f"{name}:"):
+        return error.message
+    for option in _find_options(name):
+        if any(argument.partition("=")[0] == option for argument in arguments):
+            return option + error.message.removeprefix(name)
+    if name == "filter.search":
+        return "TERMS" + error.message.removeprefix(name)
+    return error.message
+
+
+def _find_options(name: str) -> tuple[str, ...]:
+    """Return the options that may set a parameter or field of the API."""
+    field = name.removeprefix("filter.").removeprefix("pagination.").replace(".", "_")
+    return tuple("--" + text.replace("_", "-") for text in (field, _OPTION_NAMES.get(field, field)))
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 
 
@@ -75,6 +123,10 @@ class Scopes(click.ParamType[frozenset[Scope]]):
             return frozenset(Scope(word.strip()) for word in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not accepted; accepted, separated by commas: {', '.join(Scope)}", param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 # click's signature
+        """Complete one scope."""
+        return [CompletionItem(str(scope)) for scope in Scope if scope.startswith(incomplete)]
 
 
 class Duration(click.ParamType[int]):
@@ -94,3 +146,17 @@ class Duration(click.ParamType[int]):
                 ctx,
             )
         return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+class Rate(click.ParamType[int]):
+    """A number of bytes in a second such as ``500k`` or ``2.5M``."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes in a second that the text means."""
+        match = _RATE.fullmatch(str(value).strip())
+        rate = float(match[1]) * _UNIT_BYTES[match[2].lower()] if match else 0.0
+        if rate < _RATE_MIN:
+            self.fail(f"{value!r} is no rate; accepted: bytes in a second from 10k, such as 500k or 2.5M", param, ctx)
+        return round(rate)

@@ -7,7 +7,7 @@ from rich import filesize, progress
 from rich.console import Console
 from rich.text import Text
 
-from modelyard.cli import output
+from modelyard.cli import options, output
 
 # An update for every item would take longer than the item.
 _ITEMS_PER_UPDATE = 64
@@ -66,7 +66,10 @@ class Progress:
             _AmountColumn(),
             progress.TimeRemainingColumn(),
         )
-        self._display = progress.Progress(*columns, console=console, transient=True) if console.is_terminal else None
+        # Threads that write remarks have no command of their own to ask.
+        self._is_quiet = options.is_quiet()
+        is_shown = console.is_terminal and not self._is_quiet
+        self._display = progress.Progress(*columns, console=console, transient=True) if is_shown else None
 
     def __enter__(self) -> Self:
         if self._display:
@@ -87,8 +90,13 @@ class Progress:
         return Bar(self._display, output.printable(text), total, unit, 0 if with_items else None)
 
     def remark(self, text: str) -> None:
-        """Write a line on standard error, above the bars."""
+        """Write a line on standard error, above the bars, unless the command has ``--quiet``."""
+        if not self._is_quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Write a problem as a line on standard error, above the bars."""
         if self._display:
-            self._display.console.print(Text(output.printable(text)))
+            self._display.console.print(Text(output.printable(text)), soft_wrap=True)
         else:
-            output.remark(text)
+            output.warn(text)

@@ -12,8 +12,9 @@ from modelyard.cli import context, home, options, output
 
 
 @click.command(epilog="Example: modelyard reindex")
-@options.home_option
-def reindex() -> None:
+@options.home_and_quiet_options
+@options.json_option
+def reindex(as_json: bool) -> None:
     """Build the index again from the database, on all cores.
 
     You rarely need this: Modelyard notices an index that is missing, damaged or of an older version, and builds it
@@ -30,4 +31,8 @@ def reindex() -> None:
         ) as pool,
     ):
         catalog.rebuild(context.show_indexing, pool)
-    output.remark(f"index built in {time.monotonic() - started_at:.1f} s")
+    seconds = time.monotonic() - started_at
+    if as_json:
+        output.write_json({"seconds": round(seconds, 3)})
+        return
+    output.remark(f"index built in {seconds:.1f} s")

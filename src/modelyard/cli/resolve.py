@@ -17,7 +17,7 @@ _NAMES_MAX = 10
 
 
 @click.command(epilog="Example: modelyard resolve picture.png")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--team", help="Also find private models of this team.")
 @click.option("--missing", "only_missing", is_flag=True, help="List only what the catalogue does not have.")

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,9 +13,9 @@ import msgspec
 from modelyard import library, wire
 from modelyard.cli import context, home, options, output
 from modelyard.cli.duplicates import write_duplicates
-from modelyard.domain import ANONYMOUS, Viewer, Visibility
+from modelyard.domain import ANONYMOUS, MODEL_TYPES, Model, Viewer, Visibility
 from modelyard.index import Facets, Page
-from modelyard.store import files, refuse_team_name
+from modelyard.store import Store, files, refuse_team_name
 
 # The parameter of TERMS, and the one whose option may have many values.
 TERMS = "filter.search"
@@ -27,8 +27,20 @@ _HASH_HELP = (
 )
 
 
+_HEADINGS = ("id", "name in API", "type", "base model", "version", "size", "downloads", "status")
+_NUMERIC = ("id", "size", "downloads")
+
+
 def _option_name(parameter: wire.Parameter) -> str:
     return "--" + re.sub("[_.]", "-", parameter.name.partition(".")[2] or parameter.name)
+
+
+def _complete(parameter: wire.Parameter) -> Callable[..., list[str]]:
+    """Return a function for click that completes the values of a parameter, if there is a list of them."""
+    schema: Mapping[str, Any] = parameter.schema
+    values = ("true", "false") if schema.get("type") == "boolean" else schema.get("items", schema).get("enum", ())
+    names = (*MODEL_TYPES,) if parameter.name == wire.NAMES["types"] else tuple(map(str, values))
+    return lambda _context, _parameter, incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def _add_filters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,13 +51,14 @@ def _add_filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 _option_name(parameter),
                 parameter.name.replace(".", "_"),
                 multiple=parameter.many or parameter.name == HASH,
+                shell_complete=_complete(parameter),
                 help=_HASH_HELP if parameter.name == HASH else parameter.meaning.replace("`", ""),
             )(command)
     return command
 
 
 @click.command(epilog="Example: modelyard search --types lora --base-model 'SD 1.5' --limit 5 pastel")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("terms", nargs=-1)
 @_add_filters
 @click.option("--team", help="Search as this team, which also sees its private models.")
@@ -94,36 +107,47 @@ def search(
         if with_facets:
             _write_facets(catalog.facets(viewer, query), as_json)
             return
-        page = catalog.search(viewer, query)
-    _write_page(page, as_json)
+        _write_page(catalog.store, catalog.search(viewer, query), as_json)
 
 
-def _write_page(page: Page, as_json: bool) -> None:
+def _write_page(store: Store, page: Page, as_json: bool) -> None:
     # Only a server signs download links, so the answer has none.
     answer = wire.render_page(page.records, page.following, lambda *_: "")
     if as_json:
         click.echo(msgspec.json.format(answer, indent=2))
         return
-    models = msgspec.json.decode(answer)["models"]
+    models = [*_read_models(store, (model["id"] for model in msgspec.json.decode(answer)["models"]))]
     output.write_table(
-        ("id", "name in API", "type", "base model", "version", "tags"),
-        (
-            (
-                str(model["id"]),
-                model["sd_name_in_api"],
-                model["type"]["display_name"],
-                model["base_model"],
-                model["name"],
-                ", ".join(model["tags"][:6]),
-            )
-            for model in models
-        ),
-        numeric=("id",),
+        (*_HEADINGS, "tags"),
+        ((*_list_cells(model), ", ".join(model.tags[:6])) for model in models),
+        numeric=_NUMERIC,
+        prose=("tags",),
     )
     if page.following:
         output.remark(f"more: --cursor {wire.format_cursor(page.following)}")
     elif not models:
         output.remark("no model matches")
+
+
+def _read_models(store: Store, ids: Iterable[int]) -> Iterator[Model]:
+    """Yield the models of ids, without those that were removed meanwhile."""
+    for id_ in ids:
+        if entry := store.entry(id_):
+            yield entry.model
+
+
+def _list_cells(model: Model) -> tuple[str, ...]:
+    """Return the cells of a model below ``_HEADINGS``."""
+    return (
+        str(model.id),
+        model.sd_name_in_api,
+        model.type.display_name,
+        model.base_model,
+        model.name,
+        output.format_size(model.size_bytes),
+        f"{model.rank:,}",
+        "available" if model.status else "unavailable",
+    )
 
 
 def _read_hashes(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -152,6 +176,8 @@ def _list_matches(hashes: tuple[str, ...], viewer: Viewer, as_json: bool) -> Non
     with context.open_catalog(home.load_settings()) as catalog:
         catalog.load(context.show_indexing)
         ids, records = catalog.find_by_hash(viewer, dict.fromkeys(digits_by_text.values()))
+        matching_ids = {id_ for matches in ids.values() for id_ in matches}
+        models = {model.id: model for model in _read_models(catalog.store, matching_ids)}
     by_text = {text: ids[digits] for text, digits in digits_by_text.items()}
     answer = wire.join_matches(by_text, [*records.values()])
     answer = wire.fill_holes(answer, lambda *_: "", "")
@@ -159,13 +185,13 @@ def _list_matches(hashes: tuple[str, ...], viewer: Viewer, as_json: bool) -> Non
         click.echo(msgspec.json.format(answer, indent=2))
         return
     decoded = msgspec.json.decode(answer)
-    models = {model["id"]: model for model in decoded["models"]}
     rows = [
-        (text, str(id_), models[id_]["sd_name_in_api"], models[id_]["type"]["display_name"], models[id_]["name"])
-        for text, found in decoded["matches"].items()
-        for id_ in found
+        (text, *_list_cells(models[id_]))
+        for text, matches in decoded["matches"].items()
+        for id_ in matches
+        if id_ in models
     ]
-    output.write_table(("hash", "id", "name in API", "type", "version"), rows, numeric=("id",))
+    output.write_table(("hash", *_HEADINGS), rows, numeric=_NUMERIC)
     misses = [text for text, found in decoded["matches"].items() if not found]
     if misses:
         shown = ", ".join(misses[:10]) + (" …" if len(misses) > 10 else "")

@@ -32,14 +32,15 @@ _INDEXER_NICENESS = 19
 
 
 @click.command(epilog="Example: modelyard serve --demo")
-@options.home_option
+@options.home_and_quiet_options
 @click.option("--host", help="The address to listen on; 0.0.0.0 means all network interfaces.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port to listen on; 0 lets the system choose.")
 @click.option("--workers", type=click.IntRange(1, 256), help="The number of processes that answer requests.")
 @click.option(
     "--demo", "with_demo", is_flag=True, help="Serve invented models to try it out, from a home of their own."
 )
-def serve(host: str | None, port: int | None, workers: int | None, with_demo: bool) -> None:
+@options.json_option
+def serve(host: str | None, port: int | None, workers: int | None, with_demo: bool, as_json: bool) -> None:
     """Run the server, with the API and the pages, until SIGTERM or Ctrl-C. It finishes open requests first."""
     config = home.load_demo_settings() if with_demo else home.load_settings()
     config = dataclasses.replace(
@@ -57,7 +58,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
             code = _create_code(store, demo_key) if demo_key else ""
         if with_demo:
             output.remark(f"the demo has a home of its own; for other commands: export MODELYARD_HOME={config.home}")
-        greet = _create_greeting(_format_address(listener), demo_key, code)
+        greet = _create_greeting(_format_address(listener), demo_key, code, as_json=as_json)
         # Build the index here, where the user sees the progress; the workers only open it. A process of its own does
         # it, because a fork after it would lack the threads of the file store's client.
         run_in_subprocess(lambda: _build_index(config))
@@ -68,7 +69,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
             tasks.HASHER: (1, lambda: _run_hasher(config)),
         }
         with metrics.shared_by_workers():
-            Supervisor(jobs, output.remark).run()
+            Supervisor(jobs, output.warn).run()
 
 
 def _build_index(config: Settings) -> None:
@@ -89,7 +90,7 @@ def _create_code(store: Store, key: str) -> str:
     return Sessions(auth.Auth(store), open_signer(store), RateLimit(0)).create_code(key)
 
 
-def _create_greeting(address: str, demo_key: str | None, code: str) -> Callable[[], None]:
+def _create_greeting(address: str, demo_key: str | None, code: str, *, as_json: bool) -> Callable[[], None]:
     """Return a function for all workers. The first one that accepts requests prints where the server answers."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
@@ -99,6 +100,10 @@ def _create_greeting(address: str, demo_key: str | None, code: str) -> Callable[
         # The pipe outlives workers: one that takes the place of another finds it empty.
         with contextlib.suppress(BlockingIOError):
             os.read(read_end, 1)
+            if as_json:
+                sign_in = f"{address}/sign-in?code={code}" if code else None
+                output.write_json({"address": address, "docs": f"{address}/docs", "key": demo_key, "sign_in": sign_in})
+                return
             click.echo(f"Modelyard answers at {address}, with API docs at {address}/docs")
             if demo_key:
                 click.echo(f"curl -H 'Authorization: Bearer {demo_key}' '{address}/v3/model?pagination.limit=3'")

@@ -18,7 +18,7 @@ _PROMPT_CHARS_MAX = 300
 
 
 @click.command(epilog="Example: modelyard show 'Night Harbour'")
-@options.home_option
+@options.home_and_quiet_options
 @click.argument("name", metavar="MODEL")
 @options.json_option
 def show(name: str, as_json: bool) -> None:
@@ -44,7 +44,7 @@ def _write(model: Model, details: DetailsRecord) -> None:
         output.printable(f"{model.id}  {model.sd_name}  {model.visibility}, {owner}, status {model.status.value}")
     )
     click.echo()
-    output.write_table(("fact", "value"), _list_facts(model, details))
+    output.write_table(("fact", "value"), _list_facts(model, details), prose=("value",))
     for line in details.description.splitlines()[:_DESCRIPTION_LINES_MAX]:
         click.echo(output.printable(line))
     _write_files(details)

@@ -11,13 +11,13 @@ _RELOAD_SECONDS = 120
 
 
 @click.group("signing-key", epilog="Example: modelyard signing-key rotate")
-@options.home_option
+@options.home_and_quiet_options
 def signing_key() -> None:
     """Change the secret that download links are signed with."""
 
 
 @signing_key.command(epilog="Example: modelyard signing-key rotate --overlap 7d")
-@options.home_option
+@options.home_and_quiet_options
 @click.option(
     "--overlap",
     type=options.Duration(),

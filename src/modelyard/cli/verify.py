@@ -10,7 +10,7 @@ from modelyard.store.damage import WHAT_TO_DO
 
 
 @click.command(epilog="Example: modelyard verify")
-@options.home_option
+@options.home_and_quiet_options
 @options.json_option
 def verify(as_json: bool) -> None:
     """Check every byte of the index against its checksums, and run the database's own check.
@@ -28,7 +28,8 @@ def verify(as_json: bool) -> None:
     if as_json:
         output.write_json([{"part": part, "problem": problem} for part, problem in problems.items()])
     else:
-        output.write_table(("part", "result"), ((part, problem or "no damage") for part, problem in problems.items()))
+        rows = ((part, problem or "no damage") for part, problem in problems.items())
+        output.write_table(("part", "result"), rows, prose=("result",))
     if database_problems:
         raise errors.DatabaseDamaged(f"the database is damaged: {WHAT_TO_DO}")
     if any(problems.values()):

@@ -22,6 +22,7 @@ from modelyard.client.fields import (
     Needs,
     RecommendedFields,
     UploadFields,
+    User,
 )
 
 __all__ = [
@@ -39,5 +40,6 @@ __all__ = [
     "Needs",
     "RecommendedFields",
     "UploadFields",
+    "User",
     "hash_file",
 ]

@@ -10,13 +10,13 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 import msgspec
 
 from modelyard import errors, wire
-from modelyard.client.fields import Changes, Check, Details, Filters, Model, Needs, UploadFields
+from modelyard.client.fields import Changes, Check, Details, Filters, Model, Needs, UploadFields, User
 from modelyard.domain import FILE_EXTENSIONS, split_extension
 from modelyard.paths import display_path
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after
@@ -25,6 +25,8 @@ CHUNK_BYTES = 8 * 1024 * 1024
 _HASHES_AT_ONCE = 1_000
 # How many models of a search are asked for their title.
 _TITLES_MAX = 20
+# With a pace, so many bytes at once.
+_PACED_BYTES = 64 * 1024
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _TUS = {"Tus-Resumable": "1.0.0"}
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f]{1,255}")
@@ -42,6 +44,7 @@ _VERDICT_WAITS_SECONDS = (0.1, 0.2, 0.5, 1.0)
 WAITING = "waiting"
 
 OnBytes = Callable[[int, int], object]
+T = TypeVar("T")
 
 
 class _Pagination(msgspec.Struct):
@@ -68,8 +71,11 @@ class Client:
         *,
         transport: httpx2.BaseTransport | None = None,
         sleep: Callable[[float], object] = time.sleep,
+        pace: Callable[[int], object] | None = None,
     ) -> None:
+        """Connect to the server at ``url``. ``pace`` gets the number of every few bytes of a file, and may wait."""
         self._url = url.rstrip("/")
+        self._pace = pace
         self._retry_policy = RetryPolicy(
             attempts_max=6, wait_seconds_first=0.5, wait_seconds_max=30.0, retry_after_seconds_max=300.0, sleep=sleep
         )
@@ -102,7 +108,7 @@ class Client:
         while cursor:
             paging = [("pagination.limit", "100"), ("pagination.cursor", cursor)]
             answer = self._request("GET", "/v3/model", params=[*parameters, *paging], headers=_STRICT)
-            page = msgspec.json.decode(answer.content, type=_Page)
+            page = _decode(answer, _Page)
             yield from page.models
             cursor = page.pagination.next_cursor
 
@@ -113,7 +119,7 @@ class Client:
         for start in range(0, len(texts), _HASHES_AT_ONCE):
             body = {"hashes": texts[start : start + _HASHES_AT_ONCE]}
             answer = self._request("POST", "/v3/model/by-hash", json=body)
-            decoded = msgspec.json.decode(answer.content, type=_Matches)
+            decoded = _decode(answer, _Matches)
             models = {model.id: model for model in decoded.models}
             found |= {text: [models[id_] for id_ in ids] for text, ids in decoded.matches.items()}
         return found
@@ -125,12 +131,16 @@ class Client:
         """
         content = workflow if isinstance(workflow, bytes) else workflow.read_bytes()
         answer = self._request("POST", "/v3/model/resolve", content=content)
-        return msgspec.json.decode(answer.content, type=Needs)
+        return _decode(answer, Needs)
 
     def facets(self, **filters: Unpack[Filters]) -> wire.FacetsAnswer:
         """Return how the models that match divide by type, source, base model and tag. Raises InvalidRequest."""
         answer = self._request("GET", "/v3/model/facets", params=_parameters(filters), headers=_STRICT)
-        return msgspec.json.decode(answer.content, type=wire.FacetsAnswer)
+        return _decode(answer, wire.FacetsAnswer)
+
+    def user(self) -> User:
+        """Return the team of the key, and what the key allows. Raises InvalidKey."""
+        return _decode(self._request("GET", "/v3/user"), User)
 
     def get(self, model_id: int) -> Model:
         """Return one model. Raises ModelNotFound."""
@@ -141,12 +151,12 @@ class Client:
     def details(self, model_id: int) -> Details:
         """Return a model with what its owner declared and its file shows. Raises ModelNotFound."""
         answer = self._request("GET", "/v3/model/details", params={"id": model_id})
-        return msgspec.json.decode(answer.content, type=Details)
+        return _decode(answer, Details)
 
     def edit(self, model_id: int, **changes: Unpack[Changes]) -> Model:
         """Change fields of a model of the key's team. Raises ModelNotFound, InvalidRequest, Forbidden."""
         answer = self._request("PATCH", "/v3/model", params={"id": model_id}, json=changes)
-        return msgspec.json.decode(answer.content, type=Model)
+        return _decode(answer, Model)
 
     def delete(self, model_id: int) -> None:
         """Delete a model of the key's team. Raises ModelNotFound, Forbidden."""
@@ -155,7 +165,7 @@ class Client:
     def set_cover(self, model_id: int, picture: Path) -> Model:
         """Make a picture the cover of a model of the key's team. Raises UnsupportedFile, TooLarge, ModelNotFound."""
         answer = self._request("PUT", "/v3/model/cover", params={"id": model_id}, content=picture.read_bytes())
-        return msgspec.json.decode(answer.content, type=Model)
+        return _decode(answer, Model)
 
     def find(self, name: str) -> Model:
         """Return the model with this id, hash, file name, name in the API, name of its version, or title.
@@ -184,12 +194,19 @@ class Client:
         raise errors.ModelNotFound(name)
 
     def download(
-        self, model: Model, folder: Path, on_bytes: OnBytes = lambda _count, _total: None, *, name: str = ""
+        self,
+        model: Model,
+        folder: Path,
+        on_bytes: OnBytes = lambda _count, _total: None,
+        *,
+        name: str = "",
+        replace: bool = True,
     ) -> Path:
         """Download a model's file into a folder, which is made if it is missing, and return its path.
 
         The file has the model's file name, or ``name``. If the model's file is there already, nothing is downloaded;
-        another file there is replaced once the new one is verified. The bytes go to ``<name>.part`` first, and a later
+        another file there is replaced once the new one is verified; without ``replace`` it stays, and Conflict is
+        raised. The bytes go to ``<name>.part`` first, and a later
         call continues that file. ``on_bytes`` gets the number of bytes so far and the total. Raises NotFound for a
         model without a file here, HashMismatch for bytes that are not the model's, InvalidRequest for a name that is
         no file's.
@@ -210,6 +227,8 @@ class Client:
             raise errors.InvalidRequest(f"{target} is a folder", model=model.sd_name)
         if target.is_file() and self._is_file_of(model, target):
             return target
+        if target.is_file() and not replace:
+            raise errors.Conflict(f"{target} is there already, with other bytes", file=str(target))
         part = target.with_name(target.name + ".part")
         expected = self._download_part(model.download_url, part, on_bytes)
         actual = hash_file(part)
@@ -302,7 +321,17 @@ class Client:
             "Upload-Offset": str(offset),
             "Upload-Checksum": f"sha256 {digest}",
         }
-        return int(self._request_once("PATCH", address, headers=headers, content=chunk).headers["upload-offset"])
+        content: bytes | Iterator[bytes] = chunk
+        if self._pace is not None:
+            content, headers["Content-Length"] = self._send_paced(chunk), str(len(chunk))
+        return int(self._request_once("PATCH", address, headers=headers, content=content).headers["upload-offset"])
+
+    def _send_paced(self, chunk: bytes) -> Iterator[bytes]:
+        for start in range(0, len(chunk), _PACED_BYTES):
+            block = chunk[start : start + _PACED_BYTES]
+            assert self._pace is not None, "only a client with a pace sends so"
+            self._pace(len(block))
+            yield block
 
     def _download_part(self, link: str, part: Path, on_bytes: OnBytes) -> str:
         """Complete a partial file. Return the SHA-256 that the server gives, empty if it gives none."""
@@ -332,6 +361,8 @@ class Client:
                 file.seek(offset)
                 # Blocks as they arrive: what is collected into larger ones is lost if the connection breaks.
                 for block in answer.iter_bytes():
+                    if self._pace is not None:
+                        self._pace(len(block))
                     file.write(block)
                     offset += len(block)
                     on_bytes(offset, total)
@@ -349,7 +380,7 @@ class Client:
 
     def _request_once(self, method: str, path: str, **options: Any) -> httpx2.Response:
         answer = self._http.request(method, self._url + path, **options)
-        if answer.status_code >= 400:
+        if answer.status_code >= 300:
             raise _read_error(answer)
         return answer
 
@@ -376,7 +407,7 @@ def _read_error(answer: httpx2.Response) -> errors.ModelyardError:
         body = answer.json()
         reason, message, facts = str(body["reason"]), str(body["message"]), dict(body.get("metadata") or {})
     except (ValueError, KeyError, TypeError):
-        reason, message, facts = "", f"the server answered {answer.status_code}", {}
+        reason, message, facts = "", _describe_foreign_answer(answer), {}
     kind = _ERRORS.get((answer.status_code, reason))
     if kind is None:
         kind = errors.Unavailable if answer.status_code in _TEMPORARY_STATUSES else errors.ModelyardError
@@ -394,10 +425,32 @@ def _retry_after(problem: Exception) -> float | None:
     return float(wait_seconds) if isinstance(wait_seconds, int | float) else None
 
 
+def _describe_foreign_answer(answer: httpx2.Response) -> str:
+    url = answer.request.url
+    if answer.has_redirect_location:
+        return f"{url} leads to {answer.headers['location']}; use that address"
+    return f"{url} answered {answer.status_code}; is there a Modelyard server?"
+
+
+def _decode(answer: httpx2.Response, type_: type[T]) -> T:
+    """Return the body of an answer. Raises ModelyardError for one that is not Modelyard's."""
+    try:
+        return msgspec.json.decode(answer.content, type=type_)
+    except msgspec.MsgspecError as problem:
+        raise errors.ModelyardError(
+            f"{answer.request.url} did not answer as a Modelyard server does: {problem}"
+        ) from problem
+
+
 def _translate(problem: Exception) -> errors.ModelyardError:
     if isinstance(problem, errors.ModelyardError):
         return problem
-    return errors.Unavailable(f"the server cannot be reached: {problem}")
+    reason = re.sub(r"^\[Errno -?\d+\] ", "", str(problem)) or type(problem).__name__
+    server = "the server"
+    with suppress(RuntimeError):  # an error without its request
+        if isinstance(problem, httpx2.RequestError):
+            server = f"{problem.request.url.scheme}://{problem.request.url.netloc.decode()}"
+    return errors.Unavailable(f"{server} cannot be reached: {reason}")
 
 
 def _read_digest(answer: httpx2.Response) -> str:

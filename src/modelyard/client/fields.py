@@ -96,6 +96,13 @@ class UploadFields(TypedDict, total=False):
     is_nsfw: str
 
 
+class User(msgspec.Struct, frozen=True):
+    """The team of a key, None without a key, and the scopes."""
+
+    team: str | None
+    scopes: tuple[str, ...]
+
+
 class ModelKind(msgspec.Struct, frozen=True):
     """A model's type: ``name`` is the value for filters, ``display_name`` is for people."""
 
