@@ -449,6 +449,13 @@ def test_a_reason_names_so_many_imports() -> None:
     assert (20, 16) == (len(scan.globals), scan.reason.count("imports "))
 
 
+def test_a_name_that_is_computed_is_said_to_be_and_not_shown() -> None:
+    scan = scan_pickle(io.BytesIO(b"NN\x93."), 4)
+
+    assert ("dangerous", ("?.?",)) == (scan.verdict, scan.globals)
+    assert scan.reason.startswith("imports a name that it computes; ")
+
+
 @pytest.mark.parametrize("name", [b"os\na b", b"os\n", b"os\n1", b"\0\0{\nModel"])
 def test_a_walk_of_another_format_ends_at_a_name_that_no_loader_finds(name: bytes) -> None:
     content = b"c" + name + b"\ncposix\nsystem\n."

@@ -88,6 +88,15 @@ def test_a_team_s_files_are_private_to_it_unless_they_are_said_to_be_public(shel
     ]
 
 
+def test_a_suspicious_file_is_a_model_and_not_refused_by_the_next_scan(shelf: Shelf) -> None:
+    (shelf.folder / "detector.pt").write_bytes(b"\x80\x02cmodels.yolo\nModel\n.")
+    first, second = shelf.add(), shelf.add()
+
+    (record,) = files_of(shelf).values()
+    assert "suspicious" == record.verdict
+    assert ({}, {}, 1) == (first.refused, second.refused, second.unchanged)
+
+
 def test_files_of_one_name_get_names_of_their_own(shelf: Shelf) -> None:
     embedding(shelf.folder / "a" / "night.safetensors", 1)
     embedding(shelf.folder / "b" / "night.safetensors", 2)

@@ -548,6 +548,20 @@ def test_covers_that_no_model_shows_are_collected_after_a_while(disk: Store) -> 
     assert {"shown", "of-user", "given"} == names
 
 
+def test_a_cover_that_is_shown_again_waits_anew(disk: Store) -> None:
+    put(disk, entry(1))
+    with disk.transaction() as transaction:
+        connection = transaction.connection
+        covers.put(connection, "c1", A, {320: B}, 1)
+        covers.collect(connection, 10, 0, dry_run=False)
+        covers.give(connection, 1, covers.Origin.HEADER, "c1")
+        covers.collect(connection, 20, 0, dry_run=False)
+        covers.give(connection, 1, covers.Origin.HEADER, None)
+        covers.collect(connection, 30, 0, dry_run=False)
+
+        assert (0, 1) == tuple(covers.collect(connection, 40, since, dry_run=True) for since in (29, 30))
+
+
 def test_keys_are_read_back_revoked_once_and_their_last_use_only_grows(disk: Store) -> None:
     put(disk, entry(1, team="red"))
     scopes = frozenset({Scope.WRITE, Scope.READ})
