@@ -1,0 +1,81 @@
+"""``/api/models``: search, filters, order and pages; and how requests are limited."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.app_fixture import a_model, open_app
+from tests.web.hub.stocked import Stocked
+
+
+@pytest.mark.parametrize(
+    ("question", "names"),
+    [
+        ("search=night&filter=lora", ["private"]),
+        ("filter=not-for-all-audiences", ["public"]),
+        ("filter=base_model:adapter:stabilityai/stable-diffusion-xl-base-1.0", ["public"]),
+        ("filter=base_model:nobody/nothing", []),
+        ("filter=civitai:3@7&pipeline_tag=text-to-image", ["seven"]),
+        ("filter=anime&filter=diffusers", ["seven"]),
+        ("filter=lora,style", ["private"]),
+        ("author=red", ["private"]),
+        ("author=blue", []),
+        ("pipeline_tag=text-to-video", []),
+        ("search=secret", []),
+    ],
+)
+def test_filters_are_tags_in_the_hubs_words(stock: Stocked, question: str, names: list[str]) -> None:
+    ids = {"private": stock.private, "public": stock.public, "seven": "public/7"}
+
+    assert [ids[name] for name in names] == [m["id"] for m in stock.yard.ask(f"/hf/api/models?{question}").json]
+
+
+@pytest.mark.parametrize(
+    "question", ["sort=createdAt", "sort=lastModified&direction=-1", "sort=downloads", "full=true"]
+)
+def test_links_lead_through_all_models_once(stock: Stocked, question: str) -> None:
+    target, ids = f"/hf/api/models?limit=1&{question}", []
+    while target:
+        reply = stock.yard.ask(target)
+        ids += [model["id"] for model in reply.json]
+        link = reply.headers.get("link", "")
+        assert not link or (link.startswith("<http://127.0.0.1/hf/") and link.endswith('>; rel="next"'))
+        parts = urlsplit(link.partition(">")[0].removeprefix("<"))
+        target = f"{parts.path}?{parts.query}" if link else ""
+
+    assert sorted([stock.private, stock.public, f"public/{stock.shards}", "public/7"]) == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    "question", ["limit=0", "limit=x", "sort=size", "cursor=x", "sort=createdAt&cursor=c_WzUsIjEiXQ=="]
+)
+def test_a_value_that_is_not_accepted_is_400(stock: Stocked, question: str) -> None:
+    reply = stock.yard.ask(f"/hf/api/models?{question}")
+
+    assert (400, ["error"]) == (reply.status, list(reply.json))
+
+
+def test_expand_selects_the_fields(stock: Stocked) -> None:
+    (model,) = stock.yard.ask("/hf/api/models?filter=anime&expand=downloads&expand=private").json
+
+    assert {"_id", "id", "modelId", "downloads", "private"} == model.keys()
+
+
+def test_addresses_begin_with_the_public_url(tmp_path: Path) -> None:
+    with open_app(tmp_path, public_url="https://models.example/yard") as yard:
+        yard.put(a_model(1), a_model(2))
+
+        link = yard.ask("/hf/api/models?limit=1").headers["link"]
+
+    assert link.startswith("<https://models.example/yard/hf/api/models?limit=1&cursor=")
+
+
+def test_limits_of_requests_are_in_headers_that_clients_wait_by(tmp_path: Path) -> None:
+    with open_app(tmp_path, rate_limit_per_minute=2) as yard:
+        replies = [yard.ask("/hf/api/whoami-v2") for _ in range(3)]
+
+    assert [200, 200, 429] == [reply.status for reply in replies]
+    assert [f'"api";r={left}' for left in (1, 0, 0)] == [r.headers["ratelimit"].rpartition(";")[0] for r in replies]
+    assert {'"fixed window";"api";q=2;w=60'} == {reply.headers["ratelimit-policy"] for reply in replies}
+    assert int(replies[2].headers["ratelimit"].rpartition("=")[2]) == int(replies[2].headers["retry-after"])
