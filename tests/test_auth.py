@@ -423,3 +423,20 @@ def test_a_session_that_ended_is_ended_for_every_process_and_forgotten_when_its_
 def test_what_is_no_key_has_no_fingerprint(on_file: Store, text: str) -> None:
     with pytest.raises(errors.InvalidKey):
         Auth(on_file, anonymous="public").fingerprint_of(text)
+
+
+def test_a_link_is_good_while_its_key_may_do_what_it_is_for(on_file: Store) -> None:
+    public, closed = Auth(on_file, anonymous="public"), Auth(on_file)
+    reader, _ = public.create_key("acme", READ)
+    fingerprint = public.fingerprint_of(reader)
+
+    assert Viewer("acme", READ) == public.viewer_of_link(fingerprint, Scope.READ)
+    assert ANONYMOUS == public.viewer_of_link("", Scope.READ)
+    for access, key, scope in (
+        (public, fingerprint, Scope.WRITE),
+        (public, "0" * 16, Scope.READ),
+        (public, "", Scope.WRITE),
+        (closed, "", Scope.READ),
+    ):
+        with pytest.raises(errors.LinkRevoked):
+            access.viewer_of_link(key, scope)
