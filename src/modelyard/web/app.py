@@ -39,7 +39,7 @@ from modelyard.web.hub.repositories import Repositories
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.middleware import EdgeMiddleware
-from modelyard.web.pages.page import PageContext
+from modelyard.web.pages.page import PageContext, render_problem
 from modelyard.web.pages.traffic import SAMPLE_SECONDS, TrafficHistory
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.requests import Request
@@ -79,6 +79,7 @@ def create_app(
         revision=catalog.store.revision_hint,
         staleness=partial(staleness, catalog),
         proxies=TrustedProxies(settings.trusted_proxies),
+        error_page=partial(render_problem, parts.page_context),
     )
 
 

@@ -20,7 +20,7 @@ from modelyard.web.consistency import revision_header
 from modelyard.web.cors import Cors
 from modelyard.web.log import Log
 from modelyard.web.requests import Handler, Header, Request, open_request
-from modelyard.web.responses import NOSNIFF, error_response, send_response
+from modelyard.web.responses import NOSNIFF, Response, error_response, send_response
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -39,6 +39,7 @@ class EdgeMiddleware:
         *,
         revision: Callable[[], int],
         staleness: Callable[[], tuple[Header, ...]],
+        error_page: Callable[[Request, errors.ModelyardError], Response],
         proxies: TrustedProxies,
     ) -> None:
         """Wrap ``app``. The handlers of ``hot_routes``, by method and path, are called without routing.
@@ -47,8 +48,9 @@ class EdgeMiddleware:
 
         ``revision`` returns the newest revision that this process knows; every acknowledged write is part of it.
         ``staleness`` returns headers that say how old responses are while the database is unreachable. ``proxies`` say
-        who the client is.
+        who the client is. ``error_page`` returns the page that a browser gets for an error.
         """
+        self._error_page = error_page
         self._app = app
         self._hot_routes = hot_routes or {}
         self._revision = revision
@@ -103,9 +105,16 @@ class EdgeMiddleware:
                 self._log.events.error("failed", request_id=request.id, exc_info=error)
             if request.status:
                 raise  # part of the response is sent, so the server has to break the connection
-            await send_response(error_response(answer or internal_error(request)), request, send_with_headers)
+            await send_response(self._respond_to(error, answer, request), request, send_with_headers)
         finally:
             self.request_log.add(request)
+
+    def _respond_to(self, error: Exception, answer: wire.ErrorAnswer | None, request: Request) -> Response:
+        """Return the response for an error: a page for a browser, JSON for everybody else."""
+        if b"text/html" in request.headers.get(b"accept", b"").lower() and not isinstance(error, Disconnected):
+            raised = error if isinstance(error, errors.ModelyardError) else errors.ModelyardError("internal error")
+            return self._error_page(request, raised)
+        return error_response(answer or internal_error(request))
 
 
 def _apply_forwarded(request: Request, proxies: TrustedProxies) -> None:

@@ -450,3 +450,38 @@ def test_an_older_link_searches_all_fields(yard: App, red: Browser) -> None:
 
     assert ("/models/1" in page, "/models/2" in page) == (True, False)
     assert 'name="filter.search" value="夜の"' in page
+
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "heading"),
+    [
+        ("/nothing/here", 404, "Not found"),
+        ("/v3/model?pagination.limit=0", 401, "Not signed in"),
+        ("/v3/model/details?id=1", 401, "Not signed in"),
+        (f"/files/{'0' * 64}/a.safetensors?expires=1", 403, "Not allowed"),
+        ("/models/7?x=1", 404, "Not found"),
+        ("/v3/uploads/x", 404, "Not found"),
+        ("/sign-out", 405, "Something went wrong"),
+        ("/?pagination.limit=0", 400, "Invalid request"),
+        ("/?filter.visibility=all", 400, "Invalid request"),
+    ],
+)
+def test_an_error_in_a_browser_is_a_page_in_the_visitors_session(
+    red: Browser, target: str, status: int, heading: str
+) -> None:
+    reply = red.ask(target, **BROWSER)
+    text = reply.body.decode()
+
+    assert status == reply.status
+    assert "text/html; charset=utf-8" == reply.headers["content-type"]
+    assert f"<h1>{heading}</h1>" in text
+    assert "Signed in as red" in text
+    assert not re.search(r"&lt;\w+\.\w+:|\b(?:Scope|Status|Visibility|Source|Kind)\.[A-Z]", text)
+
+
+def test_an_error_of_the_api_stays_json_for_its_clients(yard: App) -> None:
+    for headers in ({}, {"accept": "*/*"}, {"accept": "application/json"}):
+        assert "application/json" == yard.ask("/nothing/here", **headers).headers["content-type"]

@@ -236,6 +236,15 @@ def _render_error(context: PageContext, request: Request, error: errors.Modelyar
     if isinstance(error, errors.MissingKey):
         to = page_request.address if request.method == "GET" else "/"
         return redirect(SIGN_IN if to == "/" else f"{SIGN_IN}?to={quote(to, safe='')}")
+    return render_problem(context, request, error)
+
+
+def render_problem(context: PageContext, request: Request, error: errors.ModelyardError) -> Response:
+    """Return the page for an error, with the visitor's session in its header."""
+    session = None
+    with contextlib.suppress(errors.ModelyardError):  # also if the database does not answer
+        session = context.sessions.of(request)
+    page_request = PageRequest(request, session.viewer if session else None, session, shows_nsfw=False)
     rendered = wire.render_error(error)
     message = "internal error" if rendered.status == 500 else error.message
     headers: tuple[Header, ...] = tuple((name.lower().encode(), text.encode()) for name, text in rendered.headers)
