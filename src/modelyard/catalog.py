@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from modelyard import errors, wire
 from modelyard.blobs import SharedFiles
-from modelyard.domain import MODEL_TYPES, BaseModel, Model, ModelQuery, Viewer, Visibility, fold_base
+from modelyard.domain import MODEL_TYPES, BaseModel, Model, ModelQuery, Viewer, Visibility, fold, fold_base
 from modelyard.facts import Entry, Record
 from modelyard.index import Budget, Count, DamagedSegmentError, Facets, Index, Listing, Page, SegmentDirectory
 from modelyard.indexer import Indexer
@@ -145,6 +145,20 @@ class Catalog:
             ("types", value, count) if field == "type" else ("base_models", _BASE_NAMES.get(value, value), count)
             for field, value, count in named
         ]
+
+    def offer_filters(self, viewer: Viewer, query: ModelQuery, limit: int) -> list[tuple[str, str, int]]:
+        """Return up to ``limit`` filters that words of ``filter.search`` name or begin to name: the query's field, the
+        value, and how many models the viewer sees with the filter instead of the words."""
+        offers = self._ask(lambda index: index.offer_filters(viewer, query, limit)) if query.words else []
+        fields = {"type": "types", "tag": "tags", "base": "base_models"}
+        return [
+            (fields[field], _BASE_NAMES.get(value, value) if field == "base" else value, count)
+            for field, value, count in offers
+        ]
+
+    def find_tags(self, viewer: Viewer, query: ModelQuery, text: str, limit: int) -> list[tuple[str, int]]:
+        """Return frequent tags that have a text, with the number of matches that have each, the most first."""
+        return self._ask(lambda index: index.find_tags(viewer, query, fold(text), limit))
 
     def find_by_hash(self, viewer: Viewer, hashes: Iterable[str]) -> tuple[dict[str, list[int]], dict[int, bytes]]:
         """Return the ids of the models that have each hash, best first, and the record of each model by id."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from modelyard import errors
 from modelyard.auth import Auth
 from modelyard.catalog import open_catalog
-from modelyard.domain import OWN_ID_MIN, Hashes, Scope, Source, Status, Visibility, model_type
+from modelyard.domain import OWN_ID_MIN, Hashes, Licence, Scope, Source, Status, Visibility, model_type
 from modelyard.facts import Facts, Layer, Record
 from modelyard.store import Store
 
@@ -46,6 +46,16 @@ _TYPE_MODELS_MIN = 24
 _EXTENSIONS = {"TextualInversion": "pt", "Hypernetwork": "pt", "Upscaler": "pth"}
 _VERSIONS_MEAN = {"Checkpoint": 2.17, "VAE": 1.79, "Controlnet": 2.2, "MotionModule": 2.02}
 _VERSIONS_MEAN_DEFAULT = 1.26
+
+# The size of a file in bytes, of which the hash adds up to 16 MB.
+_SIZES = {"Checkpoint": 6_600_000_000, "TextualInversion": 20_000, "VAE": 319_000_000, "Upscaler": 50_000_000}
+_SIZE_DEFAULT = 218_000_000
+_LICENCES = (
+    None,
+    Licence(allow_commercial=("image",), allow_no_credit=True, allow_derivatives=True),
+    Licence(allow_commercial=("image", "rent", "sell"), allow_no_credit=True, allow_derivatives=True),
+    Licence(allow_commercial=(), allow_no_credit=False, allow_derivatives=False),
+)
 
 _BASES = {
     "Illustrious": 0.311,
@@ -212,6 +222,9 @@ def _create_versions(chance: random.Random, kind: str, number: int, first: int) 
                 file_name=file_name,
                 upstream_model_id=_ID_MIN + number,
                 title=words,
+                size_bytes=_SIZES.get(kind, _SIZE_DEFAULT) + int(sha256[:6], 16),
+                published_at=f"{2022 + (number + version) % 4}-{1 + number % 12:02}-{1 + number % 28:02}T12:00:00Z",
+                licence=_LICENCES[number % len(_LICENCES)],
             ),
         )
 

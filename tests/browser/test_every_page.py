@@ -26,6 +26,9 @@ STRANGERS = {
     "/": ".card",
     "/?filter.types=lora&filter.search=mountain": ".chosen a",
     "/?filter.search=mountian": "#suggestion",
+    "/?filter.search=pony&sort=newest&versions=singly": ".offers",
+    "/?filter.search=mountain&filter.types=vae&filter.base_model=Pony": ".drops",
+    "/selection?id={public}": ".picked a",
     "/models/{public}": "#hashes",
     f"/models/{EVIL_ID}": "#evidence",
     "/models/1": "h1",
@@ -38,6 +41,7 @@ MEMBERS = {
     "/": "#group-visibility",
     "/models/{own}": ".alarm",
     "/models/{own}/edit": "#tags",
+    "/selection?id={own}": "#tags",
     "/upload": "#drop",
     "/keys": "table",
 }

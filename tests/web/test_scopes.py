@@ -142,7 +142,7 @@ PAGES = [
     *(
         Row(method, path, READ, 200)
         for method in ("GET", "HEAD")
-        for path in ("/", "/parts/results", "/parts/filters", f"/models/{OWN}", "/status")
+        for path in ("/", "/parts/results", "/parts/filters", "/selection", f"/models/{OWN}", "/status")
     ),
     *(
         Row(method, path, needs, 200)
@@ -157,6 +157,7 @@ PAGES = [
     Row("POST", f"/deleted/{NONE}/purge", WRITE, 404),
     Row("GET", "/team", READ, 200),
     Row("HEAD", "/team", READ, 200),
+    Row("POST", "/selection", READ | WRITE, 400),
     Row("GET", f"/uploaded/{UPLOAD}", WRITE, 404),
     Row("HEAD", f"/uploaded/{UPLOAD}", WRITE, 404),
     Row("GET", "/keys", ADMIN, 200),

@@ -1,5 +1,6 @@
-"""Words of a question that name a base model or a type: the filters that they stand for."""
+"""Words of a question that name a base model, a type or a tag: the filters that they stand for."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,10 @@ from modelyard.index.search import LiveSegment
 # The longest name that is looked for, in words, such as "Flux.1 Kontext dev".
 _WORDS_MAX = 4
 _FIELDS = ("base", "type")
+# The most frequent tags of a segment, which are offered and found.
+_TAGS_MAX = 5_000
+# The last word of a question may be the beginning of a name, if it has so many letters.
+_BEGINNING_MIN = 2
 
 
 def filters_named(parts: Sequence[LiveSegment], query: ModelQuery) -> Iterator[tuple[str, str, ModelQuery]]:
@@ -22,6 +27,51 @@ def filters_named(parts: Sequence[LiveSegment], query: ModelQuery) -> Iterator[t
                 value = names.get("".join(words[at : at + size]))
                 if value is not None:
                     yield field, value, _with_filter(query, field, value, words[:at] + words[at + size :])
+
+
+def filters_offered(parts: Sequence[LiveSegment], query: ModelQuery) -> Iterator[tuple[str, str, ModelQuery]]:
+    """Yield the same for base models, types and tags, also if the last words are only the beginning of a name."""
+    words = query.words
+    yield from filters_named(parts, query)
+    for size in range(min(_WORDS_MAX, len(words)), 0, -1):
+        beginning, rest = "".join(words[-size:]), words[:-size]
+        if len(beginning) < _BEGINNING_MIN:
+            continue
+        for field in _FIELDS:
+            for name, value in _names(parts, field).items():
+                if name.startswith(beginning):
+                    yield field, value, _with_filter(query, field, value, rest)
+        for tag in _tags_beginning(parts, beginning):
+            yield "tag", tag, replace(query, words=rest, tags=(*query.tags, tag))
+
+
+def tags_with(parts: Sequence[LiveSegment], text: str) -> Iterator[str]:
+    """Yield the frequent tags that have a text, the most frequent ones of each segment first, each once."""
+    tags = (tag for part in parts for tag in _tags(part)[0] if text in tag)
+    yield from dict.fromkeys(tags)
+
+
+def _tags(part: LiveSegment) -> tuple[list[str], list[tuple[str, int]]]:
+    """Return the frequent tags of a segment, and the letters of each with its place in that list, in order."""
+    tags: tuple[list[str], list[tuple[str, int]]] | None = part.segment.computed.get("tags")
+    if tags is None:
+        columns = part.segment.filters
+        names = [columns.name(number).partition("=")[2] for number in columns.tags[:_TAGS_MAX].tolist()]
+        tags = names, sorted((squeeze(name), at) for at, name in enumerate(names))
+        part.segment.computed.put("tags", tags, sum(300 + 2 * len(name) for name in names))
+    return tags
+
+
+def _tags_beginning(parts: Sequence[LiveSegment], beginning: str) -> Iterator[str]:
+    """Yield for each segment its most frequent tag that begins so, and the tag of exactly these letters."""
+    for part in parts:
+        names, letters = _tags(part)
+        low = bisect_left(letters, (beginning, 0))
+        high = bisect_left(letters, (beginning + "\U0010ffff", 0))
+        places = [at for name, at in letters[low:high] if name == beginning]
+        if low < high:
+            places.append(min(at for _, at in letters[low:high]))
+        yield from (names[at] for at in places)
 
 
 def _with_filter(query: ModelQuery, field: str, value: str, words: tuple[str, ...]) -> ModelQuery:

@@ -12,6 +12,7 @@ Segments that appear on disk replace the segments in memory that they cover.
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 from pyroaring import BitMap
@@ -36,7 +37,7 @@ from modelyard.index.budget import QUICK_UNITS, Budget
 from modelyard.index.builder import Row, build
 from modelyard.index.choices import chosen, licence_filters
 from modelyard.index.facets import Facets, facets
-from modelyard.index.filter_words import filters_named
+from modelyard.index.filter_words import filters_named, filters_offered, tags_with
 from modelyard.index.fulltext import further_text, views_of, with_hashes
 from modelyard.index.model_groups import Listing, count_groups, list_models
 from modelyard.index.search import Count, Dead, LiveSegment, Page
@@ -295,6 +296,25 @@ class Index:
                 if count.number:
                     named[field_name] = field_name, value, count.number
         return [*named.values()]
+
+    def offer_filters(self, viewer: Viewer, query: ModelQuery, limit: int) -> list[tuple[str, str, int]]:
+        """Return the same for base models, types and tags (``tag``) that the words name, or begin to name."""
+        counts: dict[tuple[str, str], int] = {}
+        budget = Budget(QUICK_UNITS)
+        for field_name, value, filtered in filters_offered(self._snapshot.rows, query):
+            if (field_name, value) not in counts:
+                counts[field_name, value] = self.estimate(viewer, replace(filtered, start=None), budget).number
+            if len(counts) >= 4 * limit or sum(map(bool, counts.values())) >= limit:
+                break
+        return [(*pair, count) for pair, count in counts.items() if count]
+
+    def find_tags(self, viewer: Viewer, query: ModelQuery, text: str, limit: int) -> list[tuple[str, int]]:
+        """Return frequent tags that have a text, with the number of matches that have each, the most first."""
+        budget, counts = Budget(QUICK_UNITS), {}
+        for tag in islice(tags_with(self._snapshot.rows, text), limit):
+            tagged = replace(query, tags=(*query.tags, tag), start=None)
+            counts[tag] = self.estimate(viewer, tagged, budget).number
+        return sorted(((tag, count) for tag, count in counts.items() if count), key=lambda pair: (-pair[1], pair[0]))
 
     def find_by_hash(self, viewer: Viewer, hashes: Iterable[str]) -> tuple[dict[str, list[int]], dict[int, bytes]]:
         """Return the ids of the models that have each hash, best first, and the record of each model by id."""

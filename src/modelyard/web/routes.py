@@ -43,7 +43,7 @@ from modelyard.web.hub.trees import Trees
 from modelyard.web.hub.writes import open_writes
 from modelyard.web.metrics import Metrics
 from modelyard.web.openapi import document
-from modelyard.web.pages import api_docs, deleted, keys, model, sign_in, status, team, upload
+from modelyard.web.pages import api_docs, deleted, keys, model, selection, sign_in, status, team, upload
 from modelyard.web.pages import edit as edits
 from modelyard.web.pages.gallery import Gallery
 from modelyard.web.pages.page import SIGN_IN, PageContext, PageRequest, make_handler
@@ -162,6 +162,8 @@ def _pages(context: PageContext) -> list[Route]:
         Route("/", "GET", quick(gallery.show), read, kind),
         Route("/parts/results", "GET", quick(gallery.show_results), read, kind),
         Route("/parts/filters", "GET", quick(gallery.show_filters), read, kind),
+        Route(selection.PATH, "GET", page(selection.show), read, kind),
+        Route(selection.PATH, "POST", page(selection.change), write, kind),
         Route("/models/{id}", "GET", page(model.show), read, kind),
         Route("/models/{id}/edit", "GET", page(edits.show_edit), write, kind),
         Route("/models/{id}/edit", "POST", editing, write, kind),

@@ -4,7 +4,9 @@ Cards are cached: the same popular models are on everybody's first page.
 """
 
 import re
+import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +14,7 @@ from markupsafe import Markup
 
 from modelyard import wire
 from modelyard.domain import COVER_WIDTHS, COVERS, TYPE_FAMILIES, Source, cover_path, split_extension
+from modelyard.index import ListedModel
 from modelyard.web.cache import LRUCache
 from modelyard.web.pages.labels import SOURCE_LABELS, get_type_label
 from modelyard.web.pages.templates import environment
@@ -33,6 +36,7 @@ _DRAWINGS = {
 }
 _OTHER_DRAWINGS = ("tiles", "kites")
 _PALETTES, _TURNS = 12, 4
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _decode = msgspec.json.Decoder(wire.ModelRecord).decode
 
@@ -55,13 +59,21 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The values of a model that templates show."""
+    """The values of a model that templates show. ``date`` is the day of publication, else of addition."""
 
     record: wire.ModelRecord
     title: str
     cover: Cover | None
     art: Art | None
-    popularity: int | None
+    popularity: int | None = None
+    size_bytes: int | None = None
+    date: str = ""
+    versions: int = 1
+
+    @property
+    def version(self) -> str:
+        """The name of the version, if it says more than the title."""
+        return self.record.name if self.record.name != self.title else ""
 
     @property
     def type_label(self) -> str:
@@ -75,10 +87,10 @@ class Card:
 
 
 class Cards:
-    """Renders cards. Caches decoded records, and rendered cards by record and rank."""
+    """Renders cards. Caches decoded records, and rendered cards by what they show."""
 
     def __init__(self) -> None:
-        self._cards: LRUCache[tuple[bytes, int | None], Markup] = LRUCache(_CACHE_BYTES_MAX)
+        self._cards: LRUCache[tuple[ListedModel, Art | None], Markup] = LRUCache(_CACHE_BYTES_MAX)
         self._records: LRUCache[bytes, wire.ModelRecord] = LRUCache(_CACHE_BYTES_MAX)
         self._template = environment().get_template("card.html")
 
@@ -90,12 +102,29 @@ class Cards:
             self._records.put(body, record, 4 * len(body))  # roughly the size of its strings and fields as objects
         return record
 
-    def render(self, body: bytes, record: wire.ModelRecord, rank: int | None) -> Markup:
-        """Return the card of a record. ``body`` is the record's JSON text."""
-        card = self._cards.get((body, rank))
+    def render_all(self, models: Iterable[ListedModel]) -> list[Markup]:
+        """Return the cards of a page. No two of its placeholders are alike."""
+        drawings: set[tuple[str, int]] = set()
+        return [self._render(model, drawings) for model in models]
+
+    def _render(self, model: ListedModel, drawings: set[tuple[str, int]]) -> Markup:
+        record = self.decode(model.record)
+        cover, title = build_cover(record), model.title or build_title(record)
+        art = None if cover else _choose_art(record.type.name, title, drawings)
+        card = self._cards.get((model, art))
         if card is None:
-            card = Markup(self._template.render(card=build_card(record, rank)))  # noqa: S704 # the template escapes
-            self._cards.put((body, rank), card, len(card) + len(body))
+            values = Card(
+                record,
+                title,
+                cover,
+                art,
+                model.rank,
+                model.size_bytes,
+                _format_day(model.published_at if model.published_at is not None else model.added_at),
+                model.versions,
+            )
+            card = Markup(self._template.render(card=values))  # noqa: S704 # the template escapes
+            self._cards.put((model, art), card, len(card) + len(model.record))
         return card
 
 
@@ -107,7 +136,15 @@ def decode_record(body: bytes) -> wire.ModelRecord:
 def build_card(record: wire.ModelRecord, rank: int | None) -> Card:
     """Return the card of a record."""
     cover, title = build_cover(record), build_title(record)
-    return Card(record, title, cover, None if cover else _choose_art(record.type.name, title), rank)
+    return Card(record, title, cover, None if cover else _choose_art(record.type.name, title, set()), rank)
+
+
+def _format_day(seconds: int | None) -> str:
+    """Return a date such as 7 Nov 2025 (UTC); empty if it is unknown."""
+    if seconds is None:
+        return ""
+    day = time.gmtime(seconds)
+    return f"{day.tm_mday} {_MONTHS[day.tm_mon - 1]} {day.tm_year}"
 
 
 def build_cover(record: wire.ModelRecord) -> Cover | None:
@@ -127,11 +164,20 @@ def build_title(record: wire.ModelRecord) -> str:
     return " ".join(_FILE_NUMBER.sub("", stem).replace("_", " ").split()) or record.name
 
 
-def _choose_art(type_name: str, title: str) -> Art:
+def _choose_art(type_name: str, title: str, others: set[tuple[str, int]]) -> Art:
+    """Return the placeholder of a title, and add its drawing and palette to ``others``.
+
+    If they are among the others already, the next ones that are not.
+    """
     family = "lora" if type_name in TYPE_FAMILIES["lora"] else type_name
     drawings = _DRAWINGS.get(family, _OTHER_DRAWINGS)
     seed = zlib.crc32(title.encode())
-    drawing = drawings[seed % len(drawings)]
-    palette = seed // 64 % _PALETTES
-    turn = seed // 4096 % _TURNS
-    return Art(f"{static_address('art.svg')}#{drawing}", f"art p{palette} t{turn}")
+    drawing, palette, turn = seed % len(drawings), seed // 64 % _PALETTES, seed // 4096 % _TURNS
+    # Other colours first, so that a title keeps its drawing as long as there are any.
+    looks = [
+        (drawings[(drawing + step // _PALETTES) % len(drawings)], (palette + step) % _PALETTES)
+        for step in range(_PALETTES * len(drawings))
+    ]
+    look = next((look for look in looks if look not in others), looks[0])
+    others.add(look)
+    return Art(f"{static_address('art.svg')}#{look[0]}", f"art p{look[1]} t{turn}")

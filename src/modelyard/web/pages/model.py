@@ -12,7 +12,7 @@ from modelyard.domain import TYPE_FAMILIES, Model, ModelQuery, Scope, Source, Ve
 from modelyard.facts import Entry, Facts, Layer, complete_files, resolve
 from modelyard.licences import format_licence
 from modelyard.web.pages.cards import build_card, build_title, decode_record
-from modelyard.web.pages.gallery import build_address
+from modelyard.web.pages.gallery_search import build_address
 from modelyard.web.pages.labels import LAYER_LABELS, SOURCE_LABELS, get_type_label
 from modelyard.web.pages.page import PageContext, PageRequest, render_page
 from modelyard.web.pages.templates import format_size

@@ -36,6 +36,7 @@ from modelyard.web.sessions import Session, Sessions
 
 SIGN_IN = "/sign-in"
 NSFW_COOKIE = "modelyard_nsfw"
+VIEW_COOKIE = "modelyard_view"
 # A page differs for each visitor, and the browser asks again each time whether it changed.
 _CACHING: tuple[Header, ...] = ((b"cache-control", b"private, no-cache"), (b"vary", b"Cookie, Accept-Encoding"))
 _NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"),)
@@ -73,6 +74,9 @@ class PageRequest:
     viewer: Viewer | None
     session: Session | None
     shows_nsfw: bool
+    # What the visitor chose for the gallery: no models that are not safe for work, and a list instead of a grid.
+    hides_nsfw: bool = False
+    is_list: bool = False
     form: Mapping[str, list[str]] = field(default_factory=dict)
     picture: bytes = b""
 
@@ -191,9 +195,10 @@ def _read_page_request(context: PageContext, request: Request) -> PageRequest:
             viewer = context.auth.viewer_of(None)
         except errors.MissingKey:
             viewer = None
-    preference = sessions.cookies(request).get(NSFW_COOKIE)
+    cookies = sessions.cookies(request)
+    preference = cookies.get(NSFW_COOKIE)
     shows_nsfw = preference == "shown" if preference else context.shows_nsfw
-    return PageRequest(request, viewer, session, shows_nsfw)
+    return PageRequest(request, viewer, session, shows_nsfw, preference == "hidden", cookies.get(VIEW_COOKIE) == "list")
 
 
 def render_page(

@@ -4,7 +4,15 @@ from contextlib import suppress
 from urllib.parse import parse_qs
 
 from modelyard import errors
-from modelyard.web.pages.page import NSFW_COOKIE, PageContext, PageRequest, ensure_local, redirect, render_page
+from modelyard.web.pages.page import (
+    NSFW_COOKIE,
+    VIEW_COOKIE,
+    PageContext,
+    PageRequest,
+    ensure_local,
+    redirect,
+    render_page,
+)
 from modelyard.web.responses import Response
 
 
@@ -34,7 +42,11 @@ def sign_out(context: PageContext, page_request: PageRequest) -> Response:
 
 
 def choose(context: PageContext, page_request: PageRequest) -> Response:
-    """Store whether covers that are not safe for work are blurred, and redirect back."""
-    preference = "shown" if page_request.read_field("nsfw") == "shown" else "blurred"
-    cookie = context.sessions.set_cookie(NSFW_COOKIE, preference, 366 * 86_400, is_secure=page_request.is_secure)
+    """Store what is done with models that are not safe for work, or how models are listed, and redirect back."""
+    nsfw, view = page_request.read_field("nsfw"), page_request.read_field("view")
+    if view:
+        name, preference = VIEW_COOKIE, "list" if view == "list" else "grid"
+    else:
+        name, preference = NSFW_COOKIE, nsfw if nsfw in ("shown", "hidden") else "blurred"
+    cookie = context.sessions.set_cookie(name, preference, 366 * 86_400, is_secure=page_request.is_secure)
     return redirect(ensure_local(page_request.read_field("to")), cookie)

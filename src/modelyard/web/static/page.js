@@ -3,6 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const root = document.documentElement;
+root.classList.add("scripted");
 const QUIET_MS = 15; // combines keys that arrive together, as from an input method, into one search
 const COUNT_MS = 150; // counts take the server longer, so they are requested when the visitor stops typing
 
@@ -24,8 +25,16 @@ function replaceElements(fragment) {
   const focusedId = document.activeElement && document.activeElement.id;
   for (const element of [...fragment.children]) {
     const old = element.id && $(element.id);
-    if (old) old.replaceWith(element);
+    if (!old) continue;
+    for (const group of element.querySelectorAll("details")) {
+      const before = $(group.id);
+      if (before) group.open = before.open;
+    }
+    old.replaceWith(element);
   }
+  const opener = document.querySelector(".opener");
+  const count = document.querySelectorAll(".chosen a[data-filter]").length;
+  if (opener) opener.textContent = count ? `Filters (${count})` : "Filters";
   if (focusedId && document.activeElement === document.body) {
     const element = $(focusedId);
     if (element) element.focus({ preventScroll: true });
@@ -119,6 +128,30 @@ function startGallery() {
     if (first) first.focus({ preventScroll: true });
   });
 
+  document.addEventListener("change", (event) => {
+    if (event.target.id !== "sort") return;
+    const parameters = new URLSearchParams(location.search);
+    parameters.delete(form.dataset.cursor);
+    parameters.set("sort", event.target.value);
+    load("/?" + parameters, { push: true });
+  });
+
+  // A field finds values of a long filter. Only its list is replaced.
+  document.addEventListener("input", async (event) => {
+    const field = event.target.closest(".find input");
+    if (!field) return;
+    const parameters = new URLSearchParams(location.search);
+    parameters.set(field.name, field.value);
+    const list = field.closest("details").querySelector("ul").id;
+    try {
+      const fragment = await fetchPart("/parts/filters?" + parameters);
+      const values = fragment.querySelector("#" + list);
+      if (values && field.value === parameters.get(field.name)) $(list).replaceWith(values);
+    } catch {
+      // The field's form asks for the whole page.
+    }
+  });
+
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = event.target.closest("a");
@@ -178,9 +211,26 @@ function startGallery() {
   function append(fragment) {
     const cards = fragment.querySelectorAll(".card");
     const grid = $("grid");
+    tellApart([...grid.querySelectorAll(".card")].slice(-cards.length), cards);
     if (grid) grid.append(...cards);
     $("more").replaceWith(fragment.querySelector("#more"));
     return cards.length ? cards[0].querySelector("a") : null;
+  }
+
+  /** Give drawings of new cards other colours where one of the cards before them has the same. */
+  function tellApart(before, cards) {
+    const look = (art) => art.querySelector("use").getAttribute("href") + art.getAttribute("class").split(" ")[1];
+    const arts = (some) => [...some].map((card) => card.querySelector("svg.art")).filter(Boolean);
+    const looks = new Set([...arts(before), ...arts(cards)].map(look));
+    const seen = new Set(arts(before).map(look));
+    for (const art of arts(cards)) {
+      if (!seen.has(look(art))) continue;
+      const [kind, , turn] = art.getAttribute("class").split(" ");
+      const palettes = Array.from({ length: 12 }, (_, number) => `p${number}`);
+      const other = palettes.find((palette) => !looks.has(art.querySelector("use").getAttribute("href") + palette));
+      if (other) art.setAttribute("class", `${kind} ${other} ${turn}`);
+      looks.add(look(art));
+    }
   }
 
   /** Restore an entry of the history: its pages, the scroll position and the focus. */
@@ -214,6 +264,40 @@ function startGallery() {
   else watch();
 
   return input;
+}
+
+// --- choosing several ------------------------------------------------------------------------------------------------
+
+/** Choose cards: click a box, shift-click for all between, the key `x` on a card. */
+function startChoosing() {
+  const boxes = () => [...document.querySelectorAll(".pick input")];
+  let last = null;
+  const count = () => {
+    const number = boxes().filter((box) => box.checked).length;
+    $("chosen-count").textContent = number === 1 ? "1 model chosen" : `${number} models chosen`;
+    announce(number ? $("chosen-count").textContent : "");
+  };
+  const choose = (box, isChecked, withRange) => {
+    const all = boxes();
+    const [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
+    const range = withRange && from >= 0 ? all.slice(from, to + 1) : [box];
+    for (const each of range) each.checked = isChecked;
+    last = box;
+    count();
+  };
+  document.addEventListener("click", (event) => {
+    const box = event.target.closest(".pick input");
+    if (box) choose(box, box.checked, event.shiftKey);
+  });
+  document.addEventListener("keydown", (event) => {
+    const card = document.activeElement && document.activeElement.closest(".card");
+    const box = card && card.querySelector(".pick input");
+    if (!box || event.key.toLowerCase() !== "x" || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    choose(box, event.shiftKey || !box.checked, event.shiftKey);
+  });
+  $("choose").addEventListener("reset", () => setTimeout(count));
+  addEventListener("pageshow", count);
 }
 
 // --- keys ------------------------------------------------------------------------------------------------------------
@@ -255,7 +339,8 @@ function startKeys(input) {
           input.dispatchEvent(new Event("input"));
         } else input.blur();
         event.preventDefault();
-      } else if (!typing && document.body.dataset.back) goToGallery();
+      } else if ($("drawn") && $("drawn").checked) $("drawn").checked = false;
+      else if (!typing && document.body.dataset.back) goToGallery();
     } else if (event.key.startsWith("Arrow") && (!typing || (document.activeElement === input && event.key === "ArrowDown"))) {
       if (moveFocus(event.key)) event.preventDefault();
     }
@@ -315,6 +400,7 @@ function waitForCheck() {
   }, 1500);
 }
 
+if ($("choose")) startChoosing();
 startKeys($("results") ? startGallery() : $("query"));
 startButtons();
 waitForCheck();

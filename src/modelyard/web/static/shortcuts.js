@@ -4,6 +4,7 @@ const KEYS = [
   ["/", "Search models"],
   ["← → ↑ ↓", "Move between models"],
   ["Enter", "Open the model"],
+  ["x", "Choose the model; with Shift all between"],
   ["Esc", "Clear the search, or go back from a model"],
   ["?", "Show or close this list"],
 ];
