@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.domain import ANONYMOUS, Model, ModelQuery, Offset, Viewer, fold
+from modelyard.domain import ANONYMOUS, POPULAR, Model, ModelQuery, Offset, Viewer, fold
 from modelyard.index import Index, plan_for, verification
 from modelyard.index import search as search_module
 from modelyard.index import segment as segment_module
@@ -103,6 +103,15 @@ def test_an_estimate_is_never_above_the_truth_and_repeating_it_ends_at_the_truth
         facets = index.facets(viewer, query, 5, Budget(limit))
         assert facets.total == truth if facets.is_exact else facets.total <= truth
         assert truth == index.estimate(viewer, query, Budget()).number
+
+
+@pytest.mark.parametrize("sort", [POPULAR, "name"])
+def test_a_page_behind_all_rows_that_have_the_grams_reads_no_text(sort: str) -> None:
+    index = index_of([a_model(n, sd_name=f"animetic{n}") for n in range(1, 20)])
+    query = ModelQuery(terms=("animetic",), start=Offset(19), sort=sort)
+    nothing = Budget(0, is_quick=True)
+
+    assert [] == index.search(ANONYMOUS, query, nothing).records
 
 
 def test_a_count_beyond_the_budget_has_the_rows_that_their_tags_prove() -> None:

@@ -401,6 +401,18 @@ def all_matches(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> Ite
         yield rows
 
 
+def are_fewer(parts: Sequence[LiveSegment], plan: Plan, skip: int) -> bool:
+    """Whether the grams of the terms alone say that at most ``skip`` rows match: then no text has to be read."""
+    if not plan.terms:
+        return False
+    for part in parts:
+        for tier in range(len(part.segment.tiers)):
+            skip -= len(tier_rows(part, plan, tier) or ())
+            if skip < 0:
+                return False
+    return True
+
+
 class _Ranked:
     """The matches of one part as a sequence: their number, the n-th match, the number of matches before a row."""
 
@@ -437,6 +449,8 @@ def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: 
     """
     if plan.terms and skip + limit <= _WALK_MATCHES:
         return _merged(parts, plan, [0] * len(parts), skip, limit, budget)
+    if are_fewer(parts, plan, skip):
+        return EMPTY
     if len(parts) == 1:
         return _skipped(parts[0], plan, skip, limit, budget)
     ranked = [_Ranked(part, plan, budget) for part in parts]

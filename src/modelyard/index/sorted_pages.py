@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from modelyard.domain import LIMIT_MAX, POPULAR, Offset, SortPosition, split_sort
 from modelyard.index.budget import SET_UNITS, Budget
 from modelyard.index.order import Walk
-from modelyard.index.search import EMPTY, LiveSegment, Page, Plan, all_matches, matches, tier_rows
+from modelyard.index.search import EMPTY, LiveSegment, Page, Plan, all_matches, are_fewer, matches, tier_rows
 from modelyard.index.segment import Array
 from modelyard.index.set_cache import size_of_rows
 
@@ -230,6 +230,8 @@ def _after_matches(
 
     The search bisects the largest part's matches for the last one with at most ``skip`` matches before it.
     """
+    if are_fewer(parts, plan, skip):
+        return [[] for _ in parts]
     ranked = [_ordered(part, plan, walk, budget) for part, walk in zip(parts, walks, strict=True)]
     if skip >= sum(map(len, ranked)):
         return [[] for _ in parts]
