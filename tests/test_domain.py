@@ -39,8 +39,10 @@ from modelyard.domain import (
     is_placeholder,
     model_type,
     search_text,
+    size_class,
     squeeze,
     words_of,
+    year_of,
 )
 
 SHA256 = "1A805277C8" + 54 * "0"
@@ -254,3 +256,43 @@ def test_a_file_is_asked_for_by_every_full_hash_and_its_customary_beginnings() -
 
 
 # --- Layers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "name"),
+    [
+        (None, "unknown"),
+        (0, "0-100mb"),
+        (99_999_999, "0-100mb"),
+        (100_000_000, "100-500mb"),
+        (499_999_999, "100-500mb"),
+        (500_000_000, "500mb-2gb"),
+        (1_999_999_999, "500mb-2gb"),
+        (2_000_000_000, "2-8gb"),
+        (7_999_999_999, "2-8gb"),
+        (8_000_000_000, "8gb"),
+        (2**63 - 1, "8gb"),
+    ],
+)
+def test_a_size_is_in_one_class(size_bytes: int | None, name: str) -> None:
+    assert name == size_class(size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "year"), [(None, "unknown"), (0, "1970"), (1_704_067_199, "2023"), (1_704_067_200, "2024")]
+)
+def test_a_date_is_in_one_year_in_utc(seconds: int | None, year: str) -> None:
+    assert year == year_of(seconds)
+
+
+def test_a_model_is_safe_for_work_and_available_unless_it_says_otherwise() -> None:
+    unsaid = Model(1, "n", "s.pt", MODEL_TYPES["lora"], Source.CIVITAI)
+
+    assert (False, False, 1, 0, "", None) == (
+        unsaid.is_nsfw,
+        unsaid.is_sdxl,
+        unsaid.status,
+        unsaid.rank,
+        unsaid.cover_url,
+        unsaid.team,
+    )

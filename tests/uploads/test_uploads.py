@@ -3,6 +3,7 @@
 Not covered here: resumable uploads (test_tus.py), and what a killed server leaves (test_transfer_crashes.py).
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -16,13 +17,14 @@ from typing import Any
 
 import pytest
 
+from modelyard import errors
 from modelyard.blobs import IncomingFiles, open_storage
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.store import blobs as rows
 from modelyard.store import deleted_models
 from modelyard.store import uploads as upload_rows
 from modelyard.uploads.cleanup import UploadCleaner
-from modelyard.web.api.presigned_uploads import PURPOSE
+from modelyard.web.api.presigned_uploads import PURPOSE, sha256_of
 from modelyard.web.urls import open_signer
 from tests.app_fixture import App, Reply, a_model, open_app
 from tests.transfers import (
@@ -881,3 +883,12 @@ def test_deleted_models_give_way_to_an_upload_that_needs_the_quota(tmp_path: Pat
             after = [model.entry.model.id for model in deleted_models.of_team(connection, "red", 9)]
 
     assert (ids[::-1], 201, ids[1:]) == (before, status, after)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "é", "AAAA", 43 * "A", "A" * 42, base64.b64encode(bytes(33)).decode(), 64 * "0"]
+)
+def test_a_checksum_that_is_no_sha256_in_base64_is_refused(text: str) -> None:
+    assert "00" * 32 == sha256_of("x", base64.b64encode(bytes(32)).decode())
+    with pytest.raises(errors.InvalidValue, match="x: not the base64 of a SHA-256's 32 bytes"):
+        sha256_of("x", text)

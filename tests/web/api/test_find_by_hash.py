@@ -69,6 +69,13 @@ def test_an_entry_that_is_no_hash_is_refused_and_named(yard: App, hashes: object
     assert message in reply.json["message"]
 
 
+@pytest.mark.parametrize(("chars", "shown"), [(80, "x" * 80), (81, "x" * 80 + "…")])
+def test_a_long_entry_is_shortened(yard: App, chars: int, shown: str) -> None:
+    message = find(yard, [SHA, "x" * chars]).json["message"]
+
+    assert message.startswith(f"hashes[1]: '{shown}' is not accepted; accepted: 8, 10, 12 or 64 hexadecimal digits")
+
+
 def test_a_thousand_hashes_are_accepted_and_a_longer_body_is_refused(yard: App) -> None:
     assert 1_000 == len(find(yard, [f"sha256:{number:064x}" for number in range(1_000)]).json["matches"])
     assert 413 == find(yard, [f"{number:0130x}" for number in range(1_000)]).status
