@@ -4,13 +4,15 @@ The real clients read in test_clients.py.
 """
 
 import hashlib
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.app_fixture import App, Reply
+from tests.swift_server import SwiftServer
 from tests.transfers import ask, checking, lora_bytes, suspicious_bytes, upload
-from tests.web.hub.stocked import WEIGHTS, Stocked
+from tests.web.hub.stocked import WEIGHTS, Stocked, stocked
 
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
@@ -169,3 +171,19 @@ def test_a_suspicious_file_is_refused_with_the_reason(yard: App, tmp_path: Path)
 
     assert (403, "GatedRepo") == errors_of(reply)
     assert "suspicious" in reply.headers["x-error-message"]
+
+
+def test_a_file_in_an_s3_store_is_a_redirect_with_the_same_headers(
+    swift: SwiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in swift.environment.items():
+        monkeypatch.setenv(name, value)
+    with stocked(tmp_path, f"s3://{swift.make_bucket()}") as stock:
+        replies = [stock.yard.ask(weights_of(stock), method=method) for method in ("HEAD", "GET")]
+        commit = stock.yard.ask(f"/hf/api/models/{stock.private}").json["sha"]
+
+    for reply in replies:
+        assert (302, commit) == (reply.status, reply.headers["x-repo-commit"])
+        assert (f'"{SHA256}"', str(len(WEIGHTS))) == (reply.headers["x-linked-etag"], reply.headers["x-linked-size"])
+    with urllib.request.urlopen(replies[1].headers["location"], timeout=60) as answer:
+        assert WEIGHTS == answer.read()

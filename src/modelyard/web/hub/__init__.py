@@ -10,4 +10,5 @@ descriptions    ``/api/models/{repo}``, its branch and history, and ``/api/whoam
 trees           ``/api/models/{repo}/tree`` and ``paths-info``
 search          ``/api/models``
 downloads       ``/{repo}/resolve`` and ``raw``
+    examples        how programs load a model, for its page
 """

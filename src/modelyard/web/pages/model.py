@@ -11,6 +11,7 @@ from modelyard import errors, wire
 from modelyard.domain import TYPE_FAMILIES, Model, ModelQuery, Scope, Source, Verdict, Viewer
 from modelyard.facts import Entry, Facts, Layer, complete_files, resolve
 from modelyard.licences import format_licence
+from modelyard.web.hub.examples import make_examples
 from modelyard.web.pages.cards import build_card, build_title, decode_record
 from modelyard.web.pages.gallery_search import build_address
 from modelyard.web.pages.labels import LAYER_LABELS, SOURCE_LABELS, get_type_label
@@ -105,6 +106,9 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
         link=link_for(model.blob or "", quote(model.sd_name, safe="")) if has_file else "",
         size=format_size(facts.size_bytes) if facts.size_bytes else "",
         api_address=f"{context.base_of(page_request.request)}/v3/model?{wire.NAMES['id']}={model.id}",
+        hub_examples=[*make_examples(context.base_of(page_request.request), model, facts.file_name or model.sd_name)]
+        if has_file
+        else [],
         duplicates=list(_find_duplicates(context, viewer, model)),
         versions=list(_find_versions(context, viewer, model)),
         may_change=is_own and viewer.may(Scope.WRITE) and page_request.session is not None,
