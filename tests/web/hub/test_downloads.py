@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.app_fixture import App, Reply
+from tests.app_fixture import App, Reply, open_app
 from tests.swift_server import SwiftServer
-from tests.transfers import ask, checking, lora_bytes, suspicious_bytes, upload
-from tests.web.hub.stocked import WEIGHTS, Stocked, stocked
+from tests.transfers import ask, checking, lora_bytes, sha256_base64, suspicious_bytes, upload
+from tests.web.hub.stocked import WEIGHTS, Stocked
 
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
@@ -178,9 +178,17 @@ def test_a_file_in_an_s3_store_is_a_redirect_with_the_same_headers(
 ) -> None:
     for name, value in swift.environment.items():
         monkeypatch.setenv(name, value)
-    with stocked(tmp_path, f"s3://{swift.make_bucket()}") as stock:
-        replies = [stock.yard.ask(weights_of(stock), method=method) for method in ("HEAD", "GET")]
-        commit = stock.yard.ask(f"/hf/api/models/{stock.private}").json["sha"]
+    url = f"s3://{swift.make_bucket()}"
+    with open_app(tmp_path, storage_url=url) as yard:
+        said = {"model_name": "far", "file_extension": "safetensors", "file_sha256": sha256_base64(WEIGHTS)}
+        announced = ask(yard, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
+        urllib.request.urlopen(urllib.request.Request(announced, WEIGHTS, method="PUT"), timeout=60).close()
+        body = {"name": "far", "file_extension": "safetensors", "type_name": "lora", "visibility": "private"}
+        model_id = ask(yard, "/v3/model", method="POST", body=body).json["id"]
+        checking(yard, tmp_path, url).verify_next()
+        commit = yard.ask(f"/hf/api/models/red/{model_id}").json["sha"]
+        target = f"/hf/red/{model_id}/resolve/main/far_{model_id}.safetensors"
+        replies = [yard.ask(target, method=method) for method in ("HEAD", "GET")]
 
     for reply in replies:
         assert (302, commit) == (reply.status, reply.headers["x-repo-commit"])
