@@ -187,6 +187,16 @@ def test_a_dangerous_file_is_refused_with_the_reason_and_changes_nothing(bench: 
     assert "actions" in bench.batch(bad)
 
 
+def test_a_file_of_one_byte_is_refused_with_the_reason(bench: Bench) -> None:
+    bench.create()
+    bench.send(b"x")
+
+    refused = bench.commit(weights("one.safetensors", b"x"))
+
+    assert 415 == refused.status
+    assert refused.json["error"].startswith("the server refused one.safetensors: error: ")
+
+
 def test_a_suspicious_file_becomes_a_model_that_is_unavailable(bench: Bench) -> None:
     content = suspicious_bytes()
     bench.create()
