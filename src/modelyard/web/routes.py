@@ -11,7 +11,7 @@ Paths without parameters are looked up. Paths with parameters are tried from the
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -88,7 +88,10 @@ class Parts:
 
 def routes(parts: Parts) -> list[Route]:
     """Return all routes."""
-    return [*_api(parts), *_pages(parts.page_context), *_hub(parts.hub), *_hub_writes(parts)]
+    table: list[Route] = []
+    # The page of the reference shows the whole table, so it gets the list that it is a part of.
+    table += [*_api(parts), *_pages(parts.page_context, table), *_hub(parts.hub), *_hub_writes(parts)]
+    return table
 
 
 def _api(parts: Parts) -> list[Route]:
@@ -144,7 +147,7 @@ def _api(parts: Parts) -> list[Route]:
     ]
 
 
-def _pages(context: PageContext) -> list[Route]:
+def _pages(context: PageContext, table: Sequence[Route]) -> list[Route]:
     gallery = Gallery(context)
 
     def page(show: Callable[[PageContext, PageRequest], Response]) -> Handler:
@@ -178,7 +181,7 @@ def _pages(context: PageContext) -> list[Route]:
         Route("/keys", "POST", page(keys.make_key), admin, kind),
         Route("/keys/revoke", "POST", page(keys.revoke_key), admin, kind),
         Route("/status", "GET", page(status.show), read, kind),
-        Route("/docs", "GET", quick(partial(api_docs.show, context)), None, kind),
+        Route("/docs", "GET", quick(partial(api_docs.show, context, table)), None, kind),
         Route(SIGN_IN, "GET", page(sign_in.show), None, kind),
         Route(SIGN_IN, "POST", signing_in, None, kind),
         Route("/sign-out", "POST", signing_out, None, kind),

@@ -485,3 +485,17 @@ def test_an_error_in_a_browser_is_a_page_in_the_visitors_session(
 def test_an_error_of_the_api_stays_json_for_its_clients(yard: App) -> None:
     for headers in ({}, {"accept": "*/*"}, {"accept": "application/json"}):
         assert "application/json" == yard.ask("/nothing/here", **headers).headers["content-type"]
+
+
+def test_the_reference_lists_every_route_of_the_table_and_the_form_is_below_the_examples(red: Browser) -> None:
+    page = red.ask("/docs").body.decode()
+    rows = re.findall(r'<td><code>(\w+)</code></td><th scope="row"><code>([^<]+)</code>', page)
+    routes = [
+        (method, re.sub(r":\w+}", "}", route.path))
+        for route in red.yard.app._app.table
+        for method in route.methods.split()
+    ]
+
+    assert routes == rows
+    assert ("GET", "/docs") in rows
+    assert page.index('id="examples"') < page.index('id="try"') < page.index('id="request"')

@@ -3,7 +3,8 @@
 The examples contain this server's address, so that readers can copy and run them. The tests run them as well.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from modelyard import wire
 from modelyard.web.openapi.document import document, example_page, listing_errors, request_headers
 from modelyard.web.pages.page import PageContext, PageRequest, render_page
 from modelyard.web.responses import Response
+from modelyard.web.routing import Kind, Route
 
 # All examples send the same query. The names of its parameters come from the parser's table.
 _TYPE, _WORDS, _LIMIT = "lora", "night", 2
@@ -31,13 +33,24 @@ class Example:
     code: str
 
 
-def show(context: PageContext, page_request: PageRequest) -> Response:
+@dataclass(frozen=True, slots=True)
+class RouteRow:
+    """One method of one route, as the reference lists it."""
+
+    method: str
+    path: str
+    needs: str
+    summary: str
+
+
+def show(context: PageContext, table: Sequence[Route], page_request: PageRequest) -> Response:
     """Show the API reference."""
     failures = [(error.status, msgspec.json.decode(error.body)) for error in map(wire.render_error, listing_errors())]
     return render_page(
         page_request,
         "api_docs.html",
         parameters=wire.PARAMETERS,
+        routes=list_routes(table),
         request_headers=request_headers(),
         total_header=wire.TOTAL_HEADER,
         ignored_header=wire.IGNORED_HEADER,
@@ -48,6 +61,21 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
         examples=[*make_examples(context.base_of(page_request.request))],
         format_code=format_code,
     )
+
+
+def list_routes(table: Sequence[Route]) -> list[RouteRow]:
+    """Return a row for each method of each route, with the summary of the OpenAPI document."""
+    paths = document()["paths"]
+    rows = []
+    for route in table:
+        path = re.sub(r":\w+\}", "}", route.path)
+        scope = f", scope {route.scope}" if route.scope else ""
+        for method in route.methods.split():
+            summary = paths.get(path, {}).get(method.lower(), {}).get("summary", "")
+            if route.kind is Kind.PAGE:
+                summary = "A page, or a part of one"
+            rows.append(RouteRow(method, path, f"{route.kind.value}{scope}", summary))
+    return rows
 
 
 def make_examples(base: str) -> Iterator[Example]:
