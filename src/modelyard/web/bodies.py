@@ -21,7 +21,8 @@ SMALL_BODY_SECONDS_MAX = 10.0
 # A client that sends fewer bytes than this in a minute is gone. The bytes before that stay, and the client can resume.
 RATE_SECONDS = 60.0
 RATE_BYTES_MIN = 60 * 1024
-BLOCK_BYTES = 1024 * 1024
+# A block is handed to two threads. With 1 MiB, the hand-over costs a third more CPU of the whole upload (2026-11).
+BLOCK_BYTES = 4 * 1024 * 1024
 # After so many bytes the disk starts to write.
 SYNC_BYTES = 32 * 1024 * 1024
 # A block with more chunks has small ones.
