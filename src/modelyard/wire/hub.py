@@ -1,6 +1,7 @@
 """The Hugging Face Hub's JSON: descriptions of repositories, entries of their trees, and the names of its headers."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -119,6 +120,7 @@ class ErrorRecord(msgspec.Struct, frozen=True):
     error: str
 
 
+@lru_cache(maxsize=4096)
 def format_time(seconds: int) -> str:
     """Return Unix seconds as the hub writes them. Its Python client accepts no other form."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -1,6 +1,7 @@
 """The names of base models on the Hugging Face Hub, by the names of the catalogue (``store.base_models``)."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from modelyard.domain import fold_base
 
@@ -63,6 +64,7 @@ _NAMES_BY_HUB_ID = {
 }
 
 
+@lru_cache(maxsize=1024)
 def hub_id_of(base_model: str) -> str | None:
     """Return the hub's name of a base model; None if the hub has none that we know."""
     return _HUB_ID_BY_NAME.get(fold_base(base_model))
