@@ -74,6 +74,29 @@ def format_permissions(licence: Licence) -> str:
     return "; ".join(terms)
 
 
+# What people ask of a licence: the text of a use, and the field and the value that allow it.
+_USES = (
+    ("Sell images that you make with it", "allow_commercial", "image"),
+    ("Offer it in a paid service", "allow_commercial", "rent"),
+    ("Sell the model or a merge of it", "allow_commercial", "sell"),
+    ("Use it without credit to the creator", "allow_no_credit", None),
+    ("Share merges and other derivatives", "allow_derivatives", None),
+    ("Share these under other permissions", "allow_different_licence", None),
+)
+
+
+def list_uses(licence: Licence) -> list[tuple[str, bool | None]]:
+    """Return each use that people ask for, and whether the licence allows it; None: it does not say.
+
+    Empty if it says nothing of any use.
+    """
+    uses = []
+    for text, field, word in _USES:
+        value = getattr(licence, field)
+        uses.append((text, value if word is None or value is None else word in value))
+    return uses if any(answer is not None for _, answer in uses) else []
+
+
 def format_licence(licence: Licence) -> str:
     """Return a licence as one line for people."""
     return "; ".join(filter(None, (licence.name or licence.id, licence.url, format_permissions(licence))))

@@ -132,7 +132,8 @@ def _read_licence(licence: LicenceChange | str) -> Licence:
     )
 
 
-def _read_recommended(recommended: RecommendedChange) -> Recommended:
+def read_recommended(recommended: RecommendedChange) -> Recommended:
+    """Return recommended values. Raises InvalidValue for a number out of range."""
     for name in ("weight", "weight_min", "weight_max", "clip_skip", "steps", "cfg"):
         value = getattr(recommended, name)
         least = 0 if name in ("clip_skip", "steps") else -_NUMBER_MAX
@@ -158,7 +159,7 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "base_model": lambda word: checked_word("base_model", word),
     "base_model_type": lambda word: checked_word("base_model_type", word),
     "licence": _read_licence,
-    "recommended": _read_recommended,
+    "recommended": read_recommended,
     "version_group": lambda name: checked_word("version_group", name),
     "is_nsfw": bool,
     "cover_url": checked_cover,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.domain import Model, Scope, Source, model_type
-from modelyard.facts import Entry, Facts, Layer, Record
+from modelyard.domain import Licence, Model, Scope, Source, model_type
+from modelyard.facts import Entry, Facts, Layer, Recommended, Record
 from modelyard.web.pages import forms
 from tests.app_fixture import App, Reply, a_private, open_app
 from tests.pictures import picture
@@ -41,6 +41,7 @@ class _FormParser(HTMLParser):
         super().__init__()
         self.fields: list[tuple[str, str]] = []
         self.is_inside, self.select, self.options = False, "", list[tuple[str, bool]]()
+        self.textarea = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
@@ -50,6 +51,9 @@ class _FormParser(HTMLParser):
             return
         if tag == "select":
             self.select, self.options = values["name"], []
+        elif tag == "textarea":
+            self.textarea = values["name"]
+            self.fields.append((self.textarea, ""))
         elif tag == "option" and self.select:
             self.options.append((values.get("value", "\0"), "selected" in values))
         elif tag == "input" and values.get("type") not in ("checkbox", "file"):
@@ -59,11 +63,16 @@ class _FormParser(HTMLParser):
             self.fields.append((values["name"], values["value"]))
 
     def handle_data(self, text: str) -> None:
+        if self.textarea:
+            # A line break after the tag is not part of the text; browsers send the others as CRLF.
+            self.fields[-1] = (self.textarea, text.removeprefix("\n").replace("\n", "\r\n"))
         if self.options and self.options[-1][0] == "\0":
             self.options[-1] = (text, self.options[-1][1])
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "select" and self.select:
+        if tag == "textarea":
+            self.textarea = ""
+        elif tag == "select" and self.select:
             selection = [value for value, is_selected in self.options if is_selected] or [self.options[0][0]]
             self.fields.append((self.select, selection[0]))
             self.select, self.options = "", []
@@ -163,12 +172,20 @@ def test_a_field_is_changed_and_reset_by_itself(yard: App, red: Browser) -> None
         is_nsfw=False,
     )
     assert expected == facts_of_user(yard)
-    assert "Base model as the file says: SD 1.5" in red.ask(EDIT).body.decode()
+    assert "<b>from upstream:</b> SD 1.5" in red.ask(EDIT).body.decode()
 
-    for name in ("name", "type_name", "base_model", "base_model_type", "tags", "category", "cover_url", "is_nsfw"):
-        assert 303 == save(red, open_form(red), reset=name).status
-    assert Facts() == facts_of_user(yard)
-    assert "as the file says:" not in red.ask(EDIT).body.decode()
+    for name, value in (
+        ("name", "upstreamname"),
+        ("type_name", "lora"),
+        ("base_model", "SD 1.5"),
+        ("base_model_type", "Odd variant"),
+        ("tags", "one, two"),
+    ):
+        assert 303 == save(red, open_form(red), **{name: value}).status
+    assert 303 == save(red, open_form(red), reset="cover_url", is_nsfw="1").status
+    form = [(name, text) for name, text in open_form(red) if name != "category"]
+    assert 303 == save(red, form).status
+    assert Facts(name=facts_of_user(yard).name) == facts_of_user(yard)
     assert "SD 1.5" == model_of(yard).base_model
 
 
@@ -199,7 +216,7 @@ def test_a_refused_picture_keeps_the_form_and_changes_nothing(yard: App, red: Br
     assert 400 == reply.status
     assert "Choose the picture again" in page
     assert 'name="tags" value="mine"' in page
-    assert 'name="shown_tags" value="one, two"' in page
+    assert 'name="before_tags" value="one, two"' in page
     assert Facts() == facts_of_user(yard)
 
 
@@ -218,7 +235,7 @@ def test_a_name_that_no_other_source_has_is_not_reset(yard: App, red: Browser) -
 
     assert 400 == reply.status
     assert "no other source names this model" in reply.json["message"]
-    assert "Name as the file says" not in red.ask(EDIT).body.decode()
+    assert 'name="use"' not in red.ask(EDIT).body.decode()
 
 
 @pytest.mark.parametrize(
@@ -286,3 +303,64 @@ def test_the_texts_of_a_multipart_form_have_64_kib_together() -> None:
     assert [65_535, 1, 70_000] == [len(form.fields["a"][0]), len(form.fields["b"][0]), len(form.file)]
     with pytest.raises(forms.errors.TooLarge):
         forms.parse_form(b"multipart/form-data; boundary=x", multipart(("a", b"a" * 65_535), ("b", b"bb")))
+
+
+def test_description_words_weight_and_licence_are_edited(yard: App, red: Browser) -> None:
+    changes = {
+        "description": "One\r\nTwo",
+        "trigger_words": "harbour lights\r\nat dusk",
+        "weight": "0,8",
+        "weight_max": "1",
+        "licence_name": "Open RAIL",
+        "licence_image": "yes",
+        "licence_sell": "no",
+        "licence_derivatives": "no",
+    }
+    reply = save(red, open_form(red), **changes)
+
+    licence = Licence("open-rail", "Open RAIL", None, ("image",), None, False, None)
+    expected = Facts(
+        description="One\nTwo",
+        trigger_words=("harbour lights", "at dusk"),
+        recommended=Recommended(weight=0.8, weight_max=1.0),
+        licence=licence,
+    )
+    assert 303 == reply.status
+    assert expected == facts_of_user(yard)
+    assert 303 == save(red, open_form(red), tags="mine").status
+    assert replace(expected, tags=("mine",)) == facts_of_user(yard)
+    assert 303 == save(red, open_form(red), licence_name="", licence_image="", licence_rent="", licence_sell="").status
+    assert Licence(allow_derivatives=False) == facts_of_user(yard).licence
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("weight", "much", "weight: &#39;much&#39; is not accepted; accepted: a number such as 0.8"),
+        ("weight", "1e9", "a number from -10000 to 10000"),
+        ("licence_url", "javascript:alert(1)", "an address beginning with https:// or http://"),
+        ("licence_sell", "maybe", "yes, no, or nothing"),
+        ("use", "tags.9", "use: &#39;tags.9&#39; is not accepted"),
+        ("use", "nothing.3", "is not accepted"),
+    ],
+)
+def test_a_value_that_is_not_accepted_is_named(yard: App, red: Browser, field: str, value: str, problem: str) -> None:
+    reply = save(red, open_form(red), **{field: value})
+
+    assert 400 == reply.status
+    assert problem in reply.body.decode()
+    assert Facts() == facts_of_user(yard)
+
+
+def test_use_that_puts_the_value_of_a_source_into_the_form_and_saves_nothing(yard: App, red: Browser) -> None:
+    save(red, open_form(red), tags="mine", base_model="Mine")
+    reply = save(red, open_form(red), use="tags.3", base_model="Typed")
+    page = reply.body.decode()
+
+    assert 200 == reply.status
+    assert 'name="tags" value="one, two"' in page
+    assert 'name="base_model" value="Typed"' in page
+    assert Facts(tags=("mine",), base_model="Mine") == facts_of_user(yard)
+    fields = [(name, text) for name, text in open_form(red) if name != "tags"]
+    save(red, fields, tags="one, two")
+    assert Facts(base_model="Mine") == facts_of_user(yard)

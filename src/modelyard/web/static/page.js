@@ -340,21 +340,14 @@ function startKeys(input) {
         } else input.blur();
         event.preventDefault();
       } else if ($("drawn") && $("drawn").checked) $("drawn").checked = false;
-      else if (!typing && document.body.dataset.back) goToGallery();
+      else if (!typing && document.body.dataset.back) document.querySelector("a[data-leave]").click();
     } else if (event.key.startsWith("Arrow") && (!typing || (document.activeElement === input && event.key === "ArrowDown"))) {
       if (moveFocus(event.key)) event.preventDefault();
     }
   });
 }
 
-/** Go back to the gallery. Uses the history if the visitor came from there, which restores its state. */
-function goToGallery() {
-  const from = document.referrer && new URL(document.referrer);
-  if (from && from.origin === location.origin && from.pathname === "/" && history.length > 1) history.back();
-  else location.assign("/");
-}
-
-// --- copy buttons and the link back -------------------------------------------------------------------------------
+// --- copy buttons ---------------------------------------------------------------------------------------------------
 
 async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
@@ -375,12 +368,6 @@ function startButtons() {
       announce("Copied");
       button.classList.add("done");
       setTimeout(() => { button.classList.remove("done"); }, 1500);
-    });
-  }
-  for (const link of document.querySelectorAll("a[data-leave]")) {
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      goToGallery();
     });
   }
 }
