@@ -87,6 +87,8 @@ def take_all(browsing: Browsing, key: str, names: set[str]) -> int:
         album.take("edit", f"{own}/edit")
         album.take("upload", "/upload")
         album.take("keys", "/keys")
+        album.take("team", "/team")
+        album.take("deleted", "/deleted")
         album.take("status", "/status")
         album.take("api", "/docs")
         album.take("missing", "/models/1")
@@ -102,6 +104,7 @@ def upload(browsing: Browsing, key: str) -> str:
     page.goto("/upload")
     file = {"name": "harbour_lights.safetensors", "mimeType": "application/octet-stream", "buffer": lora_bytes()}
     page.get_by_label("Drop model files here").set_input_files(file)
+    page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_role("link", name="Show the model").click()
     page.get_by_role("link", name="Download").wait_for()
     address = page.url
@@ -109,7 +112,8 @@ def upload(browsing: Browsing, key: str) -> str:
     page.get_by_label("Cover image").set_input_files(
         {"name": "cover.png", "mimeType": "image/png", "buffer": picture()}
     )
-    page.get_by_text("Cover saved").wait_for()
+    page.get_by_role("button", name="Save").last.click()
+    page.get_by_role("link", name="Download").wait_for()
     page.context.close()
     return address
 

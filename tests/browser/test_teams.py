@@ -46,10 +46,16 @@ def hold_pieces(routes: list[Route], route: Route) -> None:
         route.continue_()
 
 
+def send(page: Page, file: Path) -> None:
+    """Choose a file on the page of uploads, and send it when it has been compared with what is here."""
+    page.get_by_label("Drop model files here").set_input_files(file)
+    page.get_by_role("button", name=re.compile("^Send")).and_(page.locator(".upload button")).click()
+
+
 def upload(page: Page, file: Path) -> None:
     """Upload a file, and see its model when it has been checked."""
     page.goto("/upload")
-    page.get_by_label("Drop model files here").set_input_files(file)
+    send(page, file)
     page.get_by_role("link", name="Show the model").click()
     expect(page.locator("#checking")).to_have_count(0)
     expect(page.get_by_role("link", name="Download")).to_be_visible()
@@ -110,7 +116,7 @@ def test_an_upload_goes_on_after_the_page_was_reloaded_in_its_middle(
 
     is_upload = re.compile(r"/v3/uploads/")
     page.route(is_upload, only_the_first_piece_arrives)
-    page.get_by_label("Drop model files here").set_input_files(file)
+    send(page, file)
     while not routes:  # the second piece is on its way: the first one was acknowledged
         page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
     page.reload()
@@ -140,9 +146,10 @@ def test_the_upload_page_shows_the_verdict_of_each_file(browsing: Browsing, yard
     page.goto("/upload")
 
     page.get_by_label("Drop model files here").set_input_files([good, bad])
+    page.get_by_role("button", name="Send all 2 files").click()
 
     rows = page.locator(".upload")
-    expect(rows.filter(has_text="good")).to_contain_text("Uploaded and checked. The model is available.")
+    expect(rows.filter(has_text="good")).to_contain_text("The model is available. Found: Lora")
     expect(rows.filter(has_text="bad.pt")).to_contain_text("Not available: dangerous")
 
 
@@ -151,7 +158,7 @@ def test_a_paused_upload_waits_and_a_cancelled_one_is_gone(browsing: Browsing, y
     page.goto("/upload")
     routes: list[Route] = []
     page.route(re.compile(r"/v3/uploads/"), partial(hold_pieces, routes))
-    page.get_by_label("Drop model files here").set_input_files(file)
+    send(page, file)
     while not routes:
         page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
     page.get_by_role("button", name="Pause").click()
@@ -163,7 +170,7 @@ def test_a_paused_upload_waits_and_a_cancelled_one_is_gone(browsing: Browsing, y
     other = file.with_name("other.safetensors")
     other.write_bytes(lora_bytes(seed=8))
     page.route(re.compile(r"/v3/uploads/"), partial(hold_pieces, routes))
-    page.get_by_label("Drop model files here").set_input_files(other)
+    send(page, other)
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".upload")).to_have_count(1)
     page.reload()
@@ -171,7 +178,6 @@ def test_a_paused_upload_waits_and_a_cancelled_one_is_gone(browsing: Browsing, y
 
 
 def test_files_are_dropped_and_one_that_is_no_model_is_told_of(browsing: Browsing, yard: Yard) -> None:
-    browsing.expected.add("415")
     page = browsing.window(yard.key())
     page.goto("/upload")
     page.evaluate(
@@ -184,10 +190,49 @@ def test_files_are_dropped_and_one_that_is_no_model_is_told_of(browsing: Browsin
         }"""
     )
 
-    expect(page.locator(".upload", has_text="notes.txt").locator(".state")).to_contain_text("txt")
+    refused = page.locator(".upload", has_text="notes.txt")
+    expect(refused.locator(".state")).to_contain_text(".txt files are not accepted; accepted: safetensors")
+    expect(refused.get_by_role("button", name="Send")).to_have_count(0)
     row = page.locator(".upload", has_text="broken.safetensors")
+    row.get_by_role("button", name="Send").click()
     row.get_by_role("link", name="Show the model").click()
     expect(page.locator(".notice[role=status]")).to_contain_text("Not available")
+
+
+def test_a_duplicate_is_named_before_anything_is_sent(browsing: Browsing, yard: Yard, file: Path) -> None:
+    page = browsing.window(yard.key())
+    upload(page, file)
+    page.goto("/upload")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if "/v3/uploads" in request.url else None)
+    other, long = file.with_name("other.safetensors"), file.with_name("long.safetensors")
+    other.write_bytes(file.read_bytes())
+    long.write_bytes(lora_bytes(seed=8))
+    page.get_by_label("Drop model files here").set_input_files([other, long])
+
+    row = page.locator(".upload", has_text="other.safetensors")
+    expect(row.locator(".state")).to_have_text("This file is already here: harbour_lights")
+    expect(row.get_by_role("button", name="Send anyway")).to_be_enabled()
+    expect(page.locator(".upload", has_text="long.safetensors").locator(".state")).to_contain_text("Ready to send")
+    assert [] == sent
+
+
+def test_each_file_has_fields_of_its_own(browsing: Browsing, yard: Yard, file: Path) -> None:
+    page = browsing.window(yard.key())
+    page.goto("/upload")
+    other = file.with_name("other.safetensors")
+    other.write_bytes(lora_bytes(seed=8))
+    page.get_by_label("Drop model files here").set_input_files([file, other])
+    for name, word in (("harbour_lights.safetensors", "boats"), ("other.safetensors", "clouds")):
+        row = page.locator(".upload", has_text=name)
+        row.locator("summary").click()
+        row.get_by_label("Trigger words").fill(word)
+    page.get_by_role("button", name="Send all 2 files").click()
+    for name, word in (("harbour_lights.safetensors", "boats"), ("other.safetensors", "clouds")):
+        row = page.locator(".upload", has_text=name)
+        expect(row).to_contain_text("The model is available")
+        address = row.get_by_role("link", name="Show the model").get_attribute("href") or ""
+        assert word in page.context.request.get(address).text()
 
 
 def test_a_model_is_edited_deleted_and_brought_back(browsing: Browsing, yard: Yard, file: Path) -> None:
@@ -232,10 +277,10 @@ def test_a_key_is_made_used_and_revoked_which_signs_it_out(browsing: Browsing, y
     expect(other.get_by_role("link", name="Keys")).to_have_count(0)
 
     page.goto("/keys")
-    row = page.get_by_role("row", name="laptop")
+    row = page.get_by_role("row", name=re.compile(re.escape(key[:7])))
     row.locator("summary").click()
     row.get_by_role("button", name="Revoke laptop").click()
-    expect(page.get_by_role("row", name="laptop")).to_contain_text("revoked")
+    expect(row).to_contain_text("revoked")
     other.get_by_role("link", name="Upload").click()
 
     expect(other.get_by_role("alert")).to_contain_text("Your key was revoked or has expired.")

@@ -158,6 +158,8 @@ PAGES = [
     Row("GET", "/team", READ, 200),
     Row("HEAD", "/team", READ, 200),
     Row("POST", "/selection", READ | WRITE, 400),
+    Row("GET", "/parts/sizes?bytes=1", WRITE, 200),
+    Row("HEAD", "/parts/sizes?bytes=1", WRITE, 200),
     Row("GET", f"/uploaded/{UPLOAD}", WRITE, 404),
     Row("HEAD", f"/uploaded/{UPLOAD}", WRITE, 404),
     Row("GET", "/keys", ADMIN, 200),

@@ -1,4 +1,4 @@
-"""What a team has in the database: the space that it uses, and its newest models."""
+"""What a team has in the database: the space that it uses, its newest models, and whether it sees a size."""
 
 from dataclasses import dataclass
 
@@ -43,3 +43,10 @@ def newest_models(connection: sa.Connection, team: str, limit: int) -> list[Mode
     query = sa.select(*rows.MODEL_COLUMNS).where(_MODEL.team == team)
     query = query.order_by(sa.func.coalesce(_MODEL.added_at, 0).desc(), _MODEL.id.desc()).limit(limit)
     return list(rows.models_of(connection.execute(query)))
+
+
+def sees_size(connection: sa.Connection, team: str | None, size_bytes: int) -> bool:
+    """Whether a model that the team may see has a file of this size. Another size is never the same file."""
+    is_visible = (_MODEL.visibility == "public") | (_MODEL.team == team)
+    query = sa.select(_MODEL.id).where(_MODEL.size_bytes == size_bytes, is_visible).limit(1)
+    return connection.execute(query).first() is not None

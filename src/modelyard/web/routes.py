@@ -176,6 +176,7 @@ def _pages(context: PageContext, table: Sequence[Route]) -> list[Route]:
         Route("/deleted/{id}/purge", "POST", page(deleted.purge), write, kind),
         Route("/team", "GET", page(team.show), read, kind),
         Route("/upload", "GET", page(upload.show_upload), write, kind),
+        Route("/parts/sizes", "GET", page(upload.find_size), write, kind),
         Route("/uploaded/{upload}", "GET", page(upload.show_uploaded), write, kind),
         Route("/keys", "GET", page(keys.show_keys), admin, kind),
         Route("/keys", "POST", page(keys.make_key), admin, kind),

@@ -93,70 +93,120 @@ SIGNED_IN_PAGES = {
 { checkbox}
 Filters
 ## Visibility
-[ All](/)
 [ Public](/?filter.visibility=public)
 [ Private to red](/?filter.visibility=private)
 ## Type
-[ LoRA family 3](/?filter.types=lora)
-[ Checkpoint 1](/?filter.types=checkpoint)
-[ Textual Inversion 1](/?filter.types=textualinversion)
-[ VAE 1](/?filter.types=vae)
+[ LoRA family 3](/?filter.types=lora)[ Not LoRA family](/?filter.types=%21lora)
+[ Checkpoint 1](/?filter.types=checkpoint)[ Not Checkpoint](/?filter.types=%21checkpoint)
+[ Textual Inversion 1](/?filter.types=textualinversion)[ Not Textual Inversion](/?filter.types=%21textualinversion)
+[ VAE 1](/?filter.types=vae)[ Not VAE](/?filter.types=%21vae)
 ## Base model
-[ SD 1.5 3](/?filter.base_model=sd+1.5)
-[ SDXL 1.0 1](/?filter.base_model=sdxl+1.0)
-## Source
-[ Civitai 5](/?filter.source=civitai)
-[ Uploaded 1](/?filter.source=uploading)
+[ SD 1.5 3](/?filter.base_model=SD+1.5)[ Not SD 1.5](/?filter.base_model=%21SD+1.5)
+[ SDXL 1.0 1](/?filter.base_model=SDXL+1.0)[ Not SDXL 1.0](/?filter.base_model=%21SDXL+1.0)
 ## Tags
+form get /
+{find.filter.tags= search max=100}
 [ #harbour 3](/?filter.tags=harbour)
 [ #night 3](/?filter.tags=night)
+## Size
+[ 100–500 MB 1](/?filter.size=100-500mb)[ Not 100–500 MB](/?filter.size=%21100-500mb)
+## Published
+[ 2023 1](/?filter.published=2023)[ Not 2023](/?filter.published=%212023)
+## Source
+[ Civitai 5](/?filter.source=civitai)[ Not Civitai](/?filter.source=%21civitai)
+[ Uploaded 1](/?filter.source=uploading)[ Not Uploaded](/?filter.source=%21uploading)
 ## Other
-[ Safe for work](/?filter.is_nsfw=false)
 [ For inpainting](/?filter.is_inpainting=true)
+Numbers beside filters count versions.
+Show 5
+5 models
+form get /
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
 form post /preferences
-{nsfw=shown hidden} {to=/ hidden}<Show NSFW covers>
-6 models
-[ !/static/art.svg#hills Checkpoint again 80 SD 1.5 popularity 1.2M Civitai](/models/80)
+{to=/ hidden} <><>
+form post /preferences
+{to=/ hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?versions=singly)
+{id=80 checkbox} Choose again 80
+[ !/static/art.svg#hills again 80 again Checkpoint · SD 1.5 popularity 1.2M ADDED](/models/80)
+{id=77 checkbox} Choose Harbour Lights
 [ !/covers/0123…/320.webp /covers/0123…/320.webp 320w, /covers/0123…/640.webp 640w,
-    /covers/0123…/1280.webp 1280w NSFW LoRA harbourLights v2 77 SDXL 1.0 popularity 12k Civitai](/models/77)
-[ !/static/art.svg#bars LoRA harbourLights v1 78 SD 1.5 popularity 950 Civitai](/models/78)
-[ !/static/art.svg#lens VAE own SD 1.5 · private · not available popularity 0 Uploaded](/models/1000000001)
-[ !/static/art.svg#arcs LoRA harbourLights v9 81 Unknown base model popularity 0 Civitai](/models/81)
-[ !/static/art.svg#letters Textual Inversion copy 79 Unknown base model popularity 0 Civitai](/models/79)
+    /covers/0123…/1280.webp 1280w Harbour Lights v2 · 2 versions LoRA · SDXL 1.0 NSFW popularity 12k 228.6 MB 1 Jul 2023](/models/77)
+{id=1000000001 checkbox} Choose own
+[ !/static/art.svg#lens own VAE · SD 1.5 private not available popularity 0 Uploaded](/models/1000000001)
+{id=81 checkbox} Choose harbourLights v9 81
+[ !/static/art.svg#arcs harbourLights v9 81 v1 LoRA · Unknown base model popularity 0 ADDED](/models/81)
+{id=79 checkbox} Choose copy 79
+[ !/static/art.svg#letters copy 79 copy Textual Inversion · Unknown base model popularity 0 ADDED](/models/79)
 No more models
-""",
+form get /selection
+<Use the chosen models> <Choose none>
+""",  # noqa: E501 # a link is not broken
     "/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai": """
 # Models
 { checkbox}
-Filters
+Filters (4)
 ## Visibility
-[ All](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
-    &filter.source=civitai)
 [ Public](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.visibility=public)
 [ Private to red](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.visibility=private)
-## Type
-[ LoRA family 1](/?filter.search=harbour&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai)
-## Base model
-[ SD 1.5 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.source=civitai
-    &filter.base_model=sd+1.5)
-[ SDXL 1.0 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.source=civitai)
-## Source
-[ Civitai 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0)
-## Tags
+## Type 1
+[ LoRA family 1](/?filter.search=harbour&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai)[ Not LoRA family](/?filter.search=harbour&filter.tags=night
+    &filter.base_model=SDXL+1.0&filter.source=civitai&filter.types=%21lora)
+## Base model 1
+[ SD 1.5 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&filter.base_model=SD+1.5)[ Not SD 1.5](/?filter.search=harbour&filter.types=lora
+    &filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai&filter.base_model=%21SD+1.5)
+[ SDXL 1.0 1](/?filter.search=harbour&filter.types=lora&filter.tags=night
+    &filter.source=civitai)[ Not SDXL 1.0](/?filter.search=harbour&filter.types=lora&filter.tags=night
+    &filter.source=civitai&filter.base_model=%21SDXL+1.0)
+## Tags 1
+form get /
+{filter.search=harbour hidden} {filter.types=lora hidden} {filter.tags=night hidden}
+    {filter.base_model=SDXL 1.0 hidden} {filter.source=civitai hidden} {find.filter.tags= search max=100}
 [ #night 1](/?filter.search=harbour&filter.types=lora&filter.base_model=SDXL+1.0&filter.source=civitai)
 [ #harbour 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.tags=harbour)
+## Size
+[ 100–500 MB 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&filter.size=100-500mb)[ Not 100–500 MB](/?filter.search=harbour&filter.types=lora
+    &filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai&filter.size=%21100-500mb)
+## Published
+[ 2023 1](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&filter.published=2023)[ Not 2023](/?filter.search=harbour&filter.types=lora
+    &filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai&filter.published=%212023)
+## Source 1
+[ Civitai 1](/?filter.search=harbour&filter.types=lora&filter.tags=night
+    &filter.base_model=SDXL+1.0)[ Not Civitai](/?filter.search=harbour&filter.types=lora&filter.tags=night
+    &filter.base_model=SDXL+1.0&filter.source=%21civitai)
 ## Other
-[ Safe for work](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
-    &filter.source=civitai&filter.is_nsfw=false)
 [ For inpainting](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai&filter.is_inpainting=true)
-form post /preferences
-{nsfw=shown hidden} {to=/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
-    &filter.source=civitai hidden}<Show NSFW covers>
+[Remove all](/?filter.search=harbour)
+Show 1
 1 model
+form get /
+{filter.search=harbour hidden} {filter.types=lora hidden} {filter.tags=night hidden}
+    {filter.base_model=SDXL 1.0 hidden} {filter.source=civitai hidden}
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
+form post /preferences
+{to=/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai hidden} <><>
+form post /preferences
+{to=/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
+    &filter.source=civitai&versions=singly)
+[Tag: harbour (1) →](/?filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai
+    &filter.tags=harbour)
 [ Remove the filter LoRA family](/?filter.search=harbour&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai)
 [ Remove the filter #night](/?filter.search=harbour&filter.types=lora&filter.base_model=SDXL+1.0
@@ -166,142 +216,245 @@ form post /preferences
 [ Remove the filter Civitai](/?filter.search=harbour&filter.types=lora&filter.tags=night
     &filter.base_model=SDXL+1.0)
 [Remove all filters](/?filter.search=harbour)
+{id=77 checkbox} Choose Harbour Lights
 [ !/covers/0123…/320.webp /covers/0123…/320.webp 320w, /covers/0123…/640.webp 640w,
-    /covers/0123…/1280.webp 1280w NSFW LoRA harbourLights v2 77 SDXL 1.0 popularity 12k Civitai](/models/77)
+    /covers/0123…/1280.webp 1280w Harbour Lights v2 · 2 versions LoRA · SDXL 1.0 NSFW popularity 12k 228.6 MB 1 Jul 2023](/models/77)
 No more models
-""",
+form get /selection
+<Use the chosen models> <Choose none>
+""",  # noqa: E501 # a link is not broken
     "/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false": """
 # Models
 { checkbox}
-Filters
+Filters (2)
 ## Visibility
-[ All](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false)
 [ Public](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.visibility=public)
 [ Private to red](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
     &filter.visibility=private)
 ## Type
-[ LoRA family 2](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.types=lora)
-[ Checkpoint 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.types=checkpoint)
+[ LoRA family 2](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.types=lora)[ Not LoRA family](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.types=%21lora)
+[ Checkpoint 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.types=checkpoint)[ Not Checkpoint](/?pagination.limit=2&filter.is_nsfw=false
+    &filter.is_inpainting=false&filter.types=%21checkpoint)
 [ Textual Inversion 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
-    &filter.types=textualinversion)
-[ VAE 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.types=vae)
+    &filter.types=textualinversion)[ Not Textual Inversion](/?pagination.limit=2&filter.is_nsfw=false
+    &filter.is_inpainting=false&filter.types=%21textualinversion)
+[ VAE 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.types=vae)[ Not VAE](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.types=%21vae)
 ## Base model
-[ SD 1.5 3](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.base_model=sd+1.5)
-## Source
-[ Civitai 4](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.source=civitai)
-[ Uploaded 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.source=uploading)
+[ SD 1.5 3](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.base_model=SD+1.5)[ Not SD 1.5](/?pagination.limit=2&filter.is_nsfw=false
+    &filter.is_inpainting=false&filter.base_model=%21SD+1.5)
 ## Tags
+form get /
+{pagination.limit=2 hidden} {filter.is_nsfw=false hidden} {filter.is_inpainting=false hidden}
+    {find.filter.tags= search max=100}
 [ #harbour 2](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.tags=harbour)
 [ #night 2](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&filter.tags=night)
+## Source
+[ Civitai 4](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.source=civitai)[ Not Civitai](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.source=%21civitai)
+[ Uploaded 1](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &filter.source=uploading)[ Not Uploaded](/?pagination.limit=2&filter.is_nsfw=false
+    &filter.is_inpainting=false&filter.source=%21uploading)
 ## Other
-[ Safe for work](/?pagination.limit=2&filter.is_inpainting=false)
 [ For inpainting](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=true)
-form post /preferences
-{nsfw=shown hidden} {to=/?pagination.limit=2&filter.is_nsfw=false
-    &filter.is_inpainting=false hidden}<Show NSFW covers>
+[Remove all](/)
+Show 5
 5 models
+form get /
+{pagination.limit=2 hidden} {filter.is_nsfw=false hidden} {filter.is_inpainting=false hidden}
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
+form post /preferences
+{to=/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false hidden} <><>
+form post /preferences
+{to=/?pagination.limit=2&filter.is_nsfw=false
+    &filter.is_inpainting=false hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&versions=singly)
 [ Remove the filter is nsfw: false](/?pagination.limit=2&filter.is_inpainting=false)
 [ Remove the filter is inpainting: false](/?pagination.limit=2&filter.is_nsfw=false)
 [Remove all filters](/)
-[ !/static/art.svg#hills Checkpoint again 80 SD 1.5 popularity 1.2M Civitai](/models/80)
-[ !/static/art.svg#bars LoRA harbourLights v1 78 SD 1.5 popularity 950 Civitai](/models/78)
+{id=80 checkbox} Choose again 80
+[ !/static/art.svg#hills again 80 again Checkpoint · SD 1.5 popularity 1.2M ADDED](/models/80)
+{id=78 checkbox} Choose harbourLights v1 78
+[ !/static/art.svg#bars harbourLights v1 78 v1 · 2 versions LoRA · SD 1.5 popularity 950 ADDED](/models/78)
 [Show more models](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
     &pagination.cursor=c_Wzk1MCwiNzgiXQ%3D%3D)
+form get /selection
+<Use the chosen models> <Choose none>
 """,
     "/?pagination.limit=1&pagination.cursor=c_WzEyMzQ1LCI3NyJd&filter.types=lora&filter.types=vae": """
 # Models
 { checkbox}
-Filters
+Filters (2)
 ## Visibility
-[ All](/?pagination.limit=1&filter.types=lora&filter.types=vae)
 [ Public](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.visibility=public)
 [ Private to red](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.visibility=private)
-## Type
-[ LoRA family 3](/?pagination.limit=1&filter.types=vae)
-[ Checkpoint 1](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.types=checkpoint)
-[ Textual Inversion 1](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.types=textualinversion)
-[ VAE 1](/?pagination.limit=1&filter.types=lora)
+## Type 2
+[ LoRA family 3](/?pagination.limit=1&filter.types=vae)[ Not LoRA family](/?pagination.limit=1
+    &filter.types=vae&filter.types=%21lora)
+[ Checkpoint 1](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.types=checkpoint)[ Not Checkpoint](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.types=%21checkpoint)
+[ Textual Inversion 1](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.types=textualinversion)[ Not Textual Inversion](/?pagination.limit=1&filter.types=lora
+    &filter.types=vae&filter.types=%21textualinversion)
+[ VAE 1](/?pagination.limit=1&filter.types=lora)[ Not VAE](/?pagination.limit=1&filter.types=lora
+    &filter.types=%21vae)
 ## Base model
-[ SD 1.5 2](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.base_model=sd+1.5)
-[ SDXL 1.0 1](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.base_model=sdxl+1.0)
-## Source
-[ Civitai 3](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.source=civitai)
-[ Uploaded 1](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.source=uploading)
+[ SD 1.5 2](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.base_model=SD+1.5)[ Not SD 1.5](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.base_model=%21SD+1.5)
+[ SDXL 1.0 1](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.base_model=SDXL+1.0)[ Not SDXL 1.0](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.base_model=%21SDXL+1.0)
 ## Tags
+form get /
+{pagination.limit=1 hidden} {filter.types=lora hidden} {filter.types=vae hidden}
+    {find.filter.tags= search max=100}
 [ #harbour 3](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.tags=harbour)
 [ #night 3](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.tags=night)
+## Size
+[ 100–500 MB 1](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.size=100-500mb)[ Not 100–500 MB](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.size=%21100-500mb)
+## Published
+[ 2023 1](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.published=2023)[ Not 2023](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.published=%212023)
+## Source
+[ Civitai 3](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.source=civitai)[ Not Civitai](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.source=%21civitai)
+[ Uploaded 1](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.source=uploading)[ Not Uploaded](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &filter.source=%21uploading)
 ## Other
-[ Safe for work](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.is_nsfw=false)
 [ For inpainting](/?pagination.limit=1&filter.types=lora&filter.types=vae&filter.is_inpainting=true)
+Numbers beside filters count versions.
+[Remove all](/)
+Show 3
+3 models
+form get /
+{pagination.limit=1 hidden} {filter.types=lora hidden} {filter.types=vae hidden}
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
 form post /preferences
-{nsfw=shown hidden} {to=/?pagination.limit=1&filter.types=lora&filter.types=vae hidden}<Show NSFW covers>
-4 models
+{to=/?pagination.limit=1&filter.types=lora&filter.types=vae hidden} <><>
+form post /preferences
+{to=/?pagination.limit=1&filter.types=lora
+    &filter.types=vae hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?pagination.limit=1&filter.types=lora&filter.types=vae&versions=singly)
 [ Remove the filter LoRA family](/?pagination.limit=1&filter.types=vae)
 [ Remove the filter VAE](/?pagination.limit=1&filter.types=lora)
 [Remove all filters](/)
 [Back to the first page](/?pagination.limit=1&filter.types=lora&filter.types=vae)
-[ !/static/art.svg#bars LoRA harbourLights v1 78 SD 1.5 popularity 950 Civitai](/models/78)
+{id=1000000001 checkbox} Choose own
+[ !/static/art.svg#lens own VAE · SD 1.5 private not available popularity 0 Uploaded](/models/1000000001)
 [Show more models](/?pagination.limit=1&filter.types=lora&filter.types=vae
-    &pagination.cursor=c_Wzk1MCwiNzgiXQ%3D%3D)
+    &pagination.cursor=c_WzAsIjEwMDAwMDAwMDEiXQ%3D%3D)
+form get /selection
+<Use the chosen models> <Choose none>
 """,
     "/?filter.search=harbuor": """
 # Models
 { checkbox}
 Filters
 ## Visibility
-[ All](/?filter.search=harbuor)
 [ Public](/?filter.search=harbuor&filter.visibility=public)
 [ Private to red](/?filter.search=harbuor&filter.visibility=private)
 ## Other
-[ Safe for work](/?filter.search=harbuor&filter.is_nsfw=false)
 [ For inpainting](/?filter.search=harbuor&filter.is_inpainting=true)
-form post /preferences
-{nsfw=shown hidden} {to=/?filter.search=harbuor hidden}<Show NSFW covers>
+Show 0
 0 models
+form get /
+{filter.search=harbuor hidden}
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
+form post /preferences
+{to=/?filter.search=harbuor hidden} <><>
+form post /preferences
+{to=/?filter.search=harbuor hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?filter.search=harbuor&versions=singly)
 !/static/art.svg#sun
 ## No models found for “harbuor”
 Did you mean [harbour](/?filter.search=harbour)?
+form get /selection
+<Use the chosen models> <Choose none>
 """,
     "/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true": """
 # Models
 { checkbox}
-Filters
+Filters (2)
 ## Visibility
-[ All](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true)
 [ Public](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true&filter.visibility=public)
 [ Private to red](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true
     &filter.visibility=private)
-## Other
-[ Safe for work](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true&filter.is_nsfw=false)
+## Other 1
 [ For inpainting](/?filter.search=harbuor&filter.types=lora)
-form post /preferences
-{nsfw=shown hidden} {to=/?filter.search=harbuor&filter.types=lora
-    &filter.is_inpainting=true hidden}<Show NSFW covers>
+[Remove all](/?filter.search=harbuor)
+Show 0
 0 models
+form get /
+{filter.search=harbuor hidden} {filter.types=lora hidden} {filter.is_inpainting=true hidden}
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
+form post /preferences
+{to=/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true hidden} <><>
+form post /preferences
+{to=/?filter.search=harbuor&filter.types=lora
+    &filter.is_inpainting=true hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true&versions=singly)
 [ Remove the filter LoRA family](/?filter.search=harbuor&filter.is_inpainting=true)
 [ Remove the filter is inpainting: true](/?filter.search=harbuor&filter.types=lora)
 [Remove all filters](/?filter.search=harbuor)
 !/static/art.svg#sun
 ## No models found for “harbuor”
 [Search without filters](/?filter.search=harbuor)
+form get /selection
+<Use the chosen models> <Choose none>
 """,
     "/?filter.search=zzz": """
 # Models
 { checkbox}
 Filters
 ## Visibility
-[ All](/?filter.search=zzz)
 [ Public](/?filter.search=zzz&filter.visibility=public)
 [ Private to red](/?filter.search=zzz&filter.visibility=private)
 ## Other
-[ Safe for work](/?filter.search=zzz&filter.is_nsfw=false)
 [ For inpainting](/?filter.search=zzz&filter.is_inpainting=true)
-form post /preferences
-{nsfw=shown hidden} {to=/?filter.search=zzz hidden}<Show NSFW covers>
+Show 0
 0 models
+form get /
+{filter.search=zzz hidden}
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
+form post /preferences
+{to=/?filter.search=zzz hidden} <><>
+form post /preferences
+{to=/?filter.search=zzz hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?filter.search=zzz&versions=singly)
 !/static/art.svg#sun
 ## No models found for “zzz”
-Each word must be part of a model’s name, file name or tags. [Show all models](/)
+Each word must be part of a model’s title, names, trigger words, creator or tags, or be a hash.
+    [Show all models](/)
+form get /selection
+<Use the chosen models> <Choose none>
 """,
     "/models/77": """
 [← All models](/)
@@ -682,27 +835,42 @@ filter.types: 'none' is not accepted; accepted: checkpoint, lora, vae, controlne
 """,
     "/parts/results?filter.types=vae": """
 [ Remove the filter VAE](/)
-[ !/static/art.svg#lens VAE own SD 1.5 · private · not available popularity 0 Uploaded](/models/1000000001)
+{id=1000000001 checkbox} Choose own
+[ !/static/art.svg#lens own VAE · SD 1.5 private not available popularity 0 Uploaded](/models/1000000001)
 No more models
 """,
     "/parts/filters?filter.types=vae": """
 ## Visibility
-[ All](/?filter.types=vae)
 [ Public](/?filter.types=vae&filter.visibility=public)
 [ Private to red](/?filter.types=vae&filter.visibility=private)
-## Type
-[ LoRA family 3](/?filter.types=vae&filter.types=lora)
-[ Checkpoint 1](/?filter.types=vae&filter.types=checkpoint)
-[ Textual Inversion 1](/?filter.types=vae&filter.types=textualinversion)
-[ VAE 1](/)
+## Type 1
+[ LoRA family 3](/?filter.types=vae&filter.types=lora)[ Not LoRA family](/?filter.types=vae
+    &filter.types=%21lora)
+[ Checkpoint 1](/?filter.types=vae&filter.types=checkpoint)[ Not Checkpoint](/?filter.types=vae
+    &filter.types=%21checkpoint)
+[ Textual Inversion 1](/?filter.types=vae
+    &filter.types=textualinversion)[ Not Textual Inversion](/?filter.types=vae
+    &filter.types=%21textualinversion)
+[ VAE 1](/)[ Not VAE](/?filter.types=%21vae)
 ## Base model
-[ SD 1.5 1](/?filter.types=vae&filter.base_model=sd+1.5)
+[ SD 1.5 1](/?filter.types=vae&filter.base_model=SD+1.5)[ Not SD 1.5](/?filter.types=vae
+    &filter.base_model=%21SD+1.5)
 ## Other
-[ Safe for work](/?filter.types=vae&filter.is_nsfw=false)
 [ For inpainting](/?filter.types=vae&filter.is_inpainting=true)
-form post /preferences
-{nsfw=shown hidden} {to=/?filter.types=vae hidden}<Show NSFW covers>
+[Remove all](/)
+Show 1
 1 model
+form get /
+{filter.types=vae hidden}
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
+form post /preferences
+{to=/?filter.types=vae hidden} <><>
+form post /preferences
+{to=/?filter.types=vae hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?filter.types=vae&versions=singly)
 """,
 }
 
@@ -711,7 +879,7 @@ form post /preferences
 def test_the_text_and_links_of_a_page_for_a_team(yard: App, target: str) -> None:
     page = signed_in(yard).ask(target).body
 
-    assert SIGNED_IN_PAGES[target].strip() == CREATION.sub("CREATED", main_text(page))
+    assert SIGNED_IN_PAGES[target].strip() == hide_dates(main_text(page))
 
 
 ANONYMOUS_PAGES = {
@@ -727,19 +895,32 @@ Search models
 { checkbox}
 Filters
 ## Type
-[ Checkpoint 1](/?filter.types=checkpoint)
+[ Checkpoint 1](/?filter.types=checkpoint)[ Not Checkpoint](/?filter.types=%21checkpoint)
 ## Base model
-[ SD 1.5 1](/?filter.base_model=sd+1.5)
+[ SD 1.5 1](/?filter.base_model=SD+1.5)[ Not SD 1.5](/?filter.base_model=%21SD+1.5)
 ## Tags
+form get /
+{find.filter.tags= search max=100}
 [ #harbour 1](/?filter.tags=harbour)
 ## Other
-[ Safe for work](/?filter.is_nsfw=false)
 [ For inpainting](/?filter.is_inpainting=true)
-form post /preferences
-{nsfw=shown hidden} {to=/ hidden}<Show NSFW covers>
+Show 1
 1 model
-[ !/static/art.svg#rings Checkpoint model7 7 SD 1.5 popularity 993 Civitai](/models/7)
+form get /
+Sort by
+{sort select} {popular selected}Most popular {newest}Newest {added}Added here {updated}Updated {name}Name
+    {size}Largest
+<Sort>
+form post /preferences
+{to=/ hidden} <><>
+form post /preferences
+{to=/ hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
+[Show versions singly](/?versions=singly)
+{id=7 checkbox} Choose model7 7
+[ !/static/art.svg#rings model7 7 v7 Checkpoint · SD 1.5 popularity 993](/models/7)
 No more models
+form get /selection
+<Use the chosen models> <Choose none>
 """,
     "/?filter.visibility=private": """
 → /sign-in?to=%2F%3Ffilter.visibility%3Dprivate
@@ -851,7 +1032,7 @@ def test_the_text_and_links_of_a_page_for_a_visitor_without_a_session(tmp_path: 
         reply = yard.ask(target, None)
 
     shown = page_text(reply.body) if reply.body else f"→ {reply.headers['location']}"
-    assert ANONYMOUS_PAGES[target].strip() == shown
+    assert ANONYMOUS_PAGES[target].strip() == hide_dates(shown)
 
 
 @pytest.fixture
@@ -881,6 +1062,12 @@ def test_the_page_of_keys_shows_the_state_of_each_and_a_new_key_once(red: Browse
     )
 
 
+def hide_dates(text: str) -> str:
+    """The text without the days on which keys were made and models were added."""
+    return ADDITION.sub("ADDED", CREATION.sub("CREATED", text))
+
+
+ADDITION = re.compile(r"\d{1,2} [A-Z][a-z]{2} 20(?!23)\d\d")
 # Days that a test run decides: of keys, and when the store got a model.
 CREATION = re.compile(
     r"(?<=\|)20\d\d-\d\d-\d\d(?=\|never\|)|(?<=Added here\n)20\d\d-\d\d-\d\d|(?<=SD 1\.5 · )20\d\d-\d\d-\d\d(?=\])"
@@ -1032,7 +1219,9 @@ FORBIDDEN = """
 Not allowed · Modelyard
 [Skip to main content](#main)
 [ 32 Modelyard](/)
-[Status](/status) [API](/docs) [Sign in](/sign-in)
+[Team](/team) [Status](/status) [API](/docs)
+form post /sign-out
+<Sign out red>
 !/static/art.svg#hourglass
 # Not allowed
 this key lacks the scope 'write'
@@ -1118,7 +1307,7 @@ def test_the_status_page_adds_up_the_rare_values(red: Browser, others: int, line
     assert ["base 11 8.33 1", line, "## Background work"] == lines[start + 12 : start + 15]
 
 
-def test_a_visitor_who_shows_covers_gets_the_button_to_blur_them(red: Browser) -> None:
+def test_the_gallery_remembers_what_is_done_with_covers_and_how_models_are_listed(red: Browser) -> None:
     reply = red.post("/preferences", fields={"nsfw": "shown", "to": "/?filter.types=vae"})
     assert (303, "/?filter.types=vae") == (reply.status, reply.headers["location"])
     assert "modelyard_nsfw=shown; Path=/; Max-Age=31622400; HttpOnly; SameSite=Lax" == reply.headers["set-cookie"]
@@ -1127,4 +1316,7 @@ def test_a_visitor_who_shows_covers_gets_the_button_to_blur_them(red: Browser) -
     page = red.ask("/").body
 
     assert b'<body class="shows-nsfw">' in page
-    assert "{nsfw=blurred hidden} {to=/ hidden}<Blur NSFW covers>" in main_text(page).split("\n")
+    assert b'name="nsfw" value="shown" aria-pressed="true"' in page
+    reply = red.post("/preferences", fields={"view": "list", "to": "/"})
+    red.cookie += "; " + reply.headers["set-cookie"].partition(";")[0]
+    assert b'<ol class="rows" id="grid">' in red.ask("/").body

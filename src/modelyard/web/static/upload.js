@@ -5,7 +5,8 @@
 
 const section = document.getElementById("uploads");
 const list = document.getElementById("list");
-const form = document.getElementById("sending");
+const template = document.getElementById("fields");
+const sendAll = document.getElementById("send-all");
 const CHUNK_BYTES = 8 * 1024 * 1024; // the most that a lost connection makes the browser send again
 const VERDICT_WAIT_MS = 1000;
 const WAITS_MS = [500, 1000, 3000, 5000, 10000];
@@ -47,19 +48,18 @@ function base64(text) {
   return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }
 
-/** Return the form's fields as tus metadata. The name applies only if there is one file. */
-function buildMetadata(file, isOnly) {
-  const fields = new FormData(form);
+/** Return the fields of a file's form as tus metadata. */
+function buildMetadata(file, form) {
   const pairs = [["filename", file.name]];
-  for (const name of ["name", "type_name", "base_model", "base_model_type", "visibility", "tags", "is_nsfw"]) {
-    const value = (fields.get(name) || "").trim();
-    if (value && (name !== "name" || isOnly)) pairs.push([name, value]);
+  for (const [name, text] of new FormData(form)) {
+    const value = text.trim();
+    if (value) pairs.push([name, value]);
   }
   return pairs.map(([name, value]) => `${name} ${base64(value)}`).join(",");
 }
 
 /** Create an upload, or find the unfinished one. Returns its address and offset. */
-async function openUpload(file, isOnly) {
+async function openUpload(file, form) {
   const previous = localStorage.getItem(fingerprint(file));
   if (previous) {
     try {
@@ -70,14 +70,49 @@ async function openUpload(file, isOnly) {
       localStorage.removeItem(fingerprint(file)); // it expired, or was cancelled in another window
     }
   }
-  const response = await sendRequest("POST", "/v3/uploads", { "Upload-Length": file.size, "Upload-Metadata": buildMetadata(file, isOnly) });
+  const response = await sendRequest("POST", "/v3/uploads", { "Upload-Length": file.size, "Upload-Metadata": buildMetadata(file, form) });
   const address = new URL(response.getResponseHeader("Location"), location.href).pathname;
   localStorage.setItem(fingerprint(file), address);
   return { address, offset: 0 };
 }
 
-/** Upload one file, and show its progress in a row of the list. */
-function uploadFile(file, isOnly) {
+/** Return the SHA-256 of a file. A worker computes it, so that the page answers meanwhile. */
+function hashFile(file, onRead) {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(section.dataset.hasher);
+    worker.onerror = () => reject(new Error("hash"));
+    worker.onmessage = ({ data }) => {
+      if (data.hash === undefined) return onRead(data.read);
+      worker.terminate();
+      resolve(data.hash);
+    };
+    worker.postMessage(file);
+  });
+}
+
+/** Return the models that have the same bytes. Only if a model has the same size, the file is read and hashed. */
+async function findDuplicates(file, onRead) {
+  const sizes = await fetch(`/parts/sizes?bytes=${file.size}`);
+  if (!sizes.ok || !(await sizes.json()).is_known) return [];
+  const response = await fetch("/v3/model/by-hash", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Modelyard-Token": section.dataset.token },
+    body: JSON.stringify({ hashes: [await hashFile(file, onRead)] }),
+  });
+  return response.ok ? (await response.json()).models : [];
+}
+
+/** Return why a file is refused before anything is sent; empty if it is not. */
+function findProblem(file) {
+  const extension = file.name.includes(".") ? file.name.split(".").pop().toLowerCase() : "";
+  const extensions = section.dataset.extensions.split(" ");
+  if (!extensions.includes(extension)) return `${extension ? `.${extension} files are` : "A file without an extension is"} not accepted; accepted: ${extensions.join(", ")}`;
+  if (file.size > Number(section.dataset.max)) return `The file has ${bytes(file.size)}; accepted: up to ${bytes(Number(section.dataset.max))}`;
+  return file.size ? "" : "The file is empty";
+}
+
+/** Show a file in the list, with its fields. It is sent when the visitor says so; an unfinished one continues at once. */
+function addFile(file) {
   const row = document.createElement("li");
   row.className = "upload";
   const addElement = (tag, name, text) => {
@@ -92,7 +127,7 @@ function uploadFile(file, isOnly) {
   bar.max = Math.max(file.size, 1);
   bar.value = 0;
   bar.setAttribute("aria-label", `${file.name} sent`);
-  const state = addElement("span", "state", "Waiting…");
+  const state = addElement("span", "state", "");
   state.setAttribute("role", "status");
   const acts = addElement("span", "acts", "");
   const addButton = (text, act, kind = "quiet") => {
@@ -106,7 +141,78 @@ function uploadFile(file, isOnly) {
   };
   for (const old of list.querySelectorAll("[data-unfinished]")) if (old.dataset.unfinished === fingerprint(file)) old.remove();
   list.prepend(row);
+  const problem = findProblem(file);
+  if (problem) {
+    row.classList.add("failed");
+    state.textContent = problem;
+    addButton("Remove", () => row.remove());
+    return;
+  }
+  const form = addForm(row);
+  if (localStorage.getItem(fingerprint(file))) return sendFile(file, form, row, bar, state, addButton);
+  const start = addButton("Send", () => {
+    staged.delete(start);
+    showSendAll();
+    start.remove();
+    remove.remove();
+    sendFile(file, form, row, bar, state, addButton);
+  }, "");
+  const remove = addButton("Remove", () => {
+    staged.delete(start);
+    showSendAll();
+    row.remove();
+  });
+  stage(file, state, start);
+}
 
+const staged = new Set(); // the buttons "Send" of the files that can be sent
+
+function showSendAll() {
+  sendAll.hidden = staged.size < 2;
+  sendAll.textContent = `Send all ${staged.size} files`;
+}
+sendAll.addEventListener("click", () => { for (const button of [...staged]) button.click(); });
+
+/** Name the duplicates of a file, then allow to send it. */
+async function stage(file, state, start) {
+  start.disabled = true;
+  state.textContent = "Looking for duplicates…";
+  let duplicates = [];
+  try {
+    duplicates = await findDuplicates(file, (read) => { state.textContent = `Looking for duplicates… ${Math.floor((100 * read) / file.size)} %`; });
+  } catch {
+    // Without the answer, the server still finds the same file after the upload.
+  }
+  state.textContent = duplicates.length ? "This file is already here: " : `Ready to send, ${bytes(file.size)}`;
+  duplicates.slice(0, 3).forEach((model, number) => {
+    const link = document.createElement("a");
+    link.href = `/models/${model.id}`;
+    link.textContent = model.name;
+    state.append(number ? ", " : "", link);
+  });
+  if (duplicates.length) start.textContent = "Send anyway";
+  start.disabled = false;
+  if (start.isConnected && !duplicates.length) staged.add(start);
+  showSendAll();
+}
+
+let formCount = 0;
+
+/** Add the fields of a file to its row. */
+function addForm(row) {
+  const form = template.content.cloneNode(true).querySelector("form");
+  const suffix = `-${++formCount}`;
+  for (const element of form.querySelectorAll("[id]")) element.id += suffix;
+  for (const label of form.querySelectorAll("label[for]")) label.htmlFor += suffix;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  row.append(form);
+  return form;
+}
+
+/** Upload a file, and show its progress in its row. */
+function sendFile(file, form, row, bar, state, addButton) {
+  form.hidden = true;
+  state.textContent = "Waiting…";
   let xhr = null;
   let isPaused = false;
   let isCancelled = false;
@@ -137,15 +243,15 @@ function uploadFile(file, isOnly) {
     bar.value = sent;
     const seconds = (performance.now() - origin.at) / 1000;
     const rate = (sent - origin.sent) / seconds;
-    const remaining = rate > 0 && seconds > 1 ? `, ${duration((file.size - sent) / rate)} left` : "";
-    state.textContent = `${percent(sent)}${remaining}`;
+    const speed = rate > 0 && seconds > 0.2 ? `, ${bytes(rate)}/s, ${duration((file.size - sent) / rate)} left` : "";
+    state.textContent = `${percent(sent)}${speed}`;
   }
 
   async function send() {
     let failures = 0;
     while (!isPaused) {
       try {
-        const { address, offset } = await openUpload(file, isOnly);
+        const { address, offset } = await openUpload(file, form);
         if (isCancelled) return deleteUpload(); // cancelled while the server created the upload
         origin.at = performance.now();
         origin.sent = offset;
@@ -186,7 +292,7 @@ function uploadFile(file, isOnly) {
     link.className = "button";
     link.href = "/uploaded/" + address.split("/").pop();
     link.textContent = "Show the model";
-    acts.append(link);
+    row.querySelector(".acts").append(link);
     showVerdict(link.href);
   }
 
@@ -202,7 +308,8 @@ function uploadFile(file, isOnly) {
         if (page.querySelector("#checking")) continue;
         const refusal = page.querySelector("#refusal");
         row.classList.toggle("failed", refusal !== null);
-        state.textContent = refusal ? refusal.textContent : "Uploaded and checked. The model is available.";
+        const findings = await describeFindings(response.url);
+        state.textContent = `${refusal ? refusal.textContent : "Uploaded and checked. The model is available."}${findings}`;
         return;
       } catch {
         // The server may be away for a moment. The link to the model stays.
@@ -219,26 +326,33 @@ function duration(seconds) {
   return seconds < 3600 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-function addFiles(files) {
-  const selection = [...files];
-  for (const file of selection) {
-    if (file.size > Number(section.dataset.max)) document.getElementById("announcement").textContent = `${file.name} is too large`;
-    else uploadFile(file, selection.length === 1);
-  }
+function bytes(count) {
+  for (const [unit, name] of [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]]) if (count >= unit) return `${(count / unit).toFixed(1)} ${name}`;
+  return `${Math.round(count)} bytes`;
+}
+
+/** Return what the server found in the file of a model, as a sentence; empty if it found nothing. */
+async function describeFindings(url) {
+  const response = await fetch(`/v3/model/details?id=${new URL(url).pathname.split("/").pop()}`, { headers: { "Modelyard-Token": section.dataset.token } });
+  if (!response.ok) return "";
+  const { found } = await response.json();
+  const words = found.trigger_words || [];
+  const parts = [found.type && found.type.display_name, found.base_model, found.title, words.length && `trigger words ${words.slice(0, 5).join(", ")}`];
+  const known = parts.filter(Boolean);
+  return known.length ? ` Found: ${known.join(", ")}.` : "";
 }
 
 const field = document.getElementById("files");
 const drop = document.getElementById("drop");
 field.addEventListener("change", () => {
-  addFiles(field.files);
+  for (const file of [...field.files]) addFile(file);
   field.value = "";
 });
-form.addEventListener("submit", (event) => event.preventDefault());
 for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
   drop.addEventListener(name, (event) => {
     event.preventDefault();
     drop.classList.toggle("over", name === "dragenter" || name === "dragover");
-    if (name === "drop") addFiles(event.dataTransfer.files);
+    if (name === "drop") for (const file of [...event.dataTransfer.files]) addFile(file);
   });
 }
 
