@@ -8,10 +8,10 @@
 Older clients put a footer behind the last chunk. It begins with ``XETBLOB`` and is not needed.
 """
 
-import importlib
 import os
 from dataclasses import dataclass
 
+import lz4.frame
 import numpy as np
 
 from modelyard import errors
@@ -89,8 +89,7 @@ def read_chunk(descriptor: int, chunk: Chunk) -> bytes:
 
 
 def _decompress(frame: bytes, size_bytes: int) -> bytes:
-    # Loaded with the first such chunk: most processes read none.
-    decompressor = importlib.import_module("lz4.frame").LZ4FrameDecompressor()
+    decompressor = lz4.frame.LZ4FrameDecompressor()
     try:
         # One byte more than the chunk may have shows a frame that is too long.
         plain: bytes = decompressor.decompress(frame, max_length=size_bytes + 1)
