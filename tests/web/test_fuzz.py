@@ -215,9 +215,9 @@ CHECKED: list[Callable[..., Any]] = [
 ]
 
 
-@schemathesis.serializer("application/offset+octet-stream")
-def _offset_octets(_: Any, value: Any) -> bytes:
-    """What tus calls bytes."""
+@schemathesis.serializer("application/offset+octet-stream", "application/x-ndjson")
+def _octets(_: Any, value: Any) -> bytes:
+    """What tus and the hub call bytes."""
     return value if isinstance(value, bytes) else str(value).encode()
 
 
