@@ -281,7 +281,7 @@ def test_a_key_is_made_used_and_revoked_which_signs_it_out(browsing: Browsing, y
     row.locator("summary").click()
     row.get_by_role("button", name="Revoke laptop").click()
     expect(row).to_contain_text("revoked")
-    other.get_by_role("link", name="Upload").click()
+    other.get_by_role("link", name="Upload", exact=True).click()
 
     expect(other.get_by_role("alert")).to_contain_text("Your key was revoked or has expired.")
     other.goto("/")

@@ -191,8 +191,9 @@ class _Lister:
 
 
 def count_groups(parts: Sequence[LiveSegment], plan: Plan, budget: Budget) -> Count:
-    """Return how many entries all pages of a query have. Cost: 3 ns a match, and 0.1 µs for each group of a small part.
+    """Return how many entries all pages of a query have.
 
+    Cost: array operations on all matches, and a look-up for each group of a small part.
     Raises OverBudgetError if the budget is quick, and used.
     """
     marks: list[tuple[LiveSegment, Array]] = []
