@@ -23,7 +23,7 @@ _DONE = {
 
 def show(context: PageContext, page_request: PageRequest) -> Response:
     """Show the chosen models with what the visitor can do with them."""
-    parameters = parse_qs(page_request.query_string.decode("latin-1"), max_num_fields=LIMIT_MAX + 1)
+    parameters = parse_qs(page_request.query_string.decode("latin-1"))
     return _render(context, page_request, parameters.get("id", []), done=parameters.get("done", [""])[0])
 
 
@@ -35,6 +35,8 @@ def change(context: PageContext, page_request: PageRequest) -> Response:
     try:
         if action not in _DONE:
             raise errors.InvalidValue(f"action: {action[:16]!r} is not accepted; accepted: {', '.join(_DONE)}")
+        if not entries:
+            raise errors.InvalidValue("None of the chosen models is your team's.")
         if action == "delete":
             if not page_request.read_field("confirm"):
                 raise errors.InvalidValue("Tick the box to delete the models.")
