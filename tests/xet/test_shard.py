@@ -61,15 +61,6 @@ def test_a_list_of_files_over_its_limit_is_refused_before_it_arrives() -> None:
         files_of(head + struct.pack("<IIQ", 1 << 31, (1 << 32) - 1, 0))
 
 
-def test_many_small_files_over_the_limit_are_refused() -> None:
-    section = xet.FileSection()
-    section.feed(shard()[:48])
-    some = (b"\x11" * 32 + struct.pack("<IIQ", 0, 0, 0)) * 200_000
-
-    with pytest.raises(errors.TooLarge):
-        section.feed(some)
-
-
 def test_nothing_behind_the_list_of_files_takes_memory() -> None:
     section = xet.FileSection()
     section.feed(shard((b"abc", [(ONE, 3, 0, 1)])))
@@ -89,3 +80,11 @@ def test_any_bytes_are_files_or_an_error_of_ours(content: bytes, cut: int, place
         return
 
     assert all(segment.first < segment.end for file in files for segment in file.segments)
+
+
+def test_more_files_than_a_commit_has_are_refused() -> None:
+    files = [(b"", [])] * xet.FILES_MAX
+
+    assert xet.FILES_MAX == len(files_of(shard(*files)))
+    with pytest.raises(errors.InvalidValue, match="more than 1,000 files"):
+        files_of(shard(*files, (b"", [])))

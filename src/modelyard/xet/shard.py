@@ -19,6 +19,8 @@ from modelyard import errors
 
 SHARD_BYTES_MAX = 72 << 20
 FILE_SECTION_BYTES_MAX = 8 << 20
+# Each file becomes an upload and a job. A commit has no more, and clients send fewer at once.
+FILES_MAX = 1000
 _VERSION = 2
 _PART_BYTES = 48
 _HAS_VERIFICATION, _HAS_SHA256 = 1 << 31, 1 << 30
@@ -100,6 +102,8 @@ class FileSection:
         end = at + parts * _PART_BYTES
         if len(self._buffer) < end:
             return False
+        if len(self._files) >= FILES_MAX:
+            raise errors.InvalidValue(f"shard: more than {FILES_MAX:,} files; accepted: up to {FILES_MAX:,}")
         segments = tuple(self._segment(at + _PART_BYTES * number) for number in range(1, count + 1))
         sha256 = hash_text(bytes(self._buffer[end - _PART_BYTES : end - 16])) if flags & _HAS_SHA256 else None
         self._files.append(File(segments, sha256))
