@@ -151,3 +151,8 @@ def test_json_that_is_not_of_the_kind_is_refused_with_the_place() -> None:
     for body, problem in ((b'{"x":"a"}', r"Expected `int`, got `str` - at `\$\.x`"), (b"{", ""), (b'"\xff"', "")):
         with pytest.raises(errors.InvalidValue, match="the request's body cannot be used: .*" + problem):
             bodies.decode_json(body, Point)
+
+
+def test_json_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(errors.InvalidValue, match="nested too deeply"):
+        bodies.decode_json(b'{"a":' * 5000 + b"1" + b"}" * 5000, dict)

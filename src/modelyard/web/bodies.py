@@ -179,3 +179,5 @@ def decode_json(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise errors.InvalidValue(f"the request's body cannot be used: {problem}") from None
+    except RecursionError:
+        raise errors.InvalidValue("the request's body cannot be used: it is nested too deeply") from None
