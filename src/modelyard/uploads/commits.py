@@ -65,7 +65,8 @@ class CommitUploads:
         return upload
 
     def open_parts(self, viewer: Viewer, token: str, sizes_bytes: Collection[int]) -> list[Upload]:
-        """Return the uploads of the parts of a file. ``token`` names the file."""
+        """Return the uploads of the parts of a file. ``token`` names the file. Raises TooLarge by the whole file."""
+        self.uploads.refuse_long(sum(sizes_bytes))
         return [
             self._open(viewer, PART, derive_upload_id(token, str(number)), size_bytes, {})
             for number, size_bytes in enumerate(sizes_bytes, 1)

@@ -77,7 +77,7 @@ class Uploads:
         team = writing_team(viewer)
         if kind in MODEL_KINDS:
             parse_upload_metadata(metadata)
-        self._refuse_long(length_bytes or 0)
+        self.refuse_long(length_bytes or 0)
         upload = self._new(team, kind, metadata, length_bytes, announced_sha256)
         if upload_id is not None:
             upload = replace(upload, id=upload_id)
@@ -106,7 +106,7 @@ class Uploads:
 
     def set_length(self, upload: Upload, length_bytes: int) -> None:
         """Set the length of an announced upload, before its bytes arrive."""
-        self._refuse_long(length_bytes)
+        self.refuse_long(length_bytes)
         self.incoming.refuse_if_full(length_bytes)
         with self._store.transaction() as transaction:
             current = uploads.find(transaction.connection, upload.id)
@@ -167,7 +167,7 @@ class Uploads:
             if part.kind != PART or part.received_at is None:
                 raise errors.InvalidRequest(f"upload {part.id} is no complete part", upload=part.id)
         length_bytes = sum(part.length_bytes or 0 for part in parts)
-        self._refuse_long(length_bytes)
+        self.refuse_long(length_bytes)
         with self._store.reading() as connection:
             # The parts are part of the quota already, and the new upload replaces them.
             self._refuse_over_quota(connection, team, 0)
@@ -218,7 +218,8 @@ class Uploads:
             announced_sha256=announced_sha256,
         )
 
-    def _refuse_long(self, length_bytes: int) -> None:
+    def refuse_long(self, length_bytes: int) -> None:
+        """Raise TooLarge for a file that is larger than an upload may be."""
         if length_bytes > self.limits.upload_bytes_max:
             raise errors.TooLarge("the file", self.limits.upload_bytes_max)
 

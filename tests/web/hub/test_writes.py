@@ -350,6 +350,7 @@ def test_a_client_is_told_how_to_send_each_file(bench: Bench, files: list[tuple[
         (text("/a.txt", b"a"), 400),
         (text("a//b.txt", b"a"), 400),
         (text("a\\b.txt", b"a"), 400),
+        (text("a/.Git/hooks/pre-commit", b"a"), 400),
         (text("a.txt", b"\0"), 415),
         (text("a.safetensors", b"abc"), 415),
         ({"key": "file", "value": {"path": "a.txt", "content": "%"}}, 415),
@@ -564,3 +565,22 @@ def test_a_visibility_is_private_unless_it_is_public(bench: Bench) -> None:
         rows = [repository_rows.find(connection, "red", name) for name in ("one", "two", "three")]
 
     assert ["private", "public", "private"] == [row and row.visibility for row in rows]
+
+
+def test_a_commit_that_is_nested_too_deeply_is_refused(bench: Bench) -> None:
+    bench.create()
+    body = b'{"key":"header","value":' + b'{"a":' * 5000 + b"1" + b"}" * 5001
+
+    refused = bench.ask("/api/models/red/night/commit/main", body=body)
+
+    assert (400, "line 1 of the commit cannot be used: it is nested too deeply") == (
+        refused.status,
+        refused.json["error"],
+    )
+
+
+def test_a_large_file_is_refused_by_its_whole_size(bench: Bench) -> None:
+    bench.create()
+    body = {"objects": [{"oid": "0" * 64, "size": 1 << 40}], "transfers": ["multipart"]}
+
+    assert 413 == bench.ask("/red/night.git/info/lfs/objects/batch", body=body).status

@@ -210,6 +210,8 @@ def parse_commit(body: bytes) -> CommitBody:
             line = msgspec.json.decode(text, type=CommitLine)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             raise errors.InvalidValue(f"line {number} of the commit cannot be used: {problem}") from None
+        except RecursionError:
+            raise errors.InvalidValue(f"line {number} of the commit cannot be used: it is nested too deeply") from None
         _take_line(commit, number, line)
     if not (commit.weights or commit.texts or commit.removed):
         raise errors.InvalidValue("the commit changes nothing; accepted: at least one file")
@@ -239,9 +241,11 @@ def checked_path(value: object) -> str:
     path = value if isinstance(value, str) else ""
     parts = path.split("/")
     is_plain = path.isprintable() and "\\" not in path and len(path) <= _PATH_CHARS_MAX
-    if not is_plain or len(parts) > _PATH_PARTS_MAX or any(part in ("", ".", "..") for part in parts):
+    # Clients download into folders of people. `.git` there would be the settings and hooks of another repository.
+    if not is_plain or len(parts) > _PATH_PARTS_MAX or any(part.lower() in ("", ".", "..", ".git") for part in parts):
         raise errors.InvalidValue(
-            f"path: {path[:64]!r} is not accepted; accepted: a relative path of up to {_PATH_CHARS_MAX} characters",
+            f"path: {path[:64]!r} is not accepted; accepted: a relative path of up to {_PATH_CHARS_MAX} characters,"
+            " without .git",
             field="path",
         )
     return path
