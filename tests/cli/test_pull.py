@@ -1,5 +1,6 @@
 """`modelyard pull` and `modelyard push`: where files go, and what both print. Not here: interruptions (test_client)."""
 
+import json
 from pathlib import Path
 
 import httpx2
@@ -105,7 +106,7 @@ $ modelyard pull --limit 3
 ! modelyard pull: --types, --base-model and --limit need --search; see `modelyard pull --help`
 [2]
 $ modelyard pull
-! modelyard pull: name models, or give --search or --from; see `modelyard pull --help`
+! modelyard pull: name models, or give --search, --from or --workflow; see `modelyard pull --help`
 [2]
 $ modelyard pull harbour --limit-rate 5
 ! modelyard pull: Invalid value for '--limit-rate': '5' is no rate; accepted: bytes in a second from 10k, such as 500k or 2.5M; see `modelyard pull --help`
@@ -248,3 +249,60 @@ def test_what_they_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         monkeypatch.setenv("MODELYARD_KEY", yard.key("red", Scope.READ, Scope.WRITE))
 
         assert TRANSCRIPT.strip() == replay(TRANSCRIPT, tmp_path, capsys)
+
+
+WORKFLOW = """
+$ modelyard pull --workflow workflow.json --layout comfyui --root comfy
+comfy/models/loras/people/harbour_1000000000.safetensors
+! missing: ../../harbour_1000000000.safetensors (loras): the name leads out of the folder, or is hidden
+! missing: harbor.ckpt (vae)
+! workflow.json needs 3 models, 1 are on the server
+[1]
+$ modelyard pull --workflow workflow.json --layout comfyui --root comfy
+comfy/models/loras/people/harbour_1000000000.safetensors
+! missing: ../../harbour_1000000000.safetensors (loras): the name leads out of the folder, or is hidden
+! missing: harbor.ckpt (vae)
+! workflow.json needs 3 models, 1 are on the server
+[1]
+$ modelyard pull --workflow absent.json
+! modelyard pull: --workflow: absent.json: No such file or directory; see `modelyard pull --help`
+[2]
+$ modelyard pull --workflow workflow.json harbour
+! modelyard pull: --workflow names the models and the files, so nothing else may name them; see `modelyard pull --help`
+[2]
+"""
+
+
+def test_a_workflow_gets_its_files_under_its_own_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home of commands"))
+    monkeypatch.setattr(transfer, "THREADS", 1)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "hello.txt").write_text("hello")
+    content = lora_bytes(seed=1)
+    with open_app(tmp_path / "home") as yard, listening(yard) as address:
+        name = str(upload(yard, "harbour", content)["sd_name"])
+        verification = checking(yard, tmp_path / "home")
+        assert verification.verify_next()
+        nodes = [
+            ("LoraLoader", f"people/{name}"),
+            ("LoraLoader", f"../../{name}"),
+            ("LoraLoader", name.replace(".safetensors", "")),
+            ("VAELoader", "harbor.ckpt"),
+        ]
+        graph = {"nodes": [{"id": n, "type": kind, "widgets_values": [value]} for n, (kind, value) in enumerate(nodes)]}
+        (tmp_path / "workflow.json").write_text(json.dumps(graph))
+        monkeypatch.setenv("MODELYARD_URL", address.url)
+        monkeypatch.setenv("MODELYARD_KEY", yard.key("red", Scope.READ, Scope.WRITE))
+
+        assert WORKFLOW.strip() == replay(WORKFLOW, tmp_path, capsys)
+        assert 1 == run(["pull", "--workflow", "hello.txt"])
+        assert "modelyard: hello.txt: this is no workflow; accepted: " in capsys.readouterr().err
+
+    written = {
+        path.relative_to(tmp_path / "comfy").as_posix() for path in (tmp_path / "comfy").rglob("*") if path.is_file()
+    }
+    assert {f"models/loras/people/{name}"} == written
+    assert content == (tmp_path / "comfy" / "models" / "loras" / "people" / name).read_bytes()

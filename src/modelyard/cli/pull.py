@@ -14,6 +14,7 @@ from modelyard.cli import options, output
 from modelyard.cli.progress import Progress
 from modelyard.cli.server import explain, server_options
 from modelyard.cli.transfer import OnBytes, Result, Transfers, limit_rate_option
+from modelyard.cli.workflow_files import WorkflowFiles
 from modelyard.client import Client, Details, Model
 from modelyard.domain import FILE_EXTENSIONS, MODEL_TYPES, split_extension
 
@@ -55,7 +56,8 @@ LAYOUTS: dict[str, dict[str, str]] = {
 
 @click.command(
     epilog="Examples: modelyard pull --layout comfyui --root ~/ComfyUI nightHarbour_1000000001;  "
-    "modelyard pull --search 'night harbour' --types lora --limit 5;  modelyard pull --from names.txt --yes"
+    "modelyard pull --search 'night harbour' --types lora --limit 5;  modelyard pull --from names.txt --yes;  "
+    "modelyard pull --workflow picture.png --layout comfyui --root ~/ComfyUI"
 )
 @options.home_and_quiet_options
 @click.argument("names", nargs=-1, metavar="[NAME|TITLE|ID|HASH]…")
@@ -74,6 +76,11 @@ LAYOUTS: dict[str, dict[str, str]] = {
     "name_list",
     type=click.File("r", errors="replace"),
     help="Models whose names are in this file, one on a line; - reads standard input.",
+)
+@click.option(
+    "--workflow",
+    metavar="FILE",
+    help="What this workflow or picture needs, under the names that it uses; - reads standard input.",
 )
 @click.option(
     "--layout",
@@ -103,6 +110,7 @@ def pull(
     base_models: tuple[str, ...],
     limit: int | None,
     name_list: TextIO | None,
+    workflow: str | None,
     layout: str | None,
     root: Path,
     with_original_names: bool,
@@ -121,8 +129,14 @@ def pull(
     """
     if terms is None and (types or base_models or limit is not None):
         raise click.UsageError("--types, --base-model and --limit need --search")
-    if not names and terms is None and name_list is None:
-        raise click.UsageError("name models, or give --search or --from")
+    if not names and terms is None and name_list is None and workflow is None:
+        raise click.UsageError("name models, or give --search, --from or --workflow")
+    if workflow is not None:
+        if names or terms is not None or name_list is not None or with_original_names:
+            raise click.UsageError("--workflow names the models and the files, so nothing else may name them")
+        return _pull_workflow(
+            WorkflowFiles(url, key, workflow), layout, root, Transfers(url, key, rate=rate, as_json=as_json)
+        )
     selection = _Selection(url, key)
     if terms is not None:
         selection.search(terms, types, base_models, limit or _LIMIT)
@@ -140,6 +154,20 @@ def pull(
     chosen = [*dict.fromkeys((*selection.models, *names))]
     code = Transfers(url, key, rate=rate, as_json=as_json).run(chosen, download)
     return code or (1 if selection.missing_count else 0)
+
+
+def _pull_workflow(files: WorkflowFiles, layout: str | None, root: Path, transfers: Transfers) -> int:
+    """Download what a workflow needs. ComfyUI's folders are those that the loaders read."""
+    models_folder = root / "models" if layout == "comfyui" else None
+
+    def download(client: Client, name: str, on_bytes: OnBytes) -> Result:
+        model = files.models[name]
+        folder, file_name = files.target_of(name, lambda model: _choose_folder(model, layout, root), models_folder)
+        path = client.download(model, folder, on_bytes, name=file_name, replace=False)
+        return Result(f"{path}", {"model": model.id, "path": str(path)})
+
+    code = transfers.run([*files.models], download)
+    return code or (1 if files.missing_count else 0)
 
 
 def _read_names(lines: Iterable[str]) -> Iterator[str]:
