@@ -1,7 +1,7 @@
 """Finds models by the names of their repositories. Other than ``lookup``, it knows who may see a model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 import sqlalchemy as sa
@@ -11,13 +11,16 @@ from modelyard.store import repositories, rows, schema
 
 # The namespace of the models that everybody may see.
 PUBLIC = "public"
-_MODEL, _DOWNLOAD = schema.models.c, schema.downloads.c
+_MODEL = schema.models.c
 _UPSTREAM_GROUP = "civitai:"
 _decode_licence = msgspec.json.Decoder(Licence).decode
+_LISTED = (
+    "SELECT models.id, licence, version_group, added_at, updated_at, downloads.count"
+    " FROM models LEFT JOIN downloads ON downloads.model_id = models.id WHERE models.id IN (?)"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class ListedRow:
+class ListedRow(msgspec.Struct, frozen=True, gc=False):
     """What a page of repositories needs besides the index. ``licence`` is an id, or "other"; 0 is an unknown date."""
 
     licence: str | None
@@ -60,19 +63,29 @@ def find(connection: sa.Connection, namespace: str, name: str, team: str | None)
 
 def list_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, ListedRow]:
     """Return the rows of a page of models by id. Whoever asks has found the models in the index."""
-    columns = (_MODEL.id, _MODEL.licence, _MODEL.version_group, _MODEL.added_at, _MODEL.updated_at, _DOWNLOAD.count)
-    table = schema.models.outerjoin(schema.downloads, _DOWNLOAD.model_id == _MODEL.id)
-    rows = connection.execute(sa.select(*columns).select_from(table).where(_MODEL.id.in_(ids)))
+    # A thousand parameters, and a thousand objects of SQLAlchemy, take four times as long as the query.
+    query = _LISTED.replace("?", ",".join(str(int(id_)) for id_ in ids) or "NULL")
+    cursor = connection.exec_driver_sql(query).cursor
     return {
         id_: ListedRow(
-            None if licence is None else _decode_licence(licence).id or "other",
+            licence and _licence_id(licence),
             group.removeprefix(_UPSTREAM_GROUP) if _is_upstream(id_, group) else None,
             added_at or 0,
             updated_at or 0,
             count or 0,
         )
-        for id_, licence, group, added_at, updated_at, count in rows
+        for id_, licence, group, added_at, updated_at, count in cursor.fetchall()
     }
+
+
+def changed_ids(connection: sa.Connection, after: int, limit: int) -> list[int]:
+    """Return ids of models that changed after a revision, up to a number of them. Removed ones are not in it."""
+    return list(connection.scalars(sa.select(_MODEL.id).where(_MODEL.revision > after).limit(limit)))
+
+
+@lru_cache(maxsize=1024)
+def _licence_id(licence: str) -> str:
+    return _decode_licence(licence).id or "other"
 
 
 def _is_upstream(model_id: int, group: str | None) -> bool:

@@ -11,6 +11,8 @@ ERROR_MESSAGE_HEADER = "X-Error-Message"
 LINKED_ETAG_HEADER = "X-Linked-Etag"
 LINKED_SIZE_HEADER = "X-Linked-Size"
 
+_TWO_DIGITS = tuple(f"{number:02d}" for number in range(60))
+
 
 class LfsRecord(msgspec.Struct, frozen=True, rename="camel"):
     """The pointer of a large file, as trees have it."""
@@ -123,4 +125,11 @@ class ErrorRecord(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=4096)
 def format_time(seconds: int) -> str:
     """Return Unix seconds as the hub writes them. Its Python client accepts no other form."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    day, second = divmod(seconds, 86_400)
+    minute, second = divmod(second, 60)
+    return f"{_format_day(day)}T{_TWO_DIGITS[minute // 60]}:{_TWO_DIGITS[minute % 60]}:{_TWO_DIGITS[second]}.000Z"
+
+
+@lru_cache(maxsize=4096)
+def _format_day(day: int) -> str:
+    return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")

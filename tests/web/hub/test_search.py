@@ -1,10 +1,14 @@
 """``/api/models``: search, filters, order and pages; and how requests are limited."""
 
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from modelyard.domain import Licence
+from modelyard.store import download_counts
+from modelyard.web.hub import summaries
 from tests.app_fixture import a_model, open_app
 from tests.web.hub.stocked import Stocked
 
@@ -79,3 +83,36 @@ def test_limits_of_requests_are_in_headers_that_clients_wait_by(tmp_path: Path) 
     assert [f'"api";r={left}' for left in (1, 0, 0)] == [r.headers["ratelimit"].rpartition(";")[0] for r in replies]
     assert {'"fixed window";"api";q=2;w=60'} == {reply.headers["ratelimit-policy"] for reply in replies}
     assert int(replies[2].headers["ratelimit"].rpartition("=")[2]) == int(replies[2].headers["retry-after"])
+
+
+def test_a_list_has_the_present_licence_and_dates_of_each_model(tmp_path: Path) -> None:
+    """None of these is in the record of the index, and the other models stay in the cache."""
+
+    def listed(query: str) -> list[tuple[str, str]]:
+        return [(model["id"], model["lastModified"]) for model in yard.ask(f"/hf/api/models?{query}").json]
+
+    with open_app(tmp_path) as yard:
+        yard.put(*(a_model(number, added_at=0) for number in (1, 2, 3)))
+        before = [listed("limit=3"), listed("limit=3&direction=-1")]
+        yard.put(a_model(2, added_at=0, updated_at=1_800_000_059, licence=Licence("mit")))
+        yard.remove(3)
+        after = listed("limit=3")
+        (licensed,) = yard.ask("/hf/api/models?filter=license:mit").json
+
+    dates = {f"public/{number}": "1970-01-01T00:00:00.000Z" for number in (1, 2, 3)}
+    assert [list(dates.items())] * 2 == before
+    assert [("public/1", dates["public/1"]), ("public/2", "2027-01-15T08:00:59.000Z")] == after
+    assert "license:mit" in licensed["tags"]
+
+
+def test_counts_of_downloads_are_listed_minutes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_app(tmp_path) as yard:
+        yard.put(a_model(1))
+        counts = []
+        for period in (1, 2):
+            monkeypatch.setattr(time, "time", lambda seconds=period * summaries.COUNTS_SECONDS: float(seconds))
+            counts += [model["downloads"] for model in yard.ask("/hf/api/models").json]
+            with yard.store.transaction() as transaction:
+                download_counts.add(transaction.connection, {1: 5})
+
+    assert [0, 5] == counts

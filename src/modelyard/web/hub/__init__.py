@@ -9,6 +9,7 @@ endpoint        the rule that every handler here follows: errors and headers in 
 descriptions    ``/api/models/{repo}``, its branch and history, and ``/api/whoami-v2``
 trees           ``/api/models/{repo}/tree`` and ``paths-info``
 search          ``/api/models``
+summaries       the models of its pages
 downloads       ``/{repo}/resolve`` and ``raw``
     examples        how programs load a model, for its page
 """

@@ -1,12 +1,12 @@
 """``/api/models``: pages of models, by search and filters, from the index.
 
-The index holds each model as ``GET /v3/model`` answers it. A page decodes what it needs of that, and asks the database
-once for the licence and the dates of all its models. ``full=true`` describes each model with its files and commit.
+A page is made of summaries, which are cached. ``full=true`` describes each model with its files and commit.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,18 +29,20 @@ from modelyard.domain import (
 from modelyard.index import Budget
 from modelyard.store import repository_names
 from modelyard.web.auth import ViewerOf
+from modelyard.web.cache import RevisionCache
 from modelyard.web.hub.base_models import names_of
 from modelyard.web.hub.descriptions import describe
 from modelyard.web.hub.repositories import Repositories
 from modelyard.web.hub.requests import is_true, read_query
-from modelyard.web.hub.tags import LIBRARY, LIBRARY_TYPES, NSFW, PIPELINE_TAG, join_tags, library_of
+from modelyard.web.hub.summaries import COUNTS_SECONDS, Record, Summaries, decode_records
+from modelyard.web.hub.tags import LIBRARY, LIBRARY_TYPES, NSFW, PIPELINE_TAG
 from modelyard.web.requests import Request
-from modelyard.web.responses import Response
+from modelyard.web.responses import Response, digest_of
 from modelyard.web.urls import BaseOf
-from modelyard.wire import hub
 from modelyard.wire.cursors import parse_cursor, sort_of
 
 LIMIT_MAX = 1_000
+CACHE_BYTES_MAX = 16 * 1024 * 1024
 # A full description reads the layers of a model; the client follows the link to the next page.
 _FULL_LIMIT_MAX = 100
 _SORTS = {
@@ -57,55 +59,30 @@ _ID_DIGITS_MAX = 18
 _encode = msgspec.json.Encoder().encode
 
 
-class _Type(msgspec.Struct, frozen=True):
-    name: str
-
-
-class _Record(msgspec.Struct, frozen=True):
-    """What a page needs of the record of a model in the index."""
-
-    id: int
-    type: _Type
-    tags: list[str]
-    base_model: str
-    is_nsfw: bool
-    visibility: str
-
-
-_decode = msgspec.json.Decoder(_Record).decode
-
-
-class _Described(msgspec.Struct, frozen=True):
-    """A model of a page, without its files."""
-
-    id: str
-    author: str
-    private: bool
-    downloads: int
-    tags: list[str]
-    library_name: str | None
-    mongo_id: str = msgspec.field(name="_id")
-    model_id: str = msgspec.field(name="modelId")
-    created_at: str = msgspec.field(name="createdAt")
-    last_modified: str = msgspec.field(name="lastModified")
-    gated: bool = False
-    disabled: bool = False
-    likes: int = 0
-    pipeline_tag: str = PIPELINE_TAG
-
-
-@dataclass(frozen=True, slots=True)
 class HubSearch:
-    """The handler of the route. It runs in a thread."""
+    """The handler of the route. It runs in a thread.
 
-    catalog: Catalog
-    repositories: Repositories
-    viewer_of: ViewerOf
-    base_of: BaseOf
+    It caches pages until the catalogue changes, and for a few minutes, because the counts of downloads change too.
+    """
+
+    def __init__(self, catalog: Catalog, repositories: Repositories, viewer_of: ViewerOf, base_of: BaseOf) -> None:
+        self.catalog = catalog
+        self.repositories = repositories
+        self.viewer_of = viewer_of
+        self.base_of = base_of
+        self._summaries = Summaries(catalog.store)
+        self._cache: RevisionCache[tuple[str | None, str, bytes, int], Response] = RevisionCache(
+            CACHE_BYTES_MAX, lambda: catalog.revision, lambda key, response: len(response.body) + len(key[2])
+        )
 
     def get(self, request: Request) -> Response:
         """Return a page of the models that match, and that the caller may see."""
-        viewer, parameters = self.viewer_of(request), read_query(request)
+        viewer, revision = self.viewer_of(request), self.catalog.refresh()
+        key = viewer.team, self.base_of(request), request.query_string, int(time.time()) // COUNTS_SECONDS
+        return self._cache.get_or_make(key, revision, lambda: self._page(viewer, request, revision))
+
+    def _page(self, viewer: Viewer, request: Request, revision: int) -> Response:
+        parameters = read_query(request)
         query = read_search(self.catalog, viewer, parameters)
         if query is None:
             return Response(b"[]")
@@ -114,26 +91,21 @@ class HubSearch:
         if is_full or expanded & _FULL_FIELDS:
             query = replace(query, limit=min(query.limit, _FULL_LIMIT_MAX))
         page = self.catalog.search(viewer, query, request.budget or Budget())
-        records = [_decode(wire.fill_holes(record, _no_link)) for record in page.records]
-        models: Sequence[Any]
         if is_full or expanded & _FULL_FIELDS:
-            models = self._describe_fully(viewer, records)
+            body = _encode(self._describe_fully(viewer, decode_records(page.records)))
         else:
-            models = self._describe(viewer, records)
+            body = b"[%b]" % b",".join(self._summaries.render(page.records, viewer.team, revision))
         if expanded:
-            builtins = msgspec.to_builtins(models)
-            models = [
-                {name: model[name] for name in model if name in expanded or name in _ALWAYS} for model in builtins
-            ]
-        response = Response(_encode(models))
+            body = _encode(
+                [
+                    {name: model[name] for name in model if name in expanded or name in _ALWAYS}
+                    for model in msgspec.json.decode(body)
+                ]
+            )
+        response = Response(body, digest=digest_of(body))
         return response if page.following is None else self._with_next(response, request, parameters, page.following)
 
-    def _describe(self, viewer: Viewer, records: Sequence[_Record]) -> list[_Described]:
-        with self.catalog.store.reading() as connection:
-            rows = repository_names.list_rows(connection, [record.id for record in records])
-        return [_describe_row(record, rows[record.id], viewer.team) for record in records if record.id in rows]
-
-    def _describe_fully(self, viewer: Viewer, records: Sequence[_Record]) -> list[dict[str, Any]]:
+    def _describe_fully(self, viewer: Viewer, records: Sequence[Record]) -> list[dict[str, Any]]:
         models = []
         for record in records:
             namespace = repository_names.PUBLIC if record.visibility == Visibility.PUBLIC else viewer.team
@@ -152,35 +124,6 @@ class HubSearch:
         query = urlencode({**parameters, "cursor": wire.format_cursor(following)}, doseq=True)
         link = f'<{self.base_of(request)}{request.path}?{query}>; rel="next"'
         return replace(response, headers=(*response.headers, (b"link", link.encode())))
-
-
-def _no_link(_sha256: str, _label: str) -> str:
-    return ""
-
-
-def _describe_row(record: _Record, row: repository_names.ListedRow, team: str | None) -> _Described:
-    is_public = record.visibility == "public"
-    author = repository_names.PUBLIC if is_public else str(team)
-    repository = f"{author}/{record.id}"
-    return _Described(
-        id=repository,
-        author=author,
-        private=not is_public,
-        downloads=row.downloads,
-        tags=join_tags(
-            record.tags,
-            record.type.name,
-            record.base_model,
-            is_nsfw=record.is_nsfw,
-            licence=row.licence,
-            civitai=f"{row.upstream_model_id}@{record.id}" if row.upstream_model_id else None,
-        ),
-        library_name=library_of(record.type.name),
-        mongo_id=f"{record.id:024x}",
-        model_id=repository,
-        created_at=hub.format_time(row.added_at),
-        last_modified=hub.format_time(max(row.updated_at, row.added_at)),
-    )
 
 
 def read_search(catalog: Catalog, viewer: Viewer, parameters: Mapping[str, list[str]]) -> ModelQuery | None:

@@ -1,6 +1,7 @@
 """The tags of a model on the hub: its own, and what the catalogue knows of it in the hub's words."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from modelyard.domain import OWN_ID_MIN, Model
 from modelyard.web.hub.base_models import hub_id_of
@@ -34,17 +35,25 @@ def join_tags(
     own: Sequence[str], type_name: str, base_model: str, *, is_nsfw: bool, licence: str | None, civitai: str | None
 ) -> list[str]:
     """Return the tags of a model from its fields, each once."""
-    hub_id, library = hub_id_of(base_model), library_of(type_name)
-    tags = [*((library,) if library else ()), type_name, *own]
-    if hub_id:
-        tags.append(f"base_model:{hub_id}")
-    if licence:
-        tags.append(f"license:{licence}")
-    if is_nsfw:
-        tags.append(NSFW)
+    before, after = _surrounding_tags(type_name, base_model, is_nsfw, licence)
+    tags = [*before, *own, *after]
     if civitai:
         tags.append(f"civitai:{civitai}")
-    return list(dict.fromkeys(tags))
+    return tags if len(set(tags)) == len(tags) else list(dict.fromkeys(tags))
+
+
+@lru_cache(maxsize=1024)
+def _surrounding_tags(
+    type_name: str, base_model: str, is_nsfw: bool, licence: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the tags before and after those that are a model's own. Few models have different ones."""
+    hub_id, library = hub_id_of(base_model), library_of(type_name)
+    after = (
+        f"base_model:{hub_id}" if hub_id else "",
+        f"license:{licence}" if licence else "",
+        NSFW if is_nsfw else "",
+    )
+    return ((library, type_name) if library else (type_name,)), tuple(tag for tag in after if tag)
 
 
 def tags_of(model: Model, upstream_model_id: int | None) -> list[str]:
