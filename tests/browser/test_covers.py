@@ -46,9 +46,9 @@ def test_a_cover_is_chosen_shown_in_the_size_that_is_needed_and_taken_away(
     # A browser may take the wider one that it has from the page before; never the widest.
     assert re.search(r"/(320|640)\.webp$", on_card.evaluate("image => image.currentSrc"))
     expect(on_card).to_have_css("filter", re.compile("blur"))
-    page.get_by_role("button", name="Show NSFW covers").click()
+    page.get_by_role("button", name="Show NSFW models").click()
     expect(on_card).to_have_css("filter", "none")
-    page.get_by_role("button", name="Blur NSFW covers").click()
+    page.get_by_role("button", name="Blur NSFW models").click()
     expect(on_card).to_have_css("filter", re.compile("blur"))
 
     on_card.click()
