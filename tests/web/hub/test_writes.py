@@ -303,6 +303,26 @@ def test_a_commit_of_a_text_alone_is_another_revision(bench: Bench) -> None:
     assert commits[1] == bench.ask("/api/models/red/night", method="GET").json["sha"]
 
 
+@pytest.mark.parametrize("has_weights", [False, True])
+def test_a_readme_alone_is_readable_after_its_commit(bench: Bench, has_weights: bool) -> None:
+    bench.create()
+    if has_weights:
+        content = lora_bytes()
+        bench.send(content)
+        bench.commit(weights("a.safetensors", content))
+    before = bench.ask("/api/models/red/night", method="GET").json["sha"]
+
+    committed = bench.commit(text("README.md", b"# Harbour\n")).json["commitOid"]
+
+    reads = [
+        bench.ask(f"/{target}", method="GET")
+        for target in ("red/night/resolve/main/README.md", f"red/night/resolve/{committed}/README.md")
+    ]
+    assert before != committed == bench.ask("/api/models/red/night", method="GET").json["sha"]
+    assert [committed] * 2 == [reply.headers["x-repo-commit"] for reply in reads]
+    assert all(b"# Harbour\n" in reply.body for reply in reads)
+
+
 def test_a_model_that_came_another_way_takes_commits_by_its_id(bench: Bench) -> None:
     content, further = lora_bytes(fill=50), lora_bytes(fill=60)
     bench.create()

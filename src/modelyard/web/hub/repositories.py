@@ -163,7 +163,9 @@ def _assemble(
     model, facts = entry.model, resolve(entry.layers) if entry.layers else Facts()
     model_tags = tags.tags_of(model, facts.upstream_model_id)
     card, own_id = cards.card_fields(model, model_tags), repository_id(model)
-    readme = entries.text_entry(README, cards.make_card(own_id, model, facts, card, weights))
+    # A README.md of a commit is a text until the repository has weights: then it becomes details of the model.
+    readme = next((text for text in texts if text.path == README), None)
+    readme = readme or entries.text_entry(README, cards.make_card(own_id, model, facts, card, weights))
     all_files = (readme, *weights, *(text for text in texts if text.path != README))
     answered = (
         own_id,

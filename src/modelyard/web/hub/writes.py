@@ -9,7 +9,6 @@ from modelyard.store.repositories import Repository
 from modelyard.uploads.commits import CommitUploads
 from modelyard.web.api.presigned_uploads import PresignedUploads
 from modelyard.web.auth import ViewerOf
-from modelyard.web.hub import entries
 from modelyard.web.hub.commits import CommitHandler
 from modelyard.web.hub.context import HubContext
 from modelyard.web.hub.lfs import LfsHandler
@@ -35,7 +34,7 @@ def open_writes(hub: HubContext, presigned: PresignedUploads, models: Models) ->
 
     def commit_of(viewer: Viewer, repository: Repository) -> str:
         if repository.model_id is None:
-            return entries.commit_oid(repository.id.encode())
+            return hub.repositories.find(viewer, repository.team, repository.name).commit
         return hub.repositories.of_model(viewer, repository.model_id).commit
 
     return HubWrites(
