@@ -82,12 +82,12 @@ async def sizes_of_blocks(sender: Sender, sizes: list[list[int]]) -> None:
         sizes += [[len(piece) for piece in block]]
 
 
-def test_a_block_is_full_from_a_mebibyte_on_and_the_rest_comes_too() -> None:
-    half, sizes = bytes(2**19), list[list[int]]()
+def test_a_block_is_full_from_four_mebibytes_on_and_the_rest_comes_too() -> None:
+    half, sizes = bytes(2**21), list[list[int]]()
 
     asyncio.run(sizes_of_blocks(Sender(half, half, half[1:], b"a", half, b"b"), sizes))
 
-    assert [[2**19, 2**19], [2**19 - 1, 1, 2**19], [1]] == sizes
+    assert [[2**21, 2**21], [2**21 - 1, 1, 2**21], [1]] == sizes
 
 
 def test_what_came_before_a_disconnection_is_a_block() -> None:
@@ -121,11 +121,11 @@ def append(folder: Path, sender: Sender, refuse: bool = False) -> tuple[list[int
 
 
 def test_a_body_is_written_and_hashed_block_by_block(tmp_path: Path) -> None:
-    pieces = [bytes([number]) * 300_000 for number in range(9)]
+    pieces = [bytes([number]) * 1_200_000 for number in range(9)]
 
     sizes, content, sha256 = append(tmp_path, Sender(*pieces))
 
-    assert [1_200_000, 1_200_000, 300_000] == sizes
+    assert [4_800_000, 4_800_000, 1_200_000] == sizes
     assert b"".join(pieces) == content
     assert sha256 is not None
 
@@ -138,8 +138,8 @@ def test_a_body_of_many_small_pieces_is_written_whole(tmp_path: Path) -> None:
 
 def test_bytes_before_an_interruption_stay(tmp_path: Path) -> None:
     assert ([2, -1], b"ab") == append(tmp_path / "a", Sender(b"ab", ends=False))[:2]
-    sizes, content, _ = append(tmp_path / "b", Sender(bytes(2**20), b"b" * 2**20), refuse=True)
-    assert ([2**20, 2**20, -1], bytes(2**20)) == (sizes, content)
+    sizes, content, _ = append(tmp_path / "b", Sender(bytes(2**22), b"b" * 2**22), refuse=True)
+    assert ([2**22, 2**22, -1], bytes(2**22)) == (sizes, content)
 
 
 class Point(msgspec.Struct):
