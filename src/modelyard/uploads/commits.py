@@ -56,6 +56,20 @@ class CommitUploads:
         declared = {SEGMENTS: segments} if segments else {}
         return self._open(viewer, HUB, upload_id, size_bytes, declared, sha256)
 
+    def refuse_many(self, viewer: Viewer, sha256s: Collection[str]) -> None:
+        """Raise an error if the team cannot have so many more open uploads, before the first of them is opened.
+
+        Raises InvalidValue for more files than it may ever have open, TooManyUploads for more than it may open now.
+        """
+        team, open_max = writing_team(viewer), self.uploads.limits.team_open_uploads_max
+        files = [sha256 for sha256 in dict.fromkeys(sha256s) if not self.has(viewer, sha256)]
+        if len(files) > open_max:
+            raise errors.InvalidValue(f"{len(files):,} new files at once; accepted: up to {open_max:,}")
+        with self._store.reading() as connection:
+            new = [sha256 for sha256 in files if uploads.find(connection, derive_upload_id(HUB, team, sha256)) is None]
+            if uploads.open_count(connection, team) + len(new) > open_max:
+                raise errors.TooManyUploads(open_max, 60)
+
     def open_xorb(self, viewer: Viewer, xorb: str, size_bytes: int) -> Upload:
         """Return the upload of a xorb, made now or by an earlier attempt to send it."""
         if size_bytes > xet.XORB_BYTES_MAX:

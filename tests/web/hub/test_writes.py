@@ -604,3 +604,17 @@ def test_a_large_file_is_refused_by_its_whole_size(bench: Bench) -> None:
     body = {"objects": [{"oid": "0" * 64, "size": 1 << 40}], "transfers": ["multipart"]}
 
     assert 413 == bench.ask("/red/night.git/info/lfs/objects/batch", body=body).status
+
+
+def test_a_batch_of_more_files_than_a_team_may_have_open_opens_none(bench: Bench) -> None:
+    bench.create()
+
+    def ask_for(numbers: range) -> Reply:
+        objects = [{"oid": f"{number:064x}", "size": 1} for number in numbers]
+        return bench.ask("/red/night.git/info/lfs/objects/batch", body={"objects": objects})
+
+    refused = ask_for(range(101))
+    assert (400, "101 new files at once; accepted: up to 100") == (refused.status, refused.json["error"])
+    assert 200 == ask_for(range(100)).status
+    assert 200 == ask_for(range(100)).status
+    assert 429 == ask_for(range(99, 101)).status

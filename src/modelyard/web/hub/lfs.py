@@ -83,6 +83,7 @@ class LfsHandler:
             raise errors.InvalidValue(
                 f"accepted: the operation upload, the hash_algo sha256, and up to {_OBJECTS_MAX} objects"
             )
+        self.commit_uploads.refuse_many(viewer, [item.oid for item in batch.objects])
         is_multipart = "multipart" in batch.transfers and any(item.size > PART_BYTES for item in batch.objects)
         verify = f"{self.base_of(request)}/hf/{parameters['namespace']}/{parameters['name']}.git/info/lfs/verify"
         objects = [self._describe(request, viewer, item, verify, is_multipart=is_multipart) for item in batch.objects]
