@@ -35,7 +35,9 @@ from modelyard.web.client_address import TrustedProxies
 from modelyard.web.consistency import staleness
 from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.hub.context import HubContext
+from modelyard.web.hub.endpoint import PREFIX
 from modelyard.web.hub.repositories import Repositories
+from modelyard.web.hub.unknown_paths import unknown_paths
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.middleware import EdgeMiddleware
@@ -71,7 +73,7 @@ def create_app(
     table = routes(parts)
     hot_routes = {("GET", route.path): route.handler for route in table if (route.path, route.methods) == HOT_ROUTE}
     return EdgeMiddleware(
-        Router(table, partial(_lifespan, auth, parts, log)),
+        Router(table, partial(_lifespan, auth, parts, log), {PREFIX: unknown_paths(parts.hub)}),
         log,
         parts.request_log,
         settings.cors_allow_origins,

@@ -9,7 +9,7 @@ Route("/v3/model", "GET", read_endpoint(list_models, gzip_cache), Scope.READ, Ki
 import asyncio
 import enum
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
@@ -59,7 +59,10 @@ class Router:
     Raises RouteNotFound, MethodNotAllowed, InvalidRequest.
     """
 
-    def __init__(self, table: Sequence[Route], lifespan: Lifespan[object]) -> None:
+    def __init__(
+        self, table: Sequence[Route], lifespan: Lifespan[object], unknown_by_prefix: Mapping[str, Handler] | None = None
+    ) -> None:
+        """``unknown_by_prefix`` has handlers of the paths below a prefix that no route has."""
         self.table = table
         by_path: dict[str, dict[str, Handler]] = {}
         for route in table:
@@ -71,8 +74,9 @@ class Router:
         for pattern in routes:
             # Starlette ends its expressions with `$`, which also matches before a line feed at the end of a path.
             pattern.path_regex = re.compile(pattern.path_regex.pattern.removesuffix("$") + r"\Z")
+        self._unknown_by_prefix = unknown_by_prefix or {}
         self._router = starlette.routing.Router(
-            routes, redirect_slashes=False, default=_raise_not_found, lifespan=lifespan
+            routes, redirect_slashes=False, default=self._answer_unknown, lifespan=lifespan
         )
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -86,6 +90,14 @@ class Router:
                 await resource(scope, receive, send)
                 return
         await self._router(scope, receive, send)
+
+    async def _answer_unknown(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        request = request_of(scope)
+        for prefix, handler in self._unknown_by_prefix.items():
+            if scope["path"].startswith(f"{prefix}/"):
+                await handler(request, receive, send)
+                return
+        raise errors.RouteNotFound(unquote(request.path))
 
 
 class _Resource:
@@ -109,10 +121,6 @@ class _Resource:
             await send_bytes(request, send, 204, [(b"allow", allow), (b"access-control-allow-methods", allow)])
         else:
             raise errors.MethodNotAllowed(request.method, self._allowed)
-
-
-async def _raise_not_found(scope: ASGIScope, _receive: Receive, _send: Send) -> None:
-    raise errors.RouteNotFound(unquote(request_of(scope).path))
 
 
 def read_endpoint(

@@ -10,6 +10,7 @@ descriptions    ``/api/models/{repo}``, its branch and history, and ``/api/whoam
 trees           ``/api/models/{repo}/tree`` and ``paths-info``
 search          ``/api/models``
 summaries       the models of its pages
+unknown_paths   what no route has, in the client's words
 downloads       ``/{repo}/resolve`` and ``raw``
     examples        how programs load a model, for its page
 """
