@@ -91,6 +91,7 @@ def take_all(browsing: Browsing, key: str, names: set[str]) -> int:
         album.take("deleted", "/deleted")
         album.take("status", "/status")
         album.take("api", "/docs")
+        album.take("resolve", "/resolve")
         album.take("missing", "/models/1")
         count += len(album.paths)
         for context in [*browsing.browser.contexts]:

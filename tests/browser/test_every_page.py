@@ -29,6 +29,7 @@ STRANGERS = {
     "/?filter.search=pony&sort=newest&versions=singly": ".offers",
     "/?filter.search=mountain&filter.types=vae&filter.base_model=Pony": ".drops",
     "/selection?id={public}": ".picked a",
+    "/resolve": "#file",
     "/models/{public}": "#developers",
     f"/models/{EVIL_ID}": "#developers",
     "/models/1": "h1",

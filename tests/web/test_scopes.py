@@ -142,7 +142,7 @@ PAGES = [
     *(
         Row(method, path, READ, 200)
         for method in ("GET", "HEAD")
-        for path in ("/", "/parts/results", "/parts/filters", "/selection", f"/models/{OWN}", "/status")
+        for path in ("/", "/parts/results", "/parts/filters", "/selection", "/resolve", f"/models/{OWN}", "/status")
     ),
     *(
         Row(method, path, needs, 200)
@@ -158,6 +158,7 @@ PAGES = [
     Row("GET", "/team", READ, 200),
     Row("HEAD", "/team", READ, 200),
     Row("POST", "/selection", READ | WRITE, 400),
+    Row("POST", "/resolve", READ, 400),
     Row("GET", "/parts/sizes?bytes=1", WRITE, 200),
     Row("HEAD", "/parts/sizes?bytes=1", WRITE, 200),
     Row("GET", f"/uploaded/{UPLOAD}", WRITE, 404),

@@ -46,7 +46,8 @@ from modelyard.web.openapi import document
 from modelyard.web.pages import api_docs, deleted, keys, model, selection, sign_in, status, team, upload
 from modelyard.web.pages import edit as edits
 from modelyard.web.pages.gallery import Gallery
-from modelyard.web.pages.page import SIGN_IN, PageContext, PageRequest, make_handler
+from modelyard.web.pages.page import SIGN_IN, PageContext, PageRequest, make_handler, page_endpoint
+from modelyard.web.pages.resolution import Resolution
 from modelyard.web.requests import Handler, Request
 from modelyard.web.responses import Response
 from modelyard.web.routing import Kind, Route, read_endpoint
@@ -90,7 +91,8 @@ def routes(parts: Parts) -> list[Route]:
     """Return all routes."""
     table: list[Route] = []
     # The page of the reference shows the whole table, so it gets the list that it is a part of.
-    table += [*_api(parts), *_pages(parts.page_context, table), *_hub(parts.hub), *_hub_writes(parts)]
+    pages = _pages(parts.page_context, parts.resolve_workflow, table)
+    table += [*_api(parts), *pages, *_hub(parts.hub), *_hub_writes(parts)]
     return table
 
 
@@ -147,8 +149,8 @@ def _api(parts: Parts) -> list[Route]:
     ]
 
 
-def _pages(context: PageContext, table: Sequence[Route]) -> list[Route]:
-    gallery = Gallery(context)
+def _pages(context: PageContext, workflows: ResolveWorkflow, table: Sequence[Route]) -> list[Route]:
+    gallery, resolution = Gallery(context), Resolution(context, workflows.bodies)
 
     def page(show: Callable[[PageContext, PageRequest], Response]) -> Handler:
         """Answer from the database, in a thread."""
@@ -167,6 +169,8 @@ def _pages(context: PageContext, table: Sequence[Route]) -> list[Route]:
         Route("/parts/filters", "GET", quick(gallery.show_filters), read, kind),
         Route(selection.PATH, "GET", page(selection.show), read, kind),
         Route(selection.PATH, "POST", page(selection.change), write, kind),
+        Route("/resolve", "GET", quick(resolution.show), read, kind),
+        Route("/resolve", "POST", page_endpoint(context, resolution.answer), read, kind),
         Route("/models/{id}", "GET", page(model.show), read, kind),
         Route("/models/{id}/edit", "GET", page(edits.show_edit), write, kind),
         Route("/models/{id}/edit", "POST", editing, write, kind),

@@ -129,7 +129,7 @@ form post /preferences
 {to=/ hidden} <><>
 form post /preferences
 {to=/ hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
-[Show versions singly](/?versions=singly)
+[Show versions singly](/?versions=singly) [Models of a picture](/resolve)
 {id=80 checkbox} Choose again 80
 [ !/static/art.svg#hills again 80 again Checkpoint · SD 1.5 popularity 1.2M ADDED](/models/80)
 {id=77 checkbox} Choose Harbour Lights
@@ -144,6 +144,9 @@ form post /preferences
 No more models
 form get /selection
 <Use the chosen models> <Choose none>
+form post /resolve
+Drop a picture or a workflow to see which models it needs
+{file= file hidden}
 """,  # noqa: E501 # a link is not broken
     "/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai": """
 # Models
@@ -204,7 +207,7 @@ form post /preferences
 {to=/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
     &filter.source=civitai hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
 [Show versions singly](/?filter.search=harbour&filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0
-    &filter.source=civitai&versions=singly)
+    &filter.source=civitai&versions=singly) [Models of a picture](/resolve)
 [Tag: harbour (1) →](/?filter.types=lora&filter.tags=night&filter.base_model=SDXL+1.0&filter.source=civitai
     &filter.tags=harbour)
 [ Remove the filter LoRA family](/?filter.search=harbour&filter.tags=night&filter.base_model=SDXL+1.0
@@ -222,6 +225,9 @@ form post /preferences
 No more models
 form get /selection
 <Use the chosen models> <Choose none>
+form post /resolve
+Drop a picture or a workflow to see which models it needs
+{file= file hidden}
 """,  # noqa: E501 # a link is not broken
     "/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false": """
 # Models
@@ -277,7 +283,8 @@ form post /preferences
 form post /preferences
 {to=/?pagination.limit=2&filter.is_nsfw=false
     &filter.is_inpainting=false hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
-[Show versions singly](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false&versions=singly)
+[Show versions singly](/?pagination.limit=2&filter.is_nsfw=false&filter.is_inpainting=false
+    &versions=singly) [Models of a picture](/resolve)
 [ Remove the filter is nsfw: false](/?pagination.limit=2&filter.is_inpainting=false)
 [ Remove the filter is inpainting: false](/?pagination.limit=2&filter.is_nsfw=false)
 [Remove all filters](/)
@@ -289,6 +296,9 @@ form post /preferences
     &pagination.cursor=c_Wzk1MCwiNzgiXQ%3D%3D)
 form get /selection
 <Use the chosen models> <Choose none>
+form post /resolve
+Drop a picture or a workflow to see which models it needs
+{file= file hidden}
 """,
     "/?pagination.limit=1&pagination.cursor=c_WzEyMzQ1LCI3NyJd&filter.types=lora&filter.types=vae": """
 # Models
@@ -353,7 +363,8 @@ form post /preferences
 form post /preferences
 {to=/?pagination.limit=1&filter.types=lora
     &filter.types=vae hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
-[Show versions singly](/?pagination.limit=1&filter.types=lora&filter.types=vae&versions=singly)
+[Show versions singly](/?pagination.limit=1&filter.types=lora&filter.types=vae
+    &versions=singly) [Models of a picture](/resolve)
 [ Remove the filter LoRA family](/?pagination.limit=1&filter.types=vae)
 [ Remove the filter VAE](/?pagination.limit=1&filter.types=lora)
 [Remove all filters](/)
@@ -364,6 +375,9 @@ form post /preferences
     &pagination.cursor=c_WzAsIjEwMDAwMDAwMDEiXQ%3D%3D)
 form get /selection
 <Use the chosen models> <Choose none>
+form post /resolve
+Drop a picture or a workflow to see which models it needs
+{file= file hidden}
 """,
     "/?filter.search=harbuor": """
 # Models
@@ -386,12 +400,15 @@ form post /preferences
 {to=/?filter.search=harbuor hidden} <><>
 form post /preferences
 {to=/?filter.search=harbuor hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
-[Show versions singly](/?filter.search=harbuor&versions=singly)
+[Show versions singly](/?filter.search=harbuor&versions=singly) [Models of a picture](/resolve)
 !/static/art.svg#sun
 ## No models found for “harbuor”
 Did you mean [harbour](/?filter.search=harbour)?
 form get /selection
 <Use the chosen models> <Choose none>
+form post /resolve
+Drop a picture or a workflow to see which models it needs
+{file= file hidden}
 """,
     "/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true": """
 # Models
@@ -417,7 +434,8 @@ form post /preferences
 form post /preferences
 {to=/?filter.search=harbuor&filter.types=lora
     &filter.is_inpainting=true hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
-[Show versions singly](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true&versions=singly)
+[Show versions singly](/?filter.search=harbuor&filter.types=lora&filter.is_inpainting=true
+    &versions=singly) [Models of a picture](/resolve)
 [ Remove the filter LoRA family](/?filter.search=harbuor&filter.is_inpainting=true)
 [ Remove the filter is inpainting: true](/?filter.search=harbuor&filter.types=lora)
 [Remove all filters](/?filter.search=harbuor)
@@ -426,6 +444,9 @@ form post /preferences
 [Search without filters](/?filter.search=harbuor)
 form get /selection
 <Use the chosen models> <Choose none>
+form post /resolve
+Drop a picture or a workflow to see which models it needs
+{file= file hidden}
 """,
     "/?filter.search=zzz": """
 # Models
@@ -448,13 +469,16 @@ form post /preferences
 {to=/?filter.search=zzz hidden} <><>
 form post /preferences
 {to=/?filter.search=zzz hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
-[Show versions singly](/?filter.search=zzz&versions=singly)
+[Show versions singly](/?filter.search=zzz&versions=singly) [Models of a picture](/resolve)
 !/static/art.svg#sun
 ## No models found for “zzz”
 Each word must be part of a model’s title, names, trigger words, creator or tags, or be a hash.
     [Show all models](/)
 form get /selection
 <Use the chosen models> <Choose none>
+form post /resolve
+Drop a picture or a workflow to see which models it needs
+{file= file hidden}
 """,
     "/models/77": """
 [← All models](/)
@@ -870,7 +894,7 @@ form post /preferences
 {to=/?filter.types=vae hidden} <><>
 form post /preferences
 {to=/?filter.types=vae hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
-[Show versions singly](/?filter.types=vae&versions=singly)
+[Show versions singly](/?filter.types=vae&versions=singly) [Models of a picture](/resolve)
 """,
 }
 
@@ -915,12 +939,15 @@ form post /preferences
 {to=/ hidden} <><>
 form post /preferences
 {to=/ hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
-[Show versions singly](/?versions=singly)
+[Show versions singly](/?versions=singly) [Models of a picture](/resolve)
 {id=7 checkbox} Choose model7 7
 [ !/static/art.svg#rings model7 7 v7 Checkpoint · SD 1.5 popularity 993](/models/7)
 No more models
 form get /selection
 <Use the chosen models> <Choose none>
+form post /resolve
+Drop a picture or a workflow to see which models it needs
+{file= file hidden}
 """,
     "/?filter.visibility=private": """
 → /sign-in?to=%2F%3Ffilter.visibility%3Dprivate

@@ -6,27 +6,19 @@
 The bytes decide what the file is, whatever ``Content-Type`` says.
 """
 
-import asyncio
-
 from starlette.types import Receive, Send
 
 from modelyard import errors, resolution, wire
 from modelyard.catalog import Catalog
 from modelyard.domain import Viewer
 from modelyard.web.auth import ViewerOf
-from modelyard.web.bodies import Disconnected, content_length, read_up_to
 from modelyard.web.consistency import MIN_REVISION, RevisionWait, revision_header
-from modelyard.web.heavy_work import FairTurns, HeavyWork
-from modelyard.web.rate_limit import caller_of
+from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.requests import Request
 from modelyard.web.responses import GzipCache, Response, send_response
 from modelyard.web.urls import BaseOf, LinksFor
-from modelyard.workflows import ACCEPTED, BODY_BYTES_MAX, read_needs
-
-# Workflows are smaller; larger bodies, pictures, arrive a few at a time, so that they take little memory together.
-_SMALL_BYTES = 1024 * 1024
-_LARGE_AT_ONCE = 4
-_BODY_SECONDS_MAX = 60.0
+from modelyard.web.workflow_bodies import WorkflowBodies
+from modelyard.workflows import ACCEPTED, read_needs
 
 
 class ResolveWorkflow:
@@ -47,7 +39,7 @@ class ResolveWorkflow:
         self._base_of = base_of
         self._gzip_cache = gzip_cache
         self._heavy_work = heavy_work
-        self._large_bodies = FairTurns(_LARGE_AT_ONCE)
+        self.bodies = WorkflowBodies()
         self._revision_wait = RevisionWait(catalog)
 
     async def handle(self, request: Request, receive: Receive, send: Send) -> None:
@@ -55,22 +47,11 @@ class ResolveWorkflow:
         viewer = self._viewer_of(request)
         if MIN_REVISION in request.headers:
             await self._revision_wait.wait(request)
-        if (content_length(request) or BODY_BYTES_MAX) <= _SMALL_BYTES:
-            response = await self._answer(viewer, request, receive)
-        else:
-            async with self._large_bodies.turn(caller_of(request)):
-                response = await self._answer(viewer, request, receive)
+        async with self.bodies.read(request, receive) as body:
+            if not body:
+                raise errors.InvalidValue("the body is empty; accepted: " + ACCEPTED, field="body")
+            response = await self._heavy_work.run(request, lambda: self._resolve(viewer, request, body))
         await send_response(response, request, send, self._gzip_cache)
-
-    async def _answer(self, viewer: Viewer, request: Request, receive: Receive) -> Response:
-        try:
-            async with asyncio.timeout(_BODY_SECONDS_MAX):
-                body = await read_up_to(BODY_BYTES_MAX, request, receive, "the file")
-        except TimeoutError:
-            raise Disconnected(f"the file took longer than {_BODY_SECONDS_MAX:g} seconds") from None
-        if not body:
-            raise errors.InvalidValue("the body is empty; accepted: " + ACCEPTED, field="body")
-        return await self._heavy_work.run(request, lambda: self._resolve(viewer, request, body))
 
     def _resolve(self, viewer: Viewer, request: Request, body: bytes) -> Response:
         needs = read_needs(body)

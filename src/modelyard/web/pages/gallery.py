@@ -31,6 +31,7 @@ from modelyard.web.pages.labels import read_base_model_labels
 from modelyard.web.pages.page import PageContext, PageRequest, render_page, render_part
 from modelyard.web.pages.templates import render
 from modelyard.web.responses import Response
+from modelyard.workflows import BODY_BYTES_MAX
 
 # Divisible by 2, 3, 4 and 6, so that most screens show complete rows.
 LIMIT = 24
@@ -131,6 +132,7 @@ class Gallery:
             filters=Markup(sides.filters),  # noqa: S704 # the same
             bar=Markup(sides.bar),  # noqa: S704 # the same
             filter_count=len(search.filters),
+            drop_bytes_max=BODY_BYTES_MAX,
         )
 
     # --- results

@@ -7,7 +7,7 @@ request → session → viewer → show(page_request) → response → ETag, gzi
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -136,15 +136,22 @@ def make_handler(
     may have a picture, and needs a session that may write.
     """
 
+    async def respond(request: Request, receive: Receive) -> Response:
+        page_request = read_page_request(context, request)
+        if request.method == "POST":
+            page_request = await _read_form(page_request, receive, needs_token=needs_token, takes_picture=takes_picture)
+        async with context.picture_turn if page_request.picture else contextlib.nullcontext():
+            return await _show(context, show, page_request, asks_database=asks_database)
+
+    return page_endpoint(context, respond)
+
+
+def page_endpoint(context: PageContext, respond: Callable[[Request, Receive], Awaitable[Response]]) -> Handler:
+    """Return the handler that sends a page, or the page for the error that ``respond`` raises."""
+
     async def answer(request: Request, receive: Receive, send: Send) -> None:
         try:
-            page_request = _read_page_request(context, request)
-            if request.method == "POST":
-                page_request = await _read_form(
-                    page_request, receive, needs_token=needs_token, takes_picture=takes_picture
-                )
-            async with context.picture_turn if page_request.picture else contextlib.nullcontext():
-                response = await _show(context, show, page_request, asks_database=asks_database)
+            response = await respond(request, receive)
         except Disconnected:
             response = Response(b"", HTML, status=408, caching=_NO_STORE)
         except errors.ModelyardError as error:
@@ -182,7 +189,7 @@ async def _read_form(
     return replace(page_request, form=form.fields, picture=form.file)
 
 
-def _read_page_request(context: PageContext, request: Request) -> PageRequest:
+def read_page_request(context: PageContext, request: Request) -> PageRequest:
     """Find the session and viewer of a request, and count it against the rate limit."""
     session = context.sessions.of(request)
     if session is not None:
@@ -208,12 +215,13 @@ def render_page(
     *,
     status: int = 200,
     headers: tuple[Header, ...] = (),
+    changes_nothing: bool = False,
     **values: object,
 ) -> Response:
-    """Return a complete page made from a template."""
+    """Return a complete page made from a template. The result of a form that ``changes_nothing`` can be shown again."""
     body = render(template, page_request=page_request, **values).encode()
     # The result of a form is shown once: going back in the browser must not show a new key again.
-    is_cacheable = status == 200 and page_request.request.method != "POST"
+    is_cacheable = status == 200 and (page_request.request.method != "POST" or changes_nothing)
     return Response(body, HTML, (*PAGE_HEADERS, *headers), status, _CACHING if is_cacheable else _NO_STORE)
 
 
