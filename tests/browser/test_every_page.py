@@ -35,7 +35,7 @@ STRANGERS = {
     "/models/1": "h1",
     "/sign-in": "#key",
     "/sign-in?ended=1": "[role=alert]",
-    "/status": ".bars",
+    "/status": ".figures",
     "/docs": "#try",
 }
 MEMBERS = {
@@ -46,6 +46,7 @@ MEMBERS = {
     "/upload": "#drop",
     "/keys": "table",
     "/team": "#members",
+    "/status": ".bars",
     "/deleted": "h1",
 }
 OPEN_DETAILS = "() => document.querySelectorAll('details').forEach((details) => { details.open = true; })"
@@ -95,6 +96,15 @@ def test_axe_finds_nothing_on_any_page(browsing: Browsing, key: str, ids: dict[s
         violations += axe(window)
 
     assert [] == violations
+
+
+def test_the_status_page_of_operators_fits_a_narrow_phone(browsing: Browsing, key: str, axe: Axe) -> None:
+    page = browsing.window(key, width=320)
+    page.goto("/status")
+    expect(page.get_by_role("heading", name="Failures")).to_be_visible()
+
+    assert [] == axe(page)
+    assert 320 >= page.evaluate("() => document.documentElement.scrollWidth")
 
 
 def test_contrast_is_enough_in_the_dark_too(browsing: Browsing, key: str, ids: dict[str, object], axe: Axe) -> None:

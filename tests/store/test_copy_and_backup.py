@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,10 +49,12 @@ def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
     """All rows of all tables, but for what a database says of itself."""
     from modelyard.store import schema
 
+    own_notes = ("identity", "publisher", backup.LAST_BACKUP_NOTE)
+
     with store.reading() as connection:
         return {
             table.name: sorted(
-                (tuple(row) for row in connection.execute(sa.select(table)) if row[0] not in ("identity", "publisher")),
+                (tuple(row) for row in connection.execute(sa.select(table)) if row[0] not in own_notes),
                 key=repr,
             )
             for table in schema.metadata.sorted_tables
@@ -84,6 +87,20 @@ def test_a_copy_has_every_row_and_an_identity_of_its_own(store: Store, target_ur
     assert Auth(store).create_key("blue", [Scope.READ])[1].id == Auth(target).create_key("blue", [Scope.READ])[1].id
     with store.transaction() as one, target.transaction() as other:
         assert one.next_own_id() == other.next_own_id()
+
+
+def test_a_copy_has_no_time_of_a_backup_as_nobody_backed_it_up(
+    url: str, store: Store, target_url: str, open_at: Open
+) -> None:
+    backup.record_backup(url, 1_700_000_000)
+    target = open_at(target_url)
+
+    copy.copy(store, target)
+
+    assert ("1700000000", None) == (
+        store.get_property(backup.LAST_BACKUP_NOTE),
+        target.get_property(backup.LAST_BACKUP_NOTE),
+    )
 
 
 def test_a_copy_that_was_interrupted_goes_on(store: Store, target_url: str, open_at: Open) -> None:
@@ -256,6 +273,48 @@ def test_a_backup_taken_while_somebody_writes_is_of_one_moment(
         assert MODELS - 1 == snapshot.count
     assert 1 == len(set(names))
     assert before != restored.identity
+
+
+@pytest.mark.usefixtures("_dump_programs")
+def test_the_time_of_the_last_backup_is_in_the_database_once_the_backup_is_complete(
+    url: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(store)
+    monkeypatch.setenv("MODELYARD_DATABASE_URL", url)
+    revision = store.revision()
+    folder = tmp_path / "missing"
+    times = []
+
+    for path in (folder / "monday", tmp_path / "monday", tmp_path / "monday", tmp_path / "tuesday"):
+        run(["backup", "--quiet", "--home", str(tmp_path), str(path)])
+        times.append(store.get_property(backup.LAST_BACKUP_NOTE))
+
+    first, second = int(times[1] or ""), int(times[3] or "")
+    assert [None, str(first), str(first), str(second)] == times
+    assert time.time() - 60 <= first <= second <= time.time() + 1
+    assert revision == store.revision()
+
+
+def test_a_backup_of_a_database_that_takes_no_writes_is_complete_and_says_that_its_time_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    store = open_store(f"sqlite:///{home}/modelyard.sqlite")
+    with store.transaction() as transaction:
+        transaction.connection.execute(
+            sa.text("CREATE TRIGGER no_notes BEFORE INSERT ON notes BEGIN SELECT RAISE(ABORT, 'no writes'); END")
+        )
+    store.close()
+
+    assert 0 == run(["backup", "--home", str(home), str(tmp_path / "monday")])
+
+    assert (tmp_path / "monday").is_file()
+    reason = f"sqlite:///{home}/modelyard.sqlite cannot be written: no writes"
+    assert [
+        f"the backup is complete, but its time was not stored for the status page: {reason}",
+        f"backed up to {tmp_path / 'monday'}",
+    ] == capsys.readouterr().err.splitlines()
 
 
 def test_an_index_of_what_came_after_the_backup_is_not_used_after_it(tmp_path: Path) -> None:

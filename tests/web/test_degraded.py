@@ -15,6 +15,8 @@ from modelyard.store.blobs import Blob
 from tests.app_fixture import Address, App, a_model, a_private, listening, open_app
 from tests.process_servers import PostgresServer, postgres_server
 from tests.processes import wait_for
+from tests.web.pages.page_text import main_text
+from tests.web.pages.test_pages import signed_in
 
 LONG_SECONDS = 120.0
 
@@ -64,6 +66,17 @@ def test_without_the_database_reads_go_on_and_say_how_old_they_may_be(
     assert during.headers["warning"].startswith('110 modelyard "the database is away, answers may be ')
     assert "warning" in yard.ask("/v3/model", if_none_match=before.headers["etag"]).headers
     assert wait_for(lambda: address.ask("/readyz").json["stale_seconds"] > 0, LONG_SECONDS)
+
+
+def test_without_the_database_the_status_page_says_so(yard: App, server: PostgresServer) -> None:
+    reader, operator = signed_in(yard, "red"), signed_in(yard, "red", Scope.ADMIN)
+    server.kill()
+
+    figures = "# Status\nServer\nRead-only\nThe database does not answer.\nModels\n3\n"
+    assert wait_for(lambda: main_text(reader.ask("/status").body).startswith(figures), LONG_SECONDS)
+    text = main_text(operator.ask("/status").body)
+    assert text.startswith(figures)
+    assert text.endswith("\nDisk, background work and failures are shown when the database answers again.")
 
 
 def test_without_the_database_keys_are_still_told_apart(yard: App, server: PostgresServer) -> None:

@@ -12,7 +12,7 @@ from modelyard.blobs.copy import copy
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.blobs.partial import IncomingFiles
 from modelyard.blobs.s3 import S3Blobs
-from modelyard.blobs.storage import Blobs, Storage, open_storage
+from modelyard.blobs.storage import Blobs, Storage, local_folder, open_storage
 
 __all__ = [
     "Blobs",
@@ -23,6 +23,7 @@ __all__ = [
     "SharedFiles",
     "Storage",
     "copy",
+    "local_folder",
     "open_shared",
     "open_storage",
 ]

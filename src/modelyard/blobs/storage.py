@@ -74,6 +74,15 @@ def open_storage(url: str, home: Path, environ: Mapping[str, str]) -> Storage:
         return Storage(open_s3(url, environ), IncomingFiles(home / "blobs" / "incoming"))
     if "://" in url and not url.startswith("file://"):
         raise errors.ConfigurationError(f"blobs: {url!r} is not supported; accepted: a folder, or s3://bucket/prefix")
-    folder = Path(url.removeprefix("file://")) if url else home / "blobs"
+    folder = _folder_of(url, home)
     # Uploads lie in the same file system, so that storing one as a blob is a rename.
     return Storage(FolderBlobs(folder), IncomingFiles(folder / "incoming"))
+
+
+def local_folder(url: str, home: Path) -> Path | None:
+    """Return the folder of the blobs of a storage URL; None if they are in an S3-compatible store."""
+    return None if url.startswith("s3://") else _folder_of(url, home)
+
+
+def _folder_of(url: str, home: Path) -> Path:
+    return Path(url.removeprefix("file://")) if url else home / "blobs"

@@ -1,5 +1,6 @@
 """`modelyard backup` and `modelyard restore`: the database and the files, to a backup and back."""
 
+import time
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ from modelyard import errors
 from modelyard.cli import home, options, output
 from modelyard.cli.database import copy_files
 from modelyard.index import SegmentDirectory
+from modelyard.settings import Settings
 from modelyard.store import backup as store_backup
 
 # What a backup with files has in its folder.
@@ -35,10 +37,19 @@ def backup(path: Path, with_files: bool, as_json: bool) -> None:
         # The database first: a file stays for days after its model is gone, so every file that it names is copied.
         store_backup.backup(config.database_url, path / _DATABASE)
         copy_files(config, config.storage_url, str(path / _FILES))
+    _record_time(config)
     if as_json:
         output.write_json({"path": str(path), "with_files": with_files})
         return
     output.remark(f"backed up to {path}")
+
+
+def _record_time(config: Settings) -> None:
+    """Store the time of the backup, which the status page shows. The backup is complete without it."""
+    try:
+        store_backup.record_backup(config.database_url, round(time.time()))
+    except errors.DatabaseUnavailable as problem:
+        output.warn(f"the backup is complete, but its time was not stored for the status page: {problem.message}")
 
 
 @click.command(epilog="Example: modelyard restore /var/backups/modelyard-monday")

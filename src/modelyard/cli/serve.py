@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import click
@@ -51,6 +52,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
     )
     _raise_file_limit()
     # Listen first: if the port is taken, the user sees it before anything slow begins.
+    started_at = time.time()
     with server.listen(config.host, config.port) as listener:
         with home.open_store(config) as store:
             # Opened without a demo too, so that an unusable database is reported once, and here.
@@ -63,7 +65,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         # it, because a fork after it would lack the threads of the file store's client.
         run_in_subprocess(lambda: _build_index(config))
         jobs = {
-            "worker": (config.workers, lambda: _run_worker(config, listener, greet)),
+            "worker": (config.workers, lambda: _run_worker(config, listener, greet, started_at)),
             tasks.INDEXER: (1, lambda: _run_indexer(config)),
             tasks.VERIFIER: (config.verifiers, lambda: _run_verifier(config)),
             tasks.HASHER: (1, lambda: _run_hasher(config)),
@@ -114,7 +116,7 @@ def _create_greeting(address: str, demo_key: str | None, code: str, *, as_json: 
     return greet
 
 
-def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], None]) -> None:
+def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], None], started_at: float) -> None:
     """Answer requests on the socket until a signal stops it."""
     request_log = log.open_log(config.log_level)
     request_log.take_over()
@@ -124,7 +126,9 @@ def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], N
         keys = auth.Auth(store, anonymous=config.anonymous_access)
         keys.load()
         limits = ConnectionLimits(config.connections_max, config.address_connections_max, config.trusted_proxies)
-        web_server = server.server(app.create_app(catalog, keys, config, log=request_log), limits, greet)
+        web_server = server.server(
+            app.create_app(catalog, keys, config, log=request_log, started_at=started_at), limits, greet
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn handles both signals while it runs, and raises the one that stopped it again at its end. That
             # would end this process before the store is closed, as if it had failed. A signal that comes before

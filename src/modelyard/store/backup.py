@@ -21,6 +21,8 @@ from modelyard.store.api_keys import Key
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.database import open_store
 
+# The note with the time at which the last backup of a database was complete.
+LAST_BACKUP_NOTE = "last_backup"
 _PAGES_AT_ONCE = 4_096
 _PROBLEM_CHARS_MAX = 2_000
 
@@ -45,6 +47,24 @@ def backup(url: str, path: Path) -> None:
         raise errors.ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     finally:
         making.unlink(missing_ok=True)
+
+
+def record_backup(url: str, at: int) -> None:
+    """Store the time of a complete backup in the database that was backed up. Its tables are not migrated.
+
+    Raises DatabaseUnavailable if the database takes no writes, or has no table for it.
+    """
+    dialect = migrate.dialect_of(url)
+    insert = dialect.insert(schema.notes).values(key=LAST_BACKUP_NOTE, value=str(at))
+    upsert = insert.on_conflict_do_update(index_elements=["key"], set_={"value": str(at)})
+    try:
+        with dialect.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            connection.execute(upsert)
+    except sa.exc.DBAPIError as problem:
+        name = dialect.engine.url.render_as_string(hide_password=True)
+        raise errors.DatabaseUnavailable(f"{name} cannot be written: {str(problem.orig).strip()}") from problem
+    finally:
+        dialect.engine.dispose()
 
 
 def restore(path: Path, url: str, *, force: bool) -> list[Key]:

@@ -63,6 +63,13 @@ def unused(connection: sa.Connection, since: int) -> list[Blob]:
     return [_blob_of(row) for row in connection.execute(query)]
 
 
+def total(connection: sa.Connection) -> tuple[int, int]:
+    """Return the number of all blobs, and the sum of their sizes in bytes."""
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_BLOB.size_bytes), 0)).select_from(schema.blobs)
+    count, size_bytes = connection.execute(query).one()
+    return int(count), int(size_bytes)
+
+
 def bytes_of_team(connection: sa.Connection, team: str) -> int:
     """Return how many bytes a team's models, repositories and uploads take; each blob counts once."""
     by_model = sa.select(_MODEL.blob).where(_MODEL.team == team, _MODEL.blob.is_not(None))

@@ -16,13 +16,14 @@ from blake3 import blake3
 
 from modelyard import errors
 from modelyard.store import schema
+from modelyard.store.backup import LAST_BACKUP_NOTE
 from modelyard.store.dialect import read_revisions
 from modelyard.store.store import Store
 
 BATCH_ROWS = 2_000
 _NOTE = "copying"
 # Notes about one database, which a copy must not take over.
-_OWN_NOTES = ("identity", _NOTE, "publisher")
+_OWN_NOTES = ("identity", _NOTE, "publisher", LAST_BACKUP_NOTE)
 # No table refers to one that comes after it.
 _TABLES = schema.metadata.sorted_tables
 

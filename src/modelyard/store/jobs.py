@@ -20,6 +20,10 @@ from modelyard.store import schema
 CHECK = "check"
 
 _JOB = schema.jobs.c
+_LISTED: sa.Select[Any] = sa.select(
+    _JOB.id, _JOB.kind, _JOB.subject, _JOB.attempts, _JOB.run_at, _JOB.lease_owner, _JOB.failure,
+    _JOB.team, _JOB.created_at, _JOB.started_at, _JOB.finished_at, _JOB.failed_at,
+)  # fmt: skip # in the order of Listed
 _FAILURE_CHARS_MAX = 500
 # The due time of a job that was given up.
 NEVER = 1 << 62
@@ -192,11 +196,15 @@ def retry(connection: sa.Connection, id_: int, now: int) -> bool:
 
 def listed(connection: sa.Connection) -> list[Listed]:
     """Return all unfinished jobs in the order in which they run; those given up come last."""
-    query: sa.Select[Any] = sa.select(
-        _JOB.id, _JOB.kind, _JOB.subject, _JOB.attempts, _JOB.run_at, _JOB.lease_owner, _JOB.failure,
-        _JOB.team, _JOB.created_at, _JOB.started_at, _JOB.finished_at, _JOB.failed_at,
-    )  # fmt: skip # in the order of Listed
-    return [Listed(*row) for row in connection.execute(query.order_by(_JOB.run_at, _JOB.id))]
+    return [Listed(*row) for row in connection.execute(_LISTED.order_by(_JOB.run_at, _JOB.id))]
+
+
+def failures(connection: sa.Connection, limit: int) -> list[Listed]:
+    """Return jobs that were given up, or wait for their next attempt after a failure; the last failures come first."""
+    is_failed = (_JOB.run_at >= NEVER) | (_JOB.lease_owner.is_(None) & (_JOB.attempts > 0))
+    newest_first = (sa.func.coalesce(_JOB.failed_at, 0).desc(), _JOB.id.desc())
+    query = _LISTED.where(is_failed).order_by(*newest_first).limit(limit)
+    return [Listed(*row) for row in connection.execute(query)]
 
 
 def summaries(connection: sa.Connection) -> dict[str, Summary]:

@@ -8,6 +8,7 @@ EdgeMiddleware  request id, common headers, log, metrics, error responses
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -41,6 +42,7 @@ from modelyard.web.hub.unknown_paths import unknown_paths
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.middleware import EdgeMiddleware
+from modelyard.web.pages.installation import Installation
 from modelyard.web.pages.page import PageContext, render_problem
 from modelyard.web.pages.traffic import SAMPLE_SECONDS, TrafficHistory
 from modelyard.web.rate_limit import RateLimit
@@ -63,13 +65,16 @@ def create_app(
     *,
     link_for: LinkFor | None = None,
     log: Log | None = None,
+    started_at: float | None = None,
 ) -> ASGIApp:
     """Return the ASGI application for an open catalogue. The caller closes the catalogue.
 
-    ``link_for(sha256, percent-encoded label)`` returns a download link, or "" if there is none.
+    ``link_for(sha256, percent-encoded label)`` returns a download link, or "" if there is none. ``started_at`` is the
+    time at which the server started, in Unix seconds; by default now.
     """
     log = log or open_log(settings.log_level)
-    parts = _parts(catalog, auth, settings, log, link_for)
+    installation = Installation(settings.home, settings.storage_url, time.time() if started_at is None else started_at)
+    parts = _parts(catalog, auth, settings, log, link_for, installation)
     table = routes(parts)
     hot_routes = {("GET", route.path): route.handler for route in table if (route.path, route.methods) == HOT_ROUTE}
     return EdgeMiddleware(
@@ -85,10 +90,11 @@ def create_app(
     )
 
 
-def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for: LinkFor | None) -> Parts:
+def _parts(
+    catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for: LinkFor | None, installation: Installation
+) -> Parts:
     metrics, gzip_cache = Metrics(), GzipCache()
-    rate_limit = RateLimit(settings.rate_limit_per_minute)
-    signer = open_signer(catalog.store)
+    rate_limit, signer = RateLimit(settings.rate_limit_per_minute), open_signer(catalog.store)
     base_of = UrlBuilder(settings.public_url).base_of
     sessions = Sessions(auth, signer, rate_limit, is_https=settings.public_url.startswith("https://"))
     # The scripts of our own pages send a session and its token instead of an API key.
@@ -104,8 +110,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
     def links_for(request: Request) -> LinkFor:
         return link_for or downloads.links_for(base_of(request), request.viewer, ttl_seconds)
 
-    covers = Covers(catalog.store, storage.kept, storage.incoming)
-    heavy_work = HeavyWork(rate_limit)
+    covers, heavy_work = Covers(catalog.store, storage.kept, storage.incoming), HeavyWork(rate_limit)
     endpoints = ModelEndpoints(models, caller_of, base_of, links_for, ttl_seconds)
     return Parts(
         catalog,
@@ -137,7 +142,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
             base_of,
             gzip_cache,
             TrafficHistory(metrics),
-            settings.home,
+            installation,
             shows_nsfw=settings.nsfw_covers == "shown",
             serves_suspicious=serves_suspicious,
         ),

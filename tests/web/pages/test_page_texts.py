@@ -1,7 +1,6 @@
 """The whole text and all links of each page for one small catalogue, so that a change of any of them is seen."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -10,7 +9,6 @@ import pytest
 
 from modelyard.domain import MODEL_TYPES, Hashes, Licence, Scope, Source, Status
 from modelyard.facts import Entry, Facts, Layer, Record
-from modelyard.store import jobs
 from tests.app_fixture import App, a_model, a_private, open_app
 from tests.web.pages.page_text import main_text, page_text
 from tests.web.pages.test_pages import Browser, signed_in
@@ -766,40 +764,6 @@ Expires
 {days select} {}never {30}after 30 days {90}after 90 days {365}after 365 days
 <Create key>
 """,
-    "/status": """
-# Status
-Models
-6
-Revision
-3
-Index
-0 bytes
-1 segment, 0 on disk
-Files to check
-0
-Request rate and latency appear ten seconds after the server starts.
-## By type
-LoRA 100.0 3
-Checkpoint 33.33 1
-Textual Inversion 33.33 1
-VAE 33.33 1
-## By source
-Civitai 100.0 5
-Uploaded 20.0 1
-## By base model
-SD 1.5 100.0 3
-unknown 66.67 2
-SDXL 1.0 33.33 1
-## Background work
-|Kind|Waiting|Running|Failed|Given up|Waiting for|Running for|Last run, ago|Next run, in|Last failure, ago
-|check|0|0|0|0|||||
-|cleanup|0|0|0|0|||||
-|covers|0|0|0|0|||||
-|hashing|0|0|0|0|||||
-|matching|0|0|0|0|||||
-|indexing|0|0|0|0|||||
-|replication|0|0|0|0|||||
-""",
     "/upload": """
 # Upload
 After the upload, the server computes the file’s hashes and checks its contents. It never executes the file.
@@ -1254,84 +1218,6 @@ form post /sign-out
 this key lacks the scope 'write'
 [Show all models](/)
 """
-
-
-def test_the_status_page_shows_the_size_of_the_index_and_how_long_work_waits(red: Browser, tmp_path: Path) -> None:
-    folder = tmp_path / "index" / "segment"
-    folder.mkdir(parents=True)
-    (folder / "a").write_bytes(bytes(1_000))
-    (folder.parent / "b").write_bytes(bytes(500))
-    now = int(time.time()) + 30
-    with red.yard.store.transaction() as transaction:
-        connection = transaction.connection
-        for number, subject in enumerate(("one", "two", "three", "four", "five")):
-            jobs.add(connection, jobs.CHECK, subject, now - 600_000 + 10_000 * number)
-        # A clock of another machine may be ahead.
-        jobs.add(connection, "cleanup", "", now)
-        ahead = jobs.take(connection, "cleanup", "nobody", now + 5_000, 10**6)
-        assert ahead
-        one, two, three, _ = [jobs.take(connection, jobs.CHECK, "nobody", now - 7_200, 10**6) for _ in range(4)]
-        assert one
-        assert two
-        assert three
-        jobs.bury(connection, one, "cannot be read", now=now - 3_600)
-        jobs.postpone(connection, two, "storage is away", now + 1_800, now=now - 5_400)
-        jobs.rest(connection, three, now - 900, now + 86_400)
-
-    text = main_text(red.ask("/status").body)
-
-    assert "|0:00:00|" in text
-    assert STATUS.strip() == re.sub(r"(\d:\d\d):\d\d", r"\1", text)
-
-
-STATUS = """
-# Status
-Models
-1
-Revision
-1
-Index
-1.5 kB
-1 segment, 0 on disk
-Files to check
-4
-1 given up: modelyard jobs
-Request rate and latency appear ten seconds after the server starts.
-## By type
-VAE 100.0 1
-## By source
-Uploaded 100.0 1
-## By base model
-SD 1.5 100.0 1
-## Background work
-|Kind|Waiting|Running|Failed|Given up|Waiting for|Running for|Last run, ago|Next run, in|Last failure, ago
-|check|2|1|1|1|6 days, 19:52|1:59|0:14|0:00|0:59
-|cleanup|0|1|0|0||0:00|||
-|covers|0|0|0|0|||||
-|hashing|0|0|0|0|||||
-|matching|0|0|0|0|||||
-|indexing|0|0|0|0|||||
-|replication|0|0|0|0|||||
-"""
-
-
-@pytest.mark.parametrize(("others", "line"), [(1, "1 other 8.33 1"), (3, "3 others 25.0 3")])
-def test_the_status_page_adds_up_the_rare_values(red: Browser, others: int, line: str) -> None:
-    with red.yard.store.transaction() as transaction:
-        ids = iter(range(1, 200))
-        models = [
-            a_model(next(ids), base_model=f"Base {place:02}", type=VAE)
-            for place in range(12 + others)
-            for _ in range(max(1, 12 - place))
-        ]
-        transaction.remove([OWN])
-        transaction.put([Entry(model, {}) for model in models])
-
-    lines = main_text(red.ask("/status").body).splitlines()
-
-    start = lines.index("## By base model")
-    assert ["base 00 100.0 12", "base 01 91.67 11"] == lines[start + 1 : start + 3]
-    assert ["base 11 8.33 1", line, "## Background work"] == lines[start + 12 : start + 15]
 
 
 def test_the_gallery_remembers_what_is_done_with_covers_and_how_models_are_listed(red: Browser) -> None:

@@ -29,3 +29,17 @@ def read_base_model_labels(store: Store) -> dict[str, str]:
 def format_day(seconds: int | None) -> str:
     """Return the day of a time in Unix seconds; empty for None."""
     return "" if seconds is None else datetime.fromtimestamp(min(seconds, DATE_SECONDS_MAX), UTC).strftime("%Y-%m-%d")
+
+
+def format_minute(seconds: int) -> str:
+    """Return the minute of a time in Unix seconds."""
+    return datetime.fromtimestamp(min(seconds, DATE_SECONDS_MAX), UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its largest unit, rounded down: 3 days."""
+    for unit_seconds, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= unit_seconds:
+            number = int(seconds // unit_seconds)
+            return f"{number:,} {unit}{'' if number == 1 else 's'}"
+    return "less than a minute"

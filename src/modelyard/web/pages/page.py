@@ -10,7 +10,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from urllib.parse import quote
 
 from starlette.types import Receive, Send
@@ -27,6 +26,7 @@ from modelyard.web import sessions
 from modelyard.web.bodies import JSON_BYTES_MAX, Disconnected, read_up_to
 from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.pages.forms import is_multipart, parse_form
+from modelyard.web.pages.installation import Installation
 from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
 from modelyard.web.pages.traffic import TrafficHistory
 from modelyard.web.rate_limit import RateLimit
@@ -59,7 +59,7 @@ class PageContext:
     base_of: Callable[[Request], str]
     gzip_cache: GzipCache
     traffic: TrafficHistory
-    home: Path
+    installation: Installation
     shows_nsfw: bool
     serves_suspicious: bool = False
     # Forms with a picture wait here, so that they do not occupy the threads of other requests.

@@ -1,21 +1,32 @@
-"""``/status``: the models by type, source and base model; the index, the files to check, and the traffic."""
+"""``/status``: whether the server runs, for everybody; its disk, work, failures, traffic and models, for operators."""
 
 import datetime
-import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from modelyard.domain import ModelQuery, Source, fold_base
+from modelyard import __version__, errors
+from modelyard.domain import ModelQuery, Scope, Source, fold_base
+from modelyard.index import Facets
 from modelyard.jobs import tasks
-from modelyard.store.jobs import CHECK, Summary
-from modelyard.web.pages.labels import SOURCE_LABELS, get_type_label, read_base_model_labels
+from modelyard.store import Store, jobs
+from modelyard.store.backup import LAST_BACKUP_NOTE
+from modelyard.store.jobs import Listed, Summary
+from modelyard.web.pages.installation import measure_disk, measure_folder
+from modelyard.web.pages.labels import (
+    SOURCE_LABELS,
+    format_duration,
+    format_minute,
+    get_type_label,
+    read_base_model_labels,
+)
 from modelyard.web.pages.page import PageContext, PageRequest, render_page
 from modelyard.web.pages.traffic import READINGS_MAX, SAMPLE_SECONDS, TrafficSample
 from modelyard.web.responses import Response
 
 _BARS_MAX = 12
+_FAILURES_MAX = 50
 WIDTH, HEIGHT = 600, 140
 
 
@@ -52,39 +63,79 @@ class Chart:
 
 
 def show(context: PageContext, page_request: PageRequest) -> Response:
-    """Show the status page. Reads the database and the disk, so it must run in a thread."""
+    """Show the status page: all of it to operators, whose key has the scope admin, and a short one to others.
+
+    Reads the database and the disk for operators, so it must run in a thread.
+    """
     viewer = page_request.reader
     facets = context.catalog.facets(viewer, ModelQuery())
-    base_models = read_base_model_labels(context.catalog.store)
-    segments = context.catalog.segments()
-    with context.catalog.store.reading() as connection:
-        work = tasks.summaries(connection)
-    samples = context.traffic.list_samples()
+    is_operator = viewer.may(Scope.ADMIN)
+    details = None
+    if is_operator:
+        # Without the database, operators still see that it is away.
+        with suppress(errors.Unavailable):
+            details = _read_details(context, facets)
     return render_page(
         page_request,
         "status.html",
         total=facets.total,
-        fields=[
-            ("Type", _make_bars([(get_type_label(name), count) for name, count in facets.types])),
-            ("Source", _make_bars([(SOURCE_LABELS[Source(name)], count) for name, count in facets.sources])),
-            (
-                "Base model",
-                _make_bars(
-                    [(base_models.get(fold_base(name), name) or "unknown", count) for name, count in facets.base_models]
-                ),
-            ),
-        ],
         revision=context.catalog.revision,
-        segments=len(segments),
-        stored_segments=sum(is_stored for _, is_stored in segments),
-        index_bytes=_measure_folder(context.home / "index"),
-        waiting=sum(kind.waiting + kind.running + kind.failed for kind in work if kind.kind == CHECK),
-        given_up_count=sum(kind.given_up for kind in work),
-        work=[_make_work_row(kind, time.time()) for kind in work],
-        charts=make_charts(samples) if len(samples) > 1 else (),
-        minutes=round(READINGS_MAX * SAMPLE_SECONDS / 60),
-        box=(WIDTH, HEIGHT),
+        unreachable_seconds=context.catalog.unreachable_seconds(),
+        is_operator=is_operator,
+        details=details,
     )
+
+
+def _read_details(context: PageContext, facets: Facets) -> dict[str, object]:
+    """Return what operators see in addition."""
+    now = time.time()
+    store = context.catalog.store
+    segments = context.catalog.segments()
+    last_backup = store.get_property(LAST_BACKUP_NOTE)
+    with store.reading() as connection:
+        work = tasks.summaries(connection)
+        failures = jobs.failures(connection, _FAILURES_MAX)
+        disk = measure_disk(context.installation, connection)
+    samples = context.traffic.list_samples()
+    return {
+        "fields": _make_fields(store, facets),
+        "segments": len(segments),
+        "stored_segments": sum(is_stored for _, is_stored in segments),
+        "index_bytes": measure_folder(context.installation.home / "index"),
+        "version": __version__,
+        "uptime": format_duration(now - context.installation.started_at),
+        "backup_age": format_duration(now - int(last_backup)) if last_backup else None,
+        "backup_time": format_minute(int(last_backup)) if last_backup else None,
+        "disk": disk,
+        "waiting": sum(kind.waiting + kind.running + kind.failed for kind in work if kind.kind == jobs.CHECK),
+        "given_up_count": sum(kind.given_up for kind in work),
+        "work": [_make_work_row(kind, now) for kind in work],
+        "failures": [_make_failure_row(job, now) for job in failures],
+        "other_failures": max(0, sum(kind.failed + kind.given_up for kind in work) - len(failures)),
+        "charts": make_charts(samples) if len(samples) > 1 else (),
+        "minutes": round(READINGS_MAX * SAMPLE_SECONDS / 60),
+        "box": (WIDTH, HEIGHT),
+    }
+
+
+def _make_fields(store: Store, facets: Facets) -> list[tuple[str, list[Bar]]]:
+    base_models = read_base_model_labels(store)
+    return [
+        ("Type", _make_bars([(get_type_label(name), count) for name, count in facets.types])),
+        ("Source", _make_bars([(SOURCE_LABELS[Source(name)], count) for name, count in facets.sources])),
+        (
+            "Base model",
+            _make_bars(
+                [(base_models.get(fold_base(name), name) or "unknown", count) for name, count in facets.base_models]
+            ),
+        ),
+    ]
+
+
+def _make_failure_row(job: Listed, now: float) -> tuple[object, ...]:
+    """Return a row of the table of failures. Subject and team are left out: they may be those of another team."""
+    following = "given up" if job.state == "dead" else f"again in {_age(round(now), job.run_at)}"
+    return (job.id, job.kind, job.attempts, _age(job.failed_at, now), following, job.failure)
 
 
 def _make_work_row(work: Summary, now: float) -> tuple[object, ...]:
@@ -114,18 +165,6 @@ def _make_bars(counts: Sequence[tuple[str, int]]) -> list[Bar]:
         groups.append((f"{number} {'other' if number == 1 else 'others'}", rest))
     longest = max((count for _, count in groups), default=1)
     return [Bar(label, count, round(100 * count / longest, 2)) for label, count in groups]
-
-
-def _measure_folder(folder: Path) -> int:
-    """Return the size of a folder in bytes. A file that the indexer deletes in the meantime counts as zero."""
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += (Path(path) / name).stat().st_size
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def make_charts(samples: Sequence[TrafficSample]) -> tuple[Chart, ...]:
