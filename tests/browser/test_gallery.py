@@ -265,8 +265,9 @@ def test_everything_is_reached_without_scripts(browsing: Browsing, yard: Yard) -
     assert A_PAGE == len(titles(page))
     assert first != titles(page)
     page.locator(".card a").first.click()
+    page.get_by_role("heading", name="For developers").click()
     expect(page.get_by_role("heading", name="Hashes")).to_be_visible()
-    page.get_by_role("link", name="All models").click()
+    page.get_by_role("link", name="Back to the list").click()
     expect(page.locator(".card")).to_have_count(A_PAGE)
 
 

@@ -203,9 +203,7 @@ $ modelyard resolve empty.json
 ! modelyard: empty.json: the file is empty
 [1]
 $ modelyard resolve absent.json
-! Usage: modelyard resolve [OPTIONS] FILE
-! Try 'modelyard resolve --help' for help.
-! Error: absent.json: No such file or directory
+! modelyard resolve: absent.json: No such file or directory; see `modelyard resolve --help`
 [2]
 """
 

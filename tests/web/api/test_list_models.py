@@ -161,6 +161,8 @@ def test_every_parameter_has_a_row_here_or_is_refused_by_its_name() -> None:
         "filter.licence.commercial": "commercial",
         "filter.licence.credit": "credit",
         "filter.licence.derivatives": "derivatives",
+        "filter.size": "sizes",
+        "filter.published": "years",
         "filter.model_version_id": "id",
         "filter.hash": "hash",
         "sort": "sort",
