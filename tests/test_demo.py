@@ -27,7 +27,7 @@ from modelyard.domain import (
 from modelyard.facts import Facts, Layer, Record
 from modelyard.store import Store, open_store
 
-DIGEST = "75b651acbee0e13cd0037b55c2d1118885acf2913dca2e827b6e13f473b342c0"
+DIGEST = "ea4ec0d0ba92d02ce1ba0bc4acf9660bcc12420665e88fa73080a16c83dd80a0"
 
 
 @pytest.fixture(scope="module")
