@@ -6,7 +6,7 @@ Words come last; what they match is offered, and never counts as found.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -103,10 +103,9 @@ class _Resolver:
         return self._by_words(need)
 
     def _by_file_name(self, need: Need, name: str, ids: list[int]) -> Match:
-        records = self._by_name[1]
-        match = self._join(need, "file_name", ids, records)
+        match = self._join(need, "file_name", ids, self._by_name[1])
         is_sd_name = fold_file_name(_decode(match.records[0]).sd_name) == fold_file_name(name)
-        return self._join(need, "sd_name", ids, records) if is_sd_name else match
+        return replace(match, how="sd_name") if is_sd_name else match
 
     def _by_words(self, need: Need) -> Match:
         words = [squeeze(word) for word in _NO_WORDS.split(fold(_stem(need.name)))]

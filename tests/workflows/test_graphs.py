@@ -226,6 +226,20 @@ def test_subgraphs_that_multiply_are_cut_off() -> None:
     assert read_needs(json.dumps(page(node(1, "s0"), definitions={"subgraphs": levels})).encode()).is_truncated
 
 
+def test_many_instances_of_a_subgraph_with_many_links_are_cut_off() -> None:
+    # Without a limit of what instances set inside, this would take as many steps as there are instances times links.
+    loader = node(1, "VAELoader", "a.pt", inputs=[{"name": "vae_name"}])
+    links = [{"id": number, "target_id": 1, "target_slot": 0} for number in range(20_000)]
+    inputs = [{"name": "vae", "linkIds": [*range(20_000)]}]
+    subgraph = {"id": "sub", "nodes": [loader], "inputs": inputs, "links": links}
+    instances = [node(number, "sub", widgets_values_named={"vae": "b.pt"}) for number in range(5_000)]
+
+    needs = read_needs(json.dumps(page(*instances, definitions={"subgraphs": [subgraph]})).encode())
+
+    assert needs.is_truncated
+    assert [("b.pt", "vae")] == [(need.name, need.directory) for need in needs]
+
+
 def test_a_graph_of_too_many_values_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(errors.UnsupportedFile, match="more than 1,000,000 values"):
         read_needs(b'{"nodes":[' + b"{}," * 1_000_000 + b"{}]}")

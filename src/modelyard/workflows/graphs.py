@@ -30,6 +30,8 @@ _DIRECTORY = re.compile(r"[A-Za-z0-9][\w.-]{0,63}(?:/[A-Za-z0-9][\w.-]{0,63}){0,
 _OFF_KEYS = ("on", "active", "enabled")
 _NAME_KEYS = ("lora", "name", "content", "model", "lora_name")
 _Mapping = dict[str, Any]
+# The widgets inside a subgraph, as node ids and names, by the name of the input that sets them.
+_Targets = dict[str, list[tuple[Any, str]]]
 
 
 def is_page_graph(document: object) -> bool:
@@ -99,6 +101,7 @@ class _Walk:
         self._subgraphs = subgraphs
         self._needs = needs
         self._left = NODES_MAX
+        self._targets: dict[str, _Targets] = {}
 
     def visit(self, nodes: list[Any], prefix: str, values: Mapping[Any, _Mapping], path: tuple[str, ...]) -> None:
         """Visit nodes. ``values``: what the instance sets, by node id and widget; ``path``: the subgraphs around."""
@@ -118,7 +121,23 @@ class _Walk:
             elif class_name in path or len(path) >= DEPTH_MAX:
                 self._needs.truncate()
             else:
-                self.visit(subgraph["nodes"], f"{name}:", _values_inside(subgraph, widgets), (*path, class_name))
+                inside = self._values_inside(class_name, widgets)
+                self.visit(subgraph["nodes"], f"{name}:", inside, (*path, class_name))
+
+    def _values_inside(self, class_name: str, widgets: list[tuple[str | None, Any]]) -> dict[Any, _Mapping]:
+        """Return the values that an instance sets inside its subgraph, by node id and widget.
+
+        What is inside is found once for all instances. Each value that is set counts as a node of the limit.
+        """
+        if class_name not in self._targets:
+            self._targets[class_name] = _targets_of(self._subgraphs[class_name])
+        inside: dict[Any, _Mapping] = {}
+        for name, value in widgets:
+            targets = self._targets[class_name].get(name or "", ())
+            self._left -= len(targets)
+            for node_id, widget in targets:
+                inside.setdefault(node_id, {})[widget] = value
+        return inside
 
     def _visit_node(self, node: _Mapping, class_name: str, name: str, widgets: list[tuple[str | None, Any]]) -> None:
         properties = node.get("properties")
@@ -160,24 +179,23 @@ def _files_in(values: _Mapping) -> list[str]:
     return [value for value in values.values() if isinstance(value, str) and is_file_name(value)]
 
 
-def _values_inside(subgraph: _Mapping, widgets: list[tuple[str | None, Any]]) -> dict[Any, _Mapping]:
-    """Return the values that an instance sets inside its subgraph, by node id and widget."""
-    values = {name: value for name, value in widgets if name is not None}
-    targets = {}
+def _targets_of(subgraph: _Mapping) -> _Targets:
+    """Return which widgets inside a subgraph its inputs set: node ids and widgets by the name of the input."""
+    ends = {}
     for link in _mappings(subgraph.get("links")):
-        targets[_hashable(link.get("id"))] = (_hashable(link.get("target_id")), link.get("target_slot"))
+        ends[_hashable(link.get("id"))] = (_hashable(link.get("target_id")), link.get("target_slot"))
     nodes = {_hashable(inner.get("id")): inner for inner in _mappings(subgraph["nodes"])}
-    inside: dict[Any, _Mapping] = {}
+    targets: _Targets = {}
     for slot in _mappings(subgraph.get("inputs")):
         name, link_ids = slot.get("name"), slot.get("linkIds")
-        if not isinstance(name, str) or name not in values or not isinstance(link_ids, list):
+        if not isinstance(name, str) or not isinstance(link_ids, list):
             continue
         for link_id in link_ids:
-            target, number = targets.get(_hashable(link_id), (None, None))
-            widget = _widget_at(nodes.get(target), number)
+            node_id, number = ends.get(_hashable(link_id), (None, None))
+            widget = _widget_at(nodes.get(node_id), number)
             if widget is not None:
-                inside.setdefault(target, {})[widget] = values[name]
-    return inside
+                targets.setdefault(name, []).append((node_id, widget))
+    return targets
 
 
 def _widget_at(node: _Mapping | None, number: object) -> str | None:
