@@ -267,9 +267,12 @@ def test_it_gives_up_with_a_clear_error_and_goes_on_from_the_last_place(server: 
     assert expected(server) == outcomes_of(done + rest)
 
 
-def test_an_address_where_nobody_listens_is_given_up_on() -> None:
-    with open_client("http://127.0.0.1:9/api/v1") as client, pytest.raises(errors.Unavailable, match="ConnectError"):
-        list(pages(client, CivitaiQuery(), policy=Waited().policy()))
+def test_an_address_where_nobody_listens_is_given_up_on_and_named() -> None:
+    named, waited = "127.0.0.1 cannot be reached: ConnectError", Waited()
+    with open_client("http://127.0.0.1:9/api/v1") as client, pytest.raises(errors.Unavailable, match=named):
+        list(pages(client, CivitaiQuery(), policy=waited.policy(), on_retry=waited.messages.append))
+
+    assert [] == [message for message in waited.messages if not message.startswith(named)]
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,11 @@ def test_an_image_is_safe_if_its_rating_is_the_first_step(
 
 def test_a_cover_is_the_first_safe_image_with_an_address() -> None:
     answers = [
-        {"nsfw": True, "url": "x"},
+        {"nsfw": True, "url": URL + "x"},
         {"nsfw": False},
-        {"nsfw": False, "type": "video", "url": "v"},
-        {"nsfw": False, "url": "c"},
+        {"nsfw": False, "type": "video", "url": URL + "v"},
+        {"nsfw": False, "url": "javascript:alert(1)"},
+        {"nsfw": False, "url": URL},
     ]
 
-    assert "c" == find_cover_url(json_text.convert(answer, ImageAnswer) for answer in answers)
+    assert URL == find_cover_url(json_text.convert(answer, ImageAnswer) for answer in answers)

@@ -162,7 +162,9 @@ def _ask(client: httpx2.Client, parameters: Sequence[tuple[str, str]]) -> _Answe
         raise errors.ConfigurationError(f"{client.base_url} cannot be used: {problem}") from None
     except httpx2.RequestError as problem:
         # Refused, unreachable, too slow, cut off, garbled.
-        raise _TryAgainError(f"{type(problem).__name__}: {problem}".rstrip(": ")) from problem
+        reached = "cannot be reached: " if isinstance(problem, httpx2.ConnectError | httpx2.ConnectTimeout) else ""
+        text = f"{client.base_url.host} {reached}{type(problem).__name__}: {problem}"
+        raise _TryAgainError(text.rstrip(": ")) from problem
     _raise_for_status(response, body)
     try:
         answer: _Answer = json_text.decode(body, _Answer)

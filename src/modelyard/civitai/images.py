@@ -18,6 +18,8 @@ _TEXT_CHARS_MAX = 200
 _ADDRESS_CHARS_MAX = 2_048
 _NUMBER_MAX = 2**53
 
+# Other addresses, such as javascript:, reach no caller and no page.
+_SCHEMES = ("https://", "http://")
 _Address = Annotated[str, Meta(max_length=4096)]
 _Whole = Annotated[int, Meta(ge=0, le=_NUMBER_MAX)]
 _Number = Annotated[float, Meta(ge=-_NUMBER_MAX, le=_NUMBER_MAX)]
@@ -57,7 +59,7 @@ def read_images(answers: Iterable[ImageAnswer]) -> tuple[Image, ...]:
     images: list[Image] = []
     for answer in answers:
         url = answer.url or ""
-        if answer.type != "video" and len(url) <= _ADDRESS_CHARS_MAX and url.startswith(("https://", "http://")):
+        if answer.type != "video" and len(url) <= _ADDRESS_CHARS_MAX and url.startswith(_SCHEMES):
             images.append(_read_image(answer, url))
             if len(images) == IMAGES_MAX:
                 break
@@ -113,7 +115,10 @@ def find_cover_url(answers: Iterable[ImageAnswer]) -> str:
         (
             image.url
             for image in answers
-            if image.url and image.type != "video" and is_safe_image(image.nsfw_level, image.nsfw)
+            if image.url
+            and image.url.startswith(_SCHEMES)
+            and image.type != "video"
+            and is_safe_image(image.nsfw_level, image.nsfw)
         ),
         "",
     )

@@ -10,6 +10,7 @@ file 81543 of version 114600, which is the full SafeTensor, although Civitai mar
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -18,10 +19,20 @@ from msgspec import Meta, Struct
 from modelyard.civitai import json_text
 from modelyard.civitai.images import ImageAnswer, find_cover_url, read_images
 from modelyard.civitai.markup import TEXT_CHARS_MAX, text_of_html
-from modelyard.domain import OWN_ID_MIN, Hashes, Licence, ModelType, Skipped, Source, is_placeholder, model_type
+from modelyard.domain import (
+    OWN_ID_MAX,
+    OWN_ID_MIN,
+    Hashes,
+    Licence,
+    ModelType,
+    Skipped,
+    Source,
+    is_placeholder,
+    model_type,
+)
 from modelyard.facts import Facts, Layer, ModelFile, Recommended, Record
 from modelyard.licences import read_commercial_use
-from modelyard.registry.names import sd_name_of_version, split_version_file
+from modelyard.registry.names import file_id_of, sd_name_of_version, split_version_file
 
 # The location of a problem with a complete answer. A reader that knows the file and line replaces it.
 THE_ANSWER = "answer"
@@ -31,6 +42,7 @@ NO_USABLE_FILE = "no usable file"
 DAMAGED = "damaged record"
 NOT_AN_ANSWER = "not a Civitai answer"
 NO_VERSIONS = "model without versions"
+PRIVATE = "private model of a team"
 
 # --- The answers' shapes ---------------------------------------------------------------------------------------------
 #
@@ -43,7 +55,12 @@ _SHARED_CHARS_MAX = 2_000_000
 _Name = Annotated[str, Meta(max_length=1024)]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 _Weight = Annotated[float, Meta(ge=-100, le=100)]
-_Id = Annotated[int, Meta(ge=1, lt=OWN_ID_MIN)]
+# An id of ours is that of another Modelyard's own model.
+_Id = Annotated[int, Meta(ge=1, le=OWN_ID_MAX)]
+
+
+# A catalogue, and an id there.
+_Origin = Annotated[str, Meta(pattern=r"^[0-9A-Za-z-]{1,64}/[0-9]{1,10}$")]
 
 
 class _Stats(Struct):
@@ -88,6 +105,20 @@ class _VersionsModel(Struct):
     allowDifferentLicense: bool | None = None
 
 
+class _Catalogue(Struct):
+    """What another Modelyard says of a version.
+
+    ``unknown`` names the fields that hold a guess or a substitute. ``origin`` is the name of a model that is not
+    Civitai's, among all catalogues, and ``group`` that of its versions together.
+    """
+
+    unknown: Annotated[list[str], Meta(max_length=64)] = []
+    origin: _Origin | None = None
+    group: _Origin | None = None
+    source: Source = Source.UPLOADING
+    is_private: bool = False
+
+
 class _Version(Struct):
     id: _Id
     name: _Name | None = None
@@ -107,6 +138,7 @@ class _Version(Struct):
     stats: _Stats | None = None
     files: list[_File] | None = None
     images: list[ImageAnswer] | None = None
+    modelyard: _Catalogue | None = None
 
 
 class _Model(Struct):
@@ -206,16 +238,44 @@ def _version_records(answer: object, shared: Facts | None, where: str) -> Iterat
     except msgspec.ValidationError as error:
         yield Skipped(where, DAMAGED, str(error))
         return
-    shared = shared or _version_facts(version)
+    catalogue = version.modelyard or _Catalogue()
+    if catalogue.is_private:
+        yield Skipped(where, PRIVATE)
+        return
+    if version.id >= OWN_ID_MIN and catalogue.origin is None:
+        yield Skipped(where, DAMAGED, f"the id {version.id} is not Civitai's")
+        return
+    shared = _forget_unknown(version, catalogue.unknown, shared or _version_facts(version))
     files = _model_files(version.files or [], shared.type)
     if not files:
         types = ", ".join(sorted({file.type or "untyped" for file in version.files or []}))
         yield Skipped(where, NO_USABLE_FILE, f"only {types}" if types else "none at all")
         return
+    if version.id >= OWN_ID_MIN:
+        facts = replace(_facts(version, shared, files), upstream_model_id=None, version_group=catalogue.group)
+        if file_id_of(files[0].name) == files[0].id:
+            facts = replace(facts, sd_name=".".join(split_version_file(files[0].name)))
+        yield Record(None, catalogue.source, Layer.UPSTREAM, facts, origin=catalogue.origin)
+        return
     yield Record(version.id, Source.CIVITAI, Layer.UPSTREAM, _facts(version, shared, files))
     guess = _guessed(version, shared, files[0])
     if guess:
         yield Record(version.id, Source.CIVITAI, Layer.GUESS, guess)
+
+
+# The fields of a version that another Modelyard may name, besides type and nsfw of the model.
+_FORGETTABLE = ("name", "baseModel", "baseModelType", "createdAt", "publishedAt")
+
+
+def _forget_unknown(version: _Version, names: list[str], shared: Facts) -> Facts:
+    """Remove the values of a version that its catalogue does not know, and return the facts of the model without."""
+    if not names:
+        return shared
+    for name in _FORGETTABLE:
+        if name in names:
+            setattr(version, name, None)
+    is_nsfw = None if "nsfw" in names else shared.is_nsfw
+    return replace(shared, is_nsfw=is_nsfw, type=None if "type" in names else shared.type)
 
 
 def _version_facts(version: _Version) -> Facts:
@@ -314,7 +374,8 @@ def _model_file(file: _File, hashes: Hashes | None) -> ModelFile:
 
 
 def _size_bytes(file: _File) -> int | None:
-    return None if file.sizeKB is None else round(file.sizeKB * 1024)
+    # No model has 0 bytes: another Modelyard writes 0 where it does not know the size.
+    return round(file.sizeKB * 1024) or None if file.sizeKB is not None else None
 
 
 def _file_order(file: _File) -> tuple[bool, int, float, int]:
