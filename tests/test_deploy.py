@@ -1,16 +1,26 @@
 """What is in deploy/ can be read by what it is for, and names only settings, files and services that exist.
 
-Nothing is started here: the nodes, databases and stores that it describes are, in tests/cluster.
+The proxies are started in test_deploy_proxies.py; nodes, databases and stores in tests/cluster.
 """
 
 import configparser
+import hashlib
 import re
+import shlex
+import stat
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
+from modelyard.blobs.folder import FolderBlobs
 from modelyard.cli import COMMANDS
 from modelyard.settings import SETTINGS
+from tests import requirements
+from tests.databases import prepare, sqlite_url
+from tests.process_commands import PROGRAM, SOURCE, environment
+from tests.process_servers import free_port
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -19,7 +29,7 @@ NAMES = {setting.environment_name for setting in SETTINGS}
 
 def test_every_setting_that_is_named_exists() -> None:
     files = [path for path in DEPLOY.iterdir() if path.is_file()]
-    assert 4 == len(files)
+    assert 11 == len(files)
     for path in files:
         named = set(re.findall(r"\bMODELYARD_[A-Z_]+", path.read_text(encoding="utf-8")))
         assert named <= NAMES, path.name
@@ -60,6 +70,22 @@ def test_nginx_knows_every_node_and_its_braces_close() -> None:
             assert line.endswith(";") or re.match(r"(events|http|upstream|server|location)\b", line), line
 
 
+def test_nginx_passes_every_file_to_the_node_of_its_client() -> None:
+    """So do nginx and Caddy in front of one server: the size of other bodies is limited."""
+    text = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+    (location,) = re.findall(r"location ~ (\S+) \{\s+proxy_pass http://uploads;\s+client_max_body_size 0;", text)
+    for name in ("nginx-site.conf", "Caddyfile"):
+        assert f" {location}" in (DEPLOY / name).read_text(encoding="utf-8"), name
+    files = (
+        *("/v3/uploads/1", "/v3/model/uploader/1", "/hf/lfs/1", "/hf/cas/1/v1/xorbs/default/a", "/hf/cas/1/v2/shards"),
+        *(f"/hf/api/models/red/night/{part}/main" for part in ("preupload", "commit", "xet-write-token")),
+        "/hf/red/night.git/info/lfs/objects/batch",
+    )
+
+    assert [path for path in files if re.search(location, path)] == [*files]
+    assert not re.search(location, "/hf/red/night/resolve/main/a.safetensors")
+
+
 def test_the_unit_starts_a_command_that_exists_and_starts_it_again() -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign] # systemd minds the case
@@ -69,6 +95,83 @@ def test_the_unit_starts_a_command_that_exists_and_starts_it_again() -> None:
     assert program.endswith("/modelyard")
     assert command in COMMANDS
     assert "always" == unit["Service"]["Restart"]
+
+
+def test_the_units_are_valid_and_close_the_machine_to_the_server(tmp_path: Path) -> None:
+    """By systemd's own checker. The programs that units start have to exist, so ours is one that does."""
+    checker = requirements.program("systemd-analyze")
+    requirements.program("rsync")
+    units = sorted(tmp_path / path.name for path in DEPLOY.iterdir() if path.suffix in {".service", ".timer"})
+    for unit in units:
+        text = (DEPLOY / unit.name).read_text(encoding="utf-8")
+        unit.write_text(text.replace("/opt/modelyard/bin/modelyard", "/usr/bin/env"), encoding="utf-8")
+
+    def check(*words: str | Path) -> tuple[int, str]:
+        run = subprocess.run([checker, *words], capture_output=True, text=True, timeout=60, check=False)
+        return run.returncode, run.stdout + run.stderr
+
+    assert 3 == len(units)
+    assert (0, "") == check("verify", *units)
+    for name in ("modelyard", "modelyard-backup"):
+        # In tenths; systemd calls up to 2.0 "OK", and a unit without a word about it has 9.2.
+        code, report = check("security", "--offline=true", "--threshold=20", tmp_path / f"{name}.service")
+        assert 0 == code, report
+
+
+def test_backups_are_made_and_restored_as_the_units_and_the_drill_do(tmp_path: Path) -> None:
+    """The commands of the unit of backups and the script of the drill, with folders and a user of this test."""
+    requirements.program("rsync")
+    home, storage, backups, blob = (tmp_path / name for name in ("home", "files", "backups", "blob"))
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    blob.write_bytes(b"weights")
+    backups.mkdir()
+    home.mkdir()
+    prepare(sqlite_url(home))
+    FolderBlobs(storage).keep(blob, sha256)
+    program = tmp_path / "modelyard"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
+    program.chmod(0o755)
+    replacements = {
+        "/opt/modelyard/bin/modelyard": str(program),
+        "/srv/modelyard-files": str(storage),
+        "/var/backups/modelyard": str(backups),
+        "runuser -u modelyard --": "",
+        'env -i -C "$home"': f'env -i -C "$home" PYTHONPATH={SOURCE}',
+        "port=8081": f"port={free_port()}",
+        "/var/tmp/": f"{tmp_path}/",
+    }
+
+    def run(command: str) -> str:
+        for old, new in replacements.items():
+            command = command.replace(old, new)
+        settings = {"MODELYARD_HOME": str(home), "MODELYARD_STORAGE_URL": str(storage), "NO_PROXY": "127.0.0.1"}
+        done = subprocess.run(
+            ["sh", "-c", command],
+            env=environment() | settings,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert 0 == done.returncode, done.stderr
+        return done.stdout
+
+    unit = (DEPLOY / "modelyard-backup.service").read_text(encoding="utf-8")
+    for command in re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE):
+        run(command.replace("$$", "$").replace("%%", "%"))
+    drill = run((DEPLOY / "modelyard-drill").read_text(encoding="utf-8"))
+
+    (database,) = backups.glob("*.database")
+    copy = backups / "files" / sha256[:2] / sha256[2:4] / sha256
+    assert b"weights" == copy.read_bytes()
+    assert {0o600, 0o400} == {stat.S_IMODE(path.stat().st_mode) for path in (database, copy)}
+    assert drill.splitlines()[-1] == "the backup can be restored"
+    assert [] == [*tmp_path.glob("modelyard-drill.*")]
+    # A file that is damaged stops the drill.
+    copy.chmod(0o600)
+    copy.write_bytes(b"weighs!")
+    with pytest.raises(AssertionError, match="did NOT match"):
+        run((DEPLOY / "modelyard-drill").read_text(encoding="utf-8"))
 
 
 def test_the_image_runs_a_command_that_exists_as_somebody_without_rights() -> None:
