@@ -1,10 +1,13 @@
 """Random damage to sound files and to attacks: a header reader may refuse an input with a reason, and nothing else.
 
-    python -m tests.inspection.fuzz [--inputs 1000000] [--seed 1]
+    python -m tests.inspection.fuzz [--inputs 1000000] [--seed 1] [--layers]
 
 Each input is one seed with a few mutations (bits, bytes, cuts, copies, numbers at their limits, pieces of other seeds),
 given to the reader of its format and, through ``identify``, to the rules. Anything but a refusal ends the run, with the
 input in hexadecimal. CI runs a few thousand (test_fuzz.py).
+
+With --layers the inputs are headers: layers of all families with other sizes, types, prefixes and notes. Besides
+an exception, a belief without evidence ends the run.
 
 The last full runs stand at the end of tests/attacks/README.md.
 """
@@ -14,12 +17,23 @@ import io
 import random
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from modelyard.errors import CorruptFile, UnsupportedFile
-from modelyard.inspection import formats, gguf, identify, pickle_opcodes, pickle_scan, safetensors, state_dict
+from modelyard.inspection import (
+    Header,
+    Tensor,
+    formats,
+    gguf,
+    identify,
+    pickle_opcodes,
+    pickle_scan,
+    safetensors,
+    state_dict,
+)
 from modelyard.inspection.budget import Budget, Limits
+from modelyard.inspection.families import Layout, read_layouts
 from tests.attacks import frames, ggufs, strangers
 from tests.attacks import pickles as hostile_pickles
 from tests.attacks.attack import ATTACKS
@@ -160,14 +174,66 @@ def fuzz(inputs: int, seed: int) -> dict[str, int]:
     return taken
 
 
+ENDS = (
+    *("", ".weight", ".bias", ".lora_down.weight", ".lora_up.weight", ".hada_w1_a", ".lokr_w1", ".lokr_w2", ".alpha"),
+    *(".qweight", ".weight_scale", ".weight.absmax", ".diff", ".oft_blocks", ".dora_scale", ".a1.weight", ".b2.weight"),
+)
+PREFIXES = (
+    "",
+    "model.diffusion_model.",
+    "lora_unet_",
+    "transformer.",
+    "base_model.model.",
+    "vae.",
+    "module.",
+    "\n",
+    "\0",
+)
+NOTES = ("flux-1", "/", "", "a" * 3000, "wan2.1/lora", "x/vae", "\0", "FLUX_KONTEXT")
+NAMES = ("", "loras/pony.safetensors", "flux1-kontext.safetensors", "wan2.2_t2v/\0.gguf", "z_image_base")
+
+
+def make_header(dice: random.Random, layouts: Sequence[Layout]) -> Header:
+    """Make a header of one to twelve kinds of layers of a layout, some of them damaged."""
+    tensors = {}
+    for name, sizes in dice.choices(list(dice.choice(layouts).counts.items()), k=dice.randint(1, 12)):
+        size = tuple(max(0, number + dice.choice((0, 0, 0, 1, -2))) for number in dice.choice(list(sizes or {(): 1})))
+        size = dice.choice((size, size, size, (), (0,), (2**40,) * 5))
+        spelling = name.replace("#", str(dice.randint(0, 99)))[: dice.choice((999, 999, 7))]
+        dtype = dice.choice(("F16", "U8", "I8", "I32", "F8_E4M3", "strange"))
+        tensors[dice.choice(PREFIXES) + spelling + dice.choice(ENDS)] = Tensor(dtype, size)
+    note = dice.choice(NOTES)
+    return Header(tensors, {"modelspec.architecture": note, "ss_base_model_version": note})
+
+
+def fuzz_layers(inputs: int, seed: int) -> int:
+    """Identify ``inputs`` headers; return of how many the type was known. Raises for a belief without evidence."""
+    dice = random.Random(seed)
+    layouts = [layout for layout in read_layouts() if all(sizes is not None for sizes in layout.counts.values())]
+    known = 0
+    for _ in range(inputs):
+        header, name = make_header(dice, layouts), dice.choice(NAMES)
+        try:
+            answer = identify(header, name)
+            for finding in (answer.type, answer.base_model, answer.architecture, answer.base_model_type):
+                assert finding.is_known == (finding.confidence > 0)
+                assert finding.evidence or not finding.is_known
+        except BaseException as error:
+            error.add_note(f"identify({header!r}, {name!r})")
+            raise
+        known += answer.type.is_known
+    return known
+
+
 def main() -> None:
     """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--layers", action="store_true")
     given = parser.parse_args()
     started = time.perf_counter()
-    taken = fuzz(given.inputs, given.seed)
+    taken = (fuzz_layers if given.layers else fuzz)(given.inputs, given.seed)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     summary = f"{given.inputs:,} inputs, seed {given.seed}, {seconds:.0f} s, peak {peak} MB; not refused: {taken}"

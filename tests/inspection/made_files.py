@@ -104,6 +104,14 @@ def gguf(
     shapes: Mapping[str, tuple[int, Sequence[int], int]], metadata: Mapping[str, str], alignment: int = 32
 ) -> bytes:
     """Return a GGUF file: name → (type number, shape as torch has it, bytes)."""
+    start, body = gguf_header(shapes, metadata, alignment)
+    return start + bytes(body)
+
+
+def gguf_header(
+    shapes: Mapping[str, tuple[int, Sequence[int], int]], metadata: Mapping[str, str], alignment: int = 32
+) -> tuple[bytes, int]:
+    """Return what stands before the tensors of a GGUF file, and how many bytes these have."""
 
     def text(value: str) -> bytes:
         raw = value.encode()
@@ -118,5 +126,5 @@ def gguf(
         sizes = b"".join(struct.pack("<Q", each) for each in reversed(shape))
         out.write(text(name) + struct.pack("<I", len(shape)) + sizes + struct.pack("<IQ", kind, offset))
         offset += -(-size // alignment) * alignment
-    out.write(bytes(-out.tell() % alignment + offset))
-    return out.getvalue()
+    out.write(bytes(-out.tell() % alignment))
+    return out.getvalue(), offset

@@ -232,16 +232,7 @@ NORM = "double_blocks.0.img_attn.norm.key_norm.scale"
 GUIDANCE = {"guidance_in.in_layer.weight": (3072, 256)}
 FAMILIES = {
     "Flux.1 D": {"img_in.weight": (3072, 64), NORM: (128,)} | GUIDANCE,
-    "Flux.1 S": {"img_in.weight": (3072, 64), NORM: (128,), "vector_in.in_layer.weight": (3072, 768)},
-    "Flux.2 D": {"img_in.weight": (6144, 128), NORM: (128,), "double_stream_modulation_img.lin.weight": (36864, 6144)},
-    "Chroma": {"distilled_guidance_layer.in_proj.weight": (5120, 64), "double_blocks.0.img_attn.proj.weight": (9, 9)},
-    "SD 3": {"joint_blocks.0.context_block.attn.qkv.weight": (4608, 1536), "x_embedder.proj.weight": (1536, 16, 2, 2)},
-    "SD 3.5 Large": {
-        "joint_blocks.0.context_block.attn.qkv.weight": (7296, 2432),
-        "x_embedder.proj.weight": (2432, 16, 2, 2),
-    },
     "AuraFlow": {"double_layers.0.attn.w1q.weight": (3072, 3072), "positional_encoding": (1, 4096, 3072)},
-    "ZImageTurbo": {"cap_embedder.1.weight": (3840, 2560), "noise_refiner.0.attention.k_norm.weight": (128,)},
     "Lumina": {"cap_embedder.1.weight": (2304, 2304), "noise_refiner.0.attention.k_norm.weight": (96,)},
     "Wan Video 14B t2v": {
         "head.modulation": (1, 2, 5120),

@@ -5,6 +5,7 @@ Not covered here: hostile files (tests/attacks), headers made by rule (test_fuzz
 
 import io
 import json
+import re
 import struct
 from collections.abc import Sequence
 
@@ -142,3 +143,42 @@ def test_a_gap_is_seen_though_later_tensors_are_in_order() -> None:
         parsed(document, 8)
     with pytest.raises(CorruptFile, match="tensor 'c': begins at 1 and overlaps tensor 'a', which ends at 4"):
         parsed({"c": entry("U8", [3], 1, 4), "a": entry("U8", [4], 0, 4)}, 4)
+
+
+EMPTY = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+ENTRIES = {
+    "sound": f'"a":{EMPTY}',
+    "a name that is a key": f'"dtype":{EMPTY}',
+    "letters beyond ASCII": f'"ä":{EMPTY}',
+    "spaces": f'"a" : {EMPTY} , "b":{EMPTY} ',
+    "a name twice": f'"a":{EMPTY},"a":{EMPTY}',
+    "a name twice, one with an escape": f'"a":{EMPTY},"\\u0061":{EMPTY}',
+    "a key twice": f'"a":{EMPTY[:-1]},"dtype":"U8"}}',
+    "a key twice, one with an escape": f'"a":{EMPTY[:-1]},"\\u0064type":"U8"}}',
+    "another key": f'"a":{EMPTY[:-1]},"more":1}}',
+    "another key instead": '"a":{"dtype":"U8","shape":[0],"offsets":[0,0]}',
+    "a negative size": '"a":{"dtype":"U8","shape":[-1,0],"data_offsets":[0,0]}',
+    "a span backwards": '"a":{"dtype":"U8","shape":[0],"data_offsets":[0,-1]}',
+    "a span beyond the body": '"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}',
+    "a number with a point": '"a":{"dtype":"U8","shape":[0.0],"data_offsets":[0,0]}',
+    "a name of a control character": f'"\x01":{EMPTY}',
+    "nothing after a comma": f'"a":{EMPTY},',
+    "notes in the middle": f'"a":{EMPTY},"__metadata__":{{"k":"v"}}',
+    "notes twice": f'"a":{EMPTY},"__metadata__":{{"k":"v"}},"__metadata__":{{"k":"w"}}',
+}
+
+
+def outcome(header: str) -> tuple[object, ...]:
+    try:
+        made = parse_header(header.encode(), 0)
+    except CorruptFile as error:
+        return (re.sub(r"character \d+", "", error.message),)
+    return {**made.tensors, "ä escaped": ("U8", (0,))}, made.metadata
+
+
+@pytest.mark.parametrize("entries", ENTRIES.values(), ids=ENTRIES)
+@pytest.mark.parametrize("notes", ["", '"__metadata__":{},', '"__metadata__":{"dtype":"\\"shape\\""},'])
+def test_a_header_in_the_plain_form_is_judged_as_one_with_escapes(entries: str, notes: str) -> None:
+    escaped = f'"\\u00e4 escaped":{EMPTY},'
+
+    assert outcome(f"{{{notes}{escaped}{entries}}}") == outcome(f"{{{notes}{entries}}}")

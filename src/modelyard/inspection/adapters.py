@@ -160,8 +160,19 @@ _PREFIX = re.compile("|".join(re.escape(prefix) for prefix, _, _ in _PREFIXES))
 _MEANING = {prefix: (part, dialect) for prefix, part, dialect in _PREFIXES}
 
 
+# At least one of these is in the names of every adapter.
+_WORDS = (
+    *("lora", "hada_w", "lokr_w", ".oft_", ".diff", ".on_input", "dora_scale", ".a1.weight", ".b1.weight"),
+    *(".down.weight", ".up.weight", ":down", ":up"),
+)
+
+
 def read_adapter(header: Header) -> Adapter | None:
     """Return the adapter that a header describes, ``None`` if it describes something else."""
+    # A search in all names at once: most files are no adapters, and need not be taken apart.
+    names = "\n".join(header.tensors)
+    if not any(word in names for word in _WORDS):
+        return None
     layers: dict[tuple[str, str], dict[str, Shape]] = {}
     dialects: Counter[str] = Counter()
     endings: set[str] = set()

@@ -18,7 +18,7 @@ class Evidence:
     """One observation: its rule, its tensor or metadata key, the value, and the conclusion."""
 
     rule: str
-    source: str  # "tensor", "metadata" or "format"
+    source: str  # "tensor", "metadata", "format" or "name"
     name: str
     value: str
     says: str = ""

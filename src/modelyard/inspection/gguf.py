@@ -187,8 +187,8 @@ def _tensor_table(cursor: _Cursor, count: int) -> tuple[dict[str, Tensor], list[
         dimensions = cursor.u32(where)
         if dimensions > DIMENSIONS_MAX:
             raise CorruptFile(where, f"has {dimensions:,} dimensions")
-        sizes = [cursor.length(where) for _ in range(dimensions)]
-        kind, offset = cursor.u32(where), int.from_bytes(cursor.read(8, where), "little")
+        row = struct.Struct(f"<{dimensions}{'Q' if cursor.wide else 'I'}IQ")
+        *sizes, kind, offset = row.unpack(cursor.read(row.size, where))
         if kind not in _TENSOR_TYPES:
             raise CorruptFile(where, f"has the unknown type {kind}")
         dtype, block, block_bytes = _TENSOR_TYPES[kind]

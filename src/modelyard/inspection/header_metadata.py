@@ -9,10 +9,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelyard.inspection.findings import LIKELY, PLAUSIBLE, Evidence
+from modelyard.inspection import families
+from modelyard.inspection.findings import LIKELY, PLAUSIBLE, Evidence, Finding
+from modelyard.inspection.model_names import named_bases
 
 TRIGGER_WORDS_MAX = 30
 WORD_LENGTH_MAX = 120
+# What is in the model_index.json of a pipeline.
+CLASS_NAME, ORIGIN = "_class_name", "_name_or_path"
 METADATA_ENTRIES_MAX = 200
 METADATA_VALUE_MAX = 2_000
 METADATA_TOTAL_MAX = 64_000
@@ -29,6 +33,11 @@ class Claim:
     base_model: str | None = None
     type: str | None = None
     variant: str | None = None
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it was written into the file, and is not only the name of the file."""
+        return self.evidence.source == "metadata"
 
 
 # ModelSpec's architecture ids, in the spellings of the specification, of kohya and of SwarmUI, before the "/". Lower
@@ -103,29 +112,25 @@ _KOHYA_BASES: Mapping[str, tuple[str, str]] = {
     "qwen_image": ("qwen-image", "Qwen"),
     "z_image": ("z-image", "ZImageTurbo"),
 }
-# File names of the models that were trained on. A name is what somebody typed, so it counts as likely at most, and
-# only names that are one family's own are listed.
-_MODEL_NAMES: tuple[tuple[re.Pattern[str], str, str], ...] = (
-    (re.compile(r"pony", re.IGNORECASE), "sdxl", "Pony"),
-    (re.compile(r"noob", re.IGNORECASE), "sdxl", "NoobAI"),
-    (re.compile(r"illustrious|waiNSFWIllustrious|WAI-.*illu", re.IGNORECASE), "sdxl", "Illustrious"),
-    (re.compile(r"sd_?xl_?turbo", re.IGNORECASE), "sdxl", "SDXL Turbo"),
-    (re.compile(r"sd_xl_base_1\.0|stable-diffusion-xl-base-1\.0", re.IGNORECASE), "sdxl", "SDXL 1.0"),
-    (re.compile(r"sd_xl_base_0\.9|stable-diffusion-xl-base-0\.9", re.IGNORECASE), "sdxl", "SDXL 0.9"),
-    (re.compile(r"(^|[^0-9])v1-5-pruned|stable-diffusion-v1-5", re.IGNORECASE), "sd1", "SD 1.5"),
-    (re.compile(r"sd-v1-4|stable-diffusion-v1-4", re.IGNORECASE), "sd1", "SD 1.4"),
-    (re.compile(r"v2-1_768|stable-diffusion-2-1(?!-base)", re.IGNORECASE), "sd2", "SD 2.1 768"),
-    (re.compile(r"v2-1_512|stable-diffusion-2-1-base", re.IGNORECASE), "sd2", "SD 2.1"),
-    (re.compile(r"flux1?[-_.]?(1[-_.])?kontext", re.IGNORECASE), "flux.1", "Flux.1 Kontext"),
-    (re.compile(r"flux\.?1?[-_.]schnell", re.IGNORECASE), "flux.1", "Flux.1 S"),
-    (re.compile(r"flux\.?1?[-_.]dev", re.IGNORECASE), "flux.1", "Flux.1 D"),
+# Keys whose values name the model that was trained on, or that this one was made of.
+_NAME_KEYS = (
+    *("ss_sd_model_name", "sd_checkpoint_name", "ss_base_model_name", "base_model", "modelspec.title"),
+    *(ORIGIN, CLASS_NAME),
 )
 
 
 def claims(metadata: Mapping[str, str]) -> list[Claim]:
     """Return what the notes say about type and base, the most exact first."""
     result: list[Claim] = []
-    for key in ("ss_sd_model_name", "sd_checkpoint_name", "ss_base_model_name", "base_model"):
+    for key in (
+        "ss_sd_model_name",
+        "sd_checkpoint_name",
+        "ss_base_model_name",
+        "base_model",
+        "modelspec.title",
+        ORIGIN,
+        CLASS_NAME,
+    ):
         if text := metadata.get(key):
             result.extend(_of_model_name(key, text[:500]))
     if text := metadata.get("modelspec.architecture"):
@@ -135,22 +140,41 @@ def claims(metadata: Mapping[str, str]) -> list[Claim]:
         evidence = Evidence("kohya", "metadata", "ss_base_model_version", text[:200])
         if base is not None:
             result.append(Claim(evidence, LIKELY, *base))
+        elif family := families.family_of_id(text):
+            # The name of one model; kohya's few words above name whole families.
+            exact = Evidence("modelspec", "metadata", "ss_base_model_version", text[:200])
+            result.insert(0, Claim(exact, LIKELY, family.architecture, family.bases[0]))
     if (text := metadata.get("ss_v2")) and text.lower() == "true":
         result.append(Claim(Evidence("kohya", "metadata", "ss_v2", text), LIKELY, "sd2", "SD 2.x"))
     return result
 
 
 def _of_model_name(key: str, text: str) -> list[Claim]:
-    for pattern, architecture, base in _MODEL_NAMES:
-        if pattern.search(text):
-            says = "the name of the model it was trained on"
-            return [Claim(Evidence("trained-on", "metadata", key, text[:200], says), LIKELY, architecture, base)]
+    for named in named_bases(text, is_note=True):
+        says = "the name of the model it was trained on"
+        if key in (CLASS_NAME, ORIGIN):
+            says = "model_index.json"
+        evidence = Evidence("trained-on", "metadata", key, text[:200], says)
+        return [Claim(evidence, LIKELY, named.architecture, named.base_model)]
     return []
+
+
+def claim_of_name(name: str, base: Finding) -> Claim | None:
+    """Return the base model that the name of a file tells: one of the candidates, or else one that contradicts them."""
+    bases = list(named_bases(name[-300:], is_note=False))
+    fitting = (named for named in bases if named.base_model in (base.value, *base.candidates))
+    named = next(fitting, bases[0] if bases and base.is_known else None)
+    if named is None:
+        return None
+    evidence = Evidence("file-name", "name", "name of the file", name[-200:])
+    return Claim(evidence, PLAUSIBLE, named.architecture, named.base_model)
 
 
 def _of_architecture(text: str) -> list[Claim]:
     name, _, kind = text.strip().lower().replace("_", "-").partition("/")
     entry = _ARCHITECTURES.get(name)
+    if entry is None and (family := families.family_of_id(name)):
+        entry = family.architecture, family.bases[0], None
     type_ = _SPEC_TYPES.get(kind) if kind else None
     if entry is None and type_ is None:
         return []

@@ -2,22 +2,26 @@
 
 Order of belief: tensors decide type and architecture. Notes in the metadata (``modelspec.*``, ``ss_*``) then choose
 among the bases that the tensors leave open, and speak alone where no tensor rule matches. A note that contradicts
-the tensors is shown as evidence and not followed.
+the tensors is shown as evidence and not followed. Last come the names of file and folder: they only choose.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
-from modelyard.inspection import adapters, header_metadata, rules
+from modelyard.inspection import adapters, header_metadata, recognition, rules
+from modelyard.inspection.families import BY_INPUTS
 from modelyard.inspection.findings import CERTAIN, LIKELY, NONE, PLAUSIBLE, UNKNOWN, Evidence, Finding
 from modelyard.inspection.header import Header
 from modelyard.inspection.header_metadata import Claim
+from modelyard.inspection.precision import read_precision
+from modelyard.inspection.recognition import Recognition
 from modelyard.inspection.rules import adapter_bases
 from modelyard.inspection.rules.rule import UNET, WHOLE, Rule
 
 _NOT_KNOWN = Finding()
+# The conclusions of notes and names.
+CHOSEN = "chooses among what the tensors leave open"
+NOT_FOLLOWED = "contradicts the tensors; not followed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,21 @@ class Identity:
     trigger_words: tuple[str, ...] = ()
 
 
-def identify(header: Header) -> Identity:
-    """Identify the model with this header. Cost: a few passes over the tensors' names, 1–3 ms for a thousand."""
+def identify(header: Header, name: str = "") -> Identity:
+    """Identify the model with this header. ``name`` is that of its folder and file, where they have one.
+
+    Cost: a few passes over the tensors' names, 1–3 ms for a thousand.
+    """
     claims = header_metadata.claims(header.metadata)
     adapter = adapters.read_adapter(header)
     if adapter is not None:
         identity = _of_adapter(adapter)
     else:
-        match = rules.first_match(header)
-        identity = _of_rule(*match, header) if match else Identity()
+        identity = _of_model(header)
+    if named := header_metadata.claim_of_name(name, identity.base_model):
+        claims.append(named)
     identity = _with_notes(identity, claims)
-    numbers = _numbers_by_dtype(header)
+    precision = read_precision(header)
     return Identity(
         type=identity.type,
         base_model=identity.base_model,
@@ -54,21 +62,82 @@ def identify(header: Header) -> Identity:
         architecture=identity.architecture,
         dialect=identity.dialect,
         part=identity.part,
-        precision=_precision(numbers, len(header.tensors)),
-        parameters=sum(numbers.values()),
+        precision=precision.finding,
+        parameters=precision.parameters,
         trigger_words=header_metadata.trigger_words(header.metadata),
     )
 
 
+# Fewer layers than these, and only a part of a layout: nothing is said.
+_LAYERS_MIN = 20
+
+
+def _of_model(header: Header) -> Identity:
+    """A file that has all that a layout has is of its family; the rules know what no layout is printed of."""
+    match = rules.first_match(header)
+    if match is not None and match[0].type in _INSIDE and _is_minority(header, match[1]):
+        match = None
+    found = recognition.recognise_model(header)
+    if match is None:
+        return _of_recognition(found, header) if found is not None and _is_telling(found) else Identity()
+    if found is not None and found.is_whole and found.has_sizes and _knows_better(found, match[0]):
+        return _of_recognition(found, header)
+    return _of_rule(*match, header)
+
+
+def _knows_better(found: Recognition, rule: Rule) -> bool:
+    """Whether a whole layout says something else than a rule. What is beside a network, such as a ControlNet, a rule
+    sees by a tensor that the network does not have."""
+    if rule.type != found.first.type:
+        return found.first.type != "checkpoint" or rule.type in _INSIDE
+    return rule.base_model != found.base().value
+
+
+def _is_minority(header: Header, prefix: str) -> bool:
+    """Whether most of a file's tensors have another prefix: what was recognised is only a part of it."""
+    return bool(prefix) and 2 * sum(name.startswith(prefix) for name in header.tensors) < len(header.tensors)
+
+
+# Models that lie inside a checkpoint, and say nothing of it.
+_INSIDE = ("vae", "textencoder", "clip", "clipvision")
+
+
+def _is_telling(found: Recognition) -> bool:
+    return found.confidence >= LIKELY or found.layers >= _LAYERS_MIN
+
+
+def _of_recognition(found: Recognition, header: Header) -> Identity:
+    family, evidence = found.first, found.evidence()
+    return Identity(
+        type=Finding(family.type, found.confidence, (evidence,)),
+        base_model=found.base(),
+        base_model_type=_variant_of_family(found, header),
+        architecture=Finding(family.architecture, found.confidence, (evidence,)),
+        part=_part(header, found.prefix) if family.type == "checkpoint" else _NOT_KNOWN,
+    )
+
+
+def _base_of_adapter(adapter: adapters.Adapter) -> tuple[Finding, Finding]:
+    """The base of an adapter and its architecture, from the layouts, or else from the rules."""
+    found = recognition.recognise_adapter(adapter)
+    if found is not None and (base := found.base()).is_known:
+        sureness = min(LIKELY, base.confidence)
+        architecture = Finding(found.first.architecture, LIKELY, base.evidence)
+        return Finding(base.value, sureness, base.evidence, base.candidates), architecture
+    rule = adapter_bases.base_of(adapter)
+    seen = Evidence(rule.rule, "tensor", "layers", rule.seen, rule.says)
+    architecture = Finding(rule.architecture, LIKELY, (seen,)) if rule.architecture != UNKNOWN else _NOT_KNOWN
+    return Finding(rule.base_model, rule.confidence, (seen,), rule.candidates), architecture
+
+
 def _of_adapter(adapter: adapters.Adapter) -> Identity:
     type_, why = adapters.type_of(adapter)
-    base = adapter_bases.base_of(adapter)
+    base, architecture = _base_of_adapter(adapter)
     roles = ", ".join(sorted(adapter.roles))
-    seen = Evidence(base.rule, "tensor", "layers", base.seen, base.says)
     return Identity(
         type=Finding(type_, CERTAIN, (Evidence("adapter", "tensor", f"{len(adapter.layers)} layers", roles, why),)),
-        base_model=Finding(base.base_model, base.confidence, (seen,), base.candidates),
-        architecture=Finding(base.architecture, LIKELY, (seen,)) if base.architecture != UNKNOWN else _NOT_KNOWN,
+        base_model=base,
+        architecture=architecture,
         dialect=Finding(
             adapter.dialect if adapter.kind == "lora" else f"{adapter.dialect} {adapter.kind}",
             LIKELY,
@@ -112,15 +181,30 @@ def _evidence(rule: Rule, prefix: str, header: Header) -> tuple[Evidence, ...]:
 _VARIANTS = {4: "Standard", 9: "Inpainting", 8: "Pix2Pix", 5: "Depth"}
 
 
+# The first convolution of a UNet, in the names of the original code and of diffusers.
+_INPUTS = ("input_blocks.0.0.weight", "conv_in.weight")
+
+
+def _variant_of_family(found: Recognition, header: Header) -> Finding:
+    if found.first.variant not in (UNKNOWN, BY_INPUTS):
+        return Finding(found.first.variant, found.confidence, (found.evidence(),))
+    for name in _INPUTS if found.first.variant == BY_INPUTS else ():
+        if header.shape(found.prefix + name):
+            return _variant_by_inputs(header, found.prefix + name)
+    return _NOT_KNOWN
+
+
 def _variant(rule: Rule, prefix: str, header: Header) -> Finding:
     if rule.variant != UNKNOWN:
         return Finding(rule.variant, rule.confidence, _evidence(rule, prefix, header)[:1])
-    shape = header.shape(prefix + rule.input_tensor) if rule.input_tensor else None
+    return _variant_by_inputs(header, prefix + rule.input_tensor) if rule.input_tensor else _NOT_KNOWN
+
+
+def _variant_by_inputs(header: Header, name: str) -> Finding:
+    shape = header.shape(name)
     if shape is None or len(shape) != 4:
         return _NOT_KNOWN
-    evidence = Evidence(
-        "input-channels", "tensor", prefix + rule.input_tensor, str(list(shape)), f"{shape[1]} input channels"
-    )
+    evidence = Evidence("input-channels", "tensor", name, str(list(shape)), f"{shape[1]} input channels")
     variant = _VARIANTS.get(shape[1], UNKNOWN)
     return Finding(variant, CERTAIN if variant != UNKNOWN else NONE, (evidence,))
 
@@ -162,11 +246,11 @@ def _with_notes(identity: Identity, claims: Sequence[Claim]) -> Identity:
     for claim in claims:
         if claim.base_model is not None:
             if not _agrees(claim, base, architecture, tensors_spoke):
-                says = "contradicts the tensors; not followed"
+                says = NOT_FOLLOWED
             elif not chosen and _is_finer(claim, base):
-                confidence = max(claim.confidence, base.confidence)
+                confidence = max(claim.confidence, base.confidence) if claim.is_note else claim.confidence
                 base = Finding(claim.base_model, confidence, base.evidence, base.candidates)
-                says, chosen = "chooses among what the tensors leave open" if tensors_spoke else "", True
+                says, chosen = CHOSEN if tensors_spoke else "", True
             else:
                 says = "agrees" if claim.base_model == base.value else "agrees on the family"
             base = _and(base, claim.evidence, says)
@@ -191,6 +275,8 @@ def _agrees(claim: Claim, base: Finding, architecture: Finding, tensors_spoke: b
 def _is_finer(claim: Claim, base: Finding) -> bool:
     """Whether a claim tells more than the tensors. A family's own name tells nothing: kohya writes "sdxl_base_v1-0"
     into every LoRA for SDXL's shape, Pony and Illustrious included."""
+    if not claim.is_note:
+        return claim.base_model in base.candidates and claim.base_model != base.value
     if not base.is_known:
         return True
     if claim.evidence.rule == "trained-on":
@@ -201,38 +287,3 @@ def _is_finer(claim: Claim, base: Finding) -> bool:
 def _and(finding: Finding, evidence: Evidence, says: str) -> Finding:
     observation = Evidence(evidence.rule, evidence.source, evidence.name, evidence.value, says or evidence.says)
     return Finding(finding.value, finding.confidence, (*finding.evidence, observation), finding.candidates)
-
-
-_PRECISIONS = {
-    "F64": "fp64",
-    "F32": "fp32",
-    "F16": "fp16",
-    "BF16": "bf16",
-    "F8_E4M3": "fp8_e4m3",
-    "F8_E5M2": "fp8_e5m2",
-    "F8_E4M3FNUZ": "fp8_e4m3fnuz",
-    "F8_E5M2FNUZ": "fp8_e5m2fnuz",
-    "F4": "fp4",
-    "I8": "int8",
-    "U8": "uint8",
-}
-
-
-def _numbers_by_dtype(header: Header) -> Counter[str]:
-    numbers: Counter[str] = Counter()
-    for tensor in header.tensors.values():
-        numbers[tensor.dtype] += prod(tensor.shape)
-    return numbers
-
-
-def _precision(numbers: Counter[str], tensors: int) -> Finding:
-    """The type that most of the numbers have."""
-    total = numbers.total()
-    if not total:
-        return _NOT_KNOWN
-    dtype, count = numbers.most_common(1)[0]
-    if dtype == "unknown":
-        return _NOT_KNOWN
-    share = count / total
-    evidence = Evidence("dtypes", "tensor", f"{tensors} tensors", f"{share:.1%} {dtype}")
-    return Finding(_PRECISIONS.get(dtype, dtype), CERTAIN if share >= 0.9 else LIKELY, (evidence,))

@@ -10,10 +10,12 @@ from typing import BinaryIO
 from modelyard.domain import Verdict
 from modelyard.errors import CorruptFile, UnsupportedFile
 from modelyard.inspection import formats, gguf, hashing, header_metadata, pickle_scan, safetensors
-from modelyard.inspection.budget import Budget
+from modelyard.inspection.budget import Budget, Limits
+from modelyard.inspection.findings import CERTAIN, Evidence, Finding
 from modelyard.inspection.formats import FileFormat, Recognised
 from modelyard.inspection.hashing import FileHashes
 from modelyard.inspection.header import Header, Tensor
+from modelyard.inspection.header_metadata import CLASS_NAME, ORIGIN
 from modelyard.inspection.identify import Identity, identify
 from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
 
@@ -36,6 +38,9 @@ class Inspection:
     # Names that a pickle imports, and other formats the same bytes can be read as.
     imports: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    # A model of several files: each by its name, and the names of those that are not there.
+    files: tuple[tuple[str, "Inspection"], ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -45,7 +50,7 @@ class Inspection:
     def to_json(self) -> dict[str, object]:
         """Return the object that ``modelyard inspect --json`` prints."""
         identity = self.identity
-        return {
+        fields: dict[str, object] = {
             "format": self.format,
             "verdict": str(self.verdict),
             "reason": self.reason,
@@ -64,6 +69,20 @@ class Inspection:
             "imports": list(self.imports),
             "also": list(self.also),
         }
+        if self.files or self.missing:
+            fields["files"] = [
+                {
+                    "name": name,
+                    "format": file.format,
+                    "verdict": str(file.verdict),
+                    "reason": file.reason,
+                    "size_bytes": file.size_bytes,
+                    "hashes": file.hashes.to_json() if file.hashes else None,
+                }
+                for name, file in self.files
+            ]
+            fields["missing"] = list(self.missing)
+        return fields
 
 
 # ModelSpec's name for a picture in a header.
@@ -115,7 +134,7 @@ def inspect_file(
         format=contents.format,
         verdict=contents.verdict,
         reason=contents.reason,
-        identity=identify(contents.header) if contents.header is not None and contents.header.tensors else Identity(),
+        identity=_identify(contents.header, path),
         hashes=hashes,
         metadata=header_metadata.bounded(contents.header.metadata) if contents.header is not None else {},
         imports=contents.imports,
@@ -123,9 +142,10 @@ def inspect_file(
     )
 
 
-def identify_files(paths: Sequence[str | os.PathLike[str]]) -> Identity:
+def identify_files(paths: Sequence[str | os.PathLike[str]], *, pipeline: str = "", origin: str = "") -> Identity:
     """Identify the model whose tensors are spread over several files. A file without a readable header adds nothing.
 
+    ``pipeline`` is the class that a model_index.json names; ``origin`` is the name of the model that it was made of.
     Raises OSError if a file cannot be read.
     """
     tensors: dict[str, Tensor] = {}
@@ -140,7 +160,19 @@ def identify_files(paths: Sequence[str | os.PathLike[str]]) -> Identity:
         if header is not None:
             tensors |= header.tensors
             metadata |= header.metadata
-    return identify(Header(tensors, metadata)) if tensors else Identity()
+    metadata |= {key: value for key, value in ((CLASS_NAME, pipeline), (ORIGIN, origin)) if value}
+    identity = _identify(Header(tensors, metadata), paths[0]) if tensors else Identity()
+    if not pipeline:
+        return identity
+    evidence = Evidence("pipeline", "metadata", "model_index.json", pipeline)
+    return replace(identity, type=Finding("checkpoint", CERTAIN, (evidence,)))
+
+
+def _identify(header: Header | None, path: str | os.PathLike[str]) -> Identity:
+    if header is None or not header.tensors:
+        return Identity()
+    # The names of folder and file. A name need not be text, and what is found is stored as text.
+    return identify(header, b"/".join(os.fsencode(path).rsplit(b"/", 2)[-2:]).decode(errors="replace"))
 
 
 def thumbnail_of(path: str | os.PathLike[str]) -> bytes | None:
@@ -213,7 +245,7 @@ def _with_polyglots(
 ) -> _Contents:
     """Judge what other readers see in the same bytes."""
     if contents.format in (FileFormat.SAFETENSORS, FileFormat.GGUF):
-        contents = _with_pickle(contents, reader, budget)
+        contents = _with_pickle(contents, reader)
     if FileFormat.ZIP in recognised.also:
         inner = pickle_scan.scan_zip(reader, size_bytes, budget)
         contents = _worsen(contents, inner.verdict, f"the same bytes are a zip ({inner.reason})", inner.globals)
@@ -222,11 +254,15 @@ def _with_polyglots(
     return contents
 
 
-def _with_pickle(contents: _Contents, reader: BinaryIO, budget: Budget) -> _Contents:
+# A line of a pickle ends with the first byte 10. Tensors have one in nearly all places of 256 bytes.
+_HIDDEN_PICKLE = Limits(bytes=64 << 20)
+
+
+def _with_pickle(contents: _Contents, reader: BinaryIO) -> _Contents:
     """Judge a header as a pickle. A header's length can be chosen so that its bytes are opcodes that step over the rest
     into a tensor. Such a file is sound, and runs code when it is unpickled (tests/attacks has some)."""
     reader.seek(0)
-    finding = pickle_scan.find_hidden_pickle(reader, budget)
+    finding = pickle_scan.find_hidden_pickle(reader, Budget(_HIDDEN_PICKLE))
     return contents if finding is None else _worsen(contents, finding.verdict, finding.reason, finding.globals)
 
 

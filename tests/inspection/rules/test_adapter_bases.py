@@ -283,7 +283,7 @@ lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight _,_
 = with 6: flux-layers Hunyuan Video
 = with 7: flux-layers Hunyuan Video
 = with 8: flux-layers Hunyuan Video
-= with 9: flux-layers Chroma
+= with 9: layout Chroma
 = 1[1]: 1…3840 flux-layers Flux.1 D, 4096 flux-layers Flux.2 Klein 9B, 5120 flux-layers Flux.1 D, 6144 flux-layers
     Flux.2 D, 256384 flux-layers Flux.1 D
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
@@ -316,30 +316,30 @@ lora_unet_single_blocks_0_linear1.lora_up.weight 27648,_
 = architecture flux.2 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: flux-layers: layers: linear1 gives 27648
+= says: the base and the distilled model are equal in shape
+= seen: layout: layers: 100% of 1 layers are flux2-klein-4b's
 = without 1: flux-layers Flux.2 Klein 4B
 = without 2: flux-layers Flux.1 D
-= 1[1]: 1…3840 flux-layers Flux.2 Klein 4B, 4096 flux-layers Flux.2 Klein 9B, 5120 flux-layers Flux.2 Klein 4B, 6144
-    flux-layers Flux.2 D, 256384 flux-layers Flux.2 Klein 4B
+= 1[1]: 1…2560 flux-layers Flux.2 Klein 4B, 3072 layout Flux.2 Klein 4B, 3584…3840 flux-layers Flux.2 Klein 4B, 4096
+    flux-layers Flux.2 Klein 9B, 5120 flux-layers Flux.2 Klein 4B, 6144 flux-layers Flux.2 D, 256384 flux-layers
+    Flux.2 Klein 4B
 = prefixes: none
 
 Flux's single blocks of the usual size
 lora_unet_single_blocks_0_linear1.lora_down.weight _,3072
 lora_unet_single_blocks_0_linear1.lora_up.weight 21504,_
 = type lora 99%
-= base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S, Chroma
+= base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S, Chroma, Hunyuan Video, Other
 = architecture flux.1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: dev, schnell and Chroma cannot be told apart by these layers
-= seen: flux-layers: layers: Flux.1's names
+= says: dev, Kontext and Krea are equal in shape
+= seen: layout: layers: 100% of 1 layers are flux1, flux1-schnell, chroma, hunyuan-video, longcat-image's
 = without 1: flux-layers Flux.1 D
 = without 2: flux-layers Flux.1 D
-= 1[1]: 1…3840 flux-layers Flux.1 D, 4096 flux-layers Flux.2 Klein 9B, 5120 flux-layers Flux.1 D, 6144 flux-layers
-    Flux.2 D, 256384 flux-layers Flux.1 D
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
-    module. adapter. first_stage_model. vae. text_encoders.t5xxl.transformer. text_encoders.umt5xxl.transformer.
-    other.
+= 1[1]: 1…2560 flux-layers Flux.1 D, 3072 layout Flux.1 D, 3584…3840 flux-layers Flux.1 D, 4096 flux-layers Flux.2
+    Klein 9B, 5120 flux-layers Flux.1 D, 6144 flux-layers Flux.2 D, 256384 flux-layers Flux.1 D
+= prefixes: none
 
 Flux in XLabs' names
 double_blocks.0.processor.qkv_lora1.down.weight _,3072
@@ -425,8 +425,8 @@ transformer.single_transformer_blocks.0.attn.to_k.lora_B.weight _,_
 = seen: single-transformer-layers: layers: single blocks of width 3072
 = without 1: single-transformer-layers Flux.1 D
 = without 2: single-transformer-layers Flux.1 D
-= with 1: single-transformer-layers AuraFlow
-= with 2: single-transformer-layers AuraFlow
+= with 1: layout AuraFlow
+= with 2: layout AuraFlow
 = 1[1]: 1…2560 single-transformer-layers unknown, 3072 single-transformer-layers Flux.1 D, 3584…5120 single-
     transformer-layers unknown, 6144 single-transformer-layers Flux.2 D, 256384 single-transformer-layers unknown
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
@@ -529,7 +529,7 @@ transformer.transformer_blocks.0.attn.add_k_proj.lora_B.weight _,_
 = without 2: joint-transformer-layers unknown
 = with 1: joint-transformer-layers unknown
 = with 2: joint-transformer-layers unknown
-= with 3: joint-transformer-layers unknown
+= with 3: layout Qwen
 = 1[1]: 1…2304 joint-transformer-layers unknown, 2432 joint-transformer-layers SD 3.5 Large, 2560…256384 joint-
     transformer-layers unknown
 = prefixes: none
@@ -598,7 +598,7 @@ transformer.transformer_blocks.0.attn1.to_q.lora_B.weight _,_
 = without 2: video-transformer-layers LTXV
 = 1[1]: 1…1536 video-transformer-layers unknown, 1920 video-transformer-layers CogVideoX, 2048 video-transformer-
     layers LTXV, 2304…2560 video-transformer-layers unknown, 3072 video-transformer-layers CogVideoX, 3584…3840
-    video-transformer-layers unknown, 4096 video-transformer-layers LTXV2, 5120…256384 video-transformer-layers
+    video-transformer-layers unknown, 4096 video-transformer-layers LTXV, 5120…256384 video-transformer-layers
     unknown
 = prefixes: none
 
@@ -615,7 +615,7 @@ transformer.transformer_blocks.0.attn1.to_k.lora_B.weight _,_
 = without 2: video-transformer-layers unknown
 = 1[1]: 1…1536 video-transformer-layers unknown, 1920 video-transformer-layers CogVideoX, 2048 video-transformer-
     layers LTXV, 2304…2560 video-transformer-layers unknown, 3072 video-transformer-layers CogVideoX, 3584…3840
-    video-transformer-layers unknown, 4096 video-transformer-layers LTXV2, 5120…256384 video-transformer-layers
+    video-transformer-layers unknown, 4096 video-transformer-layers LTXV, 5120…256384 video-transformer-layers
     unknown
 = prefixes: none
 
@@ -639,13 +639,11 @@ diffusion_model.double_stream_blocks.0.block.attn1.to_k.lora_B.weight _,_
 = architecture hidream 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: hidream-layers: layers: the layers' names
-= without 1: hidream-layers HiDream
-= without 2: hidream-layers HiDream
-= with 1: hidream-layers HiDream
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
-    module. adapter. first_stage_model. vae. text_encoders.t5xxl.transformer. text_encoders.umt5xxl.transformer.
-    other.
+= seen: layout: layers: 100% of 1 layers are hidream's
+= without 1: layout HiDream
+= without 2: layout HiDream
+= with 1: layout HiDream
+= prefixes: model.
 
 HiDream's single stream
 diffusion_model.single_stream_blocks.0.block.attn1.to_k.lora_A.weight _,2560
@@ -655,12 +653,10 @@ diffusion_model.single_stream_blocks.0.block.attn1.to_k.lora_B.weight _,_
 = architecture hidream 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: hidream-layers: layers: the layers' names
-= without 1: hidream-layers HiDream
-= without 2: hidream-layers HiDream
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
-    module. adapter. first_stage_model. vae. text_encoders.t5xxl.transformer. text_encoders.umt5xxl.transformer.
-    other.
+= seen: layout: layers: 100% of 1 layers are hidream's
+= without 1: layout HiDream
+= without 2: layout HiDream
+= prefixes: model.
 
 Anima
 diffusion_model.llm_adapter.blocks.0.self_attn.q_proj.lora_A.weight _,1024
@@ -670,39 +666,37 @@ diffusion_model.llm_adapter.blocks.0.self_attn.q_proj.lora_B.weight _,_
 = architecture anima 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: anima-layers: layers: the layers' names
-= without 1: anima-layers Anima
-= without 2: anima-layers Anima
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
-    module. adapter. first_stage_model. vae. text_encoders.t5xxl.transformer. text_encoders.umt5xxl.transformer.
-    other.
+= seen: layout: layers: 100% of 1 layers are anima's
+= without 1: layout Anima
+= without 2: layout Anima
+= prefixes: model.
 
 Cosmos
 diffusion_model.blocks.0.self_attn.q_proj.lora_A.weight _,2048
 diffusion_model.blocks.0.self_attn.q_proj.lora_B.weight _,_
 = type lora 99%
-= base unknown 0% of Anima, Other
-= architecture cosmos-predict2 85%
+= base Anima 85%
+= architecture anima 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: Anima and Cosmos Predict2 share these layers
-= seen: cosmos-layers: layers: the layers' names
-= without 1: cosmos-layers unknown
-= without 2: cosmos-layers unknown
+= says: these layers are in each of anima, cosmos-predict2
+= seen: layout: layers: 100% of 1 layers are anima, cosmos-predict2's
+= without 1: layout Anima
+= without 2: layout Anima
 = prefixes: model.
 
 Cosmos' cross-attention
 diffusion_model.blocks.0.cross_attn.k_proj.lora_A.weight _,2048
 diffusion_model.blocks.0.cross_attn.k_proj.lora_B.weight _,_
 = type lora 99%
-= base unknown 0% of Anima, Other
-= architecture cosmos-predict2 85%
+= base Anima 85%
+= architecture anima 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: Anima and Cosmos Predict2 share these layers
-= seen: cosmos-layers: layers: the layers' names
-= without 1: cosmos-layers unknown
-= without 2: cosmos-layers unknown
+= says: these layers are in each of anima, cosmos-predict2
+= seen: layout: layers: 100% of 1 layers are anima, cosmos-predict2's
+= without 1: layout Anima
+= without 2: layout Anima
 = prefixes: model.
 
 Wan
@@ -766,15 +760,14 @@ Lumina's refiners
 diffusion_model.context_refiner.0.attention.to_q.lora_A.weight _,2304
 diffusion_model.context_refiner.0.attention.to_q.lora_B.weight _,_
 = type lora 99%
-= base Lumina 85%
-= architecture lumina2 85%
+= base ZImageTurbo 50% of ZImageTurbo, ZImageBase
+= architecture z-image 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: z-image-layers: layers: input of attention_to_q: 2304
-= without 1: z-image-layers unknown
-= without 2: z-image-layers Lumina
-= 1[1]: 1…2048 z-image-layers unknown, 2304 z-image-layers Lumina, 2432…3584 z-image-layers unknown, 3840 z-image-
-    layers ZImageTurbo, 4096…256384 z-image-layers unknown
+= says: Turbo and Base are equal in shape
+= seen: layout: layers: 100% of 1 layers are z-image, z-image-omni's
+= without 1: layout ZImageTurbo
+= without 2: layout ZImageTurbo
 = prefixes: model.
 
 Z-Image's keys

@@ -72,17 +72,6 @@ decoder.conv1.weight _,16,_,_
 = 2[1]: 1…12 -, 16 vae-wan, 32…36 -, 48 vae-wan2.2, 64…256384 -
 = prefixes: first_stage_model. vae.
 
-vae-hunyuan-video
-decoder.conv_in.conv.bias _
-decoder.mid_block.attentions.0.to_k.bias _
-= type vae 85%
-= base Hunyuan Video 85%
-= architecture hunyuan-video 85%
-= seen: vae-hunyuan-video: decoder.conv_in.conv.bias: F16 [33]
-= without 1: -
-= without 2: -
-= prefixes: first_stage_model. vae.
-
 vae-hunyuan-video-original
 decoder.conv_in.conv.bias _
 decoder.mid.attn_1.k.bias _

@@ -116,42 +116,6 @@ double_blocks.0.img_attn.norm.key_norm.scale _
 = without 2: controlnet-unknown
 = prefixes: none
 
-controlnet-qwen
-controlnet_blocks.0.weight _,_
-img_in.weight _,_
-transformer_blocks.0.attn.add_k_proj.weight _,_
-= type controlnet 99%
-= base Qwen 85%
-= architecture qwen-image 99%
-= seen: controlnet-qwen: controlnet_blocks.0.weight: F16 [33, 33]
-= without 1: -
-= without 2: controlnet-unknown
-= without 3: controlnet-unknown
-= prefixes: none
-
-controlnet-sd3.5-large
-controlnet_blocks.0.weight _,_
-transformer_blocks.0.adaLN_modulation.1.bias _
-= type controlnet 99%
-= base SD 3.5 Large 85%
-= architecture sd3.5-large 99%
-= seen: controlnet-sd3.5-large: controlnet_blocks.0.weight: F16 [33, 33]
-= without 1: -
-= without 2: controlnet-unknown
-= prefixes: none
-
-controlnet-sd3
-controlnet_blocks.0.weight 1536,_
-transformer_blocks.0.ff.net.0.proj.bias _
-= type controlnet 99%
-= base SD 3 85% of SD 3, SD 3.5 Medium
-= architecture sd3 99%
-= seen: controlnet-sd3: controlnet_blocks.0.weight: F16 [1536, 33]
-= without 1: -
-= without 2: controlnet-unknown
-= 1[0]: 1…1280 controlnet-unknown, 1536 controlnet-sd3, 1920…256384 controlnet-unknown
-= prefixes: none
-
 controlnet-unknown
 controlnet_blocks.0.weight _,_
 = type controlnet 85%

@@ -15,10 +15,10 @@ clip_l 2,768
 = without 2: -
 = 1[0]: 1…768 embedding-clipg-clipl, 1024…256384 -
 = 1[1]: 1…640 -, 768…1024 embedding-clipg-clipl, 1152 -, 1280 embedding-clipg-clipl, 1536…1920 -, 2048 embedding-
-    clipg-clipl, 2304…3840 -, 4096 embedding-clipg-clipl, 5120…256384 -
+    clipg-clipl, 2304…2432 -, 2560 embedding-clipg-clipl, 3072…3840 -, 4096 embedding-clipg-clipl, 5120…256384 -
 = 2[0]: 1…1280 embedding-clipg-clipl, 1536…256384 -
 = 2[1]: 1…640 -, 768…1024 embedding-clipg-clipl, 1152 -, 1280 embedding-clipg-clipl, 1536…1920 -, 2048 embedding-
-    clipg-clipl, 2304…3840 -, 4096 embedding-clipg-clipl, 5120…256384 -
+    clipg-clipl, 2304…2432 -, 2560 embedding-clipg-clipl, 3072…3840 -, 4096 embedding-clipg-clipl, 5120…256384 -
 = prefixes: none
 
 embedding-clipg-clipl-t5xxl
@@ -34,13 +34,16 @@ t5xxl 2,4096
 = without 3: embedding-clipg-clipl
 = 1[0]: 1…768 embedding-clipg-clipl-t5xxl, 1024…256384 -
 = 1[1]: 1…640 -, 768…1024 embedding-clipg-clipl-t5xxl, 1152 -, 1280 embedding-clipg-clipl-t5xxl, 1536…1920 -, 2048
-    embedding-clipg-clipl-t5xxl, 2304…3840 -, 4096 embedding-clipg-clipl-t5xxl, 5120…256384 -
+    embedding-clipg-clipl-t5xxl, 2304…2432 -, 2560 embedding-clipg-clipl-t5xxl, 3072…3840 -, 4096 embedding-clipg-
+    clipl-t5xxl, 5120…256384 -
 = 2[0]: 1…1280 embedding-clipg-clipl-t5xxl, 1536…256384 -
 = 2[1]: 1…640 -, 768…1024 embedding-clipg-clipl-t5xxl, 1152 -, 1280 embedding-clipg-clipl-t5xxl, 1536…1920 -, 2048
-    embedding-clipg-clipl-t5xxl, 2304…3840 -, 4096 embedding-clipg-clipl-t5xxl, 5120…256384 -
+    embedding-clipg-clipl-t5xxl, 2304…2432 -, 2560 embedding-clipg-clipl-t5xxl, 3072…3840 -, 4096 embedding-clipg-
+    clipl-t5xxl, 5120…256384 -
 = 3[0]: 1…256 embedding-clipg-clipl-t5xxl, 320…256384 -
 = 3[1]: 1…640 -, 768…1024 embedding-clipg-clipl-t5xxl, 1152 -, 1280 embedding-clipg-clipl-t5xxl, 1536…1920 -, 2048
-    embedding-clipg-clipl-t5xxl, 2304…3840 -, 4096 embedding-clipg-clipl-t5xxl, 5120…256384 -
+    embedding-clipg-clipl-t5xxl, 2304…2432 -, 2560 embedding-clipg-clipl-t5xxl, 3072…3840 -, 4096 embedding-clipg-
+    clipl-t5xxl, 5120…256384 -
 = prefixes: none
 
 embedding-clipl-t5xxl
@@ -54,10 +57,10 @@ t5xxl 2,4096
 = without 2: -
 = 1[0]: 1…1280 embedding-clipl-t5xxl, 1536…256384 -
 = 1[1]: 1…640 -, 768…1024 embedding-clipl-t5xxl, 1152 -, 1280 embedding-clipl-t5xxl, 1536…1920 -, 2048 embedding-
-    clipl-t5xxl, 2304…3840 -, 4096 embedding-clipl-t5xxl, 5120…256384 -
+    clipl-t5xxl, 2304…2432 -, 2560 embedding-clipl-t5xxl, 3072…3840 -, 4096 embedding-clipl-t5xxl, 5120…256384 -
 = 2[0]: 1…256 embedding-clipl-t5xxl, 320…256384 -
 = 2[1]: 1…640 -, 768…1024 embedding-clipl-t5xxl, 1152 -, 1280 embedding-clipl-t5xxl, 1536…1920 -, 2048 embedding-
-    clipl-t5xxl, 2304…3840 -, 4096 embedding-clipl-t5xxl, 5120…256384 -
+    clipl-t5xxl, 2304…2432 -, 2560 embedding-clipl-t5xxl, 3072…3840 -, 4096 embedding-clipl-t5xxl, 5120…256384 -
 = prefixes: none
 
 embedding-textencoders0-textencoders1
@@ -72,12 +75,12 @@ text_encoders_1 2,1280
 = without 2: -
 = 1[0]: 1…1280 embedding-textencoders0-textencoders1, 1536…256384 -
 = 1[1]: 1…640 -, 768…1024 embedding-textencoders0-textencoders1, 1152 -, 1280 embedding-textencoders0-textencoders1,
-    1536…1920 -, 2048 embedding-textencoders0-textencoders1, 2304…3840 -, 4096 embedding-
-    textencoders0-textencoders1, 5120…256384 -
+    1536…1920 -, 2048 embedding-textencoders0-textencoders1, 2304…2432 -, 2560 embedding-
+    textencoders0-textencoders1, 3072…3840 -, 4096 embedding-textencoders0-textencoders1, 5120…256384 -
 = 2[0]: 1…768 embedding-textencoders0-textencoders1, 1024…256384 -
 = 2[1]: 1…640 -, 768…1024 embedding-textencoders0-textencoders1, 1152 -, 1280 embedding-textencoders0-textencoders1,
-    1536…1920 -, 2048 embedding-textencoders0-textencoders1, 2304…3840 -, 4096 embedding-
-    textencoders0-textencoders1, 5120…256384 -
+    1536…1920 -, 2048 embedding-textencoders0-textencoders1, 2304…2432 -, 2560 embedding-
+    textencoders0-textencoders1, 3072…3840 -, 4096 embedding-textencoders0-textencoders1, 5120…256384 -
 = prefixes: none
 
 embedding-768

@@ -125,20 +125,6 @@ visual.patch_embed.proj.weight _,_
 = without 3: -
 = 1[1]: 1…3072 -, 3584 qwen2.5-vl-7b, 3840…256384 -
 = prefixes: none
-
-qwen3-4b
-model.embed_tokens.weight _,2560
-model.layers.0.self_attn.q_proj.weight _,_
-model.layers.0.self_attn.q_norm.weight _
-= type textencoder 85%
-= base unknown 0% of ZImageTurbo, Flux.2 Klein 4B
-= architecture qwen3-4b 85%
-= seen: qwen3-4b: model.embed_tokens.weight: F16 [33, 2560]
-= without 1: -
-= without 2: -
-= without 3: -
-= 1[1]: 1…2432 -, 2560 qwen3-4b, 3072…256384 -
-= prefixes: none
 """
 
 

@@ -3,43 +3,6 @@
 from tests.inspection.answer_table import answer_tables
 
 ANSWERS = """
-chroma-radiance
-distilled_guidance_layer.in_proj.weight _,_
-nerf_blocks.0.param_generator.weight _,_
-= type checkpoint 99%
-= base Chroma 99%
-= architecture chroma 99%
-= part unet 85%
-= seen: chroma-radiance: distilled_guidance_layer.in_proj.weight: F16 [33, 33]
-= without 1: -
-= without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-chroma
-distilled_guidance_layer.in_proj.weight _,_
-double_blocks.0.img_attn.proj.weight _,_
-= type checkpoint 99%
-= base Chroma 99%
-= architecture chroma 99%
-= part unet 85%
-= seen: chroma: distilled_guidance_layer.in_proj.weight: F16 [33, 33]
-= without 1: -
-= without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-flux2
-double_stream_modulation_img.lin.weight _,_
-img_in.weight 6144,_
-= type checkpoint 99%
-= base Flux.2 D 99%
-= architecture flux.2 99%
-= part unet 85%
-= seen: flux2: img_in.weight: F16 [6144, 33]
-= without 1: -
-= without 2: -
-= 2[0]: 1…2560 -, 3072 flux2-klein-4b, 3584…3840 -, 4096 flux2-klein-9b, 5120 -, 6144 flux2, 256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
 flux2-klein-9b
 double_stream_modulation_img.lin.weight _,_
 img_in.weight 4096,_
@@ -51,21 +14,7 @@ img_in.weight 4096,_
 = seen: flux2-klein-9b: img_in.weight: F16 [4096, 33]
 = without 1: -
 = without 2: -
-= 2[0]: 1…2560 -, 3072 flux2-klein-4b, 3584…3840 -, 4096 flux2-klein-9b, 5120 -, 6144 flux2, 256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-flux2-klein-4b
-double_stream_modulation_img.lin.weight _,_
-img_in.weight 3072,_
-= type checkpoint 85%
-= base Flux.2 Klein 4B 50% of Flux.2 Klein 4B, Flux.2 Klein 4B-base
-= architecture flux.2 85%
-= part unet 85%
-= says: the base and the distilled model are equal in shape
-= seen: flux2-klein-4b: img_in.weight: F16 [3072, 33]
-= without 1: -
-= without 2: -
-= 2[0]: 1…2560 -, 3072 flux2-klein-4b, 3584…3840 -, 4096 flux2-klein-9b, 5120 -, 6144 flux2, 256384 -
+= 2[0]: 1…3840 -, 4096 flux2-klein-9b, 5120…256384 -
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
 flux1-fill
@@ -118,45 +67,6 @@ guidance_in.in_layer.weight _,_
 = 1[1]: 1…48 -, 64 flux1-dev, 128 flux1-control, 192…320 -, 384 flux1-fill Inpainting, 640…256384 -
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
-flux1-schnell
-img_in.weight 3072,_
-double_blocks.0.img_attn.norm.key_norm.scale _
-vector_in.in_layer.weight _,768
-+ guidance_in.in_layer.weight _,768
-= type checkpoint 85%
-= base Flux.1 S 85%
-= variant Standard 85%
-= architecture flux.1 85%
-= part unet 85%
-= says: no guidance input: schnell, or a model de-distilled from dev
-= seen: flux1-schnell: img_in.weight: F16 [3072, 33]
-= without 1: -
-= without 2: -
-= without 3: -
-= with 1: -
-= 1[0]: 1…2560 -, 3072 flux1-schnell, 3584…256384 -
-= 3[1]: 1…640 -, 768 flux1-schnell, 1024…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-flux1-diffusers
-time_text_embed.guidance_embedder.linear_1.weight _,_
-single_transformer_blocks.0.attn.norm_k.weight _
-x_embedder.weight _,64
-+ controlnet_blocks.0.weight _,768
-= type checkpoint 99%
-= base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea
-= variant Standard 99%
-= architecture flux.1 99%
-= part unet 85%
-= says: dev, Kontext and Krea are equal in shape
-= seen: flux1-diffusers: x_embedder.weight: F16 [33, 64]
-= without 1: -
-= without 2: -
-= without 3: -
-= with 1: controlnet-unknown
-= 3[1]: 1…48 -, 64 flux1-diffusers, 128…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
 flux1-nunchaku
 single_transformer_blocks.0.norm.linear.qweight _
 transformer_blocks.0.mlp_context_fc1.bias _
@@ -167,51 +77,6 @@ transformer_blocks.0.mlp_context_fc1.bias _
 = seen: flux1-nunchaku: single_transformer_blocks.0.norm.linear.qweight: F16 [33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-sd3.5-large
-joint_blocks.0.context_block.attn.qkv.weight _,_
-x_embedder.proj.weight 2432,_,_,_
-= type checkpoint 99%
-= base SD 3.5 Large 50% of SD 3.5 Large, SD 3.5 Large Turbo
-= variant Standard 99%
-= architecture sd3.5-large 99%
-= part unet 85%
-= says: Large and Large Turbo are equal in shape
-= seen: sd3.5-large: x_embedder.proj.weight: F16 [2432, 33, 33, 33]
-= without 1: -
-= without 2: -
-= 2[0]: 1…1280 -, 1536 sd3-medium, 1920…2304 -, 2432 sd3.5-large, 2560…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-sd3.5-medium
-joint_blocks.0.context_block.attn.qkv.weight _,_
-joint_blocks.0.x_block.attn2.qkv.weight _,_
-x_embedder.proj.weight 1536,_,_,_
-= type checkpoint 99%
-= base SD 3.5 Medium 99%
-= variant Standard 99%
-= architecture sd3.5-medium 99%
-= part unet 85%
-= seen: sd3.5-medium: x_embedder.proj.weight: F16 [1536, 33, 33, 33]
-= without 1: -
-= without 2: sd3-medium
-= without 3: -
-= 3[0]: 1…1280 -, 1536 sd3.5-medium, 1920…2304 -, 2432 sd3.5-large, 2560…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-sd3-medium
-joint_blocks.0.context_block.attn.qkv.weight _,_
-x_embedder.proj.weight 1536,_,_,_
-= type checkpoint 99%
-= base SD 3 99%
-= variant Standard 99%
-= architecture sd3 99%
-= part unet 85%
-= seen: sd3-medium: x_embedder.proj.weight: F16 [1536, 33, 33, 33]
-= without 1: -
-= without 2: -
-= 2[0]: 1…1280 -, 1536 sd3-medium, 1920…2304 -, 2432 sd3.5-large, 2560…256384 -
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
 auraflow
@@ -313,19 +178,6 @@ adaln_single.emb.timestep_embedder.linear_1.bias _
 = without 2: -
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
-pixart-diffusers
-adaln_single.emb.timestep_embedder.linear_1.bias _
-pos_embed.proj.bias _
-= type checkpoint 99%
-= base unknown 0% of PixArt a, PixArt E
-= architecture pixart 99%
-= part unet 85%
-= says: alpha and Sigma share these names
-= seen: pixart-diffusers: adaln_single.emb.timestep_embedder.linear_1.bias: F16 [33]
-= without 1: -
-= without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
 ltxv
 adaln_single.emb.timestep_embedder.linear_1.bias _
 transformer_blocks.0.attn2.to_k.weight _,_
@@ -367,20 +219,6 @@ y_embedder.y_embedding _,_
 = with 1: pixart-alpha
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
-z-image
-cap_embedder.1.weight 3840,_
-noise_refiner.0.attention.k_norm.weight _
-= type checkpoint 99%
-= base ZImageTurbo 50% of ZImageTurbo, ZImageBase
-= architecture z-image 99%
-= part unet 85%
-= says: Turbo and Base are equal in shape
-= seen: z-image: cap_embedder.1.weight: F16 [3840, 33]
-= without 1: -
-= without 2: -
-= 1[0]: 1…2048 -, 2304 lumina2, 2432…3584 -, 3840 z-image, 4096…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
 lumina2
 cap_embedder.1.weight 2304,_
 noise_refiner.0.attention.k_norm.weight _
@@ -391,19 +229,7 @@ noise_refiner.0.attention.k_norm.weight _
 = seen: lumina2: cap_embedder.1.weight: F16 [2304, 33]
 = without 1: -
 = without 2: -
-= 1[0]: 1…2048 -, 2304 lumina2, 2432…3584 -, 3840 z-image, 4096…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-hidream
-caption_projection.0.linear.weight _,_
-double_stream_blocks.0.block.ff_i.shared_experts.w1.weight _,_
-= type checkpoint 99%
-= base HiDream 99%
-= architecture hidream 99%
-= part unet 85%
-= seen: hidream: caption_projection.0.linear.weight: F16 [33, 33]
-= without 1: -
-= without 2: -
+= 1[0]: 1…2048 -, 2304 lumina2, 2432…256384 -
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
 anima
@@ -439,24 +265,6 @@ blocks.block0.blocks.0.block.attn.to_q.0.weight _,_
 = seen: cosmos: blocks.block0.blocks.0.block.attn.to_q.0.weight: F16 [33, 33]
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
-qwen-image
-time_text_embed.timestep_embedder.linear_1.weight _,_
-img_in.weight _,_
-transformer_blocks.0.attn.add_k_proj.weight _,_
-txt_norm.weight _
-+ controlnet_blocks.0.weight _,768
-= type checkpoint 99%
-= base Qwen 99%
-= architecture qwen-image 99%
-= part unet 85%
-= seen: qwen-image: time_text_embed.timestep_embedder.linear_1.weight: F16 [33, 33]
-= without 1: -
-= without 2: -
-= without 3: -
-= without 4: -
-= with 1: controlnet-qwen
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
 cogvideox
 blocks.0.norm1.linear.weight _
 patch_embed.proj.weight _,_
@@ -479,20 +287,7 @@ blocks.0.cross_attn.k.weight _,_
 = seen: wan-1.3b: head.modulation: F16 [33, 1536]
 = without 1: -
 = without 2: -
-= 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…2560 -, 3072 wan2.2-5b, 3584…4096 -, 5120 wan-14b, 6144…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
-
-wan2.2-5b
-head.modulation _,3072
-blocks.0.cross_attn.k.weight _,_
-= type checkpoint 99%
-= base Wan Video 2.2 TI2V-5B 99%
-= architecture wan 99%
-= part unet 85%
-= seen: wan2.2-5b: head.modulation: F16 [33, 3072]
-= without 1: -
-= without 2: -
-= 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…2560 -, 3072 wan2.2-5b, 3584…4096 -, 5120 wan-14b, 6144…256384 -
+= 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…4096 -, 5120 wan-14b, 6144…256384 -
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
 wan-14b-image
@@ -508,7 +303,7 @@ patch_embedding.weight _,36,_,_,_
 = without 1: -
 = without 2: -
 = without 3: wan-14b
-= 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…2560 -, 3072 wan2.2-5b, 3584…4096 -, 5120 wan-14b-image, 6144…256384 -
+= 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…4096 -, 5120 wan-14b-image, 6144…256384 -
 = 3[1]: 1…32 wan-14b, 36 wan-14b-image, 48…256384 wan-14b
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 
@@ -525,7 +320,7 @@ patch_embedding.weight _,16,_,_,_
 = without 1: -
 = without 2: -
 = without 3: wan-14b
-= 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…2560 -, 3072 wan2.2-5b, 3584…4096 -, 5120 wan-14b, 6144…256384 -
+= 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…4096 -, 5120 wan-14b, 6144…256384 -
 = 3[1]: 1…32 wan-14b, 36 wan-14b-image, 48…256384 wan-14b
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
 """

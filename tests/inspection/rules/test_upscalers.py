@@ -49,16 +49,6 @@ trunk_conv.weight _,_,_,_
 = without 3: -
 = prefixes: module.
 
-esrgan-old
-model.0.weight _,_
-model.1.sub.0.RDB1.conv1.0.weight _,_,_,_
-= type upscaler 99%
-= architecture ESRGAN 99%
-= seen: esrgan-old: model.0.weight: F16 [33, 33]
-= without 1: -
-= without 2: -
-= prefixes: module.
-
 hat
 conv_first.weight _,_,_,_
 layers.0.residual_group.overlap_attn.relative_position_bias_table _,_
@@ -67,20 +57,6 @@ layers.0.residual_group.overlap_attn.relative_position_bias_table _,_
 = seen: hat: conv_first.weight: F16 [33, 33, 33, 33]
 = without 1: -
 = without 2: -
-= prefixes: module.
-
-dat
-conv_first.weight _,_,_,_
-layers.0.blocks.0.attn.qkv.weight _,_
-layers.0.blocks.0.norm1.weight _
-before_RG.1.weight _,_
-= type upscaler 99%
-= architecture DAT 99%
-= seen: dat: conv_first.weight: F16 [33, 33, 33, 33]
-= without 1: -
-= without 2: -
-= without 3: -
-= without 4: -
 = prefixes: module.
 
 swinir
@@ -103,16 +79,6 @@ layers.0.residual_group.blocks.0.attn.logit_scale _
 = without 2: -
 = prefixes: module.
 
-span
-block_1.c1_r.eval_conv.weight _,_,_,_
-conv_1.eval_conv.weight _,_,_,_
-= type upscaler 99%
-= architecture SPAN 99%
-= seen: span: block_1.c1_r.eval_conv.weight: F16 [33, 33, 33, 33]
-= without 1: -
-= without 2: -
-= prefixes: module.
-
 omnisr
 residual_layer.0.residual_layer.0.layer.0.fn.0.weight _,_
 input.weight _,_
@@ -123,26 +89,6 @@ up.0.weight _,_
 = without 1: -
 = without 2: -
 = without 3: -
-= prefixes: module.
-
-plksr
-feats.0.weight _,_
-feats.1.lk.conv.weight _,_,_,_
-= type upscaler 99%
-= architecture PLKSR 99%
-= seen: plksr: feats.0.weight: F16 [33, 33]
-= without 1: -
-= without 2: -
-= prefixes: module.
-
-atd
-conv_first.weight _,_,_,_
-layers.0.residual_group.td _,_
-= type upscaler 99%
-= architecture ATD 99%
-= seen: atd: conv_first.weight: F16 [33, 33, 33, 33]
-= without 1: -
-= without 2: -
 = prefixes: module.
 
 compact

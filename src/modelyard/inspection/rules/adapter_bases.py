@@ -108,6 +108,8 @@ def _flux_original(adapter: Adapter, rule: str) -> Base:
     """Flux's original names are Chroma's, Flux.2's and Hunyuan Video's as well; sizes and a few layers tell them
     apart."""
     if adapter.has_layer(_HUNYUAN_TELLING):
+        if any(adapter.input_width(ending) == 3584 for ending in ("_attn_qkv", "_attn_proj", "linear1")):
+            return Base(rule, "hunyuan-image", "Other", LIKELY, "Hunyuan's names, width 3584: HunyuanImage 2.1")
         return Base(rule, "hunyuan-video", "Hunyuan Video", LIKELY, "Hunyuan Video's names of modulation and MLP")
     if adapter.has_layer(re.compile("distilled_guidance_layer")):
         return Base(rule, "chroma", "Chroma", CERTAIN, "the guidance network's layers")
@@ -174,6 +176,8 @@ def _joint_transformer(adapter: Adapter, rule: str) -> Base:
     width = (
         adapter.input_width("attn_add_k_proj") or adapter.input_width("attn_to_k") or adapter.input_width("attn_to_q")
     )
+    if adapter.has_layer(re.compile("_attn_img_qkv")):
+        return Base(rule, "lens", "Lens", LIKELY, "one layer for the image's query, key and value")
     if width == 1536:
         return Base(rule, "sd3", UNKNOWN, NONE, "width 1536", ("SD 3", "SD 3.5 Medium"), "equal in width")
     if width == 2432:
@@ -189,6 +193,12 @@ def _joint_transformer(adapter: Adapter, rule: str) -> Base:
 
 def _video_or_pixart(adapter: Adapter, rule: str) -> Base:
     width = adapter.input_width("attn1_to_q") or adapter.input_width("attn1_to_k")
+    if width == 2048 and adapter.input_width("attn2_to_k") == 1024:
+        seen = "width 2048, text width 1024"
+        return Base(rule, "cosmos-predict2", UNKNOWN, NONE, seen, ("Other", "Anima"), "Cosmos Predict2 and Anima")
+    if width == 4096 and not adapter.has_layer(re.compile("audio|video")):
+        says = "LTX-Video 13B; LTX-2 has the same layers beside those for sound"
+        return Base(rule, "ltxv", "LTXV", PLAUSIBLE, "input of attn1: 4096, no sound", ("LTXV", "LTXV2"), says)
     known = {
         1152: ("pixart", UNKNOWN, NONE, ("PixArt a", "PixArt E")),
         2048: ("ltxv", "LTXV", LIKELY, ()),

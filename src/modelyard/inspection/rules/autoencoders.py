@@ -31,6 +31,7 @@ VAE_RULES: tuple[Rule, ...] = (
         base="Flux.2 D",
         base_confidence=LIKELY,
         candidates=("Flux.2 D", "Flux.2 Klein 9B", "Flux.2 Klein 4B"),
+        lacks=("encoder.down_blocks.0.0.conv1.weight",),  # Sana's DC-AE has 32 channels too
     ),
     Rule(
         "vae-wan2.2",
@@ -53,16 +54,6 @@ VAE_RULES: tuple[Rule, ...] = (
         prefixes=_VAE_PREFIXES,
         candidates=("Wan Video 14B t2v", "Wan Video 1.3B t2v", "Qwen"),
         cannot_tell="Wan 2.1, 2.2-14B and Qwen-Image share it",
-    ),
-    Rule(
-        "vae-hunyuan-video",
-        "vae",
-        ("decoder.conv_in.conv.bias", "decoder.mid_block.attentions.0.to_k.bias"),
-        "S",
-        "hunyuan-video",
-        "Hunyuan Video",
-        prefixes=_VAE_PREFIXES,
-        confidence=LIKELY,
     ),
     Rule(
         "vae-hunyuan-video-original",

@@ -5,12 +5,15 @@ from collections.abc import Callable
 
 from modelyard.inspection.findings import LIKELY, PLAUSIBLE, UNKNOWN
 from modelyard.inspection.header import Header
-from modelyard.inspection.rules.rule import FLUX, SD1, SD1_ALL, SD2, SD2_ALL, SDXL, SDXL_ALL, Rule
+from modelyard.inspection.rules.rule import FLUX, FLUX_ALL, SD1, SD1_ALL, SD2, SD2_ALL, SDXL, SDXL_ALL, Rule
 
 _EMBEDDING_SETS = (
     (frozenset({"clip_g", "clip_l"}), "sdxl", SDXL, SDXL_ALL),
     (frozenset({"clip_g", "clip_l", "t5xxl"}), "sd3", "SD 3", ("SD 3", "SD 3.5 Large", "SD 3.5 Medium")),
     (frozenset({"clip_l", "t5xxl"}), "flux.1", FLUX, ("Flux.1 D", "Flux.1 S")),
+    (frozenset({"clip_l", "t5"}), "flux.1", FLUX, FLUX_ALL),
+    (frozenset({"t5"}), "flux.1", FLUX, (*FLUX_ALL, "Chroma", "SD 3")),
+    (frozenset({"qwen3"}), "z-image", "ZImageTurbo", ("ZImageTurbo", "ZImageBase")),
     (frozenset({"text_encoders_0", "text_encoders_1"}), "sdxl", SDXL, SDXL_ALL),
 )
 
@@ -33,7 +36,7 @@ def _are_vectors(header: Header) -> bool:
     """Whether every tensor is a few vectors: at most 256 tokens, of a text encoder's width."""
     return all(
         len(tensor.shape) in (1, 2)
-        and tensor.shape[-1] in (768, 1024, 1280, 2048, 4096)
+        and tensor.shape[-1] in (768, 1024, 1280, 2048, 2560, 4096)
         and tensor.parameters <= 256 * 4096
         for tensor in header.tensors.values()
     )

@@ -69,6 +69,7 @@ ENCODER_RULES: tuple[Rule, ...] = (
         "I (Juggernaut XL): width 1280",
         "clip-g",
         _CLIP_TEXT,
+        prefixes=("", "text_encoders.clip_g.transformer."),
         base=SDXL,
         sizes=(Size(_CLIP_TEXT, 1, (1280,)),),
         base_confidence=LIKELY,
@@ -109,13 +110,5 @@ ENCODER_RULES: tuple[Rule, ...] = (
     ),
     _language_model(
         "qwen2.5-vl-7b", "C, I", "qwen2.5-vl", 3584, "visual.patch_embed.proj.weight", candidates=("Qwen",)
-    ),
-    _language_model(
-        "qwen3-4b",
-        "C",
-        "qwen3-4b",
-        2560,
-        "model.layers.0.self_attn.q_norm.weight",
-        candidates=("ZImageTurbo", "Flux.2 Klein 4B"),
     ),
 )

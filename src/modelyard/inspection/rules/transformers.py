@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from modelyard.inspection.findings import CERTAIN, LIKELY, PLAUSIBLE, UNKNOWN
+from modelyard.inspection.findings import CERTAIN, LIKELY, PLAUSIBLE
 from modelyard.inspection.rules.rule import FLUX, FLUX_ALL, Details, Rule, Size
 
 _DIT = ("model.diffusion_model.", "diffusion_model.", "net.", "model.model.", "transformer.", "model.", "")
@@ -27,30 +27,6 @@ def _wan(name: str, base: str, width: int, **more: Unpack[Details]) -> Rule:
 
 TRANSFORMER_RULES: tuple[Rule, ...] = (
     _transformer(
-        "chroma-radiance",
-        "C",
-        "chroma",
-        "Chroma",
-        "distilled_guidance_layer.in_proj.weight",
-        "nerf_blocks.0.param_generator.weight",
-    ),
-    _transformer(
-        "chroma",
-        "C, S: a guidance network in the place of Flux's modulation",
-        "chroma",
-        "Chroma",
-        "distilled_guidance_layer.in_proj.weight",
-        "double_blocks.0.img_attn.proj.weight",
-    ),
-    _transformer(
-        "flux2",
-        "C: modulation shared by all blocks",
-        "flux.2",
-        "Flux.2 D",
-        "double_stream_modulation_img.lin.weight",
-        sizes=(Size("img_in.weight", 0, (6144,)),),
-    ),
-    _transformer(
         "flux2-klein-9b",
         "C, I: as Flux.2, width 4096",
         "flux.2",
@@ -58,17 +34,6 @@ TRANSFORMER_RULES: tuple[Rule, ...] = (
         "double_stream_modulation_img.lin.weight",
         sizes=(Size("img_in.weight", 0, (4096,)),),
         candidates=("Flux.2 Klein 9B", "Flux.2 Klein 9B-base"),
-        cannot_tell="the base and the distilled model are equal in shape",
-        confidence=LIKELY,
-    ),
-    _transformer(
-        "flux2-klein-4b",
-        "C, I: as Flux.2, width 3072",
-        "flux.2",
-        "Flux.2 Klein 4B",
-        "double_stream_modulation_img.lin.weight",
-        sizes=(Size("img_in.weight", 0, (3072,)),),
-        candidates=("Flux.2 Klein 4B", "Flux.2 Klein 4B-base"),
         cannot_tell="the base and the distilled model are equal in shape",
         confidence=LIKELY,
     ),
@@ -96,27 +61,16 @@ TRANSFORMER_RULES: tuple[Rule, ...] = (
         candidates=FLUX_ALL,
         cannot_tell="dev, Kontext and Krea are equal in shape",
     ),
-    _flux(
-        "flux1-schnell",
-        "Flux.1 S",
-        lacks=("guidance_in.in_layer.weight",),
-        sizes=(Size("img_in.weight", 0, (3072,)), Size("vector_in.in_layer.weight", 1, (768,))),
-        variant="Standard",
-        cannot_tell="no guidance input: schnell, or a model de-distilled from dev",
-        confidence=LIKELY,
-    ),
     _transformer(
-        "flux1-diffusers",
-        "S: the guidance embedder",
+        "flux1-schnell-nunchaku",
+        "S: SVDQuant's names, no guidance embedder",
         "flux.1",
-        FLUX,
-        "time_text_embed.guidance_embedder.linear_1.weight",
-        "single_transformer_blocks.0.attn.norm_k.weight",
-        lacks=("controlnet_blocks.0.weight",),
-        candidates=FLUX_ALL,
-        cannot_tell="dev, Kontext and Krea are equal in shape",
-        variant="Standard",
-        sizes=(Size("x_embedder.weight", 1, (64,)),),
+        "Flux.1 S",
+        "single_transformer_blocks.0.norm.linear.qweight",
+        "transformer_blocks.0.mlp_context_fc1.bias",
+        "time_text_embed.timestep_embedder.linear_1.weight",
+        lacks=("time_text_embed.guidance_embedder.linear_1.weight",),
+        confidence=LIKELY,
     ),
     _transformer(
         "flux1-nunchaku",
@@ -127,36 +81,6 @@ TRANSFORMER_RULES: tuple[Rule, ...] = (
         "transformer_blocks.0.mlp_context_fc1.bias",
         candidates=(*FLUX_ALL, "Flux.1 S"),
         confidence=LIKELY,
-    ),
-    _transformer(
-        "sd3.5-large",
-        "C, S: width 2432 = 38 blocks of 64",
-        "sd3.5-large",
-        "SD 3.5 Large",
-        _JOINT,
-        sizes=(Size("x_embedder.proj.weight", 0, (2432,)),),
-        candidates=("SD 3.5 Large", "SD 3.5 Large Turbo"),
-        cannot_tell="Large and Large Turbo are equal in shape",
-        variant="Standard",
-    ),
-    _transformer(
-        "sd3.5-medium",
-        "C: a second attention in the image blocks",
-        "sd3.5-medium",
-        "SD 3.5 Medium",
-        _JOINT,
-        "joint_blocks.0.x_block.attn2.qkv.weight",
-        sizes=(Size("x_embedder.proj.weight", 0, (1536,)),),
-        variant="Standard",
-    ),
-    _transformer(
-        "sd3-medium",
-        "C, S: width 1536 = 24 blocks of 64",
-        "sd3",
-        "SD 3",
-        _JOINT,
-        sizes=(Size("x_embedder.proj.weight", 0, (1536,)),),
-        variant="Standard",
     ),
     _transformer(
         "auraflow",
@@ -199,16 +123,6 @@ TRANSFORMER_RULES: tuple[Rule, ...] = (
         "adaln_single.emb.timestep_embedder.linear_1.bias",
     ),
     _transformer(
-        "pixart-diffusers",
-        "C",
-        "pixart",
-        UNKNOWN,
-        "adaln_single.emb.timestep_embedder.linear_1.bias",
-        "pos_embed.proj.bias",
-        candidates=("PixArt a", "PixArt E"),
-        cannot_tell="alpha and Sigma share these names",
-    ),
-    _transformer(
         "ltxv",
         "C, S",
         "ltxv",
@@ -231,18 +145,6 @@ TRANSFORMER_RULES: tuple[Rule, ...] = (
         cannot_tell="PixArt alpha at 512 pixels has no size condition either",
     ),
     _transformer(
-        "z-image",
-        "C: Lumina 2's network, width 3840",
-        "z-image",
-        "ZImageTurbo",
-        "cap_embedder.1.weight",
-        "noise_refiner.0.attention.k_norm.weight",
-        sizes=(Size("cap_embedder.1.weight", 0, (3840,)),),
-        candidates=("ZImageTurbo", "ZImageBase"),
-        cannot_tell="Turbo and Base are equal in shape",
-        base_confidence=PLAUSIBLE,
-    ),
-    _transformer(
         "lumina2",
         "C, S",
         "lumina2",
@@ -250,14 +152,6 @@ TRANSFORMER_RULES: tuple[Rule, ...] = (
         "cap_embedder.1.weight",
         "noise_refiner.0.attention.k_norm.weight",
         sizes=(Size("cap_embedder.1.weight", 0, (2304,)),),
-    ),
-    _transformer(
-        "hidream",
-        "C, S",
-        "hidream",
-        "HiDream",
-        "caption_projection.0.linear.weight",
-        "double_stream_blocks.0.block.ff_i.shared_experts.w1.weight",
     ),
     _transformer(
         "anima",
@@ -279,20 +173,8 @@ TRANSFORMER_RULES: tuple[Rule, ...] = (
     _transformer(
         "cosmos", "C, S", "cosmos", "Other", "blocks.block0.blocks.0.block.attn.to_q.0.weight", confidence=LIKELY
     ),
-    _transformer(
-        "qwen-image",
-        "S, I",
-        "qwen-image",
-        "Qwen",
-        "time_text_embed.timestep_embedder.linear_1.weight",
-        "img_in.weight",
-        "transformer_blocks.0.attn.add_k_proj.weight",
-        "txt_norm.weight",
-        lacks=("controlnet_blocks.0.weight",),
-    ),
     _transformer("cogvideox", "C", "cogvideox", "CogVideoX", "blocks.0.norm1.linear.weight", "patch_embed.proj.weight"),
     _wan("wan-1.3b", "Wan Video 1.3B t2v", 1536, confidence=LIKELY),
-    _wan("wan2.2-5b", "Wan Video 2.2 TI2V-5B", 3072),
     _wan(
         "wan-14b-image",
         "Wan Video 14B i2v 480p",

@@ -33,26 +33,14 @@ UPSCALER_RULES: tuple[Rule, ...] = (
         sizes=(Size("conv_first.weight", 1, (1, 3, 4)),),
     ),
     _upscaler("esrgan-original", "ESRGAN", "conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight", "trunk_conv.weight"),
-    _upscaler("esrgan-old", "ESRGAN", "model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"),
     _upscaler("hat", "HAT", "conv_first.weight", "layers.0.residual_group.overlap_attn.relative_position_bias_table"),
-    _upscaler(
-        "dat",
-        "DAT",
-        "conv_first.weight",
-        "layers.0.blocks.0.attn.qkv.weight",
-        "layers.0.blocks.0.norm1.weight",
-        "before_RG.1.weight",
-    ),
     _upscaler(
         "swinir", "SwinIR", "conv_first.weight", "layers.0.residual_group.blocks.0.attn.relative_position_bias_table"
     ),
     _upscaler("swin2sr", "Swin2SR", "conv_first.weight", "layers.0.residual_group.blocks.0.attn.logit_scale"),
-    _upscaler("span", "SPAN", "block_1.c1_r.eval_conv.weight", "conv_1.eval_conv.weight"),
     _upscaler(
         "omnisr", "OmniSR", "residual_layer.0.residual_layer.0.layer.0.fn.0.weight", "input.weight", "up.0.weight"
     ),
-    _upscaler("plksr", "PLKSR", "feats.0.weight", "feats.1.lk.conv.weight"),
-    _upscaler("atd", "ATD", "conv_first.weight", "layers.0.residual_group.td"),
     _upscaler(
         "compact",
         "SRVGGNetCompact",

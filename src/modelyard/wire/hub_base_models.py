@@ -1,4 +1,4 @@
-"""The names of base models on the Hugging Face Hub, by the names of the catalogue (``store.base_models``)."""
+"""The names of base models on the Hugging Face Hub, by the names of the catalogue (``modelyard.base_models``)."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,0 +1,164 @@
+"""The families that are known, as data: their bases and layouts, and which of them hold all of a file's layers.
+
+``families.toml`` has one record a family; ``layouts.txt``, which scripts/layouts.py prints from published classes, has
+the names, sizes and counts of their layers. A family whose layout holds every layer of a file is an answer; one left is
+certain, several are candidates. The order never decides what fits, only which of those that fit is offered first.
+"""
+
+import tomllib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from modelyard.inspection.adapters import Shape
+from modelyard.inspection.findings import UNKNOWN
+from modelyard.inspection.layers import Layers
+
+# The variant of a family whose UNets differ by the channels of their input: inpainting has more.
+BY_INPUTS = "by inputs"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of models whose files have the same layers."""
+
+    name: str
+    type: str
+    architecture: str
+    # Civitai's words for its bases, best first; several where the tensors cannot tell them apart.
+    bases: tuple[str, ...] = ()
+    # Bases that use this part alike: the part has no base of its own.
+    shared: tuple[str, ...] = ()
+    note: str = ""
+    variant: str = UNKNOWN
+    # Whether nearly all of its files are of the first base.
+    is_led: bool = False
+    ids: tuple[str, ...] = ()
+    # Families with a layout of the same names, sizes and counts.
+    siblings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One spelling of a family's layers: how many there are by name and size."""
+
+    family: Family
+    number: int  # its place among all layouts
+    counts: Mapping[str, Mapping[Shape, int] | None]  # by name; ``None``: every size
+    rows: int
+    layers: int  # of all names and sizes; 0 where sizes, and so counts, are left open
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How well a layout explains a file."""
+
+    layout: Layout
+    explained: float  # the share of the file's layers that the layout has
+    coverage: float  # the share of the layout's layers that the file has; of its names where it has no sizes
+
+    @property
+    def family(self) -> Family:
+        """The family of the layout."""
+        return self.layout.family
+
+
+@cache
+def read_families() -> Mapping[str, Family]:
+    """Return the records of ``families.toml`` by name."""
+    text = files(__package__).joinpath("families.toml").read_text()
+    return {
+        name: Family(
+            name=name,
+            type=record.get("type", "checkpoint"),
+            architecture=record.get("architecture", name),
+            bases=tuple(record.get("base", ())),
+            shared=tuple(record.get("shared", ())),
+            note=record.get("note", ""),
+            variant=record.get("variant", UNKNOWN),
+            is_led=record.get("is_led", False),
+            ids=tuple(record.get("ids", ())),
+            siblings=tuple(record.get("siblings", ())),
+        )
+        for name, record in tomllib.loads(text).items()
+    }
+
+
+def family_of_id(text: str) -> Family | None:
+    """Return the family that a note names by an id; capitals, and what joins the words, do not matter."""
+    return _families_by_id().get(_folded(text))
+
+
+@cache
+def _families_by_id() -> Mapping[str, Family]:
+    return {_folded(word): family for family in read_families().values() for word in (family.name, *family.ids)}
+
+
+def _folded(text: str) -> str:
+    return text.strip().lower().replace("_", "-").replace(" ", "-")[:100]
+
+
+@cache
+def read_layouts() -> tuple[Layout, ...]:
+    """Return the layouts, in the order of their families."""
+    records = read_families()
+    layouts: list[Layout] = []
+    for block in ("\n" + files(__package__).joinpath("layouts.txt").read_text()).split("\n= ")[1:]:
+        title, *lines = block.rstrip("\n").split("\n")
+        name, _, architecture = title.partition(" ")
+        family = Family(architecture, name, architecture) if architecture else records[name]
+        counts = {pattern: _read_sizes(sizes) for pattern, *sizes in map(str.split, lines)}
+        rows = sum(1 if sizes is None else len(sizes) for sizes in counts.values())
+        layers = sum(sum(sizes.values()) for sizes in counts.values() if sizes is not None)
+        layers = 0 if None in counts.values() else layers
+        layouts.append(Layout(family, len(layouts), counts, rows, layers))
+    return tuple(layouts)
+
+
+def _read_sizes(sizes: list[str]) -> dict[Shape, int] | None:
+    if sizes[0].startswith("*"):
+        return None
+    pairs = (size.split(":") for size in sizes)
+    return {tuple(map(int, size.split("x"))): int(count) for size, count in pairs}
+
+
+@cache
+def _layouts_by_name() -> Mapping[str, Sequence[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for number, layout in enumerate(read_layouts()):
+        for name in layout.counts:
+            found[name].append(number)
+    return found
+
+
+def match_layouts(layers: Layers) -> list[Match]:
+    """Return the layouts that have layers of the file, those that explain most first."""
+    explained: dict[int, int] = defaultdict(int)
+    rows: dict[int, int] = defaultdict(int)
+    layouts, by_name = read_layouts(), _layouts_by_name()
+    for (name, size), count in layers.counts.items():
+        for number in by_name.get(name, ()):
+            share = _holds(layouts[number].counts[name], size, count, layers.is_adapter)
+            if share:
+                explained[number] += count
+                rows[number] += share
+    total = layers.total or 1
+    matches = []
+    for number, count in sorted(explained.items()):
+        layout = layouts[number]
+        coverage = count / layout.layers if layout.layers else rows[number] / layout.rows
+        matches.append(Match(layout, count / total, coverage))
+    return sorted(matches, key=lambda match: (match.explained, match.coverage), reverse=True)
+
+
+def _holds(sizes: Mapping[Shape, int] | None, size: Shape | None, count: int, is_adapter: bool) -> int:
+    """How many rows of a layout these layers are; none if there are not so many of this size."""
+    if sizes is None:
+        return 1
+    if size is None:
+        return len(sizes) if count <= sum(sizes.values()) else 0
+    if not is_adapter:
+        return 1 if count <= sizes.get(size, 0) else 0
+    return 1 if count <= sum(number for shape, number in sizes.items() if shape[:2] == size) else 0
