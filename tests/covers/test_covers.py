@@ -18,9 +18,11 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from modelyard import blobs, errors
+from modelyard.blobs import FolderBlobs
 from modelyard.covers import Covers
 from modelyard.covers.finder import cover_files
 from modelyard.covers.renderer import Rendered
+from modelyard.domain import COVER_WIDTHS
 from modelyard.store import blobs as blob_rows
 from modelyard.store.blobs import Blob
 from tests.app_fixture import App, Reply, open_app
@@ -193,7 +195,13 @@ def test_only_its_owners_change_a_models_cover(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/covers/", "/covers/x", "/covers/../640.webp", f"/covers/{32 * 'a'}/640.webp", f"/covers/{32 * 'a'}/7.webp"],
+    [
+        "/covers/640.webp",
+        "/covers/x",
+        "/covers/../640.webp",
+        f"/covers/{32 * 'a'}/640.webp",
+        f"/covers/{32 * 'a'}/7.webp",
+    ],
 )
 def test_a_cover_that_is_not_there_is_404(bench: Bench, path: str) -> None:
     assert 404 == bench.yard.ask(path, None).status
@@ -483,6 +491,75 @@ def test_covers_that_no_model_shows_are_collected(bench: Bench) -> None:
     assert [404, 200] == after
     kept = [path for path in (bench.home / "blobs").rglob("*") if path.is_file()]
     assert 1 + 3 == len(kept)
+
+
+def test_a_cover_that_is_put_while_its_old_copy_is_removed_is_never_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = upload(bench.yard, "one", lora_bytes())["id"]
+    bench.checking.verify_next()
+    for seed in range(2):
+        bench.put(model_id, picture(seed=seed))
+    remove, statuses = FolderBlobs.remove, []
+
+    def put_and_remove(blobs: FolderBlobs, sha256: str) -> None:
+        statuses.append(bench.put(model_id, picture(seed=0)).status)
+        remove(blobs, sha256)
+
+    monkeypatch.setattr(FolderBlobs, "remove", put_and_remove)
+    bench.checking.collect_garbage(0, dry_run=False)
+    statuses.append(bench.put(model_id, picture(seed=0)).status)
+
+    assert [503, 503, 503, 200] == statuses
+    with open_app(bench.home) as again:  # one that has no picture in memory
+        path = path_of(find(again, model_id)["cover_url"])
+        paths = [path.replace("/640.", f"/{width}.") for width in COVER_WIDTHS]
+        assert [200, 200, 200] == [again.ask(path, None).status for path in paths]
+
+
+def test_a_cover_that_is_removed_before_a_model_has_it_is_stored_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = upload(bench.yard, "one", lora_bytes())["id"]
+    keep, removed = Covers.keep, []
+
+    def keep_and_lose(covers: Covers, picture: Rendered) -> str:
+        name = keep(covers, picture)
+        if not removed:
+            removed.append(bench.checking.collect_garbage(0, dry_run=False))
+        return name
+
+    monkeypatch.setattr(Covers, "keep", keep_and_lose)
+    sent = bench.put(model_id, picture())
+
+    assert (3, 200) == (len(removed[0]), sent.status)
+    assert 200 == bench.shown(model_id).status
+
+
+def test_what_a_killed_collection_left_the_next_one_removes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_id = upload(bench.yard, "one", lora_bytes())["id"]
+    bench.checking.verify_next()
+    for seed in range(2):
+        bench.put(model_id, picture(seed=seed))
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderBlobs, "remove", _be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            bench.checking.collect_garbage(0, dry_run=False)
+    store = blobs.open_storage("", bench.home, {}).kept
+    before = len(list(store.all()))
+    at_once = bench.checking.collect_garbage(0, dry_run=False), len(list(store.all()))
+    with bench.yard.store.transaction() as writing:  # as if the time had passed after which a claim ends
+        writing.connection.exec_driver_sql("UPDATE blob_claims SET ends_at = 0")
+    bench.checking.collect_garbage(0, dry_run=False)
+
+    assert (1 + 6, ([], 1 + 6)) == (before, at_once)
+    assert 1 + 3 == len(list(store.all()))
+    with bench.yard.store.reading() as connection:
+        assert 0 == connection.exec_driver_sql("SELECT count(*) FROM blob_claims").scalar_one()
+
+
+def _be_killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_cover_under_another_one_is_kept(shelf: Shelf) -> None:

@@ -6,11 +6,8 @@ import ssl
 import subprocess
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,75 +15,31 @@ import pytest
 
 from modelyard import __version__, blobs, errors
 from modelyard.cli import run
-from modelyard.covers import BYTES_MAX, AddressPolicy, Covers, download, fetch, import_covers, missing_covers
-from modelyard.covers.download import TemporaryFailure
+from modelyard.covers import BYTES_MAX, Covers, fetch, import_covers, missing_covers
 from modelyard.domain import Source, model_type
 from modelyard.facts import Facts, Layer, Record
+from modelyard.outbound import AddressPolicy, Outbound, TemporaryFailure, addresses, connection
+from modelyard.outbound.addresses import Network
 from modelyard.store import covers as store_covers
 from tests import requirements
 from tests.app_fixture import App, open_app
 from tests.pictures import picture
 from tests.transfers import find, path_of
+from tests.upstream import Upstream, UpstreamHandler, serve_upstream
 
 HERE = ipaddress.ip_network("127.0.0.0/8")
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers by what the server's table says of a path."""
-
-    def do_GET(self) -> None:
-        server: Any = self.server
-        server.asked[self.path] += 1
-        server.headers_seen.append(dict(self.headers))
-        server.answers[self.path](self)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def reply(self, body: bytes, status: int = 200, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"content_length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-
-class Pictures:
-    """A host of pictures."""
-
-    def __init__(self, server: Any) -> None:
-        self._server = server
-        self.asked: Counter[str] = server.asked
-        self.headers_seen: list[dict[str, str]] = server.headers_seen
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-
-    def encrypt(self, context: ssl.SSLContext) -> None:
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-
-    def put(self, path: str, answer: Callable[[Any], None]) -> str:
-        self._server.answers[path] = answer
-        return self.url + path
-
-
-@contextmanager
-def _served() -> Iterator[Pictures]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    server.answers, server.asked, server.headers_seen = {}, Counter(), []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield Pictures(server)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture
-def pictures() -> Iterator[Pictures]:
-    with _served() as served:
-        yield served
+def pictures() -> Iterator[Upstream]:
+    with serve_upstream() as upstream:
+        yield upstream
+
+
+def _outbound(
+    allowed: Sequence[Network] = (), resolve: Callable[[str, int], list[str]] = addresses.resolve
+) -> Outbound:
+    return Outbound(AddressPolicy(allowed, resolve, allow_http=True))
 
 
 # --- Where it is not fetched from
@@ -134,14 +87,14 @@ NOT_PUBLIC = [
 
 @pytest.mark.parametrize("numeric", NOT_PUBLIC)
 def test_nothing_is_fetched_from_addresses_that_are_not_public(numeric: str) -> None:
-    guard = AddressPolicy(resolve=lambda _host, _port: [numeric])
+    guard = _outbound(resolve=lambda _host, _port: [numeric])
 
     with pytest.raises(errors.AddressRefused, match="no public address"):
         fetch("http://pictures.example/a.png", guard)
 
 
 def test_a_host_with_one_address_that_is_not_public_is_refused_whole() -> None:
-    guard = AddressPolicy(resolve=lambda _host, _port: ["93.184.215.14", "10.0.0.1"])
+    guard = _outbound(resolve=lambda _host, _port: ["93.184.215.14", "10.0.0.1"])
 
     with pytest.raises(errors.AddressRefused, match=r"10\.0\.0\.1"):
         fetch("http://pictures.example/a.png", guard)
@@ -153,7 +106,7 @@ def test_a_host_with_one_address_that_is_not_public_is_refused_whole() -> None:
 def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
     # Some of them are no spelling to some systems: then there is no such host.
     with pytest.raises((errors.AddressRefused, TemporaryFailure)):
-        fetch(f"http://{host}/a.png", AddressPolicy())
+        fetch(f"http://{host}/a.png", _outbound())
 
 
 def test_the_networks_that_are_allowed_are_asked_and_no_others() -> None:
@@ -161,7 +114,7 @@ def test_the_networks_that_are_allowed_are_asked_and_no_others() -> None:
 
     def may_ask(numeric: str) -> bool:
         try:
-            return [numeric] == AddressPolicy(allowed, lambda _host, _port: [numeric]).addresses("pictures.example", 80)
+            return [numeric] == AddressPolicy(allowed, lambda *_: [numeric]).find_addresses("https://a.example/")
         except errors.AddressRefused:
             return False
 
@@ -174,9 +127,9 @@ def test_the_networks_that_are_allowed_are_asked_and_no_others() -> None:
     "numeric", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14", "172.32.0.1"]
 )
 def test_public_addresses_may_be_asked(numeric: str) -> None:
-    guard = AddressPolicy(resolve=lambda _host, _port: [numeric])
+    policy = AddressPolicy(resolve=lambda _host, _port: [numeric])
 
-    assert [numeric] == guard.addresses("pictures.example", 443)
+    assert [numeric] == policy.find_addresses("https://pictures.example/")
 
 
 @pytest.mark.parametrize(
@@ -199,13 +152,13 @@ def test_what_is_no_address_to_fetch_from_is_refused(address: str) -> None:
         raise AssertionError(f"{host} was looked up")
 
     with pytest.raises(errors.AddressRefused, match="no address to fetch from"):
-        fetch(address, AddressPolicy(resolve=resolve))
+        fetch(address, _outbound(resolve=resolve))
 
 
-def test_a_redirect_is_checked_like_the_first_address(pictures: Pictures) -> None:
+def test_a_redirect_is_checked_like_the_first_address(pictures: Upstream) -> None:
     inner = pictures.put("/inner", lambda on: on.reply(b"secret"))
     numbers = {"outer.example": "127.0.0.1", "inner.example": "10.0.0.1"}
-    guard = AddressPolicy([HERE], lambda host, _port: [numbers[host]])
+    guard = _outbound([HERE], lambda host, _port: [numbers[host]])
     port = inner.split(":")[2].partition("/")[0]
     pictures.put("/a", lambda on: on.reply(b"", 302, location=f"http://inner.example:{port}/inner"))
 
@@ -214,38 +167,38 @@ def test_a_redirect_is_checked_like_the_first_address(pictures: Pictures) -> Non
     assert 0 == pictures.asked["/inner"]
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_asked(pictures: Pictures) -> None:
+def test_the_address_that_was_checked_is_the_one_that_is_asked(pictures: Upstream) -> None:
     port = pictures.put("/a.png", lambda on: on.reply(b"picture")).split(":")[2].partition("/")[0]
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])  # what a name that is rebound answers
 
-    assert b"picture" == fetch(f"http://pictures.example:{port}/a.png", AddressPolicy([HERE], lambda *_: next(answers)))
+    assert b"picture" == fetch(f"http://pictures.example:{port}/a.png", _outbound([HERE], lambda *_: next(answers)))
     assert ["10.0.0.1"] == next(answers)
 
 
 @pytest.mark.parametrize("scheme", ["file:///etc/passwd", "ftp://a.example/", "//", "about:blank"])
-def test_a_redirect_to_something_else_than_http_is_refused(pictures: Pictures, scheme: str) -> None:
+def test_a_redirect_to_something_else_than_http_is_refused(pictures: Upstream, scheme: str) -> None:
     url = pictures.put("/a", lambda on: on.reply(b"", 301, location=scheme))
 
     with pytest.raises(errors.DownloadFailed):
-        fetch(url, AddressPolicy([HERE]))
+        fetch(url, _outbound([HERE]))
 
 
-def test_redirects_end(pictures: Pictures) -> None:
+def test_redirects_end(pictures: Upstream) -> None:
     url = pictures.put("/a", lambda on: on.reply(b"", 307, location="/a"))
 
     with pytest.raises(errors.DownloadFailed, match="redirects more than"):
-        fetch(url, AddressPolicy([HERE]))
+        fetch(url, _outbound([HERE]))
     assert 6 == pictures.asked["/a"]
 
 
 # --- What is answered
 
 
-def test_what_is_answered_comes_whole_and_nothing_of_ours_goes_out(pictures: Pictures) -> None:
+def test_what_is_answered_comes_whole_and_nothing_of_ours_goes_out(pictures: Upstream) -> None:
     url = pictures.put("/a b%20c.png?x=1&y=ü", lambda on: on.reply(b"no"))
     pictures.put("/a%20b%20c.png?x=1&y=%C3%BC", lambda on: on.reply(b"whole"))
 
-    assert b"whole" == fetch(url, AddressPolicy([HERE]))
+    assert b"whole" == fetch(url, _outbound([HERE]))
     assert {"host", "user-agent", "accept", "accept-encoding", "connection"} == {
         name.lower() for name in pictures.headers_seen[0]
     }
@@ -276,53 +229,53 @@ def _quietly(answer: Callable[[Any], None]) -> Callable[[Any], None]:
     return until_it_is_gone
 
 
-def test_more_than_a_picture_is_not_taken(pictures: Pictures) -> None:
+def test_more_than_a_picture_is_not_taken(pictures: Upstream) -> None:
     said = pictures.put("/said", _quietly(lambda on: on.reply(b"x", content_length=str(1 << 40))))
     endless = pictures.put("/endless", _quietly(_endless))
 
     for url in (said, endless):
         with pytest.raises(errors.TooLarge):
-            fetch(url, AddressPolicy([HERE]))
+            fetch(url, _outbound([HERE]))
 
 
-def test_an_answer_that_never_ends_is_cut_off(pictures: Pictures) -> None:
+def test_an_answer_that_never_ends_is_cut_off(pictures: Upstream) -> None:
     url = pictures.put("/drip", _quietly(_dripping))
 
     with pytest.raises(TemporaryFailure):
-        fetch(url, AddressPolicy([HERE]), seconds_max=0.5)
+        fetch(url, _outbound([HERE]), seconds_max=0.5)
 
 
-def test_an_answer_that_ends_early_is_no_answer(pictures: Pictures) -> None:
+def test_an_answer_that_ends_early_is_no_answer(pictures: Upstream) -> None:
     url = pictures.put("/half", lambda on: on.reply(b"half", content_length="8"))
 
     with pytest.raises(TemporaryFailure):
-        fetch(url, AddressPolicy([HERE]))
+        fetch(url, _outbound([HERE]))
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_told_apart(pictures: Pictures, status: int) -> None:
+def test_what_may_pass_is_told_apart(pictures: Upstream, status: int) -> None:
     url = pictures.put("/later", lambda on: on.reply(b"", status, retry_after="7"))
 
     with pytest.raises(TemporaryFailure) as passing:
-        fetch(url, AddressPolicy([HERE]))
+        fetch(url, _outbound([HERE]))
     assert 7.0 == passing.value.after_seconds
 
 
 @pytest.mark.parametrize("status", [204, 206, 300, 304, 305, 400, 401, 403, 404, 410, 418, 451, 501, 505])
-def test_any_other_status_is_final(pictures: Pictures, status: int) -> None:
+def test_any_other_status_is_final(pictures: Upstream, status: int) -> None:
     url = pictures.put("/never", lambda on: on.reply(b"", status, retry_after="7", location="/elsewhere"))
 
     with pytest.raises(errors.DownloadFailed, match=f"status {status}"):
-        fetch(url, AddressPolicy([HERE]))
+        fetch(url, _outbound([HERE]))
     assert 0 == pictures.asked["/elsewhere"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_followed(pictures: Pictures, status: int) -> None:
+def test_a_redirect_is_followed(pictures: Upstream, status: int) -> None:
     url = pictures.put("/a", lambda on: on.reply(b"", status, location="/b"))
     pictures.put("/b", lambda on: on.reply(b"picture"))
 
-    assert b"picture" == fetch(url, AddressPolicy([HERE]))
+    assert b"picture" == fetch(url, _outbound([HERE]))
 
 
 @pytest.mark.parametrize(
@@ -338,29 +291,29 @@ def test_a_redirect_is_followed(pictures: Pictures, status: int) -> None:
     ],
 )
 def test_how_long_a_host_asks_to_wait_is_read_if_it_is_a_number(
-    pictures: Pictures, retry_after: str, seconds: float | None
+    pictures: Upstream, retry_after: str, seconds: float | None
 ) -> None:
     url = pictures.put("/later", lambda on: on.reply(b"", 503, retry_after=retry_after))
 
     with pytest.raises(TemporaryFailure) as passing:
-        fetch(url, AddressPolicy([HERE]))
+        fetch(url, _outbound([HERE]))
     assert seconds == passing.value.after_seconds
 
 
-def test_a_picture_of_the_largest_size_is_taken_and_one_byte_more_is_not(pictures: Pictures) -> None:
+def test_a_picture_of_the_largest_size_is_taken_and_one_byte_more_is_not(pictures: Upstream) -> None:
     url = pictures.put("/largest", lambda on: on.reply(bytes(BYTES_MAX)))
     over = pictures.put("/over", _quietly(lambda on: on.reply(bytes(BYTES_MAX + 1))))
 
-    assert BYTES_MAX == 16 * 1024 * 1024 == len(fetch(url, AddressPolicy([HERE])))
+    assert BYTES_MAX == 16 * 1024 * 1024 == len(fetch(url, _outbound([HERE])))
     with pytest.raises(errors.TooLarge):
-        fetch(over, AddressPolicy([HERE]))
+        fetch(over, _outbound([HERE]))
 
 
 # --- Over TLS
 
 
 @pytest.fixture
-def tls(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def tls(pictures: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Serve the pictures over TLS as pictures.example, by a certificate that is trusted here; gives the port."""
     command = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 -subj /CN=pictures.example"
     command += " -addext subjectAltName=DNS:pictures.example -keyout key.pem -out certificate.pem"
@@ -368,15 +321,15 @@ def tls(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-    download._tls_context.cache_clear()
+    connection._tls_context.cache_clear()
     pictures.encrypt(context)
     yield pictures.url.rpartition(":")[2]
-    download._tls_context.cache_clear()
+    connection._tls_context.cache_clear()
 
 
-def test_over_tls_the_certificate_has_to_be_that_of_the_name(pictures: Pictures, tls: str) -> None:
+def test_over_tls_the_certificate_has_to_be_that_of_the_name(pictures: Upstream, tls: str) -> None:
     pictures.put("/a.png", lambda on: on.reply(b"picture"))
-    guard = AddressPolicy([HERE], lambda _host, _port: ["127.0.0.1"])
+    guard = _outbound([HERE], lambda _host, _port: ["127.0.0.1"])
 
     assert b"picture" == fetch(f"https://pictures.example:{tls}/a.png", guard)
     for host in ("other.example", "127.0.0.1"):
@@ -385,12 +338,12 @@ def test_over_tls_the_certificate_has_to_be_that_of_the_name(pictures: Pictures,
     assert 1 == pictures.asked["/a.png"]
 
 
-def test_a_redirect_from_https_stays_with_https(pictures: Pictures, tls: str) -> None:
-    guard = AddressPolicy([HERE], lambda _host, _port: ["127.0.0.1"])
+def test_a_redirect_from_https_stays_with_https(pictures: Upstream, tls: str) -> None:
+    guard = _outbound([HERE], lambda _host, _port: ["127.0.0.1"])
     pictures.put("/a.png", lambda on: on.reply(b"picture"))
     pictures.put("/b", lambda on: on.reply(b"", 302, location="/a.png"))
     assert b"picture" == fetch(f"https://pictures.example:{tls}/b", guard)
-    with _served() as plain:
+    with serve_upstream() as plain:
         pictures.put("/c", lambda on: on.reply(b"", 302, location=plain.put("/a.png", lambda on: on.reply(b"picture"))))
 
         with pytest.raises(errors.AddressRefused, match="from https"):
@@ -412,13 +365,11 @@ def _model(yard: App, id_: int, cover_url: str, rank: int = 0) -> None:
 def _gathered(yard: App, home: Path, ids: list[int]) -> dict[str, str]:
     where = blobs.open_storage("", home, {})
     kept = Covers(yard.store, where.kept, where.incoming)
-    asked = import_covers(
-        yard.store, kept, AddressPolicy([HERE]), missing_covers(yard.store, ids), sleep=lambda _: None
-    )
+    asked = import_covers(yard.store, kept, _outbound([HERE]), missing_covers(yard.store, ids), sleep=lambda _: None)
     return {gathered.address: gathered.problem for gathered in asked}
 
 
-def test_models_show_from_here_what_was_fetched(pictures: Pictures, tmp_path: Path) -> None:
+def test_models_show_from_here_what_was_fetched(pictures: Upstream, tmp_path: Path) -> None:
     url = pictures.put("/a.png", lambda on: on.reply(picture()))
     with open_app(tmp_path) as yard:
         for id_ in (1, 2):
@@ -436,7 +387,7 @@ def test_models_show_from_here_what_was_fetched(pictures: Pictures, tmp_path: Pa
         assert 200 == yard.ask(path_of(covers.pop()), None).status
 
 
-def test_another_address_is_another_cover(pictures: Pictures, tmp_path: Path) -> None:
+def test_another_address_is_another_cover(pictures: Upstream, tmp_path: Path) -> None:
     urls = [
         pictures.put("/0.png", lambda on: on.reply(picture())),
         pictures.put("/1.png", lambda on: on.reply(picture(seed=1))),
@@ -453,7 +404,7 @@ def test_another_address_is_another_cover(pictures: Pictures, tmp_path: Path) ->
         assert before != find(yard, 1)["cover_url"]
 
 
-def test_what_cannot_be_had_is_told_and_not_asked_for_again(pictures: Pictures, tmp_path: Path) -> None:
+def test_what_cannot_be_had_is_told_and_not_asked_for_again(pictures: Upstream, tmp_path: Path) -> None:
     gone = pictures.put("/gone", lambda on: on.reply(b"", 404))
     page = pictures.put("/page", lambda on: on.reply(b"<html>"))
     away = pictures.put("/away", lambda on: on.reply(b"", 503))
@@ -470,7 +421,7 @@ def test_what_cannot_be_had_is_told_and_not_asked_for_again(pictures: Pictures, 
         assert gone == find(yard, 1)["cover_url"]
 
 
-def test_the_most_popular_models_come_first(pictures: Pictures, tmp_path: Path) -> None:
+def test_the_most_popular_models_come_first(pictures: Upstream, tmp_path: Path) -> None:
     with open_app(tmp_path) as yard:
         for id_, rank in ((1, 5), (2, 50), (3, 20)):
             _model(yard, id_, f"http://pictures.example/{id_}", rank)
@@ -479,7 +430,7 @@ def test_the_most_popular_models_come_first(pictures: Pictures, tmp_path: Path) 
 
 
 def test_an_import_brings_covers_along_when_asked(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    pictures: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     url = pictures.put("/a.png", lambda on: on.reply(picture()))
     answers = tmp_path / "answers.json"
@@ -493,7 +444,8 @@ def test_an_import_brings_covers_along_when_asked(
     assert 0 == run(command)
     refused = json.loads(capfd.readouterr().out)
     (home / "modelyard.toml").write_text("")
-    monkeypatch.setenv("MODELYARD_COVER_ALLOWED_NETWORKS", "127.0.0.0/8")
+    monkeypatch.setenv("MODELYARD_OUTBOUND_NETWORKS", "127.0.0.0/8")
+    monkeypatch.setenv("MODELYARD_OUTBOUND_ALLOW_HTTP", "yes")
     again = tmp_path / "again"
     assert 0 == run([*command[:2], str(again), *command[3:]])
     brought = json.loads(capfd.readouterr().out)
@@ -518,7 +470,7 @@ def test_what_failed_is_asked_for_again_after_a_month(tmp_path: Path) -> None:
         assert [False, False, True] == [is_wanted(days) for days in (0, 29.9, 30.1)]
 
 
-def test_a_host_that_asks_to_wait_is_waited_for_but_not_for_ever(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_host_that_asks_to_wait_is_waited_for_but_not_for_ever(pictures: Upstream, tmp_path: Path) -> None:
     waits: list[float] = []
     later = pictures.put("/later", lambda on: on.reply(b"", 503, retry_after="7"))
     never = pictures.put("/never", lambda on: on.reply(b"", 503, retry_after="86400"))
@@ -527,17 +479,17 @@ def test_a_host_that_asks_to_wait_is_waited_for_but_not_for_ever(pictures: Pictu
         where = blobs.open_storage("", tmp_path, {})
         kept = Covers(yard.store, where.kept, where.incoming)
         for url in (later, never, silent):
-            answers = list(import_covers(yard.store, kept, AddressPolicy([HERE]), {url: [1]}, sleep=waits.append))
+            answers = list(import_covers(yard.store, kept, _outbound([HERE]), {url: [1]}, sleep=waits.append))
             assert [url] == [answer.address for answer in answers]
 
     assert [7.0, 7.0, 60.0, 60.0] == waits[:4]
     assert [True, True] == [longest / 2 <= wait <= longest for wait, longest in zip(waits[4:], (2.0, 4.0), strict=True)]
 
 
-def test_the_headers_of_a_request_are_these(pictures: Pictures) -> None:
+def test_the_headers_of_a_request_are_these(pictures: Upstream) -> None:
     url = pictures.put("/a.png", lambda on: on.reply(b"picture"))
 
-    fetch(url, AddressPolicy([HERE]))
+    fetch(url, _outbound([HERE]))
 
     assert {
         "Host": url.split("/")[2],
@@ -548,10 +500,10 @@ def test_the_headers_of_a_request_are_these(pictures: Pictures) -> None:
     } == pictures.headers_seen[0]
 
 
-def test_a_host_without_a_path_is_asked_for_its_root(pictures: Pictures) -> None:
+def test_a_host_without_a_path_is_asked_for_its_root(pictures: Upstream) -> None:
     pictures.put("/", lambda on: on.reply(b"picture"))
 
-    assert b"picture" == fetch(pictures.url, AddressPolicy([HERE]))
+    assert b"picture" == fetch(pictures.url, _outbound([HERE]))
 
 
 def test_a_host_that_is_not_known_or_not_there_may_be_later() -> None:
@@ -559,16 +511,16 @@ def test_a_host_that_is_not_known_or_not_there_may_be_later() -> None:
         raise OSError("no such host")
 
     with pytest.raises(TemporaryFailure, match=r"the host 'pictures\.example' is not known: no such host"):
-        fetch("http://pictures.example/a.png", AddressPolicy(resolve=unknown))
+        fetch("http://pictures.example/a.png", _outbound(resolve=unknown))
     with pytest.raises(TemporaryFailure, match=r"cannot be reached: .*refused"):
-        fetch("http://pictures.example:9/a.png", AddressPolicy([HERE], lambda *_: ["127.0.0.1"]))
+        fetch("http://pictures.example:9/a.png", _outbound([HERE], lambda *_: ["127.0.0.1"]))
     with pytest.raises(TemporaryFailure, match="is not known"):
-        fetch(f"http://{'a' * 64}.example/a.png", AddressPolicy())
+        fetch(f"http://{'a' * 64}.example/a.png", _outbound())
 
 
-def test_the_next_address_of_a_host_is_tried_if_one_is_not_there(pictures: Pictures) -> None:
+def test_the_next_address_of_a_host_is_tried_if_one_is_not_there(pictures: Upstream) -> None:
     port = pictures.put("/a.png", lambda on: on.reply(b"picture")).split(":")[2].partition("/")[0]
-    guard = AddressPolicy([HERE, ipaddress.ip_network("::1")], lambda *_: ["::1", "127.0.0.1"])
+    guard = _outbound([HERE, ipaddress.ip_network("::1")], lambda *_: ["::1", "127.0.0.1"])
 
     assert b"picture" == fetch(f"http://pictures.example:{port}/a.png", guard)
 
@@ -582,16 +534,16 @@ def test_the_port_of_a_scheme_is_looked_up() -> None:
 
     for address in ("http://a.example/", "https://a.example/", "http://a.example:81/"):
         with pytest.raises(errors.AddressRefused):
-            fetch(address, AddressPolicy(resolve=resolve))
+            fetch(address, _outbound(resolve=resolve))
     assert [80, 443, 81] == ports
 
 
-def test_five_redirects_are_followed(pictures: Pictures) -> None:
+def test_five_redirects_are_followed(pictures: Upstream) -> None:
     for number in range(5):
-        pictures.put(f"/{number}", partial(_Handler.reply, body=b"", status=302, location=f"/{number + 1}"))
+        pictures.put(f"/{number}", partial(UpstreamHandler.reply, body=b"", status=302, location=f"/{number + 1}"))
     pictures.put("/5", lambda on: on.reply(b"picture"))
 
-    assert b"picture" == fetch(pictures.url + "/0", AddressPolicy([HERE]))
+    assert b"picture" == fetch(pictures.url + "/0", _outbound([HERE]))
 
 
 def test_a_fault_of_our_own_ends_the_import(tmp_path: Path) -> None:
@@ -603,4 +555,4 @@ def test_a_fault_of_our_own_ends_the_import(tmp_path: Path) -> None:
         kept = Covers(yard.store, where.kept, where.incoming)
         ids_by_address = {f"http://{number}.example/": [1] for number in range(40)}
         with pytest.raises(ZeroDivisionError):
-            list(import_covers(yard.store, kept, AddressPolicy(resolve=resolve), ids_by_address))
+            list(import_covers(yard.store, kept, _outbound(resolve=resolve), ids_by_address))

@@ -10,13 +10,12 @@ This package knows pictures and addresses. ``registry`` chooses the cover that a
 """
 
 from modelyard.covers.covers import Covers
-from modelyard.covers.download import AddressPolicy, fetch
+from modelyard.covers.download import fetch
 from modelyard.covers.importer import CoverResult, import_covers, missing_covers
 from modelyard.covers.renderer import BYTES_MAX, Rendered, render
 
 __all__ = [
     "BYTES_MAX",
-    "AddressPolicy",
     "CoverResult",
     "Covers",
     "Rendered",

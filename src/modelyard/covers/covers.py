@@ -7,16 +7,20 @@ and it does not tell whether somebody else has the same picture.
 import hashlib
 import re
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
 from modelyard.covers.renderer import Rendered
 from modelyard.domain import COVER_WIDTHS, COVERS
-from modelyard.store import Store, WriteTransaction, covers
+from modelyard.store import Store, WriteTransaction, blob_claims, covers
 from modelyard.store import blobs as blob_rows
 from modelyard.store.blobs import Blob
 
+_TRIES = 3
+T = TypeVar("T")
 _PATH = re.compile(re.escape(COVERS) + r"([0-9a-f]{32})/([0-9]{1,5})\.webp")
 
 
@@ -35,9 +39,13 @@ class Covers:
         if name is not None:
             return name
         by_width = {width: hashlib.sha256(webp).hexdigest() for width, webp in rendered.by_width.items()}
+        owner = secrets.token_hex(16)
+        with self._store.transaction() as transaction:
+            blob_claims.claim(transaction.connection, set(by_width.values()), owner, transaction.now)
         for width, sha256 in by_width.items():
             self._keep(rendered.by_width[width], sha256)
         with self._store.transaction() as transaction:
+            blob_claims.release(transaction.connection, owner)
             name = covers.with_sha256(transaction.connection, rendered.sha256)
             if name is not None:
                 return name
@@ -46,6 +54,16 @@ class Covers:
                 self._note_blob(transaction, sha256, len(rendered.by_width[width]))
             covers.put(transaction.connection, name, rendered.sha256, by_width, transaction.now)
         return name
+
+    def keep_and_use(self, rendered: Rendered, use: Callable[[str], T]) -> T:
+        """Store a picture, and use its name. Both are done again if the unused picture was removed in between.
+
+        ``use`` raises CoverRemoved if there is no cover with the name any more.
+        """
+        for _ in range(_TRIES - 1):
+            with suppress(errors.CoverRemoved):
+                return use(self.keep(rendered))
+        return use(self.keep(rendered))
 
     def _keep(self, webp: bytes, sha256: str) -> None:
         if self._blobs.has(sha256):
@@ -58,11 +76,10 @@ class Covers:
             self._blobs.keep(self._incoming.path(arrival), sha256)
         finally:
             self._incoming.remove(arrival)
-
-    def _note_blob(self, transaction: WriteTransaction, sha256: str, size_bytes: int) -> None:
-        # Garbage collection runs in a write transaction, and may have removed the blob since `_keep`.
         if not self._blobs.has(sha256):
             raise errors.Unavailable("what was kept is not there")
+
+    def _note_blob(self, transaction: WriteTransaction, sha256: str, size_bytes: int) -> None:
         if blob_rows.find(transaction.connection, sha256) is None:
             blob_rows.put(transaction.connection, Blob(sha256, size_bytes, transaction.now, "clean", "a cover"))
 

@@ -8,16 +8,18 @@ import dataclasses
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from modelyard import errors
 from modelyard.covers.covers import Covers
-from modelyard.covers.download import AddressPolicy, TemporaryFailure, fetch
+from modelyard.covers.download import fetch
 from modelyard.covers.renderer import Rendered, render
+from modelyard.outbound import Outbound, TemporaryFailure, with_retries
 from modelyard.registry import models
-from modelyard.retry import Retry, RetryPolicy
+from modelyard.retry import RetryPolicy
 from modelyard.store import Store, covers
 
 # Most catalogues have their pictures on one host. A browser opens six connections to a host.
@@ -25,7 +27,8 @@ AT_ONCE = 4
 # Downloads that wait for their transaction, in memory.
 _RESULTS_MAX = 4 * AT_ONCE
 _RETRY_POLICY = RetryPolicy(attempts_max=3, wait_seconds_first=2.0, wait_seconds_max=60.0, retry_after_seconds_max=60.0)
-_FAILED_SECONDS = 30 * 86_400
+# An address that failed for good is not tried again for this long.
+FAILED_SECONDS = 30 * 86_400
 # Covers per transaction. Every commit makes every node refresh its index, so this is not small.
 _BATCH, _BATCH_SECONDS = 50, 2.0
 
@@ -49,21 +52,21 @@ class _Download:
 def missing_covers(store: Store, model_ids: Collection[int]) -> dict[str, list[int]]:
     """Return the addresses of these models' covers that are not downloaded yet, with the models of each."""
     with store.reading() as connection:
-        return covers.missing_covers(connection, model_ids, int(time.time()) - _FAILED_SECONDS)
+        return covers.missing_covers(connection, model_ids, int(store.now()) - FAILED_SECONDS)
 
 
 def import_covers(
     store: Store,
     pictures: Covers,
-    address_policy: AddressPolicy,
+    outbound: Outbound,
     ids_by_address: dict[str, list[int]],
     sleep: Callable[[float], object] = time.sleep,
-) -> Iterator[CoverResult]:
+) -> Generator[CoverResult]:
     """Download the covers, show them with their models, and yield each result once it is in the store."""
     policy = dataclasses.replace(_RETRY_POLICY, sleep=sleep)
     batch: list[_Download] = []
     started_at = time.monotonic()
-    with closing(_download_all(address_policy, list(ids_by_address), policy)) as results:
+    with closing(_download_all(outbound, list(ids_by_address), policy)) as results:
         for download in results:
             batch.append(download)
             if len(batch) >= _BATCH or time.monotonic() - started_at >= _BATCH_SECONDS:
@@ -72,7 +75,7 @@ def import_covers(
     yield from _record_batch(store, pictures, batch, ids_by_address)
 
 
-def _download_all(address_policy: AddressPolicy, addresses: Sequence[str], policy: RetryPolicy) -> Generator[_Download]:
+def _download_all(outbound: Outbound, addresses: Sequence[str], policy: RetryPolicy) -> Generator[_Download]:
     """Download the covers, some at the same time, and yield the results as they come.
 
     The threads are daemons: a command that is interrupted does not wait for slow hosts.
@@ -87,7 +90,7 @@ def _download_all(address_policy: AddressPolicy, addresses: Sequence[str], polic
             while True:
                 address = todo.get_nowait()
                 try:
-                    result: _Download | BaseException = _download_cover(address_policy, address, policy)
+                    result: _Download | BaseException = _download_cover(outbound, address, policy)
                 except BaseException as problem:  # raised where the results are read
                     result = problem
                 results.put(result)
@@ -108,16 +111,13 @@ def _download_all(address_policy: AddressPolicy, addresses: Sequence[str], polic
                     items.get_nowait()
 
 
-def _download_cover(address_policy: AddressPolicy, address: str, policy: RetryPolicy) -> _Download:
-    retry = Retry(policy)
-    while True:
-        try:
-            return _Download(address, render(fetch(address, address_policy)))
-        except TemporaryFailure as problem:
-            if not retry.wait(problem.after_seconds):
-                return _Download(address, problem=problem.message, is_temporary=True)
-        except (errors.DownloadFailed, errors.UnsupportedFile, errors.TooLarge) as problem:
-            return _Download(address, problem=problem.message)
+def _download_cover(outbound: Outbound, address: str, policy: RetryPolicy) -> _Download:
+    try:
+        return _Download(address, render(with_retries(partial(fetch, address, outbound), policy)))
+    except TemporaryFailure as problem:
+        return _Download(address, problem=problem.message, is_temporary=True)
+    except (errors.DownloadFailed, errors.UnsupportedFile, errors.TooLarge) as problem:
+        return _Download(address, problem=problem.message)
 
 
 def _record_batch(

@@ -88,6 +88,29 @@ def of_models(connection: sa.Connection, model_ids: Collection[int]) -> dict[int
     return names
 
 
+def counts_and_covers(connection: sa.Connection, model_ids: Collection[int]) -> tuple[dict[int, int], dict[int, str]]:
+    """Return the downloads of the models, and the names of their covers as ``of_models`` does, by one query."""
+    counts: dict[int, int] = {}
+    names: dict[int, str] = {}
+    download = schema.downloads.c
+    for some in _pieces(model_ids):
+        # Downloads have no origin, and come first.
+        downloads = sa.select(
+            download.model_id,
+            sa.literal(-1).label("origin"),
+            download.count.label("number"),
+            sa.literal("").label("cover"),
+        )
+        found = sa.select(_FOUND.model_id, _FOUND.origin, sa.literal(0), _FOUND.cover)
+        query = downloads.where(download.model_id.in_(some)).union_all(found.where(_FOUND.model_id.in_(some)))
+        for row in connection.execute(query.order_by("origin")):
+            if row.origin < 0:
+                counts[row.model_id] = row.number
+            else:
+                names[row.model_id] = row.cover
+    return counts, names
+
+
 def found_for(connection: sa.Connection, model_id: int) -> dict[int, str]:
     """Return the names of all covers found for a model, by origin."""
     query = sa.select(_FOUND.origin, _FOUND.cover).where(_FOUND.model_id == model_id)
@@ -146,6 +169,29 @@ def missing_covers(connection: sa.Connection, model_ids: Collection[int], tried_
     for _, model_id, address in sorted(matches, reverse=True):
         by_address.setdefault(address, []).append(model_id)
     return by_address
+
+
+def missing_after(
+    connection: sa.Connection, after: tuple[int, int] | None, limit: int, tried_before: int
+) -> list[tuple[int, int, str]]:
+    """Return rank, id and outside address of models that show one, best first, from the one after a position."""
+    query = sa.select(_MODEL.rank, _MODEL.id, _MODEL.cover_url).where(*_is_missing(tried_before))
+    if after is not None:
+        rank, model_id = after
+        query = query.where((_MODEL.rank < rank) | ((_MODEL.rank == rank) & (_MODEL.id < model_id)))
+    rows = connection.execute(query.order_by(_MODEL.rank.desc(), _MODEL.id.desc()).limit(limit))
+    return [(row.rank, row.id, row.cover_url) for row in rows]
+
+
+def count_missing(connection: sa.Connection, tried_before: int) -> int:
+    """Return how many outside addresses models show that did not fail since ``tried_before``."""
+    query = sa.select(sa.func.count(_MODEL.cover_url.distinct())).where(*_is_missing(tried_before))
+    return int(connection.execute(query).scalar_one())
+
+
+def _is_missing(tried_before: int) -> tuple[sa.ColumnElement[bool], ...]:
+    failed = sa.exists().where(_ADDRESS.address == _MODEL.cover_url, _ADDRESS.tried_at >= tried_before)
+    return _MODEL.cover_url.like("http%"), ~failed
 
 
 # --- Files

@@ -11,7 +11,7 @@ from starlette.types import Receive, Send
 
 from modelyard import errors
 from modelyard.covers import BYTES_MAX, Covers, render
-from modelyard.domain import Viewer, cover_path
+from modelyard.domain import Viewer
 from modelyard.facts import Entry, Facts
 from modelyard.registry.models import Edit, Models
 from modelyard.web.auth import ViewerOf
@@ -84,9 +84,10 @@ class CoverEndpoints:
         return self.response_with(request, self.models.edit(viewer, model_id, Edit(Facts(cover_url=""))))
 
     def _set(self, request: Request, viewer: Viewer, model_id: int, picture: bytes) -> Response:
-        name = self.covers.keep(render(picture))
-        facts = Facts(cover_url=cover_path(name))
-        return self.response_with(request, self.models.edit(viewer, model_id, Edit(facts)))
+        edited = self.covers.keep_and_use(
+            render(picture), lambda name: self.models.edit(viewer, model_id, Edit(cover=name))
+        )
+        return self.response_with(request, edited)
 
 
 async def _read_picture(request: Request, receive: Receive) -> bytes:
