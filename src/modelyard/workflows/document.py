@@ -29,6 +29,21 @@ def read_needs(body: bytes) -> Needs:
     return needs.collect()
 
 
+def read_page_graph(body: bytes) -> dict[str, Any]:
+    """Return the graph of ComfyUI's page that a file is, or that a picture holds. Raises UnsupportedFile."""
+    if len(body) <= BODY_BYTES_MAX and pictures.is_picture(body):
+        try:
+            body = pictures.read_texts(body).get("workflow", "").encode("utf-8", "replace")
+        except pictures.TooMuchTextError:
+            body = b""
+    document = _decode(body)
+    if not isinstance(document, dict) or not graphs.is_page_graph(document):
+        raise errors.UnsupportedFile(
+            "format=workflow needs a workflow as ComfyUI's page saves it, or a picture with one"
+        )
+    return document
+
+
 def _read_picture(body: bytes, needs: NeedCollector) -> None:
     try:
         texts = pictures.read_texts(body)

@@ -143,7 +143,7 @@ class _Walk:
         properties = node.get("properties")
         used = _read_widgets(class_name, name, widgets, self._needs)
         if isinstance(properties, dict):
-            declared = [model for model in _mappings(properties.get("models")) if model.get("name") in used]
+            declared = [model for model in _mappings(properties.get("models")) if _hashable(model.get("name")) in used]
             read_declarations(declared, (name,), self._needs)
 
 
@@ -218,7 +218,7 @@ def _read_widgets(
     is_on = True
     values = {name: value for name, value in widgets if name is not None}
     for name, value in _flatten(widgets):
-        if value in ("On", "Off"):
+        if name is None and value in ("On", "Off"):
             is_on = value == "On"
         elif address_of(value):
             file_name = name_in_address(value)

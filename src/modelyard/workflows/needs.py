@@ -61,14 +61,16 @@ class NeedCollector:
         if earlier is not None:
             self._needs[key] = _join(earlier, need)
         elif len(self._needs) < NEEDS_MAX:
-            self._needs[key] = replace(need, nodes=need.nodes[:NODES_MAX])
+            is_short = len(need.nodes) <= NODES_MAX
+            self._needs[key] = need if is_short else replace(need, nodes=need.nodes[:NODES_MAX])
         else:
             self._is_truncated = True
 
     def add_unknown(self, class_name: str) -> None:
         """Note a class of nodes that names a file and is not in the table of loaders."""
-        if len(self._unknown_nodes) < UNKNOWN_NODES_MAX:
-            self._unknown_nodes.setdefault(class_name[:NAME_CHARS_MAX])
+        name = class_name[:NAME_CHARS_MAX]
+        if name in self._unknown_nodes or len(self._unknown_nodes) < UNKNOWN_NODES_MAX:
+            self._unknown_nodes.setdefault(name)
         else:
             self._is_truncated = True
 
