@@ -450,6 +450,15 @@ def test_private_models_are_their_teams_alone(catalog: Catalog) -> None:
     assert 1 == catalog.count(ANONYMOUS, ModelQuery())
 
 
+def test_tags_with_a_text_are_listed_by_the_number_of_models_that_the_viewer_sees(catalog: Catalog) -> None:
+    tags = ("cat", "wildcat"), ("wildcat",), ("catwalk", "dog")
+    register(catalog, *(record(number, tags=names) for number, names in enumerate(tags, 1)))
+    register(catalog, *(private(number, "red", tags=("catwalk",)) for number in (7, 8)))
+
+    assert [("wildcat", 2), ("cat", 1), ("catwalk", 1)] == catalog.find_tags(ANONYMOUS, ModelQuery(), "cat", 9)
+    assert [("catwalk", 3), ("wildcat", 2), ("cat", 1)] == catalog.find_tags(RED, ModelQuery(), "CAT", 9)
+
+
 def test_another_teams_model_and_none_at_all_are_the_same_answer(catalog: Catalog) -> None:
     register(catalog, private(2, "red"))
 

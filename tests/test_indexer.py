@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,24 @@ def test_what_is_new_is_written_when_it_is_much_or_old(
     finally:
         ended.set()
         working.join()
+
+
+def test_a_worker_checks_segments_before_questions_read_them(
+    catalog: Catalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(catalog, *(a_model(n, rank=n) for n in range(1, 30)))
+    catalog.flush()
+    (keys,) = keeper(catalog).directory.path.rglob("name_keys.npy")
+    keys.write_bytes(keys.read_bytes()[:-1] + b"?")
+    with closing(opened(tmp_path)) as other:
+        other.load()
+        assert 29 == len(found(other))  # no question has read the damaged bytes
+
+        assert all(other.check_segments())
+
+        assert "name_keys.npy: block 0 is damaged" in caplog.text
+        assert list(range(29, 0, -1)) == found(other)
+        assert not [size for size in other.verify().values() if not isinstance(size, int)]
 
 
 def test_upkeep_builds_anew_what_it_finds_damaged(

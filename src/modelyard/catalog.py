@@ -11,21 +11,36 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
 from modelyard import errors, wire
+from modelyard.base_models import KNOWN
 from modelyard.blobs import SharedFiles
 from modelyard.domain import MODEL_TYPES, BaseModel, Model, ModelQuery, Viewer, Visibility, fold, fold_base
 from modelyard.facts import Entry, Record
-from modelyard.index import Budget, Count, DamagedSegmentError, Facets, Index, Listing, Page, SegmentDirectory
+from modelyard.feed import ChangePage, read_changes
+from modelyard.index import (
+    Budget,
+    Count,
+    DamagedSegmentError,
+    Facets,
+    Index,
+    KeyLookup,
+    Leads,
+    Listing,
+    Page,
+    SegmentDirectory,
+)
 from modelyard.indexer import Indexer
 from modelyard.registry import models
 from modelyard.registry.writer import Outcome, Rehearsal
 from modelyard.replication import SegmentReplicator
 from modelyard.store import ProgressFactory, Store, no_progress, version_groups
-from modelyard.store.base_models import KNOWN
+from modelyard.store.files import FileRecord
+from modelyard.wire.feed import FeedPosition
+from modelyard.wire.hub_summaries import render_summary
 
 # Records per transaction of an import: many enough that flushing the disk costs little, few enough that an interrupted
 # import repeats little and that readers see it grow.
@@ -35,6 +50,11 @@ BATCH_RECORDS = 2_000
 BULK_MODELS = 256
 # How often to look for merged segments, which change no revision.
 _RECHECK_SECONDS = 0.25
+
+_EVERYTHING = ModelQuery()
+# Blocks of 64 KiB of the index that a worker checks when it starts: 2 GiB, so that a larger index does not keep the
+# disk busy. A step takes a few milliseconds.
+_CHECKED_BLOCKS_MAX, _STEP_BLOCKS = 1 << 15, 64
 
 _BASE_NAMES = {fold_base(base.name): base.name for base in KNOWN}
 T = TypeVar("T")
@@ -57,14 +77,14 @@ class Catalog:
     ) -> None:
         self._store = store
         render = partial(wire.render_record, ttl_seconds=ttl_seconds)
-        self._index = Index(render)
+        self._index = Index(render, render_summary)
         self._directory: SegmentDirectory | None = None
         self._indexer: Indexer | None = None
         self._replicator: SegmentReplicator | None = None
         if home is not None:
             rendering = f"{wire.RENDERING} {ttl_seconds}"
             self._directory = SegmentDirectory(home / "index", store.identity, rendering)
-            self._indexer = Indexer(store, self._directory, render)
+            self._indexer = Indexer(store, self._directory, render, render_summary)
             if shared is not None:
                 self._replicator = SegmentReplicator(shared, store, self._directory)
         self._is_loaded = False
@@ -102,6 +122,10 @@ class Catalog:
         """Return the query's page of rendered records that the viewer may see."""
         return self._ask(lambda index: index.search(viewer, query, budget))
 
+    def list_summaries(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Page:
+        """Return the same page with the summaries of ``wire.hub_summaries``."""
+        return self._ask(lambda index: index.search(viewer, query, budget, has_summaries=True))
+
     def count(self, viewer: Viewer, query: ModelQuery) -> int:
         """Return how many models match, without the query's limit and start."""
         return self._ask(lambda index: index.count_of(viewer, query))
@@ -115,6 +139,10 @@ class Catalog:
     ) -> Listing:
         """Return the query's page for people; ``is_grouped``: one entry for the versions of a model."""
         return self._ask(lambda index: index.list_models(viewer, query, budget, is_grouped=is_grouped))
+
+    def list_leads(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Leads:
+        """Return the ids of the same page's entries, one for the versions of a model."""
+        return self._ask(lambda index: index.list_leads(viewer, query, budget))
 
     def count_groups(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Count:
         """Return how many entries ``list_models`` has in groups, without the query's limit and start."""
@@ -164,9 +192,9 @@ class Catalog:
         """Return the ids of the models that have each hash, best first, and the record of each model by id."""
         return self._ask(lambda index: index.find_by_hash(viewer, hashes))
 
-    def find_by_file_name(self, viewer: Viewer, names: Iterable[str]) -> tuple[dict[str, list[int]], dict[int, bytes]]:
-        """Return the ids of the models that have a file of each name, best first, and the record of each by id."""
-        return self._ask(lambda index: index.find_by_file_name(viewer, names))
+    def look_up(self, viewer: Viewer, hashes: Iterable[str], file_names: Iterable[str]) -> KeyLookup:
+        """Return the models of hashes and of names of files that the viewer may see."""
+        return self._ask(lambda index: index.look_up(viewer, hashes, file_names))
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
         """Return the ranks, by id, of models that ``search`` has just answered."""
@@ -175,6 +203,20 @@ class Catalog:
     def segments(self) -> list[tuple[int, bool]]:
         """Return the number of rows of each segment, oldest first, and whether it is on disk."""
         return [(part.segment.count, part.is_stored) for part in self._index.segments]
+
+    def check_segments(self) -> Iterator[bool]:
+        """Check the open segments against their checksums, some megabytes a step, up to a limit.
+
+        Questions need not do it then. A damaged segment is built again by the next question.
+        """
+        blocks = chain.from_iterable(part.segment.check_blocks() for part in self._index.segments)
+        try:
+            for number, _ in enumerate(islice(blocks, _CHECKED_BLOCKS_MAX)):
+                if number % _STEP_BLOCKS == 0:
+                    yield True
+        except DamagedSegmentError as damage:
+            with self._lock:
+                self._invalidate(damage)
 
     def known_types(self, viewer: Viewer) -> set[str]:
         """Return the types that filters accept: those in our table, and those of models that the viewer may see."""
@@ -206,6 +248,13 @@ class Catalog:
             return []
         with self._store.reading() as connection:
             return version_groups.versions(connection, model.version_group, viewer.team)
+
+    def changes(self, viewer: Viewer, since: FeedPosition, limit: int, query: ModelQuery = _EVERYTHING) -> ChangePage:
+        """Return up to ``limit`` changes after a position of the feed, as the viewer may see them, from the store.
+
+        Raises FeedPruned if what was removed since then is not recorded any more.
+        """
+        return read_changes(self._store, self._index.render, viewer, since, limit, query)
 
     # --- the index
 
@@ -270,7 +319,7 @@ class Catalog:
         log.error("a segment is damaged, building the index again: %s", damage)
         assert self._directory is not None, "only segments on disk are verified"
         self._directory.invalidate(damage.folder)
-        self._index = Index(self._index.render)
+        self._index = Index(self._index.render, render_summary)
         self._is_loaded = False
 
     def _refresh(self) -> None:
@@ -420,6 +469,6 @@ def _log_unavailable() -> Iterator[None]:
         log.error("%s", problem.message)
 
 
-def may_see(viewer: Viewer, model: Model) -> bool:
-    """Whether the viewer may see the model."""
-    return model.visibility is Visibility.PUBLIC or (viewer.team is not None and model.team == viewer.team)
+def may_see(viewer: Viewer, owned: Model | FileRecord) -> bool:
+    """Whether the viewer may see a model, or a file of one."""
+    return owned.visibility is Visibility.PUBLIC or (viewer.team is not None and owned.team == viewer.team)

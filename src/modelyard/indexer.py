@@ -18,7 +18,8 @@ from modelyard.domain import Model
 from modelyard.index import Index
 from modelyard.index.builder import Row, write_rows
 from modelyard.index.directory import SegmentDirectory
-from modelyard.index.reader import MERGE_GROWTH, living_rows, row_of
+from modelyard.index.reader import MERGE_GROWTH, Render
+from modelyard.index.rows import living_rows, row_of
 from modelyard.index.segment_file import DamagedSegmentError, SegmentWriter
 from modelyard.store import Store
 
@@ -34,10 +35,10 @@ log = logging.getLogger(__name__)
 class Indexer:
     """The writer of one home's segments."""
 
-    def __init__(self, store: Store, folder: SegmentDirectory, render: Callable[[Model], bytes]) -> None:
+    def __init__(self, store: Store, folder: SegmentDirectory, render: Render, summarise: Render) -> None:
         self._store = store
         self.directory = folder
-        self._render = render
+        self._render, self._summarise = render, summarise
         self._last_append = time.monotonic()
         self._merged: tuple[str, ...] | None = None
 
@@ -151,7 +152,7 @@ class Indexer:
         self.directory.invalidate(damage.folder)
 
     def _row(self, model: Model) -> Row:
-        return row_of(model, self._render(model))
+        return row_of(model, self._render(model), self._summarise(model))
 
     def _with_newer(self, names: tuple[str, ...], revision: int) -> tuple[tuple[str, ...], int]:
         """Return the list with one more segment for the store's changes after ``revision``."""

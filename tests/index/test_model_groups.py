@@ -64,6 +64,17 @@ def first_of_each_group(models: list[Model], viewer: Viewer, query: ModelQuery) 
     return entries
 
 
+def walk_leads(index: Index, viewer: Viewer, query: ModelQuery) -> list[int]:
+    """Return the ids of all pages; each page but the first starts after an entry in the middle of the one before."""
+    ids: list[int] = []
+    leads = index.list_leads(viewer, query)
+    while leads.ids:
+        middle = len(leads.ids) // 2
+        ids += leads.ids[: middle + 1]
+        leads = index.list_leads(viewer, replace(query, start=leads.position_after(middle)))
+    return ids
+
+
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("viewer", [ANONYMOUS, RED], ids=["anonymous", "red"])
 @pytest.mark.parametrize("in_parts", [1, 3])
@@ -82,7 +93,25 @@ def test_each_group_comes_once_as_its_first_visible_match(sort: str, viewer: Vie
             page = index.list_models(viewer, replace(query, start=page.following), is_grouped=True)
 
         assert first_of_each_group(models, viewer, query) == entries
+        assert [id_ for id_, _ in entries] == walk_leads(index, viewer, query)
         assert len(entries) == index.count_groups(viewer, query, Budget()).number
+
+
+def test_entries_are_counted_for_each_viewer_after_each_change() -> None:
+    models = {model.id: model for model in some_models(200)}
+    index = Index(lambda model: str(model.id).encode())
+    index.load(models.values(), 1)
+
+    for number in range(1, 12):
+        ids = models.keys() & set(range(number, 199, 50))
+        changed = {n: replace(models[n], version_group=f"civitai:{n % 5}") for n in ids}
+        models |= changed
+        models.pop(number * 3, None)
+        index.apply([model for n, model in changed.items() if n != number * 3], [number * 3], number + 1)
+
+        for viewer in (ANONYMOUS, RED):
+            entries = first_of_each_group(list(models.values()), viewer, ModelQuery())
+            assert len(entries) == index.count_groups(viewer, ModelQuery(), Budget()).number
 
 
 def test_a_version_that_is_found_by_its_hash_stands_for_its_group() -> None:

@@ -17,7 +17,7 @@ from tests import oracle
 from tests.app_fixture import a_model, a_private
 from tests.strategies import models, queries, viewers
 
-READ, SCANNED = 1, 1_000
+READ, SCANNED = 1_000, 0
 
 
 @pytest.fixture(autouse=True, params=[READ, SCANNED], ids=["texts are read", "windows are scanned"])
@@ -29,7 +29,7 @@ def small_windows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(verification, "WINDOW_ROWS", 8)
     monkeypatch.setattr(verification, "FEW_ROWS", 0)
     monkeypatch.setattr(verification, "_TAG_ROWS_MIN", 1)
-    monkeypatch.setattr(verification, "SCAN_SHARE", request.param)
+    monkeypatch.setattr(verification, "units_of_scan", lambda *_: request.param)
 
 
 def index_of(*batches: list[Model]) -> Index:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from modelyard.domain import ANONYMOUS, ModelQuery, Viewer
-from modelyard.index import Index
+from modelyard.index import Budget, Index
+from modelyard.index import reader as reader_module
 from modelyard.index import segment as segment_module
+from modelyard.index.budget import SUGGESTION_UNITS
 from modelyard.index.words import WordCollector, pair_mask, pair_masks
 from tests.app_fixture import a_model, a_private
 
@@ -20,7 +22,7 @@ def index_of(*names: str) -> Index:
 
 
 def suggestion(index: Index, term: str, viewer: Viewer = ANONYMOUS) -> str | None:
-    return index.suggestion(viewer, ModelQuery(terms=(term,)))
+    return index.suggestion(viewer, ModelQuery(terms=tuple(term.split())))
 
 
 def test_words_are_sorted_by_length_and_each_has_its_rows() -> None:
@@ -83,3 +85,42 @@ def test_the_number_of_rows_of_each_filter_is_that_of_its_set() -> None:
     counts = dict(zip(part.segment.filter_names(), part.segment.filters.row_counts.tolist(), strict=True))
 
     assert {"tag=t0": 3, "tag=t1": 4, "tag=t2": 3, "tag=all": 10} == {n: c for n, c in counts.items() if "tag" in n}
+
+
+def test_a_text_with_more_unknown_words_than_three_gets_no_suggestion() -> None:
+    index = index_of("dragon girl castle", "dragon girl castle night")
+
+    assert "dragon girl castle" == suggestion(index, "dragonn girll castlee")
+    assert suggestion(index, "dragonn girll castlee nightt") is None
+
+
+def test_the_search_for_a_term_that_is_nowhere_and_whose_grams_are_everywhere_ends() -> None:
+    index = index_of(*(f"{n}.nsafetensors" for n in range(5_000)))
+    budget = Budget()
+
+    assert index.suggestion(ANONYMOUS, ModelQuery(terms=("afetensafe",)), budget) is None
+    assert 0 < budget.used <= SUGGESTION_UNITS
+
+
+def test_words_that_others_alone_have_do_not_crowd_out_visible_ones() -> None:
+    index = Index(lambda model: str(model.id).encode())
+    secret = [a_private(n, "blue", sd_name=f"dragonq{n}", name="x", rank=500 - n) for n in range(1, 150)]
+    index.load([*secret, a_model(900, sd_name="dragonfly", name="x")], 1)
+
+    assert "dragonfly" == suggestion(index, "dragonfli")
+
+
+def test_a_suggestion_is_kept_until_a_change_and_for_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = Index(lambda model: str(model.id).encode())
+    index.load([a_private(1, "red", sd_name="dragonfly", name="x"), a_model(2, sd_name="castle", name="x")], 1)
+    assert "dragonfly" == suggestion(index, "dragonfli", Viewer("red"))
+    asked: list[str] = []
+    monkeypatch.setattr(reader_module, "nearest", lambda *arguments: asked.append(arguments[2]) or [])
+
+    assert "dragonfly" == suggestion(index, "dragonfli", Viewer("red"))
+    assert [] == asked
+    assert suggestion(index, "dragonfli", Viewer("blue")) is None
+    assert suggestion(index, "dragonfli") is None
+    index.apply([], [1], 2)
+    assert suggestion(index, "dragonfli", Viewer("red")) is None
+    assert ["dragonfli"] * 3 == asked

@@ -7,17 +7,21 @@ that renders a record for the API.
 from modelyard.index.budget import Budget, OverBudgetError, question_budget, quick_budget
 from modelyard.index.directory import SegmentDirectory
 from modelyard.index.facets import Facets
-from modelyard.index.model_groups import ListedModel, Listing
+from modelyard.index.key_lookup import KeyLookup
+from modelyard.index.model_groups import NO_LEADS, Leads, ListedModel, Listing
 from modelyard.index.reader import Index, plan_for
 from modelyard.index.search import Count, Page
 from modelyard.index.segment_file import DamagedSegmentError
 
 __all__ = [
+    "NO_LEADS",
     "Budget",
     "Count",
     "DamagedSegmentError",
     "Facets",
     "Index",
+    "KeyLookup",
+    "Leads",
     "ListedModel",
     "Listing",
     "OverBudgetError",

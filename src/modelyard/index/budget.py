@@ -4,19 +4,28 @@ The unit is the reading of one row's text, about 0.4 µs. Other work is converte
 neighbours, a set, a count of one value. Units do not depend on the clock, so a question always gets equally far.
 """
 
-# A row's text costs a sixth if the whole window is scanned, see ``verification.scan``.
-SCAN_SHARE = 6
+# A scan of many rows, see ``letters``: so many of them cost as much as reading one, and so many that hold the term.
+SCAN_SHARE = 80
+MATCH_SHARE = 4
 # Intersecting one set of a tier.
 SET_UNITS = 20
 
 # What a question may take on the event loop, less than 1 ms; what is dearer runs in a thread.
 QUICK_UNITS = 1_500
+# What looking for the terms of a suggestion may take, about 0.5 ms. A term that takes more counts as not there: it is
+# nowhere, or in few models.
+SUGGESTION_UNITS = 1_000
 # What a count or facets may take, about 10 ms; what is dearer is estimated.
 QUESTION_UNITS = 16_000
 
 
 class OverBudgetError(Exception):
     """A question has used its budget."""
+
+
+def units_of_scan(rows: int, matches: int) -> int:
+    """Return the work of scanning rows of which so many may hold the term."""
+    return rows // SCAN_SHARE + matches // MATCH_SHARE
 
 
 class Budget:

@@ -20,6 +20,7 @@ import numpy as np
 from modelyard.index import segment as layout
 from modelyard.index.grams import Cut, cut_grams, cut_pairs
 from modelyard.index.order import NO_KEYS, OrderColumns
+from modelyard.index.phrases import cut_phrases, frequent_phrases, further_key, phrase_key
 from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
 from modelyard.index.set_writer import write_sets
 from modelyard.index.terms import filter_key
@@ -48,6 +49,7 @@ class Row(NamedTuple):
     further: bytes = b""
     title: bytes = b""
     group: int = 0
+    summary: bytes = b""
 
 
 class Sink(Protocol):
@@ -110,6 +112,9 @@ def _write_tier(
             if len(pending) > 2:
                 cuts.append(pending.popleft()())
         cuts.append(columns.add(chunk))
+        if phrases := columns.phrases(texts):
+            cuts.append(cut_phrases({phrase: phrase_key(phrase) for phrase in phrases}, texts, low))
+            cuts.append(cut_phrases({phrase: further_key(phrase) for phrase in phrases}, further, low))
         low += len(chunk)
         on_rows(len(chunk))
     cuts += [cut() for cut in pending]
@@ -143,7 +148,7 @@ class _Columns:
         self._filter_numbers = _Numbers()
         self._count = 0
         self._text_bytes = self._record_bytes = self._row_filters = self._name_bytes = self._further_bytes = 0
-        self._title_bytes = 0
+        self._title_bytes = self._summary_bytes = 0
         self._groups = array("q")
         self._orders = OrderColumns()
         self._ids = array("q")
@@ -151,6 +156,7 @@ class _Columns:
         self._filter_rows = np.zeros(0, np.int64)
         self._words = WordCollector()
         self._word_rows_max = layout.TIER_FIRST * layout.TIER_GROWTH ** (WORD_TIERS - 1)
+        self._phrases: list[bytes] | None = None
 
     def add(self, rows: list[Row]) -> Cut:
         """Write rows; return the sets of their filters."""
@@ -178,7 +184,15 @@ class _Columns:
         self._further_bytes = self._append_at("further_at", [len(row.further) for row in rows], self._further_bytes)
         append("records", b"".join([row.record for row in rows]))
         self._record_bytes = self._append_at("record_at", [len(row.record) for row in rows], self._record_bytes)
+        append("summaries", b"".join([row.summary for row in rows]))
+        self._summary_bytes = self._append_at("summary_at", [len(row.summary) for row in rows], self._summary_bytes)
         return self._add_filters(rows, first_row)
+
+    def phrases(self, texts: list[bytes]) -> list[bytes]:
+        """Return the phrases that get a set: the frequent ones of the first texts that come here."""
+        if self._phrases is None:
+            self._phrases = frequent_phrases(texts)
+        return self._phrases
 
     def _add_filters(self, rows: list[Row], first_row: int) -> Cut:
         numbers = self._filter_numbers
@@ -225,15 +239,19 @@ class _Columns:
         self._sink.append("filter_rows", self._filter_rows)
         for name, values in self._words.arrays():
             self._sink.append(name, values)
+        phrases = self._phrases or []
+        self._sink.append("phrases", b"".join(phrases))
         names_bytes = self._append_at("filter_name_at", list(map(len, names)), 0)
         ends = {
             "text_at": self._text_bytes,
             "record_at": self._record_bytes,
+            "summary_at": self._summary_bytes,
             "name_key_at": self._name_bytes,
             "title_at": self._title_bytes,
             "further_at": self._further_bytes,
             "row_filter_at": self._row_filters,
             "filter_name_at": names_bytes,
+            "phrase_at": self._append_at("phrase_at", list(map(len, phrases)), 0),
         }
         for name, end in ends.items():
             self._sink.append(name, np.array([end], np.int64))

@@ -98,4 +98,5 @@ def _replace_text(part: LiveSegment, row: int, text: bytes, hashes: Sequence[int
         segment.name_key(row),
         title=segment.title(row),
         group=segment.group(row),
+        summary=segment.summary(row),
     )

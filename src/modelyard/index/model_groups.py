@@ -5,11 +5,12 @@ segment. So a page needs no state of the pages before it, a group never comes tw
 best version of those that the filters match and the viewer may see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pyroaring import BitMap
 
 from modelyard.domain import POPULAR, Offset, Position, SortPosition, split_sort
 from modelyard.index import search, sorted_pages
@@ -17,7 +18,7 @@ from modelyard.index.budget import Budget
 from modelyard.index.facets import matches_of_tier
 from modelyard.index.order import BY_NUMBER, Walk
 from modelyard.index.search import Count, LiveSegment, Plan
-from modelyard.index.segment import Array
+from modelyard.index.segment import All, Array
 
 Start = Position | SortPosition | Offset | None
 # A number of a part, and a row of it.
@@ -46,6 +47,38 @@ class Listing:
 
     models: list[ListedModel]
     following: Position | SortPosition | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """The ids of the versions that stand for the entries of a page, and the position after which the next page starts
+    (None at the end). ``position_after`` returns the position after an entry, by its number."""
+
+    ids: tuple[int, ...]
+    following: Position | SortPosition | None
+    position_after: Callable[[int], Position | SortPosition]
+
+
+def _refuse_number(number: int) -> Position:
+    raise IndexError(number)
+
+
+NO_LEADS = Leads((), None, _refuse_number)
+
+
+def list_leads(
+    parts: Sequence[LiveSegment],
+    plan: Plan,
+    visible: Plan,
+    sort: str,
+    start: Position | SortPosition | None,
+    limit: int,
+    budget: Budget | None = None,
+) -> Leads:
+    """Return the entries that ``list_models`` returns in groups, without what a card shows."""
+    if plan.is_impossible or not parts:
+        return NO_LEADS
+    return _Lister(parts, plan, visible, sort, budget or Budget(), is_grouped=True).collect_leads(start, limit)
 
 
 def list_models(
@@ -121,6 +154,52 @@ class _Lister:
                 return Listing(models, None)
             start = self._position(hits[-1])
 
+    def collect_leads(self, start: Position | SortPosition | None, limit: int) -> Leads:
+        """Return the entries from ``start`` on."""
+        leads: list[Hit] = []
+        groups: set[int] = set()
+        while True:
+            room = limit - len(leads)
+            size = room + room // 2 + _SPARE_HITS
+            hits = self._hits(start, size)
+            for hit, group, is_best in zip(hits, *self._groups_of(hits), strict=True):
+                if group in groups or not (is_best or self._is_lead(hit, group)):
+                    continue
+                if group:
+                    groups.add(group)
+                leads.append(hit)
+                if len(leads) == limit:
+                    return self._leads(leads, self._position(hit))
+            if len(hits) < size:
+                return self._leads(leads, None)
+            start = self._position(hits[-1])
+
+    def _leads(self, hits: Sequence[Hit], following: Position | SortPosition | None) -> Leads:
+        ids = tuple(-self._parts[number].segment.order(row)[1] for number, row in hits)
+        return Leads(ids, following, lambda number: self._position(hits[number]))
+
+    def _groups_of(self, hits: Sequence[Hit]) -> tuple[Sequence[int], Sequence[bool]]:
+        """Return the group of each match, and whether no row of its group can come before it."""
+        if self._walks or len(self._parts) > 1:
+            groups = [self._parts[number].segment.group(row) for number, row in hits]
+            return groups, [not group for group in groups]
+        rows = np.array([row for _, row in hits], np.int64)
+        arrays = self._parts[0].segment.arrays
+        return arrays.groups[rows].tolist(), (arrays.leads[rows] == rows).tolist()
+
+    def _is_lead(self, hit: Hit, group: int) -> bool:
+        """Whether a match stands for its group, whose best row is another one."""
+        number, row = hit
+        if self._walks or len(self._parts) > 1:
+            return self._look_up(group, hit)[0] == hit
+        segment = self._parts[number].segment
+        # The best row of the group nearly always matches.
+        if search.is_match(self._parts[0], self._plan, int(segment.arrays.leads[row])):
+            return False
+        members = [member for member in segment.rows_of_group(group) if member < row]
+        self._budget.spend_on_page(len(members))
+        return not any(search.is_match(self._parts[0], self._plan, member) for member in members)
+
     def _hits(self, start: Position | SortPosition | None, size: int) -> list[Hit]:
         parts, plan = self._parts, self._plan
         if not self._walks:
@@ -193,7 +272,7 @@ class _Lister:
 def count_groups(parts: Sequence[LiveSegment], plan: Plan, budget: Budget) -> Count:
     """Return how many entries all pages of a query have.
 
-    Cost: array operations on all matches, and a look-up for each group of a small part.
+    Cost: array operations on all matches, once for each tier, and a look-up for each group of a small part.
     Raises OverBudgetError if the budget is quick, and used.
     """
     marks: list[tuple[LiveSegment, Array]] = []
@@ -201,29 +280,50 @@ def count_groups(parts: Sequence[LiveSegment], plan: Plan, budget: Budget) -> Co
     # The largest part first: the groups of the smaller ones are looked up in it.
     for part in sorted(parts, key=lambda part: -part.segment.count) if not plan.is_impossible else ():
         segment = part.segment
-        is_lead = np.zeros(segment.count, bool)
+        leads = np.zeros((segment.count + 7) // 8, np.uint8)
         for tier in range(len(segment.tiers)):
-            matches, is_whole = matches_of_tier(part, plan, tier, budget)
-            is_lead[segment.arrays.leads[np.frombuffer(matches.rows.to_array(), np.uint32)]] = True
+            bits, is_whole = _leads_of_tier(part, plan, tier, budget)
+            leads[: len(bits)] |= bits
             is_exact = is_exact and is_whole
-        number += int(np.count_nonzero(is_lead))
+        number += int(np.bitwise_count(leads).sum(dtype=np.int64))
         if marks:
-            groups = segment.arrays.groups[is_lead]
+            groups = segment.arrays.groups[np.unpackbits(leads, count=segment.count, bitorder="little").view(bool)]
             groups = groups[groups != 0]
             is_repeated = np.zeros(len(groups), bool)
-            for other, is_other_lead in marks:
-                is_repeated |= _are_marked(other, is_other_lead, groups)
+            for other, other_leads in marks:
+                is_repeated |= _are_marked(other, other_leads, groups)
             number -= int(np.count_nonzero(is_repeated))
-        marks.append((part, is_lead))
+        marks.append((part, leads))
     return Count(number, is_exact)
 
 
-def _are_marked(part: LiveSegment, is_lead: Array, groups: Array) -> Array:
+def _leads_of_tier(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tuple[Array, bool]:
+    """Return the first rows of the groups that have a match in a tier, a bit for each row, and if these are all."""
+    segment = part.segment
+    key = ("leads", tier, plan)
+    entry: tuple[Array, BitMap | All | None] | None = segment.computed.get(key)
+    if entry is not None and entry[1] is part.deleted[tier]:
+        return entry[0], True
+    matches, is_whole = matches_of_tier(part, plan, tier, budget)
+    low, high = segment.bounds[tier], segment.bounds[tier + 1]
+    leads = segment.arrays.leads[low:high]
+    if len(matches.rows) < high - low:
+        leads = leads[np.frombuffer(matches.rows.to_array(), np.uint32) - np.uint32(low)]
+    is_lead = np.zeros(high, bool)
+    is_lead[leads] = True
+    bits = np.packbits(is_lead, bitorder="little")
+    if is_whole:
+        segment.computed.put(key, (bits, part.deleted[tier]), len(bits))
+    return bits, is_whole
+
+
+def _are_marked(part: LiveSegment, leads: Array, groups: Array) -> Array:
     """Return which of the groups have a marked lead in a part."""
     keys, rows = part.segment.arrays.group_keys, part.segment.arrays.group_rows
     if not len(keys):
         return np.zeros(len(groups), bool)
     at = np.minimum(np.searchsorted(keys, groups), len(keys) - 1)
     # The first row of a group is its lead.
-    is_marked: Array = (keys[at] == groups) & is_lead[rows[at]]
+    lead = rows[at]
+    is_marked: Array = (keys[at] == groups) & (leads[lead >> 3] >> (lead & 7) & 1).astype(bool)
     return is_marked

@@ -9,7 +9,8 @@ less than ``MERGE_GROWTH`` times as large, so there are few segments, and each r
 Segments that appear on disk replace the segments in memory that they cover.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
@@ -21,35 +22,34 @@ from modelyard.domain import (
     POPULAR,
     Model,
     ModelQuery,
+    Offset,
     Position,
     SortPosition,
     Viewer,
     Visibility,
-    fold,
-    fold_base,
     fold_file_name,
-    search_text,
-    size_class,
-    year_of,
 )
 from modelyard.index import search
-from modelyard.index.budget import QUICK_UNITS, Budget
-from modelyard.index.builder import Row, build
-from modelyard.index.choices import chosen, licence_filters
+from modelyard.index.budget import QUICK_UNITS, SUGGESTION_UNITS, Budget, OverBudgetError
+from modelyard.index.builder import build
+from modelyard.index.choices import chosen
 from modelyard.index.facets import Facets, facets
 from modelyard.index.filter_words import filters_named, filters_offered, tags_with
-from modelyard.index.fulltext import further_text, views_of, with_hashes
-from modelyard.index.model_groups import Listing, count_groups, list_models
+from modelyard.index.fulltext import views_of, with_hashes
+from modelyard.index.key_lookup import KeyLookup, ranks
+from modelyard.index.model_groups import Leads, Listing, count_groups, list_leads, list_models
+from modelyard.index.rows import living_rows, row_of
 from modelyard.index.search import Count, Dead, LiveSegment, Page
 from modelyard.index.segment import ALL, All, Array, Keys, Segment
 from modelyard.index.segment_file import StoredSegment
 from modelyard.index.set_cache import SetCache
 from modelyard.index.sorted_pages import sorted_page
-from modelyard.index.suggest import nearest
-from modelyard.index.terms import GRAM_MAX, file_name_key, filter_key, gram_keys, group_key, hash_key
+from modelyard.index.suggest import nearest, respell
+from modelyard.index.terms import GRAM_MAX, file_name_key, filter_key, gram_keys, hash_key
 
 MERGE_GROWTH = 4
 ANSWERS_BYTES_MAX = 4 << 20
+Render = Callable[[Model], bytes]
 _NUMBER_BYTES = 100
 _NO_IDS = np.empty(0, np.int64)
 
@@ -66,43 +66,6 @@ class Snapshot:
     revision: int
     rows: tuple[LiveSegment, ...] = ()
     answers: SetCache = field(default_factory=lambda: SetCache(ANSWERS_BYTES_MAX), compare=False)
-
-
-def row_of(model: Model, record: bytes) -> Row:
-    """Return the index row of a model."""
-    filters = [
-        "public" if model.visibility is Visibility.PUBLIC else f"team={model.team}",
-        f"type={model.type.name}",
-        f"source={model.source.value}",
-        "sdxl=1" if model.is_sdxl else "sdxl=0",
-        "nsfw=1" if model.is_nsfw else "nsfw=0",
-        _base_filter(model.base_model),
-        *licence_filters(model.licence),
-        f"size={size_class(model.size_bytes)}",
-        f"year={year_of(model.published_at)}",
-    ]
-    if model.tags:
-        filters += dict.fromkeys(map(_tag_filter, model.tags))
-    if model.is_inpainting:
-        filters.append("inpainting")
-    text = search_text(model.sd_name, model.name, model.tags)
-    hashes = [hash_key(digits) for digits in (*model.hashes.spellings(), *model.file_hashes)]
-    hashes += {file_name_key(fold_file_name(name)) for name in (model.sd_name, *model.file_names) if name}
-    sort_keys = (model.published_at, model.updated_at, model.added_at, model.size_bytes)
-    further = further_text(model, text).encode()
-    name_key = model.name_key.encode()
-    title, group = model.title.encode(), group_key(model.version_group)
-    return Row(model.rank, model.id, text.encode(), record, filters, hashes, sort_keys, name_key, further, title, group)
-
-
-@lru_cache(maxsize=65_536)
-def _tag_filter(tag: str) -> str:
-    return f"tag={fold(tag).strip()}"
-
-
-@lru_cache(maxsize=4_096)
-def _base_filter(base_model: str) -> str:
-    return f"base={fold_base(base_model)}"
 
 
 def plan_for(viewer: Viewer, query: ModelQuery) -> search.Plan:
@@ -176,8 +139,9 @@ def _plan_terms(terms: tuple[str, ...]) -> tuple[tuple[tuple[int, ...], ...], tu
 class Index:
     """Holds the current snapshot, answers queries from it, and replaces it. Page costs: benchmarks/search.py."""
 
-    def __init__(self, render: Callable[[Model], bytes]) -> None:
-        self.render = render
+    def __init__(self, render: Render, summarise: Render = lambda _: b"") -> None:
+        """``render`` makes the record of a model, ``summarise`` its summary."""
+        self.render, self.summarise = render, summarise
         self._snapshot = Snapshot((), 0)
 
     @property
@@ -192,9 +156,12 @@ class Index:
 
     # --- questions
 
-    def search(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Page:
+    def search(
+        self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None, *, has_summaries: bool = False
+    ) -> Page:
         """Return the page of a query, with only the models that the viewer may see."""
         plan, start = plan_for(viewer, query), query.start
+        plan = plan._replace(has_summaries=True) if has_summaries else plan
         parts = _parts_for(self._snapshot, plan)
         if query.sort == POPULAR:
             assert not isinstance(start, SortPosition), "the parser refuses a position of another order"
@@ -232,6 +199,13 @@ class Index:
             is_grouped=is_grouped,
         )
 
+    def list_leads(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Leads:
+        """Return the entries of ``list_models`` in groups, by their ids. The query does not start at an offset."""
+        snapshot, plan, start = self._snapshot, plan_for(viewer, query), query.start
+        assert not isinstance(start, Offset), "only lists for people start at an offset"
+        visible = plan_for(viewer, ModelQuery())
+        return list_leads(_parts_for(snapshot, plan), plan, visible, query.sort, start, query.limit, budget)
+
     def count_groups(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Count:
         """Return how many entries ``list_models`` has in groups, without the query's limit and start."""
         snapshot, plan = self._snapshot, plan_for(viewer, query)
@@ -264,27 +238,32 @@ class Index:
         return answer
 
     def suggestion(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> str | None:
-        """Return the query's terms with terms that match nothing respelt, so that some model matches; None if no near
-        spelling does."""
-        visible = plan_for(viewer, ModelQuery())
-        terms = query.terms or query.words
+        """Return the terms with near words for those that match nothing, so that some model matches; None without."""
+        snapshot, terms = self._snapshot, query.terms or query.words
+        # The plan has the sets that the viewer may see; terms within others are not in it.
+        key = ("suggestion", terms, plan_for(viewer, query))
+        answer: tuple[str | None] | None = snapshot.answers.get(key)
+        if answer is None:
+            visible, work = plan_for(viewer, ModelQuery()), Budget(SUGGESTION_UNITS, is_quick=True)
 
-        def matches(base: ModelQuery, terms: Sequence[str]) -> bool:
-            asked = replace(base, words=tuple(terms)) if query.words else replace(base, terms=tuple(terms))
-            return bool(self.search(viewer, replace(asked, start=None, limit=1, sort=POPULAR), budget).records)
+            def matches(base: ModelQuery, terms: Sequence[str]) -> bool:
+                asked = replace(base, words=tuple(terms)) if query.words else replace(base, terms=tuple(terms))
+                with suppress(OverBudgetError):
+                    return bool(self.search(viewer, replace(asked, start=None, limit=1, sort=POPULAR), work).records)
+                return False
 
-        respelt = list(terms)
-        for at, term in enumerate(terms):
-            if matches(ModelQuery(), [term]):
-                continue
-            for word in nearest(self._snapshot.rows, visible, term):
-                respelt[at] = word
-                # The terms after this one may be misspelt as well, so this attempt leaves them out.
-                if matches(query, respelt[: at + 1]):
-                    break
-            else:
-                return None
-        return " ".join(respelt) if respelt != list(terms) and matches(query, respelt) else None
+            answer = (
+                respell(
+                    terms,
+                    is_known=lambda term: matches(ModelQuery(), [term]),
+                    matches=lambda some: matches(query, some),
+                    nearest=lambda term: nearest(snapshot.rows, visible, term),
+                ),
+            )
+            if budget is not None:
+                budget.used += work.used
+            snapshot.answers.put(key, answer, _size_of(key[2]) + sum(map(len, terms)))
+        return answer[0]
 
     def named_filters(self, viewer: Viewer, query: ModelQuery) -> list[tuple[str, str, int]]:
         """Return the filters (``base`` or ``type``, and the value) that words of the query name, with the number of
@@ -320,12 +299,14 @@ class Index:
         """Return the ids of the models that have each hash, best first, and the record of each model by id."""
         return self._find_by_keys(viewer, ((digits, hash_key(digits)) for digits in hashes))
 
-    def find_by_file_name(self, viewer: Viewer, names: Iterable[str]) -> tuple[dict[str, list[int]], dict[int, bytes]]:
-        """Return the ids of the models that have a file of each name, best first, and the record of each by id.
+    def look_up(self, viewer: Viewer, hashes: Iterable[str], file_names: Iterable[str]) -> KeyLookup:
+        """Return the models that the viewer may see of hashes and of names of files. Cost: about 5 µs a text.
 
-        Names are compared without their folders, and whatever their case. Cost: about 10 µs a name.
+        Names are compared without their folders, and whatever their case.
         """
-        return self._find_by_keys(viewer, ((name, file_name_key(fold_file_name(name))) for name in names))
+        keys = {digits: hash_key(digits) for digits in hashes}
+        keys |= {name: file_name_key(fold_file_name(name)) for name in file_names}
+        return KeyLookup(self._snapshot.rows, lambda types: plan_for(viewer, ModelQuery(types=types)), keys)
 
     def _find_by_keys(
         self, viewer: Viewer, keys: Iterable[tuple[str, int]]
@@ -334,7 +315,7 @@ class Index:
         ids: dict[str, list[int]] = {}
         records: dict[int, bytes] = {}
         for text, key in keys:
-            plan = replace(visible, hash_key=key)
+            plan = visible._replace(hash_key=key)
             found = sorted(
                 (*part.segment.order(row), number, row)
                 for number, part in enumerate(parts)
@@ -347,7 +328,7 @@ class Index:
 
     def ranks_of(self, ids: Sequence[int]) -> dict[int, int]:
         """Return the ranks of models, by id."""
-        return search.ranks(self._snapshot.rows, ids)
+        return ranks(self._snapshot.rows, ids)
 
     def type_names(self, viewer: Viewer) -> set[str]:
         """Return the types that some model the viewer may see has."""
@@ -364,7 +345,7 @@ class Index:
 
     def load(self, models: Iterable[Model], revision: int) -> None:
         """Replace the snapshot by one segment in memory with all models of the store."""
-        segment = build(row_of(model, self.render(model)) for model in models)
+        segment = build(row_of(model, self.render(model), self.summarise(model)) for model in models)
         self._swap([_fresh(segment, revision, _NO_IDS)], revision)
 
     def open_segments(self, stored: Sequence[StoredSegment], revision: int) -> None:
@@ -398,7 +379,7 @@ class Index:
 
     def apply(self, changed: Sequence[Model], removed: Collection[int], revision: int) -> None:
         """Apply the changes that the store made since this snapshot's revision."""
-        rows = [row_of(model, self.render(model)) for model in changed]
+        rows = [row_of(model, self.render(model), self.summarise(model)) for model in changed]
         gone = np.fromiter(removed, np.int64, len(removed))
         ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
         parts = [without(part, ids, gone) for part in self._snapshot.parts]
@@ -432,36 +413,6 @@ def _parts_for(snapshot: Snapshot, plan: search.Plan) -> Sequence[LiveSegment]:
 
 def _weight(part: LiveSegment) -> int:
     return part.segment.count + len(part.removed)
-
-
-def living_rows(part: LiveSegment) -> Iterator[Row]:
-    """Yield the rows of a part that are not dead, in order, equal to the rows that ``build`` received."""
-    segment = part.segment
-    arrays = segment.arrays
-    names = list(segment.filter_names())
-    filter_at = arrays.row_filter_at.data
-    # Sort the hashes by row again; the segment holds them sorted by hash.
-    by_row = np.argsort(arrays.hash_rows, kind="stable")
-    hash_keys = arrays.hash_keys[by_row]
-    hash_ends = np.cumsum(np.bincount(arrays.hash_rows, minlength=segment.count)).data if segment.count else ()
-    for row in search.matches(part, search.Plan()):
-        neg_rank, neg_id = segment.order(row)
-        numbers = arrays.row_filters[filter_at[row] : filter_at[row + 1]]
-        hashes = hash_keys[hash_ends[row - 1] if row else 0 : hash_ends[row]]
-        filters = [names[number] for number in numbers.tolist()]
-        yield Row(
-            -neg_rank,
-            -neg_id,
-            segment.text(row),
-            segment.records((row,))[0],
-            filters,
-            hashes.tolist(),
-            segment.sort_keys(row),
-            segment.name_key(row),
-            segment.further(row),
-            segment.title(row),
-            segment.group(row),
-        )
 
 
 def without(part: LiveSegment, *gone: Array) -> LiveSegment:

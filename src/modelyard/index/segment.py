@@ -6,6 +6,7 @@ Row numbers follow the order of search results, rank descending then id descendi
                      text, text_at           bytes    folded sd_name, name and tags, divided by line feeds
                      further, further_at     bytes    what filter.search finds beside the text (fulltext.py)
                      records, record_at      bytes    rendered records, placeholders included
+                     summaries, summary_at   bytes    rendered summaries of the hub's lists, whose parts are shared
                      row_filters, …_at       uint32   the numbers of the filters the row is in
                      name_keys, …_at         bytes    the key by which the row is sorted by name
                      titles, title_at        bytes    the title that cards of the gallery show
@@ -18,6 +19,7 @@ Row numbers follow the order of search results, rank descending then id descendi
                      filter_names, …_at               the names of all filters, by number
                      filter_rows             int64    how many rows each filter has
                      words, word_…                    the words of the most popular rows (``words``)
+                     phrases, phrase_at               the frequent phrases (``phrases``), each of which has a set
     per tier         set_keys                int64    sorted (``keys``)
                      set_at, set_bytes                where the set lies in ``set_blob``; a set of one row has no bytes,
                                                       its row is stored instead, as -1 - row
@@ -30,13 +32,13 @@ tier whatever the catalogue's size, and one with few matches reads small sets. T
 use and keeps it in a bounded cache.
 """
 
-import mmap
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any, Final, Literal, Protocol
+from itertools import pairwise
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +48,7 @@ from modelyard.domain import Position
 from modelyard.index.filter_columns import FilterColumns
 from modelyard.index.order import BY_NUMBER, NAME, NO_KEY, ORDERS, Order
 from modelyard.index.set_cache import SetCache
+from modelyard.index.string_column import Check, StringColumn
 from modelyard.index.terms import FURTHER
 
 TIER_FIRST = 1 << 14
@@ -58,15 +61,6 @@ _COMPUTED_BYTES_A_ROW = 64
 _COMPUTED_BYTES_MIN = 1 << 20
 
 Array = npt.NDArray[Any]
-
-
-class Check(Protocol):
-    """Checks that the bytes of an array on disk are those that were written."""
-
-    good: bytearray  # one byte for each block of 64 KiB: 1 if the block passed the check
-
-    def touch(self, start: int, end: int) -> None:
-        """Check the bytes from ``start`` to ``end``; raise if they changed since they were written."""
 
 
 class Bound(Enum):
@@ -95,6 +89,8 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "further_at": np.int64,
     "records": np.uint8,
     "record_at": np.int64,
+    "summaries": np.uint8,
+    "summary_at": np.int64,
     "row_filters": np.uint32,
     "row_filter_at": np.int64,
     "sorted_ids": np.int64,
@@ -120,6 +116,8 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "word_pairs": np.uint64,
     "word_rows": np.uint32,
     "word_row_at": np.int64,
+    "phrases": np.uint8,
+    "phrase_at": np.int64,
     "removed": np.int64,
     "set_keys": np.int64,
     "set_at": np.int64,
@@ -165,6 +163,8 @@ class SegmentArrays:
     further_at: Array
     records: Array
     record_at: Array
+    summaries: Array
+    summary_at: Array
     row_filters: Array
     row_filter_at: Array
     sorted_ids: Array
@@ -190,6 +190,8 @@ class SegmentArrays:
     word_pairs: Array
     word_rows: Array
     word_row_at: Array
+    phrases: Array
+    phrase_at: Array
 
 
 class Segment:
@@ -223,6 +225,7 @@ class Segment:
         checks = checks or {}
         self._texts = StringColumn(arrays.text, arrays.text_at, checks.get("text"))
         self._records = StringColumn(arrays.records, arrays.record_at, checks.get("records"))
+        self._summaries = StringColumn(arrays.summaries, arrays.summary_at, checks.get("summaries"))
         self._names = StringColumn(arrays.name_keys, arrays.name_key_at, checks.get("name_keys"))
         self._titles = StringColumn(arrays.titles, arrays.title_at, checks.get("titles"))
         self._checks = checks
@@ -234,6 +237,7 @@ class Segment:
         self.text = self._joined_text if has_further else self._texts.one
         self.texts = self._joined_texts if has_further else self._texts.some
         self.records = self._records.some
+        self.summary = self._summaries.one
         self._tiers = [(t.set_keys.data, t.set_at.data, t.set_bytes.data, t.set_blob.data) for t in tiers]
         self._cache: list[dict[object, TierSet]] = [{} for _ in tiers]
         self._cache_bytes = 0
@@ -260,6 +264,10 @@ class Segment:
     def _joined_texts(self, rows: Sequence[int]) -> list[bytes]:
         both = zip(self._texts.some(rows), self._further.some(rows), strict=True)
         return [b"%b\n%b" % texts for texts in both]
+
+    def rendered(self, rows: Sequence[int], is_summary: bool) -> list[bytes]:
+        """Return the records of rows, or their summaries."""
+        return self._summaries.some(rows) if is_summary else self._records.some(rows)
 
     def order(self, row: int) -> tuple[int, int]:
         """Return (-rank, -id) of a row, the key by which the search merges rows of several segments."""
@@ -336,6 +344,19 @@ class Segment:
     def word_lengths(self) -> Array:
         """The length of each word in bytes, ascending."""
         return np.diff(self.arrays.word_at)
+
+    @cached_property
+    def phrases(self) -> dict[bytes, None]:
+        """The phrases that have a set, the most frequent ones first."""
+        at = self.arrays.phrase_at.tolist()
+        return dict.fromkeys(self.arrays.phrases[low:high].tobytes() for low, high in pairwise(at))
+
+    def check_blocks(self) -> Iterator[None]:
+        """Check the arrays that are checked block by block, one block a step, so that no question has to."""
+        for check in self._checks.values():
+            for block in range(len(check.good)):
+                check.touch(block << 16, (block << 16) + 1)
+                yield
 
     def filter_names(self) -> Iterator[str]:
         """Yield the names of all filters that some row is in."""
@@ -449,52 +470,3 @@ def _rows_of_key(key: int, keys: Array, rows: Array) -> list[int]:
 
 def _known(key: int) -> int | None:
     return key if key != NO_KEY else None
-
-
-class StringColumn:
-    """Strings laid end to end in an array, cut out as bytes. The place where a page spends its time."""
-
-    def __init__(self, array: Array, at: Array, check: Check | None) -> None:
-        # A slice of bytes or of a map is bytes at once (80 ns); of a memoryview it takes two steps (160 ns, 2026-11).
-        self._buffer, self._start = _buffer_of(array)
-        self._at = at.data
-        self._check = check
-
-    def one(self, number: int) -> bytes:
-        """Return a piece."""
-        low, high = self._at[number], self._at[number + 1]
-        check = self._check
-        if check is not None and high > low and not check.good[low >> 16] & check.good[high - 1 >> 16]:
-            check.touch(low, high)
-        return self._buffer[self._start + low : self._start + high]
-
-    def some(self, numbers: Sequence[int]) -> list[bytes]:
-        """Return pieces: the same as ``one`` for each, in half the time."""
-        at, buffer, start, check = self._at, self._buffer, self._start, self._check
-        if check is None:
-            return [buffer[start + at[number] : start + at[number + 1]] for number in numbers]
-        pieces = []
-        good = check.good
-        for number in numbers:
-            low, high = at[number], at[number + 1]
-            if high > low and not good[low >> 16] & good[high - 1 >> 16]:
-                check.touch(low, high)
-            pieces.append(buffer[start + low : start + high])
-        return pieces
-
-    def check(self, start: int, end: int) -> None:
-        """Check the bytes from ``start`` to ``end`` against their checksums."""
-        if self._check is not None:
-            self._check.touch(start, end)
-
-
-def _buffer_of(array: Array) -> tuple[bytes | mmap.mmap, int]:
-    """Return the buffer under an array, which slices into bytes, and the offset of the array in it."""
-    base: Any = array
-    while isinstance(base, np.ndarray) and base.base is not None:
-        base = base.base
-    base = base.obj if isinstance(base, memoryview) else base
-    if isinstance(base, bytes | mmap.mmap):
-        content = np.frombuffer(base, np.uint8)
-        return base, array.ctypes.data - content.ctypes.data
-    return array.tobytes(), 0

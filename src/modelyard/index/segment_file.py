@@ -27,17 +27,21 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from modelyard.index.segment import DTYPES, Array, Check, Segment, SegmentArrays, TierArrays, kind_of
+from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
+from modelyard.index.string_column import Check
 
 # Increase this whenever an array's meaning changes; the indexer rebuilds segments of another format.
-FORMAT: Final = 6
+FORMAT: Final = 8
 BLOCK_BYTES = 1 << 16  # Segment cuts records knowing this, see Check.good
 CHECK_BYTES = 8
 
 # Every segment has these, even one without rows that only removes models.
 _COLUMNS = (*(field.name for field in fields(SegmentArrays)), "removed")
 # These are large, and a query reads a few places of them, so they are checked block by block.
-_BY_BLOCK = ("text", "further", "records", "set_blob", "order_rows", "order_places", "order_keys", "name_keys")
+_BY_BLOCK = (
+    *("text", "further", "records", "summaries", "name_keys"),
+    *("set_blob", "order_rows", "order_places", "order_keys"),
+)
 
 
 class DamagedSegmentError(Exception):
@@ -164,6 +168,7 @@ def open_segment(folder: Path) -> StoredSegment:
         ("text", "text_at"),
         ("further", "further_at"),
         ("records", "record_at"),
+        ("summaries", "summary_at"),
         ("name_keys", "name_key_at"),
     ):
         # Reading a piece checks its first and last blocks only, see Check.good; longer pieces are rare.
@@ -257,12 +262,12 @@ class _BlockCheck:
         for block in range(first, after):
             if not self.good[block]:
                 content = self._bytes[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
-                if _sum(content.tobytes()) != self._sums[block].tobytes():
+                if _sum(content.data) != self._sums[block].tobytes():
                     raise DamagedSegmentError(self._folder, f"{self._name}.npy: block {block} is damaged")
                 self.good[block] = 1
 
 
-def _sum(block: bytes) -> bytes:
+def _sum(block: bytes | memoryview) -> bytes:
     return blake3(block).digest(CHECK_BYTES)
 
 

@@ -21,6 +21,8 @@ from modelyard.index.set_cache import size_of_rows
 
 # Walking past a row costs five times as much as taking the number of a row (60 and 12 ns, 2026-11).
 _WALK_COST = 5
+# Putting so many matches into an order costs as much as reading one text.
+_ORDERED_SHARE = 32
 _STEP_ROWS, _STEP_ROWS_MAX = 256, 4_096
 # A walk ends when it is this much longer than expected: the order and the filters are related.
 _WALK_LENGTHS = 4
@@ -55,7 +57,8 @@ def sorted_page(
     if len(parts) == 1:
         rows = found[0][:limit]
         return Page(
-            parts[0].segment.records(rows), position_of(sort, walks[0], rows[-1]) if len(rows) == limit else None
+            parts[0].segment.rendered(rows, plan.has_summaries),
+            position_of(sort, walks[0], rows[-1]) if len(rows) == limit else None,
         )
     candidates = [
         (walk.sort_key_of(row), number, row)
@@ -63,7 +66,7 @@ def sorted_page(
         for row in rows
     ]
     hits = sorted(candidates)[:limit]
-    records = [parts[number].segment.records((row,))[0] for _, number, row in hits]
+    records = [parts[number].segment.rendered((row,), plan.has_summaries)[0] for _, number, row in hits]
     return Page(records, position_of(sort, walks[hits[-1][1]], hits[-1][2]) if len(hits) == limit else None)
 
 
@@ -283,6 +286,7 @@ def _ordered(part: LiveSegment, plan: Plan, walk: Walk, budget: Budget) -> BitMa
         return numbers
     is_match = np.zeros(walk.order.count, bool)
     for rows in _matched(part, plan, budget):
+        budget.spend_on_page(len(rows) // _ORDERED_SHARE)
         is_match[walk.numbers_of(_numbers(rows if isinstance(rows, BitMap) else BitMap(rows)))] = True
     numbers = BitMap(array("I", np.flatnonzero(is_match).astype(np.uint32).tobytes()))
     key = ("numbers", walk.name, walk.is_reversed, plan)

@@ -6,8 +6,9 @@ that the viewer may see, so that no suggestion reveals another team's model.
 """
 
 import heapq
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from bisect import insort
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,11 +17,56 @@ from pyroaring import BitMap
 
 from modelyard.index.search import LiveSegment, Plan, tier_rows
 from modelyard.index.terms import GRAM_MAX
-from modelyard.index.words import TIERS, pair_mask
+from modelyard.index.words import TIERS, Masks, pair_mask
 
 WORDS_MAX = 4
+# A suggestion takes a millisecond for each term that is respelt, and one for a text with more has little chance.
+_RESPELT_MAX = 3
 _MEASURED_MAX = 12
+# The search looks at so many words of a segment first.
+_SEEN = 64
 _LETTER_BYTES_MAX = 4
+
+
+def respell(
+    terms: Sequence[str],
+    is_known: Callable[[str], bool],
+    matches: Callable[[Sequence[str]], bool],
+    nearest: Callable[[str], list[str]],
+) -> str | None:
+    """Return the terms with near words for those that are not known, so that they match; None if nothing near does."""
+    respelt = list(terms)
+    left = _RESPELT_MAX
+    for at, term in enumerate(terms):
+        if is_known(term):
+            continue
+        left -= 1
+        if left < 0:
+            return None
+        for word in nearest(term):
+            respelt[at] = word
+            # The terms after this one may be misspelt as well, so this attempt leaves them out.
+            if matches(respelt[: at + 1]):
+                break
+        else:
+            return None
+    return " ".join(respelt) if respelt != list(terms) and matches(respelt) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """The rows of a word, among which some are visible."""
+
+    visible: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.uint32]
+
+    def is_visible(self) -> bool:
+        """Whether a visible row has the word. Most words have one in their first rows."""
+        return bool(self.visible[self.rows[0]]) or bool(self.visible[self.rows].any())
+
+    def count_rows(self) -> int:
+        """Return how many visible rows have the word."""
+        return int(np.count_nonzero(self.visible[self.rows]))
 
 
 def nearest(parts: Sequence[LiveSegment], visible: Plan, term: str) -> list[str]:
@@ -31,24 +77,32 @@ def nearest(parts: Sequence[LiveSegment], visible: Plan, term: str) -> list[str]
     if len(term) < GRAM_MAX + 1:
         return []
     allowed = max(1, len(term) // 3)
-    counts: Counter[str] = Counter()
+    found: dict[str, list[_Word]] = {}
     for part in parts:
-        for word, count in _alike(part, visible, term, allowed):
-            counts[word] += count
+        for word, place in _alike(part, visible, term, allowed):
+            found.setdefault(word, []).append(place)
     pairs = _pairs(term)
-    near = [word for word in counts if not pairs.isdisjoint(_pairs(word))]
+    near = [word for word in found if not pairs.isdisjoint(_pairs(word))]
     # The word itself decides ties, so that every process and every run suggests the same.
     by_likeness = heapq.nlargest(_MEASURED_MAX, near, key=lambda word: (len(pairs & _pairs(word)) / len(word), word))
-    measured = sorted((edit_distance(term, word, allowed), -counts[word], word) for word in by_likeness)
-    return [word for distance, _, word in measured if 0 < distance <= allowed][:WORDS_MAX]
+    distances: list[int] = []
+    measured: list[tuple[int, int, str]] = []
+    for word in by_likeness:
+        # A word that is farther than this many others is not among the nearest.
+        limit = min(allowed, distances[WORDS_MAX - 1]) if len(distances) >= WORDS_MAX else allowed
+        distance = edit_distance(term, word, limit)
+        if 0 < distance <= limit:
+            insort(distances, distance)
+            measured.append((distance, -sum(place.count_rows() for place in found[word]), word))
+    return [word for _, _, word in sorted(measured)][:WORDS_MAX]
 
 
 def _pairs(word: str) -> set[str]:
     return set(map("".join, pairwise(word)))
 
 
-def _alike(part: LiveSegment, visible: Plan, term: str, allowed: int) -> Iterator[tuple[str, int]]:
-    """Yield the visible words that share most pairs of letters with a term, and how many visible rows have each."""
+def _alike(part: LiveSegment, visible: Plan, term: str, allowed: int) -> Iterator[tuple[str, _Word]]:
+    """Yield the visible words that share most pairs of letters with a term."""
     arrays = part.segment.arrays
     spelled = term.encode()
     difference = allowed if term.isascii() else allowed * _LETTER_BYTES_MAX
@@ -57,34 +111,46 @@ def _alike(part: LiveSegment, visible: Plan, term: str, allowed: int) -> Iterato
     high = int(np.searchsorted(lengths, len(spelled) + difference, side="right"))
     if low == high:
         return
-    rows, is_visible = _visible_words(part, visible)
     masks = arrays.word_pairs[low:high]
-    mask = pair_mask(spelled)
+    rows = _visible_rows(part, visible)
+    left = 2 * _MEASURED_MAX
+    # Memoryviews give Python's integers at once.
+    letters, word_at, row_at = arrays.words.data, arrays.word_at.data, arrays.word_row_at.data
+    for number in _by_likeness(masks, pair_mask(spelled), low):
+        word = str(letters[word_at[number] : word_at[number + 1]], "utf-8")
+        place = _Word(rows, arrays.word_rows[row_at[number] : row_at[number + 1]])
+        if abs(len(word) - len(term)) <= allowed and place.is_visible():
+            yield word, place
+            left -= 1
+            if not left:
+                return
+
+
+def _by_likeness(masks: Masks, mask: np.uint64, low: int) -> Iterator[int]:
+    """Yield the numbers, from ``low`` up, of the words that share pairs of letters with a term, the most alike first:
+    those that share most pairs, and of these the ones that have fewest others."""
     shared = np.bitwise_count(masks & mask)
-    shared[~is_visible[low:high]] = 0
-    # The most alike: those that share most pairs, and of these the ones that have fewest others.
     enough = np.cumsum(np.bincount(shared, minlength=2)[:0:-1])
-    least = len(enough) - int(np.searchsorted(enough, min(2 * _MEASURED_MAX, int(enough[-1]))))
-    alike = np.flatnonzero(shared >= max(least, 1))
-    others = np.bitwise_count(masks[alike]).astype(np.int64) - shared[alike]
-    order = np.lexsort((alike, others, -shared[alike].astype(np.int64)))[: 2 * _MEASURED_MAX]
-    for number in (alike[order] + low).tolist():
-        word = arrays.words[int(arrays.word_at[number]) : int(arrays.word_at[number + 1])].tobytes().decode()
-        if abs(len(word) - len(term)) <= allowed:
-            own = arrays.word_rows[int(arrays.word_row_at[number]) : int(arrays.word_row_at[number + 1])]
-            yield word, int(np.count_nonzero(rows[own]))
+    done = 0
+    # Nearly always the first step has enough words that the viewer may see.
+    for size in (_SEEN, int(enough[-1])):
+        least = len(enough) - int(np.searchsorted(enough, min(size, int(enough[-1]))))
+        alike = np.flatnonzero(shared >= max(least, 1))
+        others = np.bitwise_count(masks[alike]).astype(np.int64) - shared[alike]
+        order = np.lexsort((alike, others, -shared[alike].astype(np.int64)))
+        yield from (alike[order[done:size]] + low).tolist()
+        done = size
 
 
-def _visible_words(part: LiveSegment, visible: Plan) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which rows of the first tiers are visible and alive, and which words some of these rows have."""
+def _visible_rows(part: LiveSegment, visible: Plan) -> npt.NDArray[np.bool_]:
+    """Return which rows of the first tiers are visible and alive."""
     segment = part.segment
     tiers = range(min(TIERS, len(segment.tiers)))
     key = ("words", visible)
     dead = tuple(part.deleted[tier] for tier in tiers)
-    entry = segment.computed.get(key)
-    if entry is not None and all(one is other for one, other in zip(entry[2], dead, strict=True)):
-        rows, is_visible, _ = entry
-        return rows, is_visible
+    entry: tuple[npt.NDArray[np.bool_], tuple[object, ...]] | None = segment.computed.get(key)
+    if entry is not None and all(one is other for one, other in zip(entry[1], dead, strict=True)):
+        return entry[0]
     rows = np.zeros(segment.bounds[len(tiers)], bool)
     for tier in tiers:
         held = tier_rows(part, visible, tier)
@@ -92,12 +158,14 @@ def _visible_words(part: LiveSegment, visible: Plan) -> tuple[npt.NDArray[np.boo
             rows[held.start : held.stop] = True
         elif isinstance(held, BitMap):
             rows[np.frombuffer(held.to_array(), np.uint32)] = True
-    arrays = segment.arrays
-    is_visible = np.zeros(len(segment.word_lengths), bool)
-    if len(is_visible):
-        is_visible = np.logical_or.reduceat(rows[arrays.word_rows], arrays.word_row_at[:-1])
-    segment.computed.put(key, (rows, is_visible, dead), len(rows) + len(is_visible))
-    return rows, is_visible
+    segment.computed.put(key, (rows, dead), len(rows))
+    return rows
+
+
+def _shared_length(one: str, other: str) -> int:
+    """Return how many letters two words share at their beginning."""
+    length = min(len(one), len(other))
+    return next((at for at in range(length) if one[at] != other[at]), length)
 
 
 def edit_distance(one: str, other: str, allowed: int) -> int:
@@ -107,6 +175,10 @@ def edit_distance(one: str, other: str, allowed: int) -> int:
     """
     if abs(len(one) - len(other)) > allowed:
         return allowed + 1
+    start = _shared_length(one, other)
+    one, other = one[start:], other[start:]
+    end = _shared_length(one[::-1], other[::-1])
+    one, other = one[: len(one) - end], other[: len(other) - end]
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):

@@ -4,24 +4,23 @@ Grams narrow the rows; this module decides. A window is up to 64 Ki rows of one 
 the cheapest of four ways:
 
     cached    the rows of this term in this window are in the segment's cache
-    proven    a row has a tag that holds the term, or a frequent phrase that does, as ``.safetensors`` holds ``tensors``
+    proven    a row has a tag or a frequent phrase that holds the term, as ``.safetensors`` holds ``tensors``
     read      few rows are left: read the text of each
-    scanned   many rows are left: compare the letters of the whole window by numpy, which lets other threads run
+    scanned   many rows are left: search the letters of the whole window
 
 Terms are verified from the rarest on, each in the rows that the terms before it left.
 """
 
-import re
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.index.budget import SCAN_SHARE, SET_UNITS, Budget, OverBudgetError
-from modelyard.index.segment import ALL, Array, Segment
+from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError, units_of_scan
+from modelyard.index.letters import bitmap_of, compare_letters, find_places, rows_with
+from modelyard.index.phrases import keys_of_rows
+from modelyard.index.segment import ALL, Segment
 from modelyard.index.set_cache import size_of_rows
 from modelyard.index.terms import filter_key, gram_keys
 
@@ -35,13 +34,6 @@ _TAGS_MAX = 64
 _TAG_ROWS_MIN = 64
 # A gram that is this much more frequent than the rarest ones hardly narrows.
 _GRAMS_MAX = 4
-
-_SAMPLE_ROWS = 256
-_PHRASE_SHARE = 20
-_PHRASE = re.compile(r"\.?[^\W_]+")
-
-_CHUNK_BYTES = 1 << 18
-_SPARSE = 16
 
 
 def windows(
@@ -109,47 +101,62 @@ class _Verifier:
 
     def verify(self, low: int, high: int, rows: BitMap) -> BitMap:
         """Return those rows of a window whose text holds every term."""
+        unread: list[bytes] = []
         for term in self._terms:
             if not rows:
-                break
-            rows = self._rows_with(term, low, high, rows)
-        return rows
+                return rows
+            known: BitMap | None = self._segment.computed.get((low, term))
+            if known is None and term in self._segment.phrases:
+                known = self._proven(term)
+            if known is not None:
+                rows = rows & known
+            elif len(rows) > FEW_ROWS:
+                rows = self._rows_with(term, low, high, rows)
+            elif len(self._terms) == 1 and len(self._narrow(term) & window(low, high)) <= FEW_ROWS:
+                rows = rows & self._all_rows_with(term, low, high, BitMap())
+            else:
+                unread.append(term)
+        return rows - self._lacking(unread, rows) if unread else rows
 
     def prove(self, low: int, rows: BitMap) -> BitMap:
-        """Return those rows of a window of which the caches or their tags say that they hold every term."""
+        """Return those rows of a window of which the caches, their tags or phrases say that they hold every term."""
         for term in self._terms:
             known: BitMap | None = self._segment.computed.get((low, term))
             try:
-                rows = rows & (self._proven_by_tags(term) if known is None else known)
+                rows = rows & (self._proven(term) if known is None else known)
             except OverBudgetError:
                 return BitMap()
         return rows
 
     def _rows_with(self, term: bytes, low: int, high: int, rows: BitMap) -> BitMap:
-        known: BitMap | None = self._segment.computed.get((low, term))
-        if known is not None:
-            return rows & known
-        if len(rows) <= FEW_ROWS:
-            return rows - self._lacking(term, rows)
-        proven = self._proven_by_tags(term) & window(low, high)
+        proven = self._proven(term) & window(low, high)
         doubtful = rows - proven
-        phrase = phrase_with(self._segment, term) if len(doubtful) > FEW_ROWS else None
-        if phrase is not None and 2 * doubtful.intersection_cardinality(self._narrow(phrase)) > len(doubtful):
-            proven |= self._all_rows_with(phrase, low, high, self._proven_by_tags(phrase) & window(low, high))
-            doubtful -= proven
-        if len(doubtful) <= FEW_ROWS or 2 * len(doubtful) < self._cost_of_all(term, low, high, proven):
-            return rows - self._lacking(term, doubtful)
+        is_short = self._units_of_reading(len(doubtful)) < self._cost_of_all(term, low, high, proven)
+        if len(doubtful) <= FEW_ROWS or is_short:
+            return rows - self._lacking([term], doubtful)
         return rows & self._all_rows_with(term, low, high, proven)
 
-    def _lacking(self, term: bytes, rows: BitMap) -> BitMap:
-        self._spend(len(rows))
+    def _lacking(self, terms: Sequence[bytes], rows: BitMap) -> BitMap:
+        """Return those rows whose text lacks one of the terms; each text is read once."""
+        self._spend(self._units_of_reading(len(rows)))
         numbers = rows.to_array()
-        texts = self._segment.texts(numbers)
-        return BitMap([row for row, text in zip(numbers, texts, strict=True) if term not in text])
+        pairs = [*zip(numbers, self._segment.texts(numbers), strict=True)]
+        for term in terms:
+            pairs = [pair for pair in pairs if term in pair[1]]
+        return rows - BitMap([row for row, _ in pairs])
 
     def _cost_of_all(self, term: bytes, low: int, high: int, proven: BitMap) -> int:
-        narrowed = (self._narrow(term) & window(low, high)).difference_cardinality(proven)
-        return min(narrowed, (high - low) // SCAN_SHARE)
+        narrowed = self._narrow(term) & window(low, high)
+        doubtful = narrowed.difference_cardinality(proven)
+        return min(self._units_of_reading(doubtful), self._units_of_scan(high - low, len(narrowed)))
+
+    def _units_of_reading(self, rows: int) -> int:
+        """Return the work of reading texts; joining the further one to each takes three times as long."""
+        return 3 * rows if self._segment.has_further else rows
+
+    def _units_of_scan(self, rows: int, matches: int) -> int:
+        """Return the work of scanning rows, and also their further texts if they have them."""
+        return units_of_scan(2 * rows if self._segment.has_further else rows, matches)
 
     def _all_rows_with(self, term: bytes, low: int, high: int, proven: BitMap) -> BitMap:
         """Return the rows of a window whose text holds the term, from the cache or into it."""
@@ -157,11 +164,12 @@ class _Verifier:
         known: BitMap | None = cache.get((low, term))
         if known is not None:
             return known
-        doubtful = (self._narrow(term) & window(low, high)) - proven
-        if len(doubtful) * SCAN_SHARE < high - low:
-            known = doubtful - self._lacking(term, doubtful) | proven
+        narrowed = self._narrow(term) & window(low, high)
+        doubtful, units = narrowed - proven, self._units_of_scan(high - low, len(narrowed))
+        if self._units_of_reading(len(doubtful)) < units:
+            known = doubtful - self._lacking([term], doubtful) | proven
         else:
-            self._spend((high - low) // SCAN_SHARE)
+            self._spend(units)
             known = scan(self._segment, term, low, high)
         known.run_optimize()
         cache.put((low, term), known, size_of_rows(known, high - low) + len(term))
@@ -171,7 +179,11 @@ class _Verifier:
         """Return the rows of the tier that have the rarest grams of a term."""
         rows = self._narrowed.get(term)
         if rows is None:
-            sets = [self._segment.one(self._tier, key) for key in gram_keys(term)]
+            segment, tier = self._segment, self._tier
+            if term in segment.phrases:
+                sets = [segment.any_of(tier, keys_of_rows(segment, term))]
+            else:
+                sets = [segment.one(tier, key) for key in gram_keys(term)]
             if any(rows is not ALL and not isinstance(rows, BitMap) for rows in sets):
                 rows = BitMap()
             else:
@@ -181,13 +193,17 @@ class _Verifier:
             self._narrowed[term] = rows
         return rows
 
-    def _proven_by_tags(self, term: bytes) -> BitMap:
-        """Return the rows of the tier that have a tag which holds the term."""
-        key = ("tags", self._tier, term)
+    def _proven(self, term: bytes) -> BitMap:
+        """Return the rows of the tier that have a tag or a phrase which holds the term; of a phrase, just its rows."""
+        key = ("proven", self._tier, term)
         cache = self._segment.computed
         proven: BitMap | None = cache.get(key)
         if proven is None:
-            keys = tags_with(self._segment, term)
+            phrases = self._segment.phrases
+            holding = [term] if term in phrases else [phrase for phrase in phrases if term in phrase]
+            keys = [key for phrase in holding for key in keys_of_rows(self._segment, phrase)]
+            if term not in phrases:
+                keys += tags_with(self._segment, term)
             self._spend(SET_UNITS * (1 + len(keys)))
             start, end = self._segment.bounds[self._tier], self._segment.bounds[self._tier + 1]
             sets = [self._segment.one(self._tier, key) for key in keys]
@@ -205,7 +221,9 @@ def tags_with(segment: Segment, term: bytes) -> tuple[int, ...]:
     keys: tuple[int, ...] | None = segment.computed.get(key)
     if keys is None:
         at, filters = segment.arrays.filter_name_at, segment.filters
-        found = places(segment.arrays.filter_names, term)
+        # Overlapping places count only where a term can begin in ``tag=``.
+        find = compare_letters if b"=" in term else find_places
+        found = find(segment.arrays.filter_names, term)
         numbers = np.searchsorted(at, found, side="right") - 1
         is_inside = (found >= at[numbers] + len(b"tag=")) & (found + len(term) <= at[numbers + 1])
         numbers = np.unique(numbers[is_inside & filters.is_tag[numbers]])
@@ -216,62 +234,8 @@ def tags_with(segment: Segment, term: bytes) -> tuple[int, ...]:
     return keys
 
 
-def phrase_with(segment: Segment, term: bytes) -> bytes | None:
-    """Return the most frequent phrase that holds a term and is longer."""
-    phrases: list[bytes] | None = segment.computed.get("phrases")
-    if phrases is None:
-        phrases = _frequent_phrases(segment)
-        segment.computed.put("phrases", phrases, sum(map(len, phrases)) + 100 * len(phrases))
-    return next((phrase for phrase in phrases if term in phrase and phrase != term), None)
-
-
-def _frequent_phrases(segment: Segment) -> list[bytes]:
-    """Return the lines and words that one row of twenty has, most frequent first, by a sample."""
-    sample = np.linspace(0, segment.count - 1, min(segment.count, _SAMPLE_ROWS)).astype(int).tolist()
-    counts: Counter[str] = Counter()
-    for row in sample:
-        text = segment.text(row).decode()
-        counts.update({*text.split("\n"), *_PHRASE.findall(text)})
-    frequent = [(count, phrase) for phrase, count in counts.items() if count * _PHRASE_SHARE >= len(sample)]
-    return [phrase.encode() for _, phrase in sorted(frequent, key=lambda pair: (-pair[0], -len(pair[1]), pair[1]))]
-
-
 def scan(segment: Segment, term: bytes, low: int, high: int) -> BitMap:
-    """Return the rows from ``low`` to ``high`` whose text holds a term, by comparing all letters."""
-    rows = BitMap()
-    for letters, at in segment.letters(low, high):
-        found = places(letters, term)
-        numbers = np.searchsorted(at, found, side="right") - 1
-        numbers = numbers[found + len(term) <= at[numbers + 1]]  # texts lie end to end, and a term lies in one of them
-        rows |= BitMap(array("I", (numbers + low).astype(np.uint32).tobytes()))
-    return rows
-
-
-def places(letters: Array, term: bytes) -> Array:
-    """Return the offsets at which ``term`` begins, ascending.
-
-    It compares the rarest letters of the term first. Cost: 2 to 5 ms for the 6 MB of a window; ``re`` and
-    ``bytes.find`` take 10 to 30 ms, and hold the lock of the interpreter meanwhile (2026-11).
-    """
-    counts = np.bincount(letters[: _CHUNK_BYTES // 8], minlength=256)
-    order = sorted(range(len(term)), key=lambda at: int(counts[term[at]]))
-    found = (
-        _places_in_chunk(letters[start : start + _CHUNK_BYTES + len(term) - 1], term, order) + start
-        for start in range(0, len(letters) - len(term) + 1, _CHUNK_BYTES)
+    """Return the rows from ``low`` to ``high`` whose text holds a term, by a search of all letters."""
+    return BitMap.union(
+        BitMap(), *(bitmap_of(rows_with(letters, at, term), low) for letters, at in segment.letters(low, high))
     )
-    return np.concatenate([np.empty(0, np.int64), *found])
-
-
-def _places_in_chunk(chunk: Array, term: bytes, order: list[int]) -> Array:
-    reach = len(chunk) - len(term) + 1
-    hits = chunk[order[0] : order[0] + reach] == term[order[0]]
-    compared = 1
-    for at in order[1:]:
-        hits &= chunk[at : at + reach] == term[at]
-        compared += 1
-        if compared > 1 and np.count_nonzero(hits) * _SPARSE < reach:
-            break
-    found = np.flatnonzero(hits)
-    for at in order[compared:]:
-        found = found[chunk[found + at] == term[at]]
-    return found
