@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -22,12 +23,12 @@ from modelyard.catalog import open_catalog
 from modelyard.cli import run
 from modelyard.domain import ANONYMOUS, ModelQuery, Scope
 from modelyard.facts import Entry
-from modelyard.store import Store, backup, copy, open_store
+from modelyard.store import Store, backup, copy, open_store, presence, schema
 from tests import requirements
 from tests.app_fixture import a_private
 from tests.databases import Open, sqlite_url
 from tests.process_servers import PostgresServer, postgres_programs
-from tests.processes import entry
+from tests.processes import entry, wait_for
 from tests.swift_server import SwiftServer
 
 MODELS = 60
@@ -41,15 +42,16 @@ def filled(store: Store) -> str:
     with store.transaction() as writing:
         writing.put([Entry(a_private(1_000_000_007, "red", tags=("ü", "二")), {})])
         writing.remove([1, 2])
+        # Locales other than C do not put these in the order of their bytes.
+        for name in ("B", "a-b", "ab", "Ä", "_a"):
+            writing.remember(f"order {name}", name)
         writing.remember("import", "somewhere")
     return Auth(store).create_key("red", [Scope.READ])[0]
 
 
-def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of all tables, but for what a database says of itself."""
-    from modelyard.store import schema
-
-    own_notes = ("identity", "publisher", backup.LAST_BACKUP_NOTE)
+def everything(store: Store, besides: str = "") -> dict[str, list[tuple[object, ...]]]:
+    """All rows of all tables, but for what a database says of itself, and the row with the key ``besides``."""
+    own_notes = ("identity", "publisher", "copy_of", backup.LAST_BACKUP_NOTE, besides)
 
     with store.reading() as connection:
         return {
@@ -61,13 +63,24 @@ def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "en_US.UTF-8", "C"])
 def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: PostgreSQL of the usual locale, and of one that orders by bytes."""
     if request.param == "sqlite":
         (tmp_path / "target").mkdir()
         return sqlite_url(tmp_path / "target")
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.make_database()
+    return server.make_database(locale=request.param)
+
+
+@pytest.fixture
+def another_url(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Make another database of the same kind."""
+    if url.startswith("sqlite"):
+        (tmp_path / "other").mkdir()
+        return lambda: sqlite_url(tmp_path / "other")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.make_database
 
 
 # --- migrate ---------------------------------------------------------------------------------------------------------
@@ -157,6 +170,68 @@ def test_a_target_with_keys_of_its_own_is_refused(store: Store, target_url: str,
     assert 1 == len(target.key_ring().keys)
 
 
+def test_what_is_written_to_the_source_meanwhile_is_not_lost(store: Store, target_url: str, open_at: Open) -> None:
+    """The copy reads one view of the source, and says that it is complete only if the source has nothing more."""
+    filled(store)
+    target = open_at(target_url)
+    written: list[int] = []
+
+    def write(rows: int) -> None:
+        if not written:
+            written.append(5_000)
+            with store.transaction() as writing:
+                writing.put([entry(5_000)])
+
+    with pytest.raises(errors.Conflict, match="differs from what the source has now"):
+        copy.copy(store, target, write)
+    copy.copy(store, target)
+
+    assert everything(store) == everything(target)
+
+
+def test_a_complete_copy_is_compared_again_and_never_overwritten(store: Store, target_url: str, open_at: Open) -> None:
+    filled(store)
+    target = open_at(target_url)
+    copy.copy(store, target)
+    again: list[int] = []
+
+    counts = copy.copy(store, target, again.append)
+    with target.transaction() as writing:
+        writing.put([entry(5_000)])
+    before = everything(target)
+
+    assert MODELS - 1 == counts["models"]
+    with pytest.raises(errors.Conflict, match="it was complete once: name an empty database to copy again"):
+        copy.copy(store, target)
+    assert ([], before) == (again, everything(target))
+
+
+@pytest.mark.parametrize("served", ["--from", "--to"])
+def test_a_database_that_a_node_serves_is_neither_copied_nor_restored(
+    postgres: PostgresServer, tmp_path: Path, open_at: Open, capsys: pytest.CaptureFixture[str], served: str
+) -> None:
+    urls = {"--from": postgres.make_database(), "--to": postgres.make_database()}
+    node = open_at(urls[served])
+    assert node.revision_hint() == 0
+    assert wait_for(lambda: holds_presence(node))
+    arguments = [word for option, url in urls.items() for word in (option, url)]
+
+    assert 1 == run(["database", "copy", "--home", str(tmp_path), *arguments])
+    assert f"servers use {urls[served]}; stop them on all nodes first" in capsys.readouterr().err
+    with pytest.raises(errors.ConfigurationError, match="stop them on all nodes first"):
+        presence.refuse_database_in_use(urls[served])
+    node.close()
+    assert 0 == run(["database", "copy", "--home", str(tmp_path), *arguments])
+
+
+def holds_presence(node: Store) -> bool:
+    try:
+        presence.refuse_database_in_use(node.url)
+    except errors.ConfigurationError:
+        return True
+    return False
+
+
 def test_a_target_that_is_written_to_meanwhile_is_noticed(store: Store, target_url: str, open_at: Open) -> None:
     filled(store)
     target = open_at(target_url)
@@ -182,6 +257,47 @@ def test_the_command_copies_record_and_files(tmp_path: Path, postgres: PostgresS
     assert everything(store) == everything(open_at(url))
     assert b"content" == open_storage(str(tmp_path / "elsewhere"), home, {}).kept.read(sha256)
     assert [] == [path for path in (tmp_path / "elsewhere").iterdir() if path.name.startswith(".copying")]
+
+
+def test_the_command_copies_files_from_another_place_and_answers_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    open_store(f"sqlite:///{home}/modelyard.sqlite").close()
+    keep(home, b"of the home")
+    storage = open_storage(str(tmp_path / "from"), here, {}).kept
+    (here / "arrived").write_bytes(b"content")
+    sha256 = hashlib.sha256(b"content").hexdigest()
+    storage.keep(here / "arrived", sha256)
+    command = ["database", "copy", "--json", "--home", str(home), "--to", f"sqlite:///{tmp_path}/copy.sqlite"]
+
+    assert 0 == run([*command, "--blobs-from", str(tmp_path / "from"), "--blobs-to", str(tmp_path / "to")])
+
+    answer = json.loads(capsys.readouterr().out)
+    assert (0, True) == (answer["models"], answer["with_files"])
+    assert [(sha256, len(b"content"))] == list(open_storage(str(tmp_path / "to"), here, {}).kept.all())
+
+
+def test_files_alone_are_copied_and_go_on_where_they_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, target = tmp_path / "home", tmp_path / "to"
+    home.mkdir()
+    command = ["database", "copy-files", "--json", "--home", str(home), "--to", str(target)]
+    # A run that was killed days ago has left half a file.
+    (target / ".copying-1").mkdir(parents=True)
+    os.utime(target / ".copying-1", (0, 0))
+
+    answers = []
+    for content in (b"one", b"two"):
+        keep(home, content)
+        assert 0 == run(command)
+        answers.append(json.loads(capsys.readouterr().out))
+
+    assert [{"files": 1, "copied": 1}, {"files": 2, "copied": 1}] == answers
+    assert [] == [path.name for path in target.iterdir() if path.name.startswith(".copying")]
 
 
 def test_the_command_refuses_what_makes_no_sense(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,7 +463,7 @@ def test_the_commands_back_up_and_restore_record_and_files(tmp_path: Path) -> No
     assert 0 == run(["restore", "--home", str(other), str(tmp_path / "monday")])
 
     restored = open_store(f"sqlite:///{other}/modelyard.sqlite")
-    assert everything(store) == everything(restored)
+    assert everything(store, schema.NEXT_OWN_ID) == everything(restored, schema.NEXT_OWN_ID)
     assert b"content" == open_storage("", other, {}).kept.read(sha256)
     store.close()
     restored.close()
@@ -421,6 +537,29 @@ def test_keys_that_a_restore_brings_back_are_listed(tmp_path: Path, capsys: pyte
     assert revoked.id != other.id
 
 
+@pytest.mark.usefixtures("_dump_programs")
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_after_a_restore_no_id_is_given_that_was_given_after_the_backup(
+    url: str, store: Store, tmp_path: Path, open_at: Open, another_url: Callable[[], str], is_replaced: bool
+) -> None:
+    def give(to: Store) -> tuple[int, int]:
+        with to.transaction() as writing:
+            model_id = writing.next_own_id()
+        return model_id, Auth(to).create_key("red", [Scope.READ])[1].id
+
+    give(store)
+    backup.backup(url, tmp_path / "backup")
+    given = [give(store) for _ in range(3)]
+    store.close()
+    restored_url = url if is_replaced else another_url()
+
+    backup.restore(tmp_path / "backup", restored_url, force=True)
+
+    model_id, key_id = give(open_at(restored_url))
+    assert model_id > max(id_ for id_, _ in given)
+    assert key_id > max(id_ for _, id_ in given)
+
+
 def test_a_database_that_another_program_writes_to_is_not_replaced(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path)
     store = open_store(url)
@@ -478,7 +617,7 @@ def test_a_backup_of_postgresql_is_refused_where_there_is_something(
         backup.restore(Path(__file__), empty, force=False)
     backup.restore(tmp_path / "backup", empty, force=False)
 
-    assert everything(open_at(url)) == everything(open_at(empty))
+    assert everything(open_at(url), schema.NEXT_OWN_ID) == everything(open_at(empty), schema.NEXT_OWN_ID)
 
 
 def test_what_the_database_does_not_give_away(tmp_path: Path) -> None:

@@ -136,3 +136,7 @@ def test_this_version_keeps_off_what_a_newer_one_did_not_make_for_it(
 
     with pytest.raises(errors.ConfigurationError, match=r"newer version of Modelyard.*9999.*upgrade"):
         open_store(url)
+
+
+def test_versions_of_the_schema_are_those_of_the_migrations() -> None:
+    assert sorted(REVISIONS) == list(migrate.schema_versions())

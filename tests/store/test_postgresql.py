@@ -3,6 +3,8 @@
 The contract it shares with SQLite is in test_store.py. Replicas and networks that drop packets are not covered here.
 """
 
+import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,10 @@ import sqlalchemy as sa
 
 from modelyard import errors
 from modelyard.catalog import open_catalog
-from modelyard.domain import ANONYMOUS, ModelQuery
+from modelyard.domain import ANONYMOUS, ModelQuery, Scope
+from modelyard.facts import Entry, Facts, Layer
 from modelyard.store import Store, open_store, postgresql
+from tests.app_fixture import a_private, open_app
 from tests.databases import Open
 from tests.process_servers import PostgresServer, postgres_server
 from tests.processes import entry, wait_for
@@ -175,6 +179,45 @@ def test_a_put_by_copy_that_fails_leaves_the_transaction_undone(postgres: Postgr
         assert 300 == snapshot.count
 
 
+def test_a_change_of_one_model_is_eight_statements(own_server: PostgresServer, tmp_path: Path) -> None:
+    """All of them: what begins and ends the transaction, and what brings this process's index up to date."""
+    (tmp_path / "home").mkdir()
+    url = own_server.make_database()
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {sa.make_url(url).database} SET log_statement = 'all'")
+    engine.dispose()
+    with open_app(tmp_path / "home", database_url=url) as yard:
+        with yard.store.transaction() as writing:
+            facts = Facts(name="night", sd_name="night.safetensors")
+            writing.put([Entry(a_private(1_000_000_001, "red"), {Layer.USER: facts})])
+        key = yard.key("red", Scope.READ, Scope.WRITE)
+        yard.access.load()
+        yard.catalog.load()
+
+        def rename(name: str) -> int:
+            body = json.dumps({"name": name}).encode()
+            reply = yard.ask("/v3/model?id=1000000001", method="PATCH", body=body, authorization=f"Bearer {key}")
+            return reply.status
+
+        assert 200 == rename("dawn")  # the first one opens a connection
+        assert wait_for(lambda: yard.catalog.refresh() == 2)
+        offset = own_server.log.stat().st_size
+        assert 200 == rename("noon")
+        assert wait_for(lambda: yard.catalog.refresh() == 3 and "COMMIT" in read_log(own_server, offset))
+        lines = read_log(own_server, offset).splitlines()
+
+    # Beside the request, the listener asks every few seconds whether its connection lasts, and a connection that was idle
+    # for a second, as on a busy machine, is asked for an answer first: ";".
+    statements = [line for line in lines if "LOG:  statement:" in line or "LOG:  execute" in line]
+    beside = re.compile(r"statement: (SELECT name, value FROM counters|;$)")
+    assert 8 == len([line for line in statements if not beside.search(line)]), statements
+
+
+def read_log(server: PostgresServer, offset: int) -> str:
+    return server.log.read_bytes()[offset:].decode()
+
+
 def test_a_setting_in_the_url_goes_before_ours(postgres: PostgresServer) -> None:
     url = sa.make_url(postgres.url()).update_query_dict({"application_name": "theirs"})
     engine = postgresql.dialect(url).engine
@@ -210,7 +253,9 @@ def test_what_is_followed_is_read_from_a_replica_and_never_goes_back(
     writer.close()
     behind = own_server.make_database(like=sa.make_url(url).database or "")
     store = open_store(url, replicas=behind)
-    put(store, 3)
+    writer = open_store(url)
+    put(writer, 3)
+    writer.close()
 
     assert (3, {1, 2, 3}) == (store.changes(0).revision, {model.id for model in store.changes(0).models})
     assert (2, {1, 2}) == (store.changes_since(0).revision, {model.id for model in store.changes_since(0).models})

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from modelyard import errors
+from modelyard.base_models import KNOWN
 from modelyard.domain import OWN_ID_MIN, Hashes, Licence, Model, ModelType, Scope, Source, Status, Visibility
 from modelyard.facts import Entry, Facts, Layer
 from modelyard.fingerprint import Fingerprint
@@ -31,7 +32,6 @@ from modelyard.store import (
     version_groups,
 )
 from modelyard.store import rows as model_rows
-from modelyard.store.base_models import KNOWN
 from modelyard.store.blobs import Blob
 from modelyard.store.files import Duplicates, FileRecord, FileState
 from modelyard.store.uploads import Upload
@@ -376,7 +376,7 @@ def test_a_blob_is_read_back_and_replaced(disk: Store) -> None:
         blobs.put(transaction.connection, replace(blob, reason="old"))
         blobs.put(transaction.connection, blob)
         assert (blob, None) == (blobs.find(transaction.connection, A), blobs.find(transaction.connection, B))
-        blobs.remove(transaction.connection, A)
+        blobs.remove_many(transaction.connection, [A])
         assert blobs.find(transaction.connection, A) is None
     assert [True, True, False, False] == [
         replace(blob, verdict=verdict).is_sound for verdict in ("clean", "suspicious", "error", "dangerous")

@@ -160,7 +160,9 @@ def test_a_process_that_is_killed_half_way_loses_nothing_and_the_next_one_contin
     url: str, open_at: Open, batches: int
 ) -> None:
     fill(url)
-    process = get_context("spawn").Process(target=open_and_be_killed, args=(url, batches))
+    # PostgreSQL has a clock of its own, which is compared once before the first transaction.
+    calls = batches + url.startswith("postgresql")
+    process = get_context("spawn").Process(target=open_and_be_killed, args=(url, calls))
     process.start()
     process.join()
 

@@ -112,7 +112,7 @@ def test_one_counter_that_is_left_over_is_put_right_too(tmp_path: Path, open_at:
 
 
 def test_a_full_disk_is_said_and_loses_nothing_that_was_acknowledged(tmp_path: Path, open_at: Open) -> None:
-    assert processes.FILE_FULL == run(processes.write_until_full, sqlite_url(tmp_path), 600_000)
+    assert processes.FILE_FULL == run(processes.write_until_full, sqlite_url(tmp_path), 1_200_000)
 
     store = open_at(sqlite_url(tmp_path))
 

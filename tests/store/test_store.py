@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard import errors
+from modelyard.base_models import KNOWN
 from modelyard.domain import (
     OWN_ID_MAX,
     OWN_ID_MIN,
@@ -32,7 +33,6 @@ from modelyard.domain import (
 )
 from modelyard.facts import FACT_NAMES, Entry, Facts, Image, Layer, Recommended, Resource
 from modelyard.store import Store, lookup, migrate, schema
-from modelyard.store.base_models import KNOWN
 from tests.databases import Open
 from tests.processes import entry
 
@@ -520,6 +520,15 @@ def test_teams_come_into_being_with_what_names_them(store: Store) -> None:
     put(store, private(4, "red"))
 
     assert ["blue", "red"] == store.teams()
+
+
+def test_names_come_in_the_order_of_their_bytes_whatever_the_locale_of_the_database(store: Store) -> None:
+    names = ["a-b", "aa", "b"]
+    with store.transaction() as writing:
+        for number, name in enumerate(reversed(names)):
+            writing.add_key(bytes([number]), team=name, scopes=frozenset(), hint="", expires_at=None)
+
+    assert names == store.teams()
 
 
 def test_notes_are_kept_replaced_and_forgotten(store: Store) -> None:

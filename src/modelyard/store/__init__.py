@@ -8,8 +8,8 @@ from modelyard.store.api_keys import Key, KeyRing
 from modelyard.store.database import open_store
 from modelyard.store.renewal import ProgressFactory, no_progress
 from modelyard.store.rows import refuse_team_name, refuse_unstorable
-from modelyard.store.store import Changes, Snapshot, Store
-from modelyard.store.transaction import WriteTransaction
+from modelyard.store.store import Snapshot, Store
+from modelyard.store.transaction import Changes, WriteTransaction
 
 __all__ = [
     "Changes",

@@ -1,4 +1,8 @@
-"""API keys as rows. The table holds the SHA-256 of a key, never the key itself."""
+"""API keys as rows. The table holds the SHA-256 of a key, never the key itself.
+
+A person who signs in without a key has a row too, so that sessions, links and the list of keys know one thing only. Its
+digest is made from the person's name at the ``provider``, and no key has it.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +28,8 @@ class Key:
     # What people call the key, and what it is for; empty if nobody said.
     name: str = ""
     purpose: str = ""
+    # What the person signs in by whom the row stands for; empty for a key.
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ def add(
     expires_at: int | None,
     name: str = "",
     purpose: str = "",
+    provider: str = "",
 ) -> Key:
     """Insert a key and return it."""
     values = {
@@ -63,9 +70,16 @@ def add(
         "expires_at": expires_at,
         "name": name or None,
         "purpose": purpose or None,
+        "provider": provider or None,
     }
     row = connection.execute(sa.insert(schema.api_keys).values(values).returning(schema.api_keys)).one()
     return _key_of(row)
+
+
+def find_by_digest(connection: sa.Connection, digest: bytes) -> Key | None:
+    """Return the row of a digest; None if there is none."""
+    row = connection.execute(sa.select(schema.api_keys).where(schema.api_keys.c.digest == digest)).one_or_none()
+    return None if row is None else _key_of(row)
 
 
 def revoke(connection: sa.Connection, id_: int, revoked_at: int) -> Key | None:
@@ -75,6 +89,45 @@ def revoke(connection: sa.Connection, id_: int, revoked_at: int) -> Key | None:
         sa.update(schema.api_keys)
         .where(column.id == id_)
         .values(revoked_at=sa.func.coalesce(column.revoked_at, revoked_at))
+        .returning(schema.api_keys)
+    )
+    row = connection.execute(change).one_or_none()
+    return None if row is None else _key_of(row)
+
+
+def expire(connection: sa.Connection, id_: int, expires_at: int) -> Key | None:
+    """Let a key expire at a time, or earlier if it does so anyway, and return it.
+
+    None if there is no such key, or if it was revoked.
+    """
+    column = schema.api_keys.c
+    earlier = sa.case((column.expires_at < expires_at, column.expires_at), else_=expires_at)
+    is_key = sa.and_(column.id == id_, column.revoked_at.is_(None))
+    change = sa.update(schema.api_keys).where(is_key).values(expires_at=earlier).returning(schema.api_keys)
+    row = connection.execute(change).one_or_none()
+    return None if row is None else _key_of(row)
+
+
+def restore(connection: sa.Connection, id_: int) -> Key | None:
+    """Undo the revocation of a person and return the row; None if there is no such person."""
+    column = schema.api_keys.c
+    change = (
+        sa.update(schema.api_keys)
+        .where(column.id == id_, column.provider.is_not(None))
+        .values(revoked_at=None)
+        .returning(schema.api_keys)
+    )
+    row = connection.execute(change).one_or_none()
+    return None if row is None else _key_of(row)
+
+
+def change_person(connection: sa.Connection, digest: bytes, name: str, scopes: frozenset[Scope]) -> Key | None:
+    """Store the name and the scopes of a person and return the row; None if there is none that is not revoked."""
+    column = schema.api_keys.c
+    change = (
+        sa.update(schema.api_keys)
+        .where(column.digest == digest, column.provider.is_not(None), column.revoked_at.is_(None))
+        .values(name=name, scopes=" ".join(sorted(scopes)))
         .returning(schema.api_keys)
     )
     row = connection.execute(change).one_or_none()
@@ -93,11 +146,15 @@ def touch(connection: sa.Connection, used_at_by_id: dict[int, int]) -> None:
     connection.execute(change, [{"key_id": id_, "used_at": at} for id_, at in sorted(used_at_by_id.items())])
 
 
-def end_session(connection: sa.Connection, session: str, expires_at: int, now: int) -> None:
-    """Store that a session ended, and forget the sessions whose cookies have expired. A second call has no effect."""
+def end_session(connection: sa.Connection, session: str, expires_at: int, now: int) -> bool:
+    """Store that a session ended, and forget the sessions whose cookies have expired. Return whether it is new."""
     column = schema.ended_sessions.c
-    connection.execute(sa.delete(schema.ended_sessions).where((column.expires_at <= now) | (column.id == session)))
+    connection.execute(sa.delete(schema.ended_sessions).where(column.expires_at <= now))
+    # Only one transaction writes at a time.
+    if connection.execute(sa.select(column.id).where(column.id == session)).first() is not None:
+        return False
     connection.execute(sa.insert(schema.ended_sessions).values(id=session, expires_at=expires_at))
+    return True
 
 
 def ended_sessions(connection: sa.Connection) -> frozenset[str]:
@@ -117,4 +174,5 @@ def _key_of(row: Any) -> Key:
         hint=row.hint,
         name=row.name or "",
         purpose=row.purpose or "",
+        provider=row.provider or "",
     )

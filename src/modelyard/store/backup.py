@@ -2,7 +2,7 @@
 
 SQLite's own backup API copies the pages of one moment. PostgreSQL's own programs ``pg_dump`` and ``pg_restore`` do the
 same there, as only they follow its versions. A restored database gets a new identity, so that no process uses an index
-that was built from revisions after the backup.
+that was built from revisions after the backup. It gives no id that was given after the backup.
 """
 
 import os
@@ -10,13 +10,15 @@ import shutil
 import sqlite3
 import subprocess
 import uuid
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.store import api_keys, migrate, schema
+from modelyard.store import api_keys, migrate, schema, sequences
 from modelyard.store.api_keys import Key
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.database import open_store
@@ -78,7 +80,7 @@ def restore(path: Path, url: str, *, force: bool) -> list[Key]:
     parsed = _parsed(url)
     if not path.is_file():
         raise errors.ConfigurationError(f"{path} is no file")
-    keys_before = _read_keys(url)
+    before = _read_replaced(url)
     if parsed.get_backend_name() == "sqlite":
         _restore_sqlite(path, Path(str(parsed.database)), force=force)
     else:
@@ -87,25 +89,32 @@ def restore(path: Path, url: str, *, force: bool) -> list[Key]:
     try:
         with restored.transaction() as transaction:
             transaction.remember("identity", uuid.uuid4().hex)
+            sequences.leave_gap(transaction.connection, before.last_ids)
             keys = [(digest, key) for digest, key in api_keys.keys_of(transaction.connection) if not key.revoked_at]
     finally:
         restored.close()
-    if keys_before is None:
+    if before.keys is None:
         return []
-    working_digests = {digest for digest, key in keys_before if not key.revoked_at}
+    working_digests = {digest for digest, key in before.keys if not key.revoked_at}
     return [key for digest, key in keys if digest not in working_digests]
 
 
-def _read_keys(url: str) -> list[tuple[bytes, Key]] | None:
-    """Return the keys of the database that is about to be replaced; None if it has none that can be read."""
+class _Replaced(NamedTuple):
+    """What a restore has to know of the database that it replaces; ``keys`` is None if nothing can be read."""
+
+    keys: list[tuple[bytes, Key]] | None
+    last_ids: Mapping[str, int]
+
+
+def _read_replaced(url: str) -> _Replaced:
     dialect = migrate.dialect_of(url)
     try:
         if dialect.engine.dialect.name == "sqlite" and not Path(str(dialect.engine.url.database)).exists():
-            return None
+            return _Replaced(None, {})
         with dialect.engine.connect() as connection:
-            return api_keys.keys_of(connection)
+            return _Replaced(api_keys.keys_of(connection), sequences.read_last_ids(connection))
     except (sa.exc.SQLAlchemyError, ValueError):  # no such table, damaged, or away
-        return None
+        return _Replaced(None, {})
     finally:
         dialect.engine.dispose()
 
@@ -135,7 +144,6 @@ def _restore_sqlite(path: Path, target: Path, *, force: bool) -> None:
     _refuse_damaged(path)
     if target.exists() and not force:
         raise errors.ConfigurationError(f"{target} is there already; --force replaces it")
-    target.parent.mkdir(parents=True, exist_ok=True)
     making = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         shutil.copyfile(path, making)
@@ -211,8 +219,8 @@ def _run(program: str, url: sa.URL | None, *arguments: str) -> None:
     command = [executable, *arguments]
     environment = dict(os.environ)
     if url is not None:
-        plain = url.set(drivername="postgresql", password=None)
-        command.insert(1, f"--dbname={plain.render_as_string()}")
+        plain = url._replace(drivername="postgresql", password=None)  # URL.set takes None for "as it is"
+        command.insert(1, f"--dbname={plain.render_as_string(hide_password=False)}")
         if url.password:
             # Every user of the machine can list arguments, so the password goes into the environment.
             environment["PGPASSWORD"] = str(url.password)

@@ -3,16 +3,18 @@
 ``modelyard.blobs`` stores the bytes themselves; this module knows whether anything still points at them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from modelyard.domain import Verdict, Visibility
-from modelyard.store import schema
+from modelyard.domain import Verdict
+from modelyard.store import blob_claims, schema
+from modelyard.store.queries import batches, visible_to
 
 _BLOB, _MODEL, _UPLOAD = schema.blobs.c, schema.models.c, schema.uploads.c
+_FETCH = schema.fetches.c
 _REPOSITORY, _REPOSITORY_FILE = schema.repositories.c, schema.repository_files.c
 
 
@@ -39,15 +41,25 @@ def find(connection: sa.Connection, sha256: str) -> Blob | None:
     return None if row is None else _blob_of(row)
 
 
+def find_many(connection: sa.Connection, sha256s: Iterable[str]) -> dict[str, Blob]:
+    """Return the records of those of the blobs that there are, by SHA-256."""
+    by_sha256: dict[str, Blob] = {}
+    for batch in batches(sha256s):
+        rows = connection.execute(sa.select(schema.blobs).where(_BLOB.sha256.in_(batch)))
+        by_sha256.update((row.sha256, _blob_of(row)) for row in rows)
+    return by_sha256
+
+
 def put(connection: sa.Connection, blob: Blob) -> None:
     """Insert or replace the record of a blob."""
     connection.execute(sa.delete(schema.blobs).where(_BLOB.sha256 == blob.sha256))
     connection.execute(sa.insert(schema.blobs).values(**{name: getattr(blob, name) for name in Blob.__slots__}))
 
 
-def remove(connection: sa.Connection, sha256: str) -> None:
-    """Delete the record of a blob."""
-    connection.execute(sa.delete(schema.blobs).where(_BLOB.sha256 == sha256))
+def remove_many(connection: sa.Connection, sha256s: Iterable[str]) -> None:
+    """Delete the records of blobs."""
+    for batch in batches(sha256s):
+        connection.execute(sa.delete(schema.blobs).where(_BLOB.sha256.in_(batch)))
 
 
 def mark_unused(connection: sa.Connection, now: int) -> None:
@@ -57,10 +69,10 @@ def mark_unused(connection: sa.Connection, now: int) -> None:
     connection.execute(sa.update(schema.blobs).where(~used, _BLOB.unused_since.is_(None)).values(unused_since=now))
 
 
-def unused(connection: sa.Connection, since: int) -> list[Blob]:
-    """Return the blobs that nothing points at, and that ``mark_unused`` marked at ``since`` or before."""
-    query = sa.select(schema.blobs).where(~_is_used(), _BLOB.unused_since <= since).order_by(_BLOB.sha256)
-    return [_blob_of(row) for row in connection.execute(query)]
+def unused(connection: sa.Connection, since: int, after: str = "", limit: int | None = None) -> list[Blob]:
+    """Return the blobs that nothing points at, and that ``mark_unused`` marked at ``since`` or before, by hash."""
+    query = sa.select(schema.blobs).where(~_is_used(), _BLOB.unused_since <= since, _BLOB.sha256 > after)
+    return [_blob_of(row) for row in connection.execute(query.order_by(_BLOB.sha256).limit(limit))]
 
 
 def total(connection: sa.Connection) -> tuple[int, int]:
@@ -75,8 +87,10 @@ def bytes_of_team(connection: sa.Connection, team: str) -> int:
     by_model = sa.select(_MODEL.blob).where(_MODEL.team == team, _MODEL.blob.is_not(None))
     in_repository = _files_of_team(team).where(_REPOSITORY_FILE.sha256.is_not(None))
     waiting = sa.select(_UPLOAD.sha256).where(_UPLOAD.team == team, _UPLOAD.kind == "hub", _UPLOAD.sha256.is_not(None))
+    # A fetched file may be that of a listed version, which belongs to no team.
+    fetched = sa.select(_FETCH.sha256).where(_FETCH.team == team, _FETCH.sha256.is_not(None))
     stored = sa.select(sa.func.coalesce(sa.func.sum(_BLOB.size_bytes), 0)).where(
-        _BLOB.sha256.in_(by_model.union(in_repository.with_only_columns(_REPOSITORY_FILE.sha256), waiting))
+        _BLOB.sha256.in_(by_model.union(in_repository.with_only_columns(_REPOSITORY_FILE.sha256), waiting, fetched))
     )
     texts = _files_of_team(team).where(_REPOSITORY_FILE.sha256.is_(None))
     texts = texts.with_only_columns(sa.func.coalesce(sa.func.sum(_REPOSITORY_FILE.size_bytes), 0))
@@ -101,12 +115,11 @@ def _files_of_team(team: str) -> sa.Select[Any]:
 
 def models_named(connection: sa.Connection, sha256: str, sd_name: str, team: str | None) -> Sequence[int]:
     """Return the ids of the available models with these bytes, as this file or a further one, that ``team`` may see."""
-    is_visible = (_MODEL.visibility == Visibility.PUBLIC.value) | (_MODEL.team == team)
+    is_visible = visible_to(_MODEL, team)
     is_main = (_MODEL.blob == sha256) & (_MODEL.sd_name == sd_name)
     # The further files of a model that lie in a folder; the label of a link is signed, so it may be any name.
     file = schema.files.c
-    is_visible_file = (file.visibility == Visibility.PUBLIC.value) | (file.team == team)
-    is_further = _MODEL.id.in_(sa.select(file.model_id).where(file.sha256 == sha256, is_visible_file))
+    is_further = _MODEL.id.in_(sa.select(file.model_id).where(file.sha256 == sha256, visible_to(file, team)))
     # Those of a repository.
     committed = sa.select(_REPOSITORY.model_id).join(
         schema.repository_files, _REPOSITORY_FILE.repository == _REPOSITORY.id
@@ -127,8 +140,13 @@ def _is_used() -> sa.ColumnElement[bool]:
     by_upload = sa.exists().where(_UPLOAD.sha256 == _BLOB.sha256)
     by_cover = sa.exists().where(schema.cover_pictures.c.sha256 == _BLOB.sha256)
     by_repository = sa.exists().where(_REPOSITORY_FILE.sha256 == _BLOB.sha256)
+    by_upstream = sa.exists().where(schema.upstream_files.c.sha256 == _BLOB.sha256)
     by_deleted_model = sa.exists().where(schema.deleted_models.c.blob == _BLOB.sha256)
-    return by_model | by_upload | by_cover | by_repository | by_deleted_model
+    by_deleted_file = sa.exists().where(schema.deleted_repository_files.c.sha256 == _BLOB.sha256)
+    is_claimed = blob_claims.is_claimed(_BLOB.sha256)
+    return (
+        by_model | by_upload | by_cover | by_repository | by_upstream | by_deleted_model | by_deleted_file | is_claimed
+    )
 
 
 def _blob_of(row: Any) -> Blob:

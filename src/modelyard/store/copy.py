@@ -2,9 +2,11 @@
 
     source, one unchanging view ──table by table, in the order of keys──> target, empty but for an earlier run's work
     note "copying" in the target: the view of the source, the table, and the last key copied
+    note "copy_of" in the target, once it is complete: the identity of the source
 
-A copy that was interrupted continues after the last key. The target keeps its own identity, so that no process uses an
-index of the source with it.
+A copy that was interrupted continues after the last key. At the end a transaction that begins then reads all of the
+source again, so that nothing that was written meanwhile is missed. The target keeps its own identity, so that no
+process uses an index of the source with it.
 """
 
 import json
@@ -15,15 +17,17 @@ import sqlalchemy as sa
 from blake3 import blake3
 
 from modelyard import errors
-from modelyard.store import schema
+from modelyard.store import schema, sequences
 from modelyard.store.backup import LAST_BACKUP_NOTE
 from modelyard.store.dialect import read_revisions
 from modelyard.store.store import Store
 
 BATCH_ROWS = 2_000
 _NOTE = "copying"
+# In a complete copy: the identity of its source.
+_DONE_NOTE = "copy_of"
 # Notes about one database, which a copy must not take over.
-_OWN_NOTES = ("identity", _NOTE, "publisher", LAST_BACKUP_NOTE)
+_OWN_NOTES = ("identity", _NOTE, _DONE_NOTE, "publisher", LAST_BACKUP_NOTE)
 # No table refers to one that comes after it.
 _TABLES = schema.metadata.sorted_tables
 
@@ -40,19 +44,41 @@ class _Progress(NamedTuple):
 def copy(source: Store, target: Store, on_rows: Callable[[int], object] = int) -> dict[str, int]:
     """Copy all tables, and return how many rows each has; ``on_rows`` receives the number of rows of each batch.
 
-    After an interruption, running it again continues. Raises ConfigurationError if the target has rows of its own, and
-    Conflict if the two differ at the end, because another process wrote to one of them.
+    After an interruption, running it again continues; after its end, that compares both again. Raises
+    ConfigurationError if the target has rows of its own, and Conflict if it differs at the end from what the source
+    has then, because another process wrote to one of them.
     """
-    with source.reading() as reading:
-        progress = _begun(target, f"{source.identity} {read_revisions(reading)}")
-        for table in _TABLES:
-            if table.name not in progress.done:
-                progress = _copy_table(reading, target, table, progress, on_rows)
-        _pass_ids(target)
-        counts = _compared(reading, target)
+    if target.get_property(_DONE_NOTE) != source.identity:
+        with source.reading() as reading:
+            progress = _begun(target, f"{source.identity} {read_revisions(reading)}")
+            for table in _TABLES:
+                if table.name not in progress.done:
+                    progress = _copy_table(reading, target, table, progress, on_rows)
+            last_ids = sequences.read_last_ids(reading)
+        with target.transaction() as transaction:
+            sequences.raise_ids(transaction.connection, last_ids)
+    # The view that was copied may be hours old: what counts is what the source has now.
+    with source.reading() as reading, target.reading() as copied:
+        differing, counts = _compare(reading, copied)
+    if differing is not None:
+        raise errors.Conflict(
+            f"the copy of {differing} differs from what the source has now, because somebody wrote to one of them;"
+            f" {_begin_anew(target)}",
+            table=differing,
+        )
     with target.transaction() as transaction:
+        transaction.remember(_DONE_NOTE, source.identity)
         transaction.remember(_NOTE, None)
     return counts
+
+
+def _begin_anew(target: Store) -> str:
+    """Make the next run begin anew, and return what to do. A copy that was complete once is not touched."""
+    if target.get_property(_NOTE) is None:
+        return "it was complete once: name an empty database to copy again"
+    with target.transaction() as transaction:
+        transaction.remember(_NOTE, json.dumps(_Progress("")))
+    return "stop all servers and commands that use either, and run this again"
 
 
 def count_rows(store: Store) -> int:
@@ -127,50 +153,21 @@ def _batches(
         after = _key(table, rows[-1])
 
 
-def _pass_ids(target: Store) -> None:
-    """Set the target's sequences, so that new ids are greater than the copied ones."""
-    with target.transaction() as transaction:
-        if transaction.connection.dialect.name != "postgresql":
-            return  # SQLite continues from the greatest id by itself
-        for table in _TABLES:
-            (key, *others) = table.primary_key.columns
-            if not others and key.autoincrement is not False and isinstance(key.type, sa.Integer | sa.BigInteger):
-                named = {"table": table.name, "column": key.name}
-                sequence = transaction.connection.execute(_SEQUENCE, named).scalar_one()
-                greatest = transaction.connection.execute(sa.select(sa.func.max(key))).scalar_one()
-                if sequence is not None and greatest is not None:
-                    transaction.connection.execute(sa.select(sa.func.setval(sequence, greatest)))
+def _compare(reading: sa.Connection, copied: sa.Connection) -> tuple[str | None, dict[str, int]]:
+    """Return the first table that differs, if one does, and how many rows each table has."""
+    counts: dict[str, int] = {}
+    for table in _TABLES:
+        expected = _digest(reading, table)
+        if expected != _digest(copied, table):
+            return table.name, counts
+        counts[table.name] = expected[0]
+    return None, counts
 
 
-_SEQUENCE = sa.text("SELECT pg_get_serial_sequence(:table, :column)")
-
-
-def _compared(reading: sa.Connection, target: Store) -> dict[str, int]:
-    """Return how many rows each table has. Raises Conflict where a table differs."""
-    counts = {}
-    with target.reading() as copied:
-        for table in _TABLES:
-            expected, actual = _digest(reading, table), _digest(copied, table)
-            if expected != actual:
-                raise errors.Conflict(
-                    f"the copy of {table.name} differs from what it was copied from: {actual[0]} rows, not"
-                    f" {expected[0]}; stop who writes to either database, and begin again",
-                    table=table.name,
-                )
-            counts[table.name] = expected[0]
-    return counts
-
-
-def _digest(connection: sa.Connection, table: sa.Table) -> tuple[int, str]:
-    digest = blake3()
-    count = 0
+def _digest(connection: sa.Connection, table: sa.Table) -> tuple[int, int]:
+    """Return the number of rows and the sum of their hashes: databases put texts in different orders."""
+    total = count = 0
     for rows in _batches(connection, table):
-        for row in rows:
-            digest.update(repr([_plain(value) for value in row.values()]).encode())
+        total += sum(int.from_bytes(blake3(repr([*row.values()]).encode()).digest()) for row in rows)
         count += len(rows)
-    return count, digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Return a value in the same form for every driver."""
-    return value.hex() if isinstance(value, bytes | memoryview) else value
+    return count, total

@@ -18,6 +18,7 @@ from modelyard.store import schema
 KEPT_SECONDS = 30 * 86_400
 
 _DELETED, _MODEL, _BLOB = schema.deleted_models.c, schema.models.c, schema.blobs.c
+_FILE = schema.deleted_repository_files.c
 _COVER_NAME = re.compile(r"/covers/([0-9a-f]{32})/")
 _encode = msgspec.json.encode
 _decode_entry = msgspec.json.Decoder(Entry).decode
@@ -89,11 +90,21 @@ def remove_expired(connection: sa.Connection, now: int) -> None:
 
 def sizes_of_team(connection: sa.Connection, team: str) -> list[tuple[int, str, int]]:
     """Return id, SHA-256 and size of the stored files that only deleted models of a team need, the last first."""
-    is_in_use = sa.exists().where(_MODEL.blob == _DELETED.blob, _MODEL.team == team)
+    own = sa.select(_DELETED.model_id, _DELETED.deleted_at, _DELETED.blob).where(_DELETED.team == team)
+    further = sa.select(_DELETED.model_id, _DELETED.deleted_at, _FILE.sha256).where(
+        _DELETED.team == team, _FILE.model_id == _DELETED.model_id
+    )
+    needed = own.union(further).subquery()
+    of_model = sa.exists().where(_MODEL.blob == needed.c.blob, _MODEL.team == team)
+    of_repository = sa.exists().where(
+        schema.repository_files.c.sha256 == needed.c.blob,
+        schema.repositories.c.id == schema.repository_files.c.repository,
+        schema.repositories.c.team == team,
+    )
     query = (
-        sa.select(_DELETED.model_id, _DELETED.blob, _BLOB.size_bytes)
-        .where(_DELETED.team == team, _BLOB.sha256 == _DELETED.blob, ~is_in_use)
-        .order_by(_DELETED.deleted_at.desc(), _DELETED.model_id.desc())
+        sa.select(needed.c.model_id, needed.c.blob, _BLOB.size_bytes)
+        .where(_BLOB.sha256 == needed.c.blob, ~of_model, ~of_repository)
+        .order_by(needed.c.deleted_at.desc(), needed.c.model_id.desc(), needed.c.blob)
     )
     return [(row.model_id, row.blob, row.size_bytes) for row in connection.execute(query)]
 

@@ -1,6 +1,6 @@
 """What differs between kinds of databases. The rest of the store uses the same SQLAlchemy Core for all of them."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -23,10 +23,30 @@ class Revisions(NamedTuple):
 
 def read_revisions(connection: sa.Connection) -> Revisions:
     """Return the revisions that the connection sees."""
-    values = {row.name: row.value for row in connection.execute(_READ_COUNTERS)}
-    return Revisions(values[schema.MODEL_REVISION], values[schema.KEYS_REVISION])
+    return revisions_of(read_counters(connection))
 
 
+def read_counters(connection: sa.Connection) -> dict[str, int]:
+    """Return the counters that the connection sees, by name."""
+    return {row.name: row.value for row in connection.execute(_READ_COUNTERS)}
+
+
+def revisions_of(counters: Mapping[str, int]) -> Revisions:
+    """Return the revisions among the counters."""
+    return Revisions(counters[schema.MODEL_REVISION], counters[schema.KEYS_REVISION])
+
+
+def write_revisions(connection: sa.Connection, committed: Revisions) -> None:
+    """Set the revisions."""
+    for name, value in ((schema.MODEL_REVISION, committed.models), (schema.KEYS_REVISION, committed.keys)):
+        connection.execute(_WRITE_COUNTER, {"counter": name, "number": value})
+
+
+_WRITE_COUNTER = (
+    sa.update(schema.counters)
+    .where(schema.counters.c.name == sa.bindparam("counter"))
+    .values(value=sa.bindparam("number"))
+)
 _READ_COUNTERS = sa.select(schema.counters.c.name, schema.counters.c.value)
 
 
@@ -60,11 +80,15 @@ class ChangeNotifier(Protocol):
 class Dialect:
     """One kind of database, not yet opened.
 
-    The store calls ``begin_writing`` first in a write transaction; it returns once no other writer is active.
-    The store calls ``end_writing`` last in a write transaction that changed something.
-    ``put_rows`` inserts or replaces model rows, and replaces all layers of those models with the layer rows.
+    ``lock_writers`` returns once no other writer is active. The store calls ``begin_writing`` first in a write
+    transaction: it begins, does that, and returns the counters.
+    The store calls ``end_writing`` last in a write transaction that changed something: it writes the new revisions.
+    ``put_rows`` inserts or replaces model rows, deletes all layers of the models with the ids, and inserts or replaces
+    layer rows.
     ``by_ids`` holds statements about many models; ``ids_parameter`` makes the value of their one parameter ``ids``.
-    ``open_hints`` takes a function that reads the revisions, and a context manager that reads them without writers.
+    ``read_counters`` returns the counters; among them is the time of the database, if it has a clock of its own.
+    ``open_hints`` takes a function that reads the revisions, a context manager that reads them without writers, and a
+    function that reads them by a connection.
     """
 
     engine: sa.Engine
@@ -72,12 +96,23 @@ class Dialect:
     by_ids: "StatementsById"
     ids_parameter: Callable[[Collection[int]], object]
     prepare: Callable[[sa.Engine], None]
-    begin_writing: Callable[[sa.Connection], None]
-    end_writing: Callable[[sa.Connection], None]
-    put_rows: Callable[[sa.Connection, Sequence[Row], Sequence[Row]], None]
-    open_hints: Callable[[Callable[[], Revisions], Callable[[], AbstractContextManager[Revisions]]], ChangeNotifier]
+    lock_writers: Callable[[sa.Connection], object]
+    read_counters: Callable[[sa.Connection], dict[str, int]]
+    begin_writing: Callable[[sa.Connection], dict[str, int]]
+    end_writing: Callable[[sa.Connection, Revisions], None]
+    put_rows: Callable[[sa.Connection, Sequence[Row], Sequence[Row], Sequence[int]], None]
+    open_hints: Callable[
+        [
+            Callable[[], Revisions],
+            Callable[[], AbstractContextManager[Revisions]],
+            Callable[[sa.Connection], Revisions],
+        ],
+        ChangeNotifier,
+    ]
     # Options of a connection that reads: one unchanging view of the database.
     reading: dict[str, Any]
+    # Options of a connection whose transaction ``begin_writing`` begins.
+    writing: dict[str, Any]
 
 
 class StatementsById:
@@ -88,10 +123,12 @@ class StatementsById:
 
     def __init__(self, ids: sa.Select[Any]) -> None:
         model, layer, tombstone = schema.models.c, schema.layers.c, schema.tombstones.c
-        self.models = sa.select(*rows.MODEL_COLUMNS).where(model.id.in_(ids))
+        owner = model.id, model.visibility, model.team, model.revision
+        self.models = sa.select(*rows.MODEL_COLUMNS, model.revision).where(model.id.in_(ids))
         self.ids = sa.select(model.id).where(model.id.in_(ids))
         self.layers = sa.select(layer.model_id, layer.layer, layer.facts).where(layer.model_id.in_(ids))
-        self.remove = sa.delete(schema.models).where(model.id.in_(ids)).returning(model.id)
+        self.audiences = sa.select(*owner).where(model.id.in_(ids))
+        self.remove = sa.delete(schema.models).where(model.id.in_(ids)).returning(*owner)
         self.forget_file_hashes = sa.delete(schema.model_hashes).where(schema.model_hashes.c.model_id.in_(ids))
         self.forget_removed = sa.delete(schema.tombstones).where(tombstone.id.in_(ids))
 
@@ -102,9 +139,11 @@ def row_statements(engine: sa.Engine, insert: Callable[[sa.Table], Any]) -> tupl
     Parameters go by position, in the tables' order: SQLAlchemy's named ones cost as much as SQLite's own work.
     """
     put_model = insert(schema.models).on_conflict_do_update(index_elements=["id"], set_=replaced(insert(schema.models)))
+    layer = insert(schema.layers)
+    put_layer = layer.on_conflict_do_update(index_elements=["model_id", "layer"], set_=replaced(layer))
     drop_layers = sa.delete(schema.layers).where(schema.layers.c.model_id == sa.bindparam("dropped"))
     put_model_text, drop_text, put_layer_text = (
-        str(statement.compile(dialect=engine.dialect)) for statement in (put_model, drop_layers, insert(schema.layers))
+        str(statement.compile(dialect=engine.dialect)) for statement in (put_model, drop_layers, put_layer)
     )
     return put_model_text, drop_text, put_layer_text
 

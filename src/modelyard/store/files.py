@@ -16,11 +16,10 @@ import sqlalchemy as sa
 from modelyard.domain import Source, Visibility
 from modelyard.fingerprint import Fingerprint
 from modelyard.store import schema
+from modelyard.store.queries import batches, visible_to
 
 # PostgreSQL refuses an index entry of more than 2,704 bytes.
 PATH_BYTES_MAX = 2_500
-# SQLite allows batch 32,000 parameters a statement. Each length has its own query plan, so most have this one.
-_BATCH_ROWS = 500
 _FILE, _MODEL, _HASH = schema.files.c, schema.models.c, schema.model_hashes.c
 
 
@@ -177,7 +176,7 @@ def put(connection: sa.Connection, files: Sequence[tuple[FileRecord, str | None]
 
 def forget(connection: sa.Connection, file_ids: Collection[int]) -> None:
     """Delete records of files."""
-    for batch in _batches(file_ids):
+    for batch in batches(file_ids):
         connection.execute(sa.delete(schema.files).where(_FILE.id.in_(batch)))
 
 
@@ -212,17 +211,17 @@ def models_by_hash(
     """
     ids: dict[str, list[int]] = {}
     full = {sha256.upper() for sha256 in sha256s}
-    for batch in _batches(full):
+    for batch in batches(full):
         for id_, sha256 in connection.execute(sa.select(_MODEL.id, _MODEL.sha256).where(_MODEL.sha256.in_(batch))):
             ids.setdefault(sha256, []).append(id_)
         for id_, sha256 in connection.execute(sa.select(_HASH.model_id, _HASH.digits).where(_HASH.digits.in_(batch))):
             ids.setdefault(sha256, []).append(id_)
-    for batch in _batches({sha256[:10] for sha256 in full}):
+    for batch in batches({sha256[:10] for sha256 in full}):
         only_short = _MODEL.autov2.in_(batch) & _MODEL.sha256.is_(None)
         for id_, autov2 in connection.execute(sa.select(_MODEL.id, _MODEL.autov2).where(only_short)):
             ids.setdefault(autov2, []).append(id_)
     forms = {form for autov3 in autov3s for form in (autov3.upper(), autov3.upper()[:12])}
-    for batch in _batches(forms):
+    for batch in batches(forms):
         for id_, autov3 in connection.execute(sa.select(_MODEL.id, _MODEL.autov3).where(_MODEL.autov3.in_(batch))):
             ids.setdefault(autov3[:12], []).append(id_)
     return ids
@@ -270,9 +269,8 @@ def matched_later(connection: sa.Connection, own_id_min: int) -> dict[int, int]:
 
 def duplicates(connection: sa.Connection, team: str | None) -> list[Duplicates]:
     """Return groups of duplicates among the files that everyone or the team may see, the largest first."""
-    visible = (_FILE.visibility == Visibility.PUBLIC.value) | (_FILE.team == team)
     # Files that are no models, such as a trainer's arguments, have many copies.
-    is_there = (_FILE.state != FileState.MISSING.value) & _FILE.model_id.is_not(None) & visible
+    is_there = (_FILE.state != FileState.MISSING.value) & _FILE.model_id.is_not(None) & visible_to(_FILE, team)
     groups = []
     for column, count, is_same_bytes in (
         (_FILE.sha256, sa.func.count(), True),
@@ -289,14 +287,8 @@ def duplicates(connection: sa.Connection, team: str | None) -> list[Duplicates]:
 def _select_in(
     connection: sa.Connection, column: sa.ColumnElement[Any], values: Collection[Any]
 ) -> Iterator[FileRecord]:
-    for batch in _batches(values):
+    for batch in batches(values):
         yield from _select(connection, _SELECT.where(column.in_(batch)))
-
-
-def _batches(values: Collection[Any]) -> Iterator[list[Any]]:
-    items = list(values)
-    for start in range(0, len(items), _BATCH_ROWS):
-        yield items[start : start + _BATCH_ROWS]
 
 
 _STATES = {state.value: state for state in FileState}

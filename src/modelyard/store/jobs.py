@@ -15,9 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from modelyard.store import schema
+from modelyard.store.queries import batches
 
-# The one kind of jobs that other modules add; ``jobs.tasks`` has all kinds.
-CHECK = "check"
+# The kinds of jobs that other modules add; ``jobs.tasks`` has all kinds.
+CHECK, FETCH, MIRROR, SEND, WEBHOOK = "check", "fetch", "mirror", "send", "webhook"
 
 _JOB = schema.jobs.c
 _LISTED: sa.Select[Any] = sa.select(
@@ -86,7 +87,14 @@ class Summary:
 
 
 def add(
-    connection: sa.Connection, kind: str, subject: str, now: int, *, run_at: int | None = None, team: str = ""
+    connection: sa.Connection,
+    kind: str,
+    subject: str,
+    now: int,
+    *,
+    run_at: int | None = None,
+    team: str = "",
+    priority: int = 0,
 ) -> None:
     """Add a job, unless the same job is waiting or running."""
     if not exists(connection, kind, subject):
@@ -95,12 +103,28 @@ def add(
                 kind=kind,
                 subject=subject,
                 team=team,
+                priority=priority,
                 created_at=now,
                 run_at=now if run_at is None else run_at,
                 attempts=0,
                 failure="",
             )
         )
+
+
+def add_many(connection: sa.Connection, kind: str, teams: Mapping[str, str], now: int) -> None:
+    """Add jobs of one kind, of the teams by subject, but for those that are waiting or running."""
+    present: set[str] = set()
+    for subjects in batches(teams):
+        same = sa.select(_JOB.subject).where(_JOB.kind == kind, _JOB.subject.in_(subjects))
+        present.update(connection.execute(same).scalars())
+    new = [
+        {"kind": kind, "subject": subject, "team": team, "created_at": now, "run_at": now, "attempts": 0, "failure": ""}
+        for subject, team in teams.items()
+        if subject not in present
+    ]
+    if new:
+        connection.execute(sa.insert(schema.jobs), new)
 
 
 def is_due(connection: sa.Connection, kind: str, now: int, *, subject: str | None = None) -> bool:
@@ -123,20 +147,22 @@ def take(
     *,
     subject: str | None = None,
     turns: Mapping[str, int] | None = None,
+    team_running_max: int = 0,
 ) -> Job | None:
-    """Lease the oldest due job of a kind without a lease.
+    """Lease the oldest due job of a kind without a lease; jobs of a greater priority go first.
 
     ``turns`` holds the time of each team's last turn. With it, take the oldest job of the next team: the one with the
-    fewest running jobs, then the one whose last turn is the longest ago.
+    fewest running jobs, then the one whose last turn is the longest ago. No team has more than ``team_running_max``
+    running jobs; 0 is no limit.
     """
     conditions = _due(kind, now, subject)
     if turns is not None:
-        team = _next_team(connection, kind, now, turns)
+        team = _next_team(connection, kind, now, turns, team_running_max)
         if team is None:
             return None
         conditions = (*conditions, _JOB.team == team)
     oldest = sa.select(_JOB.id, _JOB.subject, _JOB.attempts, _JOB.team).where(*conditions)
-    oldest = oldest.order_by(_JOB.run_at, _JOB.id).limit(1)
+    oldest = oldest.order_by(_JOB.priority.desc(), _JOB.run_at, _JOB.id).limit(1)
     row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
     if row is None:
         return None
@@ -153,6 +179,12 @@ def take(
 def extend(connection: sa.Connection, job: Job, until: int) -> bool:
     """Extend a lease; return whether the job's owner still had it."""
     return bool(connection.execute(_own(job).values(leased_until=until)).rowcount)
+
+
+def release(connection: sa.Connection, owners: str, now: int) -> None:
+    """Release the jobs of all owners whose names begin like this, so that others can continue them at once."""
+    own = sa.update(schema.jobs).where(_JOB.lease_owner.startswith(owners, autoescape=True))
+    connection.execute(own.values(leased_until=None, lease_owner=None, run_at=now))
 
 
 def finish(connection: sa.Connection, job: Job) -> bool:
@@ -237,6 +269,24 @@ def dead_count(connection: sa.Connection) -> int:
     return int(connection.execute(sa.select(sa.func.count()).where(_JOB.run_at >= NEVER)).scalar_one())
 
 
+def hurry(connection: sa.Connection, kind: str, subject: str, now: int) -> None:
+    """Make a job due now that waits for a later time."""
+    later = sa.update(schema.jobs).where(_JOB.kind == kind, _JOB.subject == subject, _JOB.run_at > now)
+    connection.execute(later.values(run_at=now))
+
+
+def find_subject(connection: sa.Connection, id_: int) -> tuple[str, str] | None:
+    """Return the kind and the subject of a job; None if there is none."""
+    row = connection.execute(sa.select(_JOB.kind, _JOB.subject).where(_JOB.id == id_)).first()
+    return None if row is None else (row[0], row[1])
+
+
+def set_priority(connection: sa.Connection, id_: int, priority: int) -> bool:
+    """Set the priority of a job; return whether there is such a job."""
+    chosen = sa.update(schema.jobs).where(_JOB.id == id_).values(priority=priority)
+    return bool(connection.execute(chosen).rowcount)
+
+
 def drop(connection: sa.Connection, kind: str, subject: str) -> None:
     """Delete a job that is not needed any more."""
     connection.execute(sa.delete(schema.jobs).where(_JOB.kind == kind, _JOB.subject == subject))
@@ -254,12 +304,18 @@ def count(connection: sa.Connection, kind: str) -> int:
     return int(connection.execute(sa.select(sa.func.count()).where(_JOB.kind == kind)).scalar_one())
 
 
-def _next_team(connection: sa.Connection, kind: str, now: int, turns: Mapping[str, int]) -> str | None:
-    """Return the team whose turn it is; None if no team has a due job."""
+def _next_team(
+    connection: sa.Connection, kind: str, now: int, turns: Mapping[str, int], running_max: int
+) -> str | None:
+    """Return the team whose turn it is; None if no team has a due job and fewer running jobs than it may have."""
     running_query = sa.select(_JOB.team, sa.func.count()).where(_JOB.kind == kind, _JOB.leased_until > now)
     running: dict[str, int] = {row[0]: row[1] for row in connection.execute(running_query.group_by(_JOB.team))}
     due_query = sa.select(_JOB.team, sa.func.min(_JOB.run_at)).where(*_due(kind, now, None)).group_by(_JOB.team)
-    due: dict[str, int] = {row[0]: row[1] for row in connection.execute(due_query)}
+    due: dict[str, int] = {
+        row[0]: row[1]
+        for row in connection.execute(due_query)
+        if not running_max or running.get(row[0], 0) < running_max
+    }
     return min(due, key=lambda team: (running.get(team, 0), turns.get(team, 0), due[team], team), default=None)
 
 

@@ -1,13 +1,11 @@
 """Migrates a database to this version's schema. Any process may run it first."""
 
+import importlib
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from modelyard import errors
 from modelyard.store import postgresql, schema, sqlite
@@ -18,7 +16,7 @@ VERSION_TABLE = "modelyard_schema"
 # layers kept their form.
 SERVES_NOTE = "serves"
 _OLDEST_SERVED = "0011"
-_MIGRATIONS = Path(__file__).with_name("migrations")
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def dialect_of(url: str) -> Dialect:
@@ -42,33 +40,36 @@ def migrate(dialect: Dialect) -> None:
 
     Several processes may call this at once: the first one migrates, the others wait and then have nothing to do.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
-    head = scripts.get_current_head()
     dialect.prepare(dialect.engine)
-    revisions = {script.revision for script in scripts.walk_revisions()}
     with dialect.engine.connect() as connection:
-        version = _version(connection)
-        if version == head or _serves_us(connection, version, revisions):
+        if _is_current(connection):
             return
     with dialect.engine.connect().execution_options(writes=True) as connection, connection.begin():
-        dialect.begin_writing(connection)
-        version = _version(connection)
-        if version == head or _serves_us(connection, version, revisions):
+        dialect.lock_writers(connection)
+        if _is_current(connection):
             return
-        _refuse_foreign(connection, version, scripts)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        _refuse_foreign(connection)
+        # Alembic takes a fifth of a second to import, and most databases need no migration.
+        importlib.import_module("modelyard.store.alembic_runner").upgrade(connection, MIGRATIONS)
         _say_whom_it_serves(connection, dialect)
 
 
-def _serves_us(connection: sa.Connection, version: str | None, revisions: set[str]) -> bool:
-    """Whether a newer version migrated the database and its note allows ours; nodes are upgraded one after another."""
-    if version is None or version in revisions:
-        return False
+@cache
+def schema_versions() -> tuple[str, ...]:
+    """Return the versions of the schema, oldest first: the names of the migrations begin with them."""
+    return tuple(sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")))
+
+
+def _is_current(connection: sa.Connection) -> bool:
+    """Whether the database has the newest schema, or one that this version can use.
+
+    A newer version may have migrated it, because nodes are upgraded one after another. Its note says whom it serves.
+    """
+    version = _version(connection)
+    if version is None or version in schema_versions():
+        return version == schema_versions()[-1]
     serves = connection.execute(sa.select(schema.notes.c.value).where(schema.notes.c.key == SERVES_NOTE)).scalar()
-    return serves is not None and serves <= max(revisions)
+    return serves is not None and serves <= schema_versions()[-1]
 
 
 def _say_whom_it_serves(connection: sa.Connection, dialect: Dialect) -> None:
@@ -78,15 +79,18 @@ def _say_whom_it_serves(connection: sa.Connection, dialect: Dialect) -> None:
 
 
 def _version(connection: sa.Connection) -> str | None:
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))).scalar()
 
 
-def _refuse_foreign(connection: sa.Connection, version: str | None, scripts: ScriptDirectory) -> None:
+def _refuse_foreign(connection: sa.Connection) -> None:
     url = connection.engine.url.render_as_string(hide_password=True)
-    if version is not None and version not in {script.revision for script in scripts.walk_revisions()}:
+    version = _version(connection)
+    if version is not None and version not in schema_versions():
         raise errors.ConfigurationError(
             f"{url} was made by a newer version of Modelyard (schema {version}; this version knows"
-            f" {scripts.get_current_head()} and older); upgrade Modelyard, or name another database"
+            f" {schema_versions()[-1]} and older); upgrade Modelyard, or name another database"
         )
     if version is None:
         others = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)

@@ -4,18 +4,23 @@ Writers take an advisory lock, so that the order of commits is the order of revi
 Each process listens with one connection and also polls, so that a lost notification costs only a short delay.
 """
 
+import select
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from modelyard import errors
 from modelyard.store import schema
+from modelyard.store.clock import CLOCK
 from modelyard.store.dialect import (
     BUSY_SECONDS,
     Dialect,
+    Revisions,
     StatementsById,
     row_statements,
 )
@@ -26,8 +31,12 @@ from modelyard.store.rows import Row
 _WRITERS_LOCK = 7_201_450_511
 # From this many rows on, COPY and a query for existing rows cost less than inserting row by row.
 _COPY_ROWS_MIN = 50
+# A connection that was used within this time is taken for sound.
+_IDLE_SECONDS = 1.0
 # The server notices a machine that is cut off in seconds instead of TCP's two hours: it may hold the writers' lock.
 _CONNECTION = {
+    # PgBouncer gives each transaction another connection, which does not know what an earlier one prepared.
+    "prepare_threshold": None,
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -48,40 +57,103 @@ def dialect(url: sa.URL) -> Dialect:
         by_ids=by_ids,
         ids_parameter=lambda ids: [*ids],
         prepare=lambda _: None,
+        lock_writers=_lock_writers,
+        read_counters=_read_counters,
         begin_writing=_begin_writing,
-        end_writing=_notify,
+        end_writing=_end_writing,
         put_rows=partial(_put_rows, by_ids, row_statements(engine, postgresql.insert)),
         open_hints=partial(PostgresNotifier, engine),
         reading={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+        # The driver would send BEGIN by itself, and wait for the answer.
+        writing={"isolation_level": "AUTOCOMMIT"},
     )
 
 
 def _engine(url: sa.URL) -> sa.Engine:
     try:
-        return sa.create_engine(
+        engine = sa.create_engine(
             url,
             connect_args={name: value for name, value in _CONNECTION.items() if name not in url.query},
             paramstyle="format",
             pool_size=4,
             max_overflow=16,
             pool_timeout=BUSY_SECONDS,
-            # The pool notices a restarted or replaced server before a request fails.
-            pool_pre_ping=True,
         )
     except ImportError as problem:
         raise errors.ConfigurationError(
             f"database: PostgreSQL needs its driver: pip install 'modelyard[postgres]' ({problem})"
         ) from None
+    sa.event.listen(engine, "checkin", _note_use)
+    sa.event.listen(engine, "checkout", partial(_check, engine))
+    return engine
 
 
-def _begin_writing(connection: sa.Connection) -> None:
+def _note_use(_: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _check(engine: sa.Engine, connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+    """Ask a connection that was idle for an answer, so that a replaced server is noticed before a request fails."""
+    is_idle = time.monotonic() - record.info.get("used_at", time.monotonic()) >= _IDLE_SECONDS
+    try:
+        # A server that ended has said so: an idle connection has nothing to read otherwise.
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        if is_idle or poll.poll(0):
+            engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as problem:
+        raise sa.exc.DisconnectionError from problem
+
+
+def _lock_writers(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'")
     # PostgreSQL releases the lock only after the commit is visible to others.
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
 
 
-def _notify(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+def _begin_writing(connection: sa.Connection) -> dict[str, int]:
+    """Begin, wait for other writers, and read the counters and the server's time."""
+    return dict(_send(connection, _BEGIN_WRITING).fetchall())
+
+
+def _read_counters(connection: sa.Connection) -> dict[str, int]:
+    return {row[0]: row[1] for row in connection.exec_driver_sql(_COUNTERS)}
+
+
+def _send(connection: sa.Connection, statements: str) -> Any:
+    """Send statements in one message, because each waits for the network; return the cursor of the last result."""
+    driver: Any = connection.connection.driver_connection
+    driver_error: type[Exception] = connection.engine.dialect.loaded_dbapi.Error
+    try:
+        cursor = driver.execute(statements, prepare=False)
+        while cursor.nextset():
+            pass
+    except driver_error as problem:
+        if driver.closed:
+            connection.invalidate(problem)
+        raise sa.exc.DBAPIError.instance(statements, None, problem, driver_error) from problem
+    return cursor
+
+
+# The server's time is read when the lock is held, not when the transaction began.
+_READ_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_COUNTERS = f"SELECT name, value FROM counters UNION ALL SELECT '{CLOCK}', {_READ_CLOCK}"  # noqa: S608 # texts of ours
+_BEGIN_WRITING = ";".join(
+    (
+        "BEGIN",
+        f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'",
+        f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})",
+        _COUNTERS,
+    )
+)
+
+
+def _end_writing(connection: sa.Connection, committed: Revisions) -> None:
+    """Write the revisions, notify other processes with them, and commit."""
+    case = f"CASE name WHEN 'model_revision' THEN {committed.models} ELSE {committed.keys} END"
+    names = " WHERE name IN ('model_revision', 'keys_revision')"
+    update = f"UPDATE counters SET value = {case}{names}"  # noqa: S608 # the values are two integers of ours
+    _send(connection, f"{update}; NOTIFY {CHANNEL}, '{committed.models} {committed.keys}'; COMMIT")
 
 
 def _put_rows(
@@ -90,6 +162,7 @@ def _put_rows(
     connection: sa.Connection,
     model_rows: Sequence[Row],
     layer_rows: Sequence[Row],
+    dropped_ids: Sequence[int],
 ) -> None:
     # COPY only inserts. The set of existing models cannot change meanwhile: no other writer is active.
     if len(model_rows) >= _COPY_ROWS_MIN:
@@ -98,10 +171,12 @@ def _put_rows(
         _copy(connection, schema.layers, [row for row in layer_rows if row[0] not in there])
         model_rows = [row for row in model_rows if row[0] in there]
         layer_rows = [row for row in layer_rows if row[0] in there]
+        dropped_ids = [id_ for id_ in dropped_ids if id_ in there]
     put_model, drop_layers, put_layer = one_by_one
     if model_rows:
         connection.exec_driver_sql(put_model, list(model_rows))
-        connection.exec_driver_sql(drop_layers, [(row[0],) for row in model_rows])
+    if dropped_ids:
+        connection.exec_driver_sql(drop_layers, [(id_,) for id_ in dropped_ids])
     if layer_rows:
         connection.exec_driver_sql(put_layer, list(layer_rows))
 

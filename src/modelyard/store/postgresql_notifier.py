@@ -1,15 +1,16 @@
 """Notifies a process of commits by other machines, through PostgreSQL's notifications and two threads.
 
-    listener   one connection: LISTEN, and a query every quarter of a second, as a notification may be lost
+    listener   one connection: LISTEN, and a query every few seconds, as a notification may be lost
     follower   calls the subscribers when a revision is newer, and repeats until they have it
 
 No request waits for either thread, so a database that is cut off does not delay answers.
 """
 
 import logging
+import selectors
+import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -17,15 +18,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.store.dialect import Revisions, read_revisions
+from modelyard.store.dialect import Revisions
 
 CHANNEL = "modelyard_revisions"
-_POLL_SECONDS = 0.25
+# Each process that follows a database shares this lock of it, so that no command replaces a database in use.
+PRESENCE_LOCK = 7_201_450_512
+# PostgreSQL delivers every notification as long as the connection lasts; a query shows that it does.
+_POLL_SECONDS = 4.0
 # The follower calls subscribers that lack a revision again after this time: a replica may be a moment behind.
 _BEHIND_SECONDS = 0.05
 _RETRY_SECONDS_MAX = 2.0
 # A busy machine may be late with a query; a database that has not answered for this long counts as away.
-_SILENT_SECONDS_MAX = 5.0
+_SILENT_SECONDS_MAX = _POLL_SECONDS + 5.0
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ class PostgresNotifier:
         engine: sa.Engine,
         read_committed: Callable[[], Revisions],
         without_writers: Callable[[], AbstractContextManager[Revisions]],  # noqa: ARG002 # nothing is left over here
+        read_by: Callable[[sa.Connection], Revisions],
     ) -> None:
         self._engine = engine
         self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
@@ -47,12 +52,15 @@ class PostgresNotifier:
         self._threads: tuple[threading.Thread, ...] = ()
         self._followers: list[Callable[[], bool]] = []
         self._read = read_committed
+        self._read_by = read_by
         self._known = read_committed()
         self._heard_at = time.monotonic()
         self._is_away = False
+        # Closing one end wakes the listener up.
+        self._wake_end, self._close_end = socket.socketpair()
 
     def models_revision(self) -> int:
-        """Return the last models' revision that the listener read; it may be a quarter of a second old."""
+        """Return the last models' revision that the listener heard of; it may be some milliseconds old."""
         if not self._threads:
             self._start()
         return self._known.models
@@ -84,9 +92,11 @@ class PostgresNotifier:
         """Stop listening."""
         self._closed.set()
         self._news.set()
+        self._close_end.close()
         for thread in self._threads:
             # With a timeout: the thread may be waiting for a server that is away.
             thread.join(timeout=2 * _RETRY_SECONDS_MAX)
+        self._wake_end.close()
 
     def _note(self, committed: Revisions) -> bool:
         """Store committed revisions; return whether one is newer than before."""
@@ -148,19 +158,38 @@ class PostgresNotifier:
         options = {"isolation_level": "AUTOCOMMIT"}
         with self._engine.connect().execution_options(**options) as connection:
             self._hear(connection)  # a standby cannot LISTEN, so read its revisions at least
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock_shared({PRESENCE_LOCK})")
             try:
                 connection.exec_driver_sql(f"LISTEN {CHANNEL}")
                 driver: Any = connection.connection.driver_connection
                 while not self._closed.is_set():
                     self._hear(connection)
-                    # A notification only ends the wait; the loop reads the revisions itself.
-                    deque(driver.notifies(timeout=_POLL_SECONDS, stop_after=1), maxlen=0)
+                    self._hear_notifications(driver, time.monotonic() + _POLL_SECONDS)
             finally:
                 # The connection still listens, so it must not go back to the pool.
                 connection.invalidate()
 
     def _hear(self, connection: sa.Connection) -> None:
-        if self._note(read_revisions(connection)):
+        if self._note(self._read_by(connection)):
             self._news.set()
         self._heard_at = time.monotonic()
         self._is_away = False
+
+    def _hear_notifications(self, driver: Any, until: float) -> None:
+        """Note what notifications say, and return at a time, or earlier if one says nothing of use.
+
+        Waiting for the socket wakes nobody up; the driver's own wait does ten times a second.
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(driver.fileno(), selectors.EVENT_READ)
+            selector.register(self._wake_end, selectors.EVENT_READ)
+            while not self._closed.is_set():
+                payloads = [notification.payload for notification in driver.notifies(timeout=0)]
+                numbers = payloads[-1].split() if payloads else []
+                if payloads and not (len(numbers) == 2 and all(number.isdecimal() for number in numbers)):
+                    return
+                if numbers and self._note(Revisions(*map(int, numbers))):
+                    self._news.set()
+                seconds = until - time.monotonic()
+                if seconds <= 0 or not (payloads or selector.select(seconds)):
+                    return

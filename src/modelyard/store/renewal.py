@@ -79,7 +79,8 @@ def _renew_batch(transaction: WriteTransaction) -> int:
     id_ = schema.models.c.id
     query = sa.select(id_).where(id_ > int(last)).order_by(id_).limit(_BATCH_MODELS)
     ids = list(transaction.connection.execute(query).scalars())
-    transaction.put([_renewed(entry) for entry in _read_entries(transaction, ids) if entry.layers])
+    entries = [_renewed(entry) for entry in _read_entries(transaction, ids) if entry.layers]
+    transaction.put(entries, rewrite=True)
     transaction.remember(NOTE, str(ids[-1]) if ids else None)
     return len(ids)
 

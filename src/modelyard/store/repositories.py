@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from modelyard.store import schema
+from modelyard.store.queries import by_bytes
 
 _REPOSITORY, _FILE = schema.repositories.c, schema.repository_files.c
 
@@ -66,7 +67,7 @@ def remove(connection: sa.Connection, repository_id: str) -> None:
 
 def files(connection: sa.Connection, repository_id: str) -> list[RepositoryFile]:
     """Return the files of a repository, by path."""
-    query = sa.select(schema.repository_files).where(_FILE.repository == repository_id).order_by(_FILE.path)
+    query = sa.select(schema.repository_files).where(_FILE.repository == repository_id).order_by(by_bytes(_FILE.path))
     return [RepositoryFile(*row) for row in connection.execute(query)]
 
 

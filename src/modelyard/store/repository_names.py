@@ -1,33 +1,13 @@
 """Finds models by the names of their repositories. Other than ``lookup``, it knows who may see a model."""
 
-from collections.abc import Sequence
-from functools import lru_cache
-
-import msgspec
 import sqlalchemy as sa
 
-from modelyard.domain import FILE_EXTENSIONS, OWN_ID_MIN, Licence, Visibility
+from modelyard.domain import FILE_EXTENSIONS, Visibility
 from modelyard.store import repositories, rows, schema
+from modelyard.wire import hub
 
-# The namespace of the models that everybody may see.
-PUBLIC = "public"
+PUBLIC = hub.PUBLIC
 _MODEL = schema.models.c
-_UPSTREAM_GROUP = "civitai:"
-_decode_licence = msgspec.json.Decoder(Licence).decode
-_LISTED = (
-    "SELECT models.id, licence, version_group, added_at, updated_at, downloads.count"
-    " FROM models LEFT JOIN downloads ON downloads.model_id = models.id WHERE models.id IN (?)"
-)
-
-
-class ListedRow(msgspec.Struct, frozen=True, gc=False):
-    """What a page of repositories needs besides the index. ``licence`` is an id, or "other"; 0 is an unknown date."""
-
-    licence: str | None
-    upstream_model_id: str | None
-    added_at: int
-    updated_at: int
-    downloads: int
 
 
 def find(connection: sa.Connection, namespace: str, name: str, team: str | None) -> int | None:
@@ -59,34 +39,3 @@ def find(connection: sa.Connection, namespace: str, name: str, team: str | None)
     matches = connection.execute(query.order_by(_MODEL.rank.desc(), _MODEL.id.desc())).all()
     best = min(matches, key=lambda row: names.index(row.sd_name), default=None)
     return None if best is None else int(best.id)
-
-
-def list_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, ListedRow]:
-    """Return the rows of a page of models by id. Whoever asks has found the models in the index."""
-    # A thousand parameters, and a thousand objects of SQLAlchemy, take four times as long as the query.
-    query = _LISTED.replace("?", ",".join(str(int(id_)) for id_ in ids) or "NULL")
-    cursor = connection.exec_driver_sql(query).cursor
-    return {
-        id_: ListedRow(
-            licence and _licence_id(licence),
-            group.removeprefix(_UPSTREAM_GROUP) if _is_upstream(id_, group) else None,
-            added_at or 0,
-            updated_at or 0,
-            count or 0,
-        )
-        for id_, licence, group, added_at, updated_at, count in cursor.fetchall()
-    }
-
-
-def changed_ids(connection: sa.Connection, after: int, limit: int) -> list[int]:
-    """Return ids of models that changed after a revision, up to a number of them. Removed ones are not in it."""
-    return list(connection.scalars(sa.select(_MODEL.id).where(_MODEL.revision > after).limit(limit)))
-
-
-@lru_cache(maxsize=1024)
-def _licence_id(licence: str) -> str:
-    return _decode_licence(licence).id or "other"
-
-
-def _is_upstream(model_id: int, group: str | None) -> bool:
-    return model_id < OWN_ID_MIN and group is not None and group.startswith(_UPSTREAM_GROUP)

@@ -4,8 +4,11 @@
     models        what the API answers, one row a model, stamped with the revision that wrote it
       └ layers    what each source said about it, as JSON; a model is resolved from them again when one changes;
                   the long facts of a layer may have a row of their own, whose number is greater by 16
+      └ model_texts   small files of models that lie in folders
     tombstones    models that were removed, stamped likewise, so that followers take them out
+    withdrawals ─ withdrawal_horizons   models that a team, or everyone, cannot see any more (``store.withdrawals``)
     deleted_models  what restores models that their teams deleted lately
+      └ deleted_repositories ─ deleted_repository_files   their repositories
     base_models   families that models are made for
     teams ─ api_keys
     ended_sessions  sessions of browsers that ended before their cookies expire
@@ -16,10 +19,18 @@
       ├ cover_addresses       what came of outside addresses of pictures
       └ file_covers           the files that were looked at for one
     blobs         what is known of the bytes this server keeps, one row a SHA-256; models.blob points here
+      └ blob_claims   who is about to store the bytes of a blob, or to remove them
     uploads       bytes on their way in, until their model is checked
+    uploaders     which key sent a model
+    fetches       files that the server fetches from other servers, and what became of them
+    sends         files that generators fetch from here because a team asked for it, and how far they are
     repositories ─ repository_files   names and files that came in the shape of the Hugging Face Hub
+    upstream_revisions ─ upstream_snapshots ─ upstream_files   what is kept of another hub
+    webhooks ─ webhook_deliveries   what teams are told of changes, and what became of the messages
+      └ upload_events   what webhooks still have to tell of uploads
     jobs          work for later, leased by whoever does it
     downloads     how often each model was fetched from here
+    audit         who changed what (``store.audit``)
     signing_keys  the secrets that download links are signed with
 
 Migrations make these tables (``migrations/versions``); a test holds the two equal. Times are whole Unix seconds.
@@ -34,7 +45,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -42,18 +52,11 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from modelyard.store import cover_tables, transfer_tables, upstream_tables, webhook_tables
+from modelyard.store.metadata import ID as _ID
+from modelyard.store.metadata import METADATA
 
-# SQLite keeps a table in the order of an `INTEGER PRIMARY KEY`, and of no other spelling; its INTEGER has 64 bits.
-_ID = BigInteger().with_variant(Integer, "sqlite")
+metadata = METADATA
 
 counters = Table(
     "counters",
@@ -202,6 +205,8 @@ api_keys = Table(
     # What people call the key, and what it is for; null in a row that an older version wrote.
     Column("name", Text),
     Column("purpose", Text),
+    # What a person signs in by, proxy or oidc; null for keys. Nobody knows a key with the digest of such a row.
+    Column("provider", Text),
     # Ids of keys are names people write down: never given twice.
     sqlite_autoincrement=True,
 )
@@ -267,59 +272,11 @@ files = Table(
     Index(None, "folder"),
 )
 
-covers = Table(
-    "covers",
-    metadata,
-    # Random: a cover's address is all that it takes to see it.
-    Column("name", Text, primary_key=True),
-    # Of the picture as it came: the same one is kept once.
-    Column("sha256", Text, nullable=False, unique=True),
-    Column("kept_at", BigInteger, nullable=False),
-    Column("unused_since", BigInteger),
-)
-
-cover_pictures = Table(
-    "cover_pictures",
-    metadata,
-    Column("cover", Text, ForeignKey("covers.name", ondelete="CASCADE"), primary_key=True),
-    Column("width", Integer, primary_key=True),
-    # Of the WebP, a blob.
-    Column("sha256", Text, nullable=False),
-    Index(None, "sha256"),
-)
-
-model_covers = Table(
-    "model_covers",
-    metadata,
-    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    # Where it was found, as ``store.covers.Origin`` numbers it; the greater wins.
-    Column("origin", SmallInteger, primary_key=True),
-    Column("cover", Text, ForeignKey("covers.name", ondelete="CASCADE"), nullable=False),
-    Index(None, "cover"),
-    sqlite_with_rowid=False,
-)
-
-cover_addresses = Table(
-    "cover_addresses",
-    metadata,
-    Column("address", Text, primary_key=True),
-    # Null where no picture could be had.
-    Column("cover", Text, ForeignKey("covers.name", ondelete="CASCADE")),
-    Column("problem", Text, nullable=False),
-    Column("tried_at", BigInteger, nullable=False),
-    Index(None, "cover"),
-)
-
-file_covers = Table(
-    "file_covers",
-    metadata,
-    Column("file_id", _ID, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    # What the file was when it was looked at.
-    Column("model_id", _ID, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("mtime_ns", BigInteger, nullable=False),
-    Column("sidecars", Text, nullable=False),
-)
+covers = cover_tables.covers
+cover_pictures = cover_tables.cover_pictures
+model_covers = cover_tables.model_covers
+cover_addresses = cover_tables.cover_addresses
+file_covers = cover_tables.file_covers
 
 blobs = Table(
     "blobs",
@@ -335,29 +292,10 @@ blobs = Table(
     Column("unused_since", BigInteger),
 )
 
-uploads = Table(
-    "uploads",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("team", Text, nullable=False),
-    # How the bytes come: "put", "tus", "part" or "final" of a tus concatenation, "xorb", or "hub" for a commit.
-    Column("kind", Text, nullable=False),
-    # Null: not said before.
-    Column("length_bytes", BigInteger),
-    # What the uploader declared, as JSON.
-    Column("declared", Text, nullable=False),
-    Column("announced_sha256", Text),
-    Column("sha256", Text),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    # When the last byte was there; null while it is open.
-    Column("received_at", BigInteger),
-    Column("model_id", _ID),
-    # What verification found, as JSON, of a file that waits for its commit.
-    Column("inspection", Text),
-    Index(None, "team"),
-    Index(None, "expires_at"),
-)
+uploads = transfer_tables.uploads
+uploaders = transfer_tables.uploaders
+fetches = transfer_tables.fetches
+sends = transfer_tables.sends
 
 repositories = Table(
     "repositories",
@@ -385,6 +323,71 @@ repository_files = Table(
     Index(None, "sha256"),
 )
 
+# Copies of the two, of deleted models that can be restored: the names of these repositories are free.
+deleted_repositories = Table(
+    "deleted_repositories",
+    metadata,
+    Column(
+        "model_id",
+        _ID,
+        ForeignKey("deleted_models.model_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("name", Text, nullable=False),
+    Column("visibility", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+deleted_repository_files = Table(
+    "deleted_repository_files",
+    metadata,
+    Column(
+        "model_id",
+        _ID,
+        ForeignKey("deleted_repositories.model_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("path", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", Text),
+    Column("content", LargeBinary),
+    Index(None, "sha256"),
+)
+
+model_texts = Table(
+    "model_texts",
+    metadata,
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # Relative to the folder of the model.
+    Column("path", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# A copy of it, of deleted models that can be restored.
+deleted_model_texts = Table(
+    "deleted_model_texts",
+    metadata,
+    Column(
+        "model_id",
+        _ID,
+        ForeignKey("deleted_models.model_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("path", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+upstream_revisions = upstream_tables.revisions
+upstream_snapshots = upstream_tables.snapshots
+upstream_files = upstream_tables.files
+
+webhooks = webhook_tables.webhooks
+webhook_deliveries = webhook_tables.deliveries
+upload_events = webhook_tables.upload_events
+
 jobs = Table(
     "jobs",
     metadata,
@@ -401,12 +404,22 @@ jobs = Table(
     Column("lease_owner", Text),
     Column("attempts", Integer, nullable=False),
     Column("failure", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False, server_default=text("0")),
     # When it was begun last, when work that returns was done last, and when it failed last.
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("failed_at", BigInteger),
     UniqueConstraint("kind", "subject"),
     Index(None, "run_at"),
+)
+
+# Models that were imported from another catalogue, which gave them an id of its own.
+origins = Table(
+    "origins",
+    metadata,
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # ``<catalogue>/<id>``
+    Column("origin", Text, nullable=False, unique=True),
 )
 
 downloads = Table(

@@ -13,7 +13,14 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from modelyard import errors
-from modelyard.store.dialect import BUSY_SECONDS, Dialect, StatementsById, row_statements
+from modelyard.store.dialect import (
+    BUSY_SECONDS,
+    Dialect,
+    StatementsById,
+    read_counters,
+    row_statements,
+    write_revisions,
+)
 from modelyard.store.rows import Row
 from modelyard.store.sqlite_notifier import SqliteNotifier
 
@@ -40,11 +47,14 @@ def dialect(url: sa.URL) -> Dialect:
         by_ids=StatementsById(sa.select(sa.func.json_each(sa.bindparam("ids")).table_valued("value").c.value)),
         ids_parameter=lambda ids: json.dumps([*ids]),
         prepare=_use_write_ahead_log,
-        begin_writing=lambda _: None,  # BEGIN IMMEDIATE has done it
-        end_writing=lambda _: None,
+        lock_writers=lambda _: None,  # BEGIN IMMEDIATE has done it
+        read_counters=read_counters,
+        begin_writing=read_counters,
+        end_writing=write_revisions,
         put_rows=partial(_put_rows, row_statements(engine, sqlite.insert)),
         open_hints=partial(SqliteNotifier, path.with_name(path.name + "-counters")),
         reading={},
+        writing={"writes": True},
     )
 
 
@@ -92,10 +102,15 @@ def _use_write_ahead_log(engine: sa.Engine) -> None:
 
 
 def _put_rows(
-    statements: tuple[str, str, str], connection: sa.Connection, model_rows: Sequence[Row], layer_rows: Sequence[Row]
+    statements: tuple[str, str, str],
+    connection: sa.Connection,
+    model_rows: Sequence[Row],
+    layer_rows: Sequence[Row],
+    dropped_ids: Sequence[int],
 ) -> None:
     put_model, drop_layers, put_layer = statements
     connection.exec_driver_sql(put_model, list(model_rows))
-    connection.exec_driver_sql(drop_layers, [(row[0],) for row in model_rows])
+    if dropped_ids:
+        connection.exec_driver_sql(drop_layers, [(id_,) for id_ in dropped_ids])
     if layer_rows:
         connection.exec_driver_sql(put_layer, list(layer_rows))

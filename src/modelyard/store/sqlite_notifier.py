@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from modelyard import errors
 from modelyard.store.dialect import Revisions
 from modelyard.store.shared_counter import SharedCounter
@@ -26,6 +28,7 @@ class SqliteNotifier:
         path: Path,
         read_committed: Callable[[], Revisions],
         without_writers: Callable[[], AbstractContextManager[Revisions]],
+        read_by: Callable[[sa.Connection], Revisions],  # noqa: ARG002 # no connection stays open
     ) -> None:
         self._models = SharedCounter(path, slot=0)
         self._keys = SharedCounter(path, slot=1)

@@ -5,36 +5,31 @@ the errors of drivers: it raises ``Unavailable`` for a database that is away or 
 """
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from modelyard import errors
 from modelyard.domain import BaseModel, Model
 from modelyard.facts import Entry
-from modelyard.store import api_keys, rows, schema
+from modelyard.store import api_keys, origins, rows, schema
+from modelyard.store.audit import BY_COMMAND, Actor
+from modelyard.store.clock import DatabaseClock
 from modelyard.store.damage import damage_error, is_damage
-from modelyard.store.dialect import Dialect, Revisions, read_revisions
-from modelyard.store.transaction import WriteTransaction, base_models_of, entries_by_id
+from modelyard.store.dialect import Dialect, Revisions, read_revisions, revisions_of
+from modelyard.store.queries import by_bytes
+from modelyard.store.transaction import Changes, WriteTransaction, base_models_of, entries_by_id
 
 # Measured on SQLite: 6.6 µs a row from 100 on, and a third more at 2,000, which no longer fit the cache.
 _ROWS_AT_ONCE = 500
+_ANSWER_SECONDS_MAX = 1.0
 
 _AFTER: sa.BindParameter[int] = sa.bindparam("after")
 _CHANGED = sa.select(*rows.MODEL_COLUMNS).where(schema.models.c.revision > _AFTER)
 _CHANGED_COUNT = sa.select(sa.func.count()).select_from(schema.models).where(schema.models.c.revision > _AFTER)
 _REMOVED = sa.select(schema.tombstones.c.id).where(schema.tombstones.c.revision > _AFTER)
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """The changes that bring a follower to ``revision``: first ``removed``, then ``models``."""
-
-    revision: int
-    models: list[Model]
-    removed: list[int]
 
 
 class Snapshot:
@@ -66,10 +61,15 @@ class Store:
         self._replicas = replicas
         self.url = dialect.engine.url.render_as_string(hide_password=True)
         self._dialect = dialect
-        self._clock = clock
+        self.clock = DatabaseClock(clock)
+        # Who changes what no request and no piece of background work changes.
+        self.process = Actor(BY_COMMAND)
         # Writers of one process take turns here, in order, instead of polling SQLite's lock.
         self._turn = threading.Lock()
-        self._hints = dialect.open_hints(self._read_revisions, self._without_writers)
+        self._own_changes: Changes | None = None
+        self._decided = threading.Event()
+        self._decided.set()
+        self._hints = dialect.open_hints(self._read_revisions, self._without_writers, self._read_revisions_by)
 
     def revision(self) -> int:
         """Return the last committed revision; 0 if no model was ever stored."""
@@ -79,7 +79,7 @@ class Store:
         """Return the last revision that this process knows without a query, in well under 1 µs.
 
         On SQLite it includes every commit that a process of this machine acknowledged before the call. On PostgreSQL
-        it may be a quarter of a second old. It is never a revision that is not committed.
+        it may be some milliseconds old. It is never a revision that is not committed.
         """
         return self._hints.models_revision()
 
@@ -90,6 +90,10 @@ class Store:
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers. Runs no query."""
         return self._hints.unreachable_seconds()
+
+    def now(self) -> float:
+        """Return the time by the database's clock, without a query: for deadlines that all nodes share."""
+        return self.clock.now()
 
     def subscribe(self, catch_up: Callable[[], bool]) -> bool:
         """Call ``catch_up`` in a thread that may wait, whenever a revision is newer; it returns whether it has all.
@@ -117,7 +121,15 @@ class Store:
             return _changes(connection, after)
 
     def changes_since(self, after: int) -> Changes:
-        """Return the changes from a replica, which may be behind; from the primary if there is no replica to read."""
+        """Return the changes from a replica, which may be behind; from the primary if there is no replica to read.
+
+        What this process itself wrote last needs no query.
+        """
+        # Others hear of a commit before this process, which has sent it, has its answer.
+        self._decided.wait(_ANSWER_SECONDS_MAX)
+        own_changes = self._own_changes
+        if own_changes is not None and own_changes.revision == after + 1:
+            return own_changes
         if self._replicas is not None:
             with suppress(errors.Unavailable), self._reading_replica() as connection:
                 return _changes(connection, after)
@@ -138,12 +150,19 @@ class Store:
         the commit and before the notification.
         """
         try:
-            with self._alone() as connection:
-                transaction = WriteTransaction(connection, self._dialect, int(self._clock()))
+            asked_at = time.monotonic()
+            with self._alone() as (connection, counters):
+                now = int(self.clock.note(counters, asked_at))
+                transaction = WriteTransaction(connection, self._dialect, counters, now, self.process)
                 yield transaction
+                self._decided.clear()
                 committed = transaction.finish()
+            if committed.models == transaction.revision:
+                self._own_changes = transaction.changes()
         except errors.Rollback:
             return
+        finally:
+            self._decided.set()
         try:
             if before_telling is not None:
                 before_telling()
@@ -157,6 +176,11 @@ class Store:
         with self._reading() as connection:
             return entries_by_id(connection, self._dialect, [model_id]).get(model_id)
 
+    def entries(self, ids: Collection[int]) -> dict[int, Entry]:
+        """Return those of the models that exist, with their layers, by id, whoever may see them."""
+        with self._reading() as connection:
+            return entries_by_id(connection, self._dialect, ids)
+
     def base_models(self) -> list[BaseModel]:
         """Return all base models, by name."""
         with self._reading() as connection:
@@ -165,7 +189,9 @@ class Store:
     def teams(self) -> list[str]:
         """Return the names of all teams, in order."""
         with self._reading() as connection:
-            return list(connection.execute(sa.select(schema.teams.c.name).order_by(schema.teams.c.name)).scalars())
+            return list(
+                connection.execute(sa.select(schema.teams.c.name).order_by(by_bytes(schema.teams.c.name))).scalars()
+            )
 
     def get_property(self, key: str) -> str | None:
         """Return the note with this key."""
@@ -176,10 +202,8 @@ class Store:
     @property
     def identity(self) -> str:
         """A name that only this database has; an index stores it to show which database it was built from."""
-        query = sa.select(schema.notes.c.value).where(schema.notes.c.key == "identity")
         with self._reading() as connection:
-            identity: str = connection.execute(query).scalar_one()
-        return identity
+            return origins.read_catalogue(connection)
 
     def key_ring(self) -> api_keys.KeyRing:
         """Return all API keys, the sessions that ended, and the keys' revision, read in one transaction."""
@@ -216,24 +240,29 @@ class Store:
             yield connection
 
     @contextmanager
-    def _alone(self) -> Iterator[sa.Connection]:
+    def _alone(self) -> Iterator[tuple[sa.Connection, dict[str, int]]]:
         with (
             _translated(self._dialect),
             self._turn,
-            self._dialect.engine.connect().execution_options(writes=True) as connection,
+            self._dialect.engine.connect().execution_options(**self._dialect.writing) as connection,
             connection.begin(),
         ):
-            self._dialect.begin_writing(connection)
-            yield connection
+            yield connection, self._dialect.begin_writing(connection)
 
     @contextmanager
     def _without_writers(self) -> Iterator[Revisions]:
-        with self._alone() as connection:
-            yield read_revisions(connection)
+        with self._alone() as (_, counters):
+            yield revisions_of(counters)
 
     def _read_revisions(self) -> Revisions:
         with self._reading() as connection:
-            return read_revisions(connection)
+            return self._read_revisions_by(connection)
+
+    def _read_revisions_by(self, connection: sa.Connection) -> Revisions:
+        asked_at = time.monotonic()
+        counters = self._dialect.read_counters(connection)
+        self.clock.note(counters, asked_at)
+        return revisions_of(counters)
 
 
 def _changes(connection: sa.Connection, after: int) -> Changes:

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from modelyard.store import schema
 
+# The kind of an upload whose bytes this server fetches.
+FETCH_UPLOAD = "fetch"
 _UPLOAD = schema.uploads.c
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(dict[str, str]).decode
@@ -16,7 +18,8 @@ _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload. ``kind`` is "put", "tus", "part" and "final" of a tus concatenation, "xorb", or "hub" for a commit.
+    """An upload. ``kind`` is "put", "tus", "part" and "final" of a tus concatenation, "xorb", "fetch", or "hub" for a
+    commit.
 
     ``declared`` holds the uploader's fields, by the API's names. Hashes are lower case, times Unix seconds.
     ``inspection`` is the result of verification, as JSON, for a file that waits for its commit.
@@ -34,6 +37,8 @@ class Upload:
     received_at: int | None = None
     model_id: int | None = None
     inspection: str | None = None
+    # Of the key that sends it.
+    key_fingerprint: str = ""
 
 
 def find(connection: sa.Connection, upload_id: str) -> Upload | None:

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, inside the transaction and under the lock that ``store.opening`` holds."""
+"""What Alembic runs: the migrations, inside the transaction and under the lock that ``store.migrate`` holds."""
 
 from alembic import context
 

@@ -8,7 +8,8 @@ import uuid
 import sqlalchemy as sa
 from alembic import op
 
-from modelyard.store import base_models, rows
+from modelyard import base_models
+from modelyard.store import rows
 
 revision = "0001"
 down_revision = None
