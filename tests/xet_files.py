@@ -28,14 +28,16 @@ def raw_hash(text: str) -> bytes:
     return b"".join(bytes.fromhex(text[start : start + 16])[::-1] for start in range(0, 64, 16))
 
 
-def shard(*files: tuple[bytes | str, list[tuple[str, int, int, int]]], is_verified: bool = True) -> bytes:
+def shard(
+    *files: tuple[bytes | str, list[tuple[str, int, int, int]]], is_verified: bool = True, has_sha256: bool = True
+) -> bytes:
     """A shard of files: the content or the SHA-256, and the segments (xorb, bytes, first chunk, chunk behind)."""
     parts = [b"HFRepoMetaData\0UigEj".ljust(32, b"\x7b") + struct.pack("<QQ", 2, 0)]
     for content, segments in files:
-        flags = (1 << 31 if is_verified else 0) | 1 << 30
+        flags = (1 << 31 if is_verified else 0) | (1 << 30 if has_sha256 else 0)
         parts.append(b"\x11" * 32 + struct.pack("<IIQ", flags, len(segments), 0))
         parts += [raw_hash(name) + struct.pack("<IIII", 0, *numbers) for name, *numbers in segments]
         parts += [b"\x22" * 48 for _ in segments if is_verified]
         digest = content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
-        parts.append(raw_hash(digest) + b"\0" * 16)
+        parts.append(raw_hash(digest) + b"\0" * 16 if has_sha256 else b"")
     return b"".join([*parts, END, b"the descriptions of the xorbs" * 10])

@@ -61,6 +61,26 @@ def test_a_list_of_files_over_its_limit_is_refused_before_it_arrives() -> None:
         files_of(head + struct.pack("<IIQ", 1 << 31, (1 << 32) - 1, 0))
 
 
+def test_a_list_of_files_of_eight_mebibytes_is_the_longest() -> None:
+    parts = xet.FILE_SECTION_BYTES_MAX // 48
+    head = shard()[:48] + b"\x11" * 32
+
+    for count, is_verified in ((parts - 1, False), ((parts - 1) // 2, True)):
+        flags = 1 << 31 if is_verified else 0
+        xet.FileSection().feed(head + struct.pack("<IIQ", flags, count, 0))
+        with pytest.raises(errors.TooLarge):
+            xet.FileSection().feed(head + struct.pack("<IIQ", flags | 1 << 30, count + 1, 0))
+
+
+def test_a_list_of_files_that_is_long_in_pieces_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelyard.xet.shard.FILE_SECTION_BYTES_MAX", 432)
+    files = [(b"", [])] * 4
+
+    assert 4 == len(files_of(shard(*files), 48))
+    with pytest.raises(errors.TooLarge):
+        files_of(shard(*files, (b"", [])), 48)
+
+
 def test_nothing_behind_the_list_of_files_takes_memory() -> None:
     section = xet.FileSection()
     section.feed(shard((b"abc", [(ONE, 3, 0, 1)])))

@@ -86,6 +86,26 @@ def test_a_xorb_over_its_limits_is_refused_before_it_is_read(monkeypatch: pytest
         read(chunk(b"x") * (xet.CHUNKS_MAX + 1))
 
 
+def test_a_chunk_of_a_file_that_became_shorter_is_refused() -> None:
+    with opened(b"abc") as descriptor, pytest.raises(errors.InvalidValue, match="xorb: a chunk ends early"):
+        xet.read_chunk(descriptor, xet.Chunk(1, 3, RAW, 3))
+
+
+def test_bytes_that_cannot_be_compressed_have_a_frame_of_up_to_64_bytes_more() -> None:
+    for more, message in ((64, "no LZ4 frame"), (65, "stores 3 bytes in 68")):
+        with pytest.raises(errors.InvalidValue, match=message):
+            read(chunk(b"abc", LZ4, size=3, stored=b"x" * (3 + more)))
+
+
+def test_the_limits_of_a_xorb() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(xet.XORB_BYTES_MAX)
+        with pytest.raises(errors.InvalidValue, match="chunk 0 has 0 bytes"):
+            xet.read_chunks(file.fileno())
+    assert (65 << 20, 128 << 10) == (xet.XORB_BYTES_MAX, xet.CHUNK_BYTES_MAX)
+    assert xet.CHUNKS_MAX == len(read(chunk(b"x") * xet.CHUNKS_MAX))
+
+
 @given(content=st.binary(max_size=200) | st.builds(bytes.__add__, st.just(chunk(b"abcd", RAW)), st.binary(max_size=60)))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_chunks_or_an_error_of_ours(content: bytes) -> None:

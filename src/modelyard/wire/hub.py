@@ -1,5 +1,6 @@
 """The Hugging Face Hub's JSON: descriptions of repositories, entries of their trees, and the names of its headers."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -10,8 +11,15 @@ ERROR_CODE_HEADER = "X-Error-Code"
 ERROR_MESSAGE_HEADER = "X-Error-Message"
 LINKED_ETAG_HEADER = "X-Linked-Etag"
 LINKED_SIZE_HEADER = "X-Linked-Size"
+# "topic; message": clients in Python print the message.
+WARNING_HEADER = "X-HF-Warning"
+# The namespace of the models that everybody may see.
+PUBLIC = "public"
 
-_TWO_DIGITS = tuple(f"{number:02d}" for number in range(60))
+# The years 1 to 9999. Sources have any number as a date.
+_SECONDS_MIN, _SECONDS_MAX = -62_135_596_800, 253_402_300_799
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1440))
+_SECONDS = tuple(f"{second:02d}.000Z" for second in range(60))
 
 
 class LfsRecord(msgspec.Struct, frozen=True, rename="camel"):
@@ -109,6 +117,25 @@ class CommitRecord(msgspec.Struct, frozen=True):
     authors: tuple[str, ...] = ()
 
 
+class SummaryRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A model in a list."""
+
+    id: str
+    author: str
+    private: bool
+    downloads: int = 0
+    tags: Sequence[str]
+    library_name: str | None
+    object_id: str = msgspec.field(name="_id")
+    model_id: str = msgspec.field(name="modelId")
+    created_at: str = msgspec.field(name="createdAt")
+    last_modified: str = msgspec.field(name="lastModified")
+    gated: bool = False
+    disabled: bool = False
+    likes: int = 0
+    pipeline_tag: str
+
+
 class PathsBody(msgspec.Struct, frozen=True):
     """The paths that a caller asks for."""
 
@@ -122,14 +149,12 @@ class ErrorRecord(msgspec.Struct, frozen=True):
     error: str
 
 
-@lru_cache(maxsize=4096)
 def format_time(seconds: int) -> str:
-    """Return Unix seconds as the hub writes them. Its Python client accepts no other form."""
-    day, second = divmod(seconds, 86_400)
-    minute, second = divmod(second, 60)
-    return f"{_format_day(day)}T{_TWO_DIGITS[minute // 60]}:{_TWO_DIGITS[minute % 60]}:{_TWO_DIGITS[second]}.000Z"
+    """Return Unix seconds as the hub writes them. Its Python client accepts no other form, and years of four digits."""
+    minute, second = divmod(min(max(seconds, _SECONDS_MIN), _SECONDS_MAX), 60)
+    return f"{_format_day(minute // 1440)}{_MINUTES[minute % 1440]}{_SECONDS[second]}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _format_day(day: int) -> str:
-    return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(day * 86_400, UTC).date().isoformat()

@@ -51,8 +51,13 @@ def test_python_reads(stock: Stocked, client: HubClient) -> None:
 GUIDE = Path(__file__).parents[3] / "docs" / "use" / "huggingface.md"
 
 
+def guide_commands() -> list[str]:
+    return re.findall(r"^hf (.*)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_the_commands_of_the_guide_run(stock: Stocked, client: HubClient, tmp_path: Path) -> None:
-    commands = re.findall(r"^hf (.*)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    # Those of repositories of another hub are run by test_upstream_clients.py.
+    commands = [command for command in guide_commands() if "stabilityai/" not in command]
     if "0.36" in str(client.programs):
         # These came with 1.x.
         commands = [command for command in commands if not command.startswith(("models ls", "cache verify"))]
@@ -115,3 +120,18 @@ def test_javascript_reads(
     assert [len(WEIGHTS)] * 2 == [told["bytes"], told["size"]]
     assert ["red", stock.private, ["filling"]] == [told["whoami"], told["described"], told["tensors"]]
     assert {"README.md", weights} <= {*told["snapshot"]}
+
+
+def test_the_guide_names_the_versions_and_the_commands_that_the_tests_run() -> None:
+    """Each version of the table is one that is installed here, each command is in a test or in the guide's own."""
+    pinned = [*hub_clients.GENERATIONS.values(), *hub_clients.COMPANIONS]
+    installed = {tuple(pin.rsplit("==", 1)) for pin in pinned} | {tuple(hub_clients.JAVASCRIPT.rsplit("@", 1))}
+    guide = (Path(__file__).parents[3] / "docs/use/huggingface.md").read_text()
+    rows = re.findall(r"^\| (.+) \| ([0-9][0-9., ]+) \| (.+) \|$", guide.partition("## Versions")[2], re.MULTILINE)
+    programs = [path.read_text() for path in Path(__file__).parent.iterdir() if path.suffix in (".py", ".mjs")]
+    sources = "".join(programs) + guide.partition("## Versions")[0]
+
+    versions = {(re.findall("`([^`]+)`", client)[-1], one) for client, listed, _ in rows for one in listed.split(", ")}
+    commands = {word.split()[-1] for _, _, text in rows for word in re.findall("`([^`=]+)`", text)}
+    assert installed == versions
+    assert [] == sorted(command for command in commands if command not in sources)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.domain import Scope
 from tests.app_fixture import App, Reply, open_app
 from tests.swift_server import SwiftServer
 from tests.transfers import ask, checking, lora_bytes, sha256_base64, suspicious_bytes, upload
@@ -50,6 +51,17 @@ def test_a_readme_has_the_hash_that_git_gives_it(stock: Stocked) -> None:
     assert (200, f'"{oid}"') == (reply.status, reply.headers["etag"])
     assert "content-encoding" not in reply.headers
     assert b"# Night & day" in reply.body
+
+
+def test_a_key_that_may_only_download_gets_the_weights_and_not_the_card(stock: Stocked) -> None:
+    card = f"/hf/{stock.private}/resolve/main/README.md"
+    by_key = {"authorization": f"Bearer {stock.yard.key('red', Scope.DOWNLOAD)}"}
+    refused = stock.yard.ask(card, None, **by_key)
+
+    assert WEIGHTS == stock.yard.ask(weights_of(stock), None, **by_key).body
+    assert 403 == refused.status
+    assert b"Night" not in refused.body
+    assert 403 == stock.yard.ask(card, None, method="HEAD", **by_key).status
 
 
 @pytest.mark.parametrize("asked", ["bytes=5-", "bytes=0-0", "bytes=0-100"])

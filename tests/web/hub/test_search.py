@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modelyard.domain import Licence
+from modelyard.domain import MODEL_TYPES, Hashes, Licence
 from modelyard.store import download_counts
-from modelyard.web.hub import summaries
-from tests.app_fixture import a_model, open_app
+from modelyard.web.hub import search
+from modelyard.wire.hub_summaries import render_summary
+from tests.app_fixture import a_model, a_private, open_app
 from tests.web.hub.stocked import Stocked
 
 
@@ -86,8 +87,6 @@ def test_limits_of_requests_are_in_headers_that_clients_wait_by(tmp_path: Path) 
 
 
 def test_a_list_has_the_present_licence_and_dates_of_each_model(tmp_path: Path) -> None:
-    """None of these is in the record of the index, and the other models stay in the cache."""
-
     def listed(query: str) -> list[tuple[str, str]]:
         return [(model["id"], model["lastModified"]) for model in yard.ask(f"/hf/api/models?{query}").json]
 
@@ -110,9 +109,58 @@ def test_counts_of_downloads_are_listed_minutes_later(tmp_path: Path, monkeypatc
         yard.put(a_model(1))
         counts = []
         for period in (1, 2):
-            monkeypatch.setattr(time, "time", lambda seconds=period * summaries.COUNTS_SECONDS: float(seconds))
+            monkeypatch.setattr(time, "time", lambda seconds=period * search.COUNTS_SECONDS: float(seconds))
             counts += [model["downloads"] for model in yard.ask("/hf/api/models").json]
             with yard.store.transaction() as transaction:
                 download_counts.add(transaction.connection, {1: 5})
 
     assert [0, 5] == counts
+
+
+def test_a_list_has_the_same_tags_as_the_repository(tmp_path: Path) -> None:
+    """A tag of its own that says what another tag says, quotes and keys of JSON in texts, and no tags at all."""
+    odd = ['"tags":["x"],"cover_url":"', "\\", "Nächte", "lora", "diffusers", "license:mit", "civitai:3@7"]
+    with open_app(tmp_path) as yard:
+        yard.put(
+            a_model(1, tags=(), name='","display_name":"', base_model='","base_model_type":"'),
+            a_model(2, tags=tuple(odd), base_model="SD 1.5", licence=Licence("mit"), is_nsfw=True),
+            a_model(7, tags=odd[-1:], version_group="civitai:3"),
+        )
+        listed = {model["id"]: model for model in yard.ask("/hf/api/models").json}
+        described = {name: yard.ask(f"/hf/api/models/{name}").json for name in listed}
+
+    assert ["public/1", "public/2", "public/7"] == sorted(listed)
+    for name, model in listed.items():
+        assert {field: described[name][field] for field in model} == model
+
+
+@pytest.mark.parametrize(
+    "question", ["", "sort=createdAt", "sort=downloads&direction=1", "search=night", f"search={'A' * 63}1", "limit=2"]
+)
+def test_a_list_says_of_each_model_what_its_description_says(tmp_path: Path, question: str) -> None:
+    """Public and private models, ids of any size, in one segment and in several, with and without downloads."""
+    with open_app(tmp_path) as yard:
+        hashes = Hashes(sha256="A" * 63 + "1")
+        yard.put(*(a_model(number, name="night", hashes=hashes, added_at=number) for number in (1, 2**40)))
+        upscaler = MODEL_TYPES["upscaler"]
+        yard.put(*(a_private(number, "red", type=upscaler, name="night", hashes=hashes) for number in (5, 6)))
+        with yard.store.transaction() as transaction:
+            download_counts.add(transaction.connection, {5: 3, 2**40: 12})
+        listed = {model["id"]: model for model in yard.ask(f"/hf/api/models?{question}").json}
+        described = {name: yard.ask(f"/hf/api/models/{name}").json for name in listed}
+
+    assert (2 if "limit" in question else 4) == len(listed)
+    for name, model in listed.items():
+        assert {field: described[name][field] for field in model} == model
+
+
+def test_a_change_of_what_the_index_stores_is_noticed() -> None:
+    """If this fails, increase ``wire.RENDERING``: what existing homes have in their index is then rendered again."""
+    model = a_model(7, added_at=1, updated_at=61, version_group="civitai:3", licence=Licence("mit"), tags=("anime",))
+
+    summary = render_summary(model)
+
+    assert (
+        b'public/7\x02"diffusers","checkpoint","anime","base_model:stable-diffusion-v1-5/stable-diffusion-v1-5",'
+        b'"license:mit","civitai:3@7"\x0400000007\x067","createdAt":"1970-01-01T00:00:01\x081970-01-01T00:01:01'
+    ) == summary

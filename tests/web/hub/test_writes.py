@@ -3,11 +3,11 @@
 What the real clients do is in test_uploading_clients.py.
 """
 
-import base64
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,105 +15,28 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine, event
 
 from modelyard import errors
-from modelyard.store import repositories as repository_rows
 from modelyard.store import uploads as upload_rows
 from modelyard.uploads.assembly import xorb_upload_id
 from modelyard.uploads.commits import XORB_SECONDS
 from modelyard.web.hub import lfs as lfs_module
-from modelyard.web.hub.commits import parse_commit
-from tests.app_fixture import App, Reply, open_app
-from tests.transfers import Verification, ask, checking, dangerous_bytes, lora_bytes, path_of, suspicious_bytes
+from modelyard.web.hub.commit_bodies import parse_commit
+from tests.app_fixture import Reply, open_app
+from tests.inspection.made_files import frame, header_bytes
+from tests.transfers import ask, checking, dangerous_bytes, lora_bytes, path_of, suspicious_bytes
+from tests.web.hub.bench import Bench, deleted, text, weights
 from tests.xet_files import shard, xorb
 
 XORB = "0123456789abcdef" * 4
-
-
-@dataclass
-class Bench:
-    yard: App
-    checking: Verification
-
-    def ask(self, target: str, team: str = "red", *, method: str = "POST", body: Any = b"", **headers: str) -> Reply:
-        return ask(self.yard, f"/hf{target}", team, method=method, body=body, **headers)
-
-    def create(self, name: str = "night", **said: Any) -> Reply:
-        return self.ask("/api/repos/create", body={"name": name, "organization": "red", "type": "model", **said})
-
-    def batch(self, content: bytes, name: str = "night", **said: Any) -> Any:
-        oid = hashlib.sha256(content).hexdigest()
-        body = {"operation": "upload", "objects": [{"oid": oid, "size": len(content)}], **said}
-        reply = self.ask(f"/red/{name}.git/info/lfs/objects/batch", body=body)
-        assert 200 == reply.status, reply.body
-        return reply.json["objects"][0]
-
-    def put(self, href: str, content: bytes) -> Reply:
-        return self.yard.ask(path_of(href), None, method="PUT", body=content, content_length=str(len(content)))
-
-    def send(self, content: bytes, name: str = "night") -> None:
-        """Send a file by LFS, and verify it."""
-        actions = self.batch(content, name).get("actions")
-        if actions:
-            assert 200 == self.put(actions["upload"]["href"], content).status
-            self.checking.verify_next()
-
-    def commit(self, *lines: dict[str, Any], name: str = "night", team: str = "red") -> Reply:
-        header = {"key": "header", "value": {"summary": "s", "description": ""}}
-        body = b"\n".join(json.dumps(line).encode() for line in (header, *lines))
-        return self.ask(f"/api/models/red/{name}/commit/main", team, body=body)
-
-    def files(self, name: str = "night") -> list[str]:
-        reply = self.ask(f"/api/models/red/{name}", method="GET")
-        assert 200 == reply.status, reply.body
-        return [sibling["rfilename"] for sibling in reply.json["siblings"]]
-
-    def token(self) -> tuple[str, str]:
-        """The path of the xet store, and a token for it."""
-        answer = self.ask("/api/models/red/night/xet-write-token/main", method="GET").json
-        return urlsplit(answer["casUrl"]).path, f"Bearer {answer['accessToken']}"
-
-    def cas(self, target: str, body: bytes = b"", token: str = "") -> Reply:
-        path, own = self.token()
-        headers = {"authorization": token or own, "content_length": str(len(body))}
-        return self.yard.ask(f"{path}{target}", None, method="POST", body=body, **headers)
-
-
-def weights(path: str, content: bytes) -> dict[str, Any]:
-    oid = hashlib.sha256(content).hexdigest()
-    return {"key": "lfsFile", "value": {"path": path, "algo": "sha256", "oid": oid, "size": len(content)}}
-
-
-def text(path: str, content: bytes) -> dict[str, Any]:
-    encoded = base64.b64encode(content).decode()
-    return {"key": "file", "value": {"path": path, "content": encoded, "encoding": "base64"}}
-
-
-def deleted(path: str) -> dict[str, Any]:
-    return {"key": "deletedFile", "value": {"path": path}}
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with open_app(tmp_path) as yard:
-        yield Bench(yard, checking(yard, tmp_path))
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A repository that no test fills."""
-    home = tmp_path_factory.mktemp("hub")
-    with open_app(home) as yard:
-        opened = Bench(yard, checking(yard, home))
-        opened.create()
-        yield opened
 
 
 def test_a_repository_is_made_once_and_is_readable_while_it_is_empty(bench: Bench) -> None:
     made, again = bench.create(), bench.create()
 
     assert (200, 409) == (made.status, again.status)
-    assert made.json == {name: again.json[name] for name in made.json}
+    assert made.json == {"private": True, **{name: again.json[name] for name in ("url", "name", "id")}}
     assert ("red/night", "http://127.0.0.1/hf/models/red/night") == (made.json["id"], made.json["url"])
     assert ["README.md"] == bench.files()
 
@@ -264,6 +187,30 @@ def test_several_files_are_one_model_and_texts_are_kept(bench: Bench) -> None:
     assert ("Harbour", "A night.", ["night"]) == (details["title"], details["description"], model["tags"])
 
 
+def content_of(name: str, shape: list[int], dtype: str = "F16") -> bytes:
+    header, size = header_bytes({name: (dtype, shape)})
+    return frame(header, bytes(size))
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller"),
+    [("text_encoder/model.safetensors", "unet/model.safetensors"), ("m-1-of-2.safetensors", "m-2-of-2.safetensors")],
+)
+def test_a_model_is_what_its_network_is_or_the_shard_that_says_most(bench: Bench, larger: str, smaller: str) -> None:
+    strange, word = content_of("strange", [9_000]), content_of("emb_params", [2, 768])
+    bench.create()
+    bench.send(strange)
+    bench.send(word)
+
+    committed = bench.commit(weights(larger, strange), weights(smaller, word))
+
+    assert 200 == committed.status, committed.body
+    (model,) = ask(bench.yard, "/v3/model?filter.visibility=private").json["models"]
+    assert ("textualinversion", "SD 1.5", 1) == (model["type"]["name"], model["base_model"], model["status"])
+    main = strange if "of-2" in larger else word
+    assert hashlib.sha256(main).hexdigest()[:10].upper() == model["hash_sha256"]
+
+
 def test_a_readme_that_comes_first_waits_for_the_weights(bench: Bench) -> None:
     content = lora_bytes()
     bench.create()
@@ -352,7 +299,15 @@ def test_a_repository_is_removed_and_its_name_is_free(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "files", [[("a.safetensors", "lfs", False), ("a.txt", "regular", False), ("a.png", "regular", True)]]
+    "files",
+    [
+        [
+            ("a.safetensors", "lfs", False),
+            ("a.txt", "regular", False),
+            ("a.png", "regular", False),
+            ("a.zip", "regular", True),
+        ]
+    ],
 )
 def test_a_client_is_told_how_to_send_each_file(bench: Bench, files: list[tuple[str, str, bool]]) -> None:
     bench.create()
@@ -373,7 +328,10 @@ def test_a_client_is_told_how_to_send_each_file(bench: Bench, files: list[tuple[
         (text("a/.Git/hooks/pre-commit", b"a"), 400),
         (text("a.txt", b"\0"), 415),
         (text("a.safetensors", b"abc"), 415),
-        ({"key": "file", "value": {"path": "a.txt", "content": "%"}}, 415),
+        ({"key": "file", "value": {"path": "a.txt", "content": "%"}}, 400),
+        (text("a.png", b"\x80\x04N."), 415),
+        (text("a.model", b"\x80\x04N."), 415),
+        (deleted("..", "deletedFolder"), 400),
         ({"key": "lfsFile", "value": {"path": "a.zip", "oid": "0" * 64}}, 415),
         ({"key": "lfsFile", "value": {"path": "a.pt", "oid": "0" * 64, "algo": "md5"}}, 400),
         ({"key": "lfsFile", "value": {"path": "a.pt", "oid": "../../x"}}, 400),
@@ -391,7 +349,7 @@ def test_a_line_that_cannot_be_used_is_refused(bench: Bench, line: dict[str, Any
 
 @given(
     body=st.binary(max_size=300)
-    | st.lists(st.sampled_from(["header", "file", "lfsFile", "deletedFile"])).map(
+    | st.lists(st.sampled_from(["header", "file", "lfsFile", "deletedFile", "deletedFolder", "copyFile"])).map(
         lambda keys: b"\n".join(
             b'{"key":"%s","value":{"path":"a.txt","content":null,"oid":1}}' % key.encode() for key in keys
         )
@@ -418,26 +376,80 @@ def test_any_batch_is_answered_or_refused(shared: Bench, body: bytes) -> None:
     assert shared.ask("/red/night.git/info/lfs/objects/batch", body=body).status in (200, 400, 413)
 
 
+# What a request sends to routes that read a body.
+BODIES: dict[str, Any] = {
+    "/preupload/": {"files": []},
+    "/commit/": text("a.txt", b"a"),
+    "/objects/batch": {"objects": [{"oid": "0" * 64, "size": 1}]},
+    "/lfs/verify": {"oid": "0" * 64, "size": 1},
+    "/paths-info/": {"paths": ["a.txt"]},
+}
+
+
 def test_another_teams_repository_is_unknown_in_every_route(bench: Bench) -> None:
+    """It has the status, the words and the headers of one that does not exist, and costs as many statements."""
     bench.create()
-    oid = "0" * 64
-    requests: list[tuple[str, str, Any]] = [
-        ("POST", "/api/models/red/{}/preupload/main", {"files": []}),
-        ("POST", "/api/models/red/{}/commit/main", text("a.txt", b"a")),
-        ("GET", "/api/models/red/{}/xet-write-token/main", b""),
-        ("POST", "/red/{}.git/info/lfs/objects/batch", {"objects": [{"oid": oid, "size": 1}]}),
-        ("POST", "/red/{}.git/info/lfs/verify", {"oid": oid, "size": 1}),
-        ("GET", "/api/models/red/{}", b""),
-    ]
-    for method, target, body in requests:
-        theirs, unknown = (
-            bench.ask(target.format(name), "blue", method=method, body=body) for name in ("night", "none")
-        )
-        assert (404, 404) == (theirs.status, unknown.status), target
-        assert theirs.body.replace(b"night", b"none") == unknown.body
+    content = filled_repository(bench)
+    values = {"namespace": "red", "revision": "main", "path:label": "a.txt"}
+    routes = [route for route in vars(bench.yard.app)["_app"].table if "{namespace}" in route.path]
+    requests = [(method, route.path) for route in routes for method in route.methods.split()]
+    replies = {}
+    for method, path in requests:
+        body = next((body for part, body in BODIES.items() if part in path), b"")
+        # The first request fills caches that are of no repository.
+        for name in ("other", "night", "other"):
+            target = path.replace("{name}", name)
+            for parameter, value in values.items():
+                target = target.replace(f"{{{parameter}}}", value)
+            statements: list[str] = []
+            with listening_to(statements):
+                reply = bench.ask(target.removeprefix("/hf"), "blue", method=method, body=body)
+            headers = {header: reply.headers[header] for header in reply.headers.keys() - {"x-request-id", "ratelimit"}}
+            answer = reply.status, reply.body.replace(b"night", b"other"), len(statements)
+            replies[method, path, name] = answer, {k: v.replace("night", "other") for k, v in headers.items()}
+
+    own_statements: list[str] = []
+    with listening_to(own_statements):
+        bench.commit(text("b.txt", b"b"))
+    assert own_statements
+    assert content == b"a"
+    assert 15 <= len(requests)
+    for method, path in requests:
+        assert replies[method, path, "other"] == replies[method, path, "night"], (method, path)
+        assert 404 == replies[method, path, "other"][0][0], (method, path)
     for body in ({"name": "night", "organization": "red"}, {"name": "red/night"}):
         assert 404 == bench.ask("/api/repos/delete", "blue", method="DELETE", body=body).status
         assert 404 == bench.ask("/api/repos/create", "blue", body=body).status
+
+
+def filled_repository(bench: Bench) -> bytes:
+    """Commit a text, and return what the team itself reads."""
+    assert 200 == bench.commit(text("a.txt", b"a")).status
+    return bench.ask("/red/night/resolve/main/a.txt", method="GET").body
+
+
+REQUEST: ContextVar[str] = ContextVar("request")
+
+
+@contextmanager
+def listening_to(statements: list[str]) -> Iterator[None]:
+    """Collect the statements of the requests that the block makes.
+
+    Other threads read the database whenever they like: one that follows the changes of the test itself is no request.
+    A thread that works for a request has its context.
+    """
+    request = REQUEST.set("a request")
+
+    def collect(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if REQUEST.get(""):
+            statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", collect)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", collect)
+        REQUEST.reset(request)
 
 
 def test_an_address_and_a_token_are_worth_as_much_as_the_key(bench: Bench) -> None:
@@ -482,18 +494,21 @@ def test_a_file_comes_as_chunks(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"),
+    ("sent", "message"),
     [
-        (shard((b"abc", [("f" * 64, 3, 0, 1)])), 400),
-        (shard((b"abc", [(XORB, 3, 0, 1)]))[:100], 400),
-        (b"half a shard", 400),
+        (shard((b"abc", [("f" * 64, 3, 0, 1)])), "has not arrived; send it before the shard"),
+        (shard((b"abc", [(XORB, 3, 0, 1)]), has_sha256=False), "a file without a SHA-256"),
+        (shard((b"abc", [(XORB, 3, 0, 1)]))[:100], "shard"),
+        (b"half a shard", "shard"),
     ],
 )
-def test_a_shard_that_cannot_be_used_is_refused(bench: Bench, sent: bytes, status: int) -> None:
+def test_a_shard_that_cannot_be_used_is_refused(bench: Bench, sent: bytes, message: str) -> None:
     bench.create()
     bench.cas(f"/v1/xorbs/default/{XORB}", xorb(b"abc"))
+    refused = bench.cas("/v2/shards", sent)
 
-    assert status == bench.cas("/v2/shards", sent).status
+    assert 400 == refused.status
+    assert message in refused.body.decode()
 
 
 @pytest.mark.parametrize(
@@ -516,6 +531,27 @@ def test_chunks_that_are_not_the_file_are_told_with_the_commit(
 
     assert 415 == refused.status
     assert message in refused.json["error"]
+
+
+def test_a_xorb_whose_bytes_did_not_arrive_makes_no_file(bench: Bench) -> None:
+    bench.create()
+    assert 400 == bench.cas(f"/v1/xorbs/default/{XORB}", b"no xorb").status
+    refused = bench.cas("/v2/shards", shard((b"abc", [(XORB, 3, 0, 1)])))
+
+    assert (400, f"shard: the xorb {XORB} has not arrived; send it before the shard") == (
+        refused.status,
+        refused.json["error"],
+    )
+
+
+def test_a_xorb_is_not_hashed(bench: Bench) -> None:
+    bench.create()
+    bench.cas(f"/v1/xorbs/default/{XORB}", xorb(b"abc"))
+    with bench.yard.store.reading() as connection:
+        upload = upload_rows.find(connection, xorb_upload_id("red", XORB))
+
+    assert upload is not None
+    assert (True, None) == (upload.received_at is not None, upload.sha256)
 
 
 @pytest.mark.parametrize(("content", "status"), [(b"", 400), (b"no xorb", 400)])
@@ -545,7 +581,7 @@ def test_waiting_xorbs_count_against_the_quota_and_go_after_an_hour(tmp_path: Pa
         with yard.store.transaction() as transaction:
             upload = upload_rows.find(transaction.connection, xorb_upload_id("red", XORB))
             assert upload is not None
-            assert XORB_SECONDS == upload.expires_at - transaction.now
+            assert XORB_SECONDS - 120 < upload.expires_at - transaction.now <= XORB_SECONDS
             upload_rows.keep_until(transaction.connection, [upload.id], transaction.now - 1)
         bench.checking.purge_expired()
 
@@ -578,13 +614,57 @@ def test_no_key_stands_in_the_log(bench: Bench) -> None:
     assert "signature=" not in logged
 
 
-def test_a_visibility_is_private_unless_it_is_public(bench: Bench) -> None:
-    for name, said in (("one", {"private": False}), ("two", {"visibility": "public"}), ("three", {})):
-        bench.create(name, **said)
-    with bench.yard.store.reading() as connection:
-        rows = [repository_rows.find(connection, "red", name) for name in ("one", "two", "three")]
+def test_a_repository_has_the_visibility_that_was_asked_for(bench: Bench) -> None:
+    asked: list[dict[str, Any]] = [{}, {"visibility": "public"}, {"visibility": "private"}, {"private": True}]
+    replies = [bench.create(f"night{number}", **said) for number, said in enumerate(asked)]
 
-    assert ["private", "public", "private"] == [row and row.visibility for row in rows]
+    assert [True, False, True, True] == [reply.json["private"] for reply in replies]
+    assert not any("x-hf-warning" in reply.headers for reply in replies)
+
+
+def test_a_client_is_warned_that_private_false_makes_nothing_public(bench: Bench) -> None:
+    made = bench.create(private=False)
+    warning = 'the repository red/night is private; to make a public one, send "visibility": "public"'
+
+    assert (200, True, warning) == (made.status, made.json["private"], made.json["warning"])
+    assert f"visibility; {warning}" == made.headers["x-hf-warning"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"visibility": "secret"}, "visibility: 'secret' is not accepted; accepted: public, private"),
+        (
+            {"visibility": "public", "private": True},
+            "private: true contradicts the visibility public; send one of them",
+        ),
+    ],
+)
+def test_a_visibility_that_is_unknown_or_contradicts_itself_is_refused(
+    shared: Bench, said: dict[str, Any], message: str
+) -> None:
+    refused = shared.create("other", **said)
+
+    assert (400, message) == (refused.status, refused.json["error"])
+    assert 404 == shared.ask("/api/models/red/other", method="GET").status
+
+
+@pytest.mark.parametrize("paths", [("sub", "sub/x.txt"), ("a/b/c", "a/b/c/d/e.txt"), ("README.md/x.txt",)])
+def test_a_file_is_not_the_folder_of_another(shared: Bench, paths: tuple[str, ...]) -> None:
+    refused = shared.commit(*(text(path, b"x") for path in paths))
+
+    assert 409 == refused.status
+    folder = paths[0].removesuffix("/x.txt")
+    assert refused.json["error"].startswith(f"{folder} would be a file and the folder of {paths[-1]}; ")
+    assert ["README.md"] == shared.files()
+
+
+def test_a_file_is_replaced_by_a_folder_in_one_commit(bench: Bench) -> None:
+    bench.create()
+    bench.commit(text("sub", b"x"))
+
+    assert 200 == bench.commit(deleted("sub"), text("sub/x.txt", b"x")).status
+    assert ["README.md", "sub/x.txt"] == bench.files()
 
 
 def test_a_commit_that_is_nested_too_deeply_is_refused(bench: Bench) -> None:
@@ -618,3 +698,17 @@ def test_a_batch_of_more_files_than_a_team_may_have_open_opens_none(bench: Bench
     assert 200 == ask_for(range(100)).status
     assert 200 == ask_for(range(100)).status
     assert 429 == ask_for(range(99, 101)).status
+
+
+def test_a_batch_that_does_not_fit_beside_open_uploads_opens_none(tmp_path: Path) -> None:
+    with open_app(tmp_path, team_open_uploads_max=3) as yard:
+        bench = Bench(yard, checking(yard, tmp_path))
+        bench.create()
+        contents = [lora_bytes(seed=seed) for seed in range(5)]
+        for content in contents[:2]:
+            bench.batch(content)
+        objects = [{"oid": hashlib.sha256(content).hexdigest(), "size": len(content)} for content in contents[2:4]]
+        refused = bench.ask("/red/night.git/info/lfs/objects/batch", body={"operation": "upload", "objects": objects})
+
+        assert 429 == refused.status
+        assert "actions" in bench.batch(contents[4])

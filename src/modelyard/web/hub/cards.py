@@ -12,9 +12,9 @@ import msgspec
 from modelyard.domain import Model
 from modelyard.facts import Facts
 from modelyard.licences import format_licence
-from modelyard.web.hub import tags
-from modelyard.web.hub.base_models import hub_id_of
 from modelyard.web.hub.entries import FileEntry
+from modelyard.wire import hub_tags
+from modelyard.wire.hub_base_models import hub_id_of
 
 CardFields = dict[str, object]
 # The characters that YAML 1.1 does not allow in a text; its readers refuse a whole file for one of them.
@@ -45,13 +45,13 @@ def card_fields(model: Model, model_tags: Sequence[str]) -> CardFields:
     hub_id = hub_id_of(model.base_model)
     licence, words = model.licence, ", ".join(model.trigger_words)
     fields: dict[str, object | None] = {
-        "license": tags.licence_of(model),
+        "license": hub_tags.licence_of(model),
         "license_name": licence.name if licence and not licence.id else None,
         "license_link": licence.url if licence else None,
         "tags": [tag for tag in model_tags if not tag.startswith(("base_model:", "license:"))],
         "base_model": hub_id,
-        "pipeline_tag": tags.PIPELINE_TAG,
-        "library_name": tags.library_of(model.type.name),
+        "pipeline_tag": hub_tags.PIPELINE_TAG,
+        "library_name": hub_tags.library_of(model.type.name),
         "instance_prompt": words or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
@@ -97,7 +97,7 @@ def _usage(repository: str, model: Model, files: Sequence[FileEntry]) -> str:
 
 def diffusers_code(repository: str, model: Model, files: Sequence[FileEntry]) -> str:
     """Return the Python code that loads a model with diffusers; empty if diffusers does not load this type."""
-    if not files or not tags.library_of(model.type.name):
+    if not files or not hub_tags.library_of(model.type.name):
         return ""
     kind = "lora" if model.type.name in {"lora", "locon", "dora"} else model.type.name
     base = hub_id_of(model.base_model) or "…"

@@ -5,17 +5,15 @@ is the reason.
 """
 
 import asyncio
-import base64
-import binascii
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from starlette.types import Receive, Send
 
 from modelyard import errors
-from modelyard.domain import FILE_EXTENSIONS, Viewer, Visibility
+from modelyard.domain import Viewer, Visibility
 from modelyard.registry.models import writing_team
 from modelyard.registry.readme import README
 from modelyard.registry.repositories import Commit, Committed, OwnedRepositories
@@ -23,21 +21,32 @@ from modelyard.store.repositories import Repository
 from modelyard.uploads.commits import CommitUploads, Result
 from modelyard.web.auth import ViewerOf
 from modelyard.web.bodies import decode_json, read_up_to
+from modelyard.web.hub.commit_bodies import (
+    CHANGES_MAX,
+    PICTURE_EXTENSIONS,
+    TEXT_BYTES_MAX,
+    CommitBody,
+    extension_of,
+    is_weights,
+    parse_commit,
+)
 from modelyard.web.hub.repositories import REVISIONS, is_valid_name
+from modelyard.web.hub.repositories import Repository as ReadableRepository
 from modelyard.web.requests import Request
 from modelyard.web.responses import UNSTORED, Response, send_response
 from modelyard.web.urls import BaseOf
+from modelyard.wire import hub
 
 _NAME_ALLOWED = "up to 96 of A-Z a-z 0-9 _ . -, not - or . at an end, no -- or .."
-_PATH_CHARS_MAX, _PATH_PARTS_MAX = 500, 12
-_TEXT_BYTES_MAX = 4 << 20
 _BODY_BYTES_MAX = 32 << 20
 _PREUPLOAD_BYTES_MAX = 4 << 20
-_CHANGES_MAX = 1000
-# How often a commit looks for the results of verification, at first and later.
-_POLL_SECONDS_MIN, _POLL_SECONDS_MAX = 0.02, 0.5
+_PICTURES_BYTES_MAX = 16 << 20
+_IGNORED_EXTENSIONS = ("mp4", "webm", "zip", "gz", "tar", "7z", "pkl", "pickle", "npz", "npy", "h5", "msgpack")
+# How often a commit looks for the results of verification.
+_POLL_SECONDS_MIN, _POLL_SECONDS_MAX, _POLL_PART = 0.02, 0.5, 0.05
 _VERIFY_SECONDS_MAX = 600.0
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+# huggingface_hub 0.x sends `false` without being asked to, so it makes nothing public.
+_PRIVATE_WARNING = 'the repository {} is private; to make a public one, send "visibility": "public"'
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,6 +56,7 @@ class NewRepository(msgspec.Struct, frozen=True):
     name: str
     organization: str | None = None
     visibility: str | None = None
+    private: bool | None = None
     type: str | None = None
 
 
@@ -63,31 +73,15 @@ class Preupload(msgspec.Struct, frozen=True):
     files: list[PreuploadFile]
 
 
-class CommitLine(msgspec.Struct, frozen=True):
-    """One line of a commit."""
-
-    key: str
-    value: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class CommitBody:
-    """The lines of a commit: the SHA-256 of weights, the bytes of texts, and removals, by path."""
-
-    weights: dict[str, str] = field(default_factory=dict)
-    texts: dict[str, bytes] = field(default_factory=dict)
-    removed: set[str] = field(default_factory=set)
-
-
 @dataclass(frozen=True, slots=True)
 class CommitHandler:
-    """The handlers of the requests. ``commit_of`` returns the id of a repository's state."""
+    """The handlers of the requests. ``read`` returns a repository as clients read it."""
 
     repositories: OwnedRepositories
     commit_uploads: CommitUploads
     caller_of: ViewerOf
     base_of: BaseOf
-    commit_of: Callable[[Viewer, Repository], str]
+    read: Callable[[Viewer, Repository], ReadableRepository]
 
     def create(self, request: Request, body: bytes) -> Response:
         """Make a repository. One that exists answers 409 with its address."""
@@ -101,13 +95,17 @@ class CommitHandler:
             raise errors.InvalidValue(f"type: {wish.type[:32]!r} is not accepted; accepted: model", field="type")
         if not is_valid_name(name):
             raise errors.InvalidValue(f"name: {name[:96]!r} is not accepted; accepted: {_NAME_ALLOWED}", field="name")
-        visibility = Visibility.PUBLIC if wish.visibility == "public" else Visibility.PRIVATE
+        visibility = _read_visibility(wish)
         answer = {"url": self._url(request, team, name), "name": f"{team}/{name}", "id": f"{team}/{name}"}
         try:
             self.repositories.create(viewer, name, visibility)
         except errors.ModelExists as problem:
             return Response(_encode(answer | {"error": problem.message}), status=409, caching=UNSTORED)
-        return Response(_encode(answer), caching=UNSTORED)
+        is_private = visibility is Visibility.PRIVATE
+        warning = _PRIVATE_WARNING.format(answer["id"]) if is_private and wish.private is False else ""
+        headers = ((hub.WARNING_HEADER.lower().encode(), b"visibility; " + warning.encode()),) if warning else ()
+        body = _encode(answer | {"private": is_private} | ({"warning": warning} if warning else {}))
+        return Response(body, headers=headers, caching=UNSTORED)
 
     def remove(self, request: Request, body: bytes) -> Response:
         """Remove a repository and its model."""
@@ -130,9 +128,11 @@ class CommitHandler:
         body = await read_up_to(_PREUPLOAD_BYTES_MAX, request, receive, "the list of files")
         repository = await asyncio.to_thread(self._find, request, viewer)
         wish = decode_json(body, Preupload)
+        if len(wish.files) > CHANGES_MAX:
+            raise errors.InvalidValue(f"files: {len(wish.files):,} are not accepted; accepted: up to {CHANGES_MAX:,}")
         answer = {
-            "files": [_describe(file) for file in wish.files[:_CHANGES_MAX]],
-            "commitOid": await asyncio.to_thread(self.commit_of, viewer, repository),
+            "files": _describe_many(wish.files),
+            "commitOid": (await asyncio.to_thread(self.read, viewer, repository)).commit,
         }
         await send_response(Response(_encode(answer), caching=UNSTORED), request, send)
 
@@ -142,16 +142,19 @@ class CommitHandler:
         writing_team(viewer)
         repository = await asyncio.to_thread(self._find, request, viewer)
         body = parse_commit(await read_up_to(_BODY_BYTES_MAX, request, receive, "the commit"))
+        await asyncio.to_thread(self._resolve, viewer, repository, body)
         results = await self._verified(viewer, body.weights)
         await asyncio.to_thread(self._refuse_unsound, body.weights, results)
         change = Commit(
             {path: verified for path, sha256 in body.weights.items() if (verified := results[sha256].verified)},
             body.texts,
             body.removed,
+            body.removed_folders,
             [result.upload.id for result in results.values()],
+            partial(self._refuse_changed, viewer, repository, body.parents),
         )
         done = await asyncio.to_thread(self.repositories.commit, viewer, repository, change)
-        oid = await asyncio.to_thread(self.commit_of, viewer, done.repository)
+        oid = (await asyncio.to_thread(self.read, viewer, done.repository)).commit
         answer = {
             "success": True,
             "commitOid": oid,
@@ -169,22 +172,46 @@ class CommitHandler:
         parameters = request.path_parameters
         repository = self.repositories.find(viewer, parameters["namespace"], parameters["name"])
         if parameters["revision"] not in REVISIONS:
-            raise errors.RevisionNotFound(parameters["revision"], self.commit_of(viewer, repository))
+            raise errors.RevisionNotFound(parameters["revision"], self.read(viewer, repository).commit)
         return repository
+
+    def _resolve(self, viewer: Viewer, repository: Repository, body: CommitBody) -> None:
+        """Refuse a commit for another state or of files that are not there, and find the files that it copies."""
+        self._refuse_changed(viewer, repository, body.parents)
+        files = self.read(viewer, repository)
+        for path in body.removed:
+            if path not in body.weights.keys() | body.texts.keys() | body.copies.keys():
+                files.find_file(path)
+        for folder in body.removed_folders:
+            if not any(entry.path.startswith(f"{folder}/") for entry in files.files):
+                raise errors.EntryNotFound(f"{folder}/", files.commit)
+        for path, source in body.copies.items():
+            entry = files.find_file(source)
+            if is_weights(path) != (entry.sha256 is not None):
+                raise errors.InvalidValue(f"{path}: accepted: a copy of {source} with its extension", field="path")
+            if entry.sha256 is not None:
+                body.weights[path] = entry.sha256
+            else:
+                body.texts[path] = entry.text or b""
+        if sum(map(len, body.texts.values())) > _BODY_BYTES_MAX:
+            raise errors.TooLarge("the commit with its copies", _BODY_BYTES_MAX)
+
+    def _refuse_changed(self, viewer: Viewer, repository: Repository, parents: Collection[str]) -> None:
+        if parents and (commit := self.read(viewer, repository).commit) not in parents:
+            raise errors.RepositoryChanged(next(iter(parents)), commit)
 
     async def _verified(self, viewer: Viewer, weights: Mapping[str, str]) -> dict[str, Result]:
         """Return the results of verification by SHA-256; wait for them."""
-        seconds = _POLL_SECONDS_MIN
         now = asyncio.get_running_loop().time
-        deadline = now() + _VERIFY_SECONDS_MAX
+        began = now()
         while True:
             results = await asyncio.to_thread(self.commit_uploads.results, viewer, set(weights.values()))
             if all(result.verified for result in results.values()):
                 return results
-            if now() > deadline:
+            waited_seconds = now() - began
+            if waited_seconds > _VERIFY_SECONDS_MAX:
                 raise errors.Unavailable("the files are still being verified; send the commit again later")
-            await asyncio.sleep(seconds)
-            seconds = min(seconds * 1.5, _POLL_SECONDS_MAX)
+            await asyncio.sleep(poll_seconds(waited_seconds))
 
     def _refuse_unsound(self, weights: Mapping[str, str], results: Mapping[str, Result]) -> None:
         """Raise UnsupportedFile if a file is broken or dangerous. The next attempt sends it again."""
@@ -199,103 +226,36 @@ class CommitHandler:
                 )
 
 
-def parse_commit(body: bytes) -> CommitBody:
-    """Return the changes of a commit. Raises InvalidValue, which names the line and what it accepts."""
-    commit = CommitBody()
-    lines = [line for line in body.split(b"\n") if line.strip()]
-    if len(lines) > _CHANGES_MAX + 1:
-        raise errors.InvalidValue(f"the commit has {len(lines)} lines; accepted: up to {_CHANGES_MAX} changes")
-    for number, text in enumerate(lines, 1):
-        try:
-            line = msgspec.json.decode(text, type=CommitLine)
-        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-            raise errors.InvalidValue(f"line {number} of the commit cannot be used: {problem}") from None
-        except RecursionError:
-            raise errors.InvalidValue(f"line {number} of the commit cannot be used: it is nested too deeply") from None
-        _take_line(commit, number, line)
-    if not (commit.weights or commit.texts or commit.removed):
-        raise errors.InvalidValue("the commit changes nothing; accepted: at least one file")
-    return commit
+def poll_seconds(waited_seconds: float) -> float:
+    """Return how long a commit waits before it looks again: a small part of the time that it has waited already."""
+    return min(max(waited_seconds * _POLL_PART, _POLL_SECONDS_MIN), _POLL_SECONDS_MAX)
 
 
-def _take_line(commit: CommitBody, number: int, line: CommitLine) -> None:
-    if line.key == "header":
-        return
-    path = checked_path(line.value.get("path"))
-    match line.key:
-        case "file":
-            commit.texts[path] = _text_of(path, line.value)
-        case "lfsFile":
-            commit.weights[path] = _sha256_of(path, line.value)
-        case "deletedFile":
-            commit.removed.add(path)
-        case _:
-            raise errors.InvalidValue(
-                f"line {number} of the commit: {line.key[:32]!r} is not accepted;"
-                " accepted: header, file, lfsFile, deletedFile"
-            )
-
-
-def checked_path(value: object) -> str:
-    """Return the path of a file in a repository. Raises InvalidValue."""
-    path = value if isinstance(value, str) else ""
-    parts = path.split("/")
-    is_plain = path.isprintable() and "\\" not in path and len(path) <= _PATH_CHARS_MAX
-    # Clients download into folders of people. `.git` there would be the settings and hooks of another repository.
-    if not is_plain or len(parts) > _PATH_PARTS_MAX or any(part.lower() in ("", ".", "..", ".git") for part in parts):
+def _read_visibility(wish: NewRepository) -> Visibility:
+    """Return the visibility that a request asks for. Raises InvalidValue."""
+    if wish.visibility is not None and wish.visibility not in tuple(Visibility):
         raise errors.InvalidValue(
-            f"path: {path[:64]!r} is not accepted; accepted: a relative path of up to {_PATH_CHARS_MAX} characters,"
-            " without .git",
-            field="path",
+            f"visibility: {wish.visibility[:32]!r} is not accepted; accepted: {', '.join(Visibility)}",
+            field="visibility",
         )
-    return path
+    visibility = Visibility(wish.visibility or Visibility.PRIVATE)
+    if wish.private and visibility is Visibility.PUBLIC:
+        raise errors.InvalidValue("private: true contradicts the visibility public; send one of them", field="private")
+    return visibility
 
 
-def _is_weights(path: str) -> bool:
-    return path.rpartition(".")[2].lower() in FILE_EXTENSIONS
-
-
-def _sha256_of(path: str, value: Mapping[str, object]) -> str:
-    oid = value.get("oid")
-    if value.get("algo", "sha256") != "sha256" or not isinstance(oid, str) or not _SHA256.fullmatch(oid):
-        raise errors.InvalidValue(f"{path}: accepted: the algo sha256, and an oid of 64 hexadecimal digits")
-    if not _is_weights(path):
-        raise errors.UnsupportedFile(
-            f"{path}: not a kind of file that is accepted; accepted: {', '.join(FILE_EXTENSIONS)}, and texts of up to"
-            f" {_TEXT_BYTES_MAX:,} bytes"
-        )
-    return oid
-
-
-def _text_of(path: str, value: Mapping[str, object]) -> bytes:
-    content = value.get("content", "")
-    try:
-        if not isinstance(content, str):
-            raise TypeError
-        raw = base64.b64decode(content, validate=True) if value.get("encoding", "base64") == "base64" else b"\0"
-        is_text = "\0" not in raw.decode("utf-8")
-    except (binascii.Error, ValueError, TypeError):
-        is_text, raw = False, b""
-    if _is_weights(path) or not is_text or len(raw) > _TEXT_BYTES_MAX:
-        raise errors.UnsupportedFile(
-            f"{path}: accepted in a commit: texts in UTF-8 of up to {_TEXT_BYTES_MAX:,} bytes, in base64;"
-            " weights are uploaded before the commit"
-        )
-    return raw
-
-
-def _describe(file: PreuploadFile) -> dict[str, object]:
-    is_text = not _is_weights(file.path) and file.size <= _TEXT_BYTES_MAX and not _is_picture(file.path)
-    return {
-        "path": file.path,
-        "uploadMode": "lfs" if _is_weights(file.path) else "regular",
-        "shouldIgnore": not (is_text or _is_weights(file.path)),
-        "oid": None,
-    }
-
-
-def _is_picture(path: str) -> bool:
-    return path.rpartition(".")[2].lower() in ("png", "jpg", "jpeg", "webp", "gif", "mp4", "zip", "gz", "pkl", "pickle")
+def _describe_many(files: Sequence[PreuploadFile]) -> list[dict[str, object]]:
+    """Say of each file how it comes. A folder full of pictures would be more than one commit can have."""
+    described = []
+    picture_bytes = 0
+    for file in files:
+        is_picture = extension_of(file.path) in PICTURE_EXTENSIONS
+        picture_bytes += file.size if is_picture else 0
+        is_small = file.size <= TEXT_BYTES_MAX and (not is_picture or picture_bytes <= _PICTURES_BYTES_MAX)
+        is_taken = is_weights(file.path) or (is_small and extension_of(file.path) not in _IGNORED_EXTENSIONS)
+        mode = "lfs" if is_weights(file.path) else "regular"
+        described.append({"path": file.path, "uploadMode": mode, "shouldIgnore": not is_taken, "oid": None})
+    return described
 
 
 def _notes_of(body: CommitBody, done: Committed) -> list[str]:
@@ -306,4 +266,6 @@ def _notes_of(body: CommitBody, done: Committed) -> list[str]:
             notes.append(f"README.md: taken over: {', '.join(done.readme.used)}")
         if done.readme.ignored:
             notes.append(f"README.md: not taken over: {', '.join(done.readme.ignored)}")
+    if README in body.removed and README not in body.texts:
+        notes.append("README.md: made from the details of the model; edit these to change it")
     return notes

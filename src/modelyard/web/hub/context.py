@@ -7,6 +7,7 @@ from modelyard.web.api.files import Downloads
 from modelyard.web.auth import ViewerOf
 from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.hub.repositories import Repositories
+from modelyard.web.hub.upstream import HubUpstream
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.responses import GzipCache
 from modelyard.web.urls import BaseOf
@@ -25,3 +26,4 @@ class HubContext:
     heavy_work: HeavyWork
     base_of: BaseOf
     gzip_cache: GzipCache
+    upstream: HubUpstream | None = None

@@ -9,14 +9,14 @@ import msgspec
 from modelyard import errors
 from modelyard.domain import Scope, Visibility
 from modelyard.web.auth import ViewerOf
-from modelyard.web.hub import tags
 from modelyard.web.hub.endpoint import with_commit
 from modelyard.web.hub.entries import FileEntry
 from modelyard.web.hub.repositories import Repositories, Repository
 from modelyard.web.hub.requests import find_repository, is_true, read_query
+from modelyard.web.hub.upstream import UpstreamRepository
 from modelyard.web.requests import Request
 from modelyard.web.responses import Response
-from modelyard.wire import hub
+from modelyard.wire import hub, hub_tags
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,7 +44,11 @@ class Descriptions:
         repository = find_repository(self.repositories, self.viewer_of(request), request)
         query = read_query(request)
         expanded = frozenset(query.get("expand", ()))
-        fields = describe(repository, has_sizes=is_true(query, "blobs"))
+        has_sizes = is_true(query, "blobs")
+        if isinstance(repository, UpstreamRepository):
+            fields = _describe_upstream(repository, has_sizes=has_sizes)
+        else:
+            fields = describe(repository, has_sizes=has_sizes)
         if expanded:
             fields = {name: value for name, value in fields.items() if name in expanded or name in ("_id", "id")}
         elif is_true(query, "securityStatus"):
@@ -73,16 +77,17 @@ class Descriptions:
         return with_commit(Response(b"{}"), repository.commit)
 
 
-def last_commit(repository: Repository) -> hub.LastCommitRecord:
+def last_commit(repository: Repository | UpstreamRepository) -> hub.LastCommitRecord:
     """Return the commit of a repository."""
+    if isinstance(repository, UpstreamRepository):
+        return repository.last_commit
     date = hub.format_time(_changed_at(repository))
     return hub.LastCommitRecord(repository.commit, f"{repository.model.sd_name or repository.id}", date)
 
 
 def describe(repository: Repository, *, has_sizes: bool = False) -> dict[str, Any]:
     """Return the description of a repository, with the sizes and hashes of its files if ``has_sizes``."""
-    model = repository.model
-    make: Callable[[FileEntry], hub.SiblingRecord] = _sized_sibling if has_sizes else _sibling
+    model, make = repository.model, _sibling_maker(has_sizes=has_sizes)
     return {
         "_id": f"{model.id:024x}",
         "id": repository.id,
@@ -97,16 +102,33 @@ def describe(repository: Repository, *, has_sizes: bool = False) -> dict[str, An
         "downloads": repository.downloads,
         "likes": 0,
         "tags": repository.tags,
-        "pipeline_tag": tags.PIPELINE_TAG,
-        "library_name": tags.library_of(model.type.name),
+        "pipeline_tag": hub_tags.PIPELINE_TAG,
+        "library_name": hub_tags.library_of(model.type.name),
         "cardData": repository.card,
         "siblings": [make(entry) for entry in repository.files],
         "usedStorage": sum(entry.size_bytes for entry in repository.weights),
     }
 
 
+def _describe_upstream(repository: UpstreamRepository, *, has_sizes: bool) -> dict[str, Any]:
+    """Return the hub's own description, with the name that the caller used and the files of the snapshot."""
+    make = _sibling_maker(has_sizes=has_sizes)
+    return {
+        **repository.snapshot.fields,
+        "id": repository.id,
+        "modelId": repository.id,
+        "author": repository.id.rpartition("/")[0] or repository.snapshot.fields.get("author"),
+        "sha": repository.commit,
+        "siblings": [make(entry) for entry in repository.files],
+    }
+
+
 def _changed_at(repository: Repository) -> int:
     return max(repository.model.updated_at or 0, repository.model.added_at or 0)
+
+
+def _sibling_maker(*, has_sizes: bool) -> Callable[[FileEntry], hub.SiblingRecord]:
+    return _sized_sibling if has_sizes else _sibling
 
 
 def _sibling(entry: FileEntry) -> hub.SiblingRecord:

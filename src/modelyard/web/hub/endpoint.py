@@ -11,7 +11,7 @@ import msgspec
 from starlette.types import Message, Receive, Send
 
 from modelyard import errors, wire
-from modelyard.web.rate_limit import RateLimit, caller_of
+from modelyard.web.rate_limit import RateLimit, counter_of
 from modelyard.web.requests import Handler, Header, Request
 from modelyard.web.responses import Response, error_response, send_response
 from modelyard.wire import hub
@@ -31,6 +31,7 @@ _ERROR_CODES: tuple[tuple[type[errors.ModelyardError], str], ...] = (
     (errors.RevisionNotFound, "RevisionNotFound"),
     (errors.EntryNotFound, "EntryNotFound"),
     (errors.SuspiciousFile, "GatedRepo"),
+    (errors.RepositoryGated, "GatedRepo"),
 )
 # With this sentence, clients say that the key is wrong. With another one, they say that the repository is unknown.
 _INVALID_KEY = "Invalid credentials in Authorization header"
@@ -90,7 +91,7 @@ def _added_headers(request: Request, headers: list[Header], rate_limit: RateLimi
     added = [_EXPOSED]
     if _COMMIT not in names:
         added.append((_COMMIT, NO_COMMIT.encode()))
-    if allowance := rate_limit.allowance(caller_of(request)):
+    if allowance := rate_limit.allowance(counter_of(request)):
         per_minute, remaining, seconds = allowance
         added.append((b"ratelimit", b'"api";r=%d;t=%d' % (remaining, seconds)))
         added.append((b"ratelimit-policy", b'"fixed window";"api";q=%d;w=60' % per_minute))

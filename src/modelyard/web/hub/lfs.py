@@ -32,7 +32,6 @@ from modelyard.web.urls import BaseOf
 PREFIX = "/hf/lfs/"
 _MEDIA_TYPE = b"application/vnd.git-lfs+json"
 _PUT, _COMPLETE = "hub put", "hub complete"
-_OBJECTS_MAX = 1000
 # JavaScript's client has a spelling of its own.
 _HASH_ALGORITHMS = ("sha256", "sha_256")
 # Larger files come in parts, so that a broken connection costs one part. A signed address and a row a part.
@@ -79,10 +78,8 @@ class LfsHandler:
         parameters = request.path_parameters
         self.repositories.find(viewer, parameters["namespace"], parameters["name"])
         batch = decode_json(body, Batch)
-        if batch.operation != "upload" or batch.hash_algo not in _HASH_ALGORITHMS or len(batch.objects) > _OBJECTS_MAX:
-            raise errors.InvalidValue(
-                f"accepted: the operation upload, the hash_algo sha256, and up to {_OBJECTS_MAX} objects"
-            )
+        if batch.operation != "upload" or batch.hash_algo not in _HASH_ALGORITHMS:
+            raise errors.InvalidValue("accepted: the operation upload, and the hash_algo sha256")
         self.commit_uploads.refuse_many(viewer, [item.oid for item in batch.objects])
         is_multipart = "multipart" in batch.transfers and any(item.size > PART_BYTES for item in batch.objects)
         verify = f"{self.base_of(request)}/hf/{parameters['namespace']}/{parameters['name']}.git/info/lfs/verify"

@@ -12,21 +12,23 @@ import msgspec
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.catalog import Catalog
+from modelyard.catalog import Catalog, may_see
 from modelyard.domain import Model, Source, Status, Verdict, Viewer, Visibility, model_type
 from modelyard.facts import Entry, Facts, resolve
-from modelyard.store import blobs, download_counts, files, repositories, repository_names
+from modelyard.store import blobs, download_counts, files, model_texts, repositories, repository_names
 from modelyard.store.files import FileRecord
 from modelyard.store.repositories import RepositoryFile
 from modelyard.web.api.model_details import list_files
 from modelyard.web.cache import RevisionCache
-from modelyard.web.hub import cards, entries, tags
+from modelyard.web.hub import cards, entries
 from modelyard.web.hub.entries import README, FileEntry
-from modelyard.wire import details
+from modelyard.wire import details, hub_tags
 
 # The client's own rule.
 _PART = re.compile(r"(?![-.])[A-Za-z0-9_.-]{1,96}(?<![-.])")
 _NOT_IN_PARTS = ("--", "..")
+# In the place of the namespace of a repository that has none, such as ``gpt2``. The catalogue has none of these.
+NO_NAMESPACE = "@"
 REVISIONS = ("main", "HEAD")
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 # What a repository takes in memory besides its README: measured with small models, and rounded up.
@@ -72,6 +74,11 @@ def repository_id(model: Model) -> str:
     return f"{repository_names.PUBLIC if is_public else model.team}/{model.id}"
 
 
+def join_name(namespace: str, name: str) -> str:
+    """Return the name of a repository as clients write it."""
+    return name if namespace == NO_NAMESPACE else f"{namespace}/{name}"
+
+
 def is_valid_name(part: str) -> bool:
     """Whether clients accept a namespace or a name."""
     return _PART.fullmatch(part) is not None and not any(text in part for text in _NOT_IN_PARTS)
@@ -91,7 +98,7 @@ class Repositories:
 
     def find(self, viewer: Viewer, namespace: str, name: str) -> Repository:
         """Return a repository. Raises RepositoryNotFound, also for one that the viewer may not see."""
-        name_as_asked = f"{namespace}/{name}"
+        name_as_asked = join_name(namespace, name)
         model_id = empty = None
         if is_valid_name(namespace) and is_valid_name(name):
             with self._catalog.store.reading() as connection:
@@ -119,8 +126,14 @@ class Repositories:
             stored = blobs.find(connection, entry.model.blob) if entry.model.blob else None
             downloads = download_counts.counts(connection, [model_id]).get(model_id, 0)
             committed = repositories.files_of_model(connection, model_id)
-        visible = [file for file in local_files if file.visibility is Visibility.PUBLIC or file.team == viewer.team]
+            small_files = model_texts.find(connection, model_id)
+        visible = [file for file in local_files if may_see(viewer, file)]
         weights, texts = _split_committed(entry.model, committed)
+        texts = texts or [
+            entries.text_entry(path, content)
+            for path, content in small_files.items()
+            if path == entries.safe_path(path)
+        ]
         return _assemble(entry, weights or _weights(entry, visible, stored), downloads, texts)
 
 
@@ -161,7 +174,7 @@ def _assemble(
     entry: Entry, weights: Sequence[FileEntry], downloads: int, texts: Sequence[FileEntry] = ()
 ) -> Repository:
     model, facts = entry.model, resolve(entry.layers) if entry.layers else Facts()
-    model_tags = tags.tags_of(model, facts.upstream_model_id)
+    model_tags = hub_tags.tags_of(model, facts.upstream_model_id)
     card, own_id = cards.card_fields(model, model_tags), repository_id(model)
     # A README.md of a commit is a text until the repository has weights: then it becomes details of the model.
     readme = next((text for text in texts if text.path == README), None)

@@ -1,6 +1,7 @@
 """``/api/models``: pages of models, by search and filters, from the index.
 
-A page is made of summaries, which are cached. ``full=true`` describes each model with its files and commit.
+A page is made of the summaries that the index has, and of the counts of downloads that the database has. ``full=true``
+describes each model with its files and commit.
 """
 
 import time
@@ -27,22 +28,24 @@ from modelyard.domain import (
     fold,
 )
 from modelyard.index import Budget
-from modelyard.store import repository_names
+from modelyard.store import download_counts, repository_names
 from modelyard.web.auth import ViewerOf
 from modelyard.web.cache import RevisionCache
-from modelyard.web.hub.base_models import names_of
 from modelyard.web.hub.descriptions import describe
 from modelyard.web.hub.repositories import Repositories
 from modelyard.web.hub.requests import is_true, read_query
-from modelyard.web.hub.summaries import COUNTS_SECONDS, Record, Summaries, decode_records
-from modelyard.web.hub.tags import LIBRARY, LIBRARY_TYPES, NSFW, PIPELINE_TAG
 from modelyard.web.requests import Request
 from modelyard.web.responses import Response, digest_of
 from modelyard.web.urls import BaseOf
+from modelyard.wire import hub_summaries
 from modelyard.wire.cursors import parse_cursor, sort_of
+from modelyard.wire.hub_base_models import names_of
+from modelyard.wire.hub_tags import LIBRARY, LIBRARY_TYPES, NSFW, PIPELINE_TAG
 
 LIMIT_MAX = 1_000
 CACHE_BYTES_MAX = 16 * 1024 * 1024
+# How long a page shows the counts of downloads of when it was made.
+COUNTS_SECONDS = 300
 # A full description reads the layers of a model; the client follows the link to the next page.
 _FULL_LIMIT_MAX = 100
 _SORTS = {
@@ -59,6 +62,13 @@ _ID_DIGITS_MAX = 18
 _encode = msgspec.json.Encoder().encode
 
 
+class _Listed(msgspec.Struct):
+    id: str
+
+
+_decode_listed = msgspec.json.Decoder(list[_Listed]).decode
+
+
 class HubSearch:
     """The handler of the route. It runs in a thread.
 
@@ -70,7 +80,6 @@ class HubSearch:
         self.repositories = repositories
         self.viewer_of = viewer_of
         self.base_of = base_of
-        self._summaries = Summaries(catalog.store)
         self._cache: RevisionCache[tuple[str | None, str, bytes, int], Response] = RevisionCache(
             CACHE_BYTES_MAX, lambda: catalog.revision, lambda key, response: len(response.body) + len(key[2])
         )
@@ -79,9 +88,9 @@ class HubSearch:
         """Return a page of the models that match, and that the caller may see."""
         viewer, revision = self.viewer_of(request), self.catalog.refresh()
         key = viewer.team, self.base_of(request), request.query_string, int(time.time()) // COUNTS_SECONDS
-        return self._cache.get_or_make(key, revision, lambda: self._page(viewer, request, revision))
+        return self._cache.get_or_make(key, revision, lambda: self._page(viewer, request))
 
-    def _page(self, viewer: Viewer, request: Request, revision: int) -> Response:
+    def _page(self, viewer: Viewer, request: Request) -> Response:
         parameters = read_query(request)
         query = read_search(self.catalog, viewer, parameters)
         if query is None:
@@ -90,11 +99,10 @@ class HubSearch:
         expanded = frozenset(parameters.get("expand", ()))
         if is_full or expanded & _FULL_FIELDS:
             query = replace(query, limit=min(query.limit, _FULL_LIMIT_MAX))
-        page = self.catalog.search(viewer, query, request.budget or Budget())
+        page = self.catalog.list_summaries(viewer, query, request.budget or Budget())
+        body = self._join(page.records)
         if is_full or expanded & _FULL_FIELDS:
-            body = _encode(self._describe_fully(viewer, decode_records(page.records)))
-        else:
-            body = b"[%b]" % b",".join(self._summaries.render(page.records, viewer.team, revision))
+            body = _encode(self._describe_fully(viewer, _decode_listed(body)))
         if expanded:
             body = _encode(
                 [
@@ -105,14 +113,21 @@ class HubSearch:
         response = Response(body, digest=digest_of(body))
         return response if page.following is None else self._with_next(response, request, parameters, page.following)
 
-    def _describe_fully(self, viewer: Viewer, records: Sequence[Record]) -> list[dict[str, Any]]:
-        models = []
-        for record in records:
-            namespace = repository_names.PUBLIC if record.visibility == Visibility.PUBLIC else viewer.team
+    def _join(self, summaries: Sequence[bytes]) -> bytes:
+        ids = hub_summaries.ids_of(summaries)
+        with self.catalog.store.reading() as connection:
+            counts = download_counts.list_counts(connection, ids)
+        return hub_summaries.join_summaries(
+            summaries, {number: counts[id_] for number, id_ in enumerate(ids) if id_ in counts}
+        )
+
+    def _describe_fully(self, viewer: Viewer, models: Sequence[_Listed]) -> list[dict[str, Any]]:
+        descriptions = []
+        for model in models:
             # A model may be removed while the page is made.
             with suppress(errors.RepositoryNotFound):
-                models.append(describe(self.repositories.find(viewer, str(namespace), str(record.id))))
-        return models
+                descriptions.append(describe(self.repositories.find(viewer, *model.id.split("/"))))
+        return descriptions
 
     def _with_next(
         self,
@@ -138,8 +153,9 @@ def read_search(catalog: Catalog, viewer: Viewer, parameters: Mapping[str, list[
         changes["visibility"] = visibility
     if any(tag != PIPELINE_TAG for tag in parameters.get("pipeline_tag", ())):
         return None
-    known_types = catalog.known_types(viewer)
-    for values in (part for text in parameters.get("filter", ()) for part in text.split(",")):
+    tags = [part for text in parameters.get("filter", ()) for part in text.split(",")]
+    known_types = catalog.known_types(viewer) if tags else set()
+    for values in tags:
         if not _add_filter(changes, values.strip(), known_types):
             return None
     return replace(query, **changes)

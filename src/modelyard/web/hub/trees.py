@@ -18,6 +18,7 @@ from modelyard.web.hub.endpoint import with_commit
 from modelyard.web.hub.entries import FileEntry
 from modelyard.web.hub.repositories import Repositories, Repository
 from modelyard.web.hub.requests import find_repository, is_true, read_query
+from modelyard.web.hub.upstream import UpstreamRepository
 from modelyard.web.requests import Request
 from modelyard.web.responses import Response, send_response
 from modelyard.web.urls import BaseOf
@@ -69,7 +70,7 @@ class Trees:
         return with_commit(Response(_encode(_expand(repository, records, query))), repository.commit)
 
 
-def _directory(repository: Repository, path: str, *, is_recursive: bool) -> list[hub.EntryRecord]:
+def _directory(repository: Repository | UpstreamRepository, path: str, *, is_recursive: bool) -> list[hub.EntryRecord]:
     """Return the entries of a directory, sorted by path; empty if there is no such directory."""
     start = f"{path}/" if path else ""
     inside = [entry for entry in repository.files if entry.path.startswith(start)]
@@ -93,7 +94,7 @@ def _record_of(entry: FileEntry) -> hub.EntryRecord:
 
 
 def _expand(
-    repository: Repository, records: Iterable[hub.EntryRecord], query: Mapping[str, list[str]]
+    repository: Repository | UpstreamRepository, records: Iterable[hub.EntryRecord], query: Mapping[str, list[str]]
 ) -> list[hub.EntryRecord]:
     """Return the entries, with the commit that they are from if the query asks for it."""
     if not is_true(query, "expand"):

@@ -9,6 +9,7 @@ from modelyard.store.repositories import Repository
 from modelyard.uploads.commits import CommitUploads
 from modelyard.web.api.presigned_uploads import PresignedUploads
 from modelyard.web.auth import ViewerOf
+from modelyard.web.hub import repositories
 from modelyard.web.hub.commits import CommitHandler
 from modelyard.web.hub.context import HubContext
 from modelyard.web.hub.lfs import LfsHandler
@@ -32,13 +33,13 @@ def open_writes(hub: HubContext, presigned: PresignedUploads, models: Models) ->
     owned = OwnedRepositories(store, models, presigned.uploads.limits.team_quota_bytes)
     commit_uploads = CommitUploads(store, presigned.uploads)
 
-    def commit_of(viewer: Viewer, repository: Repository) -> str:
+    def read(viewer: Viewer, repository: Repository) -> repositories.Repository:
         if repository.model_id is None:
-            return hub.repositories.find(viewer, repository.team, repository.name).commit
-        return hub.repositories.of_model(viewer, repository.model_id).commit
+            return hub.repositories.find(viewer, repository.team, repository.name)
+        return hub.repositories.of_model(viewer, repository.model_id)
 
     return HubWrites(
-        CommitHandler(owned, commit_uploads, caller_of, base_of, commit_of),
+        CommitHandler(owned, commit_uploads, caller_of, base_of, read),
         LfsHandler(commit_uploads, owned, auth, signer, caller_of, base_of),
         XetHandler(commit_uploads, owned, auth, signer, caller_of, base_of),
         caller_of,

@@ -25,7 +25,7 @@ from modelyard.registry.repositories import OwnedRepositories
 from modelyard.signing import Signature, Signer
 from modelyard.store.uploads import Upload
 from modelyard.uploads.commits import CommitUploads
-from modelyard.web.api.presigned_uploads import receive_file
+from modelyard.web.api.presigned_uploads import receive_bytes
 from modelyard.web.auth import ViewerOf
 from modelyard.web.bodies import chunks, content_length
 from modelyard.web.requests import Request
@@ -104,7 +104,8 @@ class XetHandler:
             self.auth.viewer_of_link(viewer.key_fingerprint, Scope.WRITE)
 
         uploads = self.commit_uploads.uploads
-        await receive_file(uploads, upload.id, length_bytes, receive, refuse_revoked)
+        # Nobody needs the SHA-256 of a xorb. The files that are made of its chunks are hashed.
+        await receive_bytes(uploads, upload.id, length_bytes, receive, refuse_revoked, is_hashed=False)
 
         def complete() -> None:
             with uploads.incoming.open(upload.id) as partial:

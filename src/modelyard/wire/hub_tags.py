@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from modelyard.domain import OWN_ID_MIN, Model
-from modelyard.web.hub.base_models import hub_id_of
+from modelyard.wire.hub_base_models import hub_id_of
 
 PIPELINE_TAG = "text-to-image"
 LIBRARY = "diffusers"
 NSFW = "not-for-all-audiences"
+_UPSTREAM_GROUP = "civitai:"
 # The types that diffusers loads.
 LIBRARY_TYPES = frozenset(
     (
@@ -35,7 +36,7 @@ def join_tags(
     own: Sequence[str], type_name: str, base_model: str, *, is_nsfw: bool, licence: str | None, civitai: str | None
 ) -> list[str]:
     """Return the tags of a model from its fields, each once."""
-    before, after = _surrounding_tags(type_name, base_model, is_nsfw, licence)
+    before, after = surrounding_tags(type_name, base_model, is_nsfw, licence)
     tags = [*before, *own, *after]
     if civitai:
         tags.append(f"civitai:{civitai}")
@@ -43,7 +44,7 @@ def join_tags(
 
 
 @lru_cache(maxsize=1024)
-def _surrounding_tags(
+def surrounding_tags(
     type_name: str, base_model: str, is_nsfw: bool, licence: str | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the tags before and after those that are a model's own. Few models have different ones."""
@@ -67,6 +68,13 @@ def tags_of(model: Model, upstream_model_id: int | None) -> list[str]:
         licence=licence_of(model),
         civitai=f"{upstream_model_id}@{model.id}" if is_upstream else None,
     )
+
+
+def upstream_id(model_id: int, version_group: str) -> int | None:
+    """Return the id of Civitai's model that a version is of; None if the model is from elsewhere."""
+    digits = version_group.removeprefix(_UPSTREAM_GROUP)
+    is_upstream = model_id < OWN_ID_MIN and digits != version_group and digits.isdecimal()
+    return int(digits) if is_upstream else None
 
 
 def licence_of(model: Model) -> str | None:
