@@ -88,6 +88,8 @@ def take_all(browsing: Browsing, key: str, names: set[str]) -> int:
         album.take("upload", "/upload")
         album.take("keys", "/keys")
         album.take("team", "/team")
+        album.take("sends", "/sends")
+        album.take("covers", "/covers")
         album.take("deleted", "/deleted")
         album.take("status", "/status")
         album.take("api", "/docs")

@@ -280,3 +280,30 @@ def test_on_a_phone_the_filters_are_behind_a_switch(browsing: Browsing, with_scr
     page.locator("#filters").get_by_role("link", name="Checkpoint", exact=False).first.click()
 
     expect(page.get_by_role("link", name="Remove the filter Checkpoint")).to_be_visible()
+
+
+NOTE_SHIFTS = """
+window.shifts = [];
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) shifts.push(entry.value);
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@pytest.mark.parametrize("width", [1350, 1280, 1000, 390, 320])
+def test_nothing_moves_while_the_gallery_loads(browsing: Browsing, yard: Yard, width: int) -> None:
+    page = browsing.window(yard.key(), width=width, height=900)
+    page.add_init_script(NOTE_SHIFTS)
+    scripts: list[Route] = []
+    page.route(re.compile(r"/static/page\.js"), lambda route: scripts.append(route))  # noqa: PLW0108 # no method of a list
+    page.goto("/", wait_until="commit")
+    expect(page.locator(".card").first).to_be_visible()
+    while not scripts:
+        page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
+    while not page.evaluate("performance.getEntriesByName('first-contentful-paint').length"):
+        page.wait_for_timeout(10)
+    scripts[0].continue_()
+    expect(page.locator("html")).to_have_class(re.compile("scripted"))
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    assert [] == page.evaluate("shifts")

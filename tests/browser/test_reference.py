@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from modelyard.domain import Scope
 from tests import requirements
 
@@ -37,6 +39,20 @@ def test_the_documented_call_is_tried_with_a_key(browsing: Browsing, yard: Yard)
     page.get_by_role("button", name="Show next page").click()
     expect(page.locator("#body")).not_to_contain_text(first[0]["sd_name"])
     expect(page.locator("#status")).to_contain_text("200")
+
+
+@pytest.mark.parametrize(("width", "is_beside"), [(1440, True), (1000, False), (390, False)])
+def test_the_form_stands_beside_the_example_where_there_is_room(
+    browsing: Browsing, width: int, is_beside: bool
+) -> None:
+    page = browsing.window(width=width, height=900)
+    page.goto("/docs")
+    example, form = page.locator("#examples").bounding_box(), page.locator("#try").bounding_box()
+    assert example is not None
+    assert form is not None
+
+    assert is_beside == (abs(example["y"] - form["y"]) < 1 and form["x"] >= example["x"] + example["width"])
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_who_is_signed_in_needs_no_key_to_try_it(browsing: Browsing, yard: Yard) -> None:

@@ -1,14 +1,17 @@
-"""A picture or a workflow is dropped on the gallery, and the page says which models it needs."""
+"""A picture or a workflow is dropped on the gallery; the page says which models it needs, and the server gets them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests import requirements
+from tests.transfers import lora_bytes
+from tests.upstream import Upstream, serve_upstream
 
 from .browsing import Browsing
 from .conftest import Yard
@@ -49,7 +52,7 @@ def test_a_dropped_workflow_is_answered_with_its_models(browsing: Browsing, yard
     expect(page.locator("#dropping")).to_be_hidden()
     drag(page, "drop", workflow(yard))
 
-    expect(page.locator("#summary")).to_have_text("This file needs 4 models. 0 of them are here.")
+    expect(page.locator("#summary")).to_have_text("This file needs 4 models. 0 of them are here, the server can get 1.")
     link = page.locator(f'a[href="/models/{yard.records[0].id}"]')
     link.click()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -107,5 +110,57 @@ def test_axe_finds_nothing_in_an_answer(browsing: Browsing, yard: Yard, axe: Cal
         drag(page, "drop", workflow(yard))
         expect(page.locator("#summary")).to_be_visible()
         violations += axe(page)
+
+    assert [] == violations
+
+
+class SlowFile:
+    """A file of which a server sends the first half, and then nothing until the test says so."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.may_end = threading.Event()
+
+    def __call__(self, on: Any) -> None:
+        half = len(self._content) // 2
+        on.send_response(200)
+        on.send_header("Content-Length", str(len(self._content)))
+        on.end_headers()
+        on.wfile.write(self._content[:half])
+        on.wfile.flush()
+        self.may_end.wait(60)
+        on.wfile.write(self._content[half:])
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with serve_upstream() as server:
+        yield server
+
+
+def test_get_all_shows_how_far_the_server_is_and_cancels(
+    browsing: Browsing, yard: Yard, axe: Callable[[Page], list[str]], upstream: Upstream
+) -> None:
+    """One file comes to its end and becomes a model; another is cancelled while half of it is here."""
+    files = [SlowFile(lora_bytes(fill=600_000)), SlowFile(lora_bytes(fill=700_000))]
+    urls = [upstream.put(f"/{name}.safetensors", file) for name, file in zip("ab", files, strict=True)]
+    page = browsing.window(yard.key())
+    page.goto("/")
+    drag(page, "drop", json.dumps({"models": [{"name": url.rpartition("/")[2], "url": url} for url in urls]}))
+    expect(page.locator("#summary")).to_contain_text("the server can get 2")
+    violations = axe(page)
+    page.get_by_role("button", name="Get all").click()
+    rows = [page.locator("#fetches li", has_text=f"/{name}.safetensors") for name in "ab"]
+    for row in rows:  # without a reload
+        expect(row.locator(".state")).to_contain_text("%")
+        expect(row.locator("progress[value]")).to_be_visible()
+    violations += axe(page)
+    rows[1].get_by_role("button", name="Cancel").click()
+    expect(rows[1]).to_contain_text("Cancelled.")
+    files[0].may_end.set()
+    expect(rows[0]).to_contain_text("Done.")
+    rows[0].get_by_role("link", name="Show the model").click()
+    expect(page.locator("#refusal, #checking")).to_have_count(0)
+    files[1].may_end.set()
 
     assert [] == violations

@@ -122,7 +122,7 @@ def test_an_empty_catalogue_shows_three_ways_in(browser: Browser, tmp_path: Path
             page.goto("/")
             expect(page.get_by_role("heading", name="No models yet")).to_be_visible()
             expect(page.locator(".ways").get_by_role("link", name="Upload")).to_be_visible()
-            for command in ("modelyard add FOLDER", "modelyard import civitai"):
+            for command in ("modelyard add FOLDER", "modelyard import civitai --fetch --limit 100"):
                 page.get_by_role("button", name=f"Copy {command}").click()
                 assert command == page.evaluate("() => navigator.clipboard.readText()")
             assert width == page.evaluate("() => document.documentElement.scrollWidth")

@@ -138,6 +138,24 @@ def test_an_upload_goes_on_after_the_page_was_reloaded_in_its_middle(
     assert [PIECE_BYTES, 2 * PIECE_BYTES] == offsets
 
 
+def test_an_upload_shows_its_speed_and_the_time_left(browsing: Browsing, yard: Yard, tmp_path: Path) -> None:
+    file = tmp_path / "long.safetensors"
+    file.write_bytes(lora_bytes(fill=(PIECES - 1) * PIECE_BYTES + 1_000_000))
+    page = browsing.window(yard.key())
+    page.clock.install()
+    page.goto("/upload")
+    routes: list[Route] = []
+    page.route(re.compile(r"/v3/uploads/"), partial(hold_pieces, routes))
+    send(page, file)
+    while not routes:
+        page.wait_for_timeout(10)  # lets Playwright hand the request over; the condition decides
+    page.clock.fast_forward(4_000)
+    routes[0].continue_()
+
+    # 8.4 MB took four seconds and a little, and 9.4 MB are left.
+    expect(page.locator(".upload .state")).to_have_text(re.compile(r"^47 %, (2\.[01]|1\.\d) MB/s, \d s left$"))
+
+
 def test_the_upload_page_shows_the_verdict_of_each_file(browsing: Browsing, yard: Yard, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.safetensors", tmp_path / "bad.pt"
     good.write_bytes(lora_bytes())

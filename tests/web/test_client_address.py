@@ -1,5 +1,6 @@
 """Who the client is behind reverse proxies, and that nobody else can say who they are."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ PROXIES = TrustedProxies("10.0.0.0/8,fd00::/8")
         ("::ffff:10.0.0.1", "[2001:db8::7]:4711", "2001:db8::7"),
         ("fd00::1", "2001:db8::7", "2001:db8::7"),
         ("no address", "198.51.100.7", "no address"),
+        # Only the end of a long header can be a proxy's.
+        ("10.0.0.1", f"{'203.0.113.5, ' * 100}198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        ("10.0.0.1", f"203.0.113.5{', 10.0.0.2' * 200}", "10.0.0.2"),
     ],
 )
 def test_the_client_is_the_nearest_address_that_is_not_trusted(peer: str, forwarded_for: str, client: str) -> None:
@@ -47,6 +51,19 @@ def test_the_scheme_is_that_of_the_nearest_proxy(peer: str, forwarded: str, sche
     assert scheme == PROXIES.scheme_of(peer, {b"x-forwarded-proto": forwarded.encode()}, "http")
 
 
+def test_what_clients_send_takes_no_memory() -> None:
+    proxies = TrustedProxies("10.0.0.0/8")
+    tracemalloc.start()
+    for number in range(200):
+        for peer in ("192.0.2.1", "10.0.0.1"):
+            headers = {b"x-forwarded-for": f"{number}{', ' * 30_000}198.51.100.7".encode()}
+            proxies.client_of(peer, headers)
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert grown < 1_000_000
+
+
 def test_without_networks_nobody_is_trusted() -> None:
     nobody = TrustedProxies("")
 
@@ -60,14 +77,14 @@ def _sign_in(app: App, address: str) -> int:
 
 
 def test_a_stranger_behind_the_proxy_is_limited_alone(tmp_path: Path) -> None:
-    with open_app(tmp_path, trusted_proxies="127.0.0.0/8", rate_limit_per_minute=3) as app:
+    with open_app(tmp_path, trusted_proxies="127.0.0.0/8", failures_per_minute=3) as app:
         stranger = [_sign_in(app, "203.0.113.5") for _ in range(4)]
 
         assert ([401, 401, 401, 429], 401) == (stranger, _sign_in(app, "198.51.100.7"))
 
 
 def test_a_stranger_without_a_trusted_proxy_cannot_choose_an_address(tmp_path: Path) -> None:
-    with open_app(tmp_path, rate_limit_per_minute=3) as app:
+    with open_app(tmp_path, failures_per_minute=3) as app:
         assert [401, 401, 401, 429] == [_sign_in(app, f"203.0.113.{number}") for number in range(4)]
 
 

@@ -61,3 +61,13 @@ def test_without_a_limit_of_descriptors_there_are_about_a_million(monkeypatch: p
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     assert 2**20 - 256 == ConnectionLimits(10**9).connections_max
+
+
+def test_the_addresses_of_an_ipv6_network_are_one_client() -> None:
+    limits = ConnectionLimits(40, 2)
+
+    assert ["", "", ADDRESS_FULL.format(2)] == [limits.add(f"2001:db8::{number}") for number in range(3)]
+    assert "" == limits.add("2001:db8:0:1::1")
+    for number in range(2):
+        limits.remove(f"2001:db8::{number}")
+    assert "" == limits.add("2001:db8::9")

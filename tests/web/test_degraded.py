@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[PostgresServer]:
 @pytest.fixture
 def yard(server: PostgresServer, tmp_path: Path) -> Iterator[App]:
     (tmp_path / "home").mkdir()
-    with open_app(tmp_path / "home", database_url=server.url()) as opened:
+    with open_app(tmp_path / "home", database_url=server.url(), operator_team="red") as opened:
         opened.put(a_model(1), a_model(2), a_private(1_000_000_001, "red"))
         for team, scopes in (("red", ()), ("blue", ()), ("red", (Scope.READ, Scope.WRITE))):
             opened.key(team, *scopes)

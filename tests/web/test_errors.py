@@ -62,19 +62,24 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.Forbidden("write"),
     errors.InvalidSignature(),
     errors.CrossSiteRequest(),
+    errors.SignInRefused("no"),
     errors.FinalUpload("u"),
     errors.SuspiciousFile("night.pt", "imports models.yolo.Model"),
+    errors.RepositoryGated("a/b", "x"),
     errors.Gone("x"),
     errors.LinkExpired(7),
     errors.LinkRevoked(),
     errors.UploadExpired("u", 7),
+    errors.FeedPruned(7),
     errors.FileGone("night.safetensors"),
     errors.UploadNotFound("u"),
+    errors.WebhookNotFound("w"),
     errors.OffsetConflict(1, 2),
     errors.UploadLocked("u"),
     errors.RangeNotSatisfiable(9),
     errors.QuotaExceeded(9, 8, 7),
     errors.TooManyUploads(3, 60),
+    errors.CoverRemoved(),
     errors.StorageFull(),
     errors.NotFound("x"),
     errors.RouteNotFound("/x"),
@@ -87,6 +92,7 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.ModelExists("x"),
     errors.ModelFileMissing(7),
     errors.UploadComplete("x"),
+    errors.RepositoryChanged("0" * 40, "1" * 40),
     errors.AmbiguousKey("sk_abcd", [1, 2]),
     errors.AmbiguousName("night", ["1 (a.pt)", "2 (b.pt)"]),
     errors.ConstraintViolation(),
@@ -97,10 +103,12 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.UnsupportedMediaType("image/*"),
     errors.HashMismatch("a", "b"),
     errors.RateLimited(3),
+    errors.TooManyStreams(4),
     errors.Unavailable("x"),
     errors.DownloadFailed("x"),
     errors.AddressRefused("x"),
     errors.UpstreamRefused("x"),
+    errors.UpstreamFailed("x"),
     errors.NothingImported("x"),
     errors.DatabaseDamaged("x"),
     errors.IndexDamaged("x"),
@@ -255,15 +263,6 @@ def test_an_allowance_comes_back_evenly() -> None:
     assert 1 == refused.value.retry_after_seconds
     with pytest.raises(errors.RateLimited):
         limit.take("a")
-
-
-def test_remembering_callers_is_bounded() -> None:
-    now = 0.0
-    limit = RateLimit(1, clock=lambda: now)
-    for number in range(25_000):
-        limit.take(f"address {number}")
-
-    assert len(limit._full_at_by_caller) <= 10_000
 
 
 # --- what is wrong before a handler is asked

@@ -128,6 +128,51 @@ def test_a_turn_of_who_left_is_the_next_ones() -> None:
     assert ["red", "green", "red"] == order
 
 
+def test_who_leaves_while_it_waits_gives_nobody_a_turn_beside_another() -> None:
+    running, most = 0, 0
+
+    async def ask(turns: FairTurns, caller: str) -> None:
+        nonlocal running, most
+        async with turns.turn(caller):
+            running += 1
+            most = max(most, running)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            running -= 1
+
+    async def ask_and_leave() -> None:
+        turns = FairTurns(1)
+        first, second, third = (asyncio.create_task(ask(turns, caller)) for caller in ("red", "blue", "green"))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(first, third)
+
+    asyncio.run(ask_and_leave())
+
+    assert 1 == most
+
+
+def test_a_turn_that_comes_to_who_just_left_is_passed_on() -> None:
+    order: list[str] = []
+
+    async def wait(turns: FairTurns, caller: str) -> None:
+        async with turns.turn(caller):
+            order.append(caller)
+
+    async def leave_late() -> None:
+        turns = FairTurns(1)
+        async with turns.turn("red"):
+            second, third = (asyncio.create_task(wait(turns, caller)) for caller in ("blue", "green"))
+            await asyncio.sleep(0)
+        second.cancel()  # it has the turn, and did not run since
+        await asyncio.wait_for(third, 20)
+        await asyncio.wait_for(wait(turns, "red"), 20)
+
+    asyncio.run(leave_late())
+
+    assert ["green", "red"] == order
+
+
 def test_a_dear_question_counts_as_several_requests() -> None:
     limit = RateLimit(10, lambda: 1_000.0)
     limit.take("red")

@@ -51,6 +51,8 @@ def test_uvicorn_has_the_attributes_that_are_used() -> None:
     assert "on_response_complete" in names_in(HttpToolsProtocol.on_headers_complete)
     assert {"cycle", "response_complete"} <= names_in(HttpToolsProtocol.on_message_complete)
     assert {"loop", "transport"} <= names_in(HttpToolsProtocol.__init__)
+    assert {"headers"} <= names_in(HttpToolsProtocol.on_message_begin)
+    assert {"headers"} <= names_in(HttpToolsProtocol.on_header)
     assert b"HTTP/1.1 431 " == httptools_impl.STATUS_LINE[431][:13]
 
 
@@ -277,3 +279,24 @@ def test_what_is_not_http_is_answered_once() -> None:
         connection.protocol.connection_lost(None)
 
     asyncio.run(serve())
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_trailers_are_no_headers(is_late: bool) -> None:
+    """A proxy removes headers that only it may send, and lets trailers pass."""
+    head = b"POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    trailer = b"0\r\nremote-user: mallory\r\nhost: b\r\n\r\n"
+
+    async def send() -> tuple[list[Any], bytes, list[Any]]:
+        connection = connect()
+        for data in (head, trailer) if is_late else (head + trailer,):
+            await connection.receive(data)
+        first = connection.protocol.scope["headers"]
+        await connection.receive(b"GET / HTTP/1.1\r\nhost: c\r\n\r\n")
+        return first, connection.transport.sent, connection.protocol.scope["headers"]
+
+    headers, sent, following = asyncio.run(send())
+
+    assert [(b"host", b"a"), (b"transfer-encoding", b"chunked")] == headers
+    assert 2 == sent.count(b"HTTP/1.1 200")
+    assert [(b"host", b"c")] == following

@@ -1,7 +1,13 @@
 """The whole text of the metrics, for requests and work of fixed times."""
 
+import os
+from pathlib import Path
+
+from modelyard.domain import Scope
 from modelyard.store.jobs import Summary
 from modelyard.web.metrics import Metrics
+from modelyard.web.state_metrics import measure_processes
+from tests.app_fixture import a_model, open_app
 
 
 def text_of(metrics: bytes) -> str:
@@ -19,6 +25,37 @@ def test_requests_are_counted_by_route_method_status_and_time() -> None:
         metrics.count("/x", method, 405, 0.0001)
 
     assert REQUESTS.strip() == text_of(metrics.render(7))
+
+
+def test_the_state_of_the_server_is_read_when_the_metrics_are(tmp_path: Path) -> None:
+    with open_app(tmp_path) as yard:
+        yard.put(a_model(1), a_model(2))
+        key = yard.key("red", Scope.READ, Scope.WRITE)
+        headers = {"authorization": f"Bearer {key}", "tus_resumable": "1.0.0", "upload_length": "8"}
+        yard.ask("/v3/uploads", None, method="POST", **headers)
+        body = b'{"name":"x"}'
+        yard.ask("/v3/model?id=9", None, method="PATCH", body=body, authorization=f"Bearer {key}")
+        sent = len(yard.ask("/v3/model").body)
+        lines = yard.ask("/metrics", None).body.decode().splitlines()
+
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert ("2.0", "0.0", "1.0", "0.0") == tuple(
+        values[f"modelyard_{name}"]
+        for name in ("models", "revision_lag", 'uploads{state="receiving"}', 'uploads{state="received"}')
+    )
+    assert len(body) == float(values["modelyard_received_bytes_total"])
+    assert sent < float(values["modelyard_sent_bytes_total"])
+    assert min(float(values[f"modelyard_{name}"]) for name in ("segments", "disk_free_bytes")) > 0
+
+
+def test_the_memory_of_the_children_of_a_process_is_read(tmp_path: Path) -> None:
+    for number, (name, parent, pages) in enumerate((("a (b) c", 7, 10), ("d", 7, 5), ("e", 8, 99))):
+        (tmp_path / str(number)).mkdir()
+        fields = ["S", str(parent), *["0"] * 19, str(pages), "0"]
+        (tmp_path / str(number) / "stat").write_text(f"{number} ({name}) {' '.join(fields)}")
+
+    page_bytes = os.sysconf("SC_PAGE_SIZE")
+    assert sorted([10 * page_bytes, 5 * page_bytes]) == sorted(measure_processes(7, tmp_path))
 
 
 REQUESTS = """
@@ -77,6 +114,12 @@ modelyard_request_seconds_sum{route="/x"} 0.0007000000000000001
 # HELP modelyard_catalog_revision The last revision of the catalogue that requests see.
 # TYPE modelyard_catalog_revision gauge
 modelyard_catalog_revision 7.0
+# HELP modelyard_received_bytes_total Bytes of the bodies of requests.
+# TYPE modelyard_received_bytes_total counter
+modelyard_received_bytes_total 0.0
+# HELP modelyard_sent_bytes_total Bytes of the bodies of responses, without what a proxy or the file store sends.
+# TYPE modelyard_sent_bytes_total counter
+modelyard_sent_bytes_total 0.0
 """
 
 

@@ -1,11 +1,15 @@
-"""The limit of requests per minute at its edges, with a clock that stands still."""
+"""Limits of requests and failures per minute: at their edges, with a clock that stands still, and over HTTP."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from modelyard import errors
-from modelyard.domain import Viewer
-from modelyard.web.rate_limit import RateLimit, caller_of
+from modelyard import errors, settings
+from modelyard.domain import Scope, Viewer
+from modelyard.web.rate_limit import CALLERS_MAX, RateLimit, address_of, caller_of, counter_of
 from modelyard.web.requests import Request
+from tests.app_fixture import App, Reply, a_model, open_app
 
 
 class Clock:
@@ -45,19 +49,15 @@ def test_a_limit_of_zero_is_none() -> None:
         limit.take("red")
 
 
-@pytest.mark.parametrize(("others", "is_forgotten"), [(9_998, False), (9_999, True)])
-def test_ten_thousand_busy_callers_are_all_forgotten(others: int, is_forgotten: bool) -> None:
-    limit = RateLimit(1, Clock())
-    limit.take("red")
-    for number in range(others):
+def test_any_number_of_callers_take_bounded_memory_and_those_with_nothing_left_are_not_forgotten() -> None:
+    limit = RateLimit(2, Clock())
+    limit.charge("red", 2)
+    for number in range(3 * CALLERS_MAX):
         limit.take(str(number))
-    limit.take("one more")
 
-    if is_forgotten:
+    assert CALLERS_MAX >= len(limit._requests._full_at_by_caller)
+    with pytest.raises(errors.RateLimited):
         limit.take("red")
-    else:
-        with pytest.raises(errors.RateLimited):
-            limit.take("red")
 
 
 def test_ten_thousand_idle_callers_do_not_make_a_busy_one_forgotten() -> None:
@@ -100,8 +100,107 @@ def test_a_dear_request_is_free_without_a_limit_and_adds_to_earlier_ones() -> No
         limit.take("red")
 
 
-@pytest.mark.parametrize(("team", "caller"), [("red", "red"), (None, "address 203.0.113.9")])
-def test_requests_are_counted_by_team_or_by_address(team: str | None, caller: str) -> None:
-    request = Request({"client": ("203.0.113.9", 1)}, {}, "1", 0, viewer=Viewer(team))
+@pytest.mark.parametrize(
+    ("viewer", "caller", "counter"),
+    [(Viewer("red", key_fingerprint="ab"), "red", "ab"), (Viewer(None), "address 203.0.113.9", "address 203.0.113.9")],
+)
+def test_requests_are_counted_by_key_and_take_turns_by_team(viewer: Viewer, caller: str, counter: str) -> None:
+    request = Request({"client": ("203.0.113.9", 1)}, {}, "1", 0, viewer=viewer)
 
-    assert caller == caller_of(request)
+    assert (caller, counter) == (caller_of(request), counter_of(request))
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "address 2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "address 2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.9", "address 203.0.113.9"),
+        ("", "address "),
+    ],
+)
+def test_a_client_of_ipv6_has_a_network_of_addresses(address: str, name: str) -> None:
+    assert name == address_of(Request({"client": (address, 1)}, {}, "1", 0))
+
+
+# --- Over HTTP
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[App]:
+    with open_app(tmp_path, rate_limit_per_minute=600, failures_per_minute=3, trusted_proxies="127.0.0.1/32") as opened:
+        opened.put(a_model(1), a_model(2))
+        yield opened
+
+
+def limits(reply: Reply) -> tuple[str, str]:
+    return reply.headers["ratelimit-policy"], reply.headers["ratelimit"].partition(";t=")[0]
+
+
+def test_every_answer_of_a_limited_key_says_what_is_left(yard: App) -> None:
+    targets = ("/v3/model", "/v3/nothing", "/v3/model?pagination.limit=x", "/v3/user", "/static/page.js", "/healthz")
+    replies = [yard.ask(target) for target in targets]
+    not_changed = yard.ask("/v3/model", if_none_match=replies[0].headers["etag"])
+    hub = yard.ask("/hf/api/whoami-v2")
+
+    policy = '"key";q=600;w=60'
+    assert [200, 404, 400, 200, 200, 200] == [reply.status for reply in replies]
+    assert [(policy, f'"key";r={left}') for left in (599, 598, 597)] == [limits(replies[n]) for n in (0, 2, 3)]
+    assert (304, policy) == (not_changed.status, limits(not_changed)[0])
+    assert '"fixed window";"api";q=600;w=60' == hub.headers["ratelimit-policy"]
+    # Nobody asks for a key there.
+    assert not [reply.status for n, reply in enumerate(replies) if n in (1, 4, 5) and "ratelimit" in reply.headers]
+
+
+def test_a_key_without_requests_left_is_told_when_there_are_more(tmp_path: Path) -> None:
+    with open_app(tmp_path, rate_limit_per_minute=1) as yard:
+        replies = [yard.ask("/v3/user") for _ in range(2)]
+
+    assert [200, 429] == [reply.status for reply in replies]
+    assert ('"key";q=1;w=60', '"key";r=0') == limits(replies[1])
+    assert replies[1].headers["retry-after"] == replies[1].headers["ratelimit"].partition(";t=")[2]
+
+
+def test_keys_of_one_team_have_limits_of_their_own(tmp_path: Path) -> None:
+    with open_app(tmp_path, rate_limit_per_minute=1) as yard:
+        keys = [yard.access.create_key("red", [Scope.READ])[0] for _ in range(2)]
+
+        assert [200, 200] == [yard.ask("/v3/user", None, authorization=f"Bearer {key}").status for key in keys]
+
+
+def test_without_a_limit_no_answer_has_the_headers(tmp_path: Path) -> None:
+    with open_app(tmp_path) as yard:
+        assert "ratelimit" not in yard.ask("/v3/user").headers
+
+
+def wrong_key(yard: App, address: str) -> int:
+    return yard.ask("/v3/model", None, authorization="Bearer sk_x", x_forwarded_for=address).status
+
+
+def wrong_sign_in(yard: App, address: str) -> int:
+    return yard.ask("/sign-in", None, method="POST", body=b"key=sk_x", x_forwarded_for=address).status
+
+
+def wrong_code(yard: App, address: str) -> int:
+    return {200: 401}.get(status := yard.ask("/sign-in?code=x", None, x_forwarded_for=address).status, status)
+
+
+@pytest.mark.parametrize("fail", [wrong_key, wrong_sign_in, wrong_code])
+def test_wrong_keys_and_sign_ins_are_limited_by_address(yard: App, fail: Callable[[App, str], int]) -> None:
+    statuses = [fail(yard, "203.0.113.9") for _ in range(4)]
+
+    assert [401, 401, 401, 429] == statuses
+    assert 401 == fail(yard, "203.0.113.10")
+    assert 200 == yard.ask("/v3/model", x_forwarded_for="203.0.113.9").status
+    assert 429 == wrong_sign_in(yard, "203.0.113.9")
+
+
+def test_addresses_of_one_network_of_ipv6_have_one_limit(yard: App) -> None:
+    statuses = [wrong_key(yard, f"2001:db8::{number:x}") for number in range(4)]
+
+    assert [401, 401, 401, 429] == statuses
+    assert 401 == wrong_key(yard, "2001:db8:0:1::1")
+
+
+def test_the_limit_of_failures_is_on_by_default(tmp_path: Path) -> None:
+    assert 0 < settings.load(tmp_path, {}).failures_per_minute

@@ -4,6 +4,7 @@ The routes come from the application: one that has no row here fails. That a ses
 in test_sessions.py and test_pages.py.
 """
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 import pytest
 
 from modelyard.domain import COVERS, Scope
+from modelyard.web.comfyui.channel import OTHER_LISTS
 from modelyard.web.static_files import static_names
 from tests.app_fixture import App, Reply, a_model, a_private, open_app
 
@@ -21,8 +23,8 @@ TUS = {"tus_resumable": "1.0.0"}
 PATCHED = {**TUS, "content_type": "application/offset+octet-stream", "upload_offset": "0"}
 BODY = b'{"model_name":"m","file_extension":"pt"}'
 NO_SCOPE = frozenset[Scope]()
-READ, WRITE, ADMIN = (frozenset({scope}) for scope in (Scope.READ, Scope.WRITE, Scope.ADMIN))
-CALLERS = (READ, WRITE, READ | WRITE, ADMIN)
+READ, WRITE, ADMIN, DOWNLOAD = (frozenset({scope}) for scope in Scope)
+CALLERS = (READ, WRITE, READ | WRITE, ADMIN, DOWNLOAD)
 caller = pytest.mark.parametrize("scopes", CALLERS, ids=lambda scopes: "+".join(sorted(scopes)))
 
 
@@ -45,7 +47,10 @@ class Row:
         return f"{self.method} {self.target}"
 
 
+# Without the extra ``mcp`` the route says so; with it, this is no request of the protocol.
+MCP = 404 if importlib.util.find_spec("mcp") is None else 406
 API = [
+    Row("POST", "/mcp", READ, MCP, b"{}", {"content-type": "application/json"}),
     Row("GET", "/v3/model", READ, 200),
     Row("HEAD", "/v3/model", READ, 200),
     Row("POST", "/v3/model", WRITE, 400, b'{"name":"nobody","file_extension":"pt"}'),
@@ -53,8 +58,16 @@ API = [
     Row("DELETE", f"/v3/model?id={NONE}", WRITE, 404),
     Row("GET", f"/v3/model/details?id={OWN}", READ, 200),
     Row("HEAD", f"/v3/model/details?id={OWN}", READ, 200),
+    Row("GET", "/v3/model/changes", READ, 200),
+    Row("HEAD", "/v3/model/changes", READ, 200),
     Row("GET", "/v3/model/facets", READ, 200),
     Row("HEAD", "/v3/model/facets", READ, 200),
+    Row("GET", "/v3/model/fetches", WRITE, 200),
+    Row("HEAD", "/v3/model/fetches", WRITE, 200),
+    Row("DELETE", "/v3/model/fetches?id=" + "0" * 32, WRITE, 404),
+    Row("GET", "/v3/model/sends", WRITE, 200),
+    Row("HEAD", "/v3/model/sends", WRITE, 200),
+    Row("POST", "/v3/model/sends", WRITE, 400, b'{"target":"nowhere","model_ids":[1]}'),
     Row("POST", "/v3/model/by-hash", READ, 200, b'{"hashes":["1A805277C8"]}'),
     Row("POST", "/v3/model/resolve", READ, 200, b'{"models":[{"name":"a.pt"}]}'),
     Row("GET", "/v3/metadata", READ, 200),
@@ -76,6 +89,15 @@ API = [
         for method in ("HEAD", "PATCH", "DELETE")
     ),
 ]
+WEBHOOK = f"/v3/webhooks/{UPLOAD}"
+API += [
+    *(Row(method, "/v3/audit", ADMIN, 200) for method in ("GET", "HEAD")),
+    *(Row(method, "/v3/webhooks", ADMIN, 200) for method in ("GET", "HEAD")),
+    Row("POST", "/v3/webhooks", ADMIN, 400, b'{"url":"ftp://example.org"}'),
+    *(Row(method, f"{WEBHOOK}{rest}", ADMIN, 404) for method in ("GET", "HEAD") for rest in ("", "/deliveries")),
+    Row("DELETE", WEBHOOK, ADMIN, 404),
+    *(Row("POST", f"{WEBHOOK}/{verb}", ADMIN, 404) for verb in ("test", "rotate", "enable", "deliveries/x/replay")),
+]
 # The shape of the Hugging Face Hub.
 REPOSITORY = f"/hf/api/models/red/{OWN}"
 HUB = [
@@ -87,8 +109,13 @@ HUB = [
             "/hf/api/models",
             REPOSITORY,
             *(f"{REPOSITORY}/{rest}" for rest in ("revision/main", "tree/main", "refs", "commits/main", "auth-check")),
-            *(f"/hf/red/{OWN}/{rest}/main/README.md" for rest in ("resolve", "raw")),
         )
+    ),
+    *(
+        # The card describes the model. That a key for downloads gets the other files is in hub/test_downloads.py.
+        Row(method, f"/hf/red/{OWN}/{rest}/main/README.md", READ, 200)
+        for method in ("GET", "HEAD")
+        for rest in ("resolve", "raw")
     ),
     *(Row(method, f"{REPOSITORY}/tree/main/unet", READ, 404) for method in ("GET", "HEAD")),
     Row("POST", f"{REPOSITORY}/paths-info/main", READ, 200, b"paths=README.md"),
@@ -105,9 +132,29 @@ HUB += [
     Row("POST", f"/hf/red/{NONE}.git/info/lfs/objects/batch", WRITE, 404, b'{"objects":[]}'),
     Row("POST", f"/hf/red/{NONE}.git/info/lfs/verify", WRITE, 404, b'{"oid":"","size":0}'),
 ]
-API += HUB
-# The link is the permission, or there is nothing to protect.
+# The shape of Civitai.
+CIVITAI = [
+    *(
+        Row(method, f"/api/v1/{path}", READ, 200)
+        for method in ("GET", "HEAD")
+        for path in ("models", f"models/{OWN}", f"model-versions/{OWN}", "tags", "creators", "images", "enums", "me")
+    ),
+    *(Row(method, f"/api/v1/model-versions/by-hash/{'0' * 64}", READ, 404) for method in ("GET", "HEAD")),
+    *(Row(method, f"/api/download/models/{NONE}", DOWNLOAD, 404) for method in ("GET", "HEAD")),
+    *(Row("POST", f"/api/v1/model-versions/by-hash{rest}", READ, 200, b"[]") for rest in ("", "/ids")),
+]
+# These answer errors in the form of their clients.
+OTHER_FORMS = [*HUB, *CIVITAI]
+API += OTHER_FORMS
+LISTS = ("model-list.json", *OTHER_LISTS)
+API += [
+    Row(method, f"/comfyui-manager/{name}", READ, 200 if name == LISTS[0] else 307)
+    for method in ("GET", "HEAD")
+    for name in LISTS
+]
+# The link or the key in the path is the permission, or there is nothing to protect.
 OPEN = [
+    *(Row(method, f"/comfyui-manager/sk_x/{name}", NO_SCOPE, 401) for method in ("GET", "HEAD") for name in LISTS),
     Row("PUT", f"/v3/model/uploader/{UPLOAD}?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403, b"x"),
     Row("GET", f"/files/{'0' * 64}/a.pt?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403),
     Row("HEAD", f"/files/{'0' * 64}/a.pt?for=1&key=1&expires=1&signature=x", NO_SCOPE, 403),
@@ -134,7 +181,10 @@ OPEN = [
     # Ready is what a server is, and this application was not started.
     Row("GET", "/readyz", NO_SCOPE, 503),
     Row("HEAD", "/readyz", NO_SCOPE, 503),
+    *(Row(method, path, NO_SCOPE, 303) for method in ("GET", "HEAD") for path in ("/team/keys", "/team/deleted")),
     Row("POST", "/sign-in", NO_SCOPE, 401, b"key=x"),
+    # Without a provider of identities there is no such page.
+    *(Row(method, f"/sign-in/oidc{rest}", NO_SCOPE, 404) for method in ("GET", "HEAD") for rest in ("", "/callback")),
     Row("POST", "/sign-out", NO_SCOPE, 303),
     Row("POST", "/preferences", NO_SCOPE, 303),
 ]
@@ -155,18 +205,31 @@ PAGES = [
     Row("HEAD", "/deleted", WRITE, 200),
     Row("POST", f"/deleted/{NONE}/restore", WRITE, 404),
     Row("POST", f"/deleted/{NONE}/purge", WRITE, 404),
+    *(Row(method, path, WRITE, 200) for method in ("GET", "HEAD") for path in ("/fetches", "/parts/fetches")),
+    Row("POST", "/fetches", WRITE, 400),
+    Row("POST", f"/fetches/{UPLOAD}/cancel", WRITE, 404),
     Row("GET", "/team", READ, 200),
     Row("HEAD", "/team", READ, 200),
     Row("POST", "/selection", READ | WRITE, 400),
     Row("POST", "/resolve", READ, 400),
+    Row("GET", "/sends", WRITE, 200),
+    Row("HEAD", "/sends", WRITE, 200),
+    Row("POST", "/sends", WRITE, 400),
     Row("GET", "/parts/sizes?bytes=1", WRITE, 200),
     Row("HEAD", "/parts/sizes?bytes=1", WRITE, 200),
     Row("GET", f"/uploaded/{UPLOAD}", WRITE, 404),
     Row("HEAD", f"/uploaded/{UPLOAD}", WRITE, 404),
+    Row("GET", "/covers", ADMIN, 200),
+    Row("HEAD", "/covers", ADMIN, 200),
+    Row("POST", "/covers", ADMIN, 303),
     Row("GET", "/keys", ADMIN, 200),
     Row("HEAD", "/keys", ADMIN, 200),
     Row("POST", "/keys", ADMIN, 400),
     Row("POST", "/keys/revoke", ADMIN, 404),
+    *(Row(method, "/audit", ADMIN, 200) for method in ("GET", "HEAD")),
+    *(Row(method, "/webhooks", ADMIN, 200) for method in ("GET", "HEAD")),
+    Row("POST", "/webhooks", ADMIN, 400),
+    *(Row(method, f"/webhooks/{UPLOAD}", ADMIN, 404) for method in ("GET", "HEAD", "POST")),
 ]
 # Which methods a path has is the same for everybody.
 OPTIONS = [Row("OPTIONS", path, NO_SCOPE, 204) for path in sorted({row.path for row in (*API, *OPEN, *PAGES)})]
@@ -227,8 +290,13 @@ def sessions(yard: App) -> Sessions:
 
 
 def status_for(row: Row, scopes: frozenset[Scope]) -> int:
-    """The status for whoever has these scopes; an admin's key carries all."""
-    return row.status if row.needs <= scopes or scopes == ADMIN else 403
+    """The status for whoever has these scopes."""
+    return row.status if is_allowed(row, scopes) else 403
+
+
+def is_allowed(row: Row, scopes: frozenset[Scope]) -> bool:
+    """Whether scopes allow a request: an admin's key carries all, and who may read may download."""
+    return scopes == ADMIN or row.needs <= (scopes | DOWNLOAD if READ <= scopes else scopes)
 
 
 @caller
@@ -239,7 +307,7 @@ def test_a_key_does_what_its_scope_allows(yard: App, row: Row, scopes: frozenset
     reply = yard.ask(row.target, None, method=row.method, body=row.body, authorization=authorization, **row.headers)
 
     assert status_for(row, scopes) == reply.status
-    if row.needs and reply.status == 403 and row.method != "HEAD" and row not in HUB:
+    if row.needs and reply.status == 403 and row.method != "HEAD" and row not in OTHER_FORMS:
         assert ("API_NOT_ALLOWED", {"scope": "".join(row.needs)}) == (reply.json["reason"], reply.json["metadata"])
 
 
@@ -257,8 +325,7 @@ def test_a_session_sees_the_pages_that_its_scope_allows(sessions: Sessions, row:
     assert status_for(row, scopes) == reply.status
     if row.method != "HEAD":
         # Undoing nothing is 403 too.
-        is_allowed = row.needs <= scopes or scopes == ADMIN
-        assert is_allowed == (b"this key lacks the scope" not in reply.body)
+        assert is_allowed(row, scopes) == (b"this key lacks the scope" not in reply.body)
 
 
 @pytest.mark.parametrize("row", API, ids=str)
@@ -280,7 +347,7 @@ def test_what_is_open_answers_a_stranger_too(yard: App, row: Row) -> None:
     assert row.status == yard.ask(row.target, None, method=row.method, body=row.body).status
 
 
-@pytest.mark.parametrize("row", [row for row in (*API, *PAGES) if row.needs != READ], ids=str)
+@pytest.mark.parametrize("row", [row for row in (*API, *PAGES) if row.needs not in (READ, DOWNLOAD)], ids=str)
 def test_where_strangers_may_read_they_may_do_nothing_else(open_yard: App, row: Row) -> None:
     reply = open_yard.ask(row.target, None, method=row.method, body=row.body, **row.headers)
 
@@ -365,6 +432,12 @@ def test_the_form_that_changes_a_public_model_is_not_shown_to_others(
     row = Row("GET", f"/models/{PUBLIC}/{path}", WRITE, status)
 
     assert [status, status] == [sessions[scopes].ask(row).status for scopes in (READ | WRITE, ADMIN)]
+
+
+def test_scopes_of_a_key_are_in_alphabetical_order(yard: App) -> None:
+    key = f"Bearer {yard.key('red', *Scope)}"
+
+    assert sorted(Scope) == yard.ask("/v3/user", None, authorization=key).json["scopes"]
 
 
 @pytest.mark.parametrize(

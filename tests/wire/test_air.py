@@ -42,6 +42,8 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         ("checkpoint", "SD 1.5", False, "urn:air:sd1:checkpoint:civitai:7@77"),
         ("locon", "Pony", True, "urn:air:sdxl:lycoris:civitai:7@77"),
         ("textualinversion", "SD 2.1 768", False, "urn:air:sd2:embedding:civitai:7@77"),
+        ("hypernetwork", "SD 3.5", False, "urn:air:sd3:hypernet:civitai:7@77"),
+        ("motionmodule", "Stable Cascade", False, "urn:air:scascade:motion:civitai:7@77"),
         ("lora", "Flux.1 D", False, "urn:air:flux1:lora:civitai:7@77"),
         ("lora", "Wan Video", False, "urn:air:wanvideo:lora:civitai:7@77"),
         ("ünknown", "", False, "urn:air:other:nknown:civitai:7@77"),

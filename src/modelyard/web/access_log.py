@@ -16,11 +16,17 @@ _FLUSH_SECONDS = 0.2
 # A batch of this size takes a quarter of a millisecond, so that no request waits long for it.
 _BATCH_SIZE_MAX = 64
 
+# Monitors and pages ask for these again and again. A failure is logged all the same.
+_FREQUENT_ROUTES = frozenset({"/healthz", "/readyz", "/metrics", "/static/{name}"})
+_FAILURE = 400
+
 
 class RequestLog:
     """The answered requests that are not logged yet. A crash may lose those of the last fifth of a second."""
 
-    def __init__(self, log: Log, metrics: Metrics) -> None:
+    def __init__(self, log: Log, metrics: Metrics, access_log: str = "all") -> None:
+        """Count all requests, and log ``all``, those that are worth a line (``on``), or none (``off``)."""
+        self._access_log = access_log
         self._log = log
         self._metrics = metrics
         self._batch: list[tuple[Request, int, float]] = []
@@ -36,10 +42,15 @@ class RequestLog:
     def flush(self) -> None:
         """Log and count the requests of the batch."""
         batch, self._batch = self._batch, []
+        self._metrics.count_bytes(
+            sum(request.received_bytes for request, _, _ in batch), sum(request.sent_bytes for request, _, _ in batch)
+        )
         lines = []
         for request, elapsed_ns, ended_at in batch:
             route = request.scope.get("path_template")
             self._metrics.count(route, request.method, request.status, elapsed_ns / 1e9)
+            if not self._is_logged(route, request.status):
+                continue
             lines.append(
                 RequestLine(
                     timestamp=datetime.fromtimestamp(ended_at, UTC),
@@ -52,3 +63,8 @@ class RequestLog:
                 )
             )
         self._log.requests(lines)
+
+    def _is_logged(self, route: str | None, status: int) -> bool:
+        if self._access_log == "on":
+            return route not in _FREQUENT_ROUTES or status >= _FAILURE
+        return self._access_log == "all"

@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 
 from starlette.types import ASGIApp
@@ -18,40 +19,63 @@ from modelyard import blobs, errors
 from modelyard.auth import Auth
 from modelyard.catalog import Catalog
 from modelyard.covers import Covers
+from modelyard.outbound import AddressPolicy, create_policy, origin_of
 from modelyard.registry.models import Models
+from modelyard.sends import Sends
 from modelyard.settings import Settings
+from modelyard.signatures import SignaturePolicy, load_policy
+from modelyard.signing import Signer
+from modelyard.store import Store
+from modelyard.targets import parse_targets
 from modelyard.uploads.uploads import UploadLimits, Uploads
+from modelyard.upstream.client import UpstreamClient
+from modelyard.upstream.fetches import Fetches
+from modelyard.upstream.files import LocalFiles
+from modelyard.upstream.snapshots import Snapshots
 from modelyard.web.access_log import RequestLog
 from modelyard.web.api import health, list_models
+from modelyard.web.api.changes import ChangesEndpoint
 from modelyard.web.api.covers import CoverEndpoints, PublicCovers
 from modelyard.web.api.edit_models import ModelEndpoints, id_of
+from modelyard.web.api.fetches import open_fetches
 from modelyard.web.api.files import Downloads
 from modelyard.web.api.find_by_hash import FindByHash
+from modelyard.web.api.mcp_requests import McpEndpoint
 from modelyard.web.api.model_details import ModelDetails
 from modelyard.web.api.presigned_uploads import PresignedUploads
 from modelyard.web.api.resolve_workflow import ResolveWorkflow
+from modelyard.web.api.sends import SendEndpoints
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import authenticate
+from modelyard.web.civitai import endpoint as civitai
 from modelyard.web.client_address import TrustedProxies
+from modelyard.web.comfyui import channel
+from modelyard.web.comfyui.channel import Channel
 from modelyard.web.consistency import staleness
+from modelyard.web.feed_news import FeedNews
 from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.hub.context import HubContext
 from modelyard.web.hub.endpoint import PREFIX
 from modelyard.web.hub.repositories import Repositories
-from modelyard.web.hub.unknown_paths import unknown_paths
+from modelyard.web.hub.unknown_paths import refusals
+from modelyard.web.hub.upstream import HubUpstream
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics
 from modelyard.web.middleware import EdgeMiddleware
+from modelyard.web.oidc_sign_in import OidcSettings, OidcSignIn, import_client
 from modelyard.web.pages.installation import Installation
 from modelyard.web.pages.page import PageContext, render_problem
 from modelyard.web.pages.traffic import SAMPLE_SECONDS, TrafficHistory
+from modelyard.web.proxy_sign_in import ProxySignIn
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.requests import Request
 from modelyard.web.responses import GzipCache
 from modelyard.web.routes import Parts, routes
 from modelyard.web.routing import Router
 from modelyard.web.sessions import Sessions
+from modelyard.web.team_rules import parse_rules
 from modelyard.web.urls import LinkFor, UrlBuilder, open_signer
+from modelyard.webhooks.webhooks import Webhooks
 
 # How often the last use of keys, and downloads, are written: one write a minute, however many requests there are.
 _FLUSH_SECONDS = 60
@@ -72,13 +96,23 @@ def create_app(
     ``link_for(sha256, percent-encoded label)`` returns a download link, or "" if there is none. ``started_at`` is the
     time at which the server started, in Unix seconds; by default now.
     """
-    log = log or open_log(settings.log_level)
+    log = log or open_log(settings.log_level, form=settings.log_format)
     installation = Installation(settings.home, settings.storage_url, time.time() if started_at is None else started_at)
     parts = _parts(catalog, auth, settings, log, link_for, installation)
-    table = routes(parts)
+    hub_upstream = _open_upstream(catalog.store, parts.presigned.uploads, settings)
+    parts = replace(parts, hub=replace(parts.hub, upstream=hub_upstream))
+    has_own_lists = settings.comfyui_manager_lists == "empty"
+    fetches = open_fetches(catalog.store, parts.models, parts.presigned.uploads, _create_policy(settings))
+    changes = _open_changes(parts, settings.key_streams_max)
+    mcp, ttl_seconds = McpEndpoint(parts.viewer_of), settings.download_url_ttl_seconds
+    table = routes(parts, fetches, changes, mcp, Channel(parts.hub, auth, ttl_seconds, has_own_lists))
     hot_routes = {("GET", route.path): route.handler for route in table if (route.path, route.methods) == HOT_ROUTE}
-    return EdgeMiddleware(
-        Router(table, partial(_lifespan, auth, parts, log), {PREFIX: unknown_paths(parts.hub)}),
+    mcp.application = EdgeMiddleware(
+        Router(
+            table,
+            partial(_lifespan, auth, parts, log),
+            {PREFIX: refusals(parts.hub), civitai.PREFIX: civitai.refusals(), channel.PREFIX: channel.refusals()},
+        ),
         log,
         parts.request_log,
         settings.cors_allow_origins,
@@ -86,26 +120,27 @@ def create_app(
         revision=catalog.store.revision_hint,
         staleness=partial(staleness, catalog),
         proxies=TrustedProxies(settings.trusted_proxies),
+        rate_limit=parts.page_context.rate_limit,
         error_page=partial(render_problem, parts.page_context),
+        stop=changes.news.stop,
     )
+    return mcp.application
 
 
 def _parts(
     catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for: LinkFor | None, installation: Installation
 ) -> Parts:
-    metrics, gzip_cache = Metrics(), GzipCache()
-    rate_limit, signer = RateLimit(settings.rate_limit_per_minute), open_signer(catalog.store)
-    base_of = UrlBuilder(settings.public_url).base_of
-    sessions = Sessions(auth, signer, rate_limit, is_https=settings.public_url.startswith("https://"))
+    metrics, gzip_cache, urls = Metrics(), GzipCache(), UrlBuilder(settings.public_url)
+    rate_limit, ttl_seconds = _open_rate_limit(settings), settings.download_url_ttl_seconds
+    base_of, signer, serves_suspicious = urls.base_of, open_signer(catalog.store), settings.suspicious_files == "served"
+    sessions = _open_sessions(auth, signer, rate_limit, settings)
     # The scripts of our own pages send a session and its token instead of an API key.
     by_key = partial(authenticate, auth, rate_limit)
     caller_of, viewer_of = partial(sessions.caller, by_key), partial(sessions.reader, by_key)
     storage = blobs.open_storage(settings.storage_url, settings.home, os.environ)
     uploads = Uploads(catalog.store, storage.kept, storage.incoming, _limits(settings))
-    models = Models(catalog.store, storage.kept, storage.incoming)
-    serves_suspicious = settings.suspicious_files == "served"
+    models = Models(catalog.store, storage.kept, storage.incoming, read_signature_policy(settings))
     downloads = Downloads(catalog.store, auth, storage.kept, signer, settings.x_accel_prefix, serves_suspicious)
-    ttl_seconds = settings.download_url_ttl_seconds
 
     def links_for(request: Request) -> LinkFor:
         return link_for or downloads.links_for(base_of(request), request.viewer, ttl_seconds)
@@ -119,7 +154,7 @@ def _parts(
         FindByHash(catalog, viewer_of, links_for, base_of, gzip_cache),
         ResolveWorkflow(catalog, viewer_of, links_for, base_of, gzip_cache, heavy_work),
         endpoints,
-        ModelDetails(catalog, caller_of, base_of, links_for, ttl_seconds),
+        ModelDetails(catalog, caller_of, base_of, links_for, ttl_seconds, models.signatures),
         PresignedUploads(uploads, auth, signer, caller_of, base_of),
         TusHandler(uploads, auth, caller_of, base_of),
         downloads,
@@ -128,7 +163,7 @@ def _parts(
         health.ReadyEndpoint(catalog),
         metrics,
         settings.metrics_access,
-        RequestLog(log, metrics),
+        RequestLog(log, metrics, settings.access_log),
         PageContext(
             catalog,
             auth,
@@ -143,12 +178,101 @@ def _parts(
             gzip_cache,
             TrafficHistory(metrics),
             installation,
+            SendEndpoints(_open_sends(catalog.store, settings), caller_of, urls.address_of),
+            Webhooks(catalog.store, _create_policy(settings)),
             shows_nsfw=settings.nsfw_covers == "shown",
             serves_suspicious=serves_suspicious,
         ),
         HubContext(
             catalog, viewer_of, caller_of, Repositories(catalog), downloads, rate_limit, heavy_work, base_of, gzip_cache
         ),
+    )
+
+
+def _open_rate_limit(settings: Settings) -> RateLimit:
+    return RateLimit(settings.rate_limit_per_minute, failures_per_minute=settings.failures_per_minute)
+
+
+def _open_sessions(auth: Auth, signer: Signer, rate_limit: RateLimit, settings: Settings) -> Sessions:
+    is_https = settings.public_url.startswith("https://")
+    oidc = _read_oidc(settings)
+    oidc_sign_in = OidcSignIn(oidc, _create_policy(settings, origin_of(oidc.issuer)), auth, signer) if oidc else None
+    proxy = _open_proxy(settings)
+    return Sessions(auth, signer, rate_limit, signer.clock, is_https=is_https, proxy=proxy, oidc=oidc_sign_in)
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ConfigurationError for settings that do not fit together. Opens and asks nothing."""
+    _open_proxy(settings)
+    read_signature_policy(settings)
+    if _read_oidc(settings):
+        import_client()
+
+
+def read_signature_policy(settings: Settings) -> SignaturePolicy:
+    """Return the trusted keys of model signatures. Raises ConfigurationError."""
+    return load_policy(settings.signature_keys, is_required=settings.require_signature == "yes")
+
+
+def _read_oidc(settings: Settings) -> OidcSettings | None:
+    if not settings.oidc_issuer:
+        return None
+    oidc = OidcSettings(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_client_secret,
+        settings.oidc_scopes,
+        settings.oidc_team_claim,
+        parse_rules(settings.oidc_teams),
+        settings.public_url,
+    )
+    oidc.check(allows_http=settings.outbound_allow_http == "yes")
+    return oidc
+
+
+def _open_proxy(settings: Settings) -> ProxySignIn:
+    return ProxySignIn(
+        settings.proxy_user_header, settings.proxy_groups_header, settings.proxy_networks, settings.proxy_teams
+    )
+
+
+def _open_sends(store: Store, settings: Settings) -> Sends:
+    serves_suspicious = settings.suspicious_files == "served"
+    return Sends(store, parse_targets(settings.targets), serves_suspicious=serves_suspicious)
+
+
+def _open_changes(parts: Parts, streams_max: int) -> ChangesEndpoint:
+    context, store = parts.page_context, parts.catalog.store
+    news = FeedNews(store, context.auth, streams_max)
+    answers = context.links_for, context.base_of, context.gzip_cache, context.heavy_work
+    return ChangesEndpoint(parts.catalog, parts.viewer_of, *answers, news)
+
+
+def _open_upstream(store: Store, uploads: Uploads, settings: Settings) -> HubUpstream | None:
+    """Return the hub behind this server; None if the settings name none."""
+    if not settings.hub_upstream:
+        return None
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise errors.ConfigurationError("HF_TOKEN holds characters that no token has")
+    policy = _create_policy(settings, origin_of(settings.hub_upstream))
+    client = UpstreamClient(settings.hub_upstream, token, policy)
+    snapshots = Snapshots(store, client.address, client.describe, settings.hub_upstream_bytes_max)
+    files = LocalFiles(
+        store,
+        uploads,
+        team=settings.hub_upstream_team,
+        keeps_weights=settings.hub_upstream_weights == "kept",
+        bytes_max=settings.hub_upstream_bytes_max,
+        serves_suspicious=settings.suspicious_files == "served",
+    )
+    fetches = Fetches(client.open_file, uploads.incoming, files)
+    return HubUpstream(store, client, snapshots, files, fetches, settings.hub_upstream_team)
+
+
+def _create_policy(settings: Settings, *origins: str) -> AddressPolicy:
+    return create_policy(
+        settings.outbound_networks, allow_http=settings.outbound_allow_http == "yes", origins=frozenset(origins)
     )
 
 
@@ -165,6 +289,7 @@ def _limits(settings: Settings) -> UploadLimits:
 async def _lifespan(auth: Auth, parts: Parts, log: Log, _: object) -> AsyncIterator[None]:
     """Run the periodic tasks of a worker from its start to its end."""
     tasks = [
+        asyncio.create_task(_check_index(parts.catalog)),
         asyncio.create_task(_flush(auth, parts.downloads, log)),
         asyncio.create_task(_sample(parts.page_context.traffic)),
     ]
@@ -176,6 +301,13 @@ async def _lifespan(auth: Auth, parts: Parts, log: Log, _: object) -> AsyncItera
         for task in tasks:
             task.cancel()
         await _flush_now(auth, parts.downloads, log)
+
+
+async def _check_index(catalog: Catalog) -> None:
+    """Check the index step by step. Without it the first questions that read large sets would do that."""
+    steps = catalog.check_segments()
+    while await asyncio.to_thread(next, steps, False):
+        pass
 
 
 async def _sample(traffic: TrafficHistory) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -28,6 +28,15 @@ class LRUCache(Generic[K, V]):
                 return None
             self._entries.move_to_end(key)
             return entry[0]
+
+    def get_many(self, keys: Sequence[K]) -> list[V | None]:
+        """Return the value of each key, None for those that the cache does not have."""
+        with self._lock:
+            entries = [self._entries.get(key) for key in keys]
+            for key, entry in zip(keys, entries, strict=True):
+                if entry is not None:
+                    self._entries.move_to_end(key)
+        return [None if entry is None else entry[0] for entry in entries]
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
         """Store a value unless it is larger than the cache, and drop the least recently used ones."""

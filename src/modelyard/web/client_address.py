@@ -11,6 +11,8 @@ from functools import lru_cache
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _CACHED_ADDRESSES = 4096
+# Twenty addresses of IPv6: more proxies in a row are not expected.
+_FORWARDED_BYTES_MAX = 1024
 _SCHEMES = (b"http", b"https")
 
 
@@ -20,6 +22,7 @@ class TrustedProxies:
     def __init__(self, networks: str = "") -> None:
         self._networks = [ipaddress.ip_network(network) for network in networks.split(",") if network]
         self._client = lru_cache(maxsize=_CACHED_ADDRESSES)(self._find_client)
+        self._is_trusted = lru_cache(maxsize=_CACHED_ADDRESSES)(self.contains)
 
     def __bool__(self) -> bool:
         return bool(self._networks)
@@ -31,7 +34,13 @@ class TrustedProxies:
 
     def client_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """Return the address of the client of a request that arrived from ``peer``."""
-        return self._client(peer, headers.get(b"x-forwarded-for", b""))
+        # What a client sends itself is not kept, and of what a proxy sends only the part that it can have added to.
+        if not self._is_trusted(peer):
+            return peer
+        forwarded_for = headers.get(b"x-forwarded-for", b"")
+        if len(forwarded_for) > _FORWARDED_BYTES_MAX:
+            forwarded_for = forwarded_for[-_FORWARDED_BYTES_MAX:].partition(b",")[2]
+        return self._client(peer, forwarded_for)
 
     def scheme_of(self, peer: str, headers: Mapping[bytes, bytes], scheme: str) -> str:
         """Return ``http`` or ``https``, as the client spoke it; ``scheme`` is that of the connection from ``peer``."""
@@ -53,6 +62,15 @@ class TrustedProxies:
                 break
             client = str(parsed)
         return client
+
+
+@lru_cache(maxsize=_CACHED_ADDRESSES)
+def network_of(address: str) -> str:
+    """Return what one client may have: an IPv4 address, or the /64 of an IPv6 address. Other text is returned as is."""
+    parsed = _parse_address(address)
+    if not isinstance(parsed, ipaddress.IPv6Address):
+        return address if parsed is None else str(parsed)
+    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
 
 
 def _parse_address(text: str) -> Address | None:

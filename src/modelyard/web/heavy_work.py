@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from modelyard.index import question_budget
-from modelyard.web.rate_limit import RateLimit, caller_of
+from modelyard.web.rate_limit import RateLimit, caller_of, counter_of
 from modelyard.web.requests import Request
 
 T = TypeVar("T")
 
 # Two threads answer no more questions than one, because both need the interpreter's lock, and pages wait for both: at a
-# million models a page's p99 was 10 to 28 ms beside two threads, and 1 to 3 ms beside one (2 cores, 2026-11).
+# million models a page's p99 was 10 to 28 ms beside two threads, and 1 to 3 ms beside one, in two runs one after the
+# other on a loaded machine (2 cores, 2026-11).
 AT_ONCE = 1
 # A hundred pages take as long as this much work; a question costs one request more for each.
 _UNITS_A_REQUEST = 4_000
@@ -74,10 +75,9 @@ class HeavyWork:
 
     async def run(self, request: Request, answer: Callable[[], T]) -> T:
         """Return the answer, made in a thread with the budget of a whole question."""
-        caller = caller_of(request)
         request.budget = budget = question_budget()
-        async with self._turns.turn(caller):
+        async with self._turns.turn(caller_of(request)):
             try:
                 return await asyncio.to_thread(answer)
             finally:
-                self._rate_limit.charge(caller, budget.used // _UNITS_A_REQUEST)
+                self._rate_limit.charge(counter_of(request), budget.used // _UNITS_A_REQUEST)

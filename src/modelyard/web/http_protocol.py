@@ -8,6 +8,7 @@ subclass. This is the only module that depends on the inside of uvicorn. It was 
 - httptools calls ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``;
 - a request calls ``on_response_complete`` after its response;
 - ``data_received`` calls ``send_400_response`` if it cannot parse a request;
+- fields of the head and trailers are appended to ``headers``, which each message begins with a new list;
 - ``on_body`` pauses the connection if more than ``HIGH_WATER_LIMIT`` bytes wait for the application.
 """
 
@@ -35,6 +36,16 @@ _RETRY_LATER = (("Retry-After", "5"),)
 _HEAD_LIMIT = {"limit_bytes": HEAD_BYTES_MAX}
 
 httptools_impl.HIGH_WATER_LIMIT = WAITING_BODY_BYTES_MAX  # type: ignore[attr-defined] # imported there, not exported
+
+
+class _NoFields(list[tuple[bytes, bytes]]):
+    """Where uvicorn appends trailers: it keeps none of them, however many arrive."""
+
+    def append(self, field: tuple[bytes, bytes]) -> None:
+        pass
+
+
+_TRAILERS = _NoFields()
 
 
 class HTTPProtocol(HttpToolsProtocol):
@@ -86,11 +97,14 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Stop to count: the head is complete."""
+        """Stop to count: the head is complete. Drop what would be added to it."""
         self.is_reading_head = False
         self.is_reading_body = True
         self._stop_timer()
         super().on_headers_complete()
+        # uvicorn appends trailers to the list of headers that the application has. A proxy that removes headers which
+        # only it may send, such as the name of a person, does not remove trailers.
+        self.headers = _TRAILERS
 
     def on_message_complete(self) -> None:
         """Wait for the next request if the response to this one is sent already."""

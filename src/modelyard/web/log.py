@@ -1,4 +1,4 @@
-"""The log on standard error: one line of JSON for each event; coloured text on a terminal.
+"""The log on standard error: one line of JSON for each event; text on a terminal, or where the settings say so.
 
 The line of a request has route, status, microseconds, team and request id. It never has an API key, a query string or a
 path without a route: these may have private data of the caller.
@@ -31,6 +31,9 @@ class RequestLine(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
+_TEXT_FIELDS = ("method", "route", "status", "us", "team", "request_id")
+
+
 class Log:
     """The log of the process: ``events`` writes with structlog, ``requests`` with msgspec.
 
@@ -38,10 +41,10 @@ class Log:
     The lines look alike. Threads may share the log.
     """
 
-    def __init__(self, level: str, stream: TextIO) -> None:
+    def __init__(self, level: str, stream: TextIO, form: str) -> None:
         self._stream = stream
-        self._is_terminal = stream.isatty()
-        self._processors = _processors(colours=self._is_terminal)
+        self._is_text = stream.isatty() if form == "auto" else form == "text"
+        self._processors = _processors(is_text=self._is_text, colours=stream.isatty())
         self._wrapper = structlog.make_filtering_bound_logger(level)
         self.events: FilteringBoundLogger = structlog.wrap_logger(
             self._logger(), processors=self._processors, wrapper_class=self._wrapper
@@ -67,26 +70,30 @@ class Log:
         """Log answered requests."""
         if not (lines and self._logs_requests):
             return
-        if self._is_terminal:
+        if self._is_text:
             for line in lines:
-                self.events.info(line.event, method=line.method, route=line.route, status=line.status, us=line.us)
+                fields = {name: getattr(line, name) for name in _TEXT_FIELDS}
+                self.events.info(line.event, **fields)
             return
         self._stream.write(_encoder.encode_lines(lines).decode())
         self._stream.flush()
 
 
-def open_log(level: str = "info", stream: TextIO | None = None) -> Log:
-    """Return a log for ``stream`` (standard error by default) of events at or above ``level``."""
-    return Log(level, stream or sys.stderr)
+def open_log(level: str = "info", stream: TextIO | None = None, form: str = "auto") -> Log:
+    """Return a log for ``stream`` (standard error by default) of events at or above ``level``.
+
+    ``form`` is json, text, or auto: text on a terminal and JSON elsewhere.
+    """
+    return Log(level, stream or sys.stderr, form)
 
 
-def _processors(*, colours: bool) -> list[Processor]:
+def _processors(*, is_text: bool, colours: bool) -> list[Processor]:
     common: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if colours:
-        return [*common, structlog.dev.ConsoleRenderer()]
+    if is_text:
+        return [*common, structlog.dev.ConsoleRenderer(colors=colours)]
     return [
         *common,
         structlog.processors.format_exc_info,

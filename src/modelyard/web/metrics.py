@@ -44,6 +44,13 @@ class Metrics:
             multiprocess_mode="mostrecent",
             registry=self._registry,
         )
+        self._bytes = {
+            name: Counter(f"modelyard_{name}_bytes", text, registry=self._registry)
+            for name, text in (
+                ("received", "Bytes of the bodies of requests."),
+                ("sent", "Bytes of the bodies of responses, without what a proxy or the file store sends."),
+            )
+        }
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def count(self, route: str | None, method: str, status: int, seconds: float) -> None:
@@ -58,6 +65,13 @@ class Metrics:
                 self._children[key] = children
         children[0].inc()
         children[1].observe(seconds)
+
+    def count_bytes(self, received: int, sent: int) -> None:
+        """Count the bytes of some bodies."""
+        if received:
+            self._bytes["received"].inc(received)
+        if sent:
+            self._bytes["sent"].inc(sent)
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics of all workers."""

@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard import errors, wire
+from modelyard.store import audit
 from modelyard.web.access_log import RequestLog
 from modelyard.web.bodies import Disconnected
 from modelyard.web.client_address import TrustedProxies
 from modelyard.web.consistency import revision_header
 from modelyard.web.cors import Cors
 from modelyard.web.log import Log
-from modelyard.web.requests import Handler, Header, Request, open_request
+from modelyard.web.rate_limit import RateLimit
+from modelyard.web.requests import PEER, Handler, Header, Request, open_request
 from modelyard.web.responses import NOSNIFF, Response, error_response, send_response
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -41,6 +43,8 @@ class EdgeMiddleware:
         staleness: Callable[[], tuple[Header, ...]],
         error_page: Callable[[Request, errors.ModelyardError], Response],
         proxies: TrustedProxies,
+        rate_limit: RateLimit,
+        stop: Callable[[], None] = lambda: None,
     ) -> None:
         """Wrap ``app``. The handlers of ``hot_routes``, by method and path, are called without routing.
 
@@ -48,14 +52,18 @@ class EdgeMiddleware:
 
         ``revision`` returns the newest revision that this process knows; every acknowledged write is part of it.
         ``staleness`` returns headers that say how old responses are while the database is unreachable. ``proxies`` say
-        who the client is. ``error_page`` returns the page that a browser gets for an error.
+        who the client is, ``rate_limit`` what a key has left. ``error_page`` returns the page that a browser gets for
+        an error. ``stop`` ends the answers that have no end of their own; the server calls it when it stops.
         """
         self._error_page = error_page
+        self.stop = stop
         self._app = app
         self._hot_routes = hot_routes or {}
         self._revision = revision
         self._staleness = staleness
         self._proxies = proxies
+        # None if keys have no limit: testing that costs nothing.
+        self._rate_limit = rate_limit or None
         self._log = log
         self.request_log = request_log
         self._cors = Cors(cors_allow_origins)
@@ -86,15 +94,20 @@ class EdgeMiddleware:
                 extra: tuple[Header, ...] = (
                     ((b"x-request-id", request.id.encode()),) if has_client_id or status >= 400 else ()
                 )
+                if self._rate_limit and b"ratelimit" not in dict(message["headers"]):
+                    extra = (*extra, *self._rate_limit.headers(request))
                 if status < 300 and request.method not in _READS:
                     extra = (*extra, revision_header(self._revision()))
                 message["headers"] = [*message["headers"], *common_headers, *extra]
+            elif body := message.get("body"):
+                request.sent_bytes += len(body)
             await send(message)
 
         try:
             hot_handler = self._hot_routes.get((scope["method"], scope["path"]))
             if hot_handler is None:
-                await self._app(scope, receive, send_with_headers)
+                audit.ACTOR.set(request.actor)
+                await self._app(scope, _count_received(request, receive), send_with_headers)
             else:
                 scope["path_template"] = scope["path"]
                 await hot_handler(request, receive, send_with_headers)
@@ -117,11 +130,25 @@ class EdgeMiddleware:
         return error_response(answer or internal_error(request))
 
 
+def _count_received(request: Request, receive: Receive) -> Receive:
+    """Return a ``receive`` that counts the bytes of the body."""
+    if request.method in _READS:
+        return receive
+
+    async def counting() -> Message:
+        message = await receive()
+        request.received_bytes += len(message.get("body", b""))
+        return message
+
+    return counting
+
+
 def _apply_forwarded(request: Request, proxies: TrustedProxies) -> None:
     """Replace the address and the scheme of a trusted proxy by those of its client."""
     scope = request.scope
     if peer := scope.get("client"):
         scope["scheme"] = proxies.scheme_of(peer[0], request.headers, scope["scheme"])
+        scope[PEER] = peer[0]
         scope["client"] = (proxies.client_of(peer[0], request.headers), peer[1])
 
 

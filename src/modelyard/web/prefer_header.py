@@ -1,18 +1,22 @@
-"""The request header ``Prefer`` (RFC 7240): the two preferences that the server applies."""
+"""The request header ``Prefer`` (RFC 7240): the three preferences that the server applies."""
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-_PREFERENCE = re.compile(r'\s*([A-Za-z-]+)\s*=\s*("?)([A-Za-z-]+)\2\s*(?:;.*)?')
+_PREFERENCE = re.compile(r'\s*([A-Za-z-]+)\s*=\s*("?)([A-Za-z0-9-]+)\2\s*(?:;.*)?')
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """``strict``: an unknown parameter is an error. ``exact_count``: return the total number of matches."""
+    """``strict``: an unknown parameter is an error. ``exact_count``: return the total number of matches.
+
+    ``wait_seconds``: wait so long for a change. Only the change feed applies it, and says so itself.
+    """
 
     strict: bool = False
     exact_count: bool = False
+    wait_seconds: int = 0
 
 
 NOTHING = Preferences()
@@ -25,7 +29,12 @@ def read_preferences(prefer: bytes) -> Preferences:
     for part in prefer[:1024].decode("latin-1").split(","):
         if match := _PREFERENCE.fullmatch(part):
             values.setdefault(match[1].lower(), match[3].lower())
-    return Preferences(strict=values.get("handling") == "strict", exact_count=values.get("count") == "exact")
+    wait = values.get("wait", "")
+    return Preferences(
+        strict=values.get("handling") == "strict",
+        exact_count=values.get("count") == "exact",
+        wait_seconds=int(wait) if wait.isdigit() and len(wait) <= 6 else 0,
+    )
 
 
 def applied_header(preferences: Preferences, *, is_exact: bool = True) -> bytes:

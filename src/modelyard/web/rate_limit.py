@@ -1,7 +1,11 @@
-"""A limit of requests per minute for each caller, counted in this process.
+"""Limits of requests per minute, counted in this process: for each key, and for failures of each address.
 
-With several workers, each worker counts its own requests, so the limit of all is higher by the number of workers. The
-limit protects the server from a client that is out of control; it is not made for billing.
+    RateLimit-Policy: "key";q=600;w=60     the limit of a key, and its seconds
+    RateLimit: "key";r=598;t=41            requests that are left, and seconds until there are more
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers-10. With several workers, each worker counts its own
+requests, so the limit of all is higher by the number of workers. The limit protects the server from a client that is
+out of control; it is not made for billing.
 """
 
 import math
@@ -9,24 +13,35 @@ import time
 from collections.abc import Callable
 
 from modelyard import errors
-from modelyard.web.requests import Request
+from modelyard.web.client_address import network_of
+from modelyard.web.requests import Header, Request
 
-_CALLERS_MAX = 10_000
+CALLERS_MAX = 10_000
 
 
 def caller_of(request: Request) -> str:
-    """Return the name under which the requests of a caller are counted: the team, or the address of who has none."""
-    return request.viewer.team or "address " + request.caller_address
+    """Return the name under which callers take turns: the team, or the address of who has none."""
+    return request.viewer.team or address_of(request)
 
 
-class RateLimit:
+def counter_of(request: Request) -> str:
+    """Return the name under which requests are counted: the key, or the address of who has none."""
+    return request.viewer.key_fingerprint or address_of(request)
+
+
+def address_of(request: Request) -> str:
+    """Return the name under which requests without a key are counted: an IPv4 address, or a /64 of IPv6."""
+    return "address " + network_of(request.caller_address)
+
+
+class Allowances:
     """The generic cell rate algorithm: it stores for each caller when its allowance will be full again.
 
     A caller may use the allowance of a minute at once; it refills evenly. A limit of 0 means no limit.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_minute = per_minute
+    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
+        self.per_minute = per_minute
         self._interval_seconds = 60 / per_minute if per_minute else 0.0
         self._clock = clock
         self._full_at_by_caller: dict[str, float] = {}
@@ -41,12 +56,18 @@ class RateLimit:
         over_seconds = full_at - now - 60 - 1e-6
         if over_seconds > 0:
             raise errors.RateLimited(math.ceil(over_seconds))
-        if len(self._full_at_by_caller) >= _CALLERS_MAX:
+        if len(self._full_at_by_caller) >= CALLERS_MAX:
             self._forget(now)
         self._full_at_by_caller[caller] = full_at
 
-    def allowance(self, caller: str) -> tuple[int, int, int] | None:
-        """Return the limit a minute, how many requests the caller has left, and after how many seconds it has more.
+    def refuse(self, caller: str) -> None:
+        """Raise RateLimited if the caller has nothing left. Counts nothing."""
+        left = self.left(caller)
+        if left is not None and left[0] == 0:
+            raise errors.RateLimited(left[1])
+
+    def left(self, caller: str) -> tuple[int, int] | None:
+        """Return how many requests the caller has left, and after how many seconds it has more.
 
         None if there is no limit.
         """
@@ -56,7 +77,7 @@ class RateLimit:
         used_seconds = max(self._full_at_by_caller.get(caller, now) - now, 0.0)
         remaining = max(int((60 + 1e-6 - used_seconds) / self._interval_seconds), 0)
         more_in_seconds = used_seconds + self._interval_seconds - 60 if not remaining else used_seconds
-        return self._per_minute, remaining, math.ceil(max(more_in_seconds, 0.0))
+        return remaining, math.ceil(max(more_in_seconds, 0.0))
 
     def charge(self, caller: str, requests: int) -> None:
         """Count a request that has been dear as so many more. They make the next ones wait, up to a minute."""
@@ -66,6 +87,52 @@ class RateLimit:
             self._full_at_by_caller[caller] = min(full_at, now + 60)
 
     def _forget(self, now: float) -> None:
+        """Forget those whose allowance is full, and of too many others the half that has used least.
+
+        Whoever sends from ten thousand addresses cannot make a caller forgotten that has used up its allowance.
+        """
         active = {caller: full_at for caller, full_at in self._full_at_by_caller.items() if full_at > now}
-        # Ten thousand callers at once are an attack, which wants to fill the memory: forget them all.
-        self._full_at_by_caller = active if len(active) < _CALLERS_MAX else {}
+        if len(active) >= CALLERS_MAX:
+            active = dict(sorted(active.items(), key=lambda item: item[1])[CALLERS_MAX // 2 :])
+        self._full_at_by_caller = active
+
+
+class RateLimit:
+    """The limit of each key, and of the failures of each address: wrong keys, and sign-ins that are refused."""
+
+    def __init__(
+        self, per_minute: int, clock: Callable[[], float] = time.monotonic, *, failures_per_minute: int = 0
+    ) -> None:
+        self._requests = Allowances(per_minute, clock)
+        self._failures = Allowances(failures_per_minute, clock)
+        self._policy: Header = (b"ratelimit-policy", b'"key";q=%d;w=60' % per_minute)
+        self.take = self._requests.take
+        self.charge = self._requests.charge
+
+    def __bool__(self) -> bool:
+        """Whether keys have a limit."""
+        return bool(self._requests.per_minute)
+
+    def allowance(self, caller: str) -> tuple[int, int, int] | None:
+        """Return the limit a minute, how many requests the caller has left, and after how many seconds it has more.
+
+        None if there is no limit.
+        """
+        left = self._requests.left(caller)
+        return None if left is None else (self._requests.per_minute, *left)
+
+    def headers(self, request: Request) -> tuple[Header, ...]:
+        """Return the headers of the limit for a request with a key."""
+        left = self._requests.left(request.viewer.key_fingerprint) if request.viewer.key_fingerprint else None
+        return () if left is None else (self._policy, (b"ratelimit", b'"key";r=%d;t=%d' % left))
+
+    def count_failure(self, request: Request) -> None:
+        """Count a wrong key or a refused sign-in. Raises RateLimited if the address has had too many.
+
+        Correct keys keep working at such an address: many people may share it, and keys cannot be guessed.
+        """
+        self._failures.take(address_of(request))
+
+    def refuse_failing(self, request: Request) -> None:
+        """Raise RateLimited if the address has had too many failures, before work that costs something."""
+        self._failures.refuse(address_of(request))

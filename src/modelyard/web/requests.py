@@ -11,11 +11,15 @@ from starlette.types import Receive, Scope, Send
 
 from modelyard.domain import ANONYMOUS, Viewer
 from modelyard.index import Budget
+from modelyard.store.audit import BY_KEY, Actor
 
 Header = tuple[bytes, bytes]
 
+_METHOD_CHARS_MAX = 16
 # The key of the request in the ASGI scope.
 _KEY = "modelyard.request"
+# The key of the address that the connection comes from, where the client's stands in its place.
+PEER = "modelyard.peer"
 
 
 @dataclass(slots=True)
@@ -32,6 +36,8 @@ class Request:
     viewer: Viewer = ANONYMOUS
     is_identified: bool = False
     status: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
     budget: Budget | None = None
 
     @property
@@ -54,11 +60,22 @@ class Request:
         """The values of the parameters of the route."""
         return cast("Mapping[str, str]", self.scope.get("path_params", {}))
 
+    def actor(self) -> Actor:
+        """Return who changes something by this request, for the audit."""
+        via = f"{self.method[:_METHOD_CHARS_MAX]} {self.scope.get('path_template', '')}"
+        viewer = self.viewer
+        return Actor(BY_KEY, via, viewer.team, viewer.key_fingerprint, viewer.user, self.caller_address, self.id)
+
     @property
     def caller_address(self) -> str:
         """The IP address of the client; empty for a Unix socket."""
         client = self.scope.get("client")
         return client[0] if client else ""
+
+    @property
+    def peer_address(self) -> str:
+        """The IP address at the other end of the connection: that of the nearest proxy, if there is one."""
+        return cast("str", self.scope.get(PEER) or self.caller_address)
 
 
 # Responds to a request: it sends by a function of ``responses``, or raises an error of ``errors``.

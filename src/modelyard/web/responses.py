@@ -28,9 +28,13 @@ NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 UNSTORED: tuple[Header, ...] = ((b"cache-control", b"no-store"),)
 # Compressing a body that fits one TCP segment gains nothing.
 GZIP_BYTES_MIN = 1024
-# Level 1 is isal's default trade-off: level 0 is 1.7 times as fast, and its output is a third larger.
-GZIP_LEVEL = 1
+# Level 1 is isal's default trade-off. For a page of 10 KB, level 0 takes 9 µs instead of 18, and 550 bytes more; both
+# leave the server in the first flight of packets. For a page of 52 KB it saves a sixth, and adds 2 KB (2026-11).
+GZIP_LEVEL, SMALL_GZIP_LEVEL = 1, 0
+SMALL_BYTES_MAX = 16 * 1024
 _GZIP_WINDOW_BITS = 31
+# No name, no time, and an unknown system: RFC 1952.
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 CACHE_BYTES_MAX = 8 * 1024 * 1024
 _ENTITY_TAG = re.compile(rb'"([^"]*)"')
 _QUALITY = re.compile(rb"\s*([a-z0-9*_-]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?))?\s*", re.IGNORECASE)
@@ -47,6 +51,9 @@ class Response:
     caching: tuple[Header, ...] = UNCACHED
     # The digest of the body, if it is known already.
     digest: bytes | None = None
+    # The digest of the beginning that other bodies have too, and its size. It is compressed once for all of them.
+    shared_digest: bytes = b""
+    shared_bytes: int = 0
 
 
 class GzipCache:
@@ -61,9 +68,32 @@ class GzipCache:
         """Return ``body`` compressed. ``digest`` is the digest of the body."""
         compressed = self._cache.get(digest)
         if compressed is None:
-            compressed = isal_zlib.compress(body, GZIP_LEVEL, _GZIP_WINDOW_BITS)
+            compressed = isal_zlib.compress(
+                body, SMALL_GZIP_LEVEL if len(body) <= SMALL_BYTES_MAX else GZIP_LEVEL, _GZIP_WINDOW_BITS
+            )
             self._cache.put(digest, compressed, len(compressed))
         return compressed
+
+    def gzip_in_parts(self, digest: bytes, response: Response) -> bytes:
+        """Return the body of a response compressed, with the beginning that it shares from the cache."""
+        compressed = self._cache.get(digest)
+        if compressed is None:
+            compressed = self._join_parts(response)
+            self._cache.put(digest, compressed, len(compressed))
+        return compressed
+
+    def _join_parts(self, response: Response) -> bytes:
+        body, shared_bytes = response.body, response.shared_bytes
+        # The end of the key: a whole body has a digest without it.
+        key = response.shared_digest + b"+"
+        beginning = self._cache.get(key)
+        if beginning is None:
+            compressor = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, -15)
+            beginning = compressor.compress(body[:shared_bytes]) + compressor.flush(isal_zlib.Z_FULL_FLUSH)
+            self._cache.put(key, beginning, len(beginning))
+        end = isal_zlib.compress(body[shared_bytes:], GZIP_LEVEL, -15)
+        check = isal_zlib.crc32(body).to_bytes(4, "little") + (len(body) & 0xFFFFFFFF).to_bytes(4, "little")
+        return b"".join((_GZIP_HEADER, beginning, end, check))
 
 
 def digest_of(body: bytes) -> bytes:
@@ -112,7 +142,7 @@ def represent(response: Response, request: Request, gzip_cache: GzipCache | None
     if matches_if_none_match(request, tag):
         return 304, headers, b""
     if gzipped:
-        body = gzip_cache.gzip(digest, body)
+        body = gzip_cache.gzip_in_parts(digest, response) if response.shared_bytes else gzip_cache.gzip(digest, body)
         headers.append((b"content-encoding", b"gzip"))
     headers.append((b"content-type", response.media_type))
     headers.append((b"content-length", b"%d" % len(body)))

@@ -10,6 +10,7 @@ import asyncio
 import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
@@ -60,21 +61,21 @@ class Router:
     """
 
     def __init__(
-        self, table: Sequence[Route], lifespan: Lifespan[object], unknown_by_prefix: Mapping[str, Handler] | None = None
+        self, table: Sequence[Route], lifespan: Lifespan[object], shapes: Mapping[str, "Shape"] | None = None
     ) -> None:
-        """``unknown_by_prefix`` has handlers of the paths below a prefix that no route has."""
+        """``shapes`` has, by prefix, how the paths below it are refused."""
         self.table = table
         by_path: dict[str, dict[str, Handler]] = {}
         for route in table:
             by_path.setdefault(route.path, {}).update(dict.fromkeys(route.methods.split(), route.handler))
-        resources = {path: _Resource(path, by_method) for path, by_method in by_path.items()}
+        self._shapes = shapes or {}
+        resources = {path: _Resource(path, by_method, self._shape_of(path)) for path, by_method in by_path.items()}
         # Starlette tries one route after the other, 0.4 µs each. Paths without parameters are looked up instead.
         self._exact = {path: resource for path, resource in resources.items() if "{" not in path}
         routes = [starlette.routing.Route(path, at) for path, at in resources.items() if path not in self._exact]
         for pattern in routes:
             # Starlette ends its expressions with `$`, which also matches before a line feed at the end of a path.
             pattern.path_regex = re.compile(pattern.path_regex.pattern.removesuffix("$") + r"\Z")
-        self._unknown_by_prefix = unknown_by_prefix or {}
         self._router = starlette.routing.Router(
             routes, redirect_slashes=False, default=self._answer_unknown, lifespan=lifespan
         )
@@ -89,26 +90,43 @@ class Router:
             if resource := self._exact.get(scope["path"]):
                 await resource(scope, receive, send)
                 return
+            if shape := self._shape_of(scope["path"]):
+                scope["path"] = shape.rewrite(scope["path"])
         await self._router(scope, receive, send)
 
     async def _answer_unknown(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         request = request_of(scope)
-        for prefix, handler in self._unknown_by_prefix.items():
-            if scope["path"].startswith(f"{prefix}/"):
-                await handler(request, receive, send)
-                return
-        raise errors.RouteNotFound(unquote(request.path))
+        if (shape := self._shape_of(scope["path"])) is None:
+            raise errors.RouteNotFound(unquote(request.path))
+        await shape.answer_unknown(request, receive, send)
+
+    def _shape_of(self, path: str) -> "Shape | None":
+        return next((shape for prefix, shape in self._shapes.items() if path.startswith(f"{prefix}/")), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How paths below a prefix are refused: ``answer_unknown`` handles those that no route has.
+
+    ``in_shape`` returns a handler that answers the errors of another one. ``rewrite`` returns the path that is
+    matched.
+    """
+
+    answer_unknown: Handler
+    in_shape: Callable[[Handler], Handler]
+    rewrite: Callable[[str], str] = str
 
 
 class _Resource:
     """One path, as an ASGI application: calls the handler of a method, and knows ``HEAD``, ``OPTIONS`` and 405."""
 
-    def __init__(self, path: str, by_method: dict[str, Handler]) -> None:
+    def __init__(self, path: str, by_method: dict[str, Handler], shape: Shape | None) -> None:
         if "GET" in by_method:
             by_method.setdefault("HEAD", by_method["GET"])
         self._by_method = by_method
         self._allowed = tuple(dict.fromkeys((*by_method, "OPTIONS")))
         self._template = starlette.routing.compile_path(path)[1]
+        self._answer_refused = shape.in_shape(self._refuse) if shape else self._refuse
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         scope["path_template"] = self._template
@@ -120,7 +138,14 @@ class _Resource:
             allow = ", ".join(self._allowed).encode()
             await send_bytes(request, send, 204, [(b"allow", allow), (b"access-control-allow-methods", allow)])
         else:
-            raise errors.MethodNotAllowed(request.method, self._allowed)
+            await self._answer_refused(request, receive, send)
+
+    async def _refuse(self, request: Request, _receive: Receive, _send: Send) -> None:
+        raise errors.MethodNotAllowed(request.method, self._allowed)
+
+
+class NotAtHandError(Exception):
+    """The answer needs the database, or more time than the event loop has for it."""
 
 
 def read_endpoint(
@@ -130,12 +155,13 @@ def read_endpoint(
     *,
     asks_database: bool = False,
     heavy_work: HeavyWork | None = None,
+    read_at_hand: Callable[[Request], Response] | None = None,
 ) -> Handler:
     """Return a handler that sends the response of ``read``. ``read`` runs on the event loop, so it has to be fast.
 
     With ``asks_database``, ``read`` runs in a thread: a database that is cut off may not respond for seconds. With
     ``revision_wait``, a request may wait for a revision. With ``heavy_work``, a question to the index that turns out to
-    be dear is asked again there.
+    be dear is asked again there. ``read_at_hand`` is tried first, on the event loop; it raises NotAtHandError.
     """
 
     async def handle(request: Request, _: Receive, send: Send) -> None:
@@ -144,7 +170,12 @@ def read_endpoint(
         if heavy_work is not None:
             request.budget = quick_budget()
         try:
-            response = await asyncio.to_thread(read, request) if asks_database else read(request)
+            response = None
+            if read_at_hand is not None:
+                with suppress(NotAtHandError):
+                    response = read_at_hand(request)
+            if response is None:
+                response = await asyncio.to_thread(read, request) if asks_database else read(request)
         except OverBudgetError:
             assert heavy_work is not None, "only a request with a quick budget is over it"
             response = await heavy_work.run(request, partial(read, request))

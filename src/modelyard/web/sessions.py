@@ -1,5 +1,7 @@
 """Sessions of browsers: a user signs in with an API key, and gets a cookie that stands for the key.
 
+A person whom a proxy or a provider of identities names has a row among the keys (``auth``), and the same cookie.
+
     modelyard_session = <key fingerprint>.<session>.<signing key>.<expires>.<signature>      HttpOnly, SameSite=Lax
 
 The cookie is signed and not stored, so any worker on any machine can check it. It has the fingerprint of the key and
@@ -11,7 +13,9 @@ Requests that change something need two more proofs that a page of ours sent the
 (``Sec-Fetch-Site``, ``Origin``), and a token that only our pages know.
 """
 
+import asyncio
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -19,11 +23,13 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from modelyard import errors
-from modelyard.auth import Auth
+from modelyard.auth import Auth, Person
 from modelyard.domain import Scope, Viewer
 from modelyard.signing import Signature, Signer
 from modelyard.web.auth import ViewerOf
-from modelyard.web.rate_limit import RateLimit
+from modelyard.web.oidc_sign_in import OidcSignIn
+from modelyard.web.proxy_sign_in import ProxySignIn
+from modelyard.web.rate_limit import RateLimit, counter_of
 from modelyard.web.requests import Header, Request
 
 COOKIE = "modelyard_session"
@@ -31,9 +37,13 @@ SECURE_COOKIE = "__Host-" + COOKIE
 TOKEN_FIELD = "token"  # noqa: S105 # the name of a field, not its content
 TOKEN_HEADER = b"modelyard-token"
 LASTS_SECONDS = 30 * 86_400
+# Who may sign in is decided elsewhere, and asked again after this time.
+PERSON_LASTS_SECONDS = 12 * 3600
 _SESSION, _TOKEN, _CODE = "session", "token", "code"
 _CODE_SECONDS = 3600
 _VALUE_CHARS_MAX = 256
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Session:
     key_id: int
     token: str
     expires_at: int
+    # What the person signed in by; empty for a key.
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,8 @@ class Sessions:
     clock: Callable[[], float] = time.time
     # Whether the public URL is HTTPS.
     is_https: bool = False
+    proxy: ProxySignIn | None = None
+    oidc: OidcSignIn | None = None
 
     @property
     def cookie_name(self) -> str:
@@ -71,6 +85,11 @@ class Sessions:
     def begin(self, key: str, *, is_secure: bool) -> Header:
         """Return the header that signs in a browser as the team of the key. Raises InvalidKey."""
         return self._begin(self.auth.fingerprint_of(key.strip()), is_secure=is_secure)
+
+    def begin_for(self, person: Person, *, is_secure: bool) -> Header:
+        """Return the header that signs in a browser as a person. Raises SignInRefused."""
+        fingerprint = self.auth.admit(person).viewer.key_fingerprint
+        return self._begin(fingerprint, is_secure=is_secure, seconds=PERSON_LASTS_SECONDS)
 
     def create_code(self, key: str) -> str:
         """Return a code that signs in one browser as the team of the key, within an hour. Raises InvalidKey."""
@@ -91,28 +110,30 @@ class Sessions:
             expires_at = self.signer.check(_CODE, fingerprint, nonce, Signature(*signature))
         except (errors.InvalidSignature, errors.LinkExpired):
             raise errors.InvalidKey from None
-        self.auth.find(fingerprint, nonce)
+        self.auth.find(fingerprint, is_new=True)
         # A code that was used is remembered as a session that ended.
-        self.auth.end_session(nonce, expires_at)
+        self.auth.use_once(nonce, expires_at)
         return self._begin(fingerprint, is_secure=is_secure)
 
-    def _begin(self, fingerprint: str, *, is_secure: bool) -> Header:
+    def _begin(self, fingerprint: str, *, is_secure: bool, seconds: int = LASTS_SECONDS) -> Header:
         session_id = secrets.token_hex(8)
-        expires_at = int(self.clock()) + LASTS_SECONDS
+        expires_at = int(self.clock()) + seconds
+        self.auth.begin_session(fingerprint, session_id)
         signed = parse_qs(self.signer.query(_SESSION, fingerprint, session_id, expires_at))
         value = f"{fingerprint}.{session_id}.{signed['key'][0]}.{expires_at}.{signed['signature'][0]}"
-        return self.set_cookie(self.cookie_name, value, LASTS_SECONDS, is_secure=is_secure)
+        return self.set_cookie(self.cookie_name, value, seconds, is_secure=is_secure)
 
     def end(self, session: Session | None, *, is_secure: bool) -> Header:
         """End a session, also for copies of its cookie, and return the header that deletes the cookie."""
         if session is not None:
-            self.auth.end_session(session.id, session.expires_at)
+            self.auth.end_session(session.id, session.expires_at, session.viewer)
         return self.set_cookie(self.cookie_name, "", 0, is_secure=is_secure)
 
-    def of(self, request: Request) -> Session | None:
-        """Return the session of a request; None if there is none, or if it has expired.
+    def of(self, request: Request, *, is_page: bool = True) -> Session | None:
+        """Return the session of a request; None if there is none, if it has expired, or if the proxy contradicts it.
 
-        Raises InvalidKey if its key was revoked or has expired, or if the user signed out.
+        A session ends when the proxy names somebody else, or the same person with other groups. Raises InvalidKey if
+        its key was revoked or has expired, or if the user signed out.
         """
         value = cookies(request).get(self.cookie_name, "")
         parts = value.split(".")
@@ -123,9 +144,35 @@ class Sessions:
             expires_at = self.signer.check(_SESSION, fingerprint, session_id, Signature(*signature))
         except (errors.InvalidSignature, errors.LinkExpired):
             return None
-        key = self.auth.find(fingerprint, session_id)
+        key = self.auth.find(fingerprint, is_new=True)
+        if key.provider == "proxy":
+            if self.proxy is None or self.proxy.is_silent(request, is_page=is_page):
+                return None
+            if self.proxy.contradicts(request, key):
+                self._end_soon(session_id, expires_at, key.viewer)
+                return None
+        if self.auth.has_ended(session_id):
+            raise errors.InvalidKey
         token = self.signer.query(_TOKEN, fingerprint, session_id, expires_at).rpartition("=")[2]
-        return Session(session_id, key.viewer, key.key_id, token, expires_at)
+        return Session(session_id, key.viewer, key.key_id, token, expires_at, key.provider)
+
+    def _end_soon(self, session: str, expires_at: int, viewer: Viewer) -> None:
+        """End a session without a wait of the event loop for the database."""
+        if self.auth.has_ended(session):
+            return
+        self.auth.refuse_session(session, expires_at, viewer)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # in a thread
+            self._store_refused()
+        else:
+            loop.run_in_executor(None, self._store_refused)
+
+    def _store_refused(self) -> None:
+        try:
+            self.auth.store_refused_sessions()
+        except errors.Unavailable as problem:
+            log.warning("the end of a session is not stored yet: %s", problem.message)
 
     def caller(self, by_key: ViewerOf, request: Request) -> Viewer:
         """Return the viewer of an API request: that of the key, or of the session if a script of our pages sends it.
@@ -140,13 +187,13 @@ class Sessions:
     def _identify(self, by_key: ViewerOf, request: Request) -> Viewer:
         if b"authorization" in request.headers or TOKEN_HEADER not in request.headers:
             return by_key(request)
-        session = self.of(request)
+        session = self.of(request, is_page=False)
         if session is None:
             return by_key(request)
         check_same_site(request)
         check_token(session, request.headers[TOKEN_HEADER].decode("latin-1"))
         request.viewer = session.viewer
-        self.rate_limit.take(session.viewer.team or "")
+        self.rate_limit.take(counter_of(request))
         return session.viewer
 
     def reader(self, by_key: ViewerOf, request: Request) -> Viewer:

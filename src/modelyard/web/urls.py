@@ -30,6 +30,14 @@ class UrlBuilder:
             host = f"{server[0]}:{server[1]}".encode() if server[1] else server[0].encode()
         return f"{request.scope['scheme']}://{host.decode()}"
 
+    def address_of(self, request: Request) -> str:
+        """Return the beginning of URLs for other servers: never what a caller says in the header Host."""
+        if self.public_url:
+            return self.public_url
+        host, port = request.scope.get("server") or ("localhost", None)
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{port}" if port else f"http://{host}"
+
 
 def open_signer(store: Store) -> Signer:
     """Return the signer of links. The first process to start makes the first key."""
@@ -45,4 +53,4 @@ def open_signer(store: Store) -> Signer:
                 signing_keys.add_signing_key(
                     transaction.connection, fresh_secret(), transaction.now, others_end_at=transaction.now
                 )
-    return Signer(read_keys)
+    return Signer(read_keys, clock=store.now)

@@ -6,6 +6,7 @@ cursors     parses and formats cursors
 records     renders models and pages as JSON
 problems    renders errors as status, reason and JSON
 needs       the answer to a workflow
+hub         the JSON of the Hugging Face Hub; hub_tags has its words, hub_summaries the models of its lists
 headers     the names of the API's own headers
 """
 

@@ -50,5 +50,5 @@ def _find_ecosystem(model: Model) -> str:
     if model.is_sdxl:
         return "sdxl"
     name = model.base_model.casefold()
-    known = next((ecosystem for start, ecosystem in _ECOSYSTEMS if name.startswith(start)), None)
-    return known or _NOT_IN_WORDS.sub("", name) or "other"
+    ecosystem = next((word for start, word in _ECOSYSTEMS if name.startswith(start)), None)
+    return ecosystem or _NOT_IN_WORDS.sub("", name) or "other"

@@ -1,9 +1,8 @@
 """Parses the query string of the model list into a ModelQuery. The server, the pages and the commands use it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from modelyard import errors
@@ -14,8 +13,7 @@ from modelyard.wire.parameters import NAMES, PARAMETER_BY_SPELLING, Parameter
 QUERY_STRING_BYTES_MAX = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedQuery:
+class ParsedQuery(NamedTuple):
     """A parsed query string: the query, and the names of unknown parameters."""
 
     query: ModelQuery
@@ -36,8 +34,7 @@ def _decoded(text: bytes) -> str:
         raise errors.InvalidParameter("query string", readable, "percent-encoded UTF-8") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """One ``name=value`` of a query string, parsed. ``parameter`` is None if the name is unknown."""
 
     name: str

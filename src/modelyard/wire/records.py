@@ -24,7 +24,8 @@ from modelyard.wire.cursors import format_cursor
 TTL_DEFAULT_SECONDS = 86_400
 
 
-# Increase it when ``render_record`` returns another text for the same model: stored records are then rendered again.
+# Increase it when ``render_record`` or ``render_summary`` returns another text for a model: stored texts are then
+# rendered again.
 RENDERING = 1
 
 

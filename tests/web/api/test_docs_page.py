@@ -17,7 +17,7 @@ import jsonschema_rs
 import pytest
 
 from modelyard import wire
-from modelyard.domain import COVER_WIDTHS, MODEL_TYPES
+from modelyard.domain import COVER_WIDTHS, MODEL_TYPES, Scope
 from modelyard.web import static_files
 from modelyard.web.bodies import JSON_BYTES_MAX
 from modelyard.web.openapi import document as openapi_document
@@ -34,7 +34,11 @@ PAGES = sorted(FOLDER.glob("*.md"))
 
 
 def text_of_all_pages() -> str:
-    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    return "\n".join(text_of(page.name) for page in PAGES)
+
+
+def text_of(page_name: str) -> str:
+    return (FOLDER / page_name).read_text(encoding="utf-8")
 
 
 def parameter_table() -> str:
@@ -93,6 +97,9 @@ def test_the_document_has_every_route_and_method_of_the_api(stocked: App) -> Non
     """Pages for people, and what is read by programs of an operator, are no part of it."""
     paths = {path: {*methods, "options"} for path, methods in openapi_document.document()["paths"].items()}
     filled = {
+        "{hash}": 64 * "a",
+        "{id}": "1",
+        "{key}": "sk_x",
         "{namespace}": "red",
         "{path}": "README.md",
         "{revision}": "main",
@@ -122,7 +129,7 @@ def test_the_document_has_every_route_and_method_of_the_api(stocked: App) -> Non
 
 
 def test_the_example_of_an_error_is_one(stocked: App) -> None:
-    (example,) = re.findall(r"```json\n(.*?)```", text_of_all_pages(), re.DOTALL)
+    (example,) = re.findall(r"```json\n(.*?)```", text_of("errors.md"), re.DOTALL)
 
     assert json.loads(example) == stocked.ask("/v3/model?filter.is_sdxl=yes").json
 
@@ -156,7 +163,7 @@ def test_an_example_of_a_call_gives_what_it_says(stocked: App, address: Address,
     requirements.program("curl")
     run = subprocess.run(
         ["sh", "-c", call + " -s --noproxy '*' -o /dev/null -w '%{http_code}'"],
-        env=os.environ | {"URL": address.url, "KEY": stocked.key()},
+        env=os.environ | {"URL": address.url, "KEY": stocked.key("red", *Scope)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -171,14 +178,14 @@ NAMES = "".join(f"nightHarbour_{number}\n" for number in range(1, 6))
 
 def test_the_python_example_runs(stocked: App, address: Address, capsys: pytest.CaptureFixture[str]) -> None:
     requirements.module("novita_client")
-    (example,) = re.findall(r"```python\n(.*?)```", text_of_all_pages(), re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", text_of("clients.md"), re.DOTALL)
     exec(compile(example, str(FOLDER), "exec"), {"key": stocked.key(), "url": address.url})
 
     assert NAMES == capsys.readouterr().out
 
 
 def test_the_javascript_example_runs(sdk_folder: Path, stocked: App, address: Address) -> None:
-    (example,) = re.findall(r"```js\n(.*?)```", text_of_all_pages(), re.DOTALL)
+    (example,) = re.findall(r"```js\n(.*?)```", text_of("clients.md"), re.DOTALL)
     known = f"const key = {json.dumps(stocked.key())}, url = {json.dumps(address.url)};\n"
     run = subprocess.run(
         [requirements.program("node"), "-e", known + example],

@@ -46,6 +46,14 @@ def test_a_deletion_leads_to_the_list_where_its_team_restores_the_model(yard: Ap
     assert "Your team deleted no model" in main_text(red.ask("/deleted").body)
 
 
+@pytest.mark.parametrize("model_id", ["123456", f"{OWN}"])
+def test_the_list_does_not_claim_that_another_model_was_deleted(red: Browser, model_id: str) -> None:
+    page = main_text(red.ask(f"/deleted?id={model_id}").body)
+
+    assert f"Model {model_id} is not in this list and cannot be restored here." in page
+    assert "was deleted" not in page
+
+
 def test_what_is_deleted_over_the_api_is_on_the_list_until_it_is_purged(yard: App, red: Browser) -> None:
     reply = ask(yard, f"/v3/model?id={OWN}", method="DELETE")
     listed = red.ask("/deleted").body.decode()

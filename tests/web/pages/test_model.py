@@ -149,6 +149,8 @@ def keep_cover(yard: App, folder: Path) -> str:
         ("http://127.0.0.1/models/1?x=1", "/"),
         ("http://evil.example/?x=1", "/"),
         ("http://[", "/"),
+        # 2,048 characters are read.
+        ("http://127.0.0.1/?" + "x" * 3_000, "/?" + "x" * 2_030),
         ('http://127.0.0.1/?"><script>', "/?&#34;&gt;&lt;script&gt;"),
     ],
 )

@@ -128,6 +128,8 @@ form post /preferences
 form post /preferences
 {to=/ hidden} NSFW <Hide NSFW models><Blur NSFW models><Show NSFW models>
 [Show versions singly](/?versions=singly) [Models of a picture](/resolve)
+form post /covers
+{token} Models here have covers on other sites. <Download the covers>
 {id=80 checkbox} Choose again 80
 [ !/static/art.svg#hills again 80 again Checkpoint · SD 1.5 popularity 1.2M ADDED](/models/80)
 {id=77 checkbox} Choose Harbour Lights
@@ -487,6 +489,8 @@ LoRA NSFW SDXL 1.0
 # Harbour Lights
 v2
 [ v2 SDXL 1.0 · 2023-07-01 · 228.6 MB](/models/77) [ v1 SD 1.5 · CREATED](/models/78)
+form post /fetches
+{token} {source=civitai:7@77 hidden}<Get the file · 228.6 MB>
 [Open on Civitai (another site)](https://civitai.com/models/7?modelVersionId=77)
 The file of this model is not on this server. It has 228.6 MB.
 [#harbour](/?filter.tags=harbour)
@@ -742,7 +746,7 @@ Or a cover URL
 """,
     "/keys": """
 # API keys of red
-[Overview](/team) [Keys](/keys) [Recently deleted](/deleted)
+[Overview](/team) [Keys](/keys) [Webhooks](/webhooks) [Audit](/audit) [Fetches](/fetches) [Recently deleted](/deleted)
 |Name|Key|Permissions|Created|Last used|Expires|Status
 |–| sk_KEY this session|admin, read, write|CREATED|never|never|Revoke sk_KEY
 form post /keys/revoke
@@ -760,6 +764,7 @@ Permissions
 {scope=read checkbox checked}read
 {scope=write checkbox}upload and edit
 {scope=admin checkbox}everything, including keys
+{scope=download checkbox}only download files
 Expires
 {days select} {}never {30}after 30 days {90}after 90 days {365}after 365 days
 <Create key>
@@ -976,8 +981,8 @@ Sign in · Modelyard
 [ 32 Modelyard](/)
 [Status](/status) [API](/docs) [Sign in](/sign-in)
 !/static/art.svg#hills
-form post /sign-in
 # Sign in
+form post /sign-in
 Use an API key of your team. The browser stores a session cookie, not the key.
 API key
 {key= password required max=256}
@@ -990,8 +995,8 @@ Sign in · Modelyard
 [ 32 Modelyard](/)
 [Status](/status) [API](/docs) [Sign in](/sign-in)
 !/static/art.svg#hills
-form post /sign-in
 # Sign in
+form post /sign-in
 Use an API key of your team. The browser stores a session cookie, not the key.
 Your key was revoked or has expired.
 API key
@@ -1005,8 +1010,8 @@ Sign in · Modelyard
 [ 32 Modelyard](/)
 [Status](/status) [API](/docs) [Sign in](/sign-in)
 !/static/art.svg#hills
-form post /sign-in
 # Sign in
+form post /sign-in
 Use an API key of your team. The browser stores a session cookie, not the key.
 API key
 {key= password required max=256}
@@ -1065,7 +1070,7 @@ CREATION = re.compile(
 )
 NEW_KEY = """
 # API keys of red
-[Overview](/team) [Keys](/keys) [Recently deleted](/deleted)
+[Overview](/team) [Keys](/keys) [Webhooks](/webhooks) [Audit](/audit) [Fetches](/fetches) [Recently deleted](/deleted)
 Copy your new key “laptop” now. It is not shown again.
 sk_KEY<Copy key>
 |Name|Key|Permissions|Created|Last used|Expires|Status
@@ -1088,6 +1093,7 @@ Permissions
 {scope=read checkbox checked}read
 {scope=write checkbox}upload and edit
 {scope=admin checkbox}everything, including keys
+{scope=download checkbox}only download files
 Expires
 {days select} {}never {30}after 30 days {90}after 90 days {365}after 365 days
 <Create key>
@@ -1197,8 +1203,8 @@ def test_a_refused_key_and_a_forbidden_page_say_what_is_wrong(red: Browser) -> N
 
 REFUSED = """
 !/static/art.svg#hills
-form post /sign-in
 # Sign in
+form post /sign-in
 Use an API key of your team. The browser stores a session cookie, not the key.
 This key isn’t valid.
 API key

@@ -378,7 +378,7 @@ def test_the_status_page_counts_models_and_files_to_check(yard: App, red: Browse
     page = red.ask("/status").body.decode()
     text = text_of(page)
 
-    assert {kind.name for kind in tasks.KINDS} <= set(re.findall(r'<th scope="row">(\w+)</th>', page))
+    assert {kind.name for kind in tasks.KINDS} <= set(re.findall(r'<th scope="row">([\w-]+)</th>', page))
     assert "check 2 0 0 1 " in text
     assert "Models 2 " in text
     assert f"Revision {yard.catalog.revision} " in text

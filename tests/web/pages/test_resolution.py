@@ -21,19 +21,22 @@ FORM = "multipart/form-data; boundary=x"
 RESULT = """
 [All models](/)
 # Models of a picture or a workflow
-This file needs 4 models. 1 of them is here.
+This file needs 4 models. 1 of them is here, the server can get 1.
 ## Download all that are here
 modelyard pull --url https://models.example 7<Copy modelyard pull --url https://models.example 7>
 ## Here (1)
 [Glow](/models/7) v7 · LoRA · 228.6 MB
 style/Glow_v1.safetensors in loras, found by the name of its file
+## Can be fetched (1)
+[Sign in](/sign-in?to=%2Fresolve) with a key that may upload, so that the server can fetch them for your team.
+The server can get these files from where the file or the catalogue says they are.
+vae-nowhere.pt in vae
+The file names this address: [https://hub.example/vae-nowhere.pt](https://hub.example/vae-nowhere.pt)
 ## Perhaps (1)
 Only words of the names match. Compare the models before you use them.
 [Mountain mist](/models/9) v9 · LoRA
 mist-mountain.safetensors in loras, found by words of its name
-## Missing (2)
-vae-nowhere.pt in vae
-The file names this address: [https://hub.example/vae-nowhere.pt](https://hub.example/vae-nowhere.pt)
+## Missing (1)
 <b>.pt
 ## Unknown loaders (1)
 These nodes name a file. This server does not know which folder they read, so it may have missed a model.
@@ -89,7 +92,7 @@ def test_the_page_sorts_what_a_workflow_needs_by_what_is_here(yard: App) -> None
 def test_a_model_without_a_file_is_listed_and_not_pulled(yard: App) -> None:
     page = main_text(send(yard, {"models": [{"name": "x.safetensors", "hash": 64 * "B"}]}).body)
 
-    assert "Listed, without a file here (1)" in page
+    assert "Can be fetched (1)" in page
     assert "x.safetensors, found by its SHA-256" in page
     assert "modelyard pull" not in page
 

@@ -30,7 +30,8 @@ Models
 {models}
 Revision
 {revision}
-A key with the scope admin also sees disk, background work, failures and traffic here.
+Operators also see disk, background work, failures and traffic here: the team in the setting operator_team,
+    with a key of the scope admin.
 """
 OPERATOR = """
 # Status
@@ -61,8 +62,14 @@ Request rate and latency appear ten seconds after the server starts.
 ## Background work
 |Kind|Waiting|Running|Failed|Given up|Waiting for|Running for|Last run, ago|Next run, in|Last failure, ago
 |check|2|1|1|1|6 days, 19:52|1:59|0:14|0:00|0:59
+|fetch|0|0|0|0|||||
+|mirror|0|0|0|0|||||
+|send|0|0|0|0|||||
+|webhook-planning|0|0|0|0|||||
+|webhook|0|0|0|0|||||
 |cleanup|0|1|0|0||0:00|||
 |covers|0|0|0|0|||||
+|cover-import|0|0|0|0|||||
 |hashing|0|0|0|0|||||
 |matching|0|0|0|0|||||
 |indexing|0|0|0|0|||||
@@ -146,6 +153,28 @@ def test_other_keys_see_a_short_page_without_version_paths_and_reasons(
     assert SHORT.format(models=1, revision=1).strip() == main_text(page)
     for secret in (__version__, str(tmp_path), "cannot be read", "uptime"):
         assert secret not in page.decode()
+
+
+@pytest.mark.parametrize(
+    ("operator_team", "sees"), [("red", {"red": True, "blue": False}), ("", {"red": False, "blue": False})]
+)
+def test_with_several_teams_only_the_team_of_the_setting_has_operators(
+    tmp_path: Path, operator_team: str, sees: dict[str, bool]
+) -> None:
+    with open_app(tmp_path, operator_team=operator_team, metrics_access="admin") as yard:
+        keys = {team: yard.key(team, Scope.ADMIN) for team in sees}
+        pages = {team: signed_in(yard, team, Scope.ADMIN).ask("/status").body.decode() for team in sees}
+        metrics = {team: yard.ask("/metrics", None, authorization=f"Bearer {key}").status for team, key in keys.items()}
+
+    assert sees == {team: "Background work" in page for team, page in pages.items()}
+    assert sees == {team: status == 200 for team, status in metrics.items()}
+
+
+def test_the_key_of_another_team_ends_that_the_only_team_has_operators(red: Browser) -> None:
+    assert "Background work" in red.ask("/status").body.decode()
+    red.yard.access.create_key("blue", [Scope.READ])
+
+    assert "Background work" not in red.ask("/status").body.decode()
 
 
 def test_visitors_without_a_key_see_the_short_page_with_the_models_that_they_may_see(tmp_path: Path) -> None:

@@ -57,8 +57,7 @@ class ModelEndpoints:
         """Make a model of an announced file, and return it. Its status is 0 until its file is verified."""
         viewer = self.caller_of(request)
         model = decode_json(body, NewModel)
-        lists = ("tags", "trigger_words")
-        declared = {name: str(getattr(model, name)) for name in NewModel.__struct_fields__ if name not in lists}
+        declared = {name: str(getattr(model, name)) for name in NewModel.__struct_fields__}
         declared["is_nsfw"] = "1" if model.is_nsfw else "0"
         declared["tags"] = ",".join(model.tags)
         # A trigger word may have commas.

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import os
 import re
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +38,22 @@ PUBLIC = "public"
 # A store serves a presigned address whatever happened to the model since. Clients that resume ask us for a new one.
 _STORE_LINK_SECONDS_MAX = 900
 _UNSTORED: tuple[Header, ...] = ((b"cache-control", b"private, no-store"),)
+
+
+def make_links(signer: Signer, base: str, key_fingerprint: str, ttl_seconds: int) -> Callable[[str, str], str]:
+    """Return the function that makes links for a key, or for the public if the fingerprint is empty.
+
+    It gets the SHA-256 of a blob and a percent-encoded label. It is called for each model of a page, so what is the
+    same for all is found once.
+    """
+    audience, expires_at = key_fingerprint or PUBLIC, signer.expiry(ttl_seconds)
+    sign = signer.query
+
+    def link(sha256: str, label: str) -> str:
+        query = sign(PURPOSE, f"{sha256} {audience}", label, expires_at)
+        return f"{base}{PREFIX}{sha256}/{label}?for={audience}&{query}"
+
+    return link
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +92,8 @@ class Downloads:
     stream: FileStream = field(default_factory=FileStream)
 
     def links_for(self, base: str, viewer: Viewer, ttl_seconds: int) -> Callable[[str, str], str]:
-        """Return the function that makes links for the key that ``viewer`` showed, or for the public.
-
-        It gets the SHA-256 of a blob and a percent-encoded label. It is called for each model of a page, so what is the
-        same for all is found once.
-        """
-        audience, expires_at = viewer.key_fingerprint or PUBLIC, self.signer.expiry(ttl_seconds)
-        sign = self.signer.query
-
-        def link(sha256: str, label: str) -> str:
-            query = sign(PURPOSE, f"{sha256} {audience}", label, expires_at)
-            return f"{base}{PREFIX}{sha256}/{label}?for={audience}&{query}"
-
-        return link
+        """Return the function that makes links for the key that ``viewer`` showed, or for the public."""
+        return make_links(self.signer, base, viewer.key_fingerprint, ttl_seconds)
 
     def find(self, viewer: Viewer, sha256: str, label: str, expires_at: int, now: float) -> File:
         """Return the file of a valid link.
@@ -146,8 +150,8 @@ class Downloads:
         """
         sha256, label, audience, signature = _parse_link(request)
         expires_at = self.signer.check(PURPOSE, f"{sha256} {audience}", label, signature)
-        request.viewer = viewer = self.auth.viewer_of_link("" if audience == PUBLIC else audience, Scope.READ)
-        file = await asyncio.to_thread(self.find, viewer, sha256, label, expires_at, time.time())
+        request.viewer = viewer = self.auth.viewer_of_link("" if audience == PUBLIC else audience, Scope.DOWNLOAD)
+        file = await asyncio.to_thread(self.find, viewer, sha256, label, expires_at, self.store.now())
         is_get = request.method == "GET"
         headers = _headers(file)
         if matches_if_none_match(request, sha256.encode()):

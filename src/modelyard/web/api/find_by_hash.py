@@ -76,8 +76,9 @@ def _read_hashes(body: bytes) -> dict[str, str]:
         try:
             digits_by_text[text] = wire.parse_hash(text)
         except ValueError:
-            shown = text if len(text) <= 80 else text[:80] + "…"
+            excerpt = text if len(text) <= 80 else text[:80] + "…"
             raise errors.InvalidValue(
-                f"hashes[{number}]: {shown!r} is not accepted; accepted: {wire.HASH_ALLOWED}", field=f"hashes[{number}]"
+                f"hashes[{number}]: {excerpt!r} is not accepted; accepted: {wire.HASH_ALLOWED}",
+                field=f"hashes[{number}]",
             ) from None
     return digits_by_text

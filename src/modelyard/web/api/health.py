@@ -1,21 +1,24 @@
 """The routes of the operator: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelyard import errors
 from modelyard.catalog import Catalog
-from modelyard.domain import ANONYMOUS, ModelQuery, Scope
+from modelyard.domain import ANONYMOUS, ModelQuery, Scope, Viewer
 from modelyard.jobs import tasks
 from modelyard.web.access_log import RequestLog
 from modelyard.web.auth import ViewerOf
 from modelyard.web.metrics import Metrics
 from modelyard.web.requests import Request
 from modelyard.web.responses import UNSTORED, Response
+from modelyard.web.state_metrics import render_state
 
 _encode = msgspec.json.Encoder().encode
 
@@ -30,11 +33,13 @@ class Readiness(msgspec.Struct, frozen=True):
     """Whether the process should be sent requests, and the revision its answers show.
 
     It is ``degraded`` while the database is away: it answers with what it has, which may be ``stale_seconds`` old.
+    ``problems`` says by component what does not work.
     """
 
     status: str
     revision: int
     stale_seconds: float = 0.0
+    problems: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 def get_health(_: Request) -> Response:
@@ -57,8 +62,13 @@ class ReadyEndpoint:
         self._catalog.search(ANONYMOUS, ModelQuery(limit=1))
         unreachable_seconds = self._catalog.unreachable_seconds()
         status = "ready" if unreachable_seconds is None else "degraded"
-        readiness = Readiness(status, self._catalog.revision, round(unreachable_seconds or 0.0, 1))
+        stale_seconds = round(unreachable_seconds or 0.0, 1)
+        readiness = Readiness(status, self._catalog.revision, stale_seconds, self._problems() or msgspec.UNSET)
         return Response(_encode(readiness), caching=UNSTORED)
+
+    def _problems(self) -> dict[str, str]:
+        clock = self._catalog.store.clock
+        return {} if clock.wrong_seconds is None else {"clock": clock.describe()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,8 @@ class MetricsEndpoint:
     catalog: Catalog
     caller_of: ViewerOf
     access: str
+    is_operator: Callable[[Viewer], bool]
+    home: Path
 
     def get(self, request: Request) -> Response:
         """Return the metrics in the text format of Prometheus. Raises MissingKey, InvalidKey or Forbidden."""
@@ -77,11 +89,12 @@ class MetricsEndpoint:
             viewer = self.caller_of(request)
             if viewer.team is None:
                 raise errors.MissingKey
-            if self.access == "admin" and not viewer.may(Scope.ADMIN):
+            if self.access == "admin" and not self.is_operator(viewer):
                 raise errors.Forbidden(Scope.ADMIN)
         self.request_log.flush()
         body = self.metrics.render(self.catalog.revision)
         # The metrics of requests are returned while the database is unreachable too.
         with suppress(errors.Unavailable), self.catalog.store.reading() as connection:
             body += self.metrics.render_jobs(tasks.summaries(connection), time.time())
+            body += render_state(self.catalog, connection, self.home)
         return Response(body, CONTENT_TYPE_LATEST.encode(), caching=UNSTORED)

@@ -7,10 +7,12 @@ from urllib.parse import parse_qs, quote
 import msgspec
 
 from modelyard import errors, wire
-from modelyard.catalog import Catalog
-from modelyard.domain import Hashes, Scope, Verdict, Viewer, Visibility
+from modelyard.catalog import Catalog, may_see
+from modelyard.domain import Hashes, Scope, Verdict, Viewer
 from modelyard.facts import Entry, Facts, Layer, ModelFile, complete_files, resolve
 from modelyard.paths import display_path
+from modelyard.registry.signatures import find_check
+from modelyard.signatures import NO_POLICY, SignatureCheck, SignaturePolicy
 from modelyard.store import Store, blobs, files, version_groups
 from modelyard.store.files import FileRecord
 from modelyard.web.auth import ViewerOf
@@ -37,6 +39,7 @@ class ModelDetails:
     base_of: BaseOf
     links_for: LinksFor
     ttl_seconds: int
+    signatures: SignaturePolicy = NO_POLICY
 
     def get(self, request: Request) -> Response:
         """Return a model with its facts, files and versions.
@@ -51,12 +54,13 @@ class ModelDetails:
         with self.catalog.store.reading() as connection:
             local_files = files.of_models(connection, [entry.model.id]).get(entry.model.id, [])
             stored = blobs.find(connection, entry.model.blob) if entry.model.blob else None
-        local_files = [file for file in local_files if file.visibility is Visibility.PUBLIC or file.team == viewer.team]
+            signature = find_check(connection, entry.model, self.signatures)
+        local_files = [file for file in local_files if may_see(viewer, file)]
         versions = self.catalog.versions(viewer, entry.model)
         records = list_files(entry, local_files, stored)
         record = self._render(request, entry, _select_file(entry, records, parameters.get("file")))
         body = details.make_details(entry, [file for _, file in records], versions)
-        older = {"model": msgspec.Raw(record), **_read_check(viewer, entry)}
+        older = {"model": msgspec.Raw(record), **_read_check(viewer, entry), **name_signature(signature)}
         return Response(b",".join((record[:-1], _encode(body)[1:-1], _encode(older)[1:])))
 
     def _find(self, viewer: Viewer, parameters: dict[str, list[str]]) -> Entry:
@@ -127,6 +131,11 @@ def _read_check(viewer: Viewer, entry: Entry) -> dict[str, object]:
     }
 
 
+def name_signature(check: SignatureCheck | None) -> dict[str, object]:
+    """Return the fields of a model's signature; none if there is nothing to say."""
+    return {"signature": {"verdict": check.verdict, "reason": check.reason, "key": check.key}} if check else {}
+
+
 def list_files(
     entry: Entry, local_files: Sequence[FileRecord], stored: blobs.Blob | None
 ) -> list[tuple[str, details.FileRecord]]:
@@ -140,18 +149,18 @@ def list_files(
     own = ModelFile(
         facts.file_name or entry.model.sd_name, None, "Model", facts.size_bytes, is_primary=True, hashes=facts.hashes
     )
-    known = [*(complete_files(facts) or (own,))]
-    hashes = {_sha256_of(file) for file in known}
+    model_files = [*(complete_files(facts) or (own,))]
+    hashes = {_sha256_of(file) for file in model_files}
     for local in local_files:
         # A file that a person linked to the version has other hashes.
         if local.sha256 and local.sha256 not in hashes and local.part is None:
             hashes.add(local.sha256)
             local_hashes = Hashes(sha256=local.sha256.upper(), autov3=(local.autov3 or "").upper() or None)
             name = display_path(local.path.rpartition(b"/")[2])
-            known.append(ModelFile(name, size_bytes=local.size_bytes, hashes=local_hashes))
+            model_files.append(ModelFile(name, size_bytes=local.size_bytes, hashes=local_hashes))
     return [
         (sha256, details.make_file(file, verdicts.get(sha256), is_here=sha256 in here))
-        for file in known
+        for file in model_files
         for sha256 in [_sha256_of(file)]
     ]
 

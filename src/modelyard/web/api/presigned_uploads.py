@@ -110,13 +110,29 @@ class PresignedUploads:
 async def receive_file(
     uploads: Uploads, upload_id: str, length_bytes: int, receive: Receive, check: Callable[[list[bytes]], None]
 ) -> str:
-    """Write a body to the file of an upload, and return its SHA-256. Remove the bytes of an incomplete body.
+    """Write a body to the file of an upload as ``receive_bytes`` does, and return its SHA-256."""
+    await receive_bytes(uploads, upload_id, length_bytes, receive, check)
+    sha256 = uploads.incoming.sha256(upload_id, length_bytes)
+    assert sha256 is not None, "a complete body has a digest"
+    return sha256
+
+
+async def receive_bytes(
+    uploads: Uploads,
+    upload_id: str,
+    length_bytes: int,
+    receive: Receive,
+    check: Callable[[list[bytes]], None],
+    *,
+    is_hashed: bool = True,
+) -> None:
+    """Write a body to the file of an upload, and remove the bytes of an incomplete body.
 
     ``check`` gets each block before it is written, and may raise an error.
     """
     partial = await asyncio.to_thread(uploads.incoming.open, upload_id)
     try:
-        partial.restart()
+        partial.restart(is_hashed=is_hashed)
         try:
             await append_body(partial, receive, check)
             if partial.size_bytes != length_bytes:
@@ -127,9 +143,6 @@ async def receive_file(
         await asyncio.to_thread(partial.sync)
     finally:
         partial.close()
-    sha256 = uploads.incoming.sha256(upload_id, length_bytes)
-    assert sha256 is not None, "a complete body has a digest"
-    return sha256
 
 
 def sha256_of(field: str, text: str) -> str:

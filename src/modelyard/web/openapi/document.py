@@ -16,10 +16,15 @@ from modelyard import __version__, domain, errors, wire
 from modelyard.registry.changes import Change
 from modelyard.web.api.account import Metadata, User
 from modelyard.web.api.edit_models import NewModel
+from modelyard.web.api.fetches import FetchList, NewFetch
 from modelyard.web.api.health import Health, Readiness
 from modelyard.web.api.presigned_uploads import Announcement, UploadUrl
+from modelyard.web.api.sends import NewSend, SendList
+from modelyard.web.api.webhooks import DeliveryList, NewWebhookBody, WebhookList
+from modelyard.web.comfyui.channel import ChannelAnswer
 from modelyard.web.requests import Request
 from modelyard.web.responses import Response
+from modelyard.wire.audit import AuditPage
 from modelyard.wire.details import DetailsRecord
 
 Json = dict[str, Any]
@@ -43,6 +48,7 @@ _TYPES = (
     wire.FacetsAnswer,
     wire.HashMatches,
     wire.NeedsAnswer,
+    ChannelAnswer,
     DetailsRecord,
     User,
     Metadata,
@@ -52,7 +58,15 @@ _TYPES = (
     Announcement,
     UploadUrl,
     NewModel,
+    NewFetch,
+    FetchList,
+    NewSend,
+    SendList,
     Change,
+    NewWebhookBody,
+    WebhookList,
+    DeliveryList,
+    AuditPage,
 )
 
 

@@ -28,10 +28,11 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
     """Show the models that the team can restore."""
     viewer = page_request.require_session(Scope.WRITE).viewer
     last_id = parse_qs(page_request.query_string[:4096].decode("latin-1")).get("id", [""])[0]
+    missing_id = last_id if last_id.isascii() and last_id.isdigit() and len(last_id) <= 18 else ""
     models = context.models.list_deleted(viewer, _LISTED_MAX)
     rows = [_make_row(model) for model in models]
     last = next((row for row in rows if str(row["id"]) == last_id), None)
-    return render_page(page_request, "deleted.html", rows=rows, last=last, was_refused=bool(last_id) and last is None)
+    return render_page(page_request, "deleted.html", rows=rows, last=last, missing_id=missing_id)
 
 
 def restore(context: PageContext, page_request: PageRequest) -> Response:

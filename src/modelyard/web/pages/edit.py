@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from modelyard import errors, wire
 from modelyard.covers import render
-from modelyard.domain import BASE_MODEL_TYPES, CATEGORIES, MODEL_TYPES, Scope, cover_path
+from modelyard.domain import BASE_MODEL_TYPES, CATEGORIES, MODEL_TYPES, Scope, Viewer
 from modelyard.facts import Entry, Layer
 from modelyard.registry.fields import NAME, read_visibility
 from modelyard.registry.models import Edit
@@ -32,10 +32,22 @@ def edit(context: PageContext, page_request: PageRequest) -> Response:
     try:
         if page_request.read_field("use"):
             return _render_form(context, page_request, entry, use=page_request.read_field("use"))
-        context.models.edit(viewer, entry.model.id, _read_edit(context, page_request, entry))
+        _apply(context, page_request, viewer, entry)
     except (errors.InvalidRequest, errors.Conflict, errors.UnsupportedFile, errors.TooLarge) as problem:
         return _render_form(context, page_request, entry, problem.message)
     return redirect(f"{PREFIX}{entry.model.id}")
+
+
+def _apply(context: PageContext, page_request: PageRequest, viewer: Viewer, entry: Entry) -> None:
+    edit = _read_edit(page_request, entry)
+    if not page_request.picture:
+        context.models.edit(viewer, entry.model.id, edit)
+        return
+    edit = replace(edit, resets=set(edit.resets) - {"cover_url"})
+    rendered = render(page_request.picture)
+    context.covers.keep_and_use(
+        rendered, lambda name: context.models.edit(viewer, entry.model.id, replace(edit, cover=name))
+    )
 
 
 def _get_own_entry(context: PageContext, page_request: PageRequest) -> Entry:
@@ -88,8 +100,8 @@ def _read_before(page_request: PageRequest, values: edit_fields.Values) -> dict[
     return {name: edit_fields.fingerprint(name, texts) for name, texts in values.items()}
 
 
-def _read_edit(context: PageContext, page_request: PageRequest, entry: Entry) -> Edit:
-    """Return the facts that change, and those that follow the other sources again. Stores a new cover."""
+def _read_edit(page_request: PageRequest, entry: Entry) -> Edit:
+    """Return the facts that change, and those that follow the other sources again."""
     form = page_request.form
     first = edit_fields.list_values(edit_fields.facts_of(entry)) | {"visibility": [entry.model.visibility.value]}
     before = _read_before(page_request, first)
@@ -99,8 +111,6 @@ def _read_edit(context: PageContext, page_request: PageRequest, entry: Entry) ->
     if page_request.read_field("uncover"):
         facts = replace(facts, cover_url="")
     visibility = page_request.read_field("visibility")
-    if page_request.picture:
-        facts = replace(facts, cover_url=cover_path(context.covers.keep(render(page_request.picture))))
     resets = {name for name in resets if getattr(facts, name) is None}
     return Edit(
         facts,

@@ -5,7 +5,7 @@ milliseconds, so the script requests ``/parts/results`` first while a visitor ty
 Both parts and the page are cached until the catalogue changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -13,8 +13,8 @@ from itertools import islice
 from markupsafe import Markup
 
 from modelyard import errors, wire
-from modelyard.domain import ModelQuery, Visibility
-from modelyard.index import Budget, OverBudgetError, question_budget
+from modelyard.domain import ModelQuery, Scope, Visibility
+from modelyard.index import Budget, ListedModel, OverBudgetError, question_budget
 from modelyard.web.cache import RevisionCache
 from modelyard.web.pages.cards import Cards
 from modelyard.web.pages.gallery_filters import Choice, GalleryFilters, describe_filter, label_value
@@ -107,7 +107,11 @@ class Gallery:
         revision = self._catalog.refresh()
         preferences = page_request.shows_nsfw, page_request.hides_nsfw, page_request.is_list
         has_session, query_string = page_request.session is not None, page_request.query_string
-        key = (kind, viewer.team, viewer.scopes, preferences, has_session, query_string)
+        # The gallery of operators has a form, so each of their sessions has pages of its own.
+        session = page_request.session
+        is_operator = session is not None and self._context.auth.is_operator(viewer)
+        token = session.token if session is not None and is_operator else ""
+        key = (kind, viewer.team, viewer.scopes, token, preferences, has_session, query_string)
         return self._responses.get_or_make(key, revision, lambda: make_response(self._parse_search(page_request)))
 
     def _parse_search(self, page_request: PageRequest) -> GallerySearch:
@@ -133,7 +137,14 @@ class Gallery:
             bar=Markup(sides.bar),  # noqa: S704 # the same
             filter_count=len(search.filters),
             drop_bytes_max=BODY_BYTES_MAX,
+            targets=self._list_targets(search.page_request),
         )
+
+    def _list_targets(self, page_request: PageRequest) -> list[str]:
+        """Return the generators that the visitor may send models to."""
+        session = page_request.session
+        may_write = session is not None and session.viewer.may(Scope.WRITE)
+        return self._context.send_endpoints.sends.target_names if may_write else []
 
     # --- results
 
@@ -163,7 +174,15 @@ class Gallery:
             drops=drops,
             is_empty=not page.models and is_first_page and not search.text and not search.filters and not drops,
             may_write=search.page_request.session is not None,
+            session=search.page_request.session,
+            offers_covers=is_first_page and self._has_outside_covers(search, page.models),
         )
+
+    def _has_outside_covers(self, search: GallerySearch, models: Iterable[ListedModel]) -> bool:
+        """Whether a model shows a picture that an operator can download."""
+        if search.page_request.session is None or not self._context.auth.is_operator(search.viewer):
+            return False
+        return any(self._cards.decode(model.record).cover_url.startswith("http") for model in models)
 
     def _list_selection(self, search: GallerySearch) -> list[Choice]:
         """Return the active filters, each with the address of the search without it."""

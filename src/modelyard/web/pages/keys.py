@@ -67,6 +67,7 @@ def list_keys(context: PageContext, page_request: PageRequest) -> list[dict[str,
             "last_use": format_day(key.last_used_at),
             "expiry": format_day(key.expires_at),
             "state": _describe_state(key, now),
+            "is_person": bool(key.provider),
             "is_current": key.id == session.key_id,
         }
         for key in reversed(context.auth.list_keys(session.viewer.team))
@@ -98,7 +99,7 @@ def _render_keys(
         new_name=new_name,
         problem=problem,
         form=page_request.form if problem else {},
-        scopes=(Scope.READ, Scope.WRITE, Scope.ADMIN),
+        scopes=(Scope.READ, Scope.WRITE, Scope.ADMIN, Scope.DOWNLOAD),
         lifetimes_days=_LIFETIMES_DAYS,
         name_chars_max=NAME_CHARS_MAX,
         purpose_chars_max=PURPOSE_CHARS_MAX,

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from modelyard import errors, wire
-from modelyard.domain import Licence, Model, ModelQuery, Scope, Source, Verdict, Viewer, Visibility
+from modelyard.catalog import may_see
+from modelyard.domain import Licence, Model, ModelQuery, Scope, Source, Verdict, Viewer
 from modelyard.facts import Facts, resolve
 from modelyard.licences import list_uses
-from modelyard.store import blobs, covers, files
+from modelyard.registry.signatures import find_check
+from modelyard.signatures import SignatureCheck
+from modelyard.store import blobs, covers, fetches, files, sends
 from modelyard.web.api.model_details import list_files
 from modelyard.web.hub.examples import make_examples
 from modelyard.web.pages import model_parts
 from modelyard.web.pages.cards import build_card, build_title, decode_record
 from modelyard.web.pages.page import PageContext, PageRequest, render_page
+from modelyard.web.pages.sends import describe_progress
 from modelyard.web.pages.templates import format_size
 from modelyard.web.responses import Response
 
@@ -34,6 +38,15 @@ class Related:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """How far the team's newest fetch of the model's file is, and its newest send of it; empty if there is none."""
+
+    fetching: str = ""
+    sending: str = ""
+    send_state: str = ""
+
+
 def read_model_id(page_request: PageRequest) -> int:
     """Return the model's id from the path. Raises ModelNotFound."""
     text = page_request.request.path_parameters["id"]
@@ -47,9 +60,8 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
     viewer = page_request.reader
     entry = context.catalog.get(viewer, read_model_id(page_request))
     model, facts = entry.model, resolve(entry.layers) if entry.layers else Facts()
-    card = build_card(decode_record(wire.render_record(model)), model.rank)
+    card, check = build_card(decode_record(wire.render_record(model)), model.rank), model_parts.read_check(entry)
     title = facts.title or card.title
-    check = model_parts.read_check(entry)
     verdict = check.verdict if check else ""
     is_refused = verdict == Verdict.SUSPICIOUS and not context.serves_suspicious
     is_usable = bool(model.status) and verdict != Verdict.DANGEROUS and not is_refused
@@ -58,11 +70,11 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
         local_files = files.of_models(connection, [model.id]).get(model.id, [])
         stored = blobs.find(connection, model.blob) if model.blob else None
         copies = covers.at_addresses(connection, [image.url for image in facts.images or ()])
-    visible = [file for file in local_files if file.visibility is Visibility.PUBLIC or file.team == viewer.team]
+    visible = [file for file in local_files if may_see(viewer, file)]
     rows = model_parts.list_file_rows(list_files(entry, visible, stored), link_for, is_servable=is_usable)
     link = link_for(model.blob or "", quote(model.sd_name, safe="")) if model.blob and is_usable else ""
     base = context.base_of(page_request.request)
-    is_own = viewer.team is not None and viewer.team == model.team
+    may_write = viewer.may(Scope.WRITE) and page_request.session is not None
     return render_page(
         page_request,
         "model.html",
@@ -96,9 +108,29 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
         hub_examples=[*make_examples(base, model, facts.file_name or model.sd_name)] if link else [],
         duplicates=list(_find_duplicates(context, viewer, model)),
         versions=model_parts.list_versions(model, context.catalog.versions(viewer, model)),
-        may_change=is_own and viewer.may(Scope.WRITE) and page_request.session is not None,
+        may_change=may_write and viewer.team is not None and viewer.team == model.team,
         check=check,
+        signature=_find_signature(context, model),
+        targets=context.send_endpoints.sends.target_names if may_write and link else [],
+        source=_name_source(model, facts) if may_write and is_usable and not link else "",
+        transfers=_describe_transfers(context, viewer, model.id),
     )
+
+
+def _find_signature(context: PageContext, model: Model) -> SignatureCheck | None:
+    with context.catalog.store.reading() as connection:
+        return find_check(connection, model, context.models.signatures)
+
+
+def _describe_transfers(context: PageContext, viewer: Viewer, model_id: int) -> Transfers:
+    if viewer.team is None:
+        return Transfers()
+    with context.catalog.store.reading() as connection:
+        fetch = fetches.newest_of_model(connection, model_id, viewer.team)
+        send = sends.newest_of_model(connection, model_id, viewer.team)
+    if send is None:
+        return Transfers(model_parts.describe_fetch(fetch))
+    return Transfers(model_parts.describe_fetch(fetch), describe_progress(send), send.state)
 
 
 def _find_back(page_request: PageRequest) -> str:
@@ -111,6 +143,13 @@ def _find_back(page_request: PageRequest) -> str:
         return "/"
     is_list = parts.netloc.encode("latin-1") == headers.get(b"host") and parts.path == "/" and parts.query
     return f"/?{parts.query}" if is_list else "/"
+
+
+def _name_source(model: Model, facts: Facts) -> str:
+    """Return what the server can fetch the model's file from; empty if that is not known."""
+    if model.source is not Source.CIVITAI or facts.upstream_model_id is None:
+        return ""
+    return f"civitai:{facts.upstream_model_id}@{model.id}"
 
 
 def _build_upstream_address(model: Model, facts: Facts) -> str:

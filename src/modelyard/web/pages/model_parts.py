@@ -7,7 +7,9 @@ from urllib.parse import quote
 from modelyard import wire
 from modelyard.domain import TYPE_FAMILIES, Licence, Model, Source, Verdict, cover_path
 from modelyard.facts import Entry, Facts, Image, Layer, Recommended
+from modelyard.fetches.fetches import describe_state
 from modelyard.licences import format_licence
+from modelyard.store.fetches import OPEN, Fetch
 from modelyard.web.pages.gallery_search import build_address
 from modelyard.web.pages.labels import LAYER_LABELS, SOURCE_LABELS, format_day
 from modelyard.web.pages.templates import format_size
@@ -245,3 +247,14 @@ def read_check(entry: Entry) -> FileCheck | None:
     if not colon or (entry.model.status and verdict not in (Verdict.SUSPICIOUS, Verdict.DANGEROUS)):
         return None
     return FileCheck(verdict, reason)
+
+
+def describe_fetch(fetch: Fetch | None) -> str:
+    """Say how far an open fetch of the model's file is; empty if there is none."""
+    if fetch is None or fetch.state != OPEN:
+        return ""
+    if describe_state(fetch) == "verifying":
+        return "The server has fetched the file and is checking it."
+    size = f" of {format_size(fetch.size_bytes)}" if fetch.size_bytes else ""
+    problem = f" {fetch.problem}." if fetch.problem else ""
+    return f"The server is fetching the file: {format_size(fetch.received_bytes)}{size}.{problem}"

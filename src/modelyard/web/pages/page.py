@@ -23,16 +23,19 @@ from modelyard.index import OverBudgetError, quick_budget
 from modelyard.registry.models import Models
 from modelyard.uploads.uploads import Uploads
 from modelyard.web import sessions
+from modelyard.web.api.sends import SendEndpoints
 from modelyard.web.bodies import JSON_BYTES_MAX, Disconnected, read_up_to
 from modelyard.web.heavy_work import HeavyWork
 from modelyard.web.pages.forms import is_multipart, parse_form
 from modelyard.web.pages.installation import Installation
 from modelyard.web.pages.templates import HTML, PAGE_HEADERS, render
 from modelyard.web.pages.traffic import TrafficHistory
-from modelyard.web.rate_limit import RateLimit
+from modelyard.web.rate_limit import RateLimit, counter_of
 from modelyard.web.requests import Handler, Header, Request
 from modelyard.web.responses import GzipCache, Response, send_response
 from modelyard.web.sessions import Session, Sessions
+from modelyard.web.thread_pool import ThreadPool
+from modelyard.webhooks.webhooks import Webhooks
 
 SIGN_IN = "/sign-in"
 NSFW_COOKIE = "modelyard_nsfw"
@@ -60,6 +63,8 @@ class PageContext:
     gzip_cache: GzipCache
     traffic: TrafficHistory
     installation: Installation
+    send_endpoints: SendEndpoints
+    webhooks: Webhooks
     shows_nsfw: bool
     serves_suspicious: bool = False
     # Forms with a picture wait here, so that they do not occupy the threads of other requests.
@@ -129,8 +134,9 @@ def make_handler(
     asks_database: bool = False,
     needs_token: bool = True,
     takes_picture: bool = False,
+    pool: ThreadPool | None = None,
 ) -> Handler:
-    """Return the handler of a page. If ``asks_database``, the page is made in a thread.
+    """Return the handler of a page. If ``asks_database``, the page is made in a thread, or in one of the ``pool``.
 
     If ``needs_token``, a POST request with a session must carry the session's token. If ``takes_picture``, its form
     may have a picture, and needs a session that may write.
@@ -141,6 +147,8 @@ def make_handler(
         if request.method == "POST":
             page_request = await _read_form(page_request, receive, needs_token=needs_token, takes_picture=takes_picture)
         async with context.picture_turn if page_request.picture else contextlib.nullcontext():
+            if pool is not None:
+                return await pool.run(partial(show, page_request), "too many sign-ins wait for the provider; try again")
             return await _show(context, show, page_request, asks_database=asks_database)
 
     return page_endpoint(context, respond)
@@ -195,9 +203,11 @@ def read_page_request(context: PageContext, request: Request) -> PageRequest:
     if session is not None:
         viewer: Viewer | None = session.viewer
         request.viewer = session.viewer
-        context.rate_limit.take(session.viewer.team or "")
+        context.rate_limit.take(counter_of(request))
     else:
-        context.rate_limit.take("address " + request.caller_address)
+        # Who has no session yet must be able to get one, whatever others at the address do.
+        if not request.scope["path"].startswith(SIGN_IN):
+            context.rate_limit.take(counter_of(request))
         try:
             viewer = context.auth.viewer_of(None)
         except errors.MissingKey:
@@ -260,6 +270,8 @@ def render_problem(context: PageContext, request: Request, error: errors.Modelya
     page_request = PageRequest(request, session.viewer if session else None, session, shows_nsfw=False)
     rendered = wire.render_error(error)
     message = "internal error" if rendered.status == 500 else error.message
+    if isinstance(error, errors.RouteNotFound):
+        message = "There is no page at this address."
     headers: tuple[Header, ...] = tuple((name.lower().encode(), text.encode()) for name, text in rendered.headers)
     return render_page(
         page_request, "problem.html", status=rendered.status, headers=headers, code=rendered.status, message=message

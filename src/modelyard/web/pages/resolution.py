@@ -3,16 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
+from urllib.parse import quote_plus
 
 import msgspec
 from starlette.types import Receive
 
 from modelyard import errors, resolution, wire
 from modelyard.domain import LIMIT_MAX, ModelQuery, Viewer
+from modelyard.fetches import Fetches
 from modelyard.resolution import Match
 from modelyard.web import sessions
 from modelyard.web.bodies import JSON_BYTES_MAX
 from modelyard.web.pages.cards import build_title
+from modelyard.web.pages.fetches import ORDERS_MAX, make_order
 from modelyard.web.pages.forms import is_multipart, parse_form
 from modelyard.web.pages.page import PageContext, PageRequest, read_page_request, render_page
 from modelyard.web.requests import Request
@@ -31,6 +35,7 @@ _HOW = {
     "words": "by words of its name",
 }
 _ACCEPTED_TYPES = ".png,.jpg,.jpeg,.webp,.avif,.json,.txt"
+_FORM_BYTES_MAX = JSON_BYTES_MAX - 1024  # of orders; the rest of the form is small
 _PROBLEMS = (errors.InvalidRequest, errors.UnsupportedFile, errors.TooLarge)
 
 _decode = msgspec.json.Decoder(wire.ModelRecord).decode
@@ -60,13 +65,15 @@ class Row:
     url: str
     how: str
     candidates: tuple[Candidate, ...]
+    order: str = ""  # the value of a form that has its file fetched; empty if that is not possible
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """The needs in four parts: with a file here, without one, offered by words only, and missing."""
+    """The needs in five parts: with a file here, without one that can or cannot be fetched, offered, and missing."""
 
     here: list[Row]
+    fetchable: list[Row]
     listed: list[Row]
     offered: list[Row]
     missing: list[Row]
@@ -74,15 +81,23 @@ class Sections:
     @property
     def count(self) -> int:
         """The number of all needs."""
-        return len(self.here) + len(self.listed) + len(self.offered) + len(self.missing)
+        return sum(map(len, (self.here, self.fetchable, self.listed, self.offered, self.missing)))
+
+    @property
+    def orders(self) -> list[str]:
+        """What "get all" asks for: each file once, as many as one form takes."""
+        orders = list(dict.fromkeys(row.order for row in self.fetchable))[:ORDERS_MAX]
+        sizes = accumulate(len(quote_plus(order)) + len("&order=") for order in orders)
+        return [order for order, size in zip(orders, sizes, strict=True) if size < _FORM_BYTES_MAX]
 
 
 class Resolution:
     """Shows the form, and the answer to a file."""
 
-    def __init__(self, context: PageContext, bodies: WorkflowBodies) -> None:
+    def __init__(self, context: PageContext, bodies: WorkflowBodies, fetches: Fetches) -> None:
         self._context = context
         self._bodies = bodies
+        self._fetches = fetches
 
     def show(self, page_request: PageRequest) -> Response:
         """Show the form."""
@@ -115,13 +130,17 @@ class Resolution:
         return _render(page_request, sections=sections, needs=needs, command=command)
 
     def _sort(self, viewer: Viewer, matches: Iterable[Match]) -> Sections:
-        sections = Sections([], [], [], [])
+        sections = Sections([], [], [], [], [])
         for match in matches:
             row = self._build_row(viewer, match)
-            if not match.is_found:
-                (sections.offered if row.candidates else sections.missing).append(row)
+            if match.is_found and row.candidates[0].has_file:
+                sections.here.append(row)
+            elif row.order:
+                sections.fetchable.append(row)
+            elif match.is_found:
+                sections.listed.append(row)
             else:
-                (sections.here if row.candidates[0].has_file else sections.listed).append(row)
+                (sections.offered if row.candidates else sections.missing).append(row)
         return sections
 
     def _build_row(self, viewer: Viewer, match: Match) -> Row:
@@ -129,7 +148,21 @@ class Resolution:
         candidates = [self._build_candidate(viewer, record) for record in match.records]
         candidates.sort(key=lambda candidate: not candidate.has_file)
         need = match.need
-        return Row(need.name, need.directory or "", need.url or "", _HOW.get(match.how, ""), tuple(candidates))
+        how, order = _HOW.get(match.how, ""), self._find_order(match)
+        return Row(need.name, need.directory or "", need.url or "", how, tuple(candidates), order)
+
+    def _find_order(self, match: Match) -> str:
+        """Return the order of a file that this server may fetch, with all that the workflow says of it."""
+        source, need = resolution.find_source(match), match.need
+        if source is None:
+            return ""
+        try:
+            self._fetches.check(source)
+        except errors.InvalidValue:
+            return ""
+        is_sha256 = need.hash_type in (None, "sha256")
+        sha256 = next((digits for digits in need.hashes if len(digits) == 64 and is_sha256), "")
+        return make_order(source, sha256, need.name.replace("\\", "/").rpartition("/")[2])
 
     def _build_candidate(self, viewer: Viewer, body: bytes) -> Candidate:
         record = _decode(wire.fill_holes(body, lambda *_: "file"))

@@ -24,7 +24,8 @@ _DONE = {
 def show(context: PageContext, page_request: PageRequest) -> Response:
     """Show the chosen models with what the visitor can do with them."""
     parameters = parse_qs(page_request.query_string.decode("latin-1"))
-    return _render(context, page_request, parameters.get("id", []), done=parameters.get("done", [""])[0])
+    done, target = (parameters.get(name, [""])[0] for name in ("done", "target"))
+    return _render(context, page_request, parameters.get("id", []), done=done, target=target)
 
 
 def change(context: PageContext, page_request: PageRequest) -> Response:
@@ -79,7 +80,13 @@ def _read_entries(context: PageContext, page_request: PageRequest, texts: list[s
 
 
 def _render(
-    context: PageContext, page_request: PageRequest, texts: list[str], *, done: str = "", problem: str = ""
+    context: PageContext,
+    page_request: PageRequest,
+    texts: list[str],
+    *,
+    done: str = "",
+    target: str = "",
+    problem: str = "",
 ) -> Response:
     entries = _read_entries(context, page_request, texts) if texts or not problem else []
     session = page_request.session
@@ -101,8 +108,13 @@ def _render(
         status=400 if problem else 200,
         models=models,
         own_count=sum(bool(model["is_own"]) for model in models),
+        unchanged=[model["title"] for model in models if not model["is_own"]] if done in _DONE else [],
+        absent_count=len(set(texts)) - len(entries),
         command=f"modelyard pull --url {base} {' '.join(map(str, ids))}" if ids else "",
         missing_count=len(entries) - len(ids),
+        sendable=[entry.model.id for entry in entries if entry.model.blob and entry.model.status],
+        targets=context.send_endpoints.sends.target_names if may_write else [],
+        chosen_target=target,
         done=_DONE.get(done, ""),
         problem=problem,
     )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from modelyard import __version__, errors
-from modelyard.domain import ModelQuery, Scope, Source, fold_base
+from modelyard import describe_version, errors
+from modelyard.domain import ModelQuery, Source, fold_base
 from modelyard.index import Facets
 from modelyard.jobs import tasks
 from modelyard.store import Store, jobs
@@ -63,13 +63,13 @@ class Chart:
 
 
 def show(context: PageContext, page_request: PageRequest) -> Response:
-    """Show the status page: all of it to operators, whose key has the scope admin, and a short one to others.
+    """Show the status page: all of it to operators, and a short one to others.
 
     Reads the database and the disk for operators, so it must run in a thread.
     """
     viewer = page_request.reader
     facets = context.catalog.facets(viewer, ModelQuery())
-    is_operator = viewer.may(Scope.ADMIN)
+    is_operator = context.auth.is_operator(viewer)
     details = None
     if is_operator:
         # Without the database, operators still see that it is away.
@@ -102,7 +102,7 @@ def _read_details(context: PageContext, facets: Facets) -> dict[str, object]:
         "segments": len(segments),
         "stored_segments": sum(is_stored for _, is_stored in segments),
         "index_bytes": measure_folder(context.installation.home / "index"),
-        "version": __version__,
+        "version": describe_version(),
         "uptime": format_duration(now - context.installation.started_at),
         "backup_age": format_duration(now - int(last_backup)) if last_backup else None,
         "backup_time": format_minute(int(last_backup)) if last_backup else None,

@@ -7,6 +7,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from modelyard import wire
+from modelyard.signatures import format_signature
 from modelyard.web.pages.labels import get_type_label
 from modelyard.web.requests import Header
 from modelyard.web.static_files import static_address
@@ -42,6 +43,7 @@ def environment() -> jinja2.Environment:
     templates.filters["compact"] = format_count
     templates.filters["size"] = format_size
     templates.filters["breakable"] = mark_breaks
+    templates.filters["signature"] = format_signature
     templates.filters["type_label"] = get_type_label
     return templates
 

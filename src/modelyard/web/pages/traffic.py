@@ -83,7 +83,6 @@ def estimate_quantile(buckets: Mapping[float, float], share: float) -> float | N
         if buckets[bound] >= target:
             if bound == float("inf"):
                 return low
-            inside = buckets[bound] - below
-            return low + (bound - low) * ((target - below) / inside if inside else 1.0)
+            return low + (bound - low) * (target - below) / (buckets[bound] - below)
         low, below = bound, buckets[bound]
     return low

@@ -372,15 +372,17 @@ function startButtons() {
   }
 }
 
-/** While the model's file is being checked, reload the page until the check is done. */
+/** While the model's file is fetched or checked, show how far it is, and reload the page at the end. */
 function waitForCheck() {
   const notice = $("checking");
   if (!notice) return;
   setTimeout(async () => {
     try {
       const page = await fetchPart(location.href);
-      if (page.querySelector("#checking")) waitForCheck();
-      else location.reload();
+      const current = page.querySelector("#checking");
+      if (!current) return location.reload();
+      notice.replaceWith(current);
+      waitForCheck();
     } catch {
       // The page has a link to reload it.
     }
