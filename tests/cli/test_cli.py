@@ -201,6 +201,16 @@ def test_commands_that_change_something_say_so_as_json(modelyard: Modelyard, tmp
     assert {"url": None} == modelyard("logout", "--json").json
 
 
+def test_a_webhook_is_enabled_and_deleted_as_json(modelyard: Modelyard) -> None:
+    id_ = modelyard("webhook", "create", "--team", "alice", "https://example.org/hook", "--json").json["id"]
+    enabled = modelyard("webhook", "enable", id_, "--json").json
+
+    assert (id_, "active", "alice") == (enabled["id"], enabled["state"], enabled["team"])
+    assert "secret" not in enabled
+    assert {"id": id_, "state": "deleted"} == modelyard("webhook", "delete", id_, "--json").json
+    assert [] == modelyard("webhook", "list", "--json").json
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
@@ -352,8 +362,7 @@ def test_a_database_that_another_program_keeps_locked_is_one_clear_line(
         result = modelyard("import", "civitai", written(tmp_path / "1.jsonl", a_model(1)))
 
     assert result.code == 1
-    assert "busy" in result.err
-    assert "run the command again" in result.err
+    assert "modelyard: the database is away or busy\n" == result.err
 
 
 @pytest.mark.parametrize("words", [("--help",), ("key", "list")], ids=" ".join)
@@ -686,10 +695,15 @@ def test_the_live_list_is_imported_with_its_filters_and_limit(modelyard: Modelya
         result = modelyard(
             "import", "civitai", "--fetch", "--address", server.address, "--types", "LORA", "--limit", "20", "--json"
         )
+        bare = server.address.removeprefix("http://")
+        again = modelyard(
+            "import", "civitai", "--fetch", "--address", bare, "--types", "LORA", "--limit", "20", "--json"
+        )
 
     assert result.code == 0
     assert result.json["added"] > 20
-    assert server.asked == [{"types": ["LORA"], "nsfw": ["false"], "sort": ["Newest"], "limit": ["20"]}]
+    assert server.asked == 2 * [{"types": ["LORA"], "nsfw": ["false"], "sort": ["Newest"], "limit": ["20"]}]
+    assert again.json["unchanged"] == result.json["added"]
 
 
 def test_a_walk_that_broke_off_goes_on_from_the_saved_place(modelyard: Modelyard) -> None:
@@ -760,6 +774,13 @@ def test_search_shows_a_table_and_how_to_see_more(modelyard: Modelyard, tmp_path
     assert re.search(r"2 +file2_2 +Lora +SD 1.5 +v1 +2 +available +pastel", result.out)
     assert re.fullmatch(r"more: --cursor c_\S+\n", result.err)
     assert modelyard("search", "nothing", "has", "this").err == "no model matches\n"
+
+
+def test_a_search_without_a_match_suggests_the_nearest_spelling(modelyard: Modelyard, tmp_path: Path) -> None:
+    modelyard("import", "civitai", written(tmp_path / "1.jsonl", *(a_model(number) for number in (1, 2))))
+
+    assert "no model matches; did you mean 'pastel'?\n" == modelyard("search", "pastle").err
+    assert "" == modelyard("search", "pastle", "--json").err
 
 
 def test_search_takes_every_filter_of_the_api(modelyard: Modelyard) -> None:

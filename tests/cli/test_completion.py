@@ -21,6 +21,11 @@ LINES = {
     "modelyard pull --layout a": {"a1111"},
     "modelyard key create --scope w": {"write"},
     "modelyard completion b": {"bash"},
+    "modelyard search --base-model aura": {"AuraFlow"},
+    "modelyard edit X --base-model kolo": {"Kolors"},
+    "modelyard import civitai --base-model Chro": {"Chroma"},
+    "modelyard pull --base-model Illu": {"Illustrious"},
+    "modelyard push --base-model noob": {"NoobAI"},
 }
 BASH = """
 source "$1"
@@ -84,6 +89,29 @@ def test_a_shell_completes_commands_options_and_values(
         completions[line] = set(done.stdout.split())
 
     assert completions == LINES
+
+
+@pytest.mark.parametrize(
+    ("word", "completion"),
+    [("stable\\ cas", "Stable\\ Cascade"), ('\\"Stable Cas', "Stable Cascade"), ("Stable", "Stable\\ Cascade")],
+)
+def test_bash_quotes_a_base_model_with_a_space(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], environment: dict[str, str], word: str, completion: str
+) -> None:
+    assert 0 == run(["completion", "bash"])
+    script = tmp_path / "script"
+    script.write_text(capsys.readouterr().out)
+    line = "modelyard search --base-model " + word.replace("\\ ", "\\\\\\ ").replace("Stable Cas", "Stable\\ Cas")
+    done = subprocess.run(
+        [requirements.program("bash"), "--norc", "-c", BASH.format(line=line), "script", str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert [completion] == done.stdout.splitlines()
 
 
 def test_the_list_of_commands_is_completed_without_importing_them(environment: dict[str, str]) -> None:

@@ -16,6 +16,8 @@ from modelyard.cli import run
 from tests.process_commands import PROGRAM, environment, serving
 from tests.transfers import lora_bytes
 
+NO_KEYS = "there are no keys; `modelyard key create` makes one\n"
+
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
@@ -110,9 +112,9 @@ def test_a_home_that_others_can_read_is_closed_and_said_once(tmp_path: Path) -> 
 
     assert first == (
         f"other users of this machine had access to {home}, {home / 'modelyard.toml'}, {home / 'modelyard.sqlite'};"
-        " they have none any more\n"
+        f" they have none any more\n{NO_KEYS}"
     )
-    assert second == ""
+    assert second == NO_KEYS
     assert modes(home) == {}
 
 
@@ -143,3 +145,91 @@ def test_a_home_of_another_user_that_others_can_read_is_refused(capsys: pytest.C
         "modelyard: other users of this machine have access to /usr, and its permissions cannot be changed:"
         " Operation not permitted; run `chmod u=rwX,go= /usr` as its owner, or choose another folder with --home\n"
     )
+
+
+def test_folders_of_files_outside_the_home_are_closed_to_all_but_their_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = tmp_path / "files"
+    modes_before = {"incoming": 0o777, "0a": 0o775, "ff": 0o750, "other": 0o755, "abc": 0o755}
+    for name, mode in modes_before.items():
+        (files / name).mkdir(parents=True)
+        (files / name).chmod(mode)
+    monkeypatch.setenv("MODELYARD_STORAGE_URL", f"file://{files}")
+    command = ["key", "list", "--home", str(tmp_path / "home")]
+
+    assert (0, 0) == (run(command), run(command))
+
+    modes_after = {**modes_before, "incoming": 0o770, "0a": 0o770}
+    assert modes_after == {name: stat.S_IMODE((files / name).stat().st_mode) for name in modes_before}
+    assert (
+        f"other users of this machine had access to {files}/incoming, {files}/0a; they have none any more\n"
+        + 2 * NO_KEYS
+        == capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("url", ["", "s3://bucket/folder"])
+def test_folders_of_the_present_folder_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELYARD_STORAGE_URL", url)
+    for name in ("incoming", "s3:/bucket/folder/incoming"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name).chmod(0o755)
+
+    assert 0 == run(["key", "list", "--home", str(tmp_path / "home")])
+    assert {0o755} == {
+        stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("incoming", "s3:/bucket/folder/incoming")
+    }
+
+
+def test_three_of_many_paths_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    names = (
+        "modelyard.toml",
+        "modelyard.sqlite",
+        *(f"modelyard.sqlite-{end}" for end in ("wal", "journal", "counters")),
+    )
+    for name in names:
+        (home / name).touch(0o644)
+    home.chmod(0o755)
+    run(["key", "list", "--home", str(home)])
+
+    assert capsys.readouterr().err.startswith(
+        f"other users of this machine had access to {home}, {home / names[0]}, {home / names[1]} and more;"
+    )
+    assert modes(home) == {}
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "home"
+    home.symlink_to(tmp_path / "nowhere")
+
+    assert 1 == run(["key", "list", "--home", str(home)])
+    assert f"modelyard: cannot create the home folder {home}: File exists; choose another folder with --home\n" == (
+        capsys.readouterr().err
+    )
+
+
+def test_a_demo_does_not_fill_a_database_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELYARD_DATABASE_URL", f"sqlite:///{tmp_path}/other.sqlite")
+
+    assert 1 == run(["serve", "--demo", "--home", str(tmp_path / "home")])
+    assert capsys.readouterr().err.startswith(
+        "modelyard: --demo fills a database of its own; unset MODELYARD_DATABASE_URL"
+    )
+    assert not (tmp_path / "other.sqlite").exists()
+
+
+def test_without_a_storage_folder_no_folder_beside_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "incoming").mkdir()
+    (tmp_path / "incoming").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+
+    assert run(["key", "list", "--home", str(tmp_path / "home")]) == 0
+    assert stat.S_IMODE((tmp_path / "incoming").stat().st_mode) == 0o755

@@ -1,12 +1,15 @@
 """`modelyard inspect`, from arguments to exit code. What a file is, tests/inspection has; this is how it is told."""
 
 import json
+import os
+import re
 import struct
 from pathlib import Path
 
 import pytest
 
 from modelyard.cli import run
+from tests.inspection.made_files import write_safetensors
 
 
 def safetensors(path: Path, header: dict[str, object], body: bytes) -> Path:
@@ -37,12 +40,123 @@ def test_without_hashes_only_the_header_is_read(embedding: Path, capsys: pytest.
     assert (code, json.loads(capsys.readouterr().out)["hashes"]) == (0, None)
 
 
-def test_a_person_reads_what_it_is_and_why(embedding: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_reads_what_it_is_how_sure_that_is_and_why(
+    embedding: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(["inspect", str(embedding)])
     shown = capsys.readouterr().out
 
+    assert "a.safetensors: textualinversion, probably for SD 1.5" == shown.partition("\n")[0]
     assert "textualinversion (99%)" in shown
-    assert "tensor emb_params" in shown
+    assert "emb_params: F16 [2, 768]" in shown
+    assert "tensor emb_params" not in shown
+
+
+def test_every_observation_is_shown_if_a_person_wants_it(embedding: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["inspect", str(embedding), "-v"])
+
+    assert "tensor emb_params" in capsys.readouterr().out
+
+
+def test_several_files_and_folders_are_one_json_object_a_line(
+    embedding: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "more").mkdir()
+    for name in ("b.safetensors", "c.safetensors"):
+        (tmp_path / "more" / name).write_bytes(embedding.read_bytes())
+
+    code = run(["inspect", str(embedding), str(tmp_path / "more"), "--json", "--no-hash"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert 0 == code
+    assert ["a.safetensors", "b.safetensors", "c.safetensors"] == [Path(row["path"]).name for row in rows]
+    assert {"textualinversion"} == {row["type"]["value"] for row in rows}
+
+
+def test_a_folder_in_shards_is_one_card_with_its_files(
+    embedding: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for number in (1, 2):
+        (folder / f"word-{number}-of-2.safetensors").write_bytes(embedding.read_bytes())
+
+    assert 0 == run(["inspect", str(folder)])
+    shown = capsys.readouterr().out
+    assert 0 == run(["inspect", str(folder), str(embedding), "--json", "--no-hash"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert shown.startswith("word.safetensors: textualinversion, probably for SD 1.5")
+    assert "file word-2-of-2.safetensors" in shown
+    assert [["word-1-of-2.safetensors", "word-2-of-2.safetensors"], None] == [
+        row.get("files") and [file["name"] for file in row["files"]] for row in rows
+    ]
+
+
+def test_the_note_or_name_that_chose_is_the_reason_and_one_that_contradicts_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors = {"a.lora_down.weight": (8, 2048), "a.lora_up.weight": (640, 8)}
+    layer = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+    shapes = {f"{layer}{name[1:]}": ("F16", shape) for name, shape in tensors.items()}
+    write_safetensors(tmp_path / "pony_cape.safetensors", shapes)
+    write_safetensors(tmp_path / "flux1-dev_cape.safetensors", shapes)
+
+    run(["inspect", "--no-hash", str(tmp_path)])
+    shown = capsys.readouterr().out
+
+    assert "pony_cape.safetensors: lora, perhaps for Pony" in shown
+    assert re.search("why this base model +name of the file: .*pony_cape", shown)
+    assert re.search("not followed +name of the file: .*flux1-dev_cape.*contradicts the tensors", shown)
+
+
+def test_names_that_are_no_text_are_shown_and_written_as_json(
+    embedding: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in (b"pony\xff.safetensors", b"m\xff-1-of-2.safetensors", b"m\xff-2-of-2.safetensors"):
+        (folder / os.fsdecode(name)).write_bytes(embedding.read_bytes())
+
+    assert 0 == run(["inspect", "--no-hash", str(folder)])
+    assert 0 == run(["inspect", "--no-hash", "--json", str(folder)])
+    shown = capsys.readouterr().out
+
+    assert "file m\N{REPLACEMENT CHARACTER}-1-of-2.safetensors" in shown
+    assert 2 == shown.count('{"path":')
+
+
+def test_a_model_with_a_missing_file_says_what_it_is_and_what_is_missing(
+    embedding: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "word-1-of-2.safetensors").write_bytes(embedding.read_bytes())
+
+    code = run(["inspect", "--no-hash", str(tmp_path / "mine")])
+    shown = capsys.readouterr()
+
+    assert (1, True) == (code, "1 file is missing: word-2-of-2.safetensors" in shown.err)
+    assert shown.out.startswith("word.safetensors: textualinversion, probably for SD 1.5, with files missing")
+
+
+def test_one_broken_file_of_several_fails_and_the_others_are_shown(
+    embedding: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "0.safetensors"
+    broken.write_bytes(embedding.read_bytes()[:-1])
+
+    code = run(["inspect", str(broken), str(embedding), "--no-hash"])
+    shown = capsys.readouterr()
+
+    assert 1 == code
+    assert "textualinversion, probably for SD 1.5" in shown.out
+    assert "0.safetensors" in shown.err
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 == run(["inspect", str(tmp_path)])
+    assert "has no model files" in capsys.readouterr().err
 
 
 def test_an_unknown_kind_of_model_is_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

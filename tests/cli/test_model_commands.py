@@ -46,7 +46,6 @@ files       number
 found            1
 unchanged        1
 $ modelyard search --team red
-id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 """
 
@@ -54,7 +53,7 @@ id   name in API   type   base model   version   size   downloads   status   tag
 SHOW = """
 $ modelyard show 77
 Harbour Lights
-77  harbourLights_v2_770.safetensors  public, no team, status 1
+77  harbourLights_v2_770.safetensors  public, no team, available
 fact            value
 version         v2
 name in API     harbourLights_v2_770
@@ -71,8 +70,8 @@ downloads       1,234
 AIR             urn:air:sdxl:lora:civitai:7@77
 Made at sea.
 Use it at night.
-file                           kind                 size   SHA-256      checked   here
-harbourLights_v2.safetensors   pruned fp16   228,600,000   ABABABABAB             no
+file                           kind              size   SHA-256      checked   here
+harbourLights_v2.safetensors   pruned fp16   228.6 MB   ABABABABAB             no
 https://image.civitai.com/77.jpeg
 $ modelyard show nothing
 ! modelyard: no model 'nothing'
@@ -194,7 +193,7 @@ $ modelyard resolve --missing workflow.json
 needs               folder   found by     id   name in API
 harbour lights.pt            only words   77   harbourLights_v2_770
 nowhere.pt          vae
-! 0 of 2 are here; missing: harbour lights.pt, nowhere.pt
+! 1 of 3 are here; missing: harbour lights.pt, nowhere.pt
 ! unknown loaders: OddLoader
 $ modelyard resolve nothing.json
 needs   folder   found by   id   name in API
@@ -284,3 +283,30 @@ def test_link_and_unlink_say_what_the_file_is_now(folder: Path, capsys: pytest.C
     assert (1, "modelyard: no model '5'\n") == err("link", "day.safetensors", "5")
     night = "models/night.safetensors"
     assert (2, f"modelyard: {night}: the file is private and the version public\n") == err("link", night, "77")
+
+
+def test_a_type_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["edit", "77", "--type", "lorra"])
+
+    assert 2 == code
+    err = capsys.readouterr().err
+    assert "--type: 'lorra' is not accepted; accepted: " in err
+    assert "did you mean lora?" in err
+
+
+def test_a_port_that_is_no_number_is_refused_with_the_option_and_the_range(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == run(["serve", "--port", "x"])
+    assert "'--port': 'x' is not accepted; accepted: a whole number from 0 to 65535" in capsys.readouterr().err
+
+
+def test_a_copy_names_its_option_and_leaves_no_file_of_counters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--home", str(tmp_path / "home"), "--to"]
+    refused = run(["database", "copy", *words, "mysql://localhost/x"])
+    message = capsys.readouterr().err
+    copied = run(["database", "copy", *words, f"sqlite:///{tmp_path}/new.sqlite"])
+
+    assert (1, 0) == (refused, copied)
+    assert message.startswith("modelyard: --to: ")
+    assert ["new.sqlite"] == [path.name for path in tmp_path.glob("new*")]

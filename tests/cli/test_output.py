@@ -94,3 +94,23 @@ def test_a_table_shows_the_number_of_a_character_that_the_output_does_not_have(t
     output, _ = run_each([["search", "--home", str(home)]], tmp_path, PYTHONIOENCODING="latin-1:strict")
 
     assert "\\u591c" in output
+
+
+def test_a_full_disk_under_the_output_is_one_line_and_code_1() -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "modelyard", "completion", "bash"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+            text=True,
+        )
+    assert (1, "modelyard: cannot write: the disk is full\n") == (process.returncode, process.stderr)
+
+
+def test_the_help_of_search_names_the_values_of_filters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == run(["search", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "Accepted: 0-100mb, 100-500mb, 500mb-2gb, 2-8gb, 8gb, unknown." in words
+    assert "Accepted: popular, newest, updated, name, size, added." in words

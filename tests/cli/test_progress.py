@@ -65,6 +65,20 @@ def test_a_bar_shows_how_much_is_done(
 
 
 @pytest.mark.usefixtures("terminal")
+def test_a_rate_at_the_first_moment_is_that_of_a_fifth_of_a_second(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rich.console.monotonic", lambda: 7.0)
+    shown = picture(
+        capsys,
+        lambda progress: progress.add_bar("text", 100, "models", with_items=True),
+        lambda bar: [bar.count_item() for _ in range(128)],
+    )
+
+    assert "text 128 models 640/s -:--:--" == shown
+
+
+@pytest.mark.usefixtures("terminal")
 def test_the_text_of_a_bar_and_a_remark_above_it_are_no_markup_and_move_no_cursor(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

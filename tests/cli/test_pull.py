@@ -1,6 +1,10 @@
 """`modelyard pull` and `modelyard push`: where files go, and what both print. Not here: interruptions (test_client)."""
 
+import contextlib
+import hashlib
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -13,7 +17,10 @@ from modelyard.client import Client
 from modelyard.domain import Scope
 from tests.app_fixture import listening, open_app
 from tests.cli.transcript import replay
+from tests.fetch_fixture import LOCAL, Fetching, RemoteFile
+from tests.fetches.test_fetcher import CONTENT, civitai_version, import_version
 from tests.transfers import checking, lora_bytes, upload
+from tests.upstream import serve_upstream
 
 COMFYUI = {
     "checkpoint": "models/checkpoints",
@@ -169,6 +176,37 @@ def test_original_names_are_the_authors_and_never_replace_another_file(
     assert "there/model.safetensors is there already, with other bytes" in capsys.readouterr().err
 
 
+def test_a_name_on_the_server_that_is_another_models_original_name_gets_the_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home of commands"))
+    monkeypatch.setattr(transfer, "THREADS", 1)
+    (tmp_path / "home").mkdir()
+    with open_app(tmp_path / "home") as yard, listening(yard) as address:
+        key = yard.key("red", Scope.READ, Scope.WRITE)
+        with Client(address.url, key) as client:
+            (tmp_path / "other.safetensors").write_bytes(lora_bytes(seed=1))
+            other = client.upload(tmp_path / "other.safetensors")
+            # The author of this model called the file as the server calls the other one.
+            (tmp_path / other.sd_name).write_bytes(lora_bytes(seed=2))
+            namesake = client.upload(tmp_path / other.sd_name)
+            (tmp_path / "other.safetensors").write_bytes(lora_bytes(seed=3))
+            third = client.upload(tmp_path / "other.safetensors")
+        verification = checking(yard, tmp_path / "home")
+        while verification.verify_next():
+            pass
+        ids = [str(third.id), str(namesake.id), str(other.id)]
+        options = ["--url", address.url, "--key", key, "--original-names", "--root", str(tmp_path / "root")]
+
+        assert 0 == run(["pull", *options, *ids])
+
+    stem = other.sd_name.removesuffix(".safetensors")
+    names = {"other.safetensors": 3, other.sd_name: 2, f"{stem}_{other.id}.safetensors": 1}
+    assert {name: lora_bytes(seed=seed) for name, seed in names.items()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "root").iterdir()
+    }
+
+
 ANSWERS = {
     "moved": (httpx2.Response(308, headers={"location": "https://models.example.org/"}), "leads to https://models"),
     "another program": (httpx2.Response(404, text="<h1>nginx</h1>"), "answered 404; is there a Modelyard server?"),
@@ -203,6 +241,17 @@ def test_what_is_no_address_is_refused(capsys: pytest.CaptureFixture[str], addre
     assert f"'--url': {address!r} is not accepted; accepted: HOST[:PORT]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("address", ["http://me:secret@x", "me@x:1", "http://x?key=secret", "http://x/#secret"])
+def test_an_address_with_a_password_or_a_query_is_refused_without_its_words(
+    capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    assert 2 == run(["pull", "night", "--url", address])
+
+    message = capsys.readouterr().err
+    assert "'--url': a user name, a password, a query and a fragment are not accepted" in message
+    assert "secret" not in message
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [
@@ -214,6 +263,20 @@ def test_what_is_no_address_is_refused(capsys: pytest.CaptureFixture[str], addre
 )
 def test_an_address_without_a_scheme_means_http(text: str, address: str) -> None:
     assert address == ServerAddress().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("civitai.example", "https://civitai.example"),
+        ("mirror.lan:8080/api/v1/", "https://mirror.lan:8080/api/v1"),
+        ("127.0.0.1:8080/api/v1", "http://127.0.0.1:8080/api/v1"),
+        ("localhost/api/v1", "http://localhost/api/v1"),
+        ("http://mirror.lan", "http://mirror.lan"),
+    ],
+)
+def test_an_address_of_civitai_without_a_scheme_means_https_except_on_this_machine(text: str, address: str) -> None:
+    assert address == ServerAddress(scheme="https").convert(text, None, None)
 
 
 TRANSCRIPT = """
@@ -256,13 +319,13 @@ $ modelyard pull --workflow workflow.json --layout comfyui --root comfy
 comfy/models/loras/people/harbour_1000000000.safetensors
 ! missing: ../../harbour_1000000000.safetensors (loras): the name leads out of the folder, or is hidden
 ! missing: harbor.ckpt (vae)
-! workflow.json needs 3 models, 1 are on the server
+! workflow.json needs 3 models, 1 is on the server
 [1]
 $ modelyard pull --workflow workflow.json --layout comfyui --root comfy
 comfy/models/loras/people/harbour_1000000000.safetensors
 ! missing: ../../harbour_1000000000.safetensors (loras): the name leads out of the folder, or is hidden
 ! missing: harbor.ckpt (vae)
-! workflow.json needs 3 models, 1 are on the server
+! workflow.json needs 3 models, 1 is on the server
 [1]
 $ modelyard pull --workflow absent.json
 ! modelyard pull: --workflow: absent.json: No such file or directory; see `modelyard pull --help`
@@ -306,3 +369,107 @@ def test_a_workflow_gets_its_files_under_its_own_names(
     }
     assert {f"models/loras/people/{name}"} == written
     assert content == (tmp_path / "comfy" / "models" / "loras" / "people" / name).read_bytes()
+
+
+FETCHED = """
+$ modelyard pull --workflow needs.json
+! missing: night.safetensors (loras): the server has no file of it
+! missing: deep/harbor.safetensors (loras)
+! missing: ../out.safetensors (loras)
+! missing: other.safetensors (loras)
+! missing: gone.safetensors (loras)
+! missing: plain.safetensors (loras)
+! missing: renamed.ckpt (checkpoints)
+! needs.json needs 7 models, 0 are on the server
+[1]
+$ modelyard pull --workflow needs.json --fetch --layout comfyui --root comfy
+comfy/models/loras/night.safetensors
+comfy/models/loras/deep/harbor.safetensors
+! missing: ../out.safetensors (loras): the name leads out of the folder, or is hidden
+! missing: plain.safetensors (loras)
+! needs.json needs 7 models, 0 are on the server, 5 can be fetched
+! other.safetensors: announced SHA-256 d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa, received 4122d772a56534d367affb1812990020fe8ad1e451aab4816bd9bd96c296211c
+! gone.safetensors: 127.0.0.1 has no such file (status 404)
+! renamed.ckpt: http://SERVER: its file on the server is a .safetensors file
+[1]
+$ modelyard pull --workflow few.json --fetch --layout comfyui --root comfy
+comfy/models/loras/night.safetensors
+comfy/models/loras/deep/harbor.safetensors
+! few.json needs 2 models, 1 is on the server, 1 can be fetched
+$ modelyard pull harbor.safetensors --fetch
+! modelyard pull: --fetch needs --workflow; see `modelyard pull --help`
+[2]
+"""  # noqa: E501 # lines of a terminal have no limit
+
+
+@contextlib.contextmanager
+def working(fetching: Fetching) -> Iterator[None]:
+    """Do what there is to fetch until the block ends."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            fetching.run()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_the_server_fetches_what_a_workflow_needs_and_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home of commands"))
+    monkeypatch.setattr(transfer, "THREADS", 1)
+    (tmp_path / "home").mkdir()
+    harbor = lora_bytes(seed=2)
+    home = tmp_path / "home"
+    with serve_upstream() as upstream, open_app(home, **LOCAL) as yard, listening(yard) as address:
+        fetching = Fetching(yard, tmp_path / "home", upstream)
+        civitai_version(upstream)
+        import_version(yard, upstream)
+        url = upstream.put("/1.safetensors", RemoteFile(harbor))
+        other = upstream.put("/other.safetensors", RemoteFile(harbor))
+        loras = [
+            {"name": "night.safetensors", "url": "https://civitai.com/api/download/models/77"},
+            {"name": "deep/harbor.safetensors", "url": url},
+            {"name": "../out.safetensors", "url": url},
+            {"name": "other.safetensors", "url": other, "hash": hashlib.sha256(b"other").hexdigest()},
+            {"name": "gone.safetensors", "url": upstream.url + "/gone.safetensors"},
+            {"name": "plain.safetensors"},
+        ]
+        needs = [need | {"directory": "loras"} for need in loras]
+        needs.append({"name": "renamed.ckpt", "url": url, "directory": "checkpoints"})
+        (tmp_path / "needs.json").write_text(json.dumps({"models": needs}))
+        (tmp_path / "few.json").write_text(json.dumps({"models": needs[:2]}))
+        monkeypatch.setenv("MODELYARD_URL", address.url)
+        monkeypatch.setenv("MODELYARD_KEY", yard.key("red", Scope.READ, Scope.WRITE))
+
+        with working(fetching):
+            assert FETCHED.strip() == replay(FETCHED, tmp_path, capsys)
+
+    folder = tmp_path / "comfy" / "models"
+    written = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {"loras/night.safetensors": CONTENT, "loras/deep/harbor.safetensors": harbor} == written
+
+
+def test_a_key_that_may_not_write_has_nothing_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home of commands"))
+    (tmp_path / "home").mkdir()
+    needs = [{"name": "a.safetensors", "url": "https://files.example/a.safetensors"}]
+    (tmp_path / "needs.json").write_text(json.dumps({"models": needs}))
+    with open_app(tmp_path / "home") as yard, listening(yard) as address:
+        monkeypatch.setenv("MODELYARD_URL", address.url)
+        monkeypatch.setenv("MODELYARD_KEY", yard.key("red", Scope.READ))
+
+        assert 1 == run(["pull", "--workflow", "needs.json", "--fetch"])
+
+    assert capsys.readouterr().err.endswith(": this key lacks the scope 'write'\n")

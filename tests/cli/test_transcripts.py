@@ -89,7 +89,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def add_jobs(folder: Path) -> None:
     """Put jobs into the home: one that waits, one that runs, one that failed, one given up, and periodic ones."""
-    (folder / "home").mkdir()
+    (folder / "home").mkdir(mode=0o700)
     store = open_store(f"sqlite:///{folder}/home/modelyard.sqlite")
     with contextlib.closing(store), store.transaction() as transaction:
         connection, now = transaction.connection, transaction.now - 7_200
@@ -106,6 +106,9 @@ def add_jobs(folder: Path) -> None:
             job = jobs.take(connection, kind, "node", now, 60)
             assert job
             jobs.rest(connection, job, now + 60, now + 90_000 if kind == "cleanup" else jobs.NEVER)
+    # A command closes a home that others can read, and says so.
+    for path in (folder / "home").iterdir():
+        path.chmod(0o600)
 
 
 TRANSCRIPTS = {
@@ -249,34 +252,29 @@ $ modelyard search --limit 1
 1000000002   night         Lora   SD 1.5       night     28.6 kB           0   available
 ! more: --cursor c_WzAsIjEwMDAwMDAwMDIiXQ==
 $ modelyard search nothing
-id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 $ modelyard search --visibility private
 ! modelyard search: --visibility private needs --team: private models belong to a team; see `modelyard search --help`
 [2]
 $ modelyard inspect models/loras/night.safetensors
-what           found
-format         safetensors
-verdict        clean: a sound safetensors frame
-size           28,628 bytes
-type           lora (99%)
-base model     SD 1.5 (85%); the file alone cannot tell SD 1.5, SD 1.4 apart
-architecture   sd1 (85%)
-dialect        kohya (85%)
-precision      fp16 (99%)
-parameters     13,826
-sha256         A84BD381A09A3D70DF7C8E179034ED333956CF574EA9A58FF324C5C710B27C57
-autov2         A84BD381A0
-autov3         3F2406CD0B7F9D35A47B8AC7D40F30C31A35ECF8B051881725681369737DDA03
-blake3         B65BA90C0EB978B3C2E53D286C7C7BB47783042E2C0B16BA36722342E3EF698E
-crc32          83ACDE2C
-about          rule                      seen in                          value                      says
-type           adapter                   tensor 2 layers                  alpha, down, up            low-rank factors of linear layers
-base model     latent-diffusion-layers   tensor layers                    input of attn2_to_k: 768
-base model     kohya                     metadata ss_base_model_version   sd_v1                      agrees
-architecture   latent-diffusion-layers   tensor layers                    input of attn2_to_k: 768
-dialect        dialect                   tensor layers                    2 layers spelled so
-precision      dtypes                    tensor 6 tensors                 100.0% F16
+night.safetensors: lora, probably for SD 1.5
+what                  found
+format                safetensors
+verdict               clean: a sound safetensors frame
+size                  28,628 bytes
+type                  lora (99%)
+base model            SD 1.5 (85%); the file alone cannot tell SD 1.5, SD 1.4 apart
+architecture          sd1 (85%)
+dialect               kohya (85%)
+precision             fp16 (99%)
+why this type         2 layers: alpha, down, up; low-rank factors of linear layers
+why this base model   layers: 100% of 2 layers are sd1's
+parameters            13,826
+sha256                A84BD381A09A3D70DF7C8E179034ED333956CF574EA9A58FF324C5C710B27C57
+autov2                A84BD381A0
+autov3                3F2406CD0B7F9D35A47B8AC7D40F30C31A35ECF8B051881725681369737DDA03
+blake3                B65BA90C0EB978B3C2E53D286C7C7BB47783042E2C0B16BA36722342E3EF698E
+crc32                 83ACDE2C
 $ modelyard inspect models/word.safetensors --json
 {
   "format": "safetensors",
@@ -367,6 +365,7 @@ $ modelyard inspect models/word.safetensors --json
   "also": []
 }
 $ modelyard inspect models/broken.safetensors --no-hash
+broken.safetensors: not a sound model file
 what      found
 format    safetensors
 verdict   error: tensor 'emb_params': ends at 3,072, but only 3,062 bytes follow the header
@@ -374,6 +373,7 @@ size      3,150 bytes
 ! modelyard: models/broken.safetensors: tensor 'emb_params': ends at 3,072, but only 3,062 bytes follow the header
 [1]
 $ modelyard inspect models/README.md
+README.md: not a sound model file
 what      found
 format    text
 verdict   error: this is text, not a model
@@ -388,12 +388,12 @@ $ modelyard inspect models/nothing
 ! modelyard: models/nothing: No such file or directory
 [1]
 $ modelyard explain night
-1000000002  night.safetensors  public, no team, status 1
+1000000002  night.safetensors  public, no team, available
 fact         value                                                                               said by
 name         night                                                                               guess
 sd_name      night.safetensors                                                                   guess
 type         Lora                                                                                header
-             Lora                                                                                guess     outvoted
+             Lora                                                                                guess     not used
 base_model   SD 1.5                                                                              header
 hashes       autov3 3F2406CD0B7F9D35A47B8AC7D40F30C31A35ECF8B051881725681369737DDA03             header
              sha256 A84BD381A09A3D70DF7C8E179034ED333956CF574EA9A58FF324C5C710B27C57             header
@@ -404,9 +404,9 @@ file_name    night.safetensors                                                  
 size_bytes   28628                                                                               header
 evidence     clean: a sound safetensors frame                                                    header
              type lora: adapter: 2 layers: alpha, down, up (low-rank factors of linear layers)   header
-             base model SD 1.5: latent-diffusion-layers: layers: input of attn2_to_k: 768        header
+             base model SD 1.5: layout: layers: 100% of 2 layers are sd1's                       header
              base model SD 1.5: kohya: ss_base_model_version: sd_v1 (agrees)                     header
-             it lies in a folder called 'loras'                                                  guess     outvoted
+             it lies in a folder called 'loras'                                                  guess     not used
 file: ~/models/loras/night.safetensors (present)
 $ modelyard explain word
 ! modelyard: no model 'word'
@@ -517,9 +517,10 @@ $ modelyard verify --json
     "problem": ""
   }
 ]
-""",  # noqa: E501 # lines of a terminal have no limit
+""",
     "pickles": """
 $ modelyard inspect pickles/evil.pt
+evil.pt: not a sound model file
 what      found
 format    pickle
 verdict   dangerous: imports os.system, which runs code; imports os.system, says picklescan
@@ -532,21 +533,19 @@ imports   os.system
 ! modelyard: pickles/evil.pt: imports os.system, which runs code; imports os.system, says picklescan
 [1]
 $ modelyard inspect pickles/word.pt --no-hash
-what           found
-format         torch zip
-verdict        clean: no known bad import in the pickle; that is not a promise that loading it is safe
-size           432 bytes
-type           textualinversion (99%)
-base model     SD 1.5 (85%); the file alone cannot tell SD 1.5, SD 1.4 apart
-architecture   sd1 (99%)
-precision      fp32 (99%)
-parameters     768
-imports        collections.OrderedDict, torch.FloatStorage, torch._utils._rebuild_tensor_v2
-about          rule            seen in             value          says
-type           embedding-768   tensor emb_params   F32 [1, 768]
-base model     embedding-768   tensor emb_params   F32 [1, 768]
-architecture   embedding-768   tensor emb_params   F32 [1, 768]
-precision      dtypes          tensor 1 tensors    100.0% F32
+word.pt: textualinversion, probably for SD 1.5
+what                  found
+format                torch zip
+verdict               clean: no known bad import in the pickle; that is not a promise that loading it is safe
+size                  432 bytes
+type                  textualinversion (99%)
+base model            SD 1.5 (85%); the file alone cannot tell SD 1.5, SD 1.4 apart
+architecture          sd1 (99%)
+precision             fp32 (99%)
+why this type         emb_params: F32 [1, 768]
+why this base model   emb_params: F32 [1, 768]
+parameters            768
+imports               collections.OrderedDict, torch.FloatStorage, torch._utils._rebuild_tensor_v2
 $ modelyard inspect pickles/word.pt --no-hash --json
 {
   "format": "torch zip",
@@ -662,6 +661,8 @@ $ modelyard
 !   resolve      List the models that a workflow or a picture needs.
 !   show         Show everything that is known of a model.
 !   explain      Show every fact of a model, and its source.
+!   fetch        Get model files from Civitai, a hub or addresses.
+!   mirror       Get the files of listed versions that are not here.
 !   edit         Change what the owner says of a model.
 !   rm           Remove models from the catalogue.
 !   link         Make a file one of an imported version's files.
@@ -669,6 +670,9 @@ $ modelyard
 !   inspect      Show what a model file is, with the evidence.
 !   export       Write what the catalogue knows, for other programs.
 !   pull         Download models' files from a server.
+!   send         Have a generator fetch models' files from a server.
+!   follow       Print what changes at a server.
+!   mcp          Answer a program with a language model.
 !   push         Upload models' files to a server.
 !   login        Keep the address of a server and a key for it.
 !   logout       Forget the address and the key.
@@ -680,6 +684,8 @@ $ modelyard
 !   backup       Write a backup of the database, and of the files.
 !   restore      Restore the database from a backup.
 !   key          Create, list and revoke API keys.
+!   audit        List who changed what.
+!   webhook      Create, test and delete webhooks of teams.
 !   signing-key  Change the secret that signs download links.
 !   completion   Write the script of completions for a shell.
 !   Environment: MODELYARD_HOME is the home folder. MODELYARD_URL and
@@ -714,16 +720,14 @@ $ modelyard import civitai --fetch records.jsonl
 ! modelyard import civitai: give paths to read, or --fetch; see `modelyard import civitai --help`
 [2]
 $ modelyard import civitai --fetch --address http://x:port
-! modelyard: http://x:port is not a URL: Invalid port: 'port'
-[1]
+! modelyard import civitai: Invalid value for '--address': 'http://x:port' is not accepted; accepted: HOST[:PORT], http://HOST[:PORT] or https://HOST[:PORT]; see `modelyard import civitai --help`
+[2]
 $ modelyard import civitai records.jsonl --no-nsfw
 ! modelyard import civitai: --types, --base-model, --query, --nsfw, --limit, --restart and --address need --fetch; see `modelyard import civitai --help`
 [2]
 $ modelyard search --base-model ""
-id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 $ modelyard search ""
-id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 $ modelyard search --limit 0 night
 ! modelyard: --limit: '0' is not accepted; accepted: an integer from 1 to 100
@@ -741,10 +745,10 @@ $ modelyard key create
 ! modelyard key create: Missing option '--team'; see `modelyard key create --help`
 [2]
 $ modelyard jobs retry 0
-! modelyard jobs retry: Invalid value for 'ID…': 0 is not in the range x>=1; see `modelyard jobs retry --help`
+! modelyard jobs retry: Invalid value for 'ID…': '0' is not accepted; accepted: a whole number of 1 or more; see `modelyard jobs retry --help`
 [2]
 $ modelyard serve --port 70000
-! modelyard serve: Invalid value for '--port': 70000 is not in the range 0<=x<=65535; see `modelyard serve --help`
+! modelyard serve: Invalid value for '--port': '70000' is not accepted; accepted: a whole number from 0 to 65535; see `modelyard serve --help`
 [2]
 $ modelyard verify
 part                    result
@@ -779,7 +783,6 @@ $ modelyard add --team red --source training --no-hash models/loras models/copy 
 }
 [1]
 $ modelyard search
-id   name in API   type   base model   version   size   downloads   status   tags
 ! no model matches
 $ modelyard search --team red
         id   name in API          type                base model   version      size   downloads   status        tags
@@ -922,7 +925,7 @@ $ modelyard search harbour --json
   }
 }
 $ modelyard explain 77
-77  harbourLights_v2_770.safetensors  public, no team, status 1
+77  harbourLights_v2_770.safetensors  public, no team, available
 fact                value                                                                       said by
 name                v2                                                                          upstream
 sd_name             harbourLights_v2_770.safetensors                                            upstream
@@ -951,7 +954,7 @@ images              https://image.civitai.com/77.jpeg                           
 published_at        DAYTTIME                                                    upstream
 licence             commercial use: image                                                       upstream
 $ modelyard explain ABABABABAB
-77  harbourLights_v2_770.safetensors  public, no team, status 1
+77  harbourLights_v2_770.safetensors  public, no team, available
 fact                value                                                                       said by
 name                v2                                                                          upstream
 sd_name             harbourLights_v2_770.safetensors                                            upstream
@@ -985,7 +988,7 @@ found            1
 unchanged        0
 added            1
 $ modelyard explain v1
-78  old_780.pt  public, no team, status 1
+78  old_780.pt  public, no team, available
 fact                value                   said by
 name                v1                      upstream
 sd_name             old_780.pt              upstream
@@ -1009,7 +1012,7 @@ $ modelyard explain harbour
 """,  # noqa: E501 # lines of a terminal have no limit
     "keys": """
 $ modelyard key list
-id   key   name   team   scopes   created   expires   revoked   last used
+! there are no keys; `modelyard key create` makes one
 $ modelyard key create --team red
 sk_KEY
 ! key 1 of team red: read, write. It is shown only once:
@@ -1030,13 +1033,14 @@ $ modelyard key create --team red --scope read --json
   "last_used_at": null,
   "hint": "sk_KEY",
   "name": "",
-  "purpose": ""
+  "purpose": "",
+  "provider": ""
 }
 $ modelyard key create --team red --expires 0s
 ! modelyard key create: Invalid value for --expires: a key must be valid for a time; accepted: 1s or more; see `modelyard key create --help`
 [2]
 $ modelyard key create --team red --scope fly
-! modelyard key create: Invalid value for '--scope': 'fly' is not accepted; accepted, separated by commas: read, write, admin; see `modelyard key create --help`
+! modelyard key create: Invalid value for '--scope': 'fly' is not accepted; accepted, separated by commas: read, write, admin, download; see `modelyard key create --help`
 [2]
 $ modelyard key create --team "a b"
 ! modelyard: --team: 'a b' is not accepted; accepted: up to 63 of a-z, 0-9, '-', '_', beginning with a-z or 0-9
@@ -1062,7 +1066,8 @@ $ modelyard key list --team blue --json
     "last_used_at": null,
     "hint": "sk_KEY",
     "name": "",
-    "purpose": ""
+    "purpose": "",
+    "provider": ""
   }
 ]
 $ modelyard key revoke 1
@@ -1085,8 +1090,15 @@ $ modelyard key revoke 3 --json
   "last_used_at": null,
   "hint": "sk_KEY",
   "name": "",
-  "purpose": ""
+  "purpose": "",
+  "provider": ""
 }
+$ modelyard key rotate 1
+! modelyard: key 1 was revoked or has expired; make one with `modelyard key create`
+[1]
+$ modelyard key restore 1
+! modelyard: 1 is no person; accepted: an id that `modelyard key list` shows with (proxy) or (oidc)
+[1]
 $ modelyard key list --team red
 id   key        name   team   scopes       created            expires   revoked            last used
  1   sk_KEY          red    read write   DAY TIME             DAY TIME
@@ -1204,10 +1216,10 @@ $ modelyard jobs retry 1 --all
 $ modelyard jobs retry 4 17 18
 ! modelyard: there are no jobs 17, 18
 [1]
-$ modelyard jobs retry --all
-! 2 jobs will run again
 $ modelyard jobs retry 4 1
 ! 2 jobs will run again
+$ modelyard jobs retry --all
+! 1 job will run again
 $ modelyard jobs
 id   kind       subject   team   state       for       attempts   last run           next               failure
  3   check      three            running     2:00:SS          1                      DAY TIME
@@ -1249,6 +1261,11 @@ $ modelyard restore whole --force
 ! restored from whole
 $ modelyard database copy --to sqlite:///other.sqlite --blobs-to other-files
 ! copied and compared 1 models, N rows
+! the target has all 0 files; 0 of them were copied now
+$ modelyard database copy --to sqlite:///other.sqlite --blobs-to other-files
+! copied and compared 1 models, N rows
+! the target has all 0 files; 0 of them were copied now
+$ modelyard database copy-files --to other-files
 ! the target has all 0 files; 0 of them were copied now
 $ modelyard database copy --from sqlite:///other.sqlite --to sqlite:///other.sqlite
 ! modelyard: both are the same database

@@ -4,6 +4,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 interruption.
 """
 
+import errno
 import importlib
 import io
 import os
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import CompletionItem
 
-from modelyard import __version__, errors
+from modelyard import describe_version, errors
 from modelyard.cli.options import accept_any_text, home_and_quiet_options, name_option
 
 # Where each command is, and its line in `modelyard --help`. A command's module is imported when the command runs: the
@@ -27,6 +28,8 @@ COMMANDS = {
     "resolve": ("modelyard.cli.resolve:resolve", "List the models that a workflow or a picture needs."),
     "show": ("modelyard.cli.show:show", "Show everything that is known of a model."),
     "explain": ("modelyard.cli.explain:explain", "Show every fact of a model, and its source."),
+    "fetch": ("modelyard.cli.fetch:fetch", "Get model files from Civitai, a hub or addresses."),
+    "mirror": ("modelyard.cli.mirror:mirror", "Get the files of listed versions that are not here."),
     "edit": ("modelyard.cli.edit:edit", "Change what the owner says of a model."),
     "rm": ("modelyard.cli.rm:rm", "Remove models from the catalogue."),
     "link": ("modelyard.cli.link:link", "Make a file one of an imported version's files."),
@@ -34,6 +37,9 @@ COMMANDS = {
     "inspect": ("modelyard.cli.inspect:inspect", "Show what a model file is, with the evidence."),
     "export": ("modelyard.cli.export:export", "Write what the catalogue knows, for other programs."),
     "pull": ("modelyard.cli.pull:pull", "Download models' files from a server."),
+    "send": ("modelyard.cli.send:send", "Have a generator fetch models' files from a server."),
+    "follow": ("modelyard.cli.follow:follow", "Print what changes at a server."),
+    "mcp": ("modelyard.cli.mcp:mcp", "Answer a program with a language model."),
     "push": ("modelyard.cli.push:push", "Upload models' files to a server."),
     "login": ("modelyard.cli.login:login", "Keep the address of a server and a key for it."),
     "logout": ("modelyard.cli.login:logout", "Forget the address and the key."),
@@ -45,6 +51,8 @@ COMMANDS = {
     "backup": ("modelyard.cli.backup:backup", "Write a backup of the database, and of the files."),
     "restore": ("modelyard.cli.backup:restore", "Restore the database from a backup."),
     "key": ("modelyard.cli.key:key", "Create, list and revoke API keys."),
+    "audit": ("modelyard.cli.audit:audit", "List who changed what."),
+    "webhook": ("modelyard.cli.webhook:webhook", "Create, test and delete webhooks of teams."),
     "signing-key": ("modelyard.cli.signing_key:signing_key", "Change the secret that signs download links."),
     "completion": ("modelyard.cli.completion:completion", "Write the script of completions for a shell."),
 }
@@ -85,7 +93,7 @@ class LazyGroup(click.Group):
     "of pull and push.\n\nExit codes: 0 success, 1 failure, 2 wrong usage, 130 interruption.\n\n"
     "Example: modelyard serve --demo",
 )
-@click.version_option(__version__, prog_name="modelyard")
+@click.version_option(describe_version(), prog_name="modelyard")
 @home_and_quiet_options
 def cli() -> None:
     """A catalogue of generative-image models that answers GET /v3/model."""
@@ -115,6 +123,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has closed it (`| head`). Python would raise the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_problem("modelyard: cannot write: the disk is full")
+        return 1
     return code if isinstance(code, int) else 0
 
 

@@ -26,10 +26,21 @@ def open_resources(config: Settings) -> Iterator[Resources]:
         yield Resources(
             store,
             UploadVerifier(
-                store, storage.kept, storage.incoming, serves_suspicious=config.suspicious_files == "served"
+                store,
+                storage.kept,
+                storage.incoming,
+                serves_suspicious=config.suspicious_files == "served",
+                requires_signature=config.require_signature == "yes",
             ),
-            UploadCleaner(store, storage.kept, storage.incoming),
+            UploadCleaner(
+                store,
+                storage.kept,
+                storage.incoming,
+                history_seconds=config.change_history_seconds,
+                audit_seconds=config.audit_history_seconds,
+            ),
             Covers(store, storage.kept, storage.incoming),
+            outbound=context.create_outbound(config),
         )
 
 
@@ -56,6 +67,24 @@ def work_in_thread(config: Settings, process: str, resources: Resources, stop: t
     """Do a process's kinds of work in a thread of this process, until ``stop`` is set or a function hangs."""
     kinds = tasks.kinds_of(process)
     Worker(resources, kinds, ThreadExecutor(resources), node=name_node(config)).run(stop)
+
+
+def start_threads(
+    config: Settings, process: str, resources: Resources, stop: threading.Event, count: int
+) -> list[threading.Thread]:
+    """Start so many threads that do a process's kinds of work until ``stop`` is set."""
+
+    def work() -> None:
+        try:
+            run_loop(process, lambda: work_in_thread(config, process, resources, stop), stop)
+        finally:
+            # Without one of its threads the process would do less than it should; another process takes its place.
+            stop.set()
+
+    threads = [threading.Thread(target=work, name=f"modelyard-{process}", daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 def name_node(config: Settings) -> str:

@@ -7,8 +7,7 @@ import click
 
 from modelyard import errors
 from modelyard.cli import home, options, output
-from modelyard.cli.database import copy_files
-from modelyard.index import SegmentDirectory
+from modelyard.cli.database import copy_files, refuse_served
 from modelyard.settings import Settings
 from modelyard.store import backup as store_backup
 
@@ -63,9 +62,7 @@ def restore(path: Path, force: bool, as_json: bool) -> None:
     Stop the server first. Changes after the backup are lost. The next start builds the index again.
     """
     config = home.load_settings()
-    index_folder = config.home / "index"
-    if index_folder.is_dir() and SegmentDirectory(index_folder, "", "").is_served():
-        raise errors.ConfigurationError(f"a server runs on {config.home}; stop it first")
+    refuse_served(config, config.database_url)
     keys = store_backup.restore(path / _DATABASE if path.is_dir() else path, config.database_url, force=force)
     if path.is_dir() and (path / _FILES).is_dir():
         copy_files(config, str(path / _FILES), config.storage_url)

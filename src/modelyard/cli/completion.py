@@ -6,6 +6,12 @@ from click.shell_completion import get_completion_class
 from modelyard.cli import options, output
 
 _SHELLS = ("bash", "zsh", "fish")
+# zsh and fish quote what they insert. bash does not, and click's script leaves a space as it is.
+_BASH_VALUE = "COMPREPLY+=($value)"
+_BASH_QUOTED_VALUE = (
+    r"""if [[ ${COMP_WORDS[COMP_CWORD]} == [\"\']* ]]; then COMPREPLY+=("$value"); """
+    """else COMPREPLY+=("$(printf %q "$value")"); fi"""
+)
 
 
 @click.command(
@@ -25,6 +31,7 @@ def completion(ctx: click.Context, shell: str, as_json: bool) -> None:
     completer = get_completion_class(shell)
     assert completer is not None, "click knows these shells"
     script = completer(ctx.find_root().command, {}, "modelyard", "_MODELYARD_COMPLETE").source()
+    script = script.replace(_BASH_VALUE, _BASH_QUOTED_VALUE)
     if as_json:
         output.write_json({"shell": shell, "script": script})
         return

@@ -1,15 +1,19 @@
 """The catalogue and the files of a home folder. Commands that need neither import `home` alone, which is faster."""
 
 import contextlib
-import ipaddress
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from modelyard import blobs, catalog, settings, store
+from modelyard import blobs, catalog, errors, settings, store
 from modelyard.cli import home
 from modelyard.cli.progress import Progress
-from modelyard.covers import AddressPolicy, Covers
+from modelyard.covers import Covers
+from modelyard.fetches import Fetcher, Fetches, Hosts
+from modelyard.outbound import AddressPolicy, HostTurns, Outbound
+from modelyard.outbound import create_policy as create_address_policy
 from modelyard.uploads.cleanup import UploadCleaner
+from modelyard.uploads.uploads import UploadLimits, Uploads
+from modelyard.webhooks.sender import WebhookSender
 
 
 @contextlib.contextmanager
@@ -46,9 +50,55 @@ def create_covers(config: settings.Settings, database: store.Store) -> Covers:
     return Covers(database, storage.kept, storage.incoming)
 
 
-def create_address_policy(config: settings.Settings) -> AddressPolicy:
-    """Return the policy that says from which addresses covers may be fetched."""
-    return AddressPolicy(tuple(map(ipaddress.ip_network, filter(None, config.cover_allowed_networks.split(",")))))
+def create_outbound(config: settings.Settings, environ: Mapping[str, str] = os.environ) -> Outbound:
+    """Return the guard of this server's requests to other servers, with the tokens of the environment."""
+    return Outbound(create_policy(config), _read_tokens(create_hosts(config), environ))
+
+
+def create_policy(config: settings.Settings) -> AddressPolicy:
+    """Return which addresses this server may request."""
+    return create_address_policy(config.outbound_networks, allow_http=config.outbound_allow_http == "yes")
+
+
+def create_webhook_sender(config: settings.Settings, database: store.Store) -> WebhookSender:
+    """Return what sends the messages of webhooks. Hosts get no tokens, and one that hangs holds up no other webhook."""
+    turns = HostTurns(max(1, config.webhook_senders))
+    return WebhookSender(database, Outbound(create_policy(config), turns=turns), clock=database.now)
+
+
+def create_hosts(config: settings.Settings) -> Hosts:
+    """Return the servers of sources that are no addresses."""
+    return Hosts(config.civitai_url, config.hub_url)
+
+
+def create_fetches(config: settings.Settings, database: store.Store) -> Fetches:
+    """Return the fetches of a home folder, for its operator."""
+    storage = open_storage(config)
+    return Fetches(database, storage.kept, storage.incoming, create_policy(config))
+
+
+def create_fetcher(
+    config: settings.Settings, database: store.Store, *, pace: Callable[[int], object] | None = None
+) -> Fetcher:
+    """Return what fetches files into a home folder. ``pace`` gets the number of bytes of every block, and may wait."""
+    storage, outbound = open_storage(config), create_outbound(config)
+    limits = UploadLimits(
+        config.upload_bytes_max, config.team_open_uploads_max, config.team_quota_bytes, config.upload_expires_in_seconds
+    )
+    received = Uploads(database, storage.kept, storage.incoming, limits)
+    return Fetcher(database, storage.kept, storage.incoming, received, outbound, create_hosts(config), pace=pace)
+
+
+def _read_tokens(hosts: Hosts, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the tokens of the server for other servers, by origin."""
+    tokens = {}
+    for origin, name in hosts.token_names.items():
+        token = environ.get(name, "").strip()
+        if not (token.isascii() and token.isprintable()):
+            raise errors.ConfigurationError(f"{name} holds characters that no token has")
+        if token:
+            tokens[origin] = token
+    return tokens
 
 
 def open_storage(config: settings.Settings) -> blobs.Storage:

@@ -1,5 +1,6 @@
 """`modelyard edit`: change what the owner of a model says of it."""
 
+import difflib
 import re
 import sys
 from typing import Any
@@ -9,11 +10,15 @@ import msgspec
 
 from modelyard import errors
 from modelyard.cli import context, home, models, options, output
+from modelyard.cli.base_models import complete_base_model
+from modelyard.domain import MODEL_TYPES
 from modelyard.registry.changes import Change, edit_of
 from modelyard.registry.models import Models
 
 # The fields that an empty value cannot take back.
 _NO_RESET = ("visibility", "status")
+_NO_CHOICE = ("category_id", *_NO_RESET)
+_RESET_NAMES = {"type_name": "type"}
 _LISTS = ("tags", "trigger_words", "categories")
 
 
@@ -30,7 +35,7 @@ _LISTS = ("tags", "trigger_words", "categories")
 @click.option("--trigger-words", help="The trigger words, separated by commas.")
 @click.option("--categories", help="The categories, separated by commas.")
 @click.option("--type", "type_name", help="The type.")
-@click.option("--base-model", help="The base model.")
+@click.option("--base-model", shell_complete=complete_base_model, help="The base model.")
 @click.option("--base-model-type", help="The variant of the base model, such as Inpainting.")
 @click.option("--licence", help="The id of the licence, such as apache-2.0, or a JSON object as the API takes it.")
 @click.option("--recommended", help='A JSON object, such as {"weight": 0.8, "clip_skip": 2}.')
@@ -43,7 +48,7 @@ _LISTS = ("tags", "trigger_words", "categories")
     "--reset",
     "resets",
     multiple=True,
-    type=click.Choice([field for field in Change.__struct_fields__ if field not in ("category_id", *_NO_RESET)]),
+    type=click.Choice([_RESET_NAMES.get(name, name) for name in Change.__struct_fields__ if name not in _NO_CHOICE]),
     help="Take the owner's value of a field back: the value of the file or of an import counts again.",
 )
 @options.json_option
@@ -56,6 +61,11 @@ def edit(name: str, resets: tuple[str, ...], as_json: bool, **values: Any) -> No
     if both := fields.keys() & set(resets):
         names = ", ".join("--" + field.replace("_", "-") for field in sorted(both))
         raise click.UsageError(f"{names}: give a value or --reset, not both")
+    if type_name := fields.get("type_name"):
+        _refuse_unknown_type(type_name)
+    resets = tuple("type_name" if field == "type" else field for field in resets)
+    if not fields and not resets:
+        raise click.UsageError("nothing to change; give a value, such as --title TEXT, or --reset FIELD")
     try:
         change = msgspec.convert({**_read_values(fields), **dict.fromkeys(resets)}, Change)
     except msgspec.ValidationError as problem:
@@ -72,6 +82,15 @@ def edit(name: str, resets: tuple[str, ...], as_json: bool, **values: Any) -> No
         output.write_json({"id": after.model.id, "sd_name": after.model.sd_name})
         return
     output.remark(f"changed: {after.model.id}  {after.model.sd_name}")
+
+
+def _refuse_unknown_type(name: str) -> None:
+    """Refuse a type that Modelyard does not know: nobody would find the model by it."""
+    names = [kind for kind in MODEL_TYPES if kind != "unknown"]
+    if name.casefold() not in MODEL_TYPES:
+        nearest = difflib.get_close_matches(name.casefold(), names, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise click.UsageError(f"--type: {name!r} is not accepted; accepted: {', '.join(names)}{hint}")
 
 
 def _read_values(fields: dict[str, Any]) -> dict[str, Any]:

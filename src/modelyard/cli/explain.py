@@ -26,8 +26,8 @@ _LINE_CHARS_MAX, _LINES_MAX = 300, 8
 def explain(model: str, as_json: bool) -> None:
     """Show every fact of MODEL, which source says it, and what the other sources say.
 
-    MODEL is an id, a name or a hash. The sources are the user, sidecar files, the upstream catalogue, the file's
-    header, and guesses from names.
+    MODEL is an id, a name, a title or a hash. The sources are the user, sidecar files, the upstream catalogue, the
+    file's header, and guesses from names.
     """
     with home.open_store(home.load_settings()) as store:
         with store.reading() as connection:
@@ -50,14 +50,16 @@ def _write_entry(entry: Entry, records: list[FileRecord]) -> None:
     model = entry.model
     owner = f"team {model.team}" if model.team else "no team"
     click.echo(
-        output.printable(f"{model.id}  {model.sd_name}  {model.visibility}, {owner}, status {model.status.value}")
+        output.printable(
+            f"{model.id}  {model.sd_name}  {model.visibility}, {owner}, {output.describe_status(model.status)}"
+        )
     )
     rows = []
     for name in FACT_NAMES:
         for number, (layer, value) in enumerate(list_values(entry.layers, name)):
             for line, text in enumerate(_format_value(value)):
                 is_first = number == line == 0
-                rows.append((name if is_first else "", text, layer, "outvoted" if number else ""))
+                rows.append((name if is_first else "", text, layer, "not used" if number else ""))
     output.write_table(("fact", "value", "said by", ""), rows, prose=("value",))
     for record in records:
         click.echo(output.printable(f"file: {display_path(record.path)} ({record.state}{_format_reason(record)})"))

@@ -10,11 +10,13 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import sqlalchemy as sa
 
 from modelyard import errors, settings, store
 from modelyard.cli import options, output
 from modelyard.cli.progress import Progress
+from modelyard.store.audit import BY_COMMAND, BY_SERVER, Actor
 
 DEMO_FOLDER = "demo"
 _PRIVATE_UMASK = 0o077
@@ -107,8 +109,16 @@ def _close(path: Path, closed_bits: int) -> bool:
 def open_store(config: settings.Settings) -> Iterator[store.Store]:
     """Open the store of a home folder, and close it after use."""
     database = store.open_store(config.database_url, replicas=config.database_replica_url, progress=_show_renewal)
+    database.process = _describe_process()
     with contextlib.closing(database):
         yield database
+
+
+def _describe_process() -> Actor:
+    """Return who changes what this command changes, for the audit."""
+    context = click.get_current_context(silent=True)
+    command = context.command_path if context is not None else ""
+    return Actor(BY_SERVER if command == "modelyard serve" else BY_COMMAND, command)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,9 @@ from modelyard.civitai import client as civitai_client
 from modelyard.civitai import dumps
 from modelyard.civitai.client import Checkpoint, CivitaiQuery
 from modelyard.cli import context, home, options, output
+from modelyard.cli.base_models import complete_base_model
 from modelyard.cli.progress import Bar, Progress
+from modelyard.cli.server import ServerAddress
 from modelyard.domain import Skipped
 from modelyard.facts import Record
 from modelyard.registry.writer import Rehearsal
@@ -40,7 +42,13 @@ def import_() -> None:
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--fetch", "is_fetch", is_flag=True, help="Download from Civitai instead of reading files.")
 @click.option("--types", multiple=True, help="With --fetch: only this type, as Civitai spells it; may be repeated.")
-@click.option("--base-model", "base_models", multiple=True, help="With --fetch: only this base model; may be repeated.")
+@click.option(
+    "--base-model",
+    "base_models",
+    multiple=True,
+    shell_complete=complete_base_model,
+    help="With --fetch: only this base model; may be repeated.",
+)
 @click.option("--query", help="With --fetch: only models that Civitai finds for these words.")
 @click.option(
     "--nsfw/--no-nsfw",
@@ -50,7 +58,11 @@ def import_() -> None:
 )
 @click.option("--limit", type=click.IntRange(min=1), help="With --fetch: at most this many models, newest first.")
 @click.option("--restart", is_flag=True, help="With --fetch: start from the beginning, not where the last run stopped.")
-@click.option("--address", help=f"With --fetch: the URL of the API.  [default: {civitai_client.ADDRESS}]")
+@click.option(
+    "--address",
+    type=ServerAddress(scheme="https"),
+    help=f"With --fetch: the URL of the API.  [default: {civitai_client.ADDRESS}]",
+)
 @click.option(
     "--covers", "with_covers", is_flag=True, help="Download the models' covers too, and serve them from here."
 )
@@ -161,9 +173,9 @@ def _import_covers(report: "Report") -> None:
         with Progress() as progress:
             report.remark = progress.remark
             bar = progress.add_bar("downloading covers", len(ids_by_address), "covers")
-            policy = context.create_address_policy(config)
+            outbound, pictures = context.create_outbound(config), context.create_covers(config, store)
             with _report_interruption(report):
-                for result in covers.import_covers(store, context.create_covers(config, store), policy, ids_by_address):
+                for result in covers.import_covers(store, pictures, outbound, ids_by_address):
                     bar.advance(1)
                     report.count_cover(result)
 
@@ -233,9 +245,12 @@ class Report:
 def _report_interruption(report: Report) -> Iterator[None]:
     try:
         yield
-    except (KeyboardInterrupt, errors.Unavailable):
+    except (KeyboardInterrupt, errors.Unavailable) as problem:
         saved = report.counts.total() if report.rehearsal is None else 0
-        output.warn(f"Interrupted. {saved:,} models are saved; run the command again to continue.")
+        is_interrupted = isinstance(problem, KeyboardInterrupt)
+        if is_interrupted or saved:
+            what = "Interrupted" if is_interrupted else "The import stopped"
+            output.warn(f"{what}. {output.count(saved, 'model')} saved; run the command again to continue.")
         raise
 
 

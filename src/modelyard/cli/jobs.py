@@ -6,9 +6,19 @@ import time
 import click
 
 from modelyard import errors
-from modelyard.cli import home, options, output
+from modelyard.cli import context, home, options, output
+from modelyard.fetches.sources import describe_source
 from modelyard.jobs import tasks
+from modelyard.store import Store
+from modelyard.store import fetches as fetch_store
 from modelyard.store import jobs as job_store
+from modelyard.store import sends as send_store
+from modelyard.store.fetches import Fetch
+from modelyard.store.sends import Send
+
+_FETCHES = (job_store.FETCH, job_store.MIRROR)
+# The greatest priority that callers of the API may give is smaller.
+_FIRST = 100
 
 
 @click.group(invoke_without_command=True, epilog="Example: modelyard jobs retry --all")
@@ -21,9 +31,11 @@ def jobs(context: click.Context, as_json: bool) -> None:
         return
     with home.open_store(home.load_settings()) as store, store.reading() as connection:
         open_jobs = job_store.listed(connection)
+        fetches = fetch_store.by_ids(connection, [job.subject for job in open_jobs if job.kind in _FETCHES])
+        sends = send_store.by_ids(connection, [job.subject for job in open_jobs if job.kind == job_store.SEND])
     now = time.time()
     if as_json:
-        output.write_json([_job_json(job, now) for job in open_jobs])
+        output.write_json([_job_json(job, now) | _fetch_json(fetches.get(job.subject)) for job in open_jobs])
         return
     output.write_table(
         ("id", "kind", "subject", "team", "state", "for", "attempts", "last run", "next", "failure"),
@@ -31,14 +43,14 @@ def jobs(context: click.Context, as_json: bool) -> None:
             (
                 str(job.id),
                 job.kind,
-                job.subject,
+                _describe_subject(job, fetches.get(job.subject), sends.get(job.subject)),
                 job.team,
                 tasks.describe_state(job),
                 _format_duration(_state_seconds(job, now)),
                 str(job.attempts),
                 output.format_time(job.finished_at) if job.finished_at else "",
                 _format_next_run(job),
-                job.failure,
+                job.failure or getattr(fetches.get(job.subject) or sends.get(job.subject), "problem", ""),
             )
             for job in open_jobs
         ),
@@ -63,6 +75,26 @@ def _job_json(job: job_store.Listed, now: float) -> dict[str, object]:
         "last_run_at": job.finished_at,
         "last_failure_at": job.failed_at,
     }
+
+
+def _fetch_json(fetch: Fetch | None) -> dict[str, object]:
+    if fetch is None:
+        return {}
+    source = describe_source(fetch.source)
+    sizes = {"received_bytes": fetch.received_bytes, "size_bytes": fetch.size_bytes}
+    return {"fetch": {"source": source, "model_id": fetch.model_id, **sizes, "problem": fetch.problem}}
+
+
+def _describe_subject(job: job_store.Listed, fetch: Fetch | None, send: Send | None) -> str:
+    """Return what a job is about; of a fetch, its source and how much of the file is here."""
+    if send is not None:
+        return f"model {send.model_id} to {send.target}"
+    if fetch is None:
+        return job.subject
+    source = describe_source(fetch.source)
+    if not fetch.size_bytes:
+        return source
+    return f"{source} {fetch.received_bytes / fetch.size_bytes:.0%} of {output.format_size(fetch.size_bytes)}"
 
 
 def _state_seconds(job: job_store.Listed, now: float) -> float | None:
@@ -105,4 +137,51 @@ def retry(job_ids: tuple[int, ...], all_dead: bool, as_json: bool) -> None:
     if as_json:
         output.write_json({"retried": list(job_ids)})
         return
-    output.remark(f"{len(job_ids)} jobs will run again")
+    if not job_ids:
+        output.remark("no job has failed for good")
+        return
+    output.remark(f"{output.count(len(job_ids), 'job')} will run again")
+
+
+@jobs.command(epilog="Example: modelyard jobs cancel 17")
+@options.home_and_quiet_options
+@click.argument("job_ids", metavar="ID…", nargs=-1, required=True, type=click.IntRange(1))
+@options.json_option
+def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
+    """End fetches: their bytes are removed, and the models that were made for them."""
+    config = home.load_settings()
+    with home.open_store(config) as store:
+        fetches = context.create_fetches(config, store)
+        for job_id in job_ids:
+            fetch = _find_fetch(store, job_id)
+            fetches.cancel(fetch.team, fetch.id)
+    if as_json:
+        output.write_json({"cancelled": list(job_ids)})
+        return
+    output.remark("1 fetch was cancelled" if len(job_ids) == 1 else f"{len(job_ids)} fetches were cancelled")
+
+
+@jobs.command(epilog="Example: modelyard jobs first 17")
+@options.home_and_quiet_options
+@click.argument("job_ids", metavar="ID…", nargs=-1, required=True, type=click.IntRange(1))
+@options.json_option
+def first(job_ids: tuple[int, ...], as_json: bool) -> None:
+    """Do these jobs before the others of their kind."""
+    with home.open_store(home.load_settings()) as store, store.transaction() as transaction:
+        missing_ids = [id_ for id_ in job_ids if not job_store.set_priority(transaction.connection, id_, _FIRST)]
+        if missing_ids:
+            raise errors.NotFound(f"there are no jobs {', '.join(map(str, missing_ids))}", jobs=missing_ids)
+    if as_json:
+        output.write_json({"first": list(job_ids)})
+        return
+    output.remark("1 job goes first" if len(job_ids) == 1 else f"{len(job_ids)} jobs go first")
+
+
+def _find_fetch(store: Store, job_id: int) -> Fetch:
+    """Return the fetch of a job. Raises NotFound if there is no such job, or if it is no fetch."""
+    with store.reading() as connection:
+        job = job_store.find_subject(connection, job_id)
+        fetch = fetch_store.find(connection, job[1]) if job is not None else None
+    if fetch is None:
+        raise errors.NotFound(f"there is no fetch with the job {job_id}", jobs=[job_id])
+    return fetch

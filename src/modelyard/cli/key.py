@@ -1,4 +1,4 @@
-"""`modelyard key`: create, list and revoke API keys."""
+"""`modelyard key`: create, list and revoke API keys, and the access of people who sign in without one."""
 
 import click
 import msgspec
@@ -29,7 +29,7 @@ def key() -> None:
     type=options.Scopes(),
     default=["read,write"],
     show_default=True,
-    help="What the key allows: to read the team's models, to write them, to manage its keys (admin).",
+    help="The key allows: to read the team's models, to write them, to manage its keys, or to download files only.",
 )
 @click.option("--name", default="", help="What people call the key, such as anna's laptop.")
 @click.option("--purpose", default="", help="What the key is for, such as nightly backup.")
@@ -66,6 +66,9 @@ def list_(team: str | None, as_json: bool) -> None:
     if as_json:
         output.write_json([_key_json(record) for record in records])
         return
+    if not records:
+        output.remark(f"there are no keys{f' of team {team}' if team else ''}; `modelyard key create` makes one")
+        return
     headings = ("id", "key", "name", "team", "scopes", "created", "expires", "revoked", "last used")
     times = ("created_at", "expires_at", "revoked_at", "last_used_at")
     output.write_table(
@@ -97,6 +100,48 @@ def revoke(key_or_id: str, as_json: bool) -> None:
         output.write_json(_key_json(record))
         return
     output.remark(f"revoked key {record.id} ({record.hint}) of team {record.team}")
+
+
+@key.command(epilog="Example: modelyard key rotate sk_abcd --overlap 24h")
+@options.home_and_quiet_options
+@click.argument("key_or_id", metavar="KEY")
+@click.option(
+    "--overlap",
+    type=options.Duration(),
+    default="24h",
+    show_default=True,
+    help="How long the old key stays valid; 0s ends it now.",
+)
+@options.json_option
+def rotate(key_or_id: str, overlap: int, as_json: bool) -> None:
+    """Create a key that takes the place of KEY, and write it on standard output.
+
+    It has the team, scopes, name, purpose and length of life of KEY. Sessions and download links of KEY end with it.
+    """
+    with home.open_store(home.load_settings()) as database:
+        secret, record, other = Auth(database).rotate_key(key_or_id, overlap)
+    if as_json:
+        output.write_json({"key": secret, **_key_json(record), "replaces": _key_json(other)})
+        return
+    output.remark(
+        f"key {record.id} of team {record.team} takes the place of key {other.id} ({other.hint}), which ends "
+        f"{output.format_time(other.expires_at)} UTC. It is shown only once:"
+    )
+    click.echo(secret)
+
+
+@key.command(epilog="Example: modelyard key restore 12")
+@options.home_and_quiet_options
+@click.argument("person_id", metavar="ID", type=int)
+@options.json_option
+def restore(person_id: int, as_json: bool) -> None:
+    """Let a person sign in again by the proxy or the provider, whose access was revoked. Keys stay revoked."""
+    with home.open_store(home.load_settings()) as database:
+        record = Auth(database).restore_person(person_id)
+    if as_json:
+        output.write_json(_key_json(record))
+        return
+    output.remark(f"{record.name} of team {record.team} may sign in again")
 
 
 def _key_json(record: store.Key) -> dict[str, object]:

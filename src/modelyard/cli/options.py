@@ -13,6 +13,8 @@ from modelyard.errors import InvalidRequest
 
 _HOME, _QUIET = "modelyard.home", "modelyard.quiet"
 _DURATION = re.compile(r"([0-9]{1,9})([smhdwy])")
+_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,3})?)\s?([kmgt]?)b?", re.ASCII | re.IGNORECASE)
+_SIZE_UNIT_BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s?(|[kmg])(?:i?b)?(?:/s)?", re.IGNORECASE)
 _UNIT_BYTES = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 # A server ends uploads of less than 1 KiB a second, and four of them share the rate.
@@ -68,11 +70,25 @@ class Text(click.ParamType[str]):
         return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+class WholeNumber(click.IntRange):
+    """A whole number in a range; its error says which one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            accepted = f"from {self.min} to {self.max}" if self.max is not None else f"of {self.min} or more"
+            self.fail(f"{value!r} is not accepted; accepted: a whole number {accepted}", param, ctx)
+
+
 def accept_any_text(command: click.Command) -> click.Command:
-    """Return the command with ``Text`` for its plain texts, and for those of its subcommands."""
+    """Return the command with ``Text`` and ``WholeNumber`` for its values, and for those of its subcommands."""
     for parameter in command.params:
         if parameter.type is click.STRING:
             parameter.type = Text()
+        elif type(parameter.type) is click.IntRange:
+            parameter.type = WholeNumber(parameter.type.min, parameter.type.max)
     for subcommand in command.commands.values() if isinstance(command, click.Group) else ():
         accept_any_text(subcommand)
     return command
@@ -146,6 +162,19 @@ class Duration(click.ParamType[int]):
                 ctx,
             )
         return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes such as ``750M`` or ``1.5T``, in powers of ten."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes that the text means."""
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no size; accepted: bytes, such as 750M, 500G or 1.5T", param, ctx)
+        return round(float(match[1]) * _SIZE_UNIT_BYTES[match[2].lower()])
 
 
 class Rate(click.ParamType[int]):

@@ -75,6 +75,16 @@ def warn(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 model``, ``1,200 models``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def describe_status(status: int) -> str:
+    """Say whether a model can be used."""
+    return "available" if status else "unavailable"
+
+
 def format_size(size_bytes: int | None) -> str:
     """Return a number of bytes in a decimal unit, empty for None."""
     return "" if size_bytes is None else filesize.decimal(size_bytes)

@@ -11,47 +11,18 @@ import click
 
 from modelyard import errors
 from modelyard.cli import options, output
+from modelyard.cli.base_models import complete_base_model
 from modelyard.cli.progress import Progress
 from modelyard.cli.server import explain, server_options
 from modelyard.cli.transfer import OnBytes, Result, Transfers, limit_rate_option
 from modelyard.cli.workflow_files import WorkflowFiles
 from modelyard.client import Client, Details, Model
 from modelyard.domain import FILE_EXTENSIONS, MODEL_TYPES, split_extension
+from modelyard.layouts import LAYOUTS
 
 # More models than this are not downloaded without a question.
 _UNASKED_MAX = 10
 _LIMIT = 20
-
-# The folder of each type, below the program's own folder. Other types go to a folder with the type's name.
-LAYOUTS: dict[str, dict[str, str]] = {
-    "comfyui": {
-        "checkpoint": "models/checkpoints",
-        "lora": "models/loras",
-        "locon": "models/loras",
-        "dora": "models/loras",
-        "vae": "models/vae",
-        "controlnet": "models/controlnet",
-        "upscaler": "models/upscale_models",
-        "textualinversion": "models/embeddings",
-        "hypernetwork": "models/hypernetworks",
-        "unet": "models/diffusion_models",
-        "textencoder": "models/text_encoders",
-        "clip": "models/text_encoders",
-        "clipvision": "models/clip_vision",
-        "ipadapter": "models/ipadapter",
-    },
-    "a1111": {
-        "checkpoint": "models/Stable-diffusion",
-        "lora": "models/Lora",
-        "locon": "models/Lora",
-        "dora": "models/Lora",
-        "vae": "models/VAE",
-        "controlnet": "models/ControlNet",
-        "upscaler": "models/ESRGAN",
-        "textualinversion": "embeddings",
-        "hypernetwork": "models/hypernetworks",
-    },
-}
 
 
 @click.command(
@@ -66,7 +37,11 @@ LAYOUTS: dict[str, dict[str, str]] = {
     "--types", multiple=True, type=click.Choice([*MODEL_TYPES]), help="With --search: only this type; may be repeated."
 )
 @click.option(
-    "--base-model", "base_models", multiple=True, help="With --search: only this base model; may be repeated."
+    "--base-model",
+    "base_models",
+    multiple=True,
+    shell_complete=complete_base_model,
+    help="With --search: only this base model; may be repeated.",
 )
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), help=f"With --search: at most this many models.  [default: {_LIMIT}]"
@@ -81,6 +56,12 @@ LAYOUTS: dict[str, dict[str, str]] = {
     "--workflow",
     metavar="FILE",
     help="What this workflow or picture needs, under the names that it uses; - reads standard input.",
+)
+@click.option(
+    "--fetch",
+    "is_fetching",
+    is_flag=True,
+    help="With --workflow: the server fetches what is missing and has an address or a listed version.",
 )
 @click.option(
     "--layout",
@@ -111,6 +92,7 @@ def pull(
     limit: int | None,
     name_list: TextIO | None,
     workflow: str | None,
+    is_fetching: bool,
     layout: str | None,
     root: Path,
     with_original_names: bool,
@@ -131,11 +113,16 @@ def pull(
         raise click.UsageError("--types, --base-model and --limit need --search")
     if not names and terms is None and name_list is None and workflow is None:
         raise click.UsageError("name models, or give --search, --from or --workflow")
+    if is_fetching and workflow is None:
+        raise click.UsageError("--fetch needs --workflow")
     if workflow is not None:
         if names or terms is not None or name_list is not None or with_original_names:
             raise click.UsageError("--workflow names the models and the files, so nothing else may name them")
         return _pull_workflow(
-            WorkflowFiles(url, key, workflow), layout, root, Transfers(url, key, rate=rate, as_json=as_json)
+            WorkflowFiles(url, key, workflow, is_fetching=is_fetching),
+            layout,
+            root,
+            Transfers(url, key, rate=rate, as_json=as_json),
         )
     selection = _Selection(url, key)
     if terms is not None:
@@ -161,12 +148,13 @@ def _pull_workflow(files: WorkflowFiles, layout: str | None, root: Path, transfe
     models_folder = root / "models" if layout == "comfyui" else None
 
     def download(client: Client, name: str, on_bytes: OnBytes) -> Result:
-        model = files.models[name]
-        folder, file_name = files.target_of(name, lambda model: _choose_folder(model, layout, root), models_folder)
+        model = files.get_model(client, name, on_bytes)
+        own_folder = _choose_folder(model, layout, root)
+        folder, file_name = files.target_of(name, model, own_folder, models_folder)
         path = client.download(model, folder, on_bytes, name=file_name, replace=False)
         return Result(f"{path}", {"model": model.id, "path": str(path)})
 
-    code = transfers.run([*files.models], download)
+    code = transfers.run(files.names, download)
     return code or (1 if files.missing_count else 0)
 
 
@@ -256,10 +244,16 @@ class _Folder:
     def download(self, client: Client, model: Model, on_bytes: OnBytes) -> Path:
         """Download the file of a model, and return its path."""
         folder = _choose_folder(model, self._layout, self._root)
-        name = _find_original_name(client.details(model.id)) if self._with_original_names else ""
+        if not self._with_original_names:
+            return client.download(model, folder, on_bytes)
+        name = _find_original_name(client.details(model.id))
         if name and self._is_free(folder / name, model.id):
             return client.download(model, folder, on_bytes, name=name, replace=False)
-        return client.download(model, folder, on_bytes)
+        if self._is_free(folder / model.sd_name, model.id):
+            return client.download(model, folder, on_bytes)
+        # Another model of this command has this name as its original one.
+        stem, extension = split_extension(model.sd_name)
+        return client.download(model, folder, on_bytes, name=f"{stem}_{model.id}.{extension}")
 
     def _is_free(self, path: Path, model_id: int) -> bool:
         """Whether no other model of this command has the path. Authors call many files the same."""

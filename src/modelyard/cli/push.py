@@ -7,6 +7,7 @@ from typing import cast
 import click
 
 from modelyard.cli import options
+from modelyard.cli.base_models import complete_base_model
 from modelyard.cli.server import server_options
 from modelyard.cli.transfer import OnBytes, Result, Transfers, limit_rate_option
 from modelyard.client import Client, Model, UploadFields, hash_file
@@ -27,7 +28,7 @@ _TYPES = [name for name in MODEL_TYPES if name != "unknown"]
     type=click.Choice(_TYPES, case_sensitive=False),
     help="The type of the model, if the file does not show it.",
 )
-@click.option("--base-model", help="The base model, if the file does not show it.")
+@click.option("--base-model", shell_complete=complete_base_model, help="The base model, if the file does not show it.")
 @click.option("--tags", help="Tags, separated by commas.")
 @click.option(
     "--wait",

@@ -34,6 +34,7 @@ def resolve(file: Path, team: str | None, *, only_missing: bool, as_json: bool) 
     with context.open_catalog(home.load_settings()) as catalog:
         catalog.load(context.show_indexing)
         matches = resolution.resolve(catalog, Viewer(team) if team else ANONYMOUS, needs)
+    total = len(matches)
     if only_missing:
         matches = [match for match in matches if not match.is_found]
     answer = wire.fill_holes(resolution.join_matches(matches, needs), lambda *_: "", "")
@@ -42,7 +43,7 @@ def resolve(file: Path, team: str | None, *, only_missing: bool, as_json: bool) 
         return
     decoded = msgspec.json.decode(answer, type=wire.NeedsAnswer)
     output.write_table(("needs", "folder", "found by", "id", "name in API"), _rows(decoded.needs), numeric=("id",))
-    _remark(decoded)
+    _remark(decoded, total)
 
 
 def _read(file: Path) -> bytes:
@@ -68,14 +69,13 @@ def _rows(needs: Iterable[wire.NeedAnswer]) -> Iterator[tuple[str, ...]]:
         yield (need.name, need.directory or "", how, *columns)
 
 
-def _remark(answer: wire.NeedsAnswer) -> None:
-    count = len(answer.needs)
-    if not count:
+def _remark(answer: wire.NeedsAnswer, total: int) -> None:
+    if not total:
         output.remark("no model is needed")
         return
     missing = [need.name for need in answer.needs if need.how in ("none", "words")]
     names = ", ".join(missing[:_NAMES_MAX]) + (" …" if len(missing) > _NAMES_MAX else "")
-    output.remark(f"{answer.found_count:,} of {count:,} are here" + (f"; missing: {names}" if missing else ""))
+    output.remark(f"{total - len(missing):,} of {total:,} are here" + (f"; missing: {names}" if missing else ""))
     if answer.unknown_nodes:
         output.remark(f"unknown loaders: {', '.join(answer.unknown_nodes)}")
     if answer.is_truncated:

@@ -12,6 +12,7 @@ import msgspec
 
 from modelyard import library, wire
 from modelyard.cli import context, home, options, output
+from modelyard.cli.base_models import complete_base_model
 from modelyard.cli.duplicates import write_duplicates
 from modelyard.domain import ANONYMOUS, MODEL_TYPES, Model, Viewer, Visibility
 from modelyard.index import Facets, Page
@@ -37,10 +38,22 @@ def _option_name(parameter: wire.Parameter) -> str:
 
 def _complete(parameter: wire.Parameter) -> Callable[..., list[str]]:
     """Return a function for click that completes the values of a parameter, if there is a list of them."""
+    if parameter.name == wire.NAMES["base_models"]:
+        return complete_base_model
     schema: Mapping[str, Any] = parameter.schema
     values = ("true", "false") if schema.get("type") == "boolean" else schema.get("items", schema).get("enum", ())
     names = (*MODEL_TYPES,) if parameter.name == wire.NAMES["types"] else tuple(map(str, values))
     return lambda _context, _parameter, incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def _help_of(parameter: wire.Parameter) -> str:
+    if parameter.name == HASH:
+        return _HASH_HELP
+    values = parameter.schema.get("items", parameter.schema)
+    enum = values.get("enum", ()) if isinstance(values, Mapping) else ()
+    names = [name for name in map(str, enum) if name[:1] not in ("!", "-")]
+    accepted = f" Accepted: {', '.join(names)}." if names and parameter.name != wire.NAMES["types"] else ""
+    return parameter.meaning.replace("`", "") + accepted
 
 
 def _add_filters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +65,7 @@ def _add_filters(command: Callable[..., Any]) -> Callable[..., Any]:
                 parameter.name.replace(".", "_"),
                 multiple=parameter.many or parameter.name == HASH,
                 shell_complete=_complete(parameter),
-                help=_HASH_HELP if parameter.name == HASH else parameter.meaning.replace("`", ""),
+                help=_help_of(parameter),
             )(command)
     return command
 
@@ -107,7 +120,12 @@ def search(
         if with_facets:
             _write_facets(catalog.facets(viewer, query), as_json)
             return
-        _write_page(catalog.store, catalog.search(viewer, query), as_json)
+        page = catalog.search(viewer, query)
+        if page.records or as_json:
+            _write_page(catalog.store, page, as_json)
+            return
+        suggestion = catalog.suggestion(viewer, query)
+        output.remark("no model matches" + (f"; did you mean {suggestion!r}?" if suggestion else ""))
 
 
 def _write_page(store: Store, page: Page, as_json: bool) -> None:
@@ -125,8 +143,6 @@ def _write_page(store: Store, page: Page, as_json: bool) -> None:
     )
     if page.following:
         output.remark(f"more: --cursor {wire.format_cursor(page.following)}")
-    elif not models:
-        output.remark("no model matches")
 
 
 def _read_models(store: Store, ids: Iterable[int]) -> Iterator[Model]:

@@ -17,17 +17,23 @@ from modelyard.cli import background, context, home, options, output
 from modelyard.jobs import tasks
 from modelyard.jobs.kinds import Resources
 from modelyard.jobs.supervisor import Supervisor, run_in_subprocess
+from modelyard.sends import LINK_SECONDS, Sender
 from modelyard.settings import Settings
 from modelyard.store import Store
+from modelyard.targets import parse_targets
 from modelyard.web import app, log, metrics, server
+from modelyard.web.api.files import make_links
 from modelyard.web.connection_limits import ConnectionLimits
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.sessions import Sessions
 from modelyard.web.urls import open_signer
+from modelyard.webhooks.planner import WebhookPlanner
 
 # An address that listens on all interfaces, and the one to show for it.
 _LOCAL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared with, not listened on
 
+# One that waits for a generator without an answer holds up no other send.
+_SENDERS = 2
 _HASHER_NICENESS = 10
 _INDEXER_NICENESS = 19
 
@@ -50,6 +56,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         port=config.port if port is None else port,
         workers=config.workers if workers is None else workers,
     )
+    app.check_settings(config)
     _raise_file_limit()
     # Listen first: if the port is taken, the user sees it before anything slow begins.
     started_at = time.time()
@@ -70,6 +77,8 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
             tasks.VERIFIER: (config.verifiers, lambda: _run_verifier(config)),
             tasks.HASHER: (1, lambda: _run_hasher(config)),
         }
+        if config.fetchers or config.targets or config.webhook_senders:
+            jobs[tasks.FETCHER] = (1, lambda: _run_fetcher(config))
         with metrics.shared_by_workers():
             Supervisor(jobs, output.warn).run()
 
@@ -118,12 +127,12 @@ def _create_greeting(address: str, demo_key: str | None, code: str, *, as_json: 
 
 def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], None], started_at: float) -> None:
     """Answer requests on the socket until a signal stops it."""
-    request_log = log.open_log(config.log_level)
+    request_log = log.open_log(config.log_level, form=config.log_format)
     request_log.take_over()
     with home.open_store(config) as store:
         catalog = context.create_catalog(config, store)
         catalog.load()
-        keys = auth.Auth(store, anonymous=config.anonymous_access)
+        keys = auth.Auth(store, anonymous=config.anonymous_access, operator_team=config.operator_team)
         keys.load()
         limits = ConnectionLimits(config.connections_max, config.address_connections_max, config.trusted_proxies)
         web_server = server.server(
@@ -151,6 +160,37 @@ def _run_verifier(config: Settings) -> None:
     background.work_in_child(config, tasks.VERIFIER, _prepare_job(config))
 
 
+def _run_fetcher(config: Settings) -> None:
+    """Fetch files from other servers, send files to generators, and send webhooks, until a signal stops it."""
+    stop = _prepare_job(config)
+    with home.open_store(config) as store:
+        resources = Resources(
+            store,
+            fetcher=context.create_fetcher(config, store),
+            sender=_create_sender(config, store),
+            webhook_planner=WebhookPlanner(store),
+            webhook_sender=context.create_webhook_sender(config, store),
+        )
+        threads = background.start_threads(config, tasks.FETCHER, resources, stop, config.fetchers)
+        if config.targets:
+            threads += background.start_threads(config, tasks.SENDER, resources, stop, _SENDERS)
+        if config.webhook_senders:
+            threads += background.start_threads(config, tasks.WEBHOOK_PLANNER, resources, stop, 1)
+            threads += background.start_threads(config, tasks.WEBHOOK_SENDER, resources, stop, config.webhook_senders)
+        for thread in threads:
+            thread.join()
+
+
+def _create_sender(config: Settings, store: Store) -> Sender:
+    signer = open_signer(store)
+
+    def link_for(base: str, sha256: str, label: str, key_fingerprint: str) -> str:
+        signer.refresh()
+        return make_links(signer, base, key_fingerprint, LINK_SECONDS)(sha256, label)
+
+    return Sender(store, parse_targets(config.targets), link_for)
+
+
 def _run_hasher(config: Settings) -> None:
     """Hash files, find covers and merge matches until a signal stops it. Processes that answer requests go first."""
     stop = _prepare_job(config)
@@ -160,7 +200,7 @@ def _run_hasher(config: Settings) -> None:
 
 def _prepare_job(config: Settings) -> threading.Event:
     """Send a job's messages to the log, and return the event that a stop signal sets."""
-    log.open_log(config.log_level).take_over()
+    log.open_log(config.log_level, form=config.log_format).take_over()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -9,7 +9,9 @@ from modelyard import wire
 from modelyard.cli import home, models, options, output
 from modelyard.domain import Model
 from modelyard.licences import format_licence
-from modelyard.web.api.model_details import describe
+from modelyard.registry.signatures import find_check
+from modelyard.signatures import format_signature, load_policy
+from modelyard.web.api.model_details import describe, name_signature
 from modelyard.wire.details import DetailsRecord
 
 _DESCRIPTION_LINES_MAX = 40
@@ -26,25 +28,31 @@ def show(name: str, as_json: bool) -> None:
 
     `modelyard explain` shows which source says what.
     """
-    with home.open_store(home.load_settings()) as store:
+    config = home.load_settings()
+    policy = load_policy(config.signature_keys, is_required=config.require_signature == "yes")
+    with home.open_store(config) as store:
         entry = models.find_one(store, name)
         details = describe(store, entry)
+        with store.reading() as connection:
+            signature = find_check(connection, entry.model, policy)
     if as_json:
         # Only a server signs download links, so the record has none.
         record = msgspec.json.decode(wire.fill_holes(wire.render_record(entry.model), lambda *_: ""))
-        output.write_json({**record, **msgspec.to_builtins(details)})
+        output.write_json({**record, **msgspec.to_builtins(details), **name_signature(signature)})
         return
-    _write(entry.model, details)
+    _write(entry.model, details, format_signature(signature))
 
 
-def _write(model: Model, details: DetailsRecord) -> None:
+def _write(model: Model, details: DetailsRecord, signature: str) -> None:
     owner = f"team {model.team}" if model.team else "no team"
     click.echo(output.printable(details.title or model.name))
     click.echo(
-        output.printable(f"{model.id}  {model.sd_name}  {model.visibility}, {owner}, status {model.status.value}")
+        output.printable(
+            f"{model.id}  {model.sd_name}  {model.visibility}, {owner}, {output.describe_status(model.status)}"
+        )
     )
     click.echo()
-    output.write_table(("fact", "value"), _list_facts(model, details), prose=("value",))
+    output.write_table(("fact", "value"), _list_facts(model, details, signature), prose=("value",))
     for line in details.description.splitlines()[:_DESCRIPTION_LINES_MAX]:
         click.echo(output.printable(line))
     _write_files(details)
@@ -53,10 +61,16 @@ def _write(model: Model, details: DetailsRecord) -> None:
         output.write_table(
             ("version", "id", "base model", "published", "status"),
             [
-                (version.name, str(version.id), version.base_model, _day(version.published_at), str(version.status))
+                (
+                    version.name,
+                    str(version.id),
+                    version.base_model,
+                    _day(version.published_at),
+                    output.describe_status(version.status),
+                )
                 for version in details.version_group.versions
             ],
-            numeric=("id", "status"),
+            numeric=("id",),
         )
     for image in details.images[:_IMAGES_MAX]:
         click.echo()
@@ -65,7 +79,7 @@ def _write(model: Model, details: DetailsRecord) -> None:
             click.echo(output.printable(f"prompt: {' '.join(str(prompt).split())[:_PROMPT_CHARS_MAX]}"))
 
 
-def _list_facts(model: Model, details: DetailsRecord) -> Iterator[tuple[str, str]]:
+def _list_facts(model: Model, details: DetailsRecord, signature: str) -> Iterator[tuple[str, str]]:
     recommended = details.recommended or {}
     facts = {
         "version": model.name,
@@ -82,6 +96,7 @@ def _list_facts(model: Model, details: DetailsRecord) -> Iterator[tuple[str, str
         "added": _day(details.added_at),
         "downloads": f"{model.rank:,}",
         "AIR": details.air or "",
+        "signature": signature,
         "not safe for work": "yes" if model.is_nsfw else "",
     }
     return ((name, text) for name, text in facts.items() if text)
@@ -95,7 +110,7 @@ def _write_files(details: DetailsRecord) -> None:
             (
                 file.name,
                 " ".join(filter(None, (file.role or file.size_kind, file.precision))),
-                f"{file.size_bytes:,}" if file.size_bytes is not None else "",
+                output.format_size(file.size_bytes),
                 file.hashes.get("sha256", file.hashes.get("autov2", ""))[:10],
                 str(file.scan or ""),
                 "yes" if file.is_here else "no",

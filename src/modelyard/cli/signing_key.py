@@ -34,6 +34,7 @@ def rotate(overlap: int | None, as_json: bool) -> None:
         ends_at = transaction.now + overlap
         connection = transaction.connection
         signing_keys.add_signing_key(connection, signing.fresh_secret(), transaction.now, others_end_at=ends_at)
+        transaction.audit.note("signing_key.rotate", "", None)
         newest_id = max(key.id for key in signing_keys.signing_keys(connection))
     if as_json:
         output.write_json({"signing_key": newest_id, "others_end_at": ends_at})

@@ -9,11 +9,13 @@ package's: ModelNotFound, InvalidKey, TooLarge and the others, with the server's
 temporary failures, such as 429, 503 and lost connections, with growing waits or as the server's Retry-After says.
 """
 
+from modelyard.client.changes import ModelChange
 from modelyard.client.client import CHUNK_BYTES, WAITING, Client, hash_file
 from modelyard.client.fields import (
     Changes,
     Check,
     Details,
+    FetchSource,
     Filters,
     LicenceFields,
     Model,
@@ -32,9 +34,11 @@ __all__ = [
     "Check",
     "Client",
     "Details",
+    "FetchSource",
     "Filters",
     "LicenceFields",
     "Model",
+    "ModelChange",
     "ModelKind",
     "Need",
     "Needs",

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -16,10 +16,12 @@ import httpx2
 import msgspec
 
 from modelyard import errors, wire
-from modelyard.client.fields import Changes, Check, Details, Filters, Model, Needs, UploadFields, User
+from modelyard.client.answers import TEMPORARY_ERRORS, decode, read_error, retry_after, translate
+from modelyard.client.changes import ModelChange, iterate_changes
+from modelyard.client.fields import Changes, Check, Details, FetchSource, Filters, Model, Needs, UploadFields, User
 from modelyard.domain import FILE_EXTENSIONS, split_extension
 from modelyard.paths import display_path
-from modelyard.retry import Retry, RetryPolicy, parse_retry_after
+from modelyard.retry import Retry, RetryPolicy
 
 CHUNK_BYTES = 8 * 1024 * 1024
 _HASHES_AT_ONCE = 1_000
@@ -30,12 +32,6 @@ _PACED_BYTES = 64 * 1024
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _TUS = {"Tus-Resumable": "1.0.0"}
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f]{1,255}")
-# Temporary statuses: too many requests, a part of the server that is unavailable, an upload that is locked.
-_TEMPORARY_STATUSES = frozenset({423, 429, 502, 503, 504})
-_TEMPORARY_ERRORS = (httpx2.TransportError, errors.RateLimited, errors.Unavailable, errors.UploadLocked)
-_ERRORS: Mapping[tuple[int, str], type[errors.ModelyardError]] = {
-    answer: kind for kind, answer in reversed([*wire.ERROR_ANSWERS.items()])
-} | {(401, "INVALID_API_KEY"): errors.InvalidKey}
 
 # The server refuses filters that it does not know; without this it ignores them.
 _STRICT = {"Prefer": "handling=strict"}
@@ -59,6 +55,18 @@ class _Page(msgspec.Struct):
 class _Matches(msgspec.Struct):
     matches: dict[str, list[int]]
     models: list[Model]
+
+
+class _Fetch(msgspec.Struct):
+    model_id: int
+    state: str
+    problem: str
+    received_bytes: int
+    size_bytes: int | None
+
+
+class _Fetches(msgspec.Struct):
+    fetches: tuple[_Fetch]
 
 
 class Client:
@@ -108,9 +116,23 @@ class Client:
         while cursor:
             paging = [("pagination.limit", "100"), ("pagination.cursor", cursor)]
             answer = self._request("GET", "/v3/model", params=[*parameters, *paging], headers=_STRICT)
-            page = _decode(answer, _Page)
+            page = decode(answer, _Page)
             yield from page.models
             cursor = page.pagination.next_cursor
+
+    def changes(
+        self, since: int | str = 0, *, waits: bool = False, **filters: Unpack[Filters]
+    ) -> Iterator[ModelChange]:
+        """Yield what changed since a revision, or the ``next`` of a change, in the order of revisions.
+
+        With ``waits`` it does not end: it waits for further changes. Raises Gone if removed models since then are not
+        known any more; then begin with 0 and without any model.
+        """
+
+        def ask(parameters: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> httpx2.Response:
+            return self._request("GET", "/v3/model/changes", params=parameters, headers=headers)
+
+        return iterate_changes(ask, str(since), _parameters(filters), waits=waits)
 
     def by_hashes(self, hashes: Iterable[str]) -> dict[str, list[Model]]:
         """Return the models that have each hash, the most popular first. Raises InvalidRequest for what is no hash."""
@@ -119,7 +141,7 @@ class Client:
         for start in range(0, len(texts), _HASHES_AT_ONCE):
             body = {"hashes": texts[start : start + _HASHES_AT_ONCE]}
             answer = self._request("POST", "/v3/model/by-hash", json=body)
-            decoded = _decode(answer, _Matches)
+            decoded = decode(answer, _Matches)
             models = {model.id: model for model in decoded.models}
             found |= {text: [models[id_] for id_ in ids] for text, ids in decoded.matches.items()}
         return found
@@ -131,16 +153,16 @@ class Client:
         """
         content = workflow if isinstance(workflow, bytes) else workflow.read_bytes()
         answer = self._request("POST", "/v3/model/resolve", content=content)
-        return _decode(answer, Needs)
+        return decode(answer, Needs)
 
     def facets(self, **filters: Unpack[Filters]) -> wire.FacetsAnswer:
         """Return how the models that match divide by type, source, base model and tag. Raises InvalidRequest."""
         answer = self._request("GET", "/v3/model/facets", params=_parameters(filters), headers=_STRICT)
-        return _decode(answer, wire.FacetsAnswer)
+        return decode(answer, wire.FacetsAnswer)
 
     def user(self) -> User:
         """Return the team of the key, and what the key allows. Raises InvalidKey."""
-        return _decode(self._request("GET", "/v3/user"), User)
+        return decode(self._request("GET", "/v3/user"), User)
 
     def get(self, model_id: int) -> Model:
         """Return one model. Raises ModelNotFound."""
@@ -151,12 +173,12 @@ class Client:
     def details(self, model_id: int) -> Details:
         """Return a model with what its owner declared and its file shows. Raises ModelNotFound."""
         answer = self._request("GET", "/v3/model/details", params={"id": model_id})
-        return _decode(answer, Details)
+        return decode(answer, Details)
 
     def edit(self, model_id: int, **changes: Unpack[Changes]) -> Model:
         """Change fields of a model of the key's team. Raises ModelNotFound, InvalidRequest, Forbidden."""
         answer = self._request("PATCH", "/v3/model", params={"id": model_id}, json=changes)
-        return _decode(answer, Model)
+        return decode(answer, Model)
 
     def delete(self, model_id: int) -> None:
         """Delete a model of the key's team. Raises ModelNotFound, Forbidden."""
@@ -165,7 +187,7 @@ class Client:
     def set_cover(self, model_id: int, picture: Path) -> Model:
         """Make a picture the cover of a model of the key's team. Raises UnsupportedFile, TooLarge, ModelNotFound."""
         answer = self._request("PUT", "/v3/model/cover", params={"id": model_id}, content=picture.read_bytes())
-        return _decode(answer, Model)
+        return decode(answer, Model)
 
     def find(self, name: str) -> Model:
         """Return the model with this id, hash, file name, name in the API, name of its version, or title.
@@ -263,13 +285,32 @@ class Client:
                 try:
                     offset = self._append(address, offset, file.read(CHUNK_BYTES))
                     retry.reset()
-                except (*_TEMPORARY_ERRORS, errors.OffsetConflict) as problem:
-                    if not retry.wait(_retry_after(problem)):
-                        raise _translate(problem) from problem
+                except (*TEMPORARY_ERRORS, errors.OffsetConflict) as problem:
+                    if not retry.wait(retry_after(problem)):
+                        raise translate(problem) from problem
                     offset = int(self._request("HEAD", address, headers=_TUS).headers["upload-offset"])
                 on_bytes(offset, total)
         model_id = self._model_of_upload(address, path.name)
         return self._wait_for_verdict(address, model_id, wait_seconds) if wait_seconds else self.get(model_id)
+
+    def fetch(self, on_bytes: OnBytes = lambda _count, _total: None, **source: Unpack[FetchSource]) -> Model:
+        """Have the server get a file from another server, and return its model when the file is verified.
+
+        ``on_bytes`` gets the number of bytes so far and the total. Raises UpstreamRefused with the server's reason.
+        """
+        try:
+            answer = self._request("POST", "/v3/model", json=source)
+        except errors.ModelExists as problem:
+            return self.details(int(str(problem.facts["model"]))).model
+        fetch_id, waits = answer.headers.get("location", "").rpartition("id=")[2], iter(_VERDICT_WAITS_SECONDS)
+        while True:
+            (fetch,) = decode(self._request("GET", "/v3/model/fetches", params={"id": fetch_id}), _Fetches).fetches
+            if fetch.state == "done":
+                return self.details(fetch.model_id).model
+            if fetch.state in ("failed", "cancelled"):
+                raise errors.UpstreamRefused(fetch.problem or fetch.state)
+            on_bytes(fetch.received_bytes, fetch.size_bytes or 0)
+            self._retry_policy.sleep(next(waits, _VERDICT_WAITS_SECONDS[-1]))
 
     def _model_of_upload(self, address: str, file_name: str) -> int:
         model_id = self._request("HEAD", address, headers=_TUS).headers.get(wire.MODEL_HEADER, "")
@@ -340,11 +381,11 @@ class Client:
             size_bytes = _file_size(part)
             try:
                 return self._download_once(link, part, size_bytes, on_bytes)
-            except _TEMPORARY_ERRORS as problem:
+            except TEMPORARY_ERRORS as problem:
                 if _file_size(part) > size_bytes:
                     retry.reset()
-                if not retry.wait(_retry_after(problem)):
-                    raise _translate(problem) from problem
+                if not retry.wait(retry_after(problem)):
+                    raise translate(problem) from problem
 
     def _download_once(self, link: str, part: Path, offset: int, on_bytes: OnBytes) -> str:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
@@ -353,7 +394,7 @@ class Client:
                 return ""  # the partial file is complete
             if answer.status_code not in (200, 206):
                 answer.read()
-                raise _read_error(answer)
+                raise read_error(answer)
             if answer.status_code == 200:
                 offset = 0
             total = offset + int(answer.headers.get("content-length", 0))
@@ -374,14 +415,14 @@ class Client:
         while True:
             try:
                 return self._request_once(method, path, **options)
-            except _TEMPORARY_ERRORS as problem:
-                if not retry.wait(_retry_after(problem)):
-                    raise _translate(problem) from problem
+            except TEMPORARY_ERRORS as problem:
+                if not retry.wait(retry_after(problem)):
+                    raise translate(problem) from problem
 
     def _request_once(self, method: str, path: str, **options: Any) -> httpx2.Response:
         answer = self._http.request(method, self._url + path, **options)
         if answer.status_code >= 300:
-            raise _read_error(answer)
+            raise read_error(answer)
         return answer
 
 
@@ -399,58 +440,6 @@ def _parameters(filters: Filters) -> list[tuple[str, str]]:
 
 def _text_of(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _read_error(answer: httpx2.Response) -> errors.ModelyardError:
-    """Return an answer's error as an error of this package, with the server's message and facts."""
-    try:
-        body = answer.json()
-        reason, message, facts = str(body["reason"]), str(body["message"]), dict(body.get("metadata") or {})
-    except (ValueError, KeyError, TypeError):
-        reason, message, facts = "", _describe_foreign_answer(answer), {}
-    kind = _ERRORS.get((answer.status_code, reason))
-    if kind is None:
-        kind = errors.Unavailable if answer.status_code in _TEMPORARY_STATUSES else errors.ModelyardError
-    # Without the class's constructor, which would write a message of its own instead of the server's.
-    error = kind.__new__(kind)
-    errors.ModelyardError.__init__(error, message, **{str(name): value for name, value in facts.items()})
-    wait_seconds = parse_retry_after(answer.headers.get("retry-after"))
-    if wait_seconds is not None:
-        error.facts = {**error.facts, "wait": wait_seconds}
-    return error
-
-
-def _retry_after(problem: Exception) -> float | None:
-    wait_seconds = problem.facts.get("wait") if isinstance(problem, errors.ModelyardError) else None
-    return float(wait_seconds) if isinstance(wait_seconds, int | float) else None
-
-
-def _describe_foreign_answer(answer: httpx2.Response) -> str:
-    url = answer.request.url
-    if answer.has_redirect_location:
-        return f"{url} leads to {answer.headers['location']}; use that address"
-    return f"{url} answered {answer.status_code}; is there a Modelyard server?"
-
-
-def _decode(answer: httpx2.Response, type_: type[T]) -> T:
-    """Return the body of an answer. Raises ModelyardError for one that is not Modelyard's."""
-    try:
-        return msgspec.json.decode(answer.content, type=type_)
-    except msgspec.MsgspecError as problem:
-        raise errors.ModelyardError(
-            f"{answer.request.url} did not answer as a Modelyard server does: {problem}"
-        ) from problem
-
-
-def _translate(problem: Exception) -> errors.ModelyardError:
-    if isinstance(problem, errors.ModelyardError):
-        return problem
-    reason = re.sub(r"^\[Errno -?\d+\] ", "", str(problem)) or type(problem).__name__
-    server = "the server"
-    with suppress(RuntimeError):  # an error without its request
-        if isinstance(problem, httpx2.RequestError):
-            server = f"{problem.request.url.scheme}://{problem.request.url.netloc.decode()}"
-    return errors.Unavailable(f"{server} cannot be reached: {reason}")
 
 
 def _read_digest(answer: httpx2.Response) -> str:

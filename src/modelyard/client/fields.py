@@ -96,6 +96,19 @@ class UploadFields(TypedDict, total=False):
     is_nsfw: str
 
 
+class FetchSource(TypedDict, total=False):
+    """Where the server gets a file: one of ``source_url``, ``air``, ``hub`` and ``version_id``, a listed version.
+
+    ``file_sha256`` is the hash that the file has to have, in base64.
+    """
+
+    source_url: str
+    air: str
+    hub: str
+    version_id: int
+    file_sha256: str
+
+
 class User(msgspec.Struct, frozen=True):
     """The team of a key, None without a key, and the scopes."""
 
