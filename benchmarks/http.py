@@ -127,6 +127,7 @@ def serve(role: str, home: Path, size: int) -> None:
     from modelyard.web import responses, server
     from modelyard.web.api import list_models
     from modelyard.web.app import create_app
+    from modelyard.web.connection_limits import ConnectionLimits
     from modelyard.web.http_protocol import HTTPProtocol
     from modelyard.web.log import open_log
 
@@ -155,8 +156,9 @@ def serve(role: str, home: Path, size: int) -> None:
     app: ASGIApp = Constant()
     if role == "constant":
         app = Router([Route("/v3/model", app)])
+    protocol = type("LimitedProtocol", (HTTPProtocol,), {"limits": ConnectionLimits(server.CONNECTIONS_MAX)})
     config = uvicorn.Config(
-        app, http=HTTPProtocol, ws="none", lifespan="off", access_log=False, server_header=False, log_level="warning"
+        app, http=protocol, ws="none", lifespan="off", access_log=False, server_header=False, log_level="warning"
     )
     uvicorn.Server(config).run(sockets=[listening])
 

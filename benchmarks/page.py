@@ -192,7 +192,7 @@ def size(server: driving.Server, caller: Caller) -> Iterator[Finding]:
     total = html_bytes
     for address in sorted(set(re.findall(rb'(?:href|src)="(/static/[^"#]+)', html))):
         total += fetched(address.decode())[0]
-    yield Finding("with CSS, scripts, icon and drawings", total / 1000, "kB", most=60)
+    yield Finding("with CSS, scripts, icon and drawings", total / 1000, "kB", most=70)
     connection.close()
 
 
@@ -274,7 +274,7 @@ def main() -> None:
     options = parser.parse_args()
     key = serving.key_of(options.home)
     findings: list[Finding] = []
-    with driving.started("kept", options.home) as server:
+    with driving.started("cached", options.home) as server:
         caller = sign_in(server.port, key)
         findings += cpu(options.home, server, caller, options.rounds)
         findings += size(server, caller)

@@ -21,7 +21,7 @@ from benchmarks import synthesis
 from modelyard import wire
 from modelyard.index import SegmentDirectory
 from modelyard.index.builder import Row, write_rows
-from modelyard.index.reader import row_of
+from modelyard.index.rows import row_of
 from modelyard.index.segment_file import SegmentWriter
 
 IDENTITY, RENDERING = "invented", "1"

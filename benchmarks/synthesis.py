@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.laws import Laws, laws, mixed, name_word, spelled, tag
+from modelyard.base_models import KNOWN
 from modelyard.domain import (
     COMMERCIAL_USES,
     DOCUMENTED_TYPES,
@@ -42,7 +43,6 @@ from modelyard.domain import (
     model_type,
 )
 from modelyard.facts import Entry, Facts, Layer
-from modelyard.store.base_models import KNOWN
 
 # Models (each of one or more versions) drawn at a time, and the unit of the prefix's stability.
 _BATCH_MODELS = 8_192

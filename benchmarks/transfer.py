@@ -17,6 +17,7 @@ import hashlib
 import http.client
 import importlib.util
 import json
+import multiprocessing
 import os
 import secrets
 import socket
@@ -28,6 +29,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from modelyard.auth import Auth
 from modelyard.domain import Scope
@@ -37,6 +39,7 @@ SERVER_CORE, CLIENT_CORE = 0, 1
 ROUNDS = 5
 SLOW_READERS = 200
 PAGES = 1000
+_SPAWNED = multiprocessing.get_context("spawn")
 _SOURCE = str(Path(__file__).parents[1] / "src")
 
 
@@ -164,47 +167,56 @@ def copy_alone(path: Path, to: Path) -> tuple[float, float]:
 
 
 class SlowReaders:
-    """Clients that download at a speed each, by one thread that reads of each what its time has come for."""
+    """Clients that download at a speed each. They are a process of their own: a thread would take the interpreter's
+    lock from the client that asks for pages, and its waiting would count as the server's."""
 
     def __init__(self, port: int, path: str, count: int, bytes_per_second: int) -> None:
-        self._sockets = []
-        self._ended = threading.Event()
-        self._rate = bytes_per_second
-        self.read_bytes = 0
-        for _ in range(count):
-            connected = socket.create_connection(("127.0.0.1", port))
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
-            connected.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
-            connected.setblocking(False)
-            self._sockets.append(connected)
-        self._thread = threading.Thread(target=self._read)
+        self._ended, self._read_bytes = _SPAWNED.Event(), _SPAWNED.Value("q", 0)
+        self._process = _SPAWNED.Process(
+            target=_read_slowly, args=(port, path, count, bytes_per_second, self._ended, self._read_bytes)
+        )
 
-    def _read(self) -> None:
-        block = bytearray(1 << 20)
-        began = time.perf_counter()
-        taken = [0] * len(self._sockets)
-        while not self._ended.is_set():
-            allowed = int((time.perf_counter() - began) * self._rate)
-            for number, connected in enumerate(self._sockets):
-                while (left := allowed - taken[number]) > 0:
-                    try:
-                        count = connected.recv_into(block, min(left, len(block)))
-                    except BlockingIOError:
-                        break
-                    assert count, "a download ended; give --mb more"
-                    taken[number] += count
-            self.read_bytes = sum(taken)
-            time.sleep(0.01)
+    @property
+    def read_bytes(self) -> int:
+        """How many bytes all have read so far."""
+        return self._read_bytes.value
 
     def __enter__(self) -> "SlowReaders":
-        self._thread.start()
+        self._process.start()
+        while not self.read_bytes:
+            time.sleep(0.01)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
-        for connected in self._sockets:
-            connected.close()
+        self._process.join()
+
+
+def _read_slowly(port: int, path: str, count: int, bytes_per_second: int, ended: Any, read_bytes: Any) -> None:
+    sockets = []
+    for _ in range(count):
+        connected = socket.create_connection(("127.0.0.1", port))
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
+        connected.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        connected.setblocking(False)
+        sockets.append(connected)
+    block = bytearray(1 << 20)
+    began = time.perf_counter()
+    taken = [0] * count
+    while not ended.is_set():
+        allowed = int((time.perf_counter() - began) * bytes_per_second)
+        for number, connected in enumerate(sockets):
+            while (left := allowed - taken[number]) > 0:
+                try:
+                    size = connected.recv_into(block, min(left, len(block)))
+                except BlockingIOError:
+                    break
+                assert size, "a download ended; give --mb more"
+                taken[number] += size
+        read_bytes.value = sum(taken)
+        time.sleep(0.01)
+    for connected in sockets:
+        connected.close()
 
 
 def page_seconds(port: int, key: str, count: int) -> list[float]:

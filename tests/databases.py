@@ -3,6 +3,7 @@
 These are fixtures, which conftest.py imports for all tests.
 """
 
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.store import Store, open_store
-from tests.process_servers import PostgresServer, postgres_server
+from tests import requirements
+from tests.process_servers import PostgresServer, postgres_programs, postgres_server
 
 # The type of the fixture ``open_at``.
 Open = Callable[[str], Store]
@@ -26,12 +28,15 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database."""
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, which is dropped when the test ends: some hundreds of them fill a disk."""
     if request.param == "sqlite":
-        return sqlite_url(tmp_path)
+        yield sqlite_url(tmp_path)
+        return
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.make_database()
+    url = server.make_database()
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture
@@ -61,11 +66,38 @@ def sqlite_url(folder: Path) -> str:
 
 
 def prepare(url: str) -> None:
-    """Copy a new database to where a URL of SQLite has none, so that opening it migrates nothing."""
+    """Copy a new database to where a URL has none, so that opening it migrates nothing."""
+    if url.startswith("postgresql"):
+        _prepare_postgresql(url)
+        return
     path = Path(url.removeprefix("sqlite:///"))
     if path.is_absolute() and not path.exists():
         content, identity = _new_database()
         path.write_bytes(content.replace(identity, uuid.uuid4().hex.encode()))
+
+
+def _prepare_postgresql(url: str) -> None:
+    # The driver is not there in every environment that imports this module.
+    psycopg = requirements.module("psycopg")
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        if connection.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'").fetchone():
+            return
+        if _NEW_POSTGRESQL:
+            script, identity = _NEW_POSTGRESQL[0]
+            connection.execute(script.replace(identity, uuid.uuid4().hex))
+            return
+    store = open_store(url)
+    identity = store.identity
+    store.close()
+    dump = [postgres_programs() / "pg_dump", "--inserts", "--no-owner", url.replace("+psycopg", "")]
+    script = subprocess.run(dump, capture_output=True, text=True, timeout=60, check=True).stdout
+    # Lines with a backslash are for psql.
+    commands = "\n".join(line for line in script.splitlines() if not line.startswith("\\"))
+    _NEW_POSTGRESQL.append((commands, identity))
+
+
+# The commands that make a new database of PostgreSQL, and the identity in them; empty before the first one.
+_NEW_POSTGRESQL: list[tuple[str, str]] = []
 
 
 @cache

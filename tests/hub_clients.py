@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from . import npm, requirements
+from . import environments
 
 # The table of docs/use/huggingface.md names these versions.
 GENERATIONS = {"0.36": "huggingface_hub==0.36.0", "1.x": "huggingface_hub==1.33.0", "2.x": "huggingface_hub==2.4.0"}
@@ -21,20 +20,8 @@ JAVASCRIPT = "@huggingface/hub@2.17.5"
 
 def installed(config: pytest.Config, generation: str) -> Path:
     """Return the folder with the programs of a generation."""
-    assert config.cache is not None
-    folder = config.cache.mkdir(f"huggingface_hub-{generation}")
-    with npm.one_at_a_time(folder):
-        if not (folder / "installed").exists():
-            _run(sys.executable, "-m", "venv", str(folder / "venv"))
-            _run(str(folder / "venv/bin/pip"), "install", "-q", GENERATIONS[generation], *COMPANIONS)
-            (folder / "installed").touch()
-    return folder / "venv" / "bin"
-
-
-def _run(*command: str) -> None:
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    if run.returncode:
-        requirements.absent(f"{' '.join(command)} failed: {run.stderr[-500:]}")
+    packages = (GENERATIONS[generation], *COMPANIONS)
+    return environments.installed(config, f"huggingface_hub-{generation}", packages)
 
 
 @dataclass(frozen=True)

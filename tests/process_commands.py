@@ -86,11 +86,14 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, workers: int, key: str) -> Iterator[Served]:
-    """Run ``modelyard serve`` on a free port, and end it as its operator does."""
+def serving(home: Path, workers: int, key: str, *, exit_status: int = 0, **settings: str) -> Iterator[Served]:
+    """Run ``modelyard serve`` on a free port, and end it as its operator does. ``settings`` are in its environment.
+
+    ``exit_status`` is what it has to end with: another one if the test kills it.
+    """
     command = [*PROGRAM, "serve", "--home", str(home), "--port", "0", "--workers", str(workers)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**environment(), **settings}
     ) as parent:
         try:
             assert parent.stdout is not None
@@ -98,6 +101,6 @@ def serving(home: Path, workers: int, key: str) -> Iterator[Served]:
             assert address is not None, "it did not start"
             yield Served(int(address[1]), parent.pid, key)
             parent.terminate()
-            assert parent.wait(120) == 0
+            assert parent.wait(120) == exit_status
         finally:
             parent.kill()

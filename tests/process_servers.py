@@ -13,8 +13,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from tests import requirements
@@ -24,7 +25,15 @@ _READY_SECONDS_MAX = 120
 # that is just being started again.
 _PORTS = range(21_000, 32_000)
 # A test's data need not survive a power cut. `synchronous_commit` stays on: what a commit means is under test.
-_FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=100")
+# The log of writes would grow to a gigabyte.
+_FAST = (
+    "fsync=off",
+    "full_page_writes=off",
+    "shared_buffers=32MB",
+    "max_connections=100",
+    "min_wal_size=32MB",
+    "max_wal_size=64MB",
+)
 
 
 def postgres_programs() -> Path:
@@ -55,8 +64,8 @@ class PostgresServer:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
 
     def make(self) -> None:
-        """Make an empty cluster. The wheel is built without ICU, so the built-in collation is asked for."""
-        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+        """Make an empty cluster."""
+        locale = ("--locale-provider=libc", f"--locale={database_locale()}")
         made = ("--pgdata", self.folder, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
         self._run("initdb", *map(str, made), *locale)
 
@@ -84,18 +93,32 @@ class PostgresServer:
                 self._process = self._launch(command)
             time.sleep(0.02)
 
-    def make_database(self, like: str = "template1", name: str = "") -> str:
+    def make_database(self, like: str = "template1", name: str = "", locale: str = "") -> str:
         """Make a database as another is, an empty one if not told, and return its URL."""
         self._databases += 1
         name = name or f"test_{self._databases}"
         address = ("--host=127.0.0.1", f"--port={self.port}", "--username=postgres")
-        self._run("createdb", *address, f"--template={like}", name)
+        template = ("--template=template0", f"--locale={locale}") if locale else (f"--template={like}",)
+        self._run("createdb", *address, *template, name)
         return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database, connections cut."""
+        address = ("--host=127.0.0.1", f"--port={self.port}", "--username=postgres")
+        self._run("dropdb", *address, "--force", url.rpartition("/")[2])
 
     def kill(self) -> None:
         """End it as a power cut would."""
         if self._process:
+            process = self._process.pid
+            # Its children would still commit until they notice.
+            children: list[str] = []
+            with suppress(OSError):  # it has ended already
+                children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
             self._process.kill()
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
             self._process.wait()
 
     def stop(self) -> None:
@@ -112,7 +135,7 @@ class PostgresServer:
 
     def _launch(self, command: list[str]) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log)
+            return subprocess.Popen(command, stdout=log, stderr=log, env=_with_locales())
 
     def _answers(self) -> bool:
         asked = [self.programs / "pg_isready", "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
@@ -120,7 +143,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*as_nobody_special(), str(self.programs / program), *arguments]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=_with_locales())
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr[-2000:]}")
 
@@ -135,6 +158,32 @@ def postgres_server(folder: Path, *options: str) -> Iterator[PostgresServer]:
         yield server
     finally:
         server.stop()
+
+
+def database_locale() -> str:
+    """Return the locale of databases: that of Debian's and Docker's PostgreSQL, which does not order by bytes."""
+    return os.environ.get("MODELYARD_TEST_LOCALE", "en_US.UTF-8")
+
+
+def _with_locales() -> dict[str, str]:
+    """Return the environment in which PostgreSQL finds the locale."""
+    return {**os.environ, "LOCPATH": str(_locales())} if database_locale() != "C" else {**os.environ}
+
+
+@cache
+def _locales() -> Path:
+    """Return a folder with the locale en_US.UTF-8, which small machines lack. It takes seconds to make, and is kept."""
+    folder = Path(tempfile.gettempdir()) / f"modelyard-test-locales-{os.geteuid()}"
+    if not folder.exists():
+        program = requirements.program("localedef")
+        making = Path(tempfile.mkdtemp(prefix="modelyard-test-locales-"))
+        command = [program, "--inputfile=en_US", "--charmap=UTF-8", making / "en_US.UTF-8"]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            requirements.absent("the locale en_US.UTF-8 cannot be made: apt-get install locales")
+        with suppress(OSError):  # another process was first
+            making.rename(folder)
+        shutil.rmtree(making, ignore_errors=True)
+    return folder
 
 
 def free_port() -> int:

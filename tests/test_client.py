@@ -191,7 +191,7 @@ def test_a_model_is_described_changed_and_deleted(bench: Bench, tmp_path: Path) 
 
     assert ("waiting", "clean") == (waiting and waiting.verdict, details.check and details.check.verdict)
     assert ("Mine", len(lora_bytes())) == (details.declared["base_model"], details.found["size_bytes"])
-    assert (("b", "c"), "") == (edited.tags, edited.base_model)
+    assert (("b", "c"), "SD 1.5") == (edited.tags, edited.base_model)
     assert covered.cover_url.startswith(bench.address.url)
     assert (1, ["b", "c"]) == (counts.total, sorted(count.name for count in counts.tags))
 

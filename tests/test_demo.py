@@ -27,7 +27,7 @@ from modelyard.domain import (
 from modelyard.facts import Facts, Layer, Record
 from modelyard.store import Store, open_store
 
-DIGEST = "ea4ec0d0ba92d02ce1ba0bc4acf9660bcc12420665e88fa73080a16c83dd80a0"
+DIGEST = "4f3fbd3ed8d9c24dad9be94a33414f5810f2b424c822cdea75bf5b8179c056d4"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from modelyard.cli import cli
 from modelyard.settings import SETTINGS
 from tests.civitai_server import CivitaiServer, civitai_server
 
-from . import requirements
+from . import packages, requirements
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs", "benchmarks", "tests", "deploy")
@@ -200,7 +200,8 @@ def parse(words: list[str]) -> None:
 def test_settings_that_are_shown_exist() -> None:
     names = {setting.name for setting in SETTINGS} | {setting.environment_name for setting in SETTINGS}
     # The tests' own, and those of the commands that ask a server.
-    ours = {"MODELYARD_TEST_DATA", "MODELYARD_WRITE_DOCS", "MODELYARD_URL", "MODELYARD_KEY"}
+    ours = {"MODELYARD_TEST_DATA", "MODELYARD_TEST_LOCALE", "MODELYARD_WRITE_DOCS", "MODELYARD_URL", "MODELYARD_KEY"}
+    ours |= {"MODELYARD_KILLS", "MODELYARD_MIRRORED", "MODELYARD_INTERRUPTIONS"}
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
         shown = set(re.findall(r"MODELYARD_[A-Z_]+", text)) - ours
@@ -324,12 +325,12 @@ class Reader:
 
 
 @contextmanager
-def a_server(environment: dict[str, str], log: Path) -> Iterator[str]:
+def a_server(environment: dict[str, str], log: Path, start: Sequence[str]) -> Iterator[str]:
     """Start what the README starts, and give what it printed once it answers."""
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            ["modelyard", "serve", "--demo", "--port", "0"],
+            [*start, "modelyard", "serve", "--demo", "--port", "0"],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -347,22 +348,29 @@ def a_server(environment: dict[str, str], log: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     requirements.program("curl")
     folder = tmp_path_factory.mktemp("reader")
-    programs = folder / "bin"
-    programs.mkdir()
-    program = programs / "modelyard"
-    # As pip writes it; the processes of a pool import it once more.
-    program.write_text(f"#!{sys.executable}\nfrom modelyard.cli import main\nif __name__ == '__main__':\n    main()\n")
-    program.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MODELYARD_", "XDG_"))}
-    environment |= {
-        "PATH": f"{programs}:{environment['PATH']}",
-        "PYTHONPATH": str(ROOT / "src"),
-        "HOME": str(folder),
-        "NO_PROXY": "127.0.0.1",
-    }
+    environment |= {"HOME": str(folder), "NO_PROXY": "127.0.0.1"}
+    start: list[str] = []
+    if os.environ.get("CI") == "true":
+        # From the wheel, in an environment that has nothing else; uvx starts the server in one of its own.
+        wheel = packages.wheel_of(request.config, tmp_path_factory.mktemp("wheel"))
+        programs = packages.installed(wheel)
+        environment.pop("PYTHONPATH", None)
+        environment["UV_CACHE_DIR"] = packages.run([packages.uv(), "cache", "dir"]).strip()
+        start = [packages.uv(), "tool", "run", "-q", "-c", str(packages.CONSTRAINTS), "--from", str(wheel)]
+    else:
+        programs = folder / "bin"
+        programs.mkdir()
+        program = programs / "modelyard"
+        # As pip writes it; the processes of a pool import it once more.
+        main = "from modelyard.cli import main\nif __name__ == '__main__':\n    main()\n"
+        program.write_text(f"#!{sys.executable}\n{main}")
+        program.chmod(0o755)
+        environment["PYTHONPATH"] = str(ROOT / "src")
+    environment["PATH"] = f"{programs}:{environment['PATH']}"
     shutil.copytree(ROOT / "docs" / "examples", folder / "docs" / "examples")
     model = json.loads((folder / "docs" / "examples" / "civitai.json").read_text())
     file = {"id": 9, "name": "another.safetensors", "type": "Model"}
@@ -370,7 +378,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     began = time.monotonic()
     with (
         path_of(environment["PATH"]),
-        a_server(environment, folder / "log") as greeting,
+        a_server(environment, folder / "log", start) as greeting,
         civitai_server([another]) as civitai,
     ):
         address = re.search(r"http://\S+?:\d+", greeting)

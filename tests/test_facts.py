@@ -137,6 +137,15 @@ def test_the_strongest_layer_that_speaks_wins_even_with_an_empty_word() -> None:
     assert Facts(name="mine", tags=(), base_model_type="Standard", notes="guessed") == resolve(layers)
 
 
+def test_hashes_of_one_file_from_two_layers_are_put_together() -> None:
+    layers = {
+        Layer.HEADER: Facts(hashes=Hashes(sha256=SHA256)),
+        Layer.UPSTREAM: Facts(hashes=Hashes(autov2="1A805277C8", crc32="01234567")),
+    }
+
+    assert Hashes(autov2="1A805277C8", sha256=SHA256, crc32="01234567") == resolve(layers).hashes
+
+
 def test_hashes_of_one_file_from_several_layers_are_put_together() -> None:
     layers = {
         Layer.HEADER: Facts(hashes=Hashes(sha256=SHA256, crc32="01234567")),

@@ -76,6 +76,7 @@ def test_one_attempt_waits_never() -> None:
         ("Tue, 14 Nov 2023 22:14:02 -0000", 42.0),
         ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
         *((text, None) for text in (None, "", "soon", "-1", "1.5", "\xb2", "Tue, 99 Nov 2023 22:14:02 GMT")),
+        ("Mon, 99999999999999999999 Jan 2024 00:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:

@@ -31,6 +31,23 @@ def test_the_environment_goes_before_the_file_and_the_file_before_the_default(tm
     assert 1 == loaded.workers
 
 
+def test_generators_are_a_list_of_tables_or_one_line(tmp_path: Path) -> None:
+    (tmp_path / "modelyard.toml").write_text(
+        '[[targets]]\nname = "The studio"\nkind = "comfyui"\nurl = "http://comfy:8188/"\n'
+        '[[targets]]\nname = "lab"\nkind = "invokeai"\nurl = "http://[::1]:9090"\n'
+    )
+    line = "The studio comfyui http://comfy:8188,lab invokeai http://[::1]:9090"
+
+    assert line == settings.load(tmp_path, {}).targets
+    assert line == settings.load(tmp_path, {"MODELYARD_TARGETS": line.replace(",", " , ")}).targets
+
+
+def test_groups_have_one_spelling(tmp_path: Path) -> None:
+    (tmp_path / "modelyard.toml").write_text('proxy_teams = " Domain Admins  studio  read+admin ,* guests read,"')
+
+    assert "Domain Admins studio read+admin,* guests read" == settings.load(tmp_path, {}).proxy_teams
+
+
 def test_the_home_folder_comes_from_the_argument_then_the_environment_then_the_system(tmp_path: Path) -> None:
     environ = {"MODELYARD_HOME": str(tmp_path)}
 
@@ -46,6 +63,10 @@ def test_the_home_folder_comes_from_the_argument_then_the_environment_then_the_s
         ("workerz = 1", "'workerz'; the nearest is 'workers'"),
         ("[server]\nport = 1", "there is no setting 'server'"),
         ('home = "/x"', "MODELYARD_HOME"),
+        ('proxy_teams = "artists studio fly"', "scopes: read, write, admin, download"),
+        ('proxy_teams = "artists Studio read"', "accepted: groups, each with a team and scopes"),
+        ('proxy_teams = "studio read"', "accepted: groups, each with a team and scopes"),
+        ('proxy_user_header = "Remote User"', "the name of an HTTP header"),
         ("port = 65536", "accepted: a whole number from 0 to 65535"),
         ("port = -1", "accepted: a whole number from 0 to 65535"),
         ("port = true", "neither text nor a whole number"),
@@ -54,6 +75,11 @@ def test_the_home_folder_comes_from_the_argument_then_the_environment_then_the_s
         ('public_url = "example.org"', "http:// or https://"),
         ('host = "a\\u0000b"', "without control characters"),
         ("port = ", "cannot be read"),
+        ('targets = "studio http://comfy:8188"', "accepted: generators such as studio comfyui http://comfy:8188"),
+        ('targets = "a comfyui http://x, a invokeai http://y"', "accepted: generators such as"),
+        ('targets = "a comfyui http://user:secret@x"', "accepted: generators such as"),
+        ('targets = [{name = "a", url = "http://x"}]', "targets: each one has the fields name, kind, url"),
+        ("targets = [1]", "targets: each one has the fields name, kind, url"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_with_the_place_and_what_is_accepted(
@@ -94,19 +120,17 @@ def test_a_public_address_that_is_none_is_refused(tmp_path: Path, value: str) ->
 
 
 def test_networks_are_read_with_and_without_spaces_and_may_be_none(tmp_path: Path) -> None:
-    environ = {"MODELYARD_COVER_ALLOWED_NETWORKS": "10.1.0.0/16, fd00::/8"}
-    assert "10.1.0.0/16,fd00::/8" == settings.load(tmp_path, environ).cover_allowed_networks
+    environ = {"MODELYARD_OUTBOUND_NETWORKS": "10.1.0.0/16, fd00::/8"}
+    assert "10.1.0.0/16,fd00::/8" == settings.load(tmp_path, environ).outbound_networks
 
-    (tmp_path / "modelyard.toml").write_text('cover_allowed_networks = ""')
-    assert "" == settings.load(tmp_path, {}).cover_allowed_networks
+    (tmp_path / "modelyard.toml").write_text('outbound_networks = ""')
+    assert "" == settings.load(tmp_path, {}).outbound_networks
 
 
 @pytest.mark.parametrize("value", ["10.1.0.0/33", "10.1.0.1/16", "example.org", "10.1.0.0/16;fd00::/8"])
 def test_a_network_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
-    with pytest.raises(
-        errors.ConfigurationError, match=r"MODELYARD_COVER_ALLOWED_NETWORKS: .* 10\.1\.0\.0/16 or fd00::/8"
-    ):
-        settings.load(tmp_path, {"MODELYARD_COVER_ALLOWED_NETWORKS": value})
+    with pytest.raises(errors.ConfigurationError, match=r"MODELYARD_OUTBOUND_NETWORKS: .* 10\.1\.0\.0/16 or fd00::/8"):
+        settings.load(tmp_path, {"MODELYARD_OUTBOUND_NETWORKS": value})
 
 
 def test_a_home_folder_is_of_its_user_or_of_where_the_command_was_run(
@@ -167,3 +191,15 @@ def test_the_documents_example_file_is_accepted(tmp_path: Path) -> None:
 
     assert "0.0.0.0" == loaded.host
     assert 4 == loaded.workers
+
+
+@pytest.mark.parametrize("name", ["cover_allowed_networks", "cover_networks"])
+def test_a_setting_that_has_a_wider_meaning_under_a_new_name_is_refused(tmp_path: Path, name: str) -> None:
+    """The networks of covers are now those of every request, so the operator has to rename the setting."""
+    environment_name = f"MODELYARD_{name.upper()}"
+    with pytest.raises(errors.ConfigurationError, match=f"{environment_name} is now MODELYARD_OUTBOUND_NETWORKS"):
+        settings.load(tmp_path, {environment_name: "10.1.0.0/16"})
+
+    (tmp_path / "modelyard.toml").write_text(f'{name} = ""')
+    with pytest.raises(errors.ConfigurationError, match=f"{name} is now outbound_networks"):
+        settings.load(tmp_path, {})

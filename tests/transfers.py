@@ -77,10 +77,12 @@ class Verification:
         incoming: IncomingFiles,
         *,
         serves_suspicious: bool = False,
+        requires_signature: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cleaner = UploadCleaner(store, kept, incoming, clock=clock)
-        verifier = UploadVerifier(store, kept, incoming, serves_suspicious=serves_suspicious, clock=clock)
+        chosen = {"serves_suspicious": serves_suspicious, "requires_signature": requires_signature}
+        verifier = UploadVerifier(store, kept, incoming, **chosen, clock=clock)
         self.purge_expired = self._cleaner.purge_expired
         self.collect_garbage = self._cleaner.collect_garbage
         resources = Resources(store, verifier)

@@ -52,11 +52,12 @@ class Status(enum.IntEnum):
 
 
 class Scope(enum.StrEnum):
-    """What an API key allows."""
+    """What an API key allows. READ includes DOWNLOAD, which allows to get the bytes of files and nothing else."""
 
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+    DOWNLOAD = "download"
 
 
 class Verdict(enum.StrEnum):
@@ -325,16 +326,18 @@ class Viewer:
     """The caller. ``team`` is None for a caller without a key, who sees public models only.
 
     ``key_fingerprint`` names the key in signed links and sessions; empty without a key. Callers with several keys of a
-    team are equal: they see the same.
+    team are equal: they see the same. ``user`` is the name of a person who signed in without a key; empty for keys.
     """
 
     team: str | None
     scopes: frozenset[Scope] = frozenset({Scope.READ})
     key_fingerprint: str = field(default="", compare=False)
+    user: str = field(default="", compare=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether the key has the scope. An admin's key has all."""
-        return scope in self.scopes or Scope.ADMIN in self.scopes
+        implied = scope is Scope.DOWNLOAD and Scope.READ in self.scopes
+        return scope in self.scopes or Scope.ADMIN in self.scopes or implied
 
 
 ANONYMOUS = Viewer(team=None)

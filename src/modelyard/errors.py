@@ -13,13 +13,16 @@ class to a status and a reason.
     │   └── InvalidKey               unknown, revoked or expired
     ├── Forbidden                    a valid key without the required scope
     │   ├── InvalidSignature         a signed link that this server did not make, or that was changed
+    │   ├── SignInRefused            a person whom a proxy or a provider names, and who may not sign in here
     │   ├── CrossSiteRequest         a change by a signed-in user that does not come from a page of this server
     │   ├── FinalUpload              bytes for an upload that others were joined to
+    │   ├── RepositoryGated          another hub gives a repository only to those who accepted its terms
     │   └── SuspiciousFile           a file whose safety is not proven, where such files are not sent
     ├── NotFound
     │   ├── RouteNotFound
     │   ├── ModelNotFound            also: another team's private model
     │   ├── UploadNotFound           also: another team's upload
+    │   ├── WebhookNotFound          also: another team's webhook or delivery
     │   ├── RepositoryNotFound       also: another team's repository
     │   ├── RevisionNotFound         a repository has one revision
     │   └── EntryNotFound            a repository has no such file, or its file is not here
@@ -27,6 +30,7 @@ class to a status and a reason.
     │   ├── LinkExpired
     │   ├── LinkRevoked              the key that the link was made for is revoked or has expired
     │   ├── UploadExpired
+    │   ├── FeedPruned               changes that are not recorded any more
     │   └── FileGone                 a file served from its folder that was changed or removed
     ├── MethodNotAllowed
     ├── Conflict                     the request contradicts what is stored
@@ -34,6 +38,7 @@ class to a status and a reason.
     │   ├── ModelFileMissing         the model has no sound file, so it cannot be available
     │   ├── UploadComplete           the upload has all its bytes, or has become a model
     │   ├── OffsetConflict           the bytes begin at another offset than the upload has reached
+    │   ├── RepositoryChanged        the repository is not in the state that a commit was made for
     │   ├── AmbiguousKey             the beginning of a key fits several keys
     │   ├── AmbiguousName            several models have the name
     │   └── ConstraintViolation      the database refuses rows that contradict its constraints
@@ -47,12 +52,15 @@ class to a status and a reason.
     ├── UnsupportedMediaType         a Content-Type that is not accepted
     ├── HashMismatch                 the bytes are not the announced ones
     ├── RateLimited
-    │   └── TooManyUploads           the team has its maximum of open uploads
+    │   ├── TooManyUploads           the team has its maximum of open uploads
+    │   └── TooManyStreams           the key has its maximum of open streams
     ├── Unavailable                  a part we depend on does not answer
+    │   ├── CoverRemoved             a stored picture that nothing used yet
     │   └── StorageFull              no space for the bytes
     ├── DownloadFailed               an outside address has no file for us, and will not have it soon
     │   └── AddressRefused           an address that must not be requested: not public, or not HTTP
     ├── UpstreamRefused              another catalogue refuses the request
+    ├── UpstreamFailed               the hub behind this server answers with something that cannot be used
     ├── NothingImported              an import or a scan has no model as its result
     ├── DatabaseDamaged              rows of the database are damaged
     ├── IndexDamaged                 segments of the index are damaged
@@ -149,6 +157,20 @@ class SuspiciousFile(Forbidden):
         ModelyardError.__init__(self, message, model=name[:128])
 
 
+class RepositoryGated(Forbidden):
+    """Another hub gives a repository, or its files, only to those who accepted its terms."""
+
+    def __init__(self, repository: str, problem: str) -> None:
+        ModelyardError.__init__(self, f"{repository[:200]}: {problem}", repository=repository[:200])
+
+
+class SignInRefused(Forbidden):
+    """A proxy or a provider of identities names a person who may not sign in here, or its answer proves nothing."""
+
+    def __init__(self, problem: str) -> None:
+        ModelyardError.__init__(self, problem[:500])
+
+
 class CrossSiteRequest(Forbidden):
     """A signed-in user's change does not come from a page of this server."""
 
@@ -186,6 +208,13 @@ class UploadNotFound(NotFound):
 
     def __init__(self, upload: str) -> None:
         super().__init__(f"no upload {upload[:64]!r}", upload=upload[:64])
+
+
+class WebhookNotFound(NotFound):
+    """No webhook of the caller's team, or no delivery of the webhook, has this id."""
+
+    def __init__(self, webhook: str) -> None:
+        super().__init__(f"no webhook or delivery {webhook[:64]!r}", webhook=webhook[:64])
 
 
 class RepositoryNotFound(NotFound):
@@ -236,6 +265,16 @@ class UploadExpired(Gone):
         super().__init__("this upload has expired; begin another", upload=upload, expired_at=expired_at)
 
 
+class FeedPruned(Gone):
+    """Changes since a position are not recorded any more, or the position is newer than the catalogue, ``future``."""
+
+    def __init__(self, oldest: int, future: int | None = None) -> None:
+        reason = f"the catalogue has not reached revision {future}: it was restored, or is another one"
+        if future is None:
+            reason = f"the feed has all changes since revision {oldest} only"
+        super().__init__(f"{reason}; begin again with since=0 and without any model", oldest=oldest)
+
+
 class FileGone(Gone):
     """A file that is served from its folder was changed or removed."""
 
@@ -248,11 +287,8 @@ class MethodNotAllowed(ModelyardError):
 
     def __init__(self, method: str, allowed: Sequence[str]) -> None:
         self.allowed = tuple(allowed)
-        super().__init__(
-            f"{method} is not possible here; accepted: {', '.join(allowed)}",
-            given=method,
-            allowed=list(allowed),
-        )
+        message = f"{method} is not possible here; accepted: {', '.join(allowed)}"
+        super().__init__(message, given=method, allowed=list(allowed))
 
 
 class Conflict(ModelyardError):
@@ -279,6 +315,13 @@ class OffsetConflict(Conflict):
 
     def __init__(self, given: int, offset: int) -> None:
         super().__init__(f"the upload goes on at byte {offset}, not at {given}", given=given, offset=offset)
+
+
+class RepositoryChanged(Conflict):
+    """The repository is not in the state that a commit was made for. Clients know the message."""
+
+    def __init__(self, parent: str, commit: str) -> None:
+        super().__init__("A commit has happened since. Please refresh and try again.", parent=parent, commit=commit)
 
 
 class AmbiguousKey(Conflict):
@@ -394,8 +437,23 @@ class TooManyUploads(RateLimited):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TooManyStreams(RateLimited):
+    """The key has its maximum of streams of the change feed; it has to close one first."""
+
+    def __init__(self, limit: int) -> None:
+        ModelyardError.__init__(self, f"this key has {limit} streams open, which is all it may have", limit=limit)
+        self.retry_after_seconds = 5
+
+
 class Unavailable(ModelyardError):
     """A part we depend on does not answer; trying again later may help."""
+
+
+class CoverRemoved(Unavailable):
+    """A stored picture that nothing used yet was removed; store it again."""
+
+    def __init__(self) -> None:
+        super().__init__("the picture was removed before it was used; send it again")
 
 
 class StorageFull(Unavailable):
@@ -415,6 +473,10 @@ class AddressRefused(DownloadFailed):
 
 class UpstreamRefused(ModelyardError):
     """Another catalogue refuses the request; trying again would not help."""
+
+
+class UpstreamFailed(ModelyardError):
+    """The hub behind this server answers with something that cannot be used."""
 
 
 class NothingImported(ModelyardError):

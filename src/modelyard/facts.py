@@ -134,7 +134,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One model as one source describes it. With ``id`` None the catalogue chooses the id."""
+    """One model as one source describes it. With ``id`` None the catalogue chooses the id.
+
+    ``origin`` names a model of another catalogue, ``<catalogue>/<id>``: records with it are about the same model here.
+    """
 
     id: int | None
     source: Source
@@ -143,6 +146,7 @@ class Record:
     visibility: Visibility = Visibility.PUBLIC
     team: str | None = None
     status: Status = Status.AVAILABLE
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,18 @@ Each need is matched by what is most certain: a hash, the id of a version (in an
 Words come last; what they match is offered, and never counts as found.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from modelyard import wire
+from modelyard import errors, wire
 from modelyard.catalog import Catalog
 from modelyard.domain import (
     HASH_LENGTHS,
+    OWN_ID_MIN,
     QUERY_TERMS_MAX,
     TYPE_FAMILIES,
     ModelQuery,
@@ -22,13 +24,15 @@ from modelyard.domain import (
     fold_file_name,
     squeeze,
 )
+from modelyard.fetches.sources import Source, VersionSource, parse_air_source, parse_url_source
 from modelyard.index import OverBudgetError, question_budget
-from modelyard.workflows import Need, Needs
+from modelyard.layouts import comfyui_folder
+from modelyard.workflows import Declaration, Need, Needs
 from modelyard.workflows.needs import WEIGHTS_SUFFIXES, is_file_name
 
 MODELS_MAX = 5  # matches of one need
-# Needs that are searched for by words; each costs up to a page.
-_WORD_SEARCHES_MAX = 50
+# Needs that are searched for by words; each costs up to a page. The largest of the public templates names 15 models.
+_WORD_SEARCHES_MAX = 10
 _AIR = re.compile(r"(?:(?:urn:)?air:[\w.-]+:[\w.-]+:)?civitai:([0-9]{1,15})@([0-9]{1,15})", re.ASCII | re.IGNORECASE)
 _VERSION_ADDRESS = re.compile(
     r"https?://(?:www\.)?civitai\.(?:com|red|green)/(?:api/download/models/|models/[0-9]+[^?#]*\?(?:[^#]*&)?modelVersionId=)"
@@ -71,7 +75,7 @@ _RECORDS = msgspec.json.Decoder(wire.ModelRecord)
 
 
 def resolve(catalog: Catalog, viewer: Viewer, needs: Needs) -> list[Match]:
-    """Return a match for each need, of the models that the viewer may see. Cost: some 20 µs a need, words 0.3 ms."""
+    """Return a match for each need, of the models that the viewer may see. Cost: 20 µs a need, words up to 1 ms."""
     catalog.refresh()
     resolver = _Resolver(catalog, viewer, needs)
     return [resolver.match(need) for need in needs]
@@ -83,34 +87,33 @@ class _Resolver:
         self._viewer = viewer
         self._word_searches_left = _WORD_SEARCHES_MAX
         digits = {spelling for need in needs for text in need.hashes for spelling in _spellings(text)}
-        self._by_hash = catalog.find_by_hash(viewer, digits)
-        names = {name for need in needs for name in _names_of(need)}
-        self._by_name = catalog.find_by_file_name(viewer, names)
+        # A file cannot be called as its hash is, for every name ends in a suffix: the texts do not mix.
+        self._names = {need.name: _names_of(need.name) for need in needs}
+        self._lookup = catalog.look_up(viewer, digits, {name for names in self._names.values() for name in names})
 
     def match(self, need: Need) -> Match:
         """Return the best match of one need."""
+        types = _TYPES.get(need.directory or "", frozenset())
         for text in need.hashes:
             for spelling in _spellings(text):
-                if ids := self._by_hash[0][spelling]:
-                    return self._join(need, _kind_of_hash(need, spelling), ids, self._by_hash[1])
+                if models := self._lookup.best(spelling, types, MODELS_MAX):
+                    return _join(need, _kind_of_hash(need, spelling), models)
         for how, version_id in _versions_of(need):
             records = self._catalog.search(self._viewer, ModelQuery(id=version_id, limit=1)).records
             if records:
-                return self._join(need, how, [version_id], {version_id: records[0]})
-        for name in _names_of(need):
-            if ids := self._by_name[0][name]:
-                return self._by_file_name(need, name, ids)
+                return _join(need, how, [(version_id, records[0])])
+        for name in self._names[need.name]:
+            if models := self._lookup.best(name, types, MODELS_MAX):
+                is_sd_name = fold_file_name(_decode_names(models[0][1]).sd_name) == fold_file_name(name)
+                return _join(need, "sd_name" if is_sd_name else "file_name", models)
         return self._by_words(need)
 
-    def _by_file_name(self, need: Need, name: str, ids: list[int]) -> Match:
-        match = self._join(need, "file_name", ids, self._by_name[1])
-        is_sd_name = fold_file_name(_decode(match.records[0]).sd_name) == fold_file_name(name)
-        return replace(match, how="sd_name") if is_sd_name else match
-
     def _by_words(self, need: Need) -> Match:
+        if not self._word_searches_left:
+            return Match(need, "none")
         words = [squeeze(word) for word in _NO_WORDS.split(fold(_stem(need.name)))]
         words = [word for word in words if len(word) > 1][:QUERY_TERMS_MAX]
-        if not words or not self._word_searches_left:
+        if not words:
             return Match(need, "none")
         self._word_searches_left -= 1
         query = ModelQuery(words=tuple(words), types=_TYPES.get(need.directory or "", frozenset()), limit=MODELS_MAX)
@@ -118,22 +121,26 @@ class _Resolver:
             records = self._catalog.search(self._viewer, query, question_budget()).records
         except OverBudgetError:
             records = []
-        by_id = {_decode(record).id: record for record in records}
-        return self._join(need, "words", [*by_id], by_id) if by_id else Match(need, "none")
-
-    def _join(self, need: Need, how: str, ids: Iterable[int], records: Mapping[int, bytes]) -> Match:
-        """Return a match. Models of a type that the folder is for come first, and alone if there are some."""
-        types = _TYPES.get(need.directory or "")
-        ids = [*ids]
-        if types:
-            suitable = [model_id for model_id in ids if _decode(records[model_id]).type.name in types]
-            ids = suitable or ids
-        ids = ids[:MODELS_MAX]
-        return Match(need, how, tuple(ids), tuple(records[model_id] for model_id in ids))
+        return _join(need, "words", [(_decode_names(record).id, record) for record in records])
 
 
-def _decode(record: bytes) -> wire.ModelRecord:
-    return _RECORDS.decode(wire.fill_holes(record, lambda *_: "", ""))
+def _join(need: Need, how: str, models: Sequence[tuple[int, bytes]]) -> Match:
+    ids, records = tuple(model_id for model_id, _ in models), tuple(record for _, record in models)
+    return Match(need, how if models else "none", ids, records)
+
+
+class _Names(msgspec.Struct):
+    """What is compared of a record: it is decoded for each need, and the whole takes four times as long."""
+
+    id: int
+    sd_name: str
+
+
+_NAMES = msgspec.json.Decoder(_Names)
+
+
+def _decode_names(record: bytes) -> _Names:
+    return _NAMES.decode(wire.fill_holes(record, lambda *_: "", ""))
 
 
 def _spellings(digits: str) -> list[str]:
@@ -163,9 +170,9 @@ def _versions_of(need: Need) -> Iterable[tuple[str, int]]:
         yield "url", int(match[1])
 
 
-def _names_of(need: Need) -> list[str]:
+def _names_of(name: str) -> list[str]:
     """Return the names that the file may have: as it is, with a suffix if it has none, and without an id at its end."""
-    base = need.name.replace("\\", "/").rpartition("/")[2]
+    base = name.replace("\\", "/").rpartition("/")[2]
     names = [base]
     if (shorter := _FILE_ID.sub("", base)) != base and _stem(shorter):
         names.append(shorter)
@@ -176,6 +183,39 @@ def _stem(name: str) -> str:
     base = name.replace("\\", "/").rpartition("/")[2]
     suffix = next((suffix for suffix in WEIGHTS_SUFFIXES if base.lower().endswith(suffix)), "")
     return base[: len(base) - len(suffix)]
+
+
+def find_source(match: Match) -> Source | None:
+    """Return where the file of a need can be fetched: the listed version that matches, else its AIR or its address."""
+    need = match.need
+    if match.is_found and match.ids[0] < OWN_ID_MIN:
+        return VersionSource(match.ids[0])
+    if need.version_id is not None:
+        return VersionSource(need.version_id)
+    for text, parse in ((need.air, parse_air_source), (need.url, parse_url_source)):
+        if text:
+            with contextlib.suppress(errors.InvalidValue):
+                return parse(text)
+    return None
+
+
+def declare(matches: Iterable[Match], link_for: Callable[[str, str], str]) -> list[Declaration]:
+    """Return where the files of the matches are. What words match, or has no file here, is left out."""
+    declarations = []
+    for match in matches:
+        links: list[tuple[str, str]] = []
+
+        def note(sha256: str, label: str, links: list[tuple[str, str]] = links) -> str:
+            links.append((sha256, link_for(sha256, label)))
+            return links[-1][1]
+
+        if match.is_found:
+            record = _RECORDS.decode(wire.fill_holes(match.records[0], note, ""))
+            directory = match.need.directory or comfyui_folder(record.type.name)
+            base = match.need.name.replace("\\", "/").rpartition("/")[2]
+            name = match.need.name if is_file_name(base) else record.sd_name
+            declarations += [Declaration(name, directory, url, sha256, match.need.nodes) for sha256, url in links[:1]]
+    return declarations
 
 
 def join_matches(matches: Iterable[Match], needs: Needs) -> bytes:

@@ -70,7 +70,7 @@ def parse_retry_after(text: str | None, now: Callable[[], float] = time.time) ->
         return float(text[:9])
     try:
         date = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     return max(0.0, seconds - now())

@@ -6,66 +6,45 @@ Only ``web.app`` and the commands read settings: they pass values to everything 
 """
 
 import difflib
-import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import platformdirs
 
 from modelyard import errors
+from modelyard.setting_values import (
+    parse_header,
+    parse_integer,
+    parse_networks,
+    parse_secret,
+    parse_targets,
+    parse_team,
+    parse_team_rules,
+    parse_text,
+    parse_url,
+    parse_word,
+)
 
 FILE_NAME = "modelyard.toml"
 ENVIRONMENT_PREFIX = "MODELYARD_"
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _YEAR_SECONDS = 366 * 86_400
+# Settings whose meaning is wider under a new name. The operator has to accept it, so the old name is refused.
+_RENAMED_SETTINGS = {
+    "cover_allowed_networks": "outbound_networks",
+    "cover_networks": "outbound_networks",
+}
 
 
 def _define_setting(default: object, unit: str, sentence: str, parse: Callable[[str], object]) -> Any:
     # `parse` gets the text from the environment or the file. It raises ValueError with the accepted values.
-    return field(default=default, metadata={"unit": unit, "sentence": sentence, "parse": parse})
-
-
-def _parse_integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high:
-            return int(text)
-        raise ValueError(f"a whole number from {low} to {high}")
-
-    return parse
-
-
-def _parse_word(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() in words:
-            return text.lower()
-        raise ValueError(", ".join(words))
-
-    return parse
-
-
-def _parse_text(text: str) -> str:
-    if text.isprintable():
-        return text
-    raise ValueError("text without control characters")
-
-
-def _parse_url(text: str) -> str:
-    if text == "" or (text.isprintable() and " " not in text and text.startswith(("http://", "https://"))):
-        return text.rstrip("/")
-    raise ValueError("a URL that starts with http:// or https://")
-
-
-def _parse_networks(text: str) -> str:
-    try:
-        for network in filter(None, text.replace(" ", "").split(",")):
-            ipaddress.ip_network(network)
-    except ValueError:
-        raise ValueError("networks such as 10.1.0.0/16 or fd00::/8, separated by commas") from None
-    return text.replace(" ", "")
+    return field(
+        default=default, repr=parse is not parse_secret, metadata={"unit": unit, "sentence": sentence, "parse": parse}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,127 +56,296 @@ class Settings:
         "",
         "URL",
         "The database, as an SQLAlchemy URL. If empty, `modelyard.sqlite` in the home folder.",
-        _parse_text,
+        parse_text,
     )
     database_replica_url: str = _define_setting(
         "",
         "URL",
         "Replicas of the PostgreSQL database, from which nodes update their index. If empty, the database itself.",
-        _parse_text,
+        parse_text,
     )
     host: str = _define_setting(
-        "127.0.0.1", "address", "The address to listen on. `0.0.0.0` means all network interfaces.", _parse_text
+        "127.0.0.1", "address", "The address to listen on. `0.0.0.0` means all network interfaces.", parse_text
     )
     port: int = _define_setting(
-        8080, "", "The TCP port to listen on. `0` lets the system choose.", _parse_integer(0, 65_535)
+        8080, "", "The TCP port to listen on. `0` lets the system choose.", parse_integer(0, 65_535)
     )
     workers: int = _define_setting(
-        1, "processes", "The number of processes that answer requests.", _parse_integer(1, 256)
+        1, "processes", "The number of processes that answer requests.", parse_integer(1, 256)
     )
     connections_max: int = _define_setting(
         20_000,
         "connections",
         "The number of connections that a worker has at once, if the system allows as many open files.",
-        _parse_integer(1, 1_000_000),
+        parse_integer(1, 1_000_000),
     )
     address_connections_max: int = _define_setting(
         0,
         "connections",
         "The number of connections that one address may have to a worker. `0` means a quarter of all.",
-        _parse_integer(0, 1_000_000),
+        parse_integer(0, 1_000_000),
+    )
+    key_streams_max: int = _define_setting(
+        1_000,
+        "streams",
+        "The number of streams and waiting requests of the change feed that one key may have to a worker.",
+        parse_integer(1, 1_000_000),
+    )
+    change_history_seconds: int = _define_setting(
+        90 * 86_400,
+        "seconds",
+        "How long the change feed knows removed models. A reader that was away for longer begins again.",
+        parse_integer(60, 2**31),
+    )
+    audit_history_seconds: int = _define_setting(
+        365 * 86_400,
+        "seconds",
+        "How long the audit, who changed what, is kept.",
+        parse_integer(60, 2**31),
+    )
+    operator_team: str = _define_setting(
+        "",
+        "team",
+        "The team whose keys with the scope `admin` are operators'. If empty, it is the only team that has keys.",
+        parse_text,
     )
     metrics_access: Literal["everyone", "key", "admin"] = _define_setting(
         "everyone",
         "",
-        "Who may read `/metrics`: `everyone`, every caller with a `key`, or callers whose key has the scope `admin`.",
-        _parse_word("everyone", "key", "admin"),
+        "Who may read `/metrics`: `everyone`, every caller with a `key`, or operators with a key of the scope `admin`.",
+        parse_word("everyone", "key", "admin"),
     )
     verifiers: int = _define_setting(
-        2, "processes", "The number of processes that verify uploads.", _parse_integer(1, 64)
+        2, "processes", "The number of processes that verify uploads.", parse_integer(1, 64)
     )
     anonymous_access: Literal["none", "public"] = _define_setting(
         "none",
         "",
         "The models that callers without a key may list: `none` or `public`.",
-        _parse_word("none", "public"),
+        parse_word("none", "public"),
     )
     download_url_ttl_seconds: int = _define_setting(
-        86_400, "seconds", "How long a download link is valid.", _parse_integer(1, _YEAR_SECONDS)
+        86_400, "seconds", "How long a download link is valid.", parse_integer(1, _YEAR_SECONDS)
     )
     public_url: str = _define_setting(
         "",
         "URL",
         "The URL at which callers reach this server; download links start with it. If empty, the URL of each request.",
-        _parse_url,
+        parse_url,
     )
     trusted_proxies: str = _define_setting(
         "",
         "networks",
         "Reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count, such as `10.1.0.0/16`, with commas.",
-        _parse_networks,
+        parse_networks,
+    )
+    proxy_user_header: str = _define_setting(
+        "Remote-User",
+        "header",
+        "The header in which a reverse proxy names the person who is signed in at it.",
+        parse_header,
+    )
+    proxy_groups_header: str = _define_setting(
+        "Remote-Groups",
+        "header",
+        "The header in which that proxy lists the groups of the person, separated by commas or else by `|`.",
+        parse_header,
+    )
+    proxy_networks: str = _define_setting(
+        "",
+        "networks",
+        "Reverse proxies whose `proxy_user_header` signs people in, such as `10.1.0.5/32`. If empty, no header does.",
+        parse_networks,
+    )
+    proxy_teams: str = _define_setting(
+        "",
+        "",
+        "The team and scopes of each group, such as `artists studio read+write, * guests read`. The first one counts.",
+        parse_team_rules,
+    )
+    oidc_issuer: str = _define_setting(
+        "",
+        "URL",
+        "The provider of identities that people sign in at by OpenID Connect. If empty, there is none.",
+        parse_url,
+    )
+    oidc_client_id: str = _define_setting(
+        "", "", "The id under which this server is registered at that provider.", parse_secret
+    )
+    oidc_client_secret: str = _define_setting("", "", "The secret of that id.", parse_secret)
+    oidc_scopes: str = _define_setting(
+        "openid profile email",
+        "",
+        "The scopes that the provider is asked for, separated by spaces. Some have a scope for groups.",
+        parse_text,
+    )
+    oidc_team_claim: str = _define_setting(
+        "groups", "claim", "The claim of the provider that has the groups of a person.", parse_text
+    )
+    oidc_teams: str = _define_setting(
+        "",
+        "",
+        "The team and scopes of each value of that claim, such as `artists studio read+write`. The first one counts.",
+        parse_team_rules,
     )
     cors_allow_origins: str = _define_setting(
         "*",
         "",
         "The origins of web pages that may call the API, separated by commas. `*` means all, empty means none.",
-        _parse_text,
+        parse_text,
     )
     log_level: str = _define_setting(
         "info",
         "",
         "The lowest level of log lines to write: `debug`, `info`, `warning` or `error`.",
-        _parse_word(*_LOG_LEVELS),
+        parse_word(*_LOG_LEVELS),
+    )
+    log_format: Literal["auto", "json", "text"] = _define_setting(
+        "auto",
+        "",
+        "The form of log lines: `json`, `text`, or `auto`, which is text on a terminal and JSON elsewhere.",
+        parse_word("auto", "json", "text"),
+    )
+    access_log: Literal["on", "off", "all"] = _define_setting(
+        "on",
+        "",
+        "Which requests are logged: `all`, `off`, or `on`: all but successful health checks, metrics and static files.",
+        parse_word("on", "off", "all"),
     )
     rate_limit_per_minute: int = _define_setting(
         0,
         "requests",
         "The number of requests that a key may make in a minute. `0` means no limit.",
-        _parse_integer(0, 1_000_000),
+        parse_integer(0, 1_000_000),
+    )
+    failures_per_minute: int = _define_setting(
+        30,
+        "failures",
+        "The number of wrong keys and refused sign-ins of an address in a minute; more are 429. `0` means no limit.",
+        parse_integer(0, 1_000_000),
     )
     nsfw_covers: Literal["blurred", "shown"] = _define_setting(
         "blurred",
         "",
         "How pages show covers that are not safe for work, until the visitor chooses: `blurred` or `shown`.",
-        _parse_word("blurred", "shown"),
+        parse_word("blurred", "shown"),
     )
     storage_url: str = _define_setting(
         "",
         "URL",
         "Where model files are stored: a folder or `s3://bucket/prefix`. If empty, `blobs` in the home folder.",
-        _parse_text,
+        parse_text,
     )
     suspicious_files: Literal["refused", "served"] = _define_setting(
         "refused",
         "",
         "Whether files whose safety is not proven, such as pickles with unusual imports, are `refused` or `served`.",
-        _parse_word("refused", "served"),
+        parse_word("refused", "served"),
+    )
+    signature_keys: str = _define_setting(
+        "",
+        "path",
+        "A PEM file, or a folder of them, with the public keys whose model signatures are trusted. If empty, none is.",
+        parse_text,
+    )
+    require_signature: Literal["no", "yes"] = _define_setting(
+        "no",
+        "",
+        "Whether files that teams send need a model signature by one of these keys to become available: `no` or `yes`.",
+        parse_word("no", "yes"),
     )
     upload_bytes_max: int = _define_setting(
-        100_000_000_000, "bytes", "The largest size of an uploaded file.", _parse_integer(1, 10**12 - 1)
+        100_000_000_000, "bytes", "The largest size of an uploaded file.", parse_integer(1, 10**12 - 1)
     )
     team_open_uploads_max: int = _define_setting(
-        100, "uploads", "The number of unfinished uploads that a team may have.", _parse_integer(1, 1_000_000)
+        100, "uploads", "The number of unfinished uploads that a team may have.", parse_integer(1, 1_000_000)
     )
     team_quota_bytes: int = _define_setting(
-        0, "bytes", "The total size of a team's files. `0` means no limit.", _parse_integer(0, 10**12 - 1)
+        0, "bytes", "The total size of a team's files. `0` means no limit.", parse_integer(0, 10**12 - 1)
     )
     upload_expires_in_seconds: int = _define_setting(
         7 * 86_400,
         "seconds",
         "How long an upload may take before Modelyard deletes it.",
-        _parse_integer(60, _YEAR_SECONDS),
+        parse_integer(60, _YEAR_SECONDS),
     )
-    cover_allowed_networks: str = _define_setting(
+    outbound_networks: str = _define_setting(
         "",
         "networks",
-        "Private networks from which covers may be downloaded, such as `10.1.0.0/16`, separated by commas.",
-        _parse_networks,
+        "Private networks that fetches, covers and webhooks may reach, such as `10.1.0.0/16`, with commas.",
+        parse_networks,
+    )
+    outbound_allow_http: Literal["no", "yes"] = _define_setting(
+        "no",
+        "",
+        "Whether the server may request files and covers by `http`, which nobody protects on its way: `no` or `yes`.",
+        parse_word("no", "yes"),
+    )
+    comfyui_manager_lists: Literal["project", "empty"] = _define_setting(
+        "project",
+        "",
+        "The other lists of the channel for ComfyUI-Manager: those of its `project`, by a redirect, or `empty` ones.",
+        parse_word("project", "empty"),
+    )
+    hub_upstream: str = _define_setting(
+        "",
+        "URL",
+        "A hub, such as `https://huggingface.co`, that is asked for repositories that are not here. If empty, none is.",
+        parse_url,
+    )
+    hub_upstream_team: str = _define_setting(
+        "hub",
+        "team",
+        "The team that reads what is private or gated on the hub, and that owns the models of its weights.",
+        parse_team,
+    )
+    hub_upstream_weights: Literal["passed", "kept"] = _define_setting(
+        "passed",
+        "",
+        "Whether weights of the hub are only `passed` on to callers, or also `kept` as models. Small files are kept.",
+        parse_word("passed", "kept"),
+    )
+    hub_upstream_bytes_max: int = _define_setting(
+        10_000_000_000,
+        "bytes",
+        "The total size of what is kept of the hub. More is passed on and not kept. `0` means no limit.",
+        parse_integer(0, 10**12 - 1),
+    )
+    fetchers: int = _define_setting(
+        4,
+        "files",
+        "The number of files that the server fetches from other servers at the same time.",
+        parse_integer(0, 64),
+    )
+    webhook_senders: int = _define_setting(
+        16,
+        "webhooks",
+        "The number of webhooks that the server sends messages to at the same time. `0` means that it sends none.",
+        parse_integer(0, 256),
+    )
+    civitai_url: str = _define_setting(
+        "https://civitai.com",
+        "URL",
+        "The server that versions of Civitai are fetched from. The token `CIVITAI_TOKEN` goes to it only.",
+        parse_url,
+    )
+    hub_url: str = _define_setting(
+        "https://huggingface.co",
+        "URL",
+        "The hub that files of repositories are fetched from. The token `HF_TOKEN` goes to it only.",
+        parse_url,
+    )
+    targets: str = _define_setting(
+        "",
+        "",
+        "Generators that teams may send models to, such as `studio comfyui http://comfy:8188`, separated by commas.",
+        parse_targets,
     )
     x_accel_prefix: str = _define_setting(
         "",
         "path",
         "The internal nginx location of the storage folder. If set, nginx sends the files; if empty, Modelyard does.",
-        _parse_text,
+        parse_text,
     )
 
 
@@ -241,6 +389,9 @@ def load(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     home = (home or _find_home(environ)).expanduser().absolute()
     path = home / FILE_NAME
     file_values = _read_file(path)
+    for old, new in _RENAMED_SETTINGS.items():
+        if environ.get(ENVIRONMENT_PREFIX + old.upper()):
+            _refuse_renamed(ENVIRONMENT_PREFIX + old.upper(), ENVIRONMENT_PREFIX + new.upper())
     values: dict[str, Any] = {}
     for setting in SETTINGS[1:]:
         if text := environ.get(setting.environment_name):
@@ -272,10 +423,18 @@ def _read_file(path: Path) -> dict[str, Any]:
             raise errors.ConfigurationError(
                 f"{path}: home cannot be set in the home folder; use MODELYARD_HOME or --home"
             )
+        if name in _RENAMED_SETTINGS:
+            _refuse_renamed(f"{path}: {name}", _RENAMED_SETTINGS[name])
         if name not in names:
             nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
             raise errors.ConfigurationError(f"{path}: there is no setting {name!r}; the nearest is {nearest!r}")
     return values
+
+
+def _refuse_renamed(origin: str, name: str) -> NoReturn:
+    raise errors.ConfigurationError(
+        f"{origin} is now {name}, and is for all requests of the server, not only for covers; rename it"
+    )
 
 
 def _format_value(setting: Setting, value: object, path: Path) -> str:
@@ -283,11 +442,24 @@ def _format_value(setting: Setting, value: object, path: Path) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if setting.name == "targets" and isinstance(value, list):
+        return ",".join(_format_target(target, path) for target in value)
     raise errors.ConfigurationError(f"{path}: {setting.name} is neither text nor a whole number")
+
+
+def _format_target(target: object, path: Path) -> str:
+    names = ("name", "kind", "url")
+    if not isinstance(target, dict) or sorted(target) != sorted(names):
+        raise errors.ConfigurationError(f"{path}: targets: each one has the fields {', '.join(names)} and no others")
+    texts = [str(target[name]) for name in names]
+    if "," in "".join(texts):
+        raise errors.ConfigurationError(f"{path}: targets: a comma is not accepted in {', '.join(names)}")
+    return " ".join(texts)
 
 
 def _parse_value(setting: Setting, text: str, origin: str) -> object:
     try:
         return setting.parse(text.strip())
     except ValueError as accepted:
-        raise errors.ConfigurationError(f"{origin}: {text[:64]!r} is not accepted; accepted: {accepted}") from None
+        shown = "the value" if setting.parse is parse_secret else repr(text[:64])
+        raise errors.ConfigurationError(f"{origin}: {shown} is not accepted; accepted: {accepted}") from None

@@ -55,7 +55,7 @@ class Signer:
 
     def __init__(self, read_keys: Callable[[], Sequence[SecretKey]], *, clock: Callable[[], float] = time.time) -> None:
         self._read = read_keys
-        self._clock = clock
+        self.clock = clock
         self._keys = {key.id: key for key in read_keys()}
         self._read_at = clock()
         self._sign = lru_cache(maxsize=_CACHED_LINKS)(self._signed)
@@ -63,12 +63,12 @@ class Signer:
     def refresh(self) -> None:
         """Read the keys again. The server calls this now and then, so that a replaced key stops signing."""
         self._keys = {key.id: key for key in self._read()}
-        self._read_at = self._clock()
+        self._read_at = self.clock()
 
     def expiry(self, ttl_seconds: int) -> int:
         """Return when a link made now expires: after ``ttl_seconds`` at least, rounded up so that links repeat."""
         step = min(ROUND_SECONDS, ttl_seconds)
-        return (math.floor(self._clock()) // step + 1) * step + ttl_seconds
+        return (math.floor(self.clock()) // step + 1) * step + ttl_seconds
 
     def query(self, purpose: str, subject: str, label: str, expires_at: int) -> str:
         """Return the query string that lets its bearer do ``purpose`` with ``subject``, under ``label``, until then."""
@@ -93,13 +93,13 @@ class Signer:
         if not hmac.compare_digest(expected.encode(), signature.signature.encode(errors="replace")):
             raise errors.InvalidSignature
         ends_at = expires_at if key.ends_at is None else min(expires_at, key.ends_at)
-        if self._clock() >= ends_at:
+        if self.clock() >= ends_at:
             raise errors.LinkExpired(ends_at)
         return ends_at
 
     def _key(self, key_id: int) -> SecretKey | None:
         key = self._keys.get(key_id)
-        if key is None and self._clock() >= self._read_at + _READ_AGAIN_SECONDS:
+        if key is None and self.clock() >= self._read_at + _READ_AGAIN_SECONDS:
             # Another process may have added the key a moment ago.
             self.refresh()
             key = self._keys.get(key_id)

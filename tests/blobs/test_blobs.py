@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import time
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles, open_shared, open_storage
+from modelyard.blobs.presigned_links import add_parameters
+from modelyard.web.api.files import content_disposition
 from tests.app_fixture import open_app
 from tests.pictures import picture, size_of
 from tests.swift_server import SwiftServer
@@ -178,6 +181,19 @@ def test_bytes_that_are_taken_back_leave_what_was_there_and_its_hash(tmp_path: P
 
     assert b"first right" == incoming.path("0" * 32).read_bytes()
     assert hashlib.sha256(b"first right").hexdigest() == incoming.sha256("0" * 32, 11)
+
+
+def test_bytes_are_taken_back_from_a_file_whose_beginning_another_process_wrote(tmp_path: Path) -> None:
+    incoming = IncomingFiles(tmp_path / "incoming")
+    incoming.create("0" * 32)
+    with incoming.open("0" * 32) as appending:
+        appending.write(b"first")
+    with IncomingFiles(tmp_path / "incoming").open("0" * 32) as appending:
+        appending.write(b" wrong")
+        appending.truncate_to_start()
+
+        assert (5, None) == (appending.size_bytes, appending.sha256)
+    assert b"first" == incoming.path("0" * 32).read_bytes()
 
 
 def test_pieces_are_written_while_another_thread_hashes_them(tmp_path: Path) -> None:
@@ -458,3 +474,39 @@ def test_a_request_to_release_counts_from_a_time_on(tmp_path: Path) -> None:
     incoming.withdraw_request("0" * 32)
     incoming.withdraw_request("0" * 32)
     assert not incoming.is_release_requested("0" * 32, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "night.safetensors",
+        'a "b" 100%.pt',
+        "日本語 & x=1;+.safetensors",
+        "a\r\nset-cookie: x=y.pt",
+        "../../etc/passwd",
+        "é" * 300,
+    ],
+)
+def test_a_presigned_link_answers_with_the_name_of_the_file(swift: SwiftServer, tmp_path: Path, name: str) -> None:
+    kept = open_storage(f"s3://{swift.make_bucket()}/some prefix", tmp_path, swift.environment).kept
+    path, sha256 = a_file(tmp_path, b"bytes")
+    kept.keep(path, sha256)
+    disposition = content_disposition(name).decode()
+    link = kept.link(sha256, disposition, 60)
+    assert link is not None
+
+    with urllib.request.urlopen(link, timeout=60) as answer:
+        assert (b"bytes", disposition) == (answer.read(), answer.headers["content-disposition"])
+        assert answer.headers["set-cookie"] is None
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(link.replace("attachment", "inline"), timeout=60)
+
+
+def test_a_link_that_another_secret_signed_stays_as_it_is() -> None:
+    link = (
+        "https://store.example.org/bucket/key?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20261127T120000Z"
+        "&X-Amz-Credential=id%2F20261127%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Expires=60"
+        "&X-Amz-SignedHeaders=host&X-Amz-Signature=" + "0" * 64
+    )
+
+    assert [link, link] == [add_parameters(link, secret, {"response-content-type": "x"}) for secret in ("", "secret")]

@@ -76,9 +76,22 @@ class Oracle:
             self.counts[f"{kind} {status}"] += 1
             self.slowest_seconds = max(self.slowest_seconds, seconds)
 
+    def request_ids(self) -> dict[int, list[str]]:
+        """The ids of the requests whose changes of each model were acknowledged."""
+        with self._turn:
+            return {
+                model_id: [request_id_of(model_id, number) for _, number in done]
+                for model_id, done in self._acknowledged.items()
+            }
+
     def models(self) -> dict[int, int]:
         """The models that were changed, with the last change that was acknowledged."""
         return {model_id: self.least(model_id, 1 << 62) for model_id in self._asked}
+
+
+def request_id_of(model_id: int, number: int) -> str:
+    """The id that the request of a change has."""
+    return f"write-{model_id}-{number}"
 
 
 @dataclass
@@ -160,7 +173,8 @@ class Load:
         number = self.oracle._asked.get(model_id, 0) + 1
         self.oracle.asked(model_id, number)
         change = {"name": f"m{model_id}_n{number}"}
-        reply = self.ask("write", self._any(chance), "PATCH", f"/v3/model?id={model_id}", change)
+        target, request_id = f"/v3/model?id={model_id}", request_id_of(model_id, number)
+        reply = self.ask("write", self._any(chance), "PATCH", target, change, x_request_id=request_id)
         if reply is None or reply.status == 503:
             return  # it may have been done, or not; but not by half
         if reply.status != 200:

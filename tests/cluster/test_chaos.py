@@ -22,7 +22,8 @@ import sqlalchemy as sa
 
 from modelyard.auth import Auth
 from modelyard.domain import Scope
-from modelyard.store import Store, open_store, schema
+from modelyard.store import Store, audit, open_store, schema
+from modelyard.store.audit import AuditQuery
 from modelyard.store.migrate import dialect_of
 from tests.cluster.adversary import Adversary
 from tests.cluster.databases import wait
@@ -86,7 +87,7 @@ def cut_node_off_silently(cluster: Cluster, chance: random.Random) -> None:
 def lose_notification(cluster: Cluster, chance: random.Random) -> None:
     """Commit a change that nobody is notified of."""
     dialect = dialect_of(cluster.url)
-    store = Store(replace(dialect, end_writing=lambda _: None), time.time)
+    store = Store(replace(dialect, end_writing=lambda *_: None), time.time)
     with store.transaction() as writing:
         writing.remove([writing.connection.execute(sa.select(sa.func.max(schema.models.c.id))).scalar_one() + 1])
         writing.put_base_model(store.base_models()[0])
@@ -136,6 +137,7 @@ def test_whatever_dies_nothing_acknowledged_is_lost_and_no_answer_is_wrong(tmp_p
                         time.sleep(chance.uniform(0.2, 2.0))
         cluster.mend()
         judge_the_end(cluster, load, oracle)
+        judge_the_audit(cluster, oracle)
         for path in adversary.dangerous:
             adversary.judge_dangerous(path, cluster.nodes[0])
     told = f"seed {SEED}, {dict(happened)}, {dict(oracle.counts)}, slowest {oracle.slowest_seconds:.1f} s"
@@ -172,3 +174,16 @@ def judge_the_end(cluster: Cluster, load: Load, oracle: Oracle) -> None:
             return [(1, expected)] == [(model["status"], model["hash_sha256"]) for model in models]
 
         wait(is_checked, f"upload {path} is never checked, model {model_id_of_upload}", seconds=300)
+
+
+def judge_the_audit(cluster: Cluster, oracle: Oracle) -> None:
+    """Every acknowledged change has exactly one row."""
+    store = open_store(cluster.url)
+    with store.reading() as connection:
+        for model_id, request_ids in oracle.request_ids().items():
+            rows = audit.read_rows(connection, AuditQuery(model_id=model_id), None, 100_000)
+            counts = Counter(row.request_id for row in rows)
+            for request_id in request_ids:
+                if counts[request_id] != 1:
+                    oracle.wrong(f"the acknowledged request {request_id} has {counts[request_id]} audit rows")
+    store.close()

@@ -9,7 +9,7 @@ import pytest
 from modelyard import errors
 from modelyard.jobs.executors import Allowed, Done, Failed, Message, Paused, ThreadExecutor, perform
 from modelyard.jobs.kinds import Kind, Resources, Run, Trigger
-from modelyard.store import Store
+from modelyard.store import Store, audit
 from modelyard.store.jobs import Job
 
 JOB = Job(1, "work", "it", 3, "me", "")
@@ -72,3 +72,11 @@ def test_a_thread_tells_signs_of_life_and_the_result_and_can_be_asked_to_stop(re
     executor.kill()
     assert executor.is_lost
     executor.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_what_a_thread_does_after_a_job_is_not_by_the_job(resources: Resources) -> None:
+    before = audit.ACTOR.get()
+    perform(kind_of(lambda *_: None), JOB, resources, lambda: False, lambda _: None)
+
+    assert before is audit.ACTOR.get()

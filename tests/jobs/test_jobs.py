@@ -17,6 +17,7 @@ import pytest
 from modelyard import errors
 from modelyard.blobs import Blobs, open_storage
 from modelyard.cli import run
+from modelyard.covers import import_job
 from modelyard.domain import Scope, Viewer
 from modelyard.facts import Layer
 from modelyard.jobs import tasks
@@ -234,17 +235,23 @@ def test_work_is_taken_when_it_is_due_and_the_oldest_first(yard: App) -> None:
 
 def test_all_kinds_are_listed_and_measured(yard: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     upload(yard, "name", lora_bytes())
+    with yard.store.transaction() as transaction:
+        for kind in (jobs.FETCH, jobs.MIRROR, jobs.SEND, jobs.WEBHOOK):
+            jobs.add(transaction.connection, kind, "a fetch", transaction.now)
     resources = Resources(yard.store)
     Worker(resources, tasks.KINDS, ThreadExecutor(resources), node="here").register()
     names = {kind.name for kind in tasks.KINDS}
+    with yard.store.transaction() as transaction:
+        jobs.add(transaction.connection, import_job.KIND, "", 0)
 
     jobs_shown = listed(tmp_path, capsys)
     metrics = yard.ask("/metrics", None).body.decode()
 
     assert names == {job["kind"] for job in jobs_shown}
-    assert ["waiting"] == [job["state"] for job in jobs_shown if job["kind"] == jobs.CHECK]
-    assert {"scheduled"} == {job["state"] for job in jobs_shown if job["kind"] != jobs.CHECK}
-    assert names == set(re.findall(r'modelyard_jobs{kind="(\w+)",state="given_up"} 0.0', metrics))
+    once = {jobs.CHECK, jobs.FETCH, jobs.MIRROR, jobs.SEND, jobs.WEBHOOK, import_job.KIND}
+    assert 6 * ["waiting"] == [job["state"] for job in jobs_shown if job["kind"] in once]
+    assert {"scheduled"} == {job["state"] for job in jobs_shown if job["kind"] not in once}
+    assert names == set(re.findall(r'modelyard_jobs{kind="([\w-]+)",state="given_up"} 0.0', metrics))
     assert 'modelyard_jobs{kind="check",state="waiting"} 1.0' in metrics
 
 

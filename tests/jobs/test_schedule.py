@@ -219,6 +219,7 @@ def describe_kind(kind: Kind) -> str:
     words = [f"every {kind.period_seconds:g} s" if kind.period_seconds else kind.trigger.value]
     words += [f"looks each {kind.poll_seconds:g} s", f"lease {kind.lease_seconds} s", f"limit {kind.limit_seconds:g} s"]
     words += [f"fair to each {kind.fairness_key}"] if kind.fairness_key else []
+    words += [f"at most {kind.team_running_max}"] if kind.team_running_max else []
     words += ["on each node"] if kind.is_node_bound else []
     words += ["if wanted"] if kind.is_wanted else []
     return f"{kind.process}: {kind.name} ({kind.label}): {', '.join(words)}"
@@ -226,8 +227,14 @@ def describe_kind(kind: Kind) -> str:
 
 KINDS = """
 verifier: check (verification): rows, looks each 0.2 s, lease 60 s, limit 600 s, fair to each team
+fetcher: fetch (fetching): rows, looks each 0.5 s, lease 15 s, limit 600 s, fair to each team
+mirror: mirror (mirroring): rows, looks each 0.1 s, lease 15 s, limit 600 s
+sender: send (sending): rows, looks each 0.5 s, lease 15 s, limit 600 s, fair to each team
+webhook-planner: webhook-planning (planning of webhooks): period, looks each 0.2 s, lease 15 s, limit 600 s, if wanted
+webhook-sender: webhook (webhooks): rows, looks each 0.2 s, lease 15 s, limit 600 s, fair to each team, at most 2
 verifier: cleanup (cleanup): every 60 s, looks each 1 s, lease 60 s, limit 600 s, on each node
 hasher: covers (covers): change, looks each 1 s, lease 60 s, limit 600 s, on each node, if wanted
+hasher: cover-import (download of covers): rows, looks each 1 s, lease 60 s, limit 600 s
 hasher: hashing (hashing): change, looks each 1 s, lease 60 s, limit 600 s, on each node, if wanted
 hasher: matching (matching): change, looks each 1 s, lease 60 s, limit 600 s, if wanted
 indexer: indexing (indexing): period, looks each 0.5 s, lease 60 s, limit 3600 s, on each node, if wanted
@@ -237,7 +244,7 @@ indexer: replication (replication): every 60 s, looks each 1 s, lease 60 s, limi
 
 def test_this_is_the_work_of_each_process() -> None:
     assert KINDS.strip().split("\n") == [describe_kind(kind) for kind in tasks.KINDS]
-    for process in ("verifier", "hasher", "indexer"):
+    for process in sorted({kind.process for kind in tasks.KINDS}):
         assert [kind for kind in tasks.KINDS if kind.process == process] == [*tasks.kinds_of(process)]
 
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +123,7 @@ class Work:
         (part,) = index.segments
         self.index = index
         segment = part.segment
-        one, text, records = segment.one, segment.text, segment.records
+        one, text, rendered = segment.one, segment.text, segment.rendered
 
         def counted_one(tier: int, key: int) -> object:
             self.counts["sets"] += 1
@@ -133,13 +133,13 @@ class Work:
             self.counts["texts"] += 1
             return text(row)
 
-        def counted_records(rows: list[int]) -> list[bytes]:
+        def counted_records(rows: Sequence[int], is_summary: bool) -> list[bytes]:
             self.counts["records"] += len(rows)
-            return records(rows)
+            return rendered(rows, is_summary)
 
         segment.one = counted_one  # type: ignore[method-assign,assignment] # counted, then done as it was
         segment.text = counted_text
-        segment.records = counted_records  # type: ignore[assignment] # the same
+        segment.rendered = counted_records  # type: ignore[method-assign] # the same
 
     def of(self, query: ModelQuery, viewer: Viewer = ANONYMOUS) -> Counter[str]:
         self.counts.clear()

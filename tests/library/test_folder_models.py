@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import library
+from modelyard import errors, library
 from modelyard.blobs import open_storage
-from modelyard.domain import ANONYMOUS, ModelQuery, Scope, Status, Viewer, Visibility
+from modelyard.domain import ANONYMOUS, Hashes, ModelQuery, Scope, Status, Viewer, Visibility
 from modelyard.facts import Layer
 from modelyard.library import Ownership
 from modelyard.library.walk import scan
 from modelyard.registry.models import Edit, Models
+from modelyard.store import model_texts
 from tests.inspection.made_files import write_safetensors
 from tests.scan_fixture import Shelf, embedding, hashes_of, opened
 
@@ -157,6 +158,16 @@ def test_a_shard_in_a_component_is_a_part_of_the_pipeline(shelf: Shelf) -> None:
     assert {f"unet/{SHARD.format(1)}", f"unet/{SHARD.format(2)}", "vae/diffusion_pytorch_model.safetensors"} == set(
         roles(shelf)
     )
+
+
+def test_a_part_of_a_pipeline_is_not_linked_to_a_version(shelf: Shelf) -> None:
+    shelf.import_from_civitai(5, Hashes(sha256="AB" * 32))
+    folder = pipeline(shelf.folder / "night")
+    shelf.add()
+    part = folder / "unet" / "diffusion_pytorch_model.safetensors"
+
+    with pytest.raises(errors.InvalidValue, match="it is a part of a model that consists of several files"):
+        library.link(shelf.catalog.store, os.fsencode(part), 5)
 
 
 def test_a_checkpoint_beside_a_pipeline_is_a_model_of_its_own(shelf: Shelf) -> None:
@@ -424,3 +435,32 @@ def test_every_database_follows_the_parts_of_a_model(url: str, tmp_path: Path) -
     shelf.add()
     assert (before.model.id, Status.UNAVAILABLE) == (shelf.model().id, shelf.model().status)
     shelf.catalog.close()
+
+
+def texts_of(shelf: Shelf) -> tuple[dict[str, bytes], int]:
+    """The small files of the one model, and the revision of the catalogue."""
+    with shelf.catalog.store.reading() as connection:
+        return model_texts.find(connection, shelf.model().id), shelf.catalog.refresh()
+
+
+def test_the_configurations_of_a_pipeline_are_kept_with_its_model(shelf: Shelf) -> None:
+    folder = pipeline(shelf.folder / "my-sd15")
+    config, vocabulary = folder / "unet" / "config.json", folder / "tokenizer" / "merges.txt"
+    config.write_text("{}")
+    vocabulary.write_text("a b")
+    (folder / "unet" / "large.json").write_bytes(b" " * ((4 << 20) + 1))
+    (folder / "secret.txt").symlink_to("/etc/hostname")
+    (folder / "notes.md").write_text("no")
+    os.mkfifo(folder / "pipe.json")
+    shelf.add()
+    first, before = texts_of(shelf)
+    config.write_text('{"a": 1}')
+    vocabulary.unlink()
+    shelf.add()
+    second, after = texts_of(shelf)
+    shelf.add()
+
+    index = (folder / "model_index.json").read_bytes()
+    assert {"model_index.json": index, "tokenizer/merges.txt": b"a b", "unet/config.json": b"{}"} == first
+    assert {"model_index.json": index, "unet/config.json": b'{"a": 1}'} == second
+    assert before < after == texts_of(shelf)[1]

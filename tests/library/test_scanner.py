@@ -1264,25 +1264,30 @@ def test_a_dry_run_changes_nothing(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "name", "finished_at", "trainer"),
+    ("metadata", "name", "finished_at", "training"),
     [
         (
             {"ss_network_module": "networks.lora", "ss_output_name": "cat", "ss_training_finished_at": "1699325939.25"},
             "cat",
             1_699_325_939,
-            "kohya",
+            "trained with kohya",
         ),
-        ({"ot_branch": "master", "modelspec.date": "2024-02-03T04:05:06"}, "out", 1_706_933_106, "OneTrainer"),
+        (
+            {"ot_branch": "master", "modelspec.date": "2024-02-03T04:05:06"},
+            "out",
+            1_706_933_106,
+            "trained with OneTrainer",
+        ),
         (
             {"software": '{"name": "ai-toolkit"}', "training_info": '{"step": 2000, "epoch": 9}', "name": "cat"},
             "cat",
             1_600_000_000,
-            "ai-toolkit",
+            "trained with ai-toolkit, 2000 steps, 9 epochs",
         ),
     ],
 )
 def test_a_trained_model_is_named_by_time_and_hash(
-    shelf: Shelf, metadata: dict[str, str], name: str, finished_at: int, trainer: str
+    shelf: Shelf, metadata: dict[str, str], name: str, finished_at: int, training: str
 ) -> None:
     path = embedding(shelf.folder / "out.safetensors", metadata=metadata)
     os.utime(path, (1_600_000_000, 1_600_000_000))
@@ -1292,7 +1297,7 @@ def test_a_trained_model_is_named_by_time_and_hash(
     assert Source.TRAINING == model.source
     assert name == model.name
     assert f"model_{finished_at}_{(model.hashes.sha256 or '')[:10]}.safetensors" == model.sd_name
-    assert trainer in " ".join(shelf.entry().layers[Layer.GUESS].evidence or ())
+    assert training == (shelf.entry().layers[Layer.GUESS].evidence or ())[-1]
 
 
 def test_what_trainers_keep_for_themselves_is_no_model(shelf: Shelf) -> None:

@@ -100,15 +100,15 @@ def test_what_the_place_lets_guess_is_the_weakest(shelf: Shelf) -> None:
     assert ("hypernetwork", "textualinversion") == (guess.type.name if guess.type else "", shelf.model().type.name)
 
 
-def test_why_shows_who_said_what_and_who_was_outvoted(shelf: Shelf, why: Callable[..., str]) -> None:
+def test_why_shows_who_said_what_and_what_is_not_used(shelf: Shelf, why: Callable[..., str]) -> None:
     a_known_one(shelf)
     shelf.say(77, base_model="Pony")
     lines = [line.split() for line in why("77").splitlines()]
 
     assert ["base_model", "Pony", "user"] in lines
-    assert ["SDXL", "1.0", "side-car", "outvoted"] in lines
-    assert ["Illustrious", "upstream", "outvoted"] in lines
-    assert ["SD", "1.5", "header", "outvoted"] in lines
+    assert ["SDXL", "1.0", "side-car", "not", "used"] in lines
+    assert ["Illustrious", "upstream", "not", "used"] in lines
+    assert ["SD", "1.5", "header", "not", "used"] in lines
 
 
 def test_why_as_json_has_the_resolved_facts_the_layers_and_the_files(shelf: Shelf, why: Callable[..., str]) -> None:

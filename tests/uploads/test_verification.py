@@ -1,5 +1,7 @@
 """The verification of one upload: bytes that are missing, times, and which verdicts make a model available."""
 
+import errno
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +13,16 @@ from modelyard import blobs, errors, settings
 from modelyard.cli import background
 from modelyard.store import uploads as upload_rows
 from modelyard.store.uploads import Upload
+from modelyard.uploads import verification
+from modelyard.uploads.assembly import SEGMENTS, encode_segments, xorb_upload_id
 from modelyard.uploads.verification import UploadVerifier
+from modelyard.xet import Segment
 from tests.app_fixture import App, open_app
 from tests.transfers import find, lora_bytes, suspicious_bytes, upload
+from tests.xet_files import xorb
 
 START = 1_700_000_000.0
+XORB = "b" * 64
 
 
 class Clock:
@@ -54,6 +61,34 @@ def change_row(yard: App, **values: object) -> Upload:
     with yard.store.transaction() as transaction:
         upload_rows.put(transaction.connection, row)
     return row
+
+
+def test_an_assembled_file_that_the_disk_cannot_keep_is_verified_again(
+    yard: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = lora_bytes()
+    file_id, xorb_id, sha256 = "f" * 32, xorb_upload_id("red", XORB), hashlib.sha256(content).hexdigest()
+    segments = encode_segments([Segment(XORB, len(content), 0, 1)])
+    verifier = verifier_of(yard, tmp_path)
+    (tmp_path / "blobs" / "incoming").mkdir(parents=True)
+    (tmp_path / "blobs" / "incoming" / xorb_id).write_bytes(xorb(content))
+    row = Upload(
+        file_id, "red", "hub", {SEGMENTS: segments}, START, START, length_bytes=len(content), received_at=START
+    )
+    with yard.store.transaction() as transaction:
+        upload_rows.put(transaction.connection, row)
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(verification, "sync_file", fail)
+        with pytest.raises(OSError, match="the disk is broken"):
+            verifier.verify(file_id)
+    before = blobs.open_storage("", tmp_path, {}).kept.has(sha256)
+    verifier.verify(file_id)
+
+    assert [False, True] == [before, blobs.open_storage("", tmp_path, {}).kept.has(sha256)]
 
 
 def test_an_upload_that_is_unknown_or_has_no_model_is_done(yard: App, tmp_path: Path) -> None:

@@ -54,10 +54,24 @@ class IncomingFiles:
             sync_folder(self.folder)
         self._remember(upload_id, 0, hashlib.sha256())
 
+    def adopt(self, upload_id: str, path: Path) -> None:
+        """Make a whole file of this folder the file of an upload. It keeps its own name too, if a disk allows it."""
+        target = self.path(upload_id)
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(path)
+        except OSError:  # a file system without hard links
+            path.rename(target)
+
     def refuse_if_full(self, expected_bytes: int) -> None:
         """Raise StorageFull if this many more bytes do not fit on the disk."""
-        if shutil.disk_usage(self.folder).free < expected_bytes + _RESERVE_BYTES:
+        if self.free_bytes() < expected_bytes:
             raise errors.StorageFull
+
+    def free_bytes(self) -> int:
+        """Return how many more bytes fit on the disk."""
+        make_folder(self.folder)
+        return shutil.disk_usage(self.folder).free - _RESERVE_BYTES
 
     def size(self, upload_id: str) -> int | None:
         """Return the number of bytes received; None if the upload has no file."""
@@ -201,15 +215,28 @@ class PartialFile:
             for piece in pieces:
                 self._digest.update(piece)
 
+    @property
+    def sha256(self) -> str | None:
+        """The hash of all bytes, lower case; None if this process did not write all of them."""
+        return self._digest.hexdigest() if self._digest is not None and self._is_hash_true else None
+
     def sync(self) -> None:
         """Flush the file to the disk; after this, the server may acknowledge the bytes."""
         with translate_disk_full():
             os.fsync(self.descriptor)
 
-    def restart(self) -> None:
-        """Discard all bytes received so far."""
-        self._begun_bytes, self._begun_digest = 0, hashlib.sha256()
+    def restart(self, *, is_hashed: bool = True) -> None:
+        """Discard all bytes received so far. Without ``is_hashed``, ``hash`` does nothing, and ``sha256`` is None."""
+        self._begun_bytes, self._begun_digest = 0, hashlib.sha256() if is_hashed else None
         self.truncate_to_start()
+
+    def truncate(self, size_bytes: int) -> None:
+        """Discard the bytes after this size, and their hash; a file that is shorter stays as it is."""
+        if size_bytes < self.size_bytes:
+            os.ftruncate(self.descriptor, size_bytes)
+            self.size_bytes = self._begun_bytes = os.lseek(self.descriptor, 0, os.SEEK_END)
+            self._digest = self._incoming.running(self._id, size_bytes)
+            self._begun_digest = None if self._digest is None else self._digest.copy()
 
     def truncate_to_start(self) -> None:
         """Discard the bytes written since this object opened the file."""

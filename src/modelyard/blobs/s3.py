@@ -19,7 +19,8 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from modelyard import errors
-from modelyard.blobs.fsync import sync_file, translate_disk_full
+from modelyard.blobs.fsync import make_folder, sync_file, translate_disk_full
+from modelyard.blobs.presigned_links import add_parameters
 
 # The client uploads files larger than a part in parts, four at once: memory is four parts, 32 MiB.
 _PART_BYTES = 8 * 1024 * 1024
@@ -33,8 +34,10 @@ T = TypeVar("T")
 class S3Blobs:
     """Blobs as objects of a bucket. Processes, machines and threads may share it."""
 
-    def __init__(self, store: S3Store) -> None:
+    def __init__(self, store: S3Store, secret_key: str = "") -> None:
+        """Open the bucket. Without the ``secret_key``, links do not have the name of the file."""
         self._store = store
+        self._secret_key = secret_key
 
     def has(self, sha256: str) -> bool:
         """Whether the bucket has the blob."""
@@ -55,10 +58,9 @@ class S3Blobs:
         return bytes(call_store(lambda: obstore.get(self._store, _key(sha256)).bytes()))
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
-        """Return a presigned GET address. ``disposition`` is the header that the store would answer with."""
+        """Return a presigned GET address. ``disposition`` is the header that the store answers with."""
         signed = call_store(lambda: obstore.sign(self._store, "GET", _key(sha256), _span(expires_in_seconds)))
-        del disposition  # obstore signs no query parameters of the response (0.12): the store answers without a name
-        return signed
+        return add_parameters(signed, self._secret_key, {"response-content-disposition": disposition})
 
     def upload_link(self, name: str, expires_in_seconds: int) -> str | None:
         """Return a presigned PUT address."""
@@ -70,6 +72,7 @@ class S3Blobs:
 
     def fetch(self, sha256: str, path: Path) -> None:
         """Copy the blob into a local file. Raises FileNotFoundError if there is none."""
+        make_folder(path.parent)
         fetch_file(self._store, _key(sha256), path)
 
     def uploaded_size(self, name: str) -> int | None:
@@ -79,6 +82,8 @@ class S3Blobs:
     def fetch_uploaded(self, name: str, path: Path) -> None:
         """Copy the file at an upload's address into a local file, and flush it."""
         answered = call_store(lambda: obstore.get(self._store, _incoming(name)))
+        # A machine that only verifies has received nothing yet.
+        make_folder(path.parent)
         with translate_disk_full(), path.open("wb") as file:
             for chunk in answered.stream(min_chunk_size=1 << 20):
                 file.write(chunk)
@@ -115,7 +120,7 @@ def open_s3(url: str, environ: Mapping[str, str]) -> S3Blobs:
 
     Raises ConfigurationError if the URL names no bucket.
     """
-    return S3Blobs(bucket_of(url, environ))
+    return S3Blobs(bucket_of(url, environ), environ.get("AWS_SECRET_ACCESS_KEY", ""))
 
 
 def bucket_of(url: str, environ: Mapping[str, str]) -> S3Store:

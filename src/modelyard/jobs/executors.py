@@ -21,6 +21,8 @@ from multiprocessing.connection import Connection
 
 from modelyard import errors
 from modelyard.jobs.kinds import Kind, Resources, Run
+from modelyard.store import audit
+from modelyard.store.audit import Actor
 from modelyard.store.jobs import Job
 
 # How long after its limit the kernel ends a child whose parent cannot.
@@ -66,6 +68,7 @@ def perform(
     kind: Kind, job: Job, resources: Resources, is_stopping: Callable[[], bool], send: Callable[[Message], object]
 ) -> Message:
     """Run the function of a job, and return its result."""
+    process = audit.ACTOR.set(lambda: Actor(audit.BY_JOB, kind.name))
     try:
         return Done(kind.function(resources, Run(job, is_stopping, lambda seconds: send(Allowed(seconds)))))
     except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
@@ -77,6 +80,9 @@ def perform(
         # A bug of ours in one job must not end the others.
         log.warning("%s failed (attempt %d): %s", kind.label, job.attempts, job.subject, exc_info=problem)
         return Failed(f"{type(problem).__name__}: {problem}")
+    finally:
+        # What this thread writes afterwards is no part of the job.
+        audit.ACTOR.reset(process)
 
 
 class ThreadExecutor:

@@ -9,10 +9,15 @@ import sqlalchemy as sa
 from modelyard import errors
 from modelyard.catalog import Catalog
 from modelyard.covers import Covers
+from modelyard.fetches import Fetcher
+from modelyard.outbound import Outbound
+from modelyard.sends import Sender
 from modelyard.store import Store, jobs
 from modelyard.store.jobs import Job
 from modelyard.uploads.cleanup import UploadCleaner
 from modelyard.uploads.verification import UploadVerifier
+from modelyard.webhooks.planner import WebhookPlanner
+from modelyard.webhooks.sender import WebhookSender
 
 # The slowest disk or network that time limits allow for.
 BYTES_PER_SECOND_MIN = 5_000_000
@@ -35,6 +40,11 @@ class Resources:
     cleaner: UploadCleaner | None = None
     covers: Covers | None = None
     catalog: Catalog | None = None
+    outbound: Outbound | None = None
+    fetcher: Fetcher | None = None
+    sender: Sender | None = None
+    webhook_planner: WebhookPlanner | None = None
+    webhook_sender: WebhookSender | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,8 @@ class Kind:
     """A kind of background work. ``function`` returns the seconds after which to run again, None for when it is due.
 
     ``is_wanted`` is asked before work that returns is leased, so that an idle server writes nothing. Teams take turns
-    where ``fairness_key`` is "team". ``is_hung`` after ``limit_seconds`` without a sign of life: the run is ended.
+    where ``fairness_key`` is "team"; none has more than ``team_running_max`` running jobs, if that is not 0. A run is
+    ended after ``limit_seconds`` without a sign of life.
     """
 
     name: str
@@ -73,5 +84,6 @@ class Kind:
     lease_seconds: int = 60
     limit_seconds: float = 600.0
     fairness_key: str = ""
+    team_running_max: int = 0
     is_node_bound: bool = False
     is_wanted: Callable[[Resources], bool] | None = None

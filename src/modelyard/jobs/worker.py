@@ -67,7 +67,7 @@ class Worker:
         executor: Executor,
         *,
         node: str,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Take the kinds in the order in which they are looked for; ``node`` names the machine and its home."""
         self._resources = resources
@@ -75,8 +75,8 @@ class Worker:
         self._kinds = kinds
         self._executor = executor
         self._node = node
-        self._clock = clock
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{next(_NUMBERS)}"
+        self._clock = clock or resources.store.now
+        self._owner = f"{name_process()}{next(_NUMBERS)}"
         self._schedules = {kind.name: _Schedule() for kind in kinds}
         self._stopping = threading.Event()
         self._turns: dict[str, int] = {}
@@ -155,6 +155,7 @@ class Worker:
                 kind.lease_seconds,
                 subject=subject,
                 turns=turns,
+                team_running_max=kind.team_running_max,
             )
         if job is not None and kind.fairness_key:
             self._turns[job.team] = next(_NUMBERS)
@@ -244,6 +245,11 @@ class Worker:
         if kind.trigger is Trigger.ROWS:
             return None
         return self._node if kind.is_node_bound else ""
+
+
+def name_process() -> str:
+    """Return how the names of all workers of this process begin."""
+    return f"{socket.gethostname()}:{os.getpid()}:"
 
 
 # Owners of one process, and turns of teams.

@@ -11,38 +11,22 @@ records of its parts. A name in such a file is compared with the names in the fo
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import msgspec
 
 from modelyard.civitai import json_text
 from modelyard.domain import Hashes, Status, Verdict, split_extension
 from modelyard.facts import Facts, ModelFile
+from modelyard.inspection.folders import ReadJson, Shards, group_components, shard_sets
 from modelyard.library.folder_hints import is_type_folder
 from modelyard.paths import display_path
 from modelyard.store.files import FileRecord, FileState
 
-PIPELINE_INDEX = b"model_index.json"
 JSON_BYTES_MAX = 16 << 20
-# More shards than any model has. A name with a larger number is a name like any other.
-_SHARDS_MAX = 1_000
-_SHARD = re.compile(rb"(?P<stem>.+)-(?P<number>[0-9]{1,5})-of-(?P<total>[0-9]{1,5})(?P<end>(\.\w+)+)")
-# Weights as diffusers and transformers name them. Other files with the extension .bin are settings of a trainer.
-_WEIGHTS = re.compile(rb"((diffusion_)?(pytorch_|flax_)?model|adapter_model|pytorch_lora_weights)[\w.-]*")
-_SAFE_EXTENSIONS = (b".safetensors", b".gguf", b".sft")
-_COMPONENT = re.compile(r"[\w.-]{1,100}", re.ASCII)
-_COMPONENTS_MAX = 100
-# The classes of a pipeline that have no weights.
-_WITHOUT_WEIGHTS = re.compile(r".*(Tokenizer|TokenizerFast|Scheduler|FeatureExtractor|Processor|ProcessorFast)")
-# The component that says what a pipeline is, best first.
-_MAIN_COMPONENTS = (b"transformer", b"unet", b"prior", b"decoder")
 # Folders of huggingface_hub's cache: models--<owner>--<name>/snapshots/<revision>.
 _CACHE_FOLDER = re.compile(r"models--(?:.*--)?(?P<name>.+)")
-
-ReadJson = Callable[[bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +36,8 @@ class Part:
     ``folder`` identifies the model: its folder, or the common beginning of the paths of its shards. ``files`` are all
     files of the model as (name, role), those that are missing included, by paths relative to the model's folder.
     ``headers`` are the files whose tensors identify the model; only one part has them. ``pipeline`` is the class that
-    model_index.json names. ``state`` of the part with headers changes when a file of the model changes.
+    model_index.json names. ``texts`` are the small files of the model, which the same part has. ``state`` of that part
+    changes when a file of the model changes.
     """
 
     folder: bytes
@@ -62,52 +47,13 @@ class Part:
     files: tuple[tuple[str, str], ...]
     headers: tuple[bytes, ...] = ()
     pipeline: str = ""
+    texts: tuple[bytes, ...] = ()
     state: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class _Shards:
-    """Files with one name but for a number. ``expected`` are the names of all, in order."""
-
-    stem: bytes
-    end: bytes
-    expected: tuple[bytes, ...]
-
-    def missing(self, names: Collection[bytes]) -> list[bytes]:
-        return [name for name in self.expected if name not in names]
-
-
-def shard_sets(names: Collection[bytes], read: ReadJson) -> list[_Shards]:
-    """Return the sets of shards among the names in a folder. ``read`` returns the JSON of a file by its name."""
-    totals: dict[tuple[bytes, bytes, int], bytes] = {}
-    for name in names:
-        match = _SHARD.fullmatch(name) if b"-of-" in name else None
-        if match and 1 < int(match["total"]) <= _SHARDS_MAX and 0 < int(match["number"]) <= int(match["total"]):
-            totals.setdefault((match["stem"], match["end"], int(match["total"])), name)
-    return [
-        _Shards(stem, end, _list_indexed(stem, end, names, read) or _list_numbered(stem, end, total, name))
-        for (stem, end, total), name in sorted(totals.items())
-    ]
-
-
-def _list_numbered(stem: bytes, end: bytes, total: int, example: bytes) -> tuple[bytes, ...]:
-    digits = len(example) - len(stem) - len(end) - len(b"--of-")
-    width = digits // 2
-    return tuple(b"%s-%0*d-of-%0*d%s" % (stem, width, number, width, total, end) for number in range(1, total + 1))
-
-
-def _list_indexed(stem: bytes, end: bytes, names: Collection[bytes], read: ReadJson) -> tuple[bytes, ...]:
-    """Return the shards that an index file lists; none if there is no usable index."""
-    variant, _, extension = end[1:].rpartition(b".")
-    index = b".".join(filter(None, (stem, extension, b"index", variant, b"json")))
-    document = read(index) if index in names else None
-    weight_map = document.get("weight_map") if isinstance(document, dict) else None
-    if not isinstance(weight_map, dict):
-        return ()
-    listed = sorted({os.fsencode(name) for name in weight_map.values() if isinstance(name, str)})
-    matches = [_SHARD.fullmatch(name) for name in listed[: _SHARDS_MAX + 1]]
-    is_usable = all(match and (match["stem"], match["end"]) == (stem, end) for match in matches)
-    return tuple(listed) if 0 < len(listed) <= _SHARDS_MAX and is_usable else ()
+    @property
+    def texts_folder(self) -> bytes:
+        """The folder that the small files are in."""
+        return self.folder if self.pipeline else os.path.dirname(self.folder)
 
 
 def parse_json(raw: bytes) -> object:
@@ -144,11 +90,17 @@ def group_shards(
     return parts
 
 
+def has_folder_of_its_own(folder: bytes, parts: Mapping[bytes, Part], present: Collection[bytes]) -> bool:
+    """Whether the model files of a folder are shards of one model, so that its small files are of this model."""
+    models = {part.folder for part in parts.values()}
+    return len(models) == 1 and len(parts) == len(present) and not is_type_folder(folder)
+
+
 def _shard_roles(names: Sequence[bytes]) -> dict[str, str]:
     return {display_path(name): f"shard {number} of {len(names)}" for number, name in enumerate(names, 1)}
 
 
-def _label_of_shards(folder: bytes, shards: _Shards, *, is_alone: bool) -> str:
+def _label_of_shards(folder: bytes, shards: Shards, *, is_alone: bool) -> str:
     """Return the name of the folder, if the folder is this model's; else the name of its files without the number."""
     if is_alone and not is_type_folder(folder):
         return _label_of_folder(folder)
@@ -167,23 +119,15 @@ def group_pipeline(folder: bytes, index: object, present: Collection[bytes], rea
 
     ``present`` are the relative paths of the model files below the folder, and ``read`` takes such a path.
     """
-    if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
+    pipeline = group_components(index, present, read)
+    if pipeline is None:
         return {}
-    by_component: dict[bytes, list[bytes]] = {}
-    for path in present:
-        component, _, rest = path.partition(b"/")
-        if rest and _is_weights(os.path.basename(rest)):
-            by_component.setdefault(component, []).append(path)
-    for component in _components(index):
-        by_component.setdefault(component, [])
-    files: dict[str, str] = {}
-    for component, paths in sorted(by_component.items()):
-        role = display_path(component)
-        files |= {display_path(path): role for path in sorted(paths)}
-        files |= {display_path(path): role for path in _missing_of(component, paths, read)}
-    main = next((by_component[name] for name in _MAIN_COMPONENTS if by_component.get(name)), None)
-    first = min((path for paths in by_component.values() for path in paths), default=None)
-    headers = main if main is not None else by_component[first.partition(b"/")[0]] if first else []
+    files = {
+        display_path(path): display_path(component)
+        for component, paths in pipeline.files.items()
+        for path in (*paths, *pipeline.missing[component])
+    }
+    first = min((path for paths in pipeline.files.values() for path in paths), default=None)
     label, members = _label_of_folder(folder), tuple(files.items())
     return {
         path: Part(
@@ -192,63 +136,12 @@ def group_pipeline(folder: bytes, index: object, present: Collection[bytes], rea
             display_path(component),
             label,
             members,
-            tuple(os.path.join(folder, other) for other in sorted(_one_alternative(headers))) if path == first else (),
-            str(index["_class_name"])[:100],
+            tuple(os.path.join(folder, other) for other in sorted(pipeline.headers)) if path == first else (),
+            pipeline.class_name,
         )
-        for component, paths in by_component.items()
+        for component, paths in pipeline.files.items()
         for path in paths
     }
-
-
-def _components(index: Mapping[str, Any]) -> list[bytes]:
-    """Return the components with weights that a model_index.json lists: ``{"unet": ["diffusers", "UNet2D…"]}``."""
-    names = [
-        name.encode()
-        for name, value in index.items()
-        if isinstance(value, list)
-        and len(value) == 2
-        and isinstance(value[1], str)
-        and value[0]
-        and _COMPONENT.fullmatch(name)
-        and not _WITHOUT_WEIGHTS.fullmatch(value[1])
-    ]
-    return names[:_COMPONENTS_MAX]
-
-
-def _is_weights(name: bytes) -> bool:
-    return name.lower().endswith(_SAFE_EXTENSIONS) or _WEIGHTS.fullmatch(name) is not None
-
-
-def _missing_of(component: bytes, paths: Sequence[bytes], read: ReadJson) -> list[bytes]:
-    """Return the files that a component lacks. A component often has several alternatives; one of them is enough."""
-    if not paths:
-        return [component + b"/"]
-    missing: list[bytes] = []
-    shards: set[bytes] = set()
-    for folder in {os.path.dirname(path) for path in paths}:
-        names = {os.path.basename(path) for path in paths if os.path.dirname(path) == folder}
-        for shard_set in shard_sets(names, partial(_read_below, read, folder)):
-            shards |= {os.path.join(folder, name) for name in shard_set.expected}
-            lacks = [os.path.join(folder, name) for name in shard_set.missing(names)]
-            if not lacks:
-                return []
-            missing += lacks
-    return missing if shards.issuperset(paths) else []
-
-
-def _read_below(read: ReadJson, folder: bytes, name: bytes) -> object:
-    return read(os.path.join(folder, name))
-
-
-def _one_alternative(paths: Sequence[bytes]) -> list[bytes]:
-    """Return the files of one variant: the same tensors in another format or precision say nothing new."""
-    by_end: dict[bytes, list[bytes]] = {}
-    for path in sorted(paths):
-        match = _SHARD.fullmatch(os.path.basename(path))
-        key = os.path.join(os.path.dirname(path), match["stem"] + match["end"]) if match else path
-        by_end.setdefault(key, []).append(path)
-    best = min(by_end, key=lambda key: (not key.lower().endswith(_SAFE_EXTENSIONS), len(key), key), default=b"")
-    return by_end.get(best, [])
 
 
 # --- facts -----------------------------------------------------------------------------------------------------------

@@ -9,18 +9,19 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from modelyard.domain import Verdict, model_type
+from modelyard.domain import Verdict
 from modelyard.errors import UnsupportedFile
 from modelyard.facts import Entry, Facts, Layer
 from modelyard.fingerprint import Fingerprint
 from modelyard.inspection import FileChanged, Inspection, identify_files, inspect_file
 from modelyard.library.folder_models import Part
+from modelyard.library.folder_texts import read_texts
 from modelyard.library.sidecars import SidecarFacts, read_sidecars
 from modelyard.library.trainers import Training, read_training
 from modelyard.library.walk import FoundFile, is_model_name
@@ -45,7 +46,7 @@ class ProbeResult:
 
     ``verdict`` is empty if the file was unreadable. ``is_model`` is false for a file that only has a model's extension.
     ``header`` holds the hashes, if there are any. ``model`` holds the facts of a model of several files, if this part
-    speaks for it.
+    speaks for it, and ``texts`` its small files by path.
     """
 
     file: FoundFile
@@ -60,6 +61,7 @@ class ProbeResult:
     autov3: str | None = None
     is_model: bool = True
     model: Facts | None = None
+    texts: Mapping[str, bytes] | None = None
 
 
 def probe(
@@ -110,21 +112,20 @@ def _make_result(file: FoundFile, inspection: Inspection, catalogue: str) -> Pro
         or verdict is Verdict.DANGEROUS
         or (is_model_name(os.path.basename(file.path)) and not file.path.lower().endswith(_SHARED_EXTENSIONS)),
         model=_read_model(file.part) if file.part and file.part.headers else None,
+        texts=read_texts(file.part.texts_folder, file.part.texts) if file.part and file.part.texts else None,
     )
 
 
 def _read_model(part: Part) -> Facts:
     """Return the facts of a model of several files, by the tensors of its main files."""
     try:
-        facts = facts_from_identity(identify_files([os.fsdecode(path) for path in part.headers]))
+        facts = facts_from_identity(
+            identify_files([os.fsdecode(path) for path in part.headers], pipeline=part.pipeline)
+        )
     except OSError as problem:
         return Facts(evidence=("", f"a file could not be read: {problem.strerror}"))
     # A folder model's verdict is the first line; ``folder_models.summarize`` writes it.
-    evidence = ("", *(facts.evidence or ()))
-    if part.pipeline:
-        evidence = (*evidence, f"type checkpoint: model_index.json says {part.pipeline}")
-        facts = replace(facts, type=model_type("checkpoint"))
-    return replace(facts, evidence=evidence)
+    return replace(facts, evidence=("", *(facts.evidence or ())))
 
 
 def checksum_reason(sha256: str, checksum: str | None) -> str:

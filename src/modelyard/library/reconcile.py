@@ -22,7 +22,7 @@ from modelyard.library.walk import FoundFile
 from modelyard.registry.models import FileModels
 from modelyard.registry.names import sd_name_of_file, sd_name_of_training
 from modelyard.registry.writer import ModelState, state_of
-from modelyard.store import WriteTransaction, blobs, files
+from modelyard.store import WriteTransaction, blobs, files, model_texts
 from modelyard.store.files import UNLINKED, FileRecord, FileState
 
 _NO_FACTS = Facts()
@@ -65,6 +65,7 @@ class Reconciler:
         self._forgotten: set[int] = set()
         # The models of several files, by their folder, and who owns each.
         self._folders: dict[bytes, tuple[int, Ownership]] = {}
+        self._texts: dict[int, Mapping[str, bytes]] = {}
 
     # --- probed files
 
@@ -168,6 +169,8 @@ class Reconciler:
         known = before.layers.get(Layer.HEADER) if before else None
         header = replace(probe.model or known or Facts(), files=list_files(part, known, probe.header.hashes))
         entry = self._put_folder_model(model_id, header, owner, layers)
+        if probe.texts is not None:
+            self._texts[model_id] = probe.texts
         if row is not None and row.model_id not in (None, model_id):
             self._models.put()  # the rows of files can point at a new model then
             self._leave_model(row, entry, is_same_file=is_unchanged(probe, row))
@@ -468,6 +471,9 @@ class Reconciler:
     def finish(self) -> None:
         """Write all changes; models first, because files refer to them."""
         self._models.put()
+        for model_id, texts in self._texts.items():
+            if model_texts.put(self._connection, model_id, texts):
+                self._models.touch(model_id)
         files.forget(self._connection, self._forgotten)
         files.put(self._connection, list(self._changed.values()))
         self._models.remove_merged()

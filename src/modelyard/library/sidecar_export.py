@@ -18,9 +18,10 @@ from typing import Any
 
 import msgspec
 
+from modelyard.civitai.answers import drop_missing, make_cover, make_file, make_image, make_permissions, spell_type
 from modelyard.civitai.markup import html_of_text
-from modelyard.domain import OWN_ID_MIN, Hashes, Licence
-from modelyard.facts import Entry, Facts, Image, ModelFile, Recommended, complete_files, resolve
+from modelyard.domain import OWN_ID_MIN
+from modelyard.facts import Entry, Facts, ModelFile, Recommended, complete_files, resolve
 from modelyard.library.sidecars import BYTES_MAX, add_mark, is_untouched, parse_object
 from modelyard.library.walk import ScanResult
 from modelyard.paths import display_path
@@ -74,15 +75,6 @@ def make_content(entry: Entry, file: FileRecord, form: SidecarFormat) -> dict[st
     return _CONTENTS[form](entry, resolve(entry.layers), file)
 
 
-# Programs compare Civitai's spelling exactly.
-_CIVITAI_TYPES = {
-    "lora": "LORA",
-    "locon": "LoCon",
-    "controlnet": "Controlnet",
-    "textualinversion": "TextualInversion",
-}
-
-
 def _make_civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[str, Any]:
     model = entry.model
     version = {
@@ -98,15 +90,15 @@ def _make_civitai_version(entry: Entry, facts: Facts, file: FileRecord) -> dict[
         "images": _list_images(entry, facts),
         "creator": {"username": facts.creator} if facts.creator else None,
         "model": {
-            **_make_permissions(facts.licence),
+            **make_permissions(facts.licence),
             "name": facts.title or model.name,
-            "type": _CIVITAI_TYPES.get(model.type.name, model.type.display_name),
+            "type": spell_type(model.type),
             "nsfw": model.is_nsfw,
             "tags": list(model.tags),
         },
-        "files": [_make_civitai_file(version_file) for version_file in _list_files(entry, facts, file)],
+        "files": [make_file(version_file) for version_file in _list_files(entry, facts, file)],
     }
-    return _drop_missing(version)
+    return drop_missing(version)
 
 
 def _list_files(entry: Entry, facts: Facts, file: FileRecord) -> tuple[ModelFile, ...]:
@@ -119,69 +111,11 @@ def _list_files(entry: Entry, facts: Facts, file: FileRecord) -> tuple[ModelFile
     return (ModelFile(name, file_id, "Model", file.size_bytes, is_primary=True, hashes=model.hashes),)
 
 
-def _make_civitai_file(file: ModelFile) -> dict[str, Any]:
-    hashes = file.hashes or Hashes()
-    spellings = {
-        "AutoV1": hashes.autov1,
-        "AutoV2": hashes.short or None,
-        "AutoV3": hashes.autov3,
-        "SHA256": hashes.sha256,
-        "BLAKE3": hashes.blake3,
-        "CRC32": hashes.crc32,
-    }
-    file_format = _drop_missing({"format": file.format, "size": file.size_kind, "fp": file.precision})
-    content = {
-        "id": file.id,
-        "name": file.name,
-        "type": file.type,
-        "sizeKB": None if file.size_bytes is None else file.size_bytes / 1024,
-        "primary": file.is_primary,
-        "metadata": file_format or None,
-        "hashes": _drop_missing(spellings),
-    }
-    return _drop_missing(content)
-
-
-def _drop_missing(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _make_permissions(licence: Licence | None) -> dict[str, Any]:
-    if licence is None:
-        return {}
-    uses = licence.allow_commercial
-    permissions = {
-        "allowCommercialUse": None if uses is None else [use.capitalize() for use in uses],
-        "allowNoCredit": licence.allow_no_credit,
-        "allowDerivatives": licence.allow_derivatives,
-        "allowDifferentLicense": licence.allow_different_licence,
-    }
-    return _drop_missing(permissions)
-
-
-# Civitai's levels of an image that is safe, and of one that is not.
-_SAFE_LEVEL, _UNSAFE_LEVEL = 1, 4
-
-
 def _list_images(entry: Entry, facts: Facts) -> list[dict[str, Any]]:
     """Return the images, the cover first: programs show the first one."""
     covers = _list_cover_urls(entry, facts)
-    images = [{"url": address, "nsfwLevel": _SAFE_LEVEL, "type": "image"} for address in covers]
-    return images + [_make_image(image) for image in facts.images or () if image.url not in covers or image.prompt]
-
-
-def _make_image(image: Image) -> dict[str, Any]:
-    level = None if image.is_nsfw is None else _UNSAFE_LEVEL if image.is_nsfw else _SAFE_LEVEL
-    meta = {
-        "prompt": image.prompt,
-        "negativePrompt": image.negative_prompt,
-        "seed": image.seed,
-        "sampler": image.sampler,
-        "steps": image.steps,
-        "cfgScale": image.cfg,
-    }
-    size = {"width": image.width, "height": image.height}
-    return _drop_missing({"url": image.url, "nsfwLevel": level, "type": "image", **size, "meta": _drop_missing(meta)})
+    images = [make_cover(address) for address in covers]
+    return images + [make_image(image) for image in facts.images or () if image.url not in covers or image.prompt]
 
 
 def _list_cover_urls(entry: Entry, facts: Facts) -> list[str]:
@@ -220,7 +154,7 @@ def _make_usage_tips(values: Recommended) -> str:
         "strength_max": values.weight_max,
         "clip_skip": values.clip_skip,
     }
-    return msgspec.json.encode(_drop_missing(tips)).decode()
+    return msgspec.json.encode(drop_missing(tips)).decode()
 
 
 def _make_a1111(entry: Entry, facts: Facts, _: FileRecord) -> dict[str, Any]:

@@ -25,8 +25,10 @@ from functools import partial
 
 from modelyard.domain import FILE_EXTENSIONS, Skipped
 from modelyard.fingerprint import Fingerprint
+from modelyard.inspection.folders import PIPELINE_INDEX, list_folders
 from modelyard.library import folder_models
 from modelyard.library.folder_models import Part
+from modelyard.library.folder_texts import list_texts
 from modelyard.paths import NOT_READABLE, display_path, is_inside, read_yaml
 from modelyard.store.files import PATH_BYTES_MAX
 
@@ -238,7 +240,7 @@ class _Walk:
         starts: "Iterable[tuple[list[FoundFile], int]]",
     ) -> None:
         """Note which files of a folder, from the ``starts`` of the lists on, are parts of a model."""
-        is_pipeline = folder_models.PIPELINE_INDEX in entries
+        is_pipeline, texts = PIPELINE_INDEX in entries, {}
         if not is_pipeline and not any(b"-of-" in name for name in entries):
             return
         read = partial(self._read_json, folder)
@@ -248,8 +250,15 @@ class _Walk:
         own = {path for path in paths if b"/" not in path}
         parts = folder_models.group_shards(folder, entries, own, read)
         if is_pipeline:
-            index = read(folder_models.PIPELINE_INDEX)
-            parts |= folder_models.group_pipeline(folder, index, paths, read)
+            index = read(PIPELINE_INDEX)
+            pipeline_parts = folder_models.group_pipeline(folder, index, paths, read)
+            texts = list_texts(folder, list_folders(index, pipeline_parts), self._is_inside_roots)
+            parts |= pipeline_parts
+        elif folder_models.has_folder_of_its_own(folder, parts, own):
+            texts = list_texts(folder, (), self._is_inside_roots)
+        for path, member in parts.items():
+            if member.headers and bool(member.pipeline) == is_pipeline:
+                parts[path] = replace(member, texts=tuple(texts))
         states: dict[bytes, list[object]] = {}
         for file in below:
             if part := parts.get(file.path[prefix:]):
@@ -258,13 +267,18 @@ class _Walk:
             for at, file in enumerate(found[start:], start):
                 if part := parts.get(file.path[prefix:]):
                     # The part that speaks for the model is read again when another one changes.
-                    state = repr(states[part.folder]) if part.headers else ""
+                    looks = (states[part.folder], texts) if part.texts else states[part.folder]
+                    state = repr(looks) if part.headers else ""
                     found[at] = replace(file, part=replace(part, state=state))
+
+    def _is_inside_roots(self, path: bytes) -> bool:
+        target = os.path.realpath(path)
+        return any(is_inside(target, root) for root in self.roots)
 
     def _read_json(self, folder: bytes, name: bytes) -> object:
         """Return the content of a JSON file inside the roots; None, and a message, if it cannot be used."""
         path = os.path.join(folder, name)
-        if os.path.islink(path) and not any(is_inside(os.path.realpath(path), root) for root in self.roots):
+        if os.path.islink(path) and not self._is_inside_roots(path):
             self._skip(path, OUTSIDE_LINK)
             return None
         try:
@@ -302,7 +316,7 @@ class _Walk:
             # A link without an extension may stand for a folder of models.
             if is_model_name(entry.name) or not os.path.splitext(entry.name)[1]:
                 self._skip(entry.path, BROKEN_LINK, display_path(target))
-        elif not any(is_inside(target, root) for root in self.roots):
+        elif not self._is_inside_roots(target):
             if is_model_name(entry.name) or entry.is_dir():
                 self._skip(entry.path, OUTSIDE_LINK, display_path(target))
         elif is_model_name(entry.name):
@@ -395,7 +409,7 @@ def _find_pipeline_above(root: bytes) -> bytes | None:
     folder = root
     for _ in range(2):
         folder = os.path.dirname(folder)
-        if os.path.isfile(os.path.join(folder, folder_models.PIPELINE_INDEX)):
+        if os.path.isfile(os.path.join(folder, PIPELINE_INDEX)):
             return folder
     return None
 

@@ -9,25 +9,33 @@ from dataclasses import dataclass, field, replace
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
-from modelyard.domain import Hashes, Scope, Status, Viewer, Visibility, model_type
+from modelyard.domain import Hashes, Scope, Status, Viewer, Visibility, cover_path, model_type
 from modelyard.facts import Entry, Facts, Layer, Record, complete_files, fill_missing, format_date, resolve
 from modelyard.registry.fields import UploadMetadata, parse_upload_metadata
 from modelyard.registry.names import fallback_name, sd_name_of
+from modelyard.registry.origins import OriginIds
+from modelyard.registry.signatures import refuse_unsigned
 from modelyard.registry.writer import ModelState, ModelWriter, Outcome, Rehearsal, merge_layer, state_of
+from modelyard.signatures import NO_POLICY, SignaturePolicy
 from modelyard.store import (
     Store,
     WriteTransaction,
+    audit,
     blobs,
     covers,
     deleted_models,
+    deleted_repositories,
     download_counts,
+    fetches,
     files,
     jobs,
+    model_texts,
+    uploaders,
     uploads,
 )
 from modelyard.store.covers import Origin
 from modelyard.store.deleted_models import DeletedModel
-from modelyard.store.jobs import CHECK
+from modelyard.store.jobs import CHECK, FETCH, MIRROR
 from modelyard.store.uploads import Upload
 
 
@@ -42,13 +50,22 @@ class Edit:
     visibility: Visibility | None = None
     status: Status | None = None
     resets: Collection[str] = ()
+    # The name of a stored cover, which becomes the model's.
+    cover: str | None = None
 
 
 class Models:
     """The models of one store, as their owners change them. Threads may share it."""
 
-    def __init__(self, store: Store, storage: Blobs, incoming: IncomingFiles) -> None:
+    def __init__(
+        self,
+        store: Store,
+        storage: Blobs,
+        incoming: IncomingFiles,
+        signatures: SignaturePolicy = NO_POLICY,
+    ) -> None:
         self._store = store
+        self.signatures = signatures
         self._storage = storage
         self._incoming = incoming
 
@@ -83,6 +100,7 @@ class Models:
             if sha256 and blobs.models_of_team(connection, sha256, team, metadata.facts.name or ""):
                 raise errors.ModelExists(f"the team already has this file as {name!r}", name=name)
             entry = create(transaction, team, metadata)
+            uploaders.put(connection, entry.model.id, viewer.key_fingerprint)
             uploads.put(connection, replace(upload, model_id=entry.model.id))
             # The job finds out by itself whether bytes have arrived in the file store directly.
             if upload.received_at is not None or self._storage.upload_link(upload.id, 1):
@@ -92,13 +110,16 @@ class Models:
     def edit(self, viewer: Viewer, model_id: int, edit: Edit) -> Entry:
         """Change a model of the viewer's team."""
         team = writing_team(viewer)
-        return self._edit(model_id, edit, lambda entry: _owned(entry, team, model_id))
+        is_required = self.signatures.is_required
+        return self._edit(model_id, edit, lambda entry: _owned(entry, team, model_id), needs_signature=is_required)
 
     def edit_as_operator(self, model_id: int, edit: Edit) -> Entry:
         """Change a model of any team, or of none: for the commands of this machine, never for a request."""
         return self._edit(model_id, edit, lambda entry: _existing(entry, model_id))
 
-    def _edit(self, model_id: int, edit: Edit, check: Callable[[Entry | None], Entry]) -> Entry:
+    def _edit(
+        self, model_id: int, edit: Edit, check: Callable[[Entry | None], Entry], *, needs_signature: bool = False
+    ) -> Entry:
         with self._store.transaction() as transaction:
             writer = ModelWriter(transaction)
             writer.load([model_id])
@@ -109,8 +130,14 @@ class Models:
             if edit.status is not None:
                 if edit.status is Status.AVAILABLE and not _has_file(transaction, entry):
                     raise errors.ModelFileMissing(model_id)
+                if edit.status is Status.AVAILABLE and needs_signature:
+                    refuse_unsigned(transaction.connection, entry.model, self.signatures)
                 state = replace(state, status=edit.status)
             facts = replace(edit.facts, updated_at=format_date(transaction.now))
+            if edit.cover is not None:
+                if not covers.exists(transaction.connection, edit.cover):
+                    raise errors.CoverRemoved
+                facts = replace(facts, cover_url=cover_path(edit.cover))
             if facts.name == "":
                 facts = replace(facts, name=fallback_name(model_id))
             user = merge_layer(Layer.USER, facts, entry.layers.get(Layer.USER))
@@ -134,14 +161,14 @@ class Models:
             # A model without a file never was of use: its upload was not complete, or the file was refused.
             if entry.model.blob or entry.model.status:
                 _keep_record(transaction, entry, team)
-            upload = _remove(transaction, model_id)
+            upload = remove_model(transaction, model_id)
         self._forget(upload)
 
     def remove_as_operator(self, model_id: int) -> None:
         """Remove a model of any team for good: for the commands of this machine, never for a request."""
         with self._store.transaction() as transaction:
             _existing(transaction.entries([model_id]).get(model_id), model_id)
-            upload = _remove(transaction, model_id)
+            upload = remove_model(transaction, model_id)
         self._forget(upload)
 
     def _forget(self, upload: Upload | None) -> None:
@@ -162,6 +189,7 @@ class Models:
             if deleted_models.find(transaction.connection, team, model_id) is None:
                 raise errors.ModelNotFound(str(model_id))
             deleted_models.remove(transaction.connection, [model_id])
+            transaction.audit.note("model.purge", str(model_id), team)
 
     def restore(self, viewer: Viewer, model_id: int) -> Entry:
         """Put a deleted model of the viewer's team back. If its file is gone, the model is unavailable.
@@ -182,6 +210,8 @@ class Models:
             covers.give_existing(connection, model_id, deleted.covers)
             if deleted.downloads:
                 download_counts.add(connection, {model_id: deleted.downloads})
+            deleted_repositories.restore(connection, model_id, team)
+            model_texts.restore(connection, model_id)
             deleted_models.remove(connection, [model_id])
             return _resolve_restored(transaction, deleted.entry)
 
@@ -208,15 +238,19 @@ def _keep_record(transaction: WriteTransaction, entry: Entry, team: str) -> None
     downloads = download_counts.counts(connection, [model_id]).get(model_id, 0)
     found = covers.found_for(connection, model_id)
     deleted_models.put(connection, DeletedModel(entry, team, transaction.now, file_ids, found, downloads))
+    deleted_repositories.put(connection, model_id)
+    model_texts.put_deleted(connection, model_id)
 
 
-def _remove(transaction: WriteTransaction, model_id: int) -> Upload | None:
+def remove_model(transaction: WriteTransaction, model_id: int) -> Upload | None:
     """Remove a model and the row of the upload that it may be waiting for; return the upload."""
     transaction.remove([model_id])
     upload = uploads.of_model(transaction.connection, model_id)
     if upload is not None:
         uploads.remove(transaction.connection, upload.id)
-        jobs.drop(transaction.connection, CHECK, upload.id)
+        fetches.close(transaction.connection, upload.id, fetches.CANCELLED, transaction.now, problem="deleted")
+        for kind in (CHECK, FETCH, MIRROR):
+            jobs.drop(transaction.connection, kind, upload.id)
     return upload
 
 
@@ -229,16 +263,12 @@ def writing_team(viewer: Viewer) -> str:
     return viewer.team
 
 
-def create(transaction: WriteTransaction, team: str, metadata: UploadMetadata) -> Entry:
+def create(transaction: WriteTransaction, team: str | None, metadata: UploadMetadata) -> Entry:
     """Make the model of an upload. It is unavailable until its file is verified."""
     model_id = transaction.next_own_id()
     name = metadata.facts.name or fallback_name(model_id)
-    guess = Facts(
-        name=name,
-        sd_name=sd_name_of(metadata.facts.name or "", model_id, metadata.extension),
-        type=model_type("unknown"),
-        title=metadata.title,
-    )
+    sd_name = sd_name_of(metadata.facts.name or "", model_id, metadata.extension)
+    guess = Facts(name=name, sd_name=sd_name, type=model_type("unknown"), title=metadata.title)
     layers = {
         Layer.GUESS: guess,
         Layer.USER: replace(metadata.facts, name=name, updated_at=format_date(transaction.now)),
@@ -256,65 +286,23 @@ def import_records(
 
     A rehearsal writes nothing, and receives the entries that would have been written.
     """
+    ids = OriginIds(transaction.connection, batch)
     writer = ModelWriter(transaction)
-    outcomes = writer.take(batch, rehearsal)
+    outcomes = iter(writer.take([ids.with_ids(run) for run in batch if not ids.is_own(run[0])], rehearsal))
     if rehearsal is None:
         writer.put()
-    return outcomes
+    in_order = [
+        Outcome(run[0], None, "skipped", "it is a model of this catalogue") if ids.is_own(run[0]) else next(outcomes)
+        for run in batch
+    ]
+    if rehearsal is None:
+        ids.put_new(in_order)
+    return in_order
 
 
 def put_rehearsed(transaction: WriteTransaction, entries: Sequence[Entry]) -> None:
     """Write entries of a rehearsal, to ask the database about them before the transaction is rolled back."""
     transaction.put(entries)
-
-
-def apply_inspection(
-    transaction: WriteTransaction,
-    model_id: int,
-    facts: Facts,
-    *,
-    sha256: str | None = None,
-    is_available: bool = False,
-    extension: str = "",
-    cover: str | None = None,
-) -> None:
-    """Give a model the facts of its inspected file; without effect if the model was removed meanwhile.
-
-    The words of its owner stay, and win. ``extension`` is for a file that came without one.
-    """
-    if cover is not None and transaction.entries([model_id]):
-        covers.give(transaction.connection, model_id, Origin.HEADER, cover)
-    writer = ModelWriter(transaction)
-    writer.load([model_id])
-    entry = writer.entry(model_id)
-    if entry is None:
-        return
-    layers = {**entry.layers, Layer.HEADER: facts}
-    guess = layers[Layer.GUESS]
-    if extension and "." not in (guess.sd_name or ""):
-        layers[Layer.GUESS] = replace(guess, sd_name=sd_name_of(entry.model.name, model_id, extension))
-    status = Status.AVAILABLE if is_available else Status.UNAVAILABLE
-    writer.set(model_id, layers, replace(state_of(entry.model), blob=sha256, status=status))
-    writer.put()
-
-
-def merge_same_model(transaction: WriteTransaction, model_id: int, sha256: str) -> int | None:
-    """Remove a new model whose team has the same file under the same name, and return the id of the older model.
-
-    Returns None, and changes nothing, if there is no such model. Two clients that upload one file at the same time
-    make two models, because nobody knows the bytes before they are verified.
-    """
-    entry = transaction.entries([model_id]).get(model_id)
-    if entry is None or entry.model.team is None:
-        return None
-    model = entry.model
-    ids = blobs.models_of_team(transaction.connection, sha256, entry.model.team, model.name)
-    older = transaction.entries([id_ for id_ in ids if id_ != model_id])
-    for older_id, older_entry in sorted(older.items()):
-        if older_entry.model.visibility is model.visibility and older_entry.model.status is Status.AVAILABLE:
-            transaction.remove([model_id])
-            return older_id
-    return None
 
 
 def mark_unavailable(transaction: WriteTransaction, model_ids: Collection[int]) -> None:
@@ -328,8 +316,19 @@ def mark_unavailable(transaction: WriteTransaction, model_ids: Collection[int]) 
     writer.put()
 
 
+def make_available(transaction: WriteTransaction, model_id: int) -> None:
+    """Make a model available, whose file and signature were verified."""
+    writer = ModelWriter(transaction)
+    writer.load([model_id])
+    entry = writer.entry(model_id)
+    if entry is not None:
+        writer.set(model_id, entry.layers, replace(state_of(entry.model), status=Status.AVAILABLE))
+    writer.put()
+
+
 def add_downloads(transaction: WriteTransaction, count_by_id: Mapping[int, int]) -> None:
     """Count downloads of the models that still exist. That changes their rank."""
+    transaction.audit.verb = audit.COUNT
     existing = [*transaction.entries(count_by_id)]
     download_counts.add(transaction.connection, {model_id: count_by_id[model_id] for model_id in existing})
     refresh(transaction, existing)
@@ -435,6 +434,12 @@ class FileModels:
     def put(self) -> None:
         """Write the models that are new or changed. Their files can point at them after this."""
         self._writer.put()
+
+    def touch(self, model_id: int) -> None:
+        """Give a model that is stored this transaction's revision: something else that answers have of it changed."""
+        entry = self.entry(model_id)
+        if entry is not None:
+            self._transaction.put([entry])
 
     def remove_merged(self) -> None:
         """Remove the models that were merged into others. No file may point at them any more."""

@@ -9,21 +9,24 @@ A README.md becomes facts of the owner, and waits as a text while the repository
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.domain import Hashes, Viewer, Visibility
+from modelyard.domain import Hashes, Status, Verdict, Viewer, Visibility
 from modelyard.facts import Entry, Facts, Layer, ModelFile, format_date
-from modelyard.registry import models
+from modelyard.inspection import folders
+from modelyard.registry import inspections, models
 from modelyard.registry.fields import parse_upload_metadata
 from modelyard.registry.models import Models, writing_team
 from modelyard.registry.readme import README, Readme, parse_readme
+from modelyard.registry.signatures import refuse_unsigned
 from modelyard.registry.writer import ModelWriter, merge_layer, state_of
-from modelyard.store import Store, WriteTransaction, blobs, covers, repositories, uploads
+from modelyard.signatures import FILE_NAME
+from modelyard.store import Store, WriteTransaction, blobs, covers, repositories, uploaders, uploads
 from modelyard.store.repositories import Repository, RepositoryFile
 
 _MODELS_MAX_ID_DIGITS = 18
@@ -57,12 +60,22 @@ def decode_verified(text: str) -> VerifiedFile:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The changes of a commit, by path. ``upload_ids`` are the uploads of its weights, which end with it."""
+    """The changes of a commit, by path. ``upload_ids`` are the uploads of its weights, which end with it.
+
+    ``check`` is called in the transaction before any change, and raises an error if the repository may not change.
+    """
 
     weights: Mapping[str, VerifiedFile] = field(default_factory=dict)
     texts: Mapping[str, bytes] = field(default_factory=dict)
     removed: Collection[str] = ()
+    removed_folders: Collection[str] = ()
     upload_ids: Sequence[str] = ()
+    check: Callable[[], object] = bool
+
+    @property
+    def removes_files(self) -> bool:
+        """Whether files are removed."""
+        return bool(self.removed or self.removed_folders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,7 @@ class OwnedRepositories:
                 raise errors.ModelExists(f"the repository {team}/{name} exists", name=name)
             repository = Repository(secrets.token_hex(16), team, name, visibility.value, transaction.now)
             repositories.put(transaction.connection, repository)
+            transaction.audit.note("repository.create", name, team)
         return repository
 
     def find(self, viewer: Viewer, team: str, name: str) -> Repository:
@@ -115,43 +129,62 @@ class OwnedRepositories:
         )
 
     def remove(self, viewer: Viewer, repository: Repository) -> None:
-        """Remove a repository and its model. The name is free after this.
-
-        Only the model's own file comes back if the model is restored.
-        """
+        """Remove a repository and its model. The name is free after this; a restored model gets both back."""
         if repository.model_id is not None:
             self._models.remove(viewer, repository.model_id)
         with self._store.transaction() as transaction:
             repositories.remove(transaction.connection, repository.id)
+            if repository.model_id is None:
+                transaction.audit.note("repository.delete", repository.name, repository.team)
 
     def commit(self, viewer: Viewer, repository: Repository, commit: Commit) -> Committed:
         """Change a repository by a commit of verified files. Raises QuotaExceeded, Conflict or InvalidValue."""
         team = writing_team(viewer)
         with self._store.transaction() as transaction:
+            commit.check()
             connection = transaction.connection
             current = self._find(connection, team, repository.name)
             if current is None:
                 raise errors.RepositoryNotFound(f"{team}/{repository.name}")
             repositories.put(connection, current)
-            if current.model_id is not None and commit.weights:
+            if current.model_id is not None and (commit.weights or commit.removes_files):
                 _list_own_file(transaction, current, current.model_id)
             self._put_files(connection, current, commit)
             for upload_id in commit.upload_ids:
                 uploads.remove(connection, upload_id)
+            is_new = current.model_id is None
             current, readme = _update_model(transaction, current, commit)
             repositories.put(connection, current)
+            if current.model_id is not None and self._models.signatures.is_required:
+                self._require_signature(transaction, current.model_id, commit)
+            if is_new and current.model_id is not None:
+                uploaders.put(connection, current.model_id, viewer.key_fingerprint)
+            if current.model_id is None:  # a change of a model has a row of its own
+                transaction.audit.note("repository.commit", current.name, team)
             self._refuse_over_quota(connection, team)
         return Committed(current, readme)
 
+    def _require_signature(self, transaction: WriteTransaction, model_id: int, commit: Commit) -> None:
+        """Raise UnsupportedFile for a model that is not signed. A signature makes one that waits for it available."""
+        model = transaction.entries([model_id])[model_id].model
+        if model.status is Status.AVAILABLE or FILE_NAME in commit.texts:
+            refuse_unsigned(transaction.connection, model, self._models.signatures)
+        blob = blobs.find(transaction.connection, model.blob) if model.blob else None
+        if FILE_NAME in commit.texts and blob is not None and blob.verdict == Verdict.CLEAN:
+            models.make_available(transaction, model_id)
+
     def _put_files(self, connection: sa.Connection, repository: Repository, commit: Commit) -> None:
-        for path in commit.removed:
-            repositories.remove_file(connection, repository.id, path)
+        folders = tuple(f"{folder}/" for folder in commit.removed_folders)
+        for file in repositories.files(connection, repository.id):
+            if file.path in commit.removed or file.path.startswith(folders):
+                repositories.remove_file(connection, repository.id, file.path)
         rows = [RepositoryFile(repository.id, path, len(text), content=text) for path, text in commit.texts.items()]
         for path, weights in commit.weights.items():
             if blobs.find(connection, weights.sha256) is None:
                 raise errors.Conflict(f"{path}: its bytes were removed meanwhile; upload the file again")
             rows.append(RepositoryFile(repository.id, path, weights.size_bytes, weights.sha256))
         repositories.put_files(connection, rows)
+        _refuse_files_as_folders({README, *(file.path for file in repositories.files(connection, repository.id))})
 
     def _refuse_over_quota(self, connection: sa.Connection, team: str) -> None:
         used = blobs.bytes_of_team(connection, team)
@@ -159,10 +192,23 @@ class OwnedRepositories:
             raise errors.QuotaExceeded(self._quota_bytes, used, 0)
 
 
+def _refuse_files_as_folders(paths: Collection[str]) -> None:
+    """Raise Conflict if a path is a file and the folder of another file: no disk, and no git, can have both."""
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder:
+            if folder in paths:
+                raise errors.Conflict(
+                    f"{folder} would be a file and the folder of {path}; remove or rename one of them"
+                )
+            folder = folder.rpartition("/")[0]
+
+
 def _list_own_file(transaction: WriteTransaction, repository: Repository, model_id: int) -> None:
     """List the file of a model that came another way, before a commit adds files to it."""
     entry = transaction.entries([model_id]).get(model_id)
-    if entry is None or repositories.files(transaction.connection, repository.id):
+    files = repositories.files(transaction.connection, repository.id)
+    if entry is None or any(file.sha256 for file in files):
         return
     if (entry.layers.get(Layer.HEADER) or Facts()).has_parts:
         raise errors.Conflict(f"the files of the model {model_id} lie in a folder of the server; change them there")
@@ -186,7 +232,7 @@ def _update_model(
     blob = entry.model.blob if entry else None
     if weights and blob not in {file.sha256 for file in weights}:
         repository = _give_main(transaction, repository, commit, _choose_main(weights, commit))
-    elif entry is not None and blob is not None and not weights and commit.removed:
+    elif entry is not None and blob is not None and not weights and commit.removes_files:
         model_id = entry.model.id
         raise errors.Conflict(f"the commit removes the file of the model {model_id}; delete the repository instead")
     readme = None
@@ -200,8 +246,25 @@ def _update_model(
 
 
 def _choose_main(weights: Sequence[RepositoryFile], commit: Commit) -> RepositoryFile:
-    """Return the file that becomes the model's: the largest of the commit."""
-    return max(weights, key=lambda file: (file.path in commit.weights, file.size_bytes, file.path))
+    """Return the file that becomes the model's: the largest of the commit, of a pipeline the largest of its network.
+
+    A text encoder is often larger than the network.
+    """
+    return max(
+        weights,
+        key=lambda file: (file.path in commit.weights, folders.is_of_network(file.path), file.size_bytes, file.path),
+    )
+
+
+def _identify(main: RepositoryFile, commit: Commit) -> Facts:
+    """Return the facts of a model's file; of a shard with the identity from the shard that says most."""
+    facts = commit.weights[main.path].facts
+    shards = {path: file.facts for path, file in commit.weights.items() if folders.is_shard_of(path, main.path)}
+    best = max((facts, *shards.values()), key=lambda one: (one.base_model is not None, one.type is not None))
+    if best is facts or (facts.type is not None and facts.base_model is not None):
+        return facts
+    evidence = (*(facts.evidence or ())[:1], *(best.evidence or ())[1:])
+    return replace(best, hashes=facts.hashes, size_bytes=facts.size_bytes, evidence=evidence)
 
 
 def _entry_of(transaction: WriteTransaction, repository: Repository) -> Entry | None:
@@ -225,10 +288,10 @@ def _give_main(
         )
         model_id = models.create(transaction, repository.team, metadata).model.id
     has_cover = verified.cover and covers.exists(transaction.connection, verified.cover)
-    models.apply_inspection(
+    inspections.apply_inspection(
         transaction,
         model_id,
-        verified.facts,
+        _identify(main, commit),
         sha256=verified.sha256,
         is_available=verified.is_servable,
         extension=verified.extension,

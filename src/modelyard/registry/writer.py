@@ -11,7 +11,7 @@ from modelyard import errors
 from modelyard.domain import BaseModel, Hashes, Model, Source, Status, Visibility, cover_path, fold_base, model_type
 from modelyard.facts import Entry, Facts, Layer, Record, fill_missing, resolve, resolve_details
 from modelyard.registry.names import keep_name
-from modelyard.store import WriteTransaction, covers, download_counts
+from modelyard.store import WriteTransaction, covers
 
 Result = Literal["added", "updated", "unchanged", "skipped"]
 
@@ -53,9 +53,8 @@ class ModelWriter:
 
     def __init__(self, transaction: WriteTransaction) -> None:
         self._transaction = transaction
-        self._bases = {
-            fold_base(name): base for base in transaction.base_models() for name in (base.name, *base.aliases)
-        }
+        # By folded name and alias; read when a base model has to be looked up.
+        self._bases: dict[str, BaseModel] | None = None
         self._entries: dict[int, Entry] = {}
         self._changed: dict[int, Entry] = {}
         self._downloads: dict[int, int] = {}
@@ -67,8 +66,9 @@ class ModelWriter:
         """Read the entries that exist among ``ids``, all at once."""
         missing = [model_id for model_id in ids if model_id not in self._entries]
         self._entries |= self._transaction.entries(missing)
-        self._downloads |= download_counts.counts(self._transaction.connection, missing)
-        self._cover_by_id |= covers.of_models(self._transaction.connection, missing)
+        counts, names = covers.counts_and_covers(self._transaction.connection, missing)
+        self._downloads |= counts
+        self._cover_by_id |= names
         self._look_up(facts for id_ in missing if id_ in self._entries for facts in self._entries[id_].layers.values())
 
     def entry(self, model_id: int) -> Entry | None:
@@ -81,6 +81,7 @@ class ModelWriter:
         In a rehearsal, the entries that earlier batches would have written count as stored.
         """
         ids = [run[0].id for run in batch if run[0].id is not None]
+        self._read_bases()
         self.load(ids)
         if rehearsal is not None:
             self._entries |= {model_id: rehearsal[model_id] for model_id in ids if model_id in rehearsal}
@@ -122,7 +123,8 @@ class ModelWriter:
         if self._entries.get(model_id) == entry:
             return entry
         self._transaction.check(entry)
-        self._note_base_model(entry.model.base_model)
+        if not self._keeps_base_model(model_id, entry.model.base_model):
+            self._note_base_model(entry.model.base_model)
         self._entries[model_id] = self._changed[model_id] = entry
         return entry
 
@@ -134,7 +136,6 @@ class ModelWriter:
 
     def _resolved(self, model_id: int, facts: Facts, layers: Mapping[Layer, Facts], state: ModelState) -> Model:
         base_model = facts.base_model or ""
-        base = self._bases.get(fold_base(base_model))
         return Model(
             id=model_id,
             name=facts.name or "",
@@ -146,7 +147,7 @@ class ModelWriter:
             status=state.status,
             base_model=base_model,
             base_model_type=facts.base_model_type or "",
-            is_sdxl=base is not None and base.is_sdxl,
+            is_sdxl=self._is_sdxl(model_id, base_model),
             is_nsfw=bool(facts.is_nsfw),
             tags=facts.tags or (),
             categories=facts.categories or (),
@@ -158,6 +159,23 @@ class ModelWriter:
             added_at=self._find_added_at(model_id, state),
             **resolve_details(facts, layers, state.team),
         )
+
+    def _read_bases(self) -> dict[str, BaseModel]:
+        if self._bases is None:
+            bases = self._transaction.base_models()
+            self._bases = {fold_base(name): base for base in bases for name in (base.name, *base.aliases)}
+        return self._bases
+
+    def _keeps_base_model(self, model_id: int, name: str) -> bool:
+        """Whether the base model of a model stays, and none was read: then nothing has to be looked up."""
+        before = self._entries.get(model_id)
+        return self._bases is None and before is not None and before.model.base_model == name
+
+    def _is_sdxl(self, model_id: int, name: str) -> bool:
+        if self._keeps_base_model(model_id, name):
+            return self._entries[model_id].model.is_sdxl
+        base = self._read_bases().get(fold_base(name))
+        return base is not None and base.is_sdxl
 
     def _find_added_at(self, model_id: int, state: ModelState) -> int | None:
         """Return when the model was first stored: now, if it is new; None, if a version stored it that did not note."""
@@ -189,8 +207,9 @@ class ModelWriter:
 
     def _note_base_model(self, name: str) -> None:
         """Store a base model that is new, as its source spells it."""
-        if name and fold_base(name) not in self._bases:
-            base = self._bases[fold_base(name)] = BaseModel(name, architecture="", is_sdxl=False)
+        bases = self._read_bases()
+        if name and fold_base(name) not in bases:
+            base = bases[fold_base(name)] = BaseModel(name, architecture="", is_sdxl=False)
             self._transaction.put_base_model(base)
 
 

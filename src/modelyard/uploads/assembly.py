@@ -49,18 +49,18 @@ class Assembler:
     def assemble(self, upload: Upload, allow_bytes: Callable[[int], object]) -> None:
         """Write the bytes of an upload from its segments.
 
-        Raises InvalidValue if a xorb is missing or its chunks do not fit. A second call writes them again.
+        They are not flushed to the disk: after a power cut, a second call writes them again. Raises InvalidValue if a
+        xorb is missing or its chunks do not fit.
         """
         segments = _decode_segments(upload.declared[SEGMENTS])
         if self._incoming.size(upload.id) is None:
             self._incoming.create(upload.id, upload.length_bytes or 0)
         with self._incoming.open(upload.id) as partial, _OpenXorbs(upload.team, self._find) as xorbs:
-            partial.restart()
+            partial.restart(is_hashed=False)
             for segment in segments:
                 allow_bytes(segment.size_bytes)
                 descriptor, chunks = xorbs.open(segment.xorb)
                 _write_segment(partial, segment, descriptor, chunks)
-            partial.sync()
 
     def _find(self, upload_id: str) -> Path | None:
         """Return the file of a xorb. Another machine may have received it."""

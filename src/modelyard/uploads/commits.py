@@ -5,7 +5,6 @@ LFS   open_parts ──bytes of each──> join_parts ─────┼─> ve
 xet   open_xorb ──bytes──> … add_file (a shard) ────┘
 """
 
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
@@ -36,10 +35,10 @@ class Result:
 class CommitUploads:
     """The files of one store that come for commits. Threads may share it."""
 
-    def __init__(self, store: Store, incoming: Uploads, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, incoming: Uploads, *, clock: Callable[[], float] | None = None) -> None:
         self._store = store
         self.uploads = incoming
-        self._clock = clock
+        self._clock = clock or store.now
 
     def has(self, viewer: Viewer, sha256: str) -> bool:
         """Whether the viewer's team has a file already, or has sent it for a commit."""

@@ -12,10 +12,10 @@ a process of its own.
 """
 
 import secrets
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -25,7 +25,7 @@ from modelyard.domain import Viewer
 from modelyard.registry import models
 from modelyard.registry.fields import parse_upload_metadata
 from modelyard.registry.models import writing_team
-from modelyard.store import Store, blobs, deleted_models, jobs, uploads
+from modelyard.store import Store, blobs, deleted_models, jobs, uploaders, uploads
 from modelyard.store.jobs import CHECK
 from modelyard.store.uploads import Upload
 from modelyard.uploads.assembly import SEGMENTS
@@ -55,13 +55,13 @@ class Uploads:
         incoming: IncomingFiles,
         limits: UploadLimits,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self.blobs = storage
         self.incoming = incoming
         self.limits = limits
-        self._clock = clock
+        self._clock = clock or store.now
 
     def create(
         self,
@@ -72,17 +72,24 @@ class Uploads:
         length_bytes: int | None = None,
         announced_sha256: str | None = None,
         upload_id: str | None = None,
+        path: Path | None = None,
     ) -> Upload:
-        """Make an upload. Raises an error if its metadata is not accepted, or if it is over a limit of the team."""
+        """Make an upload. Raises an error if its metadata is not accepted, or if it is over a limit of the team.
+
+        ``path`` has its bytes, if they are in the folder of incomplete uploads already.
+        """
         team = writing_team(viewer)
         if kind in MODEL_KINDS:
             parse_upload_metadata(metadata)
         self.refuse_long(length_bytes or 0)
-        upload = self._new(team, kind, metadata, length_bytes, announced_sha256)
+        upload = self._new(viewer, kind, metadata, length_bytes, announced_sha256)
         if upload_id is not None:
             upload = replace(upload, id=upload_id)
         # The file comes first: an upload without its file cannot continue, while cleanup removes a file without a row.
-        self.incoming.create(upload.id, length_bytes or 0)
+        if path is None:
+            self.incoming.create(upload.id, length_bytes or 0)
+        else:
+            self.incoming.adopt(upload.id, path)
         try:
             with self._store.transaction() as transaction:
                 if uploads.open_count(transaction.connection, team) >= self.limits.team_open_uploads_max:
@@ -104,10 +111,10 @@ class Uploads:
             raise errors.UploadExpired(upload_id, upload.expires_at)
         return upload
 
-    def set_length(self, upload: Upload, length_bytes: int) -> None:
-        """Set the length of an announced upload, before its bytes arrive."""
+    def set_length(self, upload: Upload, length_bytes: int, *, received_bytes: int = 0) -> None:
+        """Set the length of an upload, before its bytes arrive; ``received_bytes`` are on the disk already."""
         self.refuse_long(length_bytes)
-        self.incoming.refuse_if_full(length_bytes)
+        self.incoming.refuse_if_full(max(0, length_bytes - received_bytes))
         with self._store.transaction() as transaction:
             current = uploads.find(transaction.connection, upload.id)
             if current is None:
@@ -135,6 +142,7 @@ class Uploads:
             upload = replace(upload, received_at=transaction.now, sha256=sha256)
             if upload.kind in ("tus", "final"):
                 entry = models.create(transaction, upload.team, parse_upload_metadata(upload.declared))
+                uploaders.put(transaction.connection, entry.model.id, upload.key_fingerprint)
                 upload = replace(upload, model_id=entry.model.id)
             if upload.model_id is not None or upload.kind == HUB:
                 jobs.add(transaction.connection, CHECK, upload.id, transaction.now, team=upload.team)
@@ -171,7 +179,7 @@ class Uploads:
         with self._store.reading() as connection:
             # The parts are part of the quota already, and the new upload replaces them.
             self._refuse_over_quota(connection, team, 0)
-        upload = self._new(team, kind, metadata, length_bytes, announced_sha256)
+        upload = self._new(viewer, kind, metadata, length_bytes, announced_sha256)
         self.incoming.create(upload.id, length_bytes)
         try:
             self.incoming.concatenate(upload.id, part_ids)
@@ -200,7 +208,7 @@ class Uploads:
 
     def _new(
         self,
-        team: str,
+        viewer: Viewer,
         kind: str,
         metadata: Mapping[str, str],
         length_bytes: int | None,
@@ -209,13 +217,14 @@ class Uploads:
         now = int(self._clock())
         return Upload(
             id=secrets.token_hex(16),
-            team=team,
+            team=writing_team(viewer),
             kind=kind,
             declared=metadata,
             created_at=now,
             expires_at=now + self.limits.expires_in_seconds,
             length_bytes=length_bytes,
             announced_sha256=announced_sha256,
+            key_fingerprint=viewer.key_fingerprint,
         )
 
     def refuse_long(self, length_bytes: int) -> None:
@@ -225,7 +234,8 @@ class Uploads:
 
     def _refuse_over_quota(self, connection: sa.Connection, team: str, length_bytes: int) -> None:
         limit = self.limits.team_quota_bytes
-        if limit:
+        # What the operator fetches is no team's.
+        if limit and team:
             used = blobs.bytes_of_team(connection, team)
             if used + length_bytes > limit:
                 raise errors.QuotaExceeded(limit, used, length_bytes)

@@ -8,8 +8,8 @@ the hash that was recorded before the move.
 """
 
 import logging
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +17,20 @@ import sqlalchemy as sa
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
+from modelyard.blobs.fsync import sync_file, translate_disk_full
 from modelyard.covers import Covers, render
+from modelyard.domain import OWN_ID_MIN
 from modelyard.facts import Facts
 from modelyard.inspection import THUMBNAIL, Inspection, inspect_file, thumbnail_of
-from modelyard.registry import models
+from modelyard.registry import inspections
 from modelyard.registry.facts import facts_from_inspection
 from modelyard.registry.names import extension_of_format
 from modelyard.registry.repositories import VerifiedFile
-from modelyard.store import Store, WriteTransaction, blobs, uploads
+from modelyard.registry.signatures import UNSIGNED
+from modelyard.store import Store, WriteTransaction, blob_claims, blobs, fetches, uploads
 from modelyard.store.blobs import Blob
-from modelyard.store.uploads import Upload
+from modelyard.store.fetches import DONE, FAILED
+from modelyard.store.uploads import FETCH_UPLOAD, Upload
 from modelyard.uploads.assembly import SEGMENTS, Assembler
 from modelyard.uploads.uploads import HUB
 
@@ -50,14 +54,19 @@ class UploadVerifier:
         incoming: IncomingFiles,
         *,
         serves_suspicious: bool = False,
-        clock: Callable[[], float] = time.time,
+        requires_signature: bool = False,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        """A model of a file that is not proven safe becomes available only if ``serves_suspicious``."""
+        """A model of a file that is not proven safe becomes available only if ``serves_suspicious``.
+
+        If ``requires_signature``, no model does before a commit brings its signature.
+        """
         self._store = store
         self._blobs = storage
         self._incoming = incoming
         self._serves_suspicious = serves_suspicious
-        self._clock = clock
+        self._requires_signature = requires_signature
+        self._clock = clock or store.now
         self._covers = Covers(store, storage, incoming)
         self._assembler = Assembler(storage, incoming)
 
@@ -91,17 +100,26 @@ class UploadVerifier:
             self._refuse(finish, upload, "error: the bytes never came")
             return None
         allow_bytes(path.stat().st_size)
-        inspection = inspect_file(path)
+        inspection = _inspect(path, is_flushed=SEGMENTS not in upload.declared)
         assert inspection.hashes is not None, "it was inspected with its hashes"
         sha256 = inspection.hashes.sha256.lower()
         for announced in (upload.announced_sha256, upload.sha256):
-            if announced is not None and announced != sha256:
+            # A source that another server lists may say the first digits only.
+            if announced is not None and not sha256.startswith(announced):
                 reason = f"mismatch: announced SHA-256 {announced}, received {sha256}"
                 self._refuse(finish, upload, reason)
                 return None
+        if _is_listed(upload) and not self._is_servable(inspection):
+            self._refuse(finish, upload, f"{inspection.verdict.value}: {inspection.reason}")
+            return None
+        if _is_listed(upload) and self._requires_signature:
+            self._refuse(finish, upload, UNSIGNED)
+            return None
         cover = self._cover_of(path, inspection)
         with self._store.transaction() as transaction:
-            # Record the hash before the bytes move: after a crash, the next process finds them by it.
+            # Record the hash before the bytes move: after a crash, the next process finds them by it, and garbage
+            # collection leaves them.
+            blob_claims.refuse_removed(transaction.connection, [sha256], transaction.now)
             uploads.put(transaction.connection, replace(upload, sha256=sha256))
         if path == self._incoming.path(upload.id):
             allow_bytes(inspection.size_bytes)
@@ -147,9 +165,9 @@ class UploadVerifier:
         return None
 
     def _accept(self, finish: _Finish, upload: Upload, inspection: Inspection, sha256: str, cover: str | None) -> None:
+        if not self._blobs.has(sha256):
+            raise errors.Unavailable("what was kept is not there")
         with self._store.transaction() as transaction:
-            if not self._blobs.has(sha256):
-                raise errors.Unavailable("what was kept is not there")
             blobs.put(
                 transaction.connection,
                 Blob(sha256, inspection.size_bytes, transaction.now, inspection.verdict.value, inspection.reason),
@@ -159,7 +177,7 @@ class UploadVerifier:
                 inspection.size_bytes,
                 facts_from_inspection(inspection),
                 is_sound=inspection.is_sound,
-                is_servable=self._is_servable(inspection),
+                is_servable=self._is_servable(inspection) and not (self._requires_signature and upload.kind != HUB),
                 extension=extension_of_format(inspection.format),
                 cover=cover,
             )
@@ -169,14 +187,17 @@ class UploadVerifier:
             else:
                 upload = replace(upload, model_id=self._give_model(transaction, upload, upload.model_id, result))
             uploads.put(transaction.connection, upload)
+            if upload.kind == FETCH_UPLOAD:
+                problem = UNSIGNED if self._is_servable(inspection) else result.verdict
+                _close_fetch(transaction, upload, result, problem)
             finish(transaction.connection)
         self._incoming.remove(upload.id)
         self._blobs.forget_uploaded(upload.id)
 
     def _give_model(self, transaction: WriteTransaction, upload: Upload, model_id: int, result: VerifiedFile) -> int:
         """Give a model its verified file, and return its id, or that of the older model that is the same."""
-        older_id = models.merge_same_model(transaction, model_id, result.sha256) if upload.kind == "tus" else None
-        models.apply_inspection(
+        older_id = inspections.merge_same_model(transaction, model_id, result.sha256) if upload.kind == "tus" else None
+        inspections.apply_inspection(
             transaction,
             model_id,
             result.facts,
@@ -189,8 +210,9 @@ class UploadVerifier:
 
     def _refuse(self, finish: _Finish, upload: Upload, reason: str) -> None:
         with self._store.transaction() as transaction:
-            if upload.model_id is not None:
-                models.apply_inspection(transaction, upload.model_id, Facts(evidence=(reason,)))
+            if upload.model_id is not None and not _is_listed(upload):
+                inspections.apply_inspection(transaction, upload.model_id, Facts(evidence=(reason,)))
+            fetches.close(transaction.connection, upload.id, FAILED, transaction.now, problem=reason)
             uploads.remove(transaction.connection, upload.id)
             if upload.kind == HUB:
                 # The commit that waits for the file says why.
@@ -199,3 +221,27 @@ class UploadVerifier:
             finish(transaction.connection)
         self._incoming.remove(upload.id)
         self._blobs.forget_uploaded(upload.id)
+
+
+def _inspect(path: Path, *, is_flushed: bool) -> Inspection:
+    """Inspect a file. The disk writes the bytes of a new one meanwhile, so that the wait before the move is short."""
+    if is_flushed:
+        return inspect_file(path)
+    with ThreadPoolExecutor(1) as flusher, translate_disk_full():
+        flush = flusher.submit(sync_file, path)
+        inspection = inspect_file(path)
+        # The system reports a failed write only once, so this report must not be lost.
+        flush.result()
+    return inspection
+
+
+def _is_listed(upload: Upload) -> bool:
+    """Whether an upload brings the file of a version that another server lists. The version stays what it is."""
+    return upload.kind == FETCH_UPLOAD and upload.model_id is not None and upload.model_id < OWN_ID_MIN
+
+
+def _close_fetch(transaction: WriteTransaction, upload: Upload, result: VerifiedFile, problem: str) -> None:
+    """End the fetch of an upload. Its row has the hash from now on, and the upload is of no more use."""
+    state, problem = (DONE, "") if result.is_servable else (FAILED, problem)
+    fetches.close(transaction.connection, upload.id, state, transaction.now, problem=problem, sha256=result.sha256)
+    uploads.remove(transaction.connection, upload.id)
