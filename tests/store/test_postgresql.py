@@ -207,8 +207,8 @@ def test_a_change_of_one_model_is_eight_statements(own_server: PostgresServer, t
         assert wait_for(lambda: yard.catalog.refresh() == 3 and "COMMIT" in read_log(own_server, offset))
         lines = read_log(own_server, offset).splitlines()
 
-    # Beside the request, the listener asks every few seconds whether its connection lasts, and a connection that was idle
-    # for a second, as on a busy machine, is asked for an answer first: ";".
+    # Beside the request, the listener asks every few seconds whether its connection lasts, and a connection that was
+    # idle for a second, as on a busy machine, is asked for an answer first: ";".
     statements = [line for line in lines if "LOG:  statement:" in line or "LOG:  execute" in line]
     beside = re.compile(r"statement: (SELECT name, value FROM counters|;$)")
     assert 8 == len([line for line in statements if not beside.search(line)]), statements
