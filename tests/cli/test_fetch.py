@@ -110,9 +110,9 @@ def test_a_file_that_is_here_is_said_to_be(home: Path, upstream: Upstream, capfd
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fetch", "bla"], "source: 'bla' is not accepted; accepted: urn:air:"),
-        (["fetch", "ftp://a.example/x.pt"], "source_url: this is no address to fetch from"),
-        (["fetch", "https://me:s3cr3t@a.example/x.pt"], "source_url: this is no address to fetch from"),
+        (["fetch", "bla"], "modelyard fetch: 'bla' is not accepted; accepted: urn:air:"),
+        (["fetch", "ftp://a.example/x.pt"], "'ftp://a.example/x.pt': this is no address to fetch from"),
+        (["fetch", "https://me:s3cr3t@a.example/x.pt"], "'https://a.example/x.pt': this is no address to fetch from"),
         (["fetch", "civitai:1", "--public"], "--public has no effect without --team"),
         (["mirror", "--bytes-max", "much"], "'much' is no size; accepted: bytes, such as 750M, 500G or 1.5T"),
         (["mirror"], "no listed version matches"),

@@ -7,7 +7,7 @@ from modelyard.cli import context, home, options, output
 from modelyard.cli.fetch_queue import FetchQueue
 from modelyard.domain import Visibility
 from modelyard.fetches.fetches import FetchRequest
-from modelyard.fetches.sources import describe_source, parse_source
+from modelyard.fetches.sources import Source, describe_source, parse_source
 from modelyard.store import refuse_team_name
 
 
@@ -34,7 +34,7 @@ def fetch(sources: tuple[str, ...], team: str | None, public: bool, as_json: boo
         refuse_team_name(team)
     if public and team is None:
         raise click.UsageError("--public has no effect without --team: models without a team are public")
-    parsed = [parse_source(text) for text in dict.fromkeys(sources)]
+    parsed = [_parse(text) for text in dict.fromkeys(sources)]
     visibility = Visibility.PRIVATE if team and not public else Visibility.PUBLIC
     config = home.load_settings()
     with home.open_store(config) as store:
@@ -52,3 +52,13 @@ def fetch(sources: tuple[str, ...], team: str | None, public: bool, as_json: boo
     if not as_json:
         output.remark(work.summary)
     return code
+
+
+def _parse(text: str) -> Source:
+    try:
+        return parse_source(text)
+    except errors.InvalidValue as problem:
+        # The fields of the API say nothing to whoever typed an argument.
+        message = problem.message.removeprefix(f"{problem.facts['field']}: ")
+        text = describe_source(text)[:64]
+        raise click.UsageError(message if repr(text) in message else f"{text!r}: {message}") from None

@@ -16,6 +16,7 @@ from modelyard.outbound import parse_url
 from modelyard.wire.air import parse_air
 
 URL_CHARS_MAX = 4096
+_USER = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]*://)[^/]*@")
 _CIVITAI = re.compile(r"civitai:(?:(?P<model>[0-9]{1,15})@)?(?P<version>[0-9]{1,15})", re.ASCII)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
 _HUB = re.compile(
@@ -141,8 +142,8 @@ def parse_url_source(url: str) -> Source:
 
 
 def describe_source(text: str) -> str:
-    """Return a source without what may be secret: the query of a URL."""
-    return text.split("?", 1)[0].split("#", 1)[0][:300]
+    """Return a source without what may be secret: the user name, the password and the query of a URL."""
+    return _USER.sub(r"\1", text.split("?", 1)[0].split("#", 1)[0])[:300]
 
 
 def label_of(source: Source) -> str:

@@ -40,7 +40,9 @@ def parse_url(url: str) -> SplitResult:
     except ValueError:  # a port that is not a number, a bracket that is not closed
         is_usable = False
     if not is_usable or parsed.username is not None or not url.isprintable() or "\\" in parsed.netloc:
-        raise errors.AddressRefused("this is no address to fetch from; accepted: http:// and https://, without a name")
+        raise errors.AddressRefused(
+            "this is no address to fetch from; accepted: http:// and https://, without user name and password"
+        )
     return parsed
 
 

@@ -183,6 +183,16 @@ def test_a_form_without_a_source_says_what_is_accepted(red: Browser, form: dict[
     assert 400 == answer.status
 
 
+def test_a_password_in_an_address_is_refused_and_not_shown(red: Browser) -> None:
+    form = {"source": "https://me:s3cr3t@example.org/night.safetensors?token=s3cr3t"}
+    answer = red.post("/fetches", fields=form)
+
+    assert 400 == answer.status
+    assert "https://example.org/night.safetensors: " in text_of(answer)
+    assert "without user name and password" in text_of(answer)
+    assert b"s3cr3t" not in answer.body
+
+
 def test_all_orders_of_a_large_workflow_fit_into_one_form(yard: App, red: Browser) -> None:
     models = [{"name": f"{n}.pt", "url": f"https://hub.example/{n}/{'%20' * 300}.pt"} for n in range(120)]
     page = resolve(red, models)
