@@ -5,7 +5,8 @@
                   change     the first page right after a change: results and counts, beside both as JSON
                   search     words never asked for before: results and counts, beside both as JSON
                   scroll     the next page, as scrolling asks for it, beside the same page as JSON
-    size        bytes on the wire for a first visit with nothing kept: HTML, CSS, scripts, drawings, all gzipped
+    size        bytes on the wire for a first visit of each page with nothing kept: HTML, CSS, scripts, drawings, all
+                gzipped
     browser     Chromium, a first visit with nothing kept, median of the runs: first and largest contentful paint,
                 layout shift and total blocking time, as Lighthouse defines them, on a desk, and on a phone as it
                 imagines one (processor four times slower, 150 ms and 1.6 Mbit/s to the server)
@@ -48,6 +49,11 @@ if TYPE_CHECKING:  # tests.browser.browsing says so where it is absent
 KEY_MS = 120
 SEARCHES = 200
 LISTING, FACETS = "/v3/model?pagination.limit=24", "/v3/model/facets"
+# The other pages; the three largest are told.
+PAGES = (
+    *("/models/{model}", "/upload", "/team", "/keys", "/webhooks", "/audit", "/fetches", "/sends", "/deleted"),
+    *("/resolve", "/status", "/docs", "/sign-in"),
+)
 GZIP = "Accept-Encoding: gzip\r\n"
 DESK = {"width": 1350, "height": 940}
 PHONE = {"width": 412, "height": 823}
@@ -187,12 +193,19 @@ def size(server: driving.Server, caller: Caller) -> Iterator[Finding]:
         body = answer.read()
         return len(body), gzip.decompress(body) if answer.getheader("content-encoding") else body
 
-    html_bytes, html = fetched("/")
+    def first_visit(target: str) -> tuple[int, int]:
+        html_bytes, html = fetched(target)
+        parts = set(re.findall(rb'(?:href|src)="(/static/[^"#]+)', html))
+        return html_bytes, html_bytes + sum(fetched(address.decode())[0] for address in parts)
+
+    html_bytes, total = first_visit("/")
     yield Finding("HTML of the first page, gzip", html_bytes / 1000, "kB")
-    total = html_bytes
-    for address in sorted(set(re.findall(rb'(?:href|src)="(/static/[^"#]+)', html))):
-        total += fetched(address.decode())[0]
     yield Finding("with CSS, scripts, icon and drawings", total / 1000, "kB", most=70)
+    connection.request("GET", "/v3/model?pagination.limit=1", headers={"Authorization": f"Bearer {caller.key}"})
+    model = json.loads(connection.getresponse().read())["models"][0]["id"]
+    totals = {page: first_visit(page.format(model=model))[1] for page in PAGES}
+    for page, total in sorted(totals.items(), key=lambda item: -item[1])[:3]:
+        yield Finding(f"{page} with CSS, scripts, icon and drawings", total / 1000, "kB", most=70)
     connection.close()
 
 

@@ -28,7 +28,6 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
         page_request,
         "team.html",
         team=team,
-        has_targets=bool(context.send_endpoints.sends.target_names) and session.viewer.may(Scope.WRITE),
         usage=usage,
         quota=quota,
         quota_percent=min(100, -(-100 * usage.size_bytes // quota)) if quota else 0,
