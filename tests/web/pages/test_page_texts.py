@@ -746,7 +746,8 @@ Or a cover URL
 """,
     "/keys": """
 # API keys of red
-[Overview](/team) [Keys](/keys) [Webhooks](/webhooks) [Audit](/audit) [Fetches](/fetches) [Sent to generators](/sends) [Recently deleted](/deleted)
+[Overview](/team) [Keys](/keys) [Webhooks](/webhooks) [Audit](/audit) [Fetches](/fetches) \
+[Sent to generators](/sends) [Recently deleted](/deleted)
 |Name|Key|Permissions|Created|Last used|Expires|Status
 |–| sk_KEY this session|admin, read, write|CREATED|never|never|Revoke sk_KEY
 form post /keys/revoke
@@ -1070,7 +1071,8 @@ CREATION = re.compile(
 )
 NEW_KEY = """
 # API keys of red
-[Overview](/team) [Keys](/keys) [Webhooks](/webhooks) [Audit](/audit) [Fetches](/fetches) [Sent to generators](/sends) [Recently deleted](/deleted)
+[Overview](/team) [Keys](/keys) [Webhooks](/webhooks) [Audit](/audit) [Fetches](/fetches) \
+[Sent to generators](/sends) [Recently deleted](/deleted)
 Copy your new key “laptop” now. It is not shown again.
 sk_KEY<Copy key>
 |Name|Key|Permissions|Created|Last used|Expires|Status
