@@ -239,6 +239,7 @@ hasher: hashing (hashing): change, looks each 1 s, lease 60 s, limit 600 s, on e
 hasher: matching (matching): change, looks each 1 s, lease 60 s, limit 600 s, if wanted
 indexer: indexing (indexing): period, looks each 0.5 s, lease 60 s, limit 3600 s, on each node, if wanted
 indexer: replication (replication): every 60 s, looks each 1 s, lease 60 s, limit 3600 s, on each node, if wanted
+indexer: civitai (rendering of Civitai's lists): every 5 s, looks each 1 s, lease 60 s, limit 600 s, if wanted
 """
 
 

@@ -23,6 +23,8 @@ from modelyard.store import Store
 from modelyard.targets import parse_targets
 from modelyard.web import app, log, metrics, server
 from modelyard.web.api.files import make_links
+from modelyard.web.civitai.stored_models import StoredModels
+from modelyard.web.civitai.versions import Versions
 from modelyard.web.connection_limits import ConnectionLimits
 from modelyard.web.rate_limit import RateLimit
 from modelyard.web.sessions import Sessions
@@ -152,7 +154,9 @@ def _run_indexer(config: Settings) -> None:
     stop = _prepare_job(config)
     os.nice(_INDEXER_NICENESS)
     with context.open_catalog(config) as catalog:
-        background.work_in_thread(config, tasks.INDEXER, Resources(catalog.store, catalog=catalog), stop)
+        renderer = StoredModels(catalog.store, Versions(catalog))
+        resources = Resources(catalog.store, catalog=catalog, civitai_models=renderer)
+        background.work_in_thread(config, tasks.INDEXER, resources, stop)
 
 
 def _run_verifier(config: Settings) -> None:

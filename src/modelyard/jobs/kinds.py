@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -31,6 +32,16 @@ class Trigger(Enum):
     PERIOD = "period"  # when its period is over
 
 
+class Renderer(Protocol):
+    """Renders models before anybody asks for them."""
+
+    def is_behind(self) -> bool:
+        """Whether models changed since the last run."""
+
+    def refresh(self, is_ended: Callable[[], bool]) -> object:
+        """Render what changed, until there is no more or ``is_ended`` returns true."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """The open resources of a process."""
@@ -40,6 +51,7 @@ class Resources:
     cleaner: UploadCleaner | None = None
     covers: Covers | None = None
     catalog: Catalog | None = None
+    civitai_models: Renderer | None = None
     outbound: Outbound | None = None
     fetcher: Fetcher | None = None
     sender: Sender | None = None

@@ -30,6 +30,8 @@ FETCH_LEASE_SECONDS = 15
 SEND_LEASE_SECONDS = 15
 # After this time, hashing lets covers and matching run.
 _SLICE_SECONDS = 300.0
+# After this time, rendering lets indexing run.
+_RENDERING_SECONDS = 1.0
 
 
 def verify_upload(resources: Resources, run: Run) -> float | None:
@@ -101,6 +103,14 @@ def replicate_segments(resources: Resources, _: Run) -> None:
     resources.catalog.publish_segments()
 
 
+def render_civitai_models(resources: Resources, run: Run) -> float | None:
+    """Render models as Civitai's JSON; return 0 while there are more, so that indexing has a turn."""
+    assert resources.civitai_models is not None, "the indexer's process opens it"
+    end_at = time.monotonic() + _RENDERING_SECONDS
+    resources.civitai_models.refresh(lambda: run.is_stopping() or time.monotonic() >= end_at)
+    return 0.0 if resources.civitai_models.is_behind() else None
+
+
 def plan_webhooks(resources: Resources, _: Run) -> float | None:
     """Add the messages that webhooks have to send of what changed."""
     assert resources.webhook_planner is not None, "the fetcher's process opens it"
@@ -136,6 +146,10 @@ def _has_matches(resources: Resources) -> bool:
 def _has_old_segments(resources: Resources) -> bool:
     assert resources.catalog is not None, "the indexer's process opens it"
     return resources.catalog.has_old_segments()
+
+
+def _has_unrendered_models(resources: Resources) -> bool:
+    return resources.civitai_models is not None and resources.civitai_models.is_behind()
 
 
 def _has_unpublished_segments(resources: Resources) -> bool:
@@ -184,6 +198,10 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "replication", "replication", INDEXER, replicate_segments, Trigger.PERIOD,
         period_seconds=60.0, limit_seconds=3600.0, is_node_bound=True, is_wanted=_has_unpublished_segments,
+    ),
+    Kind(
+        "civitai", "rendering of Civitai's lists", INDEXER, render_civitai_models, Trigger.PERIOD,
+        period_seconds=5.0, is_wanted=_has_unrendered_models,
     ),
 )  # fmt: skip # a row a kind
 

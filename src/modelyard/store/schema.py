@@ -5,6 +5,7 @@
       └ layers    what each source said about it, as JSON; a model is resolved from them again when one changes;
                   the long facts of a layer may have a row of their own, whose number is greater by 16
       └ model_texts   small files of models that lie in folders
+      └ civitai_models   models as Civitai's JSON (``store.civitai_models``)
     tombstones    models that were removed, stamped likewise, so that followers take them out
     withdrawals ─ withdrawal_horizons   models that a team, or everyone, cannot see any more (``store.withdrawals``)
     deleted_models  what restores models that their teams deleted lately
@@ -365,7 +366,19 @@ model_texts = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
-# A copy of it, of deleted models that can be restored.
+civitai_models = Table(
+    "civitai_models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("model_id", _ID, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
+    Column("rendering", Integer, nullable=False),
+    Column("versions", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "model_id"),
+)
+
+# A copy of model_texts, of deleted models that can be restored.
 deleted_model_texts = Table(
     "deleted_model_texts",
     metadata,

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -48,6 +48,8 @@ from modelyard.web.api.sends import SendEndpoints
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import authenticate
 from modelyard.web.civitai import endpoint as civitai
+from modelyard.web.civitai.stored_models import StoredModels
+from modelyard.web.civitai.versions import Versions
 from modelyard.web.client_address import TrustedProxies
 from modelyard.web.comfyui import channel
 from modelyard.web.comfyui.channel import Channel
@@ -186,6 +188,7 @@ def _parts(
         HubContext(
             catalog, viewer_of, caller_of, Repositories(catalog), downloads, rate_limit, heavy_work, base_of, gzip_cache
         ),
+        Versions(catalog),
     )
 
 
@@ -288,9 +291,11 @@ def _limits(settings: Settings) -> UploadLimits:
 @contextlib.asynccontextmanager
 async def _lifespan(auth: Auth, parts: Parts, log: Log, _: object) -> AsyncIterator[None]:
     """Run the periodic tasks of a worker from its start to its end."""
+    stored_models = StoredModels(parts.catalog.store, parts.versions)
+    flush_now = partial(_flush_now, auth, parts.downloads, stored_models, log)
     tasks = [
         asyncio.create_task(_check_index(parts.catalog)),
-        asyncio.create_task(_flush(auth, parts.downloads, log)),
+        asyncio.create_task(_flush(flush_now)),
         asyncio.create_task(_sample(parts.page_context.traffic)),
     ]
     parts.ready.accepting = True
@@ -300,7 +305,7 @@ async def _lifespan(auth: Auth, parts: Parts, log: Log, _: object) -> AsyncItera
         parts.ready.accepting = False
         for task in tasks:
             task.cancel()
-        await _flush_now(auth, parts.downloads, log)
+        await flush_now()
 
 
 async def _check_index(catalog: Catalog) -> None:
@@ -317,17 +322,18 @@ async def _sample(traffic: TrafficHistory) -> None:
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
-async def _flush(auth: Auth, downloads: Downloads, log: Log) -> None:
+async def _flush(flush_now: Callable[[], Awaitable[None]]) -> None:
     while True:
         await asyncio.sleep(_FLUSH_SECONDS)
-        await _flush_now(auth, downloads, log)
+        await flush_now()
 
 
-async def _flush_now(auth: Auth, downloads: Downloads, log: Log) -> None:
+async def _flush_now(auth: Auth, downloads: Downloads, stored_models: StoredModels, log: Log) -> None:
     try:
         await asyncio.to_thread(auth.flush_last_used)
         await asyncio.to_thread(downloads.signer.refresh)
         await asyncio.to_thread(downloads.flush)
+        await asyncio.to_thread(stored_models.note_use)
     except errors.ModelyardError as error:
         # Serving requests is more important than these values. They stay in memory, and the next minute tries again.
         log.events.warning(

@@ -124,6 +124,7 @@ class Parts:
     request_log: RequestLog
     page_context: PageContext
     hub: HubContext
+    versions: Versions
 
 
 def routes(
@@ -322,7 +323,7 @@ def _team_addresses(context: PageContext) -> list[Route]:
 def _civitai(parts: Parts) -> list[Route]:
     context, catalog, viewer_of = parts.page_context, parts.catalog, parts.viewer_of
     base_of, gzip_cache = context.base_of, context.gzip_cache
-    versions = Versions(catalog)
+    versions = parts.versions
     search = CivitaiSearch(catalog, versions, viewer_of, base_of)
     images = Images(catalog, versions, viewer_of, base_of)
     lookups = Lookups(catalog, versions, viewer_of, base_of, gzip_cache)

@@ -74,6 +74,7 @@ Request rate and latency appear ten seconds after the server starts.
 |matching|0|0|0|0|||||
 |indexing|0|0|0|0|||||
 |replication|0|0|0|0|||||
+|civitai|0|0|0|0|||||
 ## Failures
 |Job|Kind|Attempts|Failed, ago|What follows|Reason
 |1|check|1|0:59|given up|cannot be read

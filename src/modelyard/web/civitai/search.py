@@ -37,6 +37,7 @@ CACHE_BYTES_MAX = 16 * 1024 * 1024
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 # The event loop joins and compresses so much in about 5 ms.
 _AT_HAND_BYTES_MAX = 1024 * 1024
+_FOUND_MAX = 64
 # Counts of downloads change without a new revision of the catalogue.
 _PAGE_SECONDS = 300
 _SORTS = {"Highest Rated": POPULAR, "Most Downloaded": POPULAR, "Newest": "newest"}
@@ -101,6 +102,8 @@ class CivitaiSearch:
             CACHE_BYTES_MAX // 2, lambda: catalog.revision, lambda key, response: len(response.body) + len(key[2])
         )
         self._items: LRUCache[tuple[object, ...], _Items] = LRUCache(CACHE_BYTES_MAX // 2)
+        # Which models a page has whose bodies were not at hand, for the thread that gets them.
+        self._found: LRUCache[tuple[object, ...], tuple[Search, Leads]] = LRUCache(_FOUND_MAX)
 
     def get(self, request: Request) -> Response:
         """Return a page of the models that match, and that the caller may see. It may ask the database."""
@@ -116,8 +119,12 @@ class CivitaiSearch:
 
     def _page(self, viewer: Viewer, request: Request) -> Response:
         parameters, revision = read_query(request), self._catalog.revision
-        search = read_search(self._catalog, viewer, parameters)
-        page = self._find(viewer, search, request.budget or Budget()) if search.query.limit else NO_LEADS
+        found = self._found.get((revision, viewer, request.query_string))
+        if found is None:
+            search = read_search(self._catalog, viewer, parameters)
+            page = self._find(viewer, search, request.budget or Budget()) if search.query.limit else NO_LEADS
+        else:
+            search, page = found
         base, following = self._base_of(request), page.following
         numbers = {lead: number for number, lead in enumerate(page.ids)}
         bodies: list[bytes] = []
@@ -148,6 +155,7 @@ class CivitaiSearch:
             found = self._versions.find_bodies(viewer, page.ids, base, primary_only=search.primary_only)
             bodies = [body for body in found if body is not None]
             if len(bodies) < len(found) or sum(map(len, bodies)) > _AT_HAND_BYTES_MAX:
+                self._found.put((revision, viewer, request.query_string), (search, page), 1)
                 raise NotAtHandError
             items = _join(bodies)
             self._items.put(key, items, len(items.content))

@@ -17,7 +17,7 @@ from modelyard.civitai.answers import drop_missing, make_cover, make_file, make_
 from modelyard.civitai.markup import html_of_text
 from modelyard.domain import COVERS, OWN_ID_MIN, Hashes, Model, Verdict, Viewer, Visibility
 from modelyard.facts import Entry, Facts, Layer, ModelFile, Recommended, format_date, resolve
-from modelyard.store import blobs, files, origins, version_groups
+from modelyard.store import blobs, civitai_models, files, origins, version_groups
 from modelyard.web.api.model_details import list_files
 from modelyard.web.cache import LRUCache
 from modelyard.web.civitai.endpoint import DOWNLOADS
@@ -28,6 +28,14 @@ CACHE_BYTES_MAX = 32 * 1024 * 1024
 _ENTRY_BYTES = 512
 # Versions that are in memory at the same time, but for one model with more.
 _VERSIONS_AT_ONCE = 200
+# Increase it when another body is rendered for a model: stored bodies are then rendered again.
+RENDERING = 1
+# A page has up to 100 of them.
+STORED_BYTES_MAX = 256 * 1024
+# The address of the server in a stored body. The encoder leaves no such byte in a text, and an author's text with the
+# character begins no address.
+_BASE, _STORED_BASE, _ENCODED_BASE = b"\x01", "\x01", b"\\u0001"
+_ENCODED_BASES = (b'"url":"' + _ENCODED_BASE, b'"downloadUrl":"' + _ENCODED_BASE)
 _encode = msgspec.json.Encoder().encode
 _SCANS = {Verdict.CLEAN: "Success", Verdict.ERROR: "Error"}
 
@@ -56,6 +64,8 @@ class Versions:
         # The JSON of models: by their versions, and, without asking the database, by the revision of the catalogue.
         self._cache: LRUCache[tuple[object, ...], bytes] = LRUCache(CACHE_BYTES_MAX)
         self._bodies: LRUCache[tuple[object, ...], bytes] = LRUCache(CACHE_BYTES_MAX)
+        # Whether somebody asked for a list: until then there is nothing to render before.
+        self.is_used = False
 
     def find(self, viewer: Viewer, version_id: int) -> Version:
         """Return a version. Raises ModelNotFound, also for what the viewer may not see."""
@@ -93,6 +103,13 @@ class Versions:
         shape = self._catalog.revision, viewer.team, base, primary_only
         bodies = self.find_bodies(viewer, lead_ids, base, primary_only=primary_only)
         missing = [lead for lead, body in zip(lead_ids, bodies, strict=True) if body is None]
+        if missing and not primary_only:
+            self.is_used = True
+            stored = self._find_stored(missing, base)
+            bodies = [stored.get(lead, body) for lead, body in zip(lead_ids, bodies, strict=True)]
+            missing = [lead for lead in missing if lead not in stored]
+            for lead, rendered in stored.items():
+                self._bodies.put((*shape, lead), rendered, len(rendered) + _ENTRY_BYTES)
         rest = self._render_groups(viewer, missing, base, primary_only)
         upcoming = next(rest, None)
         for lead, body in zip(lead_ids, bodies, strict=True):
@@ -109,6 +126,23 @@ class Versions:
         """Return the JSON of the model of each version, None for those that are not in memory."""
         shape = self._catalog.revision, viewer.team, base, primary_only
         return self._bodies.get_many([(*shape, lead) for lead in lead_ids])
+
+    def _find_stored(self, lead_ids: Sequence[int], base: str) -> dict[int, bytes]:
+        """Return the bodies that were rendered before anybody asked, by the version that stands for the model."""
+        with self._catalog.store.reading() as connection:
+            stored = civitai_models.find(connection, lead_ids, RENDERING)
+        address = _encode(base)[1:-1]
+        return {lead: body.replace(_BASE, address) for lead, body in stored.items()}
+
+    def render_to_store(self, groups: Sequence[civitai_models.Group]) -> Iterator[tuple[civitai_models.Group, bytes]]:
+        """Yield the bodies of groups that everyone may see, as they are stored; some are too large, and left out."""
+        by_lead = {group.lead_id: group for group in groups}
+        for lead, body in self._render_groups(Viewer(None), [*by_lead], _STORED_BASE, primary_only=False):
+            stored = body
+            for encoded in _ENCODED_BASES:
+                stored = stored.replace(encoded, encoded.removesuffix(_ENCODED_BASE) + _BASE)
+            if len(stored) <= STORED_BYTES_MAX and _ENCODED_BASE not in stored:
+                yield by_lead[lead], stored
 
     def _render_groups(
         self, viewer: Viewer, lead_ids: Sequence[int], base: str, primary_only: bool
