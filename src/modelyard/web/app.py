@@ -148,6 +148,7 @@ def _parts(
         return link_for or downloads.links_for(base_of(request), request.viewer, ttl_seconds)
 
     covers, heavy_work = Covers(catalog.store, storage.kept, storage.incoming), HeavyWork(rate_limit)
+    repositories = Repositories(catalog)
     endpoints = ModelEndpoints(models, caller_of, base_of, links_for, ttl_seconds)
     return Parts(
         catalog,
@@ -185,9 +186,7 @@ def _parts(
             shows_nsfw=settings.nsfw_covers == "shown",
             serves_suspicious=serves_suspicious,
         ),
-        HubContext(
-            catalog, viewer_of, caller_of, Repositories(catalog), downloads, rate_limit, heavy_work, base_of, gzip_cache
-        ),
+        HubContext(catalog, viewer_of, caller_of, repositories, downloads, rate_limit, heavy_work, base_of, gzip_cache),
         Versions(catalog),
     )
 
