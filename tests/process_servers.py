@@ -121,11 +121,15 @@ class PostgresServer:
                     os.kill(int(child), signal.SIGKILL)
             self._process.wait()
 
-    def stop(self) -> None:
-        """End it in an orderly way, connections cut."""
+    def end(self) -> None:
+        """End it in an orderly way, connections cut; it can be started again."""
         if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(_READY_SECONDS_MAX)
+
+    def stop(self) -> None:
+        """End it in an orderly way, for good."""
+        self.end()
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     @property

@@ -47,10 +47,29 @@ class Databases:
         followers = self.replicas()
         received = {number: self._received(number) for number in followers}
         chosen = max(followers, key=lambda number: received[number])
-        with self._connected(chosen) as connection:
-            assert connection.execute("SELECT pg_promote(true, 60)").fetchone() == (True,)
-        before, self.primary = self.primary, chosen
+        before = self.primary
+        self.promote(chosen)
         self._follow(before)
+
+    def promote(self, number: int) -> None:
+        """Make a replica the primary; what was the primary stays as it is."""
+        with self._connected(number) as connection:
+            # A query that waits may be cancelled, as it can need rows that the recovery removes.
+            connection.execute("SELECT pg_promote(false)")
+            wait(lambda: not self._is_replica(connection), "a replica is not promoted")
+        self.primary = number
+
+    @staticmethod
+    def _is_replica(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+        return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+
+    def wait_until_received(self) -> None:
+        """Wait until the replicas have what the primary has."""
+        with self._connected(self.primary) as connection:
+            row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')").fetchone()
+        assert row is not None
+        position = int(row[0])
+        wait(lambda: all(self._received(number) >= position for number in self.replicas()), "replicas stay behind")
 
     def wait_until_followed(self) -> None:
         """Wait until every replica streams."""
@@ -98,15 +117,21 @@ class Databases:
 
 
 @contextmanager
-def running_databases(folder: Path, count: int = 3) -> Iterator[Databases]:
-    """Give a primary with its replicas, and an empty database ``modelyard`` in it."""
+def running_databases(folder: Path, count: int = 3, *, is_synchronous: bool = True) -> Iterator[Databases]:
+    """Give a primary with its replicas, and an empty database ``modelyard`` in it.
+
+    Unless ``is_synchronous``, a commit waits for no replica.
+    """
     ports = [free_port() for _ in range(count)]
     hosts = f"host={','.join(['127.0.0.1'] * count)} port={','.join(map(str, ports))}"
     names = ", ".join(f"s{number}" for number in range(count))
     servers = []
     for number, port in enumerate(ports):
         conninfo = f"{hosts} user=postgres application_name=s{number} target_session_attrs=read-write connect_timeout=3"
-        options = (*_OPTIONS, f"primary_conninfo={conninfo}", f"synchronous_standby_names=ANY 1 ({names})")
+        # pg_rewind needs full pages.
+        options = (*_OPTIONS, f"primary_conninfo={conninfo}", "full_page_writes=on")
+        if is_synchronous:
+            options = (*options, f"synchronous_standby_names=ANY 1 ({names})")
         servers.append(PostgresServer(postgres_programs(), folder / f"postgres{number}", port, options))
     databases = Databases(servers)
     try:

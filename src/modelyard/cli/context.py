@@ -17,9 +17,12 @@ from modelyard.webhooks.sender import WebhookSender
 
 
 @contextlib.contextmanager
-def open_catalog(config: settings.Settings) -> Iterator[catalog.Catalog]:
-    """Open the catalogue of a home folder, and close its store after use."""
-    with home.open_store(config) as database:
+def open_catalog(config: settings.Settings, *, accepts_older: bool = False) -> Iterator[catalog.Catalog]:
+    """Open the catalogue of a home folder, and close its store after use.
+
+    ``accepts_older``: use the database although it lacks what this node has seen.
+    """
+    with home.open_store(config, accepts_older=accepts_older) as database:
         yield create_catalog(config, database)
 
 

@@ -106,9 +106,18 @@ def _close(path: Path, closed_bits: int) -> bool:
 
 
 @contextlib.contextmanager
-def open_store(config: settings.Settings) -> Iterator[store.Store]:
-    """Open the store of a home folder, and close it after use."""
-    database = store.open_store(config.database_url, replicas=config.database_replica_url, progress=_show_renewal)
+def open_store(config: settings.Settings, *, accepts_older: bool = False) -> Iterator[store.Store]:
+    """Open the store of a home folder, and close it after use.
+
+    ``accepts_older``: use the database although it lacks what this node has seen.
+    """
+    database = store.open_store(
+        config.database_url,
+        replicas=config.database_replica_url,
+        progress=_show_renewal,
+        home=config.home,
+        accepts_older=accepts_older,
+    )
     database.process = _describe_process()
     with contextlib.closing(database):
         yield database

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.store import migrate
+from modelyard.store import migrate, origins
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.dialect import Dialect
+from modelyard.store.lineage import Lineage
 from modelyard.store.renewal import ProgressFactory, no_progress, renew
 from modelyard.store.store import Store
 
@@ -19,14 +22,17 @@ def open_store(
     clock: Callable[[], float] = time.time,
     replicas: str = "",
     progress: ProgressFactory = no_progress,
+    home: Path | None = None,
+    accepts_older: bool = False,
 ) -> Store:
     """Open the database of a SQLAlchemy URL, migrate its tables, and renew what an older version stored.
 
     Raises DatabaseUnavailable if it cannot be opened, DatabaseDamaged, or ConfigurationError if a newer version made
     it. Several processes may call this at once. ``replicas`` is the URL of replicas of this database, which snapshots
-    and changes come from. ``progress`` shows how far the renewal is, if that takes long.
+    and changes come from. ``progress`` shows how far the renewal is, if that takes long. ``home`` keeps what this node
+    has seen of the database: raises Unavailable for one that lacks some of it, unless ``accepts_older``.
     """
-    store = _open_migrated(url, clock, replicas)
+    store = _open_migrated(url, clock, replicas, partial(Lineage, home, accepts_older=accepts_older))
     try:
         renew(store, progress)
     except BaseException:
@@ -35,11 +41,17 @@ def open_store(
     return store
 
 
-def _open_migrated(url: str, clock: Callable[[], float], replicas: str) -> Store:
+def _open_migrated(
+    url: str, clock: Callable[[], float], replicas: str, open_lineage: Callable[[str], Lineage]
+) -> Store:
     dialect = migrate.dialect_of(url)
     try:
         migrate.migrate(dialect)
-        return Store(dialect, clock, _replicas_of(dialect, replicas) if replicas else None)
+        lineage = None
+        if dialect.check_servers is not None:
+            with dialect.engine.connect() as connection:
+                lineage = open_lineage(origins.read_catalogue(connection))
+        return Store(dialect, clock, _replicas_of(dialect, replicas) if replicas else None, lineage)
     except BaseException as problem:
         dialect.engine.dispose()
         if not isinstance(problem, sa.exc.DBAPIError | OSError | dialect.engine.dialect.loaded_dbapi.Error):

@@ -89,6 +89,8 @@ class Dialect:
     ``read_counters`` returns the counters; among them is the time of the database, if it has a clock of its own.
     ``open_hints`` takes a function that reads the revisions, a context manager that reads them without writers, and a
     function that reads them by a connection.
+    ``check_servers`` has a function called with the counters of every server that an engine connects to; None if there
+    is one file and no servers.
     """
 
     engine: sa.Engine
@@ -109,6 +111,7 @@ class Dialect:
         ],
         ChangeNotifier,
     ]
+    check_servers: Callable[[sa.Engine, Callable[[dict[str, int]], object]], None] | None
     # Options of a connection that reads: one unchanging view of the database.
     reading: dict[str, Any]
     # Options of a connection whose transaction ``begin_writing`` begins.

@@ -6,7 +6,7 @@ Each process listens with one connection and also polls, so that a lost notifica
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from modelyard.store.dialect import (
     StatementsById,
     row_statements,
 )
+from modelyard.store.lineage import SYSTEM, TIMELINE
 from modelyard.store.postgresql_notifier import CHANNEL, PostgresNotifier
 from modelyard.store.rows import Row
 
@@ -63,6 +64,7 @@ def dialect(url: sa.URL) -> Dialect:
         end_writing=_end_writing,
         put_rows=partial(_put_rows, by_ids, row_statements(engine, postgresql.insert)),
         open_hints=partial(PostgresNotifier, engine),
+        check_servers=_check_servers,
         reading={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
         # The driver would send BEGIN by itself, and wait for the answer.
         writing={"isolation_level": "AUTOCOMMIT"},
@@ -113,11 +115,32 @@ def _lock_writers(connection: sa.Connection) -> None:
 
 def _begin_writing(connection: sa.Connection) -> dict[str, int]:
     """Begin, wait for other writers, and read the counters and the server's time."""
-    return dict(_send(connection, _BEGIN_WRITING).fetchall())
+    return _counters_of(_send(connection, _BEGIN_WRITING).fetchall())
 
 
 def _read_counters(connection: sa.Connection) -> dict[str, int]:
-    return {row[0]: row[1] for row in connection.exec_driver_sql(_COUNTERS)}
+    return _counters_of(connection.exec_driver_sql(_COUNTERS))
+
+
+def _counters_of(rows: Iterable[Any]) -> dict[str, int]:
+    return {row[0]: row[1] for row in rows if row[1] is not None}
+
+
+def _check_servers(engine: sa.Engine, check: Callable[[dict[str, int]], object]) -> None:
+    """Call ``check`` with the counters of every server that the engine connects to, before it is used."""
+
+    def check_server(driver: Any, _: ConnectionPoolEntry) -> None:
+        try:
+            driver.autocommit = True
+            check(_counters_of(driver.execute(_SERVER_COUNTERS, prepare=False)))
+            driver.autocommit = False
+        except BaseException:
+            driver.close()
+            raise
+
+    # What was opened before this is not checked.
+    engine.dispose()
+    sa.event.listen(engine, "connect", check_server)
 
 
 def _send(connection: sa.Connection, statements: str) -> Any:
@@ -137,7 +160,13 @@ def _send(connection: sa.Connection, statements: str) -> Any:
 
 # The server's time is read when the lock is held, not when the transaction began.
 _READ_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-_COUNTERS = f"SELECT name, value FROM counters UNION ALL SELECT '{CLOCK}', {_READ_CLOCK}"  # noqa: S608 # texts of ours
+# A name of a log file begins with the timeline, in hexadecimal digits. A standby has no log of its own.
+_READ_TIMELINE = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint"
+_COUNTERS = (
+    f"SELECT name, value FROM counters UNION ALL SELECT '{CLOCK}', {_READ_CLOCK} UNION ALL"  # noqa: S608 # texts of ours
+    f" SELECT '{TIMELINE}', CASE WHEN pg_is_in_recovery() THEN NULL ELSE {_READ_TIMELINE} END"
+)
+_SERVER_COUNTERS = f"{_COUNTERS} UNION ALL SELECT '{SYSTEM}', system_identifier FROM pg_control_system()"  # noqa: S608 # as above
 _BEGIN_WRITING = ";".join(
     (
         "BEGIN",

@@ -147,8 +147,9 @@ class PostgresNotifier:
             heard_at = time.monotonic()
             try:
                 self._listen()
-            except (sa.exc.SQLAlchemyError, self._driver_error):
-                # The database is away. The known revisions stay correct; retry, less often the longer it lasts.
+            except (sa.exc.SQLAlchemyError, self._driver_error, errors.Unavailable):
+                # The database is away, or not the one that it was. The known revisions stay correct; retry, less often
+                # the longer it lasts.
                 self._is_away = True
                 lasted = time.monotonic() - heard_at > _RETRY_SECONDS_MAX
                 retry_seconds = 0.1 if lasted else min(retry_seconds * 2, _RETRY_SECONDS_MAX)

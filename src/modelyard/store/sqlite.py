@@ -53,6 +53,7 @@ def dialect(url: sa.URL) -> Dialect:
         end_writing=write_revisions,
         put_rows=partial(_put_rows, row_statements(engine, sqlite.insert)),
         open_hints=partial(SqliteNotifier, path.with_name(path.name + "-counters")),
+        check_servers=None,
         reading={},
         writing={"writes": True},
     )

@@ -19,6 +19,7 @@ from modelyard.store.audit import BY_COMMAND, Actor
 from modelyard.store.clock import DatabaseClock
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.dialect import Dialect, Revisions, read_revisions, revisions_of
+from modelyard.store.lineage import Lineage
 from modelyard.store.queries import by_bytes
 from modelyard.store.transaction import Changes, WriteTransaction, base_models_of, entries_by_id
 
@@ -57,8 +58,18 @@ class Snapshot:
 class Store:
     """An open database. Threads may share it; processes each open their own."""
 
-    def __init__(self, dialect: Dialect, clock: Callable[[], float], replicas: Dialect | None = None) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        clock: Callable[[], float],
+        replicas: Dialect | None = None,
+        lineage: Lineage | None = None,
+    ) -> None:
+        """Open a migrated database; ``lineage`` says what this node has seen of it, if it is on a server."""
         self._replicas = replicas
+        self._lineage = lineage
+        if lineage is not None and dialect.check_servers is not None:
+            dialect.check_servers(dialect.engine, lambda counters: lineage.check(counters, 0))
         self.url = dialect.engine.url.render_as_string(hide_password=True)
         self._dialect = dialect
         self.clock = DatabaseClock(clock)
@@ -70,6 +81,7 @@ class Store:
         self._decided = threading.Event()
         self._decided.set()
         self._hints = dialect.open_hints(self._read_revisions, self._without_writers, self._read_revisions_by)
+        self._hints.subscribe(self._note_hint)
 
     def revision(self) -> int:
         """Return the last committed revision; 0 if no model was ever stored."""
@@ -90,6 +102,10 @@ class Store:
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers. Runs no query."""
         return self._hints.unreachable_seconds()
+
+    def refusal(self) -> str | None:
+        """Return why this node does not use the database, which lacks what the node has seen; None if it uses it."""
+        return self._lineage.problem if self._lineage is not None else None
 
     def now(self) -> float:
         """Return the time by the database's clock, without a query: for deadlines that all nodes share."""
@@ -216,6 +232,8 @@ class Store:
         """Close all connections; the store cannot be used after this."""
         self._hints.close()
         self._dialect.engine.dispose()
+        if self._lineage is not None:
+            self._lineage.close()
         if self._replicas is not None:
             self._replicas.engine.dispose()
 
@@ -247,7 +265,10 @@ class Store:
             self._dialect.engine.connect().execution_options(**self._dialect.writing) as connection,
             connection.begin(),
         ):
-            yield connection, self._dialect.begin_writing(connection)
+            seen_revision = self._seen_revision()
+            counters = self._dialect.begin_writing(connection)
+            self._check_lineage(counters, seen_revision)
+            yield connection, counters
 
     @contextmanager
     def _without_writers(self) -> Iterator[Revisions]:
@@ -260,9 +281,27 @@ class Store:
 
     def _read_revisions_by(self, connection: sa.Connection) -> Revisions:
         asked_at = time.monotonic()
+        # A transaction that sees one moment may have begun before the newest commit that this node knows of.
+        isolation_level = connection.get_execution_options().get("isolation_level")
+        is_view = connection.in_transaction() and isolation_level != "AUTOCOMMIT"
+        seen_revision = 0 if is_view else self._seen_revision()
         counters = self._dialect.read_counters(connection)
+        self._check_lineage(counters, seen_revision)
         self.clock.note(counters, asked_at)
         return revisions_of(counters)
+
+    def _seen_revision(self) -> int:
+        return self._lineage.revision if self._lineage is not None else 0
+
+    def _check_lineage(self, counters: dict[str, int], seen_revision: int) -> None:
+        if self._lineage is not None:
+            self._lineage.check(counters, seen_revision)
+
+    def _note_hint(self) -> bool:
+        """Note the revision of a commit that this process made or heard of."""
+        if self._lineage is not None:
+            self._lineage.note_revision(self._hints.models_revision())
+        return True
 
 
 def _changes(connection: sa.Connection, after: int) -> Changes:

@@ -67,8 +67,11 @@ class ReadyEndpoint:
         return Response(_encode(readiness), caching=UNSTORED)
 
     def _problems(self) -> dict[str, str]:
-        clock = self._catalog.store.clock
-        return {} if clock.wrong_seconds is None else {"clock": clock.describe()}
+        store = self._catalog.store
+        problems = {} if store.clock.wrong_seconds is None else {"clock": store.clock.describe()}
+        if (refusal := store.refusal()) is not None:
+            problems["database"] = refusal
+        return problems
 
 
 @dataclass(frozen=True, slots=True)
