@@ -7,21 +7,23 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from modelyard.domain import Scope, Verdict
 from modelyard.jobs import tasks
 from modelyard.jobs.executors import ThreadExecutor
 from modelyard.jobs.kinds import Resources
 from modelyard.jobs.worker import Worker
 from modelyard.retry import RetryPolicy
-from modelyard.sends import LINK_SECONDS, Sender
-from modelyard.store import jobs
+from modelyard.sends import LINK_SECONDS, OPEN_MAX, Sender
+from modelyard.store import blobs, jobs, sends
+from modelyard.store.sends import Send
 from modelyard.targets import parse_targets
 from modelyard.web.api.files import make_links
 from modelyard.web.urls import open_signer
@@ -67,9 +69,9 @@ class Yard:
     targets: str
     model_id: int
 
-    def call(self, body: object = None, team: str = "red") -> Any:
+    def call(self, body: object = None, team: str = "red", scopes: Iterable[Scope] = WRITER) -> Any:
         """Ask for sends, or list them; return the answer, also of an error."""
-        headers = {"Authorization": f"Bearer {self.app.key(team, *WRITER)}"}
+        headers = {"Authorization": f"Bearer {self.app.key(team, *scopes)}"}
         data = None if body is None else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(
@@ -263,3 +265,56 @@ def test_what_cannot_be_sent_is_refused_with_the_reason(yard: Yard) -> None:
     assert [400, 409, 404, 400] == [refusal["code"] for refusal in refusals]
     assert "target: 'nowhere' is not accepted; accepted: studio, lab, gone" == refusals[0]["message"]
     assert [] == yard.call()["sends"]
+
+
+def test_the_link_is_for_the_key_so_the_key_must_be_allowed_to_read(yard: Yard) -> None:
+    refusal = yard.call({"target": "studio", "model_ids": [yard.model_id]}, scopes=[Scope.WRITE])
+
+    assert (403, True) == (refusal["code"], "read" in refusal["message"])
+    assert [] == yard.call()["sends"]
+
+
+def test_a_file_that_is_not_served_is_not_sent(yard: Yard) -> None:
+    sha256 = yard.app.store.entry(yard.model_id).model.blob
+    with yard.app.store.transaction() as transaction:
+        blob = blobs.find(transaction.connection, sha256)
+        suspicious = replace(blob, verdict=Verdict.SUSPICIOUS, reason="it imports what no model needs")
+        blobs.put(transaction.connection, suspicious)
+    refusal = yard.call({"target": "studio", "model_ids": [yard.model_id]})
+
+    assert "it imports what no model needs" in refusal["message"]
+    assert [] == yard.call()["sends"]
+
+
+def test_a_team_may_have_so_many_sends_at_once(yard: Yard) -> None:
+    with yard.app.store.transaction() as transaction:
+        for number in range(OPEN_MAX):
+            send = Send(f"{number:032x}", "red", number, "studio", "http://a.example", "", transaction.now)
+            sends.add(transaction.connection, send)
+    refusal = yard.call({"target": "studio", "model_ids": [yard.model_id]})
+
+    assert (400, f"model_ids: a team may have {OPEN_MAX} sends at once") == (refusal["code"], refusal["message"])
+    assert OPEN_MAX == len(open_sends(yard))
+
+
+def open_sends(yard: Yard) -> Iterable[object]:
+    with yard.app.store.reading() as connection:
+        return sends.open_of_team(connection, "red")
+
+
+def test_a_generator_that_was_taken_out_of_the_settings_gets_nothing(yard: Yard) -> None:
+    yard.send("lab")
+    yard.targets = yard.targets.replace(",lab ", ",other ")
+    yard.work()
+
+    assert "the server has no generator lab any more" == yard.call()["sends"][0]["problem"]
+
+
+def test_a_model_that_was_deleted_meanwhile_is_not_sent(yard: Yard, studio: Studio) -> None:
+    yard.send()
+    with yard.app.store.transaction() as transaction:
+        transaction.remove([yard.model_id])
+    yard.work()
+
+    assert "the model, or its file, is not here any more" == yard.call()["sends"][0]["problem"]
+    assert [] == studio.links

@@ -127,6 +127,21 @@ def test_networks_are_read_with_and_without_spaces_and_may_be_none(tmp_path: Pat
     assert "" == settings.load(tmp_path, {}).outbound_networks
 
 
+@pytest.mark.parametrize("value", ["a b", "schlüssel", "a\x07", "s" * 501])
+def test_a_secret_that_cannot_be_one_is_refused_and_not_shown(tmp_path: Path, value: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="MODELYARD_OIDC_CLIENT_SECRET: ") as refused:
+        settings.load(tmp_path, {"MODELYARD_OIDC_CLIENT_SECRET": value})
+
+    assert value not in refused.value.message
+    assert "s" * 500 == settings.load(tmp_path, {"MODELYARD_OIDC_CLIENT_SECRET": "s" * 500}).oidc_client_secret
+
+
+@pytest.mark.parametrize("value", ["Red", "-red", "r d", "r" * 64])
+def test_a_team_that_cannot_be_one_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=r"MODELYARD_HUB_UPSTREAM_TEAM: .*the name of a team: up to 63"):
+        settings.load(tmp_path, {"MODELYARD_HUB_UPSTREAM_TEAM": value})
+
+
 @pytest.mark.parametrize("value", ["10.1.0.0/33", "10.1.0.1/16", "example.org", "10.1.0.0/16;fd00::/8"])
 def test_a_network_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"MODELYARD_OUTBOUND_NETWORKS: .* 10\.1\.0\.0/16 or fd00::/8"):

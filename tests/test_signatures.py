@@ -184,6 +184,7 @@ def test_keys_that_cannot_be_used_are_told(tmp_path: Path) -> None:
         "curve": ec.generate_private_key(ec.SECP256K1()).public_key().public_bytes(*pem),
         "broken": b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
         "text": b"a key",
+        "large": b"-----BEGIN PUBLIC KEY-----\n" + b"A" * 1_100_000,
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -197,6 +198,7 @@ def test_keys_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     assert all(str(tmp_path / name) in message for name, message in messages.items())
     assert "accepted: P-256, P-384, P-521" in messages["other"]
     assert "accepted: P-256, P-384, P-521" in messages["curve"]
+    assert "is larger than" in messages["large"]
 
 
 def test_settings_that_do_not_fit_are_told_at_the_start(tmp_path: Path) -> None:

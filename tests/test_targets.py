@@ -6,6 +6,7 @@ The servers are stand-ins that answer what the two programs answer; neither runs
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -123,6 +124,28 @@ def test_a_comfyui_that_does_not_take_the_file_is_told_of_in_words(
 
     assert message in refused.value.message
     assert upstream.url in refused.value.message
+    assert "signature" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "message"),
+    [
+        (HTML, 404, "is too old: it has no POST /api/v2/models/install"),
+        ({"status": "waiting"}, 201, "answers without the id of its job"),
+        ({"id": True}, 201, "answers without the id of its job"),
+        ({"detail": "no space"}, 415, "refuses the file: no space"),
+    ],
+)
+def test_an_invokeai_that_does_not_take_the_file_is_told_of_in_words(
+    upstream: Upstream, answer: object, status: int, message: str
+) -> None:
+    upstream.put(VERSION, says({"version": "6.9.0"}))
+    upstream.put(f"{INSTALL}?source={quote(LINK, safe='')}", says(answer, status=status))
+
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        deliver(upstream)
+
+    assert message in refused.value.message
     assert "signature" not in refused.value.message
 
 

@@ -254,12 +254,24 @@ def forge(provider: Provider, kind: str) -> Any:
         return provider.sign("HS256", jwk.OctKey.import_key(SECRET * 4))
     if kind == "another key":
         return provider.sign(key=jwk.RSAKey.generate_key(2048, {"kid": "one"}))
+    if kind == "deep":
+        return base64.urlsafe_b64encode(b'{"alg":' + b"[" * 3_000).decode().rstrip("=") + ".e30.AA"
     return kind
 
 
 @pytest.mark.parametrize(
     "kind",
-    ["none", "hs256 with the public key", "hs256 with the secret", "another key", "x", "a.b.c", "é.é.é", "." * 9_000],
+    [
+        "none",
+        "hs256 with the public key",
+        "hs256 with the secret",
+        "another key",
+        "deep",
+        "x",
+        "a.b.c",
+        "é.é.é",
+        "." * 9_000,
+    ],
 )
 def test_a_token_whose_signature_proves_nothing_signs_in_nobody(yard: App, provider: Provider, kind: str) -> None:
     cookie, query = begin(yard)
@@ -410,6 +422,28 @@ def test_a_status_that_is_no_success_is_an_error_in_words(yard: App, provider: P
     reply = yard.ask("/sign-in/oidc", None)
 
     assert ({404: 502, 500: 503}[status], True) == (reply.status, b"the provider of identities" in reply.body)
+
+
+@pytest.mark.parametrize("key", [{"kty": "RSA", "n": 7}, {"kty": "EC", "crv": "none"}, {"kty": "RSA"}], ids=str)
+def test_keys_that_cannot_be_read_are_an_error_in_words(yard: App, provider: Provider, key: dict[str, object]) -> None:
+    cookie, query = begin(yard)
+    provider.nonce = query["nonce"]
+    answer = provider.answer
+    provider.answer = lambda path: (200, {"keys": [key]}) if path == "/keys" else answer(path)  # type: ignore[method-assign] # this test's own provider
+    reply = come_back(yard, cookie, code="c", state=query["state"])
+
+    assert (502, True) == (reply.status, b"the provider&#39;s keys cannot be read" in reply.body), reply.body
+
+
+@pytest.mark.parametrize(
+    "claims", [{"preferred_username": "a\x07", "sub": "7\x07"}, {"sub": "7" * 300}], ids=lambda value: str(value)[:30]
+)
+def test_a_name_that_cannot_be_shown_signs_in_nobody(yard: App, provider: Provider, claims: dict[str, object]) -> None:
+    provider.claims = claims
+    reply = sign_in(yard, provider)
+
+    assert (403, True) == (reply.status, b"the provider sends a name that is not accepted" in reply.body), reply.body
+    assert [] == yard.access.list_keys()
 
 
 def test_a_provider_that_is_away_is_an_error_in_words_and_keys_go_on_working(tmp_path: Path) -> None:
