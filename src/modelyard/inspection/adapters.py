@@ -198,6 +198,9 @@ def read_adapter(header: Header) -> Adapter | None:
     return Adapter(_dialect(dialects, main, endings), roles, layers, main)
 
 
+_ENDINGS = {(word, ending): f"{word}.{ending}" for word, _, ending in (role.partition(".") for role in ROLES) if ending}
+
+
 def _split(name: str) -> tuple[str, str]:
     """A tensor's layer and the end of its name that says its role; empty for a tensor that is no adapter's."""
     # IP-Adapter FaceID carries low-rank factors beside its keys and values; it is no LoRA.
@@ -210,8 +213,9 @@ def _split(name: str) -> tuple[str, str]:
         stem, _, word = stem.rpartition(".")
         if word == "default":  # PEFT's name for the only adapter
             stem, _, word = stem.rpartition(".")
-        if f"{word}.{ending}" in ROLES and (word not in ("down", "up") or "lora" in stem or "processor" in stem):
-            return stem, f"{word}.{ending}"
+        role = _ENDINGS.get((word, ending))
+        if role is not None and (word not in ("down", "up") or "lora" in stem or "processor" in stem):
+            return stem, role
     elif numbered := _NUMBERED.fullmatch(name):
         return f"{numbered[1]}:{numbered[2]}", numbered[3] + ".weight"
     return "", ""

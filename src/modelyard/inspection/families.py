@@ -6,11 +6,12 @@ certain, several are candidates. The order never decides what fits, only which o
 """
 
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from math import inf
 
 from modelyard.inspection.adapters import Shape
 from modelyard.inspection.findings import UNKNOWN
@@ -124,12 +125,28 @@ def _read_sizes(sizes: list[str]) -> dict[Shape, int] | None:
     return {tuple(map(int, size.split("x"))): int(count) for size, count in pairs}
 
 
+# A row of a layout as it is looked up: the number of the layout, how many layers it has so, how many of its rows it is.
+_Row = tuple[int, float, int]
+# The size that stands for every size, in layouts that leave sizes open.
+_EVERY: Shape = (-1,)
+
+
 @cache
-def _layouts_by_name() -> Mapping[str, Sequence[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
+def _rows(is_adapter: bool) -> Mapping[tuple[str, Shape | None], Sequence[_Row]]:
+    """The rows of all layouts by name and size; under ``None``, all sizes of a name together. An adapter shows of a
+    convolution only how many inputs and outputs it has."""
+    found: dict[tuple[str, Shape | None], list[_Row]] = defaultdict(list)
     for number, layout in enumerate(read_layouts()):
-        for name in layout.counts:
-            found[name].append(number)
+        for name, sizes in layout.counts.items():
+            if sizes is None:
+                found[name, _EVERY].append((number, inf, 1))
+                continue
+            found[name, None].append((number, sum(sizes.values()), len(sizes)))
+            counts: Counter[Shape] = Counter()
+            for size, count in sizes.items():
+                counts[size[:2] if is_adapter else size] += count
+            for size, count in counts.items():
+                found[name, size].append((number, count, 1))
     return found
 
 
@@ -137,11 +154,10 @@ def match_layouts(layers: Layers) -> list[Match]:
     """Return the layouts that have layers of the file, those that explain most first."""
     explained: dict[int, int] = defaultdict(int)
     rows: dict[int, int] = defaultdict(int)
-    layouts, by_name = read_layouts(), _layouts_by_name()
+    layouts, by_size = read_layouts(), _rows(layers.is_adapter)
     for (name, size), count in layers.counts.items():
-        for number in by_name.get(name, ()):
-            share = _holds(layouts[number].counts[name], size, count, layers.is_adapter)
-            if share:
+        for number, count_max, share in (*by_size.get((name, size), ()), *by_size.get((name, _EVERY), ())):
+            if count <= count_max:
                 explained[number] += count
                 rows[number] += share
     total = layers.total or 1
@@ -151,14 +167,3 @@ def match_layouts(layers: Layers) -> list[Match]:
         coverage = count / layout.layers if layout.layers else rows[number] / layout.rows
         matches.append(Match(layout, count / total, coverage))
     return sorted(matches, key=lambda match: (match.explained, match.coverage), reverse=True)
-
-
-def _holds(sizes: Mapping[Shape, int] | None, size: Shape | None, count: int, is_adapter: bool) -> int:
-    """How many rows of a layout these layers are; none if there are not so many of this size."""
-    if sizes is None:
-        return 1
-    if size is None:
-        return len(sizes) if count <= sum(sizes.values()) else 0
-    if not is_adapter:
-        return 1 if count <= sizes.get(size, 0) else 0
-    return 1 if count <= sum(number for shape, number in sizes.items() if shape[:2] == size) else 0

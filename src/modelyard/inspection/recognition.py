@@ -11,7 +11,7 @@ from modelyard.inspection.adapters import Adapter
 from modelyard.inspection.families import Family, Match, match_layouts
 from modelyard.inspection.findings import CERTAIN, LIKELY, NONE, PLAUSIBLE, UNKNOWN, Evidence, Finding
 from modelyard.inspection.header import Header
-from modelyard.inspection.layers import Layers, adapted_layers, layers_of, prefixes_of, without_sizes
+from modelyard.inspection.layers import Layers, adapted_layers, layers_of, prefixes_of, without_prefix, without_sizes
 
 # A file is explained if so many of its layers are; some trainers add a layer or two.
 EXPLAINED_MIN = 0.9
@@ -73,12 +73,13 @@ class Recognition:
 
 def recognise_model(header: Header) -> Recognition | None:
     """Return the families of a file that is no adapter, ``None`` if no layout explains it."""
-    found = prefixes_of(header)
+    layers = layers_of(header)
+    found = prefixes_of(layers)
     prefixes = (_DIFFUSION,) if _DIFFUSION in found else found
     best: Recognition | None = None
     for prefix in prefixes:
-        layers = layers_of(header, prefix)
-        recognition = _recognise(match_layouts(layers), layers, prefix) if layers.counts else None
+        inner = without_prefix(layers, prefix) if prefix else layers
+        recognition = _recognise(match_layouts(inner), inner, prefix) if inner.counts else None
         if recognition is not None and (best is None or recognition.layers > best.layers):
             best = recognition
     return best
