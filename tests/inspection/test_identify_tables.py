@@ -1,6 +1,6 @@
 """What notes, the ends and beginnings of names, types of numbers and companions say, as whole tables.
 
-Not covered here: what shapes say (tests/inspection/rules).
+Not covered here: what shapes say (tests/inspection/answers).
 """
 
 from modelyard.inspection import Header, Identity, Tensor, identify

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import domain
 from modelyard.domain import Verdict
 from modelyard.inspection import UNKNOWN, inspect_file
 from modelyard.inspection.pickle_imports import ALLOWED, judge_global
 from modelyard.inspection.pickle_vm import Global
-from modelyard.inspection.rules import RULES
 from tests.inspection.expectations import CANNOT_TELL, Expectation, Judgement, expectations
 from tests.real_input import data_dir
 
@@ -81,30 +79,6 @@ def test_every_answer_carries_evidence(tmp_path: Path) -> None:
             assert finding.evidence or not finding.is_known
             assert (finding.confidence > 0) == finding.is_known
             assert not finding.candidates or finding.value in (*finding.candidates, UNKNOWN, "SD 2.x")
-
-
-def test_rules_that_match_the_same_header_name_the_same_family() -> None:
-    """Rules are tried in order, so a wrong order would hide: whatever matches must agree."""
-    for each in recorded():
-        if each.is_header:
-            header = each.header()
-            matching = [rule for rule in RULES if any(rule.matches(header, prefix) for prefix in rule.prefixes)]
-            families = {(rule.type, rule.architecture) for rule in matching if rule.architecture != UNKNOWN}
-
-            # A checkpoint holds a VAE, and an encoder, that other rules know.
-            assert len({family for kind, family in families if kind == next(iter(matching)).type}) <= 1, each.name
-
-
-def test_every_type_that_a_rule_concludes_is_in_the_vocabulary() -> None:
-    assert set() == {rule.type for rule in RULES} - set(domain.MODEL_TYPES) - {"vaeapprox"}
-    assert set() == {rule.variant for rule in RULES} - set(domain.BASE_MODEL_TYPES) - {UNKNOWN}
-
-
-def test_rule_names_are_unique_and_say_their_source() -> None:
-    names = [rule.name for rule in RULES]
-
-    assert len(set(names)) == len(names)
-    assert all(rule.source for rule in RULES)
 
 
 def test_recorded_files_have_the_recorded_hashes() -> None:

@@ -6,7 +6,7 @@ An adapter's tensors are named after the layers they change, with the part they 
     └ dialect ┘└ layer, dots and underscores alike ┘└── role ──┘
 
 A dialect is a way to spell this; the kind (LoRA, LoHa, LoKr, …) is what roles there are; the base follows from the
-names and sizes of the layers. Letters of the sources as in ``modelyard.inspection.rules``.
+names and sizes of the layers.
 """
 
 import re

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from math import inf
+from typing import Any
 
 from modelyard.inspection.adapters import Shape
 from modelyard.inspection.findings import UNKNOWN
@@ -19,6 +20,8 @@ from modelyard.inspection.layers import Layers
 
 # The variant of a family whose UNets differ by the channels of their input: inpainting has more.
 BY_INPUTS = "by inputs"
+# Bases are spelled as Civitai spells them; this one alone is ours, because headers tell no more.
+SD2 = "SD 2.x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ class Family:
     shared: tuple[str, ...] = ()
     note: str = ""
     variant: str = UNKNOWN
-    # Whether nearly all of its files are of the first base.
-    is_led: bool = False
+    # How sure the first base is where nearly all of its files are of it, or where other bases use this part.
+    led: float | None = None
     ids: tuple[str, ...] = ()
     # Families with a layout of the same names, sizes and counts.
     siblings: tuple[str, ...] = ()
@@ -67,24 +70,34 @@ class Match:
 
 
 @cache
+def read_records() -> Mapping[str, Mapping[str, Any]]:
+    """Return ``families.toml`` as it stands."""
+    return tomllib.loads(files(__package__).joinpath("families.toml").read_text())
+
+
+@cache
 def read_families() -> Mapping[str, Family]:
     """Return the records of ``families.toml`` by name."""
-    text = files(__package__).joinpath("families.toml").read_text()
-    return {
-        name: Family(
-            name=name,
-            type=record.get("type", "checkpoint"),
-            architecture=record.get("architecture", name),
-            bases=tuple(record.get("base", ())),
-            shared=tuple(record.get("shared", ())),
-            note=record.get("note", ""),
-            variant=record.get("variant", UNKNOWN),
-            is_led=record.get("is_led", False),
-            ids=tuple(record.get("ids", ())),
-            siblings=tuple(record.get("siblings", ())),
-        )
-        for name, record in tomllib.loads(text).items()
-    }
+    records = read_records()
+    return {name: _read_family(name, record, records) for name, record in records.items()}
+
+
+def _read_family(name: str, record: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> Family:
+    """``base_of`` names the family whose bases and architecture a part has."""
+    network = record.get("base_of", name)
+    bases = records[network]
+    return Family(
+        name=name,
+        type=record.get("type", "checkpoint"),
+        architecture=record.get("architecture", bases.get("architecture", network)),
+        bases=tuple(bases.get("base", ())),
+        shared=tuple(record.get("shared", ())),
+        note=record.get("note", ""),
+        variant=record.get("variant", UNKNOWN),
+        led=record.get("led", bases.get("led")),
+        ids=tuple(record.get("ids", ())),
+        siblings=tuple(record.get("siblings", ())),
+    )
 
 
 def family_of_id(text: str) -> Family | None:

@@ -8,17 +8,19 @@ the tensors is shown as evidence and not followed. Last come the names of file a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelyard.inspection import adapters, header_metadata, recognition, rules
-from modelyard.inspection.families import BY_INPUTS
+from modelyard.inspection import adapter_bases, adapters, header_metadata, marks, recognition
+from modelyard.inspection.families import BY_INPUTS, Family
 from modelyard.inspection.findings import CERTAIN, LIKELY, NONE, PLAUSIBLE, UNKNOWN, Evidence, Finding
 from modelyard.inspection.header import Header
 from modelyard.inspection.header_metadata import Claim
+from modelyard.inspection.layers import layers_of, prefixes_of
+from modelyard.inspection.marks import Mark
 from modelyard.inspection.precision import read_precision
 from modelyard.inspection.recognition import Recognition
-from modelyard.inspection.rules import adapter_bases
-from modelyard.inspection.rules.rule import UNET, WHOLE, Rule
 
 _NOT_KNOWN = Finding()
+# The parts of a checkpoint that a file has: the diffusion model alone, or what is needed beside it as well.
+WHOLE, UNET = "whole", "unet"
 # The conclusions of notes and names.
 CHOSEN = "chooses among what the tensors leave open"
 NOT_FOLLOWED = "contradicts the tensors; not followed"
@@ -73,24 +75,25 @@ _LAYERS_MIN = 20
 
 
 def _of_model(header: Header) -> Identity:
-    """A file that has all that a layout has is of its family; the rules know what no layout is printed of."""
-    match = rules.first_match(header)
-    if match is not None and match[0].type in _INSIDE and _is_minority(header, match[1]):
+    """A file that has all that a layout has is of its family; marks know what no layout is printed of."""
+    layers = layers_of(header)
+    match = marks.first_match(header, prefixes_of(layers))
+    if match is not None and match[0].family.type in _INSIDE and _is_minority(header, match[1]):
         match = None
-    found = recognition.recognise_model(header)
+    found = recognition.recognise_layers(layers)
     if match is None:
         return _of_recognition(found, header) if found is not None and _is_telling(found) else Identity()
-    if found is not None and found.is_whole and found.has_sizes and _knows_better(found, match[0]):
+    if found is not None and found.is_whole and found.has_sizes and _knows_better(found, match[0].family):
         return _of_recognition(found, header)
-    return _of_rule(*match, header)
+    return _of_mark(*match, header)
 
 
-def _knows_better(found: Recognition, rule: Rule) -> bool:
-    """Whether a whole layout says something else than a rule. What is beside a network, such as a ControlNet, a rule
+def _knows_better(found: Recognition, family: Family) -> bool:
+    """Whether a whole layout says something else than a mark. What is beside a network, such as a ControlNet, a mark
     sees by a tensor that the network does not have."""
-    if rule.type != found.first.type:
-        return found.first.type != "checkpoint" or rule.type in _INSIDE
-    return rule.base_model != found.base().value
+    if family.type != found.first.type:
+        return found.first.type != "checkpoint" or family.type in _INSIDE
+    return family.bases[:1] != found.first.bases[:1]
 
 
 def _is_minority(header: Header, prefix: str) -> bool:
@@ -107,13 +110,25 @@ def _is_telling(found: Recognition) -> bool:
 
 
 def _of_recognition(found: Recognition, header: Header) -> Identity:
-    family, evidence = found.first, found.evidence()
+    return _of_family(found.first, found.base(), found.confidence, (found.evidence(),), found.prefix, header)
+
+
+def _of_mark(mark: Mark, prefix: str, header: Header) -> Identity:
+    evidence = _evidence(mark, prefix, header)
+    base = recognition.base_of((mark.family,), mark.confidence, evidence)
+    return _of_family(mark.family, base, mark.confidence, evidence, prefix, header)
+
+
+def _of_family(
+    family: Family, base: Finding, sureness: float, evidence: tuple[Evidence, ...], prefix: str, header: Header
+) -> Identity:
+    is_known = family.architecture != UNKNOWN
     return Identity(
-        type=Finding(family.type, found.confidence, (evidence,)),
-        base_model=found.base(),
-        base_model_type=_variant_of_family(found, header),
-        architecture=Finding(family.architecture, found.confidence, (evidence,)),
-        part=_part(header, found.prefix) if family.type == "checkpoint" else _NOT_KNOWN,
+        type=Finding(family.type, sureness, evidence),
+        base_model=base,
+        base_model_type=_variant(family, sureness, evidence[:1], prefix, header),
+        architecture=Finding(family.architecture, sureness, evidence) if is_known else _NOT_KNOWN,
+        part=_part(header, prefix) if family.type == "checkpoint" else _NOT_KNOWN,
     )
 
 
@@ -124,10 +139,8 @@ def _base_of_adapter(adapter: adapters.Adapter) -> tuple[Finding, Finding]:
         sureness = min(LIKELY, base.confidence)
         architecture = Finding(found.first.architecture, LIKELY, base.evidence)
         return Finding(base.value, sureness, base.evidence, base.candidates), architecture
-    rule = adapter_bases.base_of(adapter)
-    seen = Evidence(rule.rule, "tensor", "layers", rule.seen, rule.says)
-    architecture = Finding(rule.architecture, LIKELY, (seen,)) if rule.architecture != UNKNOWN else _NOT_KNOWN
-    return Finding(rule.base_model, rule.confidence, (seen,), rule.candidates), architecture
+    base, name = adapter_bases.find_base(adapter)
+    return base, Finding(name, LIKELY, base.evidence) if name != UNKNOWN else _NOT_KNOWN
 
 
 def _of_adapter(adapter: adapters.Adapter) -> Identity:
@@ -146,34 +159,14 @@ def _of_adapter(adapter: adapters.Adapter) -> Identity:
     )
 
 
-def _of_rule(rule: Rule, prefix: str, header: Header) -> Identity:
-    evidence = _evidence(rule, prefix, header)
-    known_base = rule.base_model != UNKNOWN
-    base = Finding(rule.base_model, rule.sureness_of_base if known_base else NONE, evidence, rule.candidates)
-    known_architecture = rule.architecture != UNKNOWN
-    architecture = Finding(rule.architecture, rule.confidence, evidence) if known_architecture else _NOT_KNOWN
-    return Identity(
-        type=Finding(rule.type, rule.confidence, evidence),
-        base_model=base,
-        base_model_type=_variant(rule, prefix, header),
-        architecture=architecture,
-        part=_part(header, prefix) if rule.type == "checkpoint" else _NOT_KNOWN,
+def _evidence(mark: Mark, prefix: str, header: Header) -> tuple[Evidence, ...]:
+    """Return at most three tensors of a mark as evidence, and what its family's record says of them."""
+    telling = dict.fromkeys([size.tensor for size in mark.sizes] + list(mark.needs))
+    names = [prefix + name for name in telling] or [next(iter(header.tensors))]
+    return tuple(
+        Evidence(mark.name, "tensor", name, f"{header.tensors[name].dtype} {list(header.tensors[name].shape)}", says)
+        for name, says in zip(names, (mark.family.note, "", ""), strict=False)
     )
-
-
-def _evidence(rule: Rule, prefix: str, header: Header) -> tuple[Evidence, ...]:
-    """Return at most three tensors of a rule as evidence, and the limits of the rule."""
-    names = [size.tensor for size in rule.sizes] + list(rule.needs)
-    if not names:
-        names = [next(iter(header.tensors))]
-    observations: list[Evidence] = []
-    for name in dict.fromkeys(names):
-        if len(observations) < 3:
-            tensor = header.tensors[prefix + name]
-            observations.append(Evidence(rule.name, "tensor", prefix + name, f"{tensor.dtype} {list(tensor.shape)}"))
-    if rule.cannot_tell:
-        observations[0] = Evidence(rule.name, "tensor", observations[0].name, observations[0].value, rule.cannot_tell)
-    return tuple(observations)
 
 
 # Channels of the first convolution: the latent's 4, with the mask and masked latent (5 more), with the source image's
@@ -185,19 +178,13 @@ _VARIANTS = {4: "Standard", 9: "Inpainting", 8: "Pix2Pix", 5: "Depth"}
 _INPUTS = ("input_blocks.0.0.weight", "conv_in.weight")
 
 
-def _variant_of_family(found: Recognition, header: Header) -> Finding:
-    if found.first.variant not in (UNKNOWN, BY_INPUTS):
-        return Finding(found.first.variant, found.confidence, (found.evidence(),))
-    for name in _INPUTS if found.first.variant == BY_INPUTS else ():
-        if header.shape(found.prefix + name):
-            return _variant_by_inputs(header, found.prefix + name)
+def _variant(family: Family, sureness: float, evidence: tuple[Evidence, ...], prefix: str, header: Header) -> Finding:
+    if family.variant not in (UNKNOWN, BY_INPUTS):
+        return Finding(family.variant, sureness, evidence)
+    for name in _INPUTS if family.variant == BY_INPUTS else ():
+        if header.shape(prefix + name):
+            return _variant_by_inputs(header, prefix + name)
     return _NOT_KNOWN
-
-
-def _variant(rule: Rule, prefix: str, header: Header) -> Finding:
-    if rule.variant != UNKNOWN:
-        return Finding(rule.variant, rule.confidence, _evidence(rule, prefix, header)[:1])
-    return _variant_by_inputs(header, prefix + rule.input_tensor) if rule.input_tensor else _NOT_KNOWN
 
 
 def _variant_by_inputs(header: Header, name: str) -> Finding:

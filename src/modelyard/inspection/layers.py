@@ -20,7 +20,7 @@ PREFIXES = (
     *("model.diffusion_model.", "model.model.", "diffusion_model.", "first_stage_model.", "control_model."),
     *("text_encoders.clip_g.transformer.", "text_encoders.clip_l.transformer.", "text_encoders.t5xxl.transformer."),
     *("text_encoders.umt5xxl.transformer.", "base_model.model.", "transformer.", "text_model.", "module.", "unet."),
-    *("model.", "net.", "vae."),
+    *("adapter.", "model.", "net.", "vae."),
 )
 # What lies beside a quantised weight, and is no layer.
 _BESIDE = re.compile(

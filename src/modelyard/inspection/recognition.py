@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modelyard.inspection.adapters import Adapter
-from modelyard.inspection.families import Family, Match, match_layouts
+from modelyard.inspection.families import SD2, Family, Match, match_layouts
 from modelyard.inspection.findings import CERTAIN, LIKELY, NONE, PLAUSIBLE, UNKNOWN, Evidence, Finding
 from modelyard.inspection.header import Header
 from modelyard.inspection.layers import Layers, adapted_layers, layers_of, prefixes_of, without_prefix, without_sizes
@@ -59,21 +59,34 @@ class Recognition:
 
     def base(self) -> Finding:
         """The base model, with its candidates."""
-        bases = tuple(dict.fromkeys(base for family in self.families for base in family.bases))
-        shared = tuple(dict.fromkeys(base for family in self.families for base in family.shared))
-        if not self.has_sizes:  # names alone: only a base that each of the families may have
-            bases = tuple(base for base in bases if all(base in family.bases for family in self.families)) or ()
-        if not bases:
-            return Finding(UNKNOWN, NONE, (self.evidence(),), shared)
-        sureness = self.confidence if len(bases) == 1 else PLAUSIBLE
-        if len(bases) > 1 and all(family.is_led for family in self.families):
-            sureness = min(self.confidence, LIKELY)
-        return Finding(bases[0], sureness, (self.evidence(),), bases if len(bases) > 1 else ())
+        return base_of(self.families, self.confidence, (self.evidence(),), has_sizes=self.has_sizes)
+
+
+def base_of(
+    families: Sequence[Family], confidence: float, evidence: tuple[Evidence, ...], *, has_sizes: bool = True
+) -> Finding:
+    """Return the base model that families leave, with its candidates; ``confidence`` is that of the families."""
+    every = tuple(dict.fromkeys(base for family in families for base in family.bases))
+    # Names alone tell only a base that each of the families may have.
+    bases = every if has_sizes else tuple(base for base in every if all(base in family.bases for family in families))
+    if not bases:
+        shared = tuple(dict.fromkeys(base for family in families for base in family.shared))
+        return Finding(UNKNOWN, NONE, evidence, shared or every)
+    # A name of ours for several bases is no candidate beside them.
+    candidates = bases[bases[0] == SD2 :] if len(bases) > 1 else ()
+    led = [family.led for family in families if family.led is not None and family.bases[0] == bases[0]]
+    if len(bases) > 1 and len(led) < len(families):
+        return Finding(bases[0], PLAUSIBLE, evidence, candidates)
+    return Finding(bases[0], min([confidence, *led]), evidence, candidates)
 
 
 def recognise_model(header: Header) -> Recognition | None:
     """Return the families of a file that is no adapter, ``None`` if no layout explains it."""
-    layers = layers_of(header)
+    return recognise_layers(layers_of(header))
+
+
+def recognise_layers(layers: Layers) -> Recognition | None:
+    """Return the families of the layers of a file that is no adapter."""
     found = prefixes_of(layers)
     prefixes = (_DIFFUSION,) if _DIFFUSION in found else found
     best: Recognition | None = None

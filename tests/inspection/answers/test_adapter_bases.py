@@ -14,7 +14,8 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.alpha -
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: alpha, down, up: low-rank factors of linear layers
-= seen: latent-diffusion-layers: layers: input of attn2_to_k: 768
+= says: SD 1.4 has the same tensors
+= seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 768
 = without 1: latent-diffusion-layers unknown
 = without 2: latent-diffusion-layers SD 1.5
 = without 3: latent-diffusion-layers SD 1.5
@@ -29,11 +30,12 @@ cross-attention values
 lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_v.lora_down.weight _,1024
 lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_v.lora_up.weight _,_
 = type lora 99%
-= base SD 2.x 99% of SD 2.0, SD 2.0 768, SD 2.1, SD 2.1 768
+= base SD 2.x 85% of SD 2.0, SD 2.0 768, SD 2.1, SD 2.1 768
 = architecture sd2 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: latent-diffusion-layers: layers: input of attn2_to_v: 1024
+= says: 2.0 and 2.1, 512 and 768, epsilon and v-prediction have the same tensors
+= seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 1024
 = without 1: latent-diffusion-layers unknown
 = without 2: latent-diffusion-layers SD 2.x
 = 1[1]: 1…640 latent-diffusion-layers unknown, 768 latent-diffusion-layers SD 1.5, 1024 latent-diffusion-layers SD
@@ -48,7 +50,8 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.diff _,768
 = architecture sd1 85%
 = dialect kohya full 85%
 = adapter: full: LyCORIS's full
-= seen: latent-diffusion-layers: layers: input of attn2_to_k: 768
+= says: SD 1.4 has the same tensors
+= seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 768
 = 1[1]: 1…640 latent-diffusion-layers unknown, 768 latent-diffusion-layers SD 1.5, 1024 latent-diffusion-layers SD
     2.x, 1152 latent-diffusion-layers unknown, 1280 latent-diffusion-layers SDXL 1.0, 1536…1920 latent-diffusion-
     layers unknown, 2048 latent-diffusion-layers SDXL 1.0, 2304…256384 latent-diffusion-layers unknown
@@ -64,7 +67,8 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.hada_w2_b _
 = architecture sd1 85%
 = dialect kohya loha 85%
 = adapter: loha: LyCORIS's loha
-= seen: latent-diffusion-layers: layers: input of attn2_to_k: 768
+= says: SD 1.4 has the same tensors
+= seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 768
 = without 1: latent-diffusion-layers SD 1.5
 = without 2: latent-diffusion-layers unknown
 = without 3: latent-diffusion-layers SD 1.5
@@ -82,7 +86,8 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lokr_w2 _,1
 = architecture sd1 85%
 = dialect kohya lokr 85%
 = adapter: lokr: LyCORIS's lokr
-= seen: latent-diffusion-layers: layers: input of attn2_to_k: 768
+= says: SD 1.4 has the same tensors
+= seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 768
 = without 1: latent-diffusion-layers unknown
 = without 2: latent-diffusion-layers unknown
 = 1[1]: 1…3 latent-diffusion-layers unknown, 4 latent-diffusion-layers SD 1.5, 5…256384 latent-diffusion-layers
@@ -97,11 +102,12 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lokr_w1_b 4
 lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lokr_w2_a _,4
 lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lokr_w2_b 4,256
 = type locon 99%
-= base SD 2.x 99% of SD 2.0, SD 2.0 768, SD 2.1, SD 2.1 768
+= base SD 2.x 85% of SD 2.0, SD 2.0 768, SD 2.1, SD 2.1 768
 = architecture sd2 85%
 = dialect kohya lokr 85%
 = adapter: lokr: LyCORIS's lokr
-= seen: latent-diffusion-layers: layers: input of attn2_to_k: 1024
+= says: 2.0 and 2.1, 512 and 768, epsilon and v-prediction have the same tensors
+= seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 1024
 = without 1: latent-diffusion-layers SD 2.x
 = without 2: latent-diffusion-layers unknown
 = without 3: latent-diffusion-layers SD 2.x
@@ -129,9 +135,11 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k.lora_up.wei
 + lora_te_text_model_encoder_layers_0_self_attn_v_proj.lora_down.weight _,1024
 + lora_te_text_model_encoder_layers_0_mlp_fc2.lora_down.weight _,768
 = type lora 99%
-= base unknown 0% of SD 1.5, SD 2.x, SDXL 1.0
+= base unknown 0% of SD 1.5, SD 1.4, SD 2.x, SD 2.0, SD 2.0 768, SD 2.1, SD 2.1 768, SDXL 1.0, SDXL 0.9, SDXL Turbo,
+    SDXL Lightning, SDXL Hyper, SDXL 1.0 LCM, Pony, Illustrious, NoobAI
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: equal in what is seen: sd1, sd2, sdxl
 = seen: latent-diffusion-layers: layers: no size tells the text width
 = without 1: latent-diffusion-layers unknown
 = without 2: latent-diffusion-layers unknown
@@ -143,9 +151,9 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k.lora_up.wei
 = with 6: latent-diffusion-layers unknown
 = with 7: latent-diffusion-layers unknown
 = with 8: latent-diffusion-layers unknown
-= with 9: latent-diffusion-layers SDXL 1.0
-= with 10: latent-diffusion-layers SD 1.5
-= with 11: latent-diffusion-layers SD 2.x
+= with 9: text-encoder-layers SDXL 1.0
+= with 10: text-encoder-layers SD 1.5
+= with 11: text-encoder-layers SD 2.x
 = with 12: latent-diffusion-layers unknown
 = prefixes: none
 
@@ -157,6 +165,7 @@ lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: SD 1.4 has the same tensors
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -172,6 +181,7 @@ lora_te_text_model_encoder_layers_0_self_attn_k_proj.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: SD 1.4 has the same tensors
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -187,6 +197,7 @@ lora_te_text_model_encoder_layers_0_self_attn_v_proj.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: SD 1.4 has the same tensors
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -202,6 +213,7 @@ lora_te_text_model_encoder_layers_0_self_attn_out_proj.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: SD 1.4 has the same tensors
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -217,6 +229,7 @@ lora_te_text_model_encoder_layers_0_self_attn_fc1.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: SD 1.4 has the same tensors
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -233,6 +246,7 @@ lora_te2_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight _,_
 = architecture sdxl 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: Pony, Illustrious, NoobAI and the distilled SDXLs have the same tensors; headers cannot tell them apart
 = seen: text-encoder-layers: layers: a second text encoder
 = without 1: text-encoder-layers SDXL 1.0
 = without 2: text-encoder-layers SDXL 1.0
@@ -242,11 +256,11 @@ a motion module's
 down_blocks.0.motion_modules.0.attention_blocks.0.processor.to_q_lora.down.weight _,320
 down_blocks.0.motion_modules.0.attention_blocks.0.processor.to_q_lora.up.weight _,_
 = type motionmodule 99%
-= base SD 1.5 50% of SD 1.5, SDXL 1.0
-= architecture animatediff 85%
+= base SD 1.5 50% of SD 1.5, SD 1.4, SDXL 1.0, SDXL 0.9, SDXL Turbo, SDXL Lightning, SDXL Hyper, SDXL 1.0 LCM, Pony,
+    Illustrious, NoobAI
 = dialect plain 85%
 = adapter: down, up: layers of AnimateDiff's motion module
-= says: made for AnimateDiff on SD 1.5 or SDXL
+= says: equal in what is seen: motion-sd1, motion-sdxl
 = seen: motion-lora: layers: the layers' names
 = without 1: motion-lora SD 1.5
 = without 2: motion-lora SD 1.5
@@ -268,11 +282,10 @@ lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight _,_
 + lora_unet_distilled_guidance_layer_layers_0_in_layer.lora_down.weight _,3072
 = type lora 99%
 = base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S, Chroma
-= architecture flux.1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: dev, schnell and Chroma cannot be told apart by these layers
-= seen: flux-layers: layers: Flux.1's names
+= says: equal in what is seen: flux1, flux1-schnell, chroma
+= seen: flux-layers: layers: the layers' names
 = without 1: flux-layers Flux.1 D
 = without 2: flux-layers Flux.1 D
 = with 1: flux-layers Flux.1 D
@@ -295,11 +308,10 @@ lora_unet_double_blocks_0_img_attn_proj.lora_down.weight _,3072
 lora_unet_double_blocks_0_img_attn_proj.lora_up.weight _,_
 = type lora 99%
 = base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S, Chroma
-= architecture flux.1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: dev, schnell and Chroma cannot be told apart by these layers
-= seen: flux-layers: layers: Flux.1's names
+= says: equal in what is seen: flux1, flux1-schnell, chroma
+= seen: flux-layers: layers: the layers' names
 = without 1: flux-layers Flux.1 D
 = without 2: flux-layers Flux.1 D
 = 1[1]: 1…3840 flux-layers Flux.1 D, 4096 flux-layers Flux.2 Klein 9B, 5120 flux-layers Flux.1 D, 6144 flux-layers
@@ -346,11 +358,10 @@ double_blocks.0.processor.qkv_lora1.down.weight _,3072
 double_blocks.0.processor.qkv_lora1.up.weight _,_
 = type lora 99%
 = base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S, Chroma
-= architecture flux.1 85%
 = dialect xlabs 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: dev, schnell and Chroma cannot be told apart by these layers
-= seen: flux-layers: layers: Flux.1's names
+= says: equal in what is seen: flux1, flux1-schnell, chroma
+= seen: flux-layers: layers: the layers' names
 = without 1: flux-layers Flux.1 D
 = without 2: flux-layers Flux.1 D
 = 1[1]: 1…3840 flux-layers Flux.1 D, 4096 flux-layers Flux.2 Klein 9B, 5120 flux-layers Flux.1 D, 6144 flux-layers
@@ -363,11 +374,10 @@ single_blocks.0.processor.proj_lora.down.weight _,3072
 single_blocks.0.processor.proj_lora.up.weight _,_
 = type lora 99%
 = base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S, Chroma
-= architecture flux.1 85%
 = dialect xlabs 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: dev, schnell and Chroma cannot be told apart by these layers
-= seen: flux-layers: layers: Flux.1's names
+= says: equal in what is seen: flux1, flux1-schnell, chroma
+= seen: flux-layers: layers: the layers' names
 = without 1: flux-layers Flux.1 D
 = without 2: flux-layers Flux.1 D
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
@@ -380,11 +390,10 @@ double_blocks.0.img_attn.qkv.lora_B.weight _,_
 double_blocks.0.img_attn.norm.key_norm.scale _
 = type lora 99%
 = base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S, Chroma
-= architecture flux.1 85%
 = dialect bfl 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: dev, schnell and Chroma cannot be told apart by these layers
-= seen: flux-layers: layers: Flux.1's names
+= says: equal in what is seen: flux1, flux1-schnell, chroma
+= seen: flux-layers: layers: the layers' names
 = without 1: flux-layers Flux.1 D
 = without 2: flux-layers Flux.1 D
 = without 3: flux-layers Flux.1 D
@@ -399,11 +408,10 @@ diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight _,3072
 diffusion_model.double_blocks.0.img_attn.qkv.lora_B.weight _,_
 = type lora 99%
 = base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S, Chroma
-= architecture flux.1 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: dev, schnell and Chroma cannot be told apart by these layers
-= seen: flux-layers: layers: Flux.1's names
+= says: equal in what is seen: flux1, flux1-schnell, chroma
+= seen: flux-layers: layers: the layers' names
 = without 1: flux-layers Flux.1 D
 = without 2: flux-layers Flux.1 D
 = 1[1]: 1…3840 flux-layers Flux.1 D, 4096 flux-layers Flux.2 Klein 9B, 5120 flux-layers Flux.1 D, 6144 flux-layers
@@ -422,13 +430,15 @@ transformer.single_transformer_blocks.0.attn.to_k.lora_B.weight _,_
 = architecture flux.1 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: single-transformer-layers: layers: single blocks of width 3072
+= says: equal in what is seen: flux1, flux1-schnell
+= seen: single-transformer-layers: layers: attn_to_k or attn_to_q or proj_mlp: 3072
 = without 1: single-transformer-layers Flux.1 D
 = without 2: single-transformer-layers Flux.1 D
 = with 1: layout AuraFlow
 = with 2: layout AuraFlow
-= 1[1]: 1…2560 single-transformer-layers unknown, 3072 single-transformer-layers Flux.1 D, 3584…5120 single-
-    transformer-layers unknown, 6144 single-transformer-layers Flux.2 D, 256384 single-transformer-layers unknown
+= 1[1]: 1…2560 unknown-layers unknown, 3072 single-transformer-layers Flux.1 D, 3584…3840 unknown-layers unknown,
+    4096 single-transformer-layers Flux.2 Klein 9B, 5120 unknown-layers unknown, 6144 single-transformer-layers
+    Flux.2 D, 256384 unknown-layers unknown
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
     module. adapter. first_stage_model. vae. text_encoders.t5xxl.transformer. text_encoders.umt5xxl.transformer.
     other.
@@ -441,11 +451,12 @@ transformer.single_transformer_blocks.0.attn.to_q.lora_B.weight _,_
 = architecture flux.2 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: single-transformer-layers: layers: width 6144
+= seen: single-transformer-layers: layers: attn_to_k or attn_to_q or proj_mlp: 6144
 = without 1: single-transformer-layers Flux.1 D
 = without 2: single-transformer-layers Flux.2 D
-= 1[1]: 1…2560 single-transformer-layers unknown, 3072 single-transformer-layers Flux.1 D, 3584…5120 single-
-    transformer-layers unknown, 6144 single-transformer-layers Flux.2 D, 256384 single-transformer-layers unknown
+= 1[1]: 1…2560 unknown-layers unknown, 3072 single-transformer-layers Flux.1 D, 3584…3840 unknown-layers unknown,
+    4096 single-transformer-layers Flux.2 Klein 9B, 5120 unknown-layers unknown, 6144 single-transformer-layers
+    Flux.2 D, 256384 unknown-layers unknown
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
     module. adapter. first_stage_model. vae. text_encoders.t5xxl.transformer. text_encoders.umt5xxl.transformer.
     other.
@@ -458,11 +469,13 @@ transformer.single_transformer_blocks.0.proj_mlp.lora_B.weight _,_
 = architecture flux.1 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: single-transformer-layers: layers: single blocks of width 3072
+= says: equal in what is seen: flux1, flux1-schnell
+= seen: single-transformer-layers: layers: attn_to_k or attn_to_q or proj_mlp: 3072
 = without 1: single-transformer-layers Flux.1 D
 = without 2: single-transformer-layers Flux.1 D
-= 1[1]: 1…2560 single-transformer-layers unknown, 3072 single-transformer-layers Flux.1 D, 3584…5120 single-
-    transformer-layers unknown, 6144 single-transformer-layers Flux.2 D, 256384 single-transformer-layers unknown
+= 1[1]: 1…2560 unknown-layers unknown, 3072 single-transformer-layers Flux.1 D, 3584…3840 unknown-layers unknown,
+    4096 single-transformer-layers Flux.2 Klein 9B, 5120 unknown-layers unknown, 6144 single-transformer-layers
+    Flux.2 D, 256384 unknown-layers unknown
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
     module. adapter. first_stage_model. vae. text_encoders.t5xxl.transformer. text_encoders.umt5xxl.transformer.
     other.
@@ -475,7 +488,8 @@ transformer.single_transformer_blocks.0.proj_out.lora_B.weight _,_
 = architecture flux.1 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: single-transformer-layers: layers: single blocks of width not told
+= says: equal in what is seen: flux1, flux1-schnell
+= seen: single-transformer-layers: layers: attn_to_k or attn_to_q or proj_mlp: not told
 = without 1: single-transformer-layers Flux.1 D
 = without 2: single-transformer-layers Flux.1 D
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
@@ -487,10 +501,10 @@ lora_unet_joint_blocks_0_context_block_attn_qkv.lora_down.weight _,1536
 lora_unet_joint_blocks_0_context_block_attn_qkv.lora_up.weight _,_
 = type lora 99%
 = base unknown 0% of SD 3, SD 3.5 Medium
-= architecture sd3 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: sd3-layers: layers: input of attn_qkv: 1536
+= says: equal in what is seen: sd3, sd3.5-medium
+= seen: sd3-layers: layers: attn_qkv: 1536
 = without 1: sd3-layers unknown
 = without 2: sd3-layers unknown
 = 1[1]: 1…2304 sd3-layers unknown, 2432 sd3-layers SD 3.5 Large, 2560…256384 sd3-layers unknown
@@ -502,10 +516,11 @@ SD 3's MLP in kohya's names
 lora_unet_joint_blocks_0_context_block_mlp_fc1.lora_down.weight _,1536
 lora_unet_joint_blocks_0_context_block_mlp_fc1.lora_up.weight _,_
 = type lora 99%
-= base unknown 0% of SD 3, SD 3.5 Medium, SD 3.5 Large
+= base unknown 0% of SD 3, SD 3.5 Medium, SD 3.5 Large, SD 3.5 Large Turbo
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: sd3-layers: layers: input of attn_qkv: not told
+= says: equal in what is seen: sd3, sd3.5-medium, sd3.5-large
+= seen: sd3-layers: layers: the layers' names
 = without 1: sd3-layers unknown
 = without 2: sd3-layers unknown
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
@@ -520,11 +535,10 @@ transformer.transformer_blocks.0.attn.add_k_proj.lora_B.weight _,_
 + transformer.transformer_blocks.0.txt_mod.1.lora_A.weight _,3072
 = type lora 99%
 = base unknown 0% of SD 3, SD 3.5 Medium
-= architecture sd3 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: equal in width
-= seen: joint-transformer-layers: layers: width 1536
+= says: equal in what is seen: sd3, sd3.5-medium
+= seen: joint-transformer-layers: layers: attn_add_k_proj or attn_to_k or attn_to_q: 1536
 = without 1: joint-transformer-layers unknown
 = without 2: joint-transformer-layers unknown
 = with 1: joint-transformer-layers unknown
@@ -543,10 +557,11 @@ transformer.transformer_blocks.0.attn.to_k.lora_B.weight _,_
 + transformer.transformer_blocks.0.img_mod.1.lora_A.weight _,3072
 + transformer.transformer_blocks.0.txt_mlp.1.lora_A.weight _,3072
 = type lora 99%
-= base unknown 0% of Flux.1 D, Qwen, SD 3
+= base unknown 0% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Qwen, SD 3
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: joint-transformer-layers: layers: 1 blocks, width 3072
+= says: equal in what is seen: flux1, qwen-image, sd3
+= seen: joint-transformer-layers: layers: the layers' names
 = without 1: joint-transformer-layers unknown
 = without 2: joint-transformer-layers unknown
 = with 1: joint-transformer-layers unknown
@@ -562,11 +577,12 @@ joint attention's queries
 transformer.transformer_blocks.0.attn.to_q.lora_A.weight _,2432
 transformer.transformer_blocks.0.attn.to_q.lora_B.weight _,_
 = type lora 99%
-= base SD 3.5 Large 85% of SD 3.5 Large, SD 3.5 Large Turbo
+= base SD 3.5 Large 50% of SD 3.5 Large, SD 3.5 Large Turbo
 = architecture sd3.5-large 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: joint-transformer-layers: layers: width 2432
+= says: Large and Large Turbo are equal in shape
+= seen: joint-transformer-layers: layers: attn_add_k_proj or attn_to_k or attn_to_q: 2432
 = without 1: joint-transformer-layers unknown
 = without 2: joint-transformer-layers SD 3.5 Large
 = 1[1]: 1…2304 joint-transformer-layers unknown, 2432 joint-transformer-layers SD 3.5 Large, 2560…256384 joint-
@@ -577,10 +593,11 @@ joint attention's other MLP
 transformer.transformer_blocks.0.ff_context.net.2.lora_A.weight _,3072
 transformer.transformer_blocks.0.ff_context.net.2.lora_B.weight _,_
 = type lora 99%
-= base unknown 0% of Flux.1 D, Qwen, SD 3
+= base unknown 0% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Qwen, SD 3
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: joint-transformer-layers: layers: 1 blocks, width not told
+= says: equal in what is seen: flux1, qwen-image, sd3
+= seen: joint-transformer-layers: layers: the layers' names
 = without 1: joint-transformer-layers unknown
 = without 2: joint-transformer-layers unknown
 = prefixes: none
@@ -593,13 +610,13 @@ transformer.transformer_blocks.0.attn1.to_q.lora_B.weight _,_
 = architecture ltxv 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: video-transformer-layers: layers: input of attn1: 2048
-= without 1: video-transformer-layers unknown
+= seen: video-transformer-layers: layers: attn1_to_q or attn1_to_k: 2048
+= without 1: unknown-layers unknown
 = without 2: video-transformer-layers LTXV
-= 1[1]: 1…1536 video-transformer-layers unknown, 1920 video-transformer-layers CogVideoX, 2048 video-transformer-
-    layers LTXV, 2304…2560 video-transformer-layers unknown, 3072 video-transformer-layers CogVideoX, 3584…3840
-    video-transformer-layers unknown, 4096 video-transformer-layers LTXV, 5120…256384 video-transformer-layers
-    unknown
+= 1[1]: 1…1024 unknown-layers unknown, 1152 video-transformer-layers unknown, 1280…1536 unknown-layers unknown, 1920
+    video-transformer-layers CogVideoX, 2048 video-transformer-layers LTXV, 2304…2560 unknown-layers unknown, 3072
+    video-transformer-layers CogVideoX, 3584…3840 unknown-layers unknown, 4096 video-transformer-layers LTXV,
+    5120…256384 unknown-layers unknown
 = prefixes: none
 
 keys of a video model
@@ -610,13 +627,13 @@ transformer.transformer_blocks.0.attn1.to_k.lora_B.weight _,_
 = architecture pixart 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: video-transformer-layers: layers: input of attn1: 1152
-= without 1: video-transformer-layers unknown
+= says: equal in what is seen: pixart-alpha, pixart-sigma
+= seen: video-transformer-layers: layers: attn1_to_q or attn1_to_k: 1152
+= without 1: unknown-layers unknown
 = without 2: video-transformer-layers unknown
-= 1[1]: 1…1536 video-transformer-layers unknown, 1920 video-transformer-layers CogVideoX, 2048 video-transformer-
-    layers LTXV, 2304…2560 video-transformer-layers unknown, 3072 video-transformer-layers CogVideoX, 3584…3840
-    video-transformer-layers unknown, 4096 video-transformer-layers LTXV, 5120…256384 video-transformer-layers
-    unknown
+= 1[1]: 1…1024 unknown-layers unknown, 1152 video-transformer-layers unknown, 1280…1920 unknown-layers unknown, 2048
+    video-transformer-layers LTXV, 2304…3840 unknown-layers unknown, 4096 video-transformer-layers LTXV2,
+    5120…256384 unknown-layers unknown
 = prefixes: none
 
 cross-attention of a video model alone
@@ -625,10 +642,13 @@ transformer.transformer_blocks.0.attn2.to_k.lora_B.weight _,_
 = type lora 99%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: video-transformer-layers: layers: input of attn1: None
-= without 1: video-transformer-layers unknown
-= without 2: video-transformer-layers unknown
-= prefixes: none
+= seen: unknown-layers: layers: layers of no family we know
+= without 1: unknown-layers unknown
+= without 2: unknown-layers unknown
+= 1[1]: 1…768 unknown-layers unknown, 1024 video-transformer-layers unknown, 1152…256384 unknown-layers unknown
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer. other.
 
 HiDream
 diffusion_model.double_stream_blocks.0.block.attn1.to_k.lora_A.weight _,2560
@@ -707,21 +727,25 @@ diffusion_model.blocks.0.self_attn.q.lora_B.weight _,_
 = architecture wan 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: wan-layers: layers: input of attn_q: 1536
+= seen: wan-layers: layers: attn_q: 1536
 = without 1: wan-layers unknown
 = without 2: wan-layers Wan Video 1.3B t2v
-= 1[1]: 1…1280 wan-layers unknown, 1536 wan-layers Wan Video 1.3B t2v, 1920…2560 wan-layers unknown, 3072 wan-layers
-    Wan Video 2.2 TI2V-5B, 3584…4096 wan-layers unknown, 5120 wan-layers Wan Video 14B t2v, 6144…256384 wan-layers
-    unknown
+= 1[1]: 1…1280 unknown-layers unknown, 1536 wan-layers Wan Video 1.3B t2v, 1920…2560 unknown-layers unknown, 3072
+    wan-layers Wan Video 2.2 TI2V-5B, 3584…4096 unknown-layers unknown, 5120 wan-layers Wan Video 14B t2v,
+    6144…256384 unknown-layers unknown
 = prefixes: model.
 
 Wan's outputs
 diffusion_model.blocks.0.cross_attn.o.lora_A.weight _,5120
 diffusion_model.blocks.0.cross_attn.o.lora_B.weight _,_
 = type lora 99%
+= base unknown 0% of Wan Video 14B t2v, Wan Video 2.2 T2V-A14B, Wan Video 14B i2v 480p, Wan Video 14B i2v 720p, Wan
+    Video 2.2 I2V-A14B, Wan Video 1.3B t2v, Wan Video 2.2 TI2V-5B
+= architecture wan 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: wan-layers: layers: input of attn_q: not told
+= says: equal in what is seen: wan-14b, wan-i2v-14b, wan2.2-i2v-14b, wan-1.3b, wan2.2-5b
+= seen: wan-layers: layers: attn_q: not told
 = without 1: wan-layers unknown
 = without 2: wan-layers unknown
 = prefixes: model.
@@ -734,11 +758,12 @@ diffusion_model.layers.0.attention.to_q.lora_B.weight _,_
 = architecture z-image 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: z-image-layers: layers: input of attention_to_q: 3840
+= says: Turbo and Base are equal in shape
+= seen: z-image-layers: layers: attention_to_q: 3840
 = without 1: z-image-layers unknown
 = without 2: z-image-layers ZImageTurbo
-= 1[1]: 1…2048 z-image-layers unknown, 2304 z-image-layers Lumina, 2432…3584 z-image-layers unknown, 3840 z-image-
-    layers ZImageTurbo, 4096…256384 z-image-layers unknown
+= 1[1]: 1…2048 unknown-layers unknown, 2304 z-image-layers Lumina, 2432…3584 unknown-layers unknown, 3840 z-image-
+    layers ZImageTurbo, 4096…256384 unknown-layers unknown
 = prefixes: model.
 
 Z-Image's refiners
@@ -749,11 +774,12 @@ diffusion_model.noise_refiner.0.attention.to_q.lora_B.weight _,_
 = architecture z-image 85%
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: z-image-layers: layers: input of attention_to_q: 3840
+= says: Turbo and Base are equal in shape
+= seen: z-image-layers: layers: attention_to_q: 3840
 = without 1: z-image-layers unknown
 = without 2: z-image-layers ZImageTurbo
-= 1[1]: 1…2048 z-image-layers unknown, 2304 z-image-layers Lumina, 2432…3584 z-image-layers unknown, 3840 z-image-
-    layers ZImageTurbo, 4096…256384 z-image-layers unknown
+= 1[1]: 1…2048 unknown-layers unknown, 2304 z-image-layers Lumina, 2432…3584 unknown-layers unknown, 3840 z-image-
+    layers ZImageTurbo, 4096…256384 unknown-layers unknown
 = prefixes: model.
 
 Lumina's refiners
@@ -777,7 +803,8 @@ diffusion_model.layers.0.attention.to_k.lora_B.weight _,_
 = base unknown 0% of ZImageTurbo, ZImageBase, Lumina
 = dialect ai-toolkit 85%
 = adapter: down, up: low-rank factors of linear layers
-= seen: z-image-layers: layers: input of attention_to_q: not told
+= says: equal in what is seen: z-image, lumina2
+= seen: z-image-layers: layers: attention_to_q: not told
 = without 1: z-image-layers unknown
 = without 2: z-image-layers unknown
 = prefixes: model.
@@ -793,13 +820,15 @@ unet:0:up _,_
 = architecture sd1 85%
 = dialect cloneofsimo 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: SD 1.4 has the same tensors
 = seen: cloneofsimo: layers: layers of width 768
-= without 1: cloneofsimo unknown
+= without 1: unknown-layers unknown
 = without 2: cloneofsimo SD 1.5
-= with 1: cloneofsimo unknown
+= with 1: unknown-layers unknown
 = with 2: cloneofsimo SD 1.5
-= with 3: cloneofsimo unknown
-= 1[1]: 1…640 cloneofsimo unknown, 768 cloneofsimo SD 1.5, 1024 cloneofsimo SD 2.x, 1152…256384 cloneofsimo unknown
+= with 3: unknown-layers unknown
+= 1[1]: 1…640 unknown-layers unknown, 768 cloneofsimo SD 1.5, 1024 cloneofsimo SD 2.x, 1152…256384 unknown-layers
+    unknown
 = prefixes: none
 
 cloneofsimo of width 1024
@@ -812,12 +841,14 @@ unet:0:up _,_
 = architecture sd2 85%
 = dialect cloneofsimo 85%
 = adapter: down, up: low-rank factors of linear layers
+= says: 2.0 and 2.1, 512 and 768, epsilon and v-prediction have the same tensors
 = seen: cloneofsimo: layers: layers of width 1024
-= without 1: cloneofsimo unknown
+= without 1: unknown-layers unknown
 = without 2: cloneofsimo SD 2.x
-= with 1: cloneofsimo unknown
-= with 2: cloneofsimo unknown
-= 1[1]: 1…640 cloneofsimo unknown, 768 cloneofsimo SD 1.5, 1024 cloneofsimo SD 2.x, 1152…256384 cloneofsimo unknown
+= with 1: unknown-layers unknown
+= with 2: unknown-layers unknown
+= 1[1]: 1…640 unknown-layers unknown, 768 cloneofsimo SD 1.5, 1024 cloneofsimo SD 2.x, 1152…256384 unknown-layers
+    unknown
 = prefixes: none
 
 unknown layers
@@ -837,9 +868,11 @@ a convolution
 lora_unet_down_blocks_0_resnets_0_conv1.lora_down.weight _,320
 lora_unet_down_blocks_0_resnets_0_conv1.lora_up.weight _,_
 = type locon 99%
-= base unknown 0% of SD 1.5, SD 2.x, SDXL 1.0
+= base unknown 0% of SD 1.5, SD 1.4, SD 2.x, SD 2.0, SD 2.0 768, SD 2.1, SD 2.1 768, SDXL 1.0, SDXL 0.9, SDXL Turbo,
+    SDXL Lightning, SDXL Hyper, SDXL 1.0 LCM, Pony, Illustrious, NoobAI
 = dialect kohya 85%
 = adapter: down, up: a convolution is adapted: down_blocks_0_resnets_0_conv1
+= says: equal in what is seen: sd1, sd2, sdxl
 = seen: latent-diffusion-layers: layers: no size tells the text width
 = without 1: latent-diffusion-layers unknown
 = without 2: latent-diffusion-layers unknown

@@ -16,7 +16,9 @@ decoder.conv_out.weight _,_,_,_
 = without 2: -
 = without 3: -
 = 1[1]: 1…3 -, 4 vae-4, 5…12 -, 16 vae-16, 32 vae-32, 36…256384 -
-= prefixes: first_stage_model. vae.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 vae-16
 decoder.conv_in.weight _,16,_,_
@@ -31,7 +33,9 @@ decoder.conv_out.weight _,_,_,_
 = without 2: -
 = without 3: -
 = 1[1]: 1…3 -, 4 vae-4, 5…12 -, 16 vae-16, 32 vae-32, 36…256384 -
-= prefixes: first_stage_model. vae.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 vae-32
 decoder.conv_in.weight _,32,_,_
@@ -45,7 +49,9 @@ decoder.conv_out.weight _,_,_,_
 = without 2: -
 = without 3: -
 = 1[1]: 1…3 -, 4 vae-4, 5…12 -, 16 vae-16, 32 vae-32, 36…256384 -
-= prefixes: first_stage_model. vae.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 vae-wan2.2
 decoder.middle.0.residual.0.gamma _,_
@@ -57,20 +63,24 @@ decoder.conv1.weight _,48,_,_
 = without 1: -
 = without 2: -
 = 2[1]: 1…12 -, 16 vae-wan, 32…36 -, 48 vae-wan2.2, 64…256384 -
-= prefixes: first_stage_model. vae.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 vae-wan
 decoder.middle.0.residual.0.gamma _,_
 decoder.conv1.weight _,16,_,_
 = type vae 99%
-= base unknown 0% of Wan Video 14B t2v, Wan Video 1.3B t2v, Qwen
-= architecture wan 99%
+= base unknown 0% of Wan Video 14B t2v, Wan Video 1.3B t2v, Wan Video 2.2 T2V-A14B, Qwen, Anima, Krea 2
+= architecture vae-wan 99%
 = says: Wan 2.1, 2.2-14B and Qwen-Image share it
 = seen: vae-wan: decoder.conv1.weight: F16 [33, 16, 33, 33]
 = without 1: -
 = without 2: -
 = 2[1]: 1…12 -, 16 vae-wan, 32…36 -, 48 vae-wan2.2, 64…256384 -
-= prefixes: first_stage_model. vae.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 vae-hunyuan-video-original
 decoder.conv_in.conv.bias _
@@ -81,7 +91,7 @@ decoder.mid.attn_1.k.bias _
 = seen: vae-hunyuan-video-original: decoder.conv_in.conv.bias: F16 [33]
 = without 1: -
 = without 2: -
-= prefixes: first_stage_model. vae.
+= prefixes: none
 
 vae-ltxv
 decoder.conv_in.conv.bias _
@@ -94,7 +104,9 @@ per_channel_statistics.mean-of-means _,_
 = without 1: -
 = without 2: -
 = without 3: -
-= prefixes: first_stage_model. vae.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 vae-cascade
 vquantizer.codebook.weight _,_
@@ -102,7 +114,9 @@ vquantizer.codebook.weight _,_
 = base Stable Cascade 99%
 = architecture stable-cascade 99%
 = seen: vae-cascade: vquantizer.codebook.weight: F16 [33, 33]
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 vae-approx
 conv1.weight _,4,7,_
@@ -116,7 +130,9 @@ conv8.weight _,_,_,_
 = without 2: -
 = 1[1]: 1…3 -, 4 vae-approx, 5…256384 -
 = 1[2]: 1…5 -, 7 vae-approx, 8…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 taesd-decoder-32
 1.weight 64,32
@@ -129,26 +145,31 @@ taesd-decoder-32
 = without 2: -
 = 1[0]: 1…48 -, 64 taesd-decoder-32, 128…256384 -
 = 1[1]: 1…3 -, 4 taesd-decoder-4, 5…12 -, 16 taesd-decoder-16, 32 taesd-decoder-32, 36…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 taesd-decoder-16
 1.weight 64,16
 3.conv.0.weight _,_,_,_
 = type vaeapprox 99%
-= base unknown 0% of Flux.1 D, SD 3
+= base unknown 0% of Flux.1 D, Flux.1 S, SD 3
 = architecture taesd 99%
+= says: TAEF1 and TAESD3 have one shape
 = seen: taesd-decoder-16: 1.weight: F16 [64, 16]
 = without 1: -
 = without 2: -
 = 1[0]: 1…48 -, 64 taesd-decoder-16, 128…256384 -
 = 1[1]: 1…3 -, 4 taesd-decoder-4, 5…12 -, 16 taesd-decoder-16, 32 taesd-decoder-32, 36…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 taesd-decoder-4
 1.weight 64,4
 3.conv.0.weight _,_,_,_
 = type vaeapprox 99%
-= base unknown 0% of SD 1.5, SDXL 1.0
+= base unknown 0% of SD 1.5, SD 2.x, SDXL 1.0
 = architecture taesd 99%
 = says: TAESD and TAESDXL have one shape
 = seen: taesd-decoder-4: 1.weight: F16 [64, 4]
@@ -156,7 +177,9 @@ taesd-decoder-4
 = without 2: -
 = 1[0]: 1…48 -, 64 taesd-decoder-4, 128…256384 -
 = 1[1]: 1…3 -, 4 taesd-decoder-4, 5…12 -, 16 taesd-decoder-16, 32 taesd-decoder-32, 36…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 taesd-encoder
 0.weight 64,3
@@ -168,7 +191,9 @@ taesd-encoder
 = without 2: -
 = 1[0]: 1…48 -, 64 taesd-encoder, 128…256384 -
 = 1[1]: 1 -, 3 taesd-encoder, 4…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 """
 
 

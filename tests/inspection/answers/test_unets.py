@@ -16,7 +16,9 @@ unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight _,768
 = without 2: sd1-diffusers
 = without 3: -
 = 3[1]: 1…640 -, 768 sd1-kohya-delta, 1024 sd2-diffusers, 1152…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 svd-unet
 input_blocks.0.0.weight _,4,_,_
@@ -30,7 +32,9 @@ input_blocks.1.0.time_stack.emb_layers.1.bias _
 = seen: svd-unet: input_blocks.0.0.weight: F16 [33, 4, 33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sdxl-refiner-unet
 input_blocks.0.0.weight 384,4,_,_
@@ -45,7 +49,9 @@ input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight _,1280
 = without 2: -
 = 1[0]: 1…320 -, 384 sdxl-refiner-unet Refiner, 640…256384 -
 = 2[1]: 1…1152 -, 1280 sdxl-refiner-unet Refiner, 1536…256384 -
-= prefixes: model.diffusion_model. diffusion_model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sdxl-unet
 input_blocks.0.0.weight 320,4,_,_
@@ -66,7 +72,9 @@ input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight _,2048
 = 1[1]: 1…4 sdxl-unet, 5 sdxl-unet Depth, 7 sdxl-unet, 8 sdxl-unet Pix2Pix, 9 sdxl-unet Inpainting, 12…256384 sdxl-
     unet
 = 2[1]: 1…1920 -, 2048 sdxl-unet, 2304…256384 -
-= prefixes: model.diffusion_model. diffusion_model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sd2-unclip-unet
 input_blocks.0.0.weight _,4,_,_
@@ -81,10 +89,10 @@ label_emb.0.0.weight _,_
 = without 1: -
 = without 2: -
 = without 3: sd2-unet
-= 1[1]: 1…4 sd2-unclip-unet, 5 sd2-unclip-unet Depth, 7 sd2-unclip-unet, 8 sd2-unclip-unet Pix2Pix, 9 sd2-unclip-
-    unet Inpainting, 12…256384 sd2-unclip-unet
 = 2[1]: 1…640 -, 768 sd1-unet, 1024 sd2-unclip-unet, 1152…256384 -
-= prefixes: model.diffusion_model. diffusion_model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sd2-unet
 input_blocks.0.0.weight _,4,_,_
@@ -100,7 +108,9 @@ input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight _,1024
 = without 2: -
 = 1[1]: 1…4 sd2-unet, 5 sd2-unet Depth, 7 sd2-unet, 8 sd2-unet Pix2Pix, 9 sd2-unet Inpainting, 12…256384 sd2-unet
 = 2[1]: 1…640 -, 768 sd1-unet, 1024 sd2-unet, 1152…256384 -
-= prefixes: model.diffusion_model. diffusion_model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sd1-unet
 input_blocks.0.0.weight _,4,_,_
@@ -116,7 +126,9 @@ input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight _,768
 = without 2: -
 = 1[1]: 1…4 sd1-unet, 5 sd1-unet Depth, 7 sd1-unet, 8 sd1-unet Pix2Pix, 9 sd1-unet Inpainting, 12…256384 sd1-unet
 = 2[1]: 1…640 -, 768 sd1-unet, 1024 sd2-unet, 1152…256384 -
-= prefixes: model.diffusion_model. diffusion_model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 kolors-unet
 conv_in.weight _,4,_,_
@@ -133,7 +145,9 @@ down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight _,_
 = without 3: -
 = 1[1]: 1…4 kolors-unet, 5 kolors-unet Depth, 7 kolors-unet, 8 kolors-unet Pix2Pix, 9 kolors-unet Inpainting,
     12…256384 kolors-unet
-= prefixes: model. unet.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sdxl-refiner-diffusers
 conv_in.weight 384,4,_,_
@@ -147,7 +161,9 @@ add_embedding.linear_1.weight _,_
 = without 1: -
 = without 2: -
 = 1[0]: 1…320 -, 384 sdxl-refiner-diffusers Refiner, 640…256384 -
-= prefixes: model. unet.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sdxl-diffusers
 conv_in.weight _,4,_,_
@@ -169,7 +185,9 @@ down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight _,2048
 = 1[1]: 1…4 sdxl-diffusers, 5 sdxl-diffusers Depth, 7 sdxl-diffusers, 8 sdxl-diffusers Pix2Pix, 9 sdxl-diffusers
     Inpainting, 12…256384 sdxl-diffusers
 = 3[1]: 1…1920 -, 2048 sdxl-diffusers, 2304…256384 -
-= prefixes: model. unet.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sd2-diffusers
 conv_in.weight _,4,_,_
@@ -188,7 +206,9 @@ down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight _,1024
 = 1[1]: 1…4 sd2-diffusers, 5 sd2-diffusers Depth, 7 sd2-diffusers, 8 sd2-diffusers Pix2Pix, 9 sd2-diffusers
     Inpainting, 12…256384 sd2-diffusers
 = 2[1]: 1…640 -, 768 sd1-diffusers, 1024 sd2-diffusers, 1152…256384 -
-= prefixes: model. unet.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 sd1-diffusers
 conv_in.weight _,4,_,_
@@ -207,7 +227,9 @@ down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight _,768
 = 1[1]: 1…4 sd1-diffusers, 5 sd1-diffusers Depth, 7 sd1-diffusers, 8 sd1-diffusers Pix2Pix, 9 sd1-diffusers
     Inpainting, 12…256384 sd1-diffusers
 = 2[1]: 1…640 -, 768 sd1-diffusers, 1024 sd2-diffusers, 1152…256384 -
-= prefixes: model. unet.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 """
 
 

@@ -13,7 +13,9 @@ body.0.rdb1.conv1.weight _,_,_,_
 = without 1: -
 = without 2: -
 = 1[1]: 1…4 esrgan, 5…9 -, 12 esrgan-x2, 16…36 -, 48 esrgan-x1, 64…256384 -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 esrgan-x1
 conv_first.weight _,48,_,_
@@ -24,7 +26,9 @@ body.0.rdb1.conv1.weight _,_,_,_
 = without 1: -
 = without 2: -
 = 1[1]: 1…4 esrgan, 5…9 -, 12 esrgan-x2, 16…36 -, 48 esrgan-x1, 64…256384 -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 esrgan
 conv_first.weight _,1,_,_
@@ -35,7 +39,9 @@ body.0.rdb1.conv1.weight _,_,_,_
 = without 1: -
 = without 2: -
 = 1[1]: 1…4 esrgan, 5…9 -, 12 esrgan-x2, 16…36 -, 48 esrgan-x1, 64…256384 -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 esrgan-original
 conv_first.weight _,_,_,_
@@ -47,7 +53,9 @@ trunk_conv.weight _,_,_,_
 = without 1: -
 = without 2: -
 = without 3: -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 hat
 conv_first.weight _,_,_,_
@@ -57,7 +65,9 @@ layers.0.residual_group.overlap_attn.relative_position_bias_table _,_
 = seen: hat: conv_first.weight: F16 [33, 33, 33, 33]
 = without 1: -
 = without 2: -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 swinir
 conv_first.weight _,_,_,_
@@ -67,7 +77,9 @@ layers.0.residual_group.blocks.0.attn.relative_position_bias_table _,_
 = seen: swinir: conv_first.weight: F16 [33, 33, 33, 33]
 = without 1: -
 = without 2: -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 swin2sr
 conv_first.weight _,_,_,_
@@ -77,7 +89,9 @@ layers.0.residual_group.blocks.0.attn.logit_scale _
 = seen: swin2sr: conv_first.weight: F16 [33, 33, 33, 33]
 = without 1: -
 = without 2: -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 omnisr
 residual_layer.0.residual_layer.0.layer.0.fn.0.weight _,_
@@ -89,7 +103,9 @@ up.0.weight _,_
 = without 1: -
 = without 2: -
 = without 3: -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 compact
 body.0.weight 64,3,3,3
@@ -104,7 +120,9 @@ body.2.weight 64,64,3,3
 = 1[1]: 1 -, 3 compact, 4…256384 -
 = 1[2]: 1 -, 3 compact, 4…256384 -
 = 1[3]: 1 -, 3 compact, 4…256384 -
-= prefixes: module.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 """
 
 

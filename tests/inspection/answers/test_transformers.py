@@ -15,7 +15,9 @@ img_in.weight 4096,_
 = without 1: -
 = without 2: -
 = 2[0]: 1…3840 -, 4096 flux2-klein-9b, 5120…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 flux1-fill
 img_in.weight _,384
@@ -32,7 +34,9 @@ guidance_in.in_layer.weight _,_
 = without 2: -
 = without 3: -
 = 1[1]: 1…48 -, 64 flux1-dev, 128 flux1-control, 192…320 -, 384 flux1-fill Inpainting, 640…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 flux1-control
 img_in.weight _,128
@@ -48,7 +52,9 @@ guidance_in.in_layer.weight _,_
 = without 2: -
 = without 3: -
 = 1[1]: 1…48 -, 64 flux1-dev, 128 flux1-control, 192…320 -, 384 flux1-fill Inpainting, 640…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 flux1-dev
 img_in.weight _,64
@@ -65,7 +71,9 @@ guidance_in.in_layer.weight _,_
 = without 2: -
 = without 3: -
 = 1[1]: 1…48 -, 64 flux1-dev, 128 flux1-control, 192…320 -, 384 flux1-fill Inpainting, 640…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 flux1-nunchaku
 single_transformer_blocks.0.norm.linear.qweight _
@@ -77,7 +85,7 @@ transformer_blocks.0.mlp_context_fc1.bias _
 = seen: flux1-nunchaku: single_transformer_blocks.0.norm.linear.qweight: F16 [33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: none
 
 auraflow
 double_layers.0.attn.w1q.weight _,_
@@ -90,7 +98,9 @@ positional_encoding _,_
 = seen: auraflow: double_layers.0.attn.w1q.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 cascade-c
 clf.1.weight _,_
@@ -102,7 +112,9 @@ clip_txt_mapper.weight _,_
 = seen: cascade-c: clf.1.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 cascade-b
 clf.1.weight _,_
@@ -114,7 +126,9 @@ clip_mapper.weight _,_
 = seen: cascade-b: clf.1.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 hunyuan-dit
 mlp_t5.0.weight _,_
@@ -126,7 +140,9 @@ x_embedder.proj.weight _,_,_,_
 = seen: hunyuan-dit: mlp_t5.0.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 hunyuan-image
 byt5_in.fc1.weight _,_
@@ -140,7 +156,9 @@ double_blocks.0.img_attn_k_norm.weight _
 = without 1: -
 = without 2: -
 = with 1: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 hunyuan-video
 txt_in.individual_token_refiner.blocks.0.norm1.weight _
@@ -152,7 +170,9 @@ img_in.proj.weight _,_
 = seen: hunyuan-video: txt_in.individual_token_refiner.blocks.0.norm1.weight: F16 [33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 mochi
 t5_yproj.weight _,_
@@ -164,7 +184,9 @@ blocks.0.attn.k_norm_x.weight _,_
 = seen: mochi: t5_yproj.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 ltxv2
 audio_adaln_single.linear.weight _,_
@@ -176,7 +198,9 @@ adaln_single.emb.timestep_embedder.linear_1.bias _
 = seen: ltxv2: audio_adaln_single.linear.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 ltxv
 adaln_single.emb.timestep_embedder.linear_1.bias _
@@ -190,7 +214,9 @@ patchify_proj.weight _,_
 = without 1: -
 = without 2: -
 = without 3: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 pixart-alpha
 t_block.1.weight _,_
@@ -202,7 +228,9 @@ ar_embedder.mlp.0.weight _,_
 = seen: pixart-alpha: t_block.1.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 pixart-sigma
 t_block.1.weight _,_
@@ -217,7 +245,9 @@ y_embedder.y_embedding _,_
 = without 1: -
 = without 2: -
 = with 1: pixart-alpha
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 lumina2
 cap_embedder.1.weight 2304,_
@@ -230,7 +260,9 @@ noise_refiner.0.attention.k_norm.weight _
 = without 1: -
 = without 2: -
 = 1[0]: 1…2048 -, 2304 lumina2, 2432…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 anima
 llm_adapter.blocks.0.cross_attn.q_proj.weight _,_
@@ -242,19 +274,23 @@ blocks.0.mlp.layer1.weight _,_
 = seen: anima: llm_adapter.blocks.0.cross_attn.q_proj.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 cosmos-predict2
 blocks.0.mlp.layer1.weight _,_
 x_embedder.proj.1.weight _,_
 = type checkpoint 85%
-= base Other 85%
+= base Other 85% of Other, Anima
 = architecture cosmos-predict2 85%
 = part unet 85%
 = seen: cosmos-predict2: blocks.0.mlp.layer1.weight: F16 [33, 33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 cosmos
 blocks.block0.blocks.0.block.attn.to_q.0.weight _,_
@@ -263,7 +299,9 @@ blocks.block0.blocks.0.block.attn.to_q.0.weight _,_
 = architecture cosmos 85%
 = part unet 85%
 = seen: cosmos: blocks.block0.blocks.0.block.attn.to_q.0.weight: F16 [33, 33]
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 cogvideox
 blocks.0.norm1.linear.weight _
@@ -275,7 +313,9 @@ patch_embed.proj.weight _,_
 = seen: cogvideox: blocks.0.norm1.linear.weight: F16 [33]
 = without 1: -
 = without 2: -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 wan-1.3b
 head.modulation _,1536
@@ -288,7 +328,9 @@ blocks.0.cross_attn.k.weight _,_
 = without 1: -
 = without 2: -
 = 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…4096 -, 5120 wan-14b, 6144…256384 -
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 wan-14b-image
 head.modulation 2,5120
@@ -305,7 +347,9 @@ patch_embedding.weight _,36,_,_,_
 = without 3: wan-14b
 = 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…4096 -, 5120 wan-14b-image, 6144…256384 -
 = 3[1]: 1…32 wan-14b, 36 wan-14b-image, 48…256384 wan-14b
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 wan-14b
 head.modulation 2,5120
@@ -322,7 +366,9 @@ patch_embedding.weight _,16,_,_,_
 = without 3: wan-14b
 = 1[1]: 1…1280 -, 1536 wan-1.3b, 1920…4096 -, 5120 wan-14b, 6144…256384 -
 = 3[1]: 1…32 wan-14b, 36 wan-14b-image, 48…256384 wan-14b
-= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model.
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 """
 
 

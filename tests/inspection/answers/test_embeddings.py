@@ -19,7 +19,9 @@ clip_l 2,768
 = 2[0]: 1…1280 embedding-clipg-clipl, 1536…256384 -
 = 2[1]: 1…640 -, 768…1024 embedding-clipg-clipl, 1152 -, 1280 embedding-clipg-clipl, 1536…1920 -, 2048 embedding-
     clipg-clipl, 2304…2432 -, 2560 embedding-clipg-clipl, 3072…3840 -, 4096 embedding-clipg-clipl, 5120…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 embedding-clipg-clipl-t5xxl
 clip_g 2,1280
@@ -44,13 +46,15 @@ t5xxl 2,4096
 = 3[1]: 1…640 -, 768…1024 embedding-clipg-clipl-t5xxl, 1152 -, 1280 embedding-clipg-clipl-t5xxl, 1536…1920 -, 2048
     embedding-clipg-clipl-t5xxl, 2304…2432 -, 2560 embedding-clipg-clipl-t5xxl, 3072…3840 -, 4096 embedding-clipg-
     clipl-t5xxl, 5120…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 embedding-clipl-t5xxl
 clip_l 2,768
 t5xxl 2,4096
 = type textualinversion 99%
-= base Flux.1 D 50% of Flux.1 D, Flux.1 S
+= base Flux.1 D 50% of Flux.1 D, Flux.1 Kontext, Flux.1 Krea, Flux.1 S
 = architecture flux.1 99%
 = seen: embedding-clipl-t5xxl: clip_l: F16 [2, 768]
 = without 1: -
@@ -61,7 +65,9 @@ t5xxl 2,4096
 = 2[0]: 1…256 embedding-clipl-t5xxl, 320…256384 -
 = 2[1]: 1…640 -, 768…1024 embedding-clipl-t5xxl, 1152 -, 1280 embedding-clipl-t5xxl, 1536…1920 -, 2048 embedding-
     clipl-t5xxl, 2304…2432 -, 2560 embedding-clipl-t5xxl, 3072…3840 -, 4096 embedding-clipl-t5xxl, 5120…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 embedding-textencoders0-textencoders1
 text_encoders_0 2,768
@@ -81,7 +87,9 @@ text_encoders_1 2,1280
 = 2[1]: 1…640 -, 768…1024 embedding-textencoders0-textencoders1, 1152 -, 1280 embedding-textencoders0-textencoders1,
     1536…1920 -, 2048 embedding-textencoders0-textencoders1, 2304…2432 -, 2560 embedding-
     textencoders0-textencoders1, 3072…3840 -, 4096 embedding-textencoders0-textencoders1, 5120…256384 -
-= prefixes: none
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 
 embedding-768
 emb_params 2,768

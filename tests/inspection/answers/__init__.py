@@ -1,0 +1,1 @@
+"""The answers for small headers, one file for each kind of model."""
