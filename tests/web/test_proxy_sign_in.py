@@ -192,6 +192,13 @@ def test_signing_out_ends_the_session_and_does_not_sign_in_again(yard: App) -> N
     assert 200 == ask(yard, "/upload", "anna", "artists", cookie=cookie_of(again)).status
 
 
+def test_the_button_of_the_proxy_needs_a_name_from_the_proxy(yard: App) -> None:
+    reply = ask(yard, "/sign-in", "", "artists", method="POST", body=b"by=proxy")
+
+    assert (403, True) == (reply.status, b"the proxy does not say who you are" in reply.body), reply.body
+    assert "set-cookie" not in reply.headers
+
+
 def test_a_revoked_person_is_out_at_once_until_the_access_is_given_back(yard: App) -> None:
     cookie = cookie_of(ask(yard, SIGN_IN, "anna", "artists"))
     person = yard.access.list_keys()[0]

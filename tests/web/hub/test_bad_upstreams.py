@@ -73,6 +73,20 @@ def slowly(content: bytes) -> Callable[[Handler], bool]:
     return fault
 
 
+def chunked(*parts: bytes) -> Callable[[Handler], bool]:
+    """A body that does not say its length before."""
+
+    def fault(handler: Handler) -> bool:
+        body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(body)
+        return False
+
+    return fault
+
+
 def kept(home: Path) -> list[str]:
     """The files that are here, whole or not, but for the database's."""
     return sorted(path.name for path in (home / "blobs").rglob("*") if path.is_file())
@@ -118,6 +132,15 @@ def test_a_bad_description_is_an_error_in_the_words_of_clients(
     assert (status == 429) == (reply.headers.get("retry-after") == "17")
 
 
+def test_another_commit_than_the_one_asked_for_is_not_taken(yard: App, hub: HubStub) -> None:
+    commit = "1" * 40
+    described = describe("a/b", hub.repositories["a/b"]) | {"sha": "2" * 40}
+    hub.faults[f"/api/models/a/b/revision/{commit}"] = answers(200, json.dumps(described).encode())
+    reply = yard.ask(SMALL.replace("main", commit), method="HEAD")
+
+    assert (502, True) == (reply.status, "with another commit" in reply.headers["x-error-message"])
+
+
 def test_a_description_that_is_bad_later_leaves_what_is_here(yard: App, hub: HubStub) -> None:
     commit = yard.ask(SMALL).headers["x-repo-commit"]
     hub.faults["/api/"] = answers(200, HTML)
@@ -132,6 +155,8 @@ def test_a_description_that_is_bad_later_leaves_what_is_here(yard: App, hub: Hub
         (answers(200, HTML, content_type="text/html"), 502, None),
         (answers(200, CONFIG[:-1]), 502, None),
         (answers(200, CONFIG + b"x"), 502, None),
+        (chunked(CONFIG, b"x"), 502, None),
+        (chunked(CONFIG[:-1]), 503, None),
         (answers(200, CONFIG.replace(b"1", b"2")), 502, None),
         (answers(200, CONFIG, content_encoding="br"), 502, None),
         (answers(401, b""), 404, "RepoNotFound"),

@@ -49,3 +49,45 @@ def test_a_filter_that_does_not_exist_is_refused_and_stays_in_the_form(red: Brow
     assert 400 == reply.status
     assert "filter: 'filter.colour' is not accepted" in main_text(reply.body)
     assert b'value="filter.colour=red"' in reply.body
+
+
+def create(browser: Browser) -> tuple[str, str]:
+    """Create a webhook by the form, and return its page and its secret."""
+    created = browser.post("/webhooks", fields={"url": URL, "event": "model.put"})
+    page = re.findall(r'href="(/webhooks/[0-9a-f]{32})"', browser.ask("/webhooks").body.decode())[0]
+    return page, secret_of(created.body)
+
+
+def secret_of(body: bytes) -> str:
+    return re.findall(r"whsec_[A-Za-z0-9+/=]+", main_text(body))[0]
+
+
+def test_the_buttons_rotate_test_and_delete(red: Browser) -> None:
+    page, secret = create(red)
+    rotated = red.post(page, fields={"action": "rotate"})
+    tested = red.post(page, fields={"action": "test"})
+    shown = main_text(red.ask(page).body)
+    deleted = red.post(page, fields={"action": "delete"})
+
+    assert (200, 303, 303) == (rotated.status, tested.status, deleted.status)
+    assert secret != secret_of(rotated.body)
+    assert (page, "/webhooks") == (tested.headers["location"], deleted.headers["location"])
+    assert "webhook.test" in shown
+    assert 404 == red.ask(page).status
+
+
+def test_a_button_that_does_not_exist_changes_nothing(red: Browser) -> None:
+    page, _ = create(red)
+    before = red.ask(page).body
+    reply = red.post(page, fields={"action": "explode"})
+
+    assert (400, True) == (reply.status, "action: 'explode' is not accepted" in main_text(reply.body))
+    assert main_text(before) == main_text(red.ask(page).body)
+
+
+def test_buttons_of_another_teams_webhook_find_nothing(yard: App, red: Browser) -> None:
+    page, _ = create(red)
+    blue = signed_in(yard, "blue", Scope.ADMIN)
+
+    assert [404] * 3 == [blue.post(page, fields={"action": action}).status for action in ("rotate", "test", "delete")]
+    assert 200 == red.ask(page).status
