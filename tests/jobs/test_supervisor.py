@@ -104,6 +104,17 @@ def test_a_worker_that_dies_is_replaced_and_the_new_one_answers_at_once(home: Ho
         assert [[2, 1]] * WORKERS == [home.server.ids(connection) for connection in connections.values()]
 
 
+def test_the_title_of_a_process_says_what_it_is(home: Home) -> None:
+    def title(pid: int) -> str:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+    titles = Counter(map(title, home.server.children()))
+
+    assert "modelyard: server" == title(home.server.parent)
+    assert {"modelyard: indexer", "modelyard: verifier", "modelyard: hasher"} <= titles.keys()
+    assert WORKERS == titles["modelyard: worker"]
+
+
 def test_requests_wait_for_a_start_rather_than_fail(home: Home) -> None:
     """The port is open before the index is: who connects early is answered, not refused."""
     with socket.create_connection(("127.0.0.1", home.server.port), timeout=60) as early:

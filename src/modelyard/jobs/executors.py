@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 
 from modelyard import errors
 from modelyard.jobs.kinds import Kind, Resources, Run
+from modelyard.jobs.process_title import set_title
 from modelyard.store import audit
 from modelyard.store.audit import Actor
 from modelyard.store.jobs import Job
@@ -207,6 +208,8 @@ def _serve(
     stopping = threading.Event()
     code = 1
     try:
+        process = next((kind.process for kind in kinds.values()), "worker")
+        set_title(f"{process}, reading files")
         # Ctrl-C goes to every process of a terminal: the parent says when to stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())

@@ -20,6 +20,7 @@ from contextlib import suppress
 from types import FrameType
 
 from modelyard import errors
+from modelyard.jobs.process_title import set_title
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A worker that ends sooner than this has hardly begun to answer; after so many in a row, trying on would only fill the
@@ -43,6 +44,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Keep all jobs' processes running until SIGTERM or SIGINT, and return when the last one is done."""
+        set_title("server")
         before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
         failed = ""
         try:
@@ -95,6 +97,7 @@ class Supervisor:
         """Do a job, and never return."""
         code = 1
         try:
+            set_title(f"{job}")
             os.close(self._held)
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
@@ -145,6 +148,7 @@ def run_in_subprocess(work: Callable[[], None]) -> None:
     if pid == 0:
         code = 1
         try:
+            set_title("building the index")
             os.close(held)
             os.close(read_end)
             threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
