@@ -11,13 +11,18 @@ import pytest
 
 from modelyard import blobs, errors, settings
 from modelyard.cli import background
+from modelyard.domain import Scope, Viewer
+from modelyard.store import jobs
 from modelyard.store import uploads as upload_rows
 from modelyard.store.uploads import Upload
 from modelyard.uploads import verification
 from modelyard.uploads.assembly import SEGMENTS, encode_segments, xorb_upload_id
+from modelyard.uploads.cleanup import UploadCleaner
+from modelyard.uploads.uploads import UploadLimits, Uploads
 from modelyard.uploads.verification import UploadVerifier
 from modelyard.xet import Segment
 from tests.app_fixture import App, open_app
+from tests.swift_server import SwiftServer
 from tests.transfers import find, lora_bytes, suspicious_bytes, upload
 from tests.xet_files import xorb
 
@@ -178,3 +183,30 @@ def test_the_setting_says_whether_a_suspicious_file_is_available(
         resources.verifier.verify(row_of(yard).id)
 
     assert status == find(yard, model["id"])["status"]
+
+
+def test_what_another_node_has_verified_does_not_stay_where_it_was_received(
+    yard: App, tmp_path: Path, swift: SwiftServer
+) -> None:
+    bucket = f"s3://{swift.make_bucket()}"
+    here, there = (blobs.open_storage(bucket, tmp_path / name, swift.environment) for name in ("here", "there"))
+    for storage in (here, there):
+        storage.incoming.folder.mkdir(parents=True)
+    uploads = Uploads(yard.store, here.kept, here.incoming, UploadLimits(1 << 30, 100, 0, 3600))
+    ids = []
+    for _ in range(2):
+        row = uploads.create(Viewer("red", frozenset({Scope.WRITE})), "tus", {}, length_bytes=len(lora_bytes()))
+        here.incoming.path(row.id).write_bytes(lora_bytes())
+        uploads.complete(row.id, len(lora_bytes()))
+        ids.append(row.id)
+    cleaner = UploadCleaner(yard.store, here.kept, here.incoming)
+
+    def finish(connection: Any) -> None:
+        jobs.drop(connection, jobs.CHECK, ids[0])
+
+    UploadVerifier(yard.store, there.kept, there.incoming).verify(ids[0], finish=finish)
+    before = [name for name, _ in here.incoming.all()]
+    cleaner.purge_expired()
+
+    assert sorted(ids) == sorted(before)
+    assert [ids[1]] == [name for name, _ in here.incoming.all()], "the one that waits to be verified stays"

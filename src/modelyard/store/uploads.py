@@ -118,6 +118,14 @@ def ids(connection: sa.Connection) -> set[str]:
     return set(connection.execute(sa.select(_UPLOAD.id)).scalars())
 
 
+def settled_ids(connection: sa.Connection) -> set[str]:
+    """Return the ids of the uploads that are verified, whatever came of it: nobody needs their files any more."""
+    is_worked_on = sa.exists().where(schema.jobs.c.subject == _UPLOAD.id)
+    is_verified = _UPLOAD.model_id.is_not(None) | _UPLOAD.inspection.is_not(None)
+    query = sa.select(_UPLOAD.id).where(_UPLOAD.received_at.is_not(None), is_verified, ~is_worked_on)
+    return set(connection.execute(query).scalars())
+
+
 def _upload_of(row: Any) -> Upload:
     values = {name: getattr(row, name) for name in Upload.__slots__}
     return Upload(**values | {"declared": _decode(row.declared)})

@@ -60,9 +60,13 @@ class UploadCleaner:
             self._incoming.remove(upload.id)
             self._blobs.forget_uploaded(upload.id)
         with self._store.reading() as connection:
+            settled_ids = uploads.settled_ids(connection)
             upload_ids = uploads.ids(connection)
+        stray_before = self._clock() - _STRAY_SECONDS
         for upload_id, changed_at in self._incoming.all():
-            if upload_id not in upload_ids and changed_at < self._clock() - _STRAY_SECONDS:
+            # Another machine may have verified what this one received.
+            is_stray = upload_id not in upload_ids and changed_at < stray_before
+            if upload_id in settled_ids or is_stray:
                 self._incoming.remove(upload_id)
 
     def drop_hub_repository(self, repository: str, *, dry_run: bool) -> tuple[int, UpstreamUsage]:
