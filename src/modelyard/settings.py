@@ -236,6 +236,13 @@ class Settings:
         "Where model files are stored: a folder or `s3://bucket/prefix`. If empty, `blobs` in the home folder.",
         parse_text,
     )
+    storage_public_url: str = _define_setting(
+        "",
+        "URL",
+        "The URL at which clients reach the S3-compatible store, for the addresses that they get of it. If empty,"
+        " `AWS_ENDPOINT_URL`.",
+        parse_url,
+    )
     suspicious_files: Literal["refused", "served"] = _define_setting(
         "refused",
         "",

@@ -21,7 +21,7 @@ class FolderBlobs:
         """Whether the folder has the blob."""
         return self._place(sha256).is_file()
 
-    def keep(self, path: Path, sha256: str) -> None:
+    def keep(self, path: Path, sha256: str, shared_name: str = "") -> None:  # noqa: ARG002 # the protocol's signature
         """Store a hashed file by moving it; from another file system, copy it first."""
         target = self._place(sha256)
         if target.is_file():

@@ -27,6 +27,8 @@ _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
 _NAME = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT = "60s"
+# What a store copies in one request.
+_COPY_BYTES_MAX = 5 << 30
 
 T = TypeVar("T")
 
@@ -34,20 +36,40 @@ T = TypeVar("T")
 class S3Blobs:
     """Blobs as objects of a bucket. Processes, machines and threads may share it."""
 
-    def __init__(self, store: S3Store, secret_key: str = "") -> None:
-        """Open the bucket. Without the ``secret_key``, links do not have the name of the file."""
+    def __init__(self, store: S3Store, secret_key: str = "", public_store: S3Store | None = None) -> None:
+        """Open the bucket. Without the ``secret_key``, links do not have the name of the file.
+
+        ``public_store`` is the same bucket at the address that clients reach.
+        """
         self._store = store
+        self._public_store = public_store or store
         self._secret_key = secret_key
 
     def has(self, sha256: str) -> bool:
         """Whether the bucket has the blob."""
         return self._size(_key(sha256)) is not None
 
-    def keep(self, path: Path, sha256: str) -> None:
-        """Store a hashed file and remove it; a large file is uploaded in parts and appears after the last one."""
-        if self._size(_key(sha256)) != path.stat().st_size:
+    def keep(self, path: Path, sha256: str, shared_name: str = "") -> None:
+        """Store a hashed file and remove it; a large file is uploaded in parts and appears after the last one.
+
+        If the bucket has its bytes under ``shared_name``, it copies them, and they are not sent again.
+        """
+        size_bytes = path.stat().st_size
+        if self._size(_key(sha256)) != size_bytes and not (
+            shared_name and self._copy_shared(shared_name, sha256, size_bytes)
+        ):
             put_file(self._store, path, _key(sha256))
         path.unlink(missing_ok=True)
+
+    def _copy_shared(self, name: str, sha256: str, size_bytes: int) -> bool:
+        """Copy a received upload within the bucket; return whether the bucket has the whole blob then."""
+        if size_bytes > _COPY_BYTES_MAX or self._size(_incoming(name)) != size_bytes:
+            return False
+        try:
+            call_store(lambda: obstore.copy(self._store, _incoming(name), _key(sha256)))
+        except (FileNotFoundError, errors.Unavailable):
+            return False  # some stores do not copy, or not what was sent in parts
+        return self._size(_key(sha256)) == size_bytes
 
     def path(self, sha256: str) -> Path | None:  # noqa: ARG002 # the protocol's signature
         """Return None: a bucket has no local files."""
@@ -59,12 +81,12 @@ class S3Blobs:
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
         """Return a presigned GET address. ``disposition`` is the header that the store answers with."""
-        signed = call_store(lambda: obstore.sign(self._store, "GET", _key(sha256), _span(expires_in_seconds)))
+        signed = call_store(lambda: obstore.sign(self._public_store, "GET", _key(sha256), _span(expires_in_seconds)))
         return add_parameters(signed, self._secret_key, {"response-content-disposition": disposition})
 
     def upload_link(self, name: str, expires_in_seconds: int) -> str | None:
         """Return a presigned PUT address."""
-        return call_store(lambda: obstore.sign(self._store, "PUT", _incoming(name), _span(expires_in_seconds)))
+        return call_store(lambda: obstore.sign(self._public_store, "PUT", _incoming(name), _span(expires_in_seconds)))
 
     def share_uploaded(self, name: str, path: Path) -> None:
         """Put a received upload into the bucket, where every machine can fetch it."""
@@ -115,12 +137,13 @@ class S3Blobs:
             return
 
 
-def open_s3(url: str, environ: Mapping[str, str]) -> S3Blobs:
+def open_s3(url: str, environ: Mapping[str, str], public_url: str = "") -> S3Blobs:
     """Return the blobs in the bucket and prefix of ``s3://bucket/prefix``.
 
-    Raises ConfigurationError if the URL names no bucket.
+    ``public_url`` is where clients reach the store. Raises ConfigurationError if the URL names no bucket.
     """
-    return S3Blobs(bucket_of(url, environ), environ.get("AWS_SECRET_ACCESS_KEY", ""))
+    public_store = bucket_of(url, {**environ, "AWS_ENDPOINT_URL_S3": public_url}) if public_url else None
+    return S3Blobs(bucket_of(url, environ), environ.get("AWS_SECRET_ACCESS_KEY", ""), public_store)
 
 
 def bucket_of(url: str, environ: Mapping[str, str]) -> S3Store:

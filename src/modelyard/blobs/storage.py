@@ -17,10 +17,11 @@ class Blobs(Protocol):
     def has(self, sha256: str) -> bool:
         """Whether the store has the blob."""
 
-    def keep(self, path: Path, sha256: str) -> None:
+    def keep(self, path: Path, sha256: str, shared_name: str = "") -> None:
         """Store the bytes of a file that the caller has hashed, and remove the file; repeating it is harmless.
 
-        When it returns, the blob survives a power cut. If it fails, the file still exists or the blob is stored.
+        ``shared_name`` names a received upload of the same bytes, which no client can change: a store may copy it.
+        When this returns, the blob survives a power cut. If it fails, the file still exists or the blob is stored.
         """
 
     def path(self, sha256: str) -> Path | None:
@@ -65,13 +66,14 @@ class Storage:
     incoming: IncomingFiles
 
 
-def open_storage(url: str, home: Path, environ: Mapping[str, str]) -> Storage:
+def open_storage(url: str, home: Path, environ: Mapping[str, str], public_url: str = "") -> Storage:
     """Return the storage of a URL: empty for a folder under ``home``, a path, or ``s3://bucket/prefix``.
 
+    ``public_url`` is where clients reach an S3-compatible store, if not where this server does.
     Raises ConfigurationError for any other URL.
     """
     if url.startswith("s3://"):
-        return Storage(open_s3(url, environ), IncomingFiles(home / "blobs" / "incoming"))
+        return Storage(open_s3(url, environ, public_url), IncomingFiles(home / "blobs" / "incoming"))
     if "://" in url and not url.startswith("file://"):
         raise errors.ConfigurationError(f"blobs: {url!r} is not supported; accepted: a folder, or s3://bucket/prefix")
     folder = _folder_of(url, home)

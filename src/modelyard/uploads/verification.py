@@ -123,7 +123,8 @@ class UploadVerifier:
             uploads.put(transaction.connection, replace(upload, sha256=sha256))
         if path == self._incoming.path(upload.id):
             allow_bytes(inspection.size_bytes)
-            self._blobs.keep(path, sha256)
+            # A client can still replace what it put at a presigned address.
+            self._blobs.keep(path, sha256, upload.id if upload.kind != "put" else "")
         self._accept(finish, upload, inspection, sha256, cover)
         return None
 

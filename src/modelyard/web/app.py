@@ -139,7 +139,7 @@ def _parts(
     # The scripts of our own pages send a session and its token instead of an API key.
     by_key = partial(authenticate, auth, rate_limit)
     caller_of, viewer_of = partial(sessions.caller, by_key), partial(sessions.reader, by_key)
-    storage = blobs.open_storage(settings.storage_url, settings.home, os.environ)
+    storage = blobs.open_storage(settings.storage_url, settings.home, os.environ, settings.storage_public_url)
     uploads = Uploads(catalog.store, storage.kept, storage.incoming, _limits(settings))
     models = Models(catalog.store, storage.kept, storage.incoming, read_signature_policy(settings))
     downloads = Downloads(catalog.store, auth, storage.kept, signer, settings.x_accel_prefix, serves_suspicious)
