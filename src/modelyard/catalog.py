@@ -32,6 +32,7 @@ from modelyard.index import (
     Listing,
     Page,
     SegmentDirectory,
+    prepare,
 )
 from modelyard.indexer import Indexer
 from modelyard.registry import models
@@ -205,7 +206,7 @@ class Catalog:
         return [(part.segment.count, part.is_stored) for part in self._index.segments]
 
     def check_segments(self) -> Iterator[bool]:
-        """Check the open segments against their checksums, some megabytes a step, up to a limit.
+        """Check the open segments against their checksums, some megabytes a step, up to a limit, and prepare them.
 
         Questions need not do it then. A damaged segment is built again by the next question.
         """
@@ -213,6 +214,9 @@ class Catalog:
         try:
             for number, _ in enumerate(islice(blocks, _CHECKED_BLOCKS_MAX)):
                 if number % _STEP_BLOCKS == 0:
+                    yield True
+            for part in self._index.segments:
+                for _ in prepare(part.segment):
                     yield True
         except DamagedSegmentError as damage:
             with self._lock:

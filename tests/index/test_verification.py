@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.domain import ANONYMOUS, POPULAR, Model, ModelQuery, Offset, Viewer, fold
-from modelyard.index import Index, plan_for, verification
+from modelyard.index import Index, filter_columns, plan_for, verification
 from modelyard.index import search as search_module
 from modelyard.index import segment as segment_module
 from modelyard.index.budget import Budget, OverBudgetError, quick_budget
+from modelyard.index.estimates import ASKS_AN_ATTEMPT
 from modelyard.index.set_cache import SetCache
 from tests import oracle
 from tests.app_fixture import a_model, a_private
@@ -28,7 +29,7 @@ def small_windows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(search_module, "_WALK_MATCHES", 0)
     monkeypatch.setattr(verification, "WINDOW_ROWS", 8)
     monkeypatch.setattr(verification, "FEW_ROWS", 0)
-    monkeypatch.setattr(verification, "_TAG_ROWS_MIN", 1)
+    monkeypatch.setattr(filter_columns, "FREQUENT_ROWS", 1)
     monkeypatch.setattr(verification, "units_of_scan", lambda *_: request.param)
 
 
@@ -110,6 +111,7 @@ def test_a_page_behind_all_rows_that_have_the_grams_reads_no_text(sort: str) -> 
     index = index_of([a_model(n, sd_name=f"animetic{n}") for n in range(1, 20)])
     query = ModelQuery(terms=("animetic",), start=Offset(19), sort=sort)
     nothing = Budget(0, is_quick=True)
+    search_module.are_fewer(index.segments, plan_for(ANONYMOUS, query), 19, Budget())  # loads the sets
 
     assert [] == index.search(ANONYMOUS, query, nothing).records
 
@@ -174,3 +176,24 @@ def test_many_distinct_questions_fill_the_caches_only_to_their_limit() -> None:
 
     assert 0 < part.segment.computed.size_bytes <= 20_000
     assert len(part.segment.computed) <= 50
+
+
+def test_an_estimate_is_kept_and_every_eighth_time_tried_again_until_it_is_exact() -> None:
+    index = index_of([a_model(n, name="animexx nimetic", tags=("animetic",) if n % 2 else ()) for n in range(1, 60)])
+    numbers = []
+
+    for _ in range(ASKS_AN_ATTEMPT + 2):
+        budget = Budget(600)
+        count = index.estimate(ANONYMOUS, ModelQuery(terms=("animetic",)), budget)
+        numbers.append((count.number, count.is_exact, budget.used > 0))
+
+    kept = [(8, False, False)] * (ASKS_AN_ATTEMPT - 1)
+    assert [(8, False, True), *kept, (30, True, True), (30, True, False)] == numbers
+
+
+def test_an_estimate_of_a_smaller_budget_is_not_the_answer_for_a_larger_one() -> None:
+    index = index_of([a_model(n, name="animexx nimetic") for n in range(1, 60)])
+    query = ModelQuery(terms=("animexx",))
+
+    assert not index.estimate(ANONYMOUS, query, Budget(60)).is_exact
+    assert 59 == index.estimate(ANONYMOUS, query, Budget(100_000)).number

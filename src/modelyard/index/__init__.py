@@ -9,6 +9,7 @@ from modelyard.index.directory import SegmentDirectory
 from modelyard.index.facets import Facets
 from modelyard.index.key_lookup import KeyLookup
 from modelyard.index.model_groups import NO_LEADS, Leads, ListedModel, Listing
+from modelyard.index.preparation import prepare
 from modelyard.index.reader import Index, plan_for
 from modelyard.index.search import Count, Page
 from modelyard.index.segment_file import DamagedSegmentError
@@ -28,6 +29,7 @@ __all__ = [
     "Page",
     "SegmentDirectory",
     "plan_for",
+    "prepare",
     "question_budget",
     "quick_budget",
 ]

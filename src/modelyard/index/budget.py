@@ -4,11 +4,20 @@ The unit is the reading of one row's text, about 0.4 µs. Other work is converte
 neighbours, a set, a count of one value. Units do not depend on the clock, so a question always gets equally far.
 """
 
+from collections.abc import Callable
+
 # A scan of many rows, see ``letters``: so many of them cost as much as reading one, and so many that hold the term.
 SCAN_SHARE = 80
 MATCH_SHARE = 4
+# Reading a text and the further one, and joining them, takes so many times as long as reading one.
+FURTHER_SHARE = 3
 # Intersecting one set of a tier.
 SET_UNITS = 20
+# Looking for a set in the files, and reading so many bytes of it: once, then the segment has it in memory.
+LOAD_UNITS = 10
+LOAD_BYTES = 512
+
+Spend = Callable[[int], object]
 
 # What a question may take on the event loop, less than 1 ms; what is dearer runs in a thread.
 QUICK_UNITS = 1_500
@@ -17,6 +26,11 @@ QUICK_UNITS = 1_500
 SUGGESTION_UNITS = 1_000
 # What a count or facets may take, about 10 ms; what is dearer is estimated.
 QUESTION_UNITS = 16_000
+
+
+def units_of_load(size_bytes: int) -> int:
+    """Return the work of reading a set from the files."""
+    return LOAD_UNITS + size_bytes // LOAD_BYTES
 
 
 class OverBudgetError(Exception):

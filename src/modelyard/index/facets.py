@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 from pyroaring import BitMap
 
-from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError
+from modelyard.index.budget import Budget, OverBudgetError, Spend
 from modelyard.index.filter_columns import Numbers
 from modelyard.index.search import LiveSegment, Plan, matched_rows
 from modelyard.index.segment import ALL, All, Segment
@@ -23,9 +23,14 @@ from modelyard.index.terms import filter_key
 
 FIELDS = ("type", "source", "base")
 # Up to this many matches of a segment are counted by row (0.3 µs each).
-_FEW_ROWS = 1 << 15
+_FEW_ROWS = 1 << 13
 # Beyond the budget, the tags of this many tiers are counted: 16,384 rows.
 _FIRST_TIERS = 1
+# The same of the first tiers, of which all sets are short.
+_FEW_ROWS_OF_FIRST = 1 << 11
+# Counting one value among the matches of a tier: so much, and so much more for so many rows of the tier.
+_COUNT_UNITS = 2
+_COUNT_SHARE = 1 << 15
 _STEP = 16
 _COUNT_BYTES = 120
 
@@ -60,20 +65,29 @@ def facets(
     """
     budget = budget or Budget()
     counted = [_Counted(part, plan, budget) for part in parts if not plan.is_impossible]
-    by_field = {
-        name: _by_frequency(sum((part.count_field(name) for part in counted), Counter())) for name in (*FIELDS, *others)
-    }
-    is_exact = all(part.is_exact for part in counted)
+    total, is_exact = sum(part.total for part in counted), all(part.is_exact for part in counted)
+    fields = (*FIELDS, *others)
+    by_field: dict[str, list[tuple[str, int]]] | None = None
     try:
+        by_field = _count_fields(counted, fields, budget)
         tags = _top_tags(counted, tags_max, budget)
     except OverBudgetError:
         if budget.is_quick:
             raise
         is_exact = False
-        tags = _top_tags([part.first_tiers() for part in counted], tags_max, Budget())
-    total = sum(part.total for part in counted)
+        counted = [part.first_tiers() for part in counted]
+        by_field = by_field or _count_fields(counted, fields, Budget())
+        tags = _top_tags(counted, tags_max, Budget())
     by_other = {name: by_field[name] for name in others}
     return Facets(total, by_field["type"], by_field["source"], by_field["base"], tags, is_exact, by_other)
+
+
+def _count_fields(
+    counted: Sequence["_Counted"], fields: Sequence[str], budget: Budget
+) -> dict[str, list[tuple[str, int]]]:
+    return {
+        name: _by_frequency(sum((part.count_field(name, budget) for part in counted), Counter())) for name in fields
+    }
 
 
 def _by_frequency(counts: Counter[str]) -> list[tuple[str, int]]:
@@ -88,11 +102,12 @@ class _Tier:
     rows: BitMap
     counts: dict[str, int]
 
-    def count(self, segment: Segment, name: str) -> int:
+    def count(self, segment: Segment, name: str, spend: Spend) -> int:
         """Return how many matches are in a filter."""
         number = self.counts.get(name)
         if number is None:
-            those = segment.one(self.tier, filter_key(name))
+            those = segment.one(self.tier, filter_key(name), spend)
+            spend(_COUNT_UNITS + (segment.bounds[self.tier + 1] - segment.bounds[self.tier]) // _COUNT_SHARE)
             if isinstance(those, BitMap):
                 number = self.rows.intersection_cardinality(those)
             else:
@@ -124,18 +139,19 @@ class _Counted:
         self.segment = part.segment
         tiers = [matches_of_tier(part, plan, tier, budget) for tier in range(len(part.segment.tiers))]
         self.is_exact = all(is_exact for _, is_exact in tiers)
-        self._set_tiers([matches for matches, _ in tiers if matches.rows])
-        if self._by_row is not None:
-            budget.spend_on_page(self.total)
+        total = sum(len(matches.rows) for matches, _ in tiers)
+        if total <= _FEW_ROWS:
+            budget.spend_on_page(total)
+        self._set_tiers([matches for matches, _ in tiers if matches.rows], _FEW_ROWS)
 
-    def _set_tiers(self, tiers: list[_Tier]) -> None:
+    def _set_tiers(self, tiers: list[_Tier], few_rows: int) -> None:
         self._tiers = tiers
         self.total = sum(len(matches.rows) for matches in tiers)
         self._by_row: Numbers | None = None
         self._tags = self.segment.filters.tags
         self._tag_counts = self.segment.filters.row_counts
         self._names: dict[str, int] = {}
-        if self.total <= _FEW_ROWS:
+        if self.total <= few_rows:
             rows = [np.empty(0, np.uint32), *(np.frombuffer(t.rows.to_array(), np.uint32) for t in tiers)]
             self._by_row = self._tag_counts = self.segment.filters.counts_of(np.concatenate(rows))
             self._tags = self.segment.filters.sort_by(self._by_row, self._tags)
@@ -144,10 +160,10 @@ class _Counted:
         """Return the same with the matches of the first tiers only."""
         first = object.__new__(_Counted)
         first.segment, first.is_exact = self.segment, False
-        first._set_tiers([matches for matches in self._tiers if matches.tier < _FIRST_TIERS])
+        first._set_tiers([matches for matches in self._tiers if matches.tier < _FIRST_TIERS], _FEW_ROWS_OF_FIRST)
         return first
 
-    def count_field(self, name: str) -> Counter[str]:
+    def count_field(self, name: str, budget: Budget) -> Counter[str]:
         """Return the counts of every value of a field. Each row has one value, so all of them add up to the total."""
         counts: Counter[str] = Counter()
         left = self.total
@@ -155,18 +171,19 @@ class _Counted:
             if left <= 0:
                 break
             filter_name = f"{name}={value.name}"
-            number = int(self._by_row[value.number]) if self._by_row is not None else self._count_in_sets(filter_name)
+            by_row = self._by_row
+            number = self._count_in_sets(filter_name, budget) if by_row is None else int(by_row[value.number])
             counts[value.name] = number
             left -= number
         return counts
 
-    def count_tag(self, name: str) -> int:
+    def count_tag(self, name: str, budget: Budget) -> int:
         """Return how many matches have a tag."""
         number = self._names.get(name)
-        return number if number is not None else self._count_in_sets(f"tag={name}")
+        return number if number is not None else self._count_in_sets(f"tag={name}", budget)
 
-    def _count_in_sets(self, name: str) -> int:
-        return sum(matches.count(self.segment, name) for matches in self._tiers)
+    def _count_in_sets(self, name: str, budget: Budget) -> int:
+        return sum(matches.count(self.segment, name, budget.spend) for matches in self._tiers)
 
     def tags_left(self, at: int) -> int:
         """Return the most matches that any tag from place ``at`` of this part's order of tags on can have."""
@@ -182,10 +199,6 @@ class _Counted:
             names.append(name)
         return names
 
-    def units_of_step(self) -> int:
-        """Return the work of counting the tags of one step."""
-        return _STEP if self._by_row is not None else SET_UNITS * _STEP * len(self._tiers)
-
 
 def _top_tags(counted: list[_Counted], tags_max: int, budget: Budget) -> list[tuple[str, int]]:
     counts: Counter[str] = Counter()
@@ -194,9 +207,9 @@ def _top_tags(counted: list[_Counted], tags_max: int, budget: Budget) -> list[tu
         best = heapq.nlargest(tags_max, counts.values())
         if len(best) == tags_max and best[-1] > bound:
             break
-        budget.spend(sum(part.units_of_step() for part in counted))
+        budget.spend(_STEP * len(counted))
         for name in (name for part in counted for name in part.tag_names(at)):
             if name not in counts:
-                counts[name] = sum(other.count_tag(name) for other in counted)
+                counts[name] = sum(other.count_tag(name, budget) for other in counted)
         at += _STEP
     return list(islice(_by_frequency(counts), tags_max))

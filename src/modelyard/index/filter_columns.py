@@ -6,9 +6,15 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from modelyard.domain import squeeze
+
 Numbers = npt.NDArray[np.int64]
 
 _TAG = b"tag="
+# A tag in fewer rows proves little of a term, and there are many such tags.
+FREQUENT_ROWS = 64
+_FREQUENT_MAX = 1 << 14
+_NAMED_MAX = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +23,18 @@ class Value:
 
     name: str
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrequentTags:
+    """The frequent tags end to end, the most frequent ones first, each with a line feed behind it.
+
+    ``at`` is where each begins, ``numbers`` the numbers of their filters.
+    """
+
+    letters: npt.NDArray[np.uint8]
+    at: Numbers
+    numbers: npt.NDArray[np.int32]
 
 
 class FilterColumns:
@@ -53,6 +71,21 @@ class FilterColumns:
     def tags(self) -> npt.NDArray[np.int32]:
         """The numbers of all tags, the most frequent ones first."""
         return self.sort_by(self.row_counts, np.flatnonzero(self.is_tag))
+
+    @cached_property
+    def frequent_tags(self) -> FrequentTags:
+        """The tags that ``FREQUENT_ROWS`` rows have. A search of all tags takes ten times as long at a million rows."""
+        numbers = self.tags[:_FREQUENT_MAX]
+        numbers = numbers[self.row_counts[numbers] >= FREQUENT_ROWS]
+        names = [self.name(number).encode()[len(_TAG) :] + b"\n" for number in numbers.tolist()]
+        at = np.cumsum(np.array([0, *map(len, names)], np.int64))
+        return FrequentTags(np.frombuffer(b"".join(names), np.uint8), at[:-1], numbers)
+
+    @cached_property
+    def tag_names(self) -> tuple[list[str], list[tuple[str, int]]]:
+        """The most frequent tags, which are offered and found, and the letters of each with its place, in order."""
+        names = [self.name(number).partition("=")[2] for number in self.tags[:_NAMED_MAX].tolist()]
+        return names, sorted((squeeze(name), at) for at, name in enumerate(names))
 
     def values(self, field: str) -> list[Value]:
         """Return the values of a field of which each row has one, the most frequent ones first."""

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from modelyard.domain import TYPE_FAMILIES, ModelQuery, squeeze
 from modelyard.index.search import LiveSegment
+from modelyard.index.segment import Segment
 
 # The longest name that is looked for, in words, such as "Flux.1 Kontext dev".
 _WORDS_MAX = 4
 _FIELDS = ("base", "type")
-# The most frequent tags of a segment, which are offered and found.
-_TAGS_MAX = 5_000
 # The last word of a question may be the beginning of a name, if it has so many letters.
 _BEGINNING_MIN = 2
 
@@ -47,25 +46,14 @@ def filters_offered(parts: Sequence[LiveSegment], query: ModelQuery) -> Iterator
 
 def tags_with(parts: Sequence[LiveSegment], text: str) -> Iterator[str]:
     """Yield the frequent tags that have a text, the most frequent ones of each segment first, each once."""
-    tags = (tag for part in parts for tag in _tags(part)[0] if text in tag)
+    tags = (tag for part in parts for tag in part.segment.filters.tag_names[0] if text in tag)
     yield from dict.fromkeys(tags)
-
-
-def _tags(part: LiveSegment) -> tuple[list[str], list[tuple[str, int]]]:
-    """Return the frequent tags of a segment, and the letters of each with its place in that list, in order."""
-    tags: tuple[list[str], list[tuple[str, int]]] | None = part.segment.computed.get("tags")
-    if tags is None:
-        columns = part.segment.filters
-        names = [columns.name(number).partition("=")[2] for number in columns.tags[:_TAGS_MAX].tolist()]
-        tags = names, sorted((squeeze(name), at) for at, name in enumerate(names))
-        part.segment.computed.put("tags", tags, sum(300 + 2 * len(name) for name in names))
-    return tags
 
 
 def _tags_beginning(parts: Sequence[LiveSegment], beginning: str) -> Iterator[str]:
     """Yield for each segment its most frequent tag that begins so, and the tag of exactly these letters."""
     for part in parts:
-        names, letters = _tags(part)
+        names, letters = part.segment.filters.tag_names
         low = bisect_left(letters, (beginning, 0))
         high = bisect_left(letters, (beginning + "\U0010ffff", 0))
         places = [at for name, at in letters[low:high] if name == beginning]
@@ -84,9 +72,14 @@ def _names(parts: Sequence[LiveSegment], field: str) -> Mapping[str, str]:
     """Return the values of a field by their letters, without what separates words."""
     names: dict[str, str] = {}
     for part in parts:
-        known = part.segment.computed.get(("names", field))
-        if known is None:
-            known = {squeeze(value.name): value.name for value in part.segment.filters.values(field) if value.name}
-            part.segment.computed.put(("names", field), known, sum(200 + len(name) for name in known))
-        names |= known
+        names |= names_of(part.segment, field)
+    return names
+
+
+def names_of(segment: Segment, field: str) -> Mapping[str, str]:
+    """Return the same of one segment, from its cache."""
+    names: dict[str, str] | None = segment.computed.get(("names", field))
+    if names is None:
+        names = {squeeze(value.name): value.name for value in segment.filters.values(field) if value.name}
+        segment.computed.put(("names", field), names, sum(200 + len(name) for name in names))
     return names

@@ -9,7 +9,7 @@ less than ``MERGE_GROWTH`` times as large, so there are few segments, and each r
 Segments that appear on disk replace the segments in memory that they cover.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -33,6 +33,7 @@ from modelyard.index import search
 from modelyard.index.budget import QUICK_UNITS, SUGGESTION_UNITS, Budget, OverBudgetError
 from modelyard.index.builder import build
 from modelyard.index.choices import chosen
+from modelyard.index.estimates import keep_estimate, kept_estimate
 from modelyard.index.facets import Facets, facets
 from modelyard.index.filter_words import filters_named, filters_offered, tags_with
 from modelyard.index.fulltext import views_of, with_hashes
@@ -176,11 +177,10 @@ class Index:
     def estimate(self, viewer: Viewer, query: ModelQuery, budget: Budget) -> Count:
         """Return how many models match, or at least how many if the budget does not reach."""
         snapshot, plan = self._snapshot, plan_for(viewer, query)
-        count: Count | None = snapshot.answers.get(plan)
+        count: Count | None = snapshot.answers.get(plan) or kept_estimate(snapshot.answers, plan, budget)
         if count is None:
             count = search.count(_parts_for(snapshot, plan), plan, budget)
-            if count.is_exact:
-                snapshot.answers.put(plan, count, _size_of(plan))
+            _keep(snapshot, plan, count, budget, _size_of(plan))
         return count
 
     def list_models(
@@ -208,12 +208,12 @@ class Index:
 
     def count_groups(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> Count:
         """Return how many entries ``list_models`` has in groups, without the query's limit and start."""
-        snapshot, plan = self._snapshot, plan_for(viewer, query)
-        count: Count | None = snapshot.answers.get(("groups", plan))
+        snapshot, plan, budget = self._snapshot, plan_for(viewer, query), budget or Budget()
+        key = ("groups", plan)
+        count: Count | None = snapshot.answers.get(key) or kept_estimate(snapshot.answers, key, budget)
         if count is None:
-            count = count_groups(_parts_for(snapshot, plan), plan, budget or Budget())
-            if count.is_exact:
-                snapshot.answers.put(("groups", plan), count, _size_of(plan))
+            count = count_groups(_parts_for(snapshot, plan), plan, budget)
+            _keep(snapshot, key, count, budget, _size_of(plan))
         return count
 
     def facets(
@@ -225,15 +225,15 @@ class Index:
         others: Sequence[str] = (),
     ) -> Facets:
         """Return how many matches each type, source, base model, the most frequent tags, and further fields have."""
-        snapshot, plan = self._snapshot, plan_for(viewer, query)
+        snapshot, plan, budget = self._snapshot, plan_for(viewer, query), budget or Budget()
         key = (tags_max, *others, plan)
-        answer: Facets | None = snapshot.answers.get(key)
+        answer: Facets | None = snapshot.answers.get(key) or kept_estimate(snapshot.answers, key, budget)
         if answer is None:
             answer = facets(_parts_for(snapshot, plan), plan, tags_max, budget, others)
+            numbers = 4 + len(answer.types) + len(answer.base_models) + len(answer.tags)
+            numbers += sum(map(len, answer.others.values()))
+            _keep(snapshot, key, answer, budget, _size_of(plan) + _NUMBER_BYTES * numbers)
             if answer.is_exact:
-                numbers = 4 + len(answer.types) + len(answer.base_models) + len(answer.tags)
-                numbers += sum(map(len, answer.others.values()))
-                snapshot.answers.put(key, answer, _size_of(plan) + _NUMBER_BYTES * numbers)
                 snapshot.answers.put(plan, Count(answer.total), _size_of(plan))
         return answer
 
@@ -393,6 +393,13 @@ class Index:
 
     def _swap(self, parts: list[LiveSegment], revision: int) -> None:
         self._snapshot = Snapshot(tuple(parts), revision, tuple(part for part in parts if part.segment.count))
+
+
+def _keep(snapshot: Snapshot, key: Hashable, answer: Count | Facets, budget: Budget, size_bytes: int) -> None:
+    if answer.is_exact:
+        snapshot.answers.put(key, answer, size_bytes)
+    else:
+        keep_estimate(snapshot.answers, key, answer, budget, size_bytes)
 
 
 def _size_of(plan: search.Plan) -> int:

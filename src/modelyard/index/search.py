@@ -21,7 +21,7 @@ from pyroaring import BitMap
 
 from modelyard.domain import Offset, Position, SortPosition
 from modelyard.index import verification
-from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError
+from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError, Spend
 from modelyard.index.phrases import narrowing_keys
 from modelyard.index.segment import ALL, NONE, All, Array, Keys, Segment
 
@@ -158,7 +158,7 @@ def take(part: LiveSegment, plan: Plan, first: int, limit: int, budget: Budget) 
         return list(islice(picked if not plan.terms else _verified(segment, picked, plan.terms), limit))
     hits: list[int] = []
     for tier in range(segment.tier_of(first) if first else 0, len(segment.tiers)):
-        sets = _tier_sets(part, plan, tier, _FEW_ROWS)
+        sets = _tier_sets(part, plan, tier, budget.spend_on_page, _FEW_ROWS)
         if sets is None:
             continue
         low, high = segment.bounds[tier], segment.bounds[tier + 1]
@@ -263,16 +263,19 @@ def _verified_in_both(segment: Segment, rows: Iterable[int], terms: tuple[bytes,
             yield row
 
 
-def tier_rows(part: LiveSegment, plan: Plan, tier: int) -> Rows | None:
-    """Return the rows of a tier that are in every set, without verifying ``plan.terms``. None if there is none."""
-    sets = _tier_sets(part, plan, tier)
+def tier_rows(part: LiveSegment, plan: Plan, tier: int, spend: Spend = int) -> Rows | None:
+    """Return the rows of a tier that are in every set, without verifying ``plan.terms``. None if there is none.
+
+    ``spend`` is told the work of reading sets from the files before it is done, and may raise.
+    """
+    sets = _tier_sets(part, plan, tier, spend)
     if sets is None:
         return None
     bounds = part.segment.bounds
     return _shared(sets, part.deleted[tier], bounds[tier], bounds[tier + 1]) or None
 
 
-def _tier_sets(part: LiveSegment, plan: Plan, tier: int, few: int = 0) -> list[BitMap] | None:
+def _tier_sets(part: LiveSegment, plan: Plan, tier: int, spend: Spend, few: int = 0) -> list[BitMap] | None:
     """Return the sets of a tier that a row must be in, without those that hold every row. None if one is empty.
 
     For a caller who reads the texts anyway: once grams leave up to ``few`` rows, sets of further grams are left out.
@@ -283,14 +286,14 @@ def _tier_sets(part: LiveSegment, plan: Plan, tier: int, few: int = 0) -> list[B
     sets: list[BitMap] = []
     phrases, grams = narrowing_keys(segment, plan.terms, plan.grams) if plan.terms else ((), ())
     for keys in (*plan.unions, *phrases) if phrases else plan.unions:
-        tier_set = segment.one(tier, keys[0]) if len(keys) == 1 else segment.any_of(tier, keys)
+        tier_set = segment.one(tier, keys[0], spend) if len(keys) == 1 else segment.any_of(tier, keys, spend)
         if isinstance(tier_set, BitMap):
             sets.append(tier_set)
         elif tier_set is NONE:
             return None
     narrow: BitMap | None = None
     for key in grams:
-        tier_set = segment.one(tier, key)
+        tier_set = segment.one(tier, key, spend)
         if isinstance(tier_set, BitMap):
             sets.append(tier_set)
             if few and len(tier_set) < _DENSE_ROWS:
@@ -380,11 +383,11 @@ def matched_rows(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tu
     """
     try:
         budget.spend(SET_UNITS * (len(plan.unions) + len(plan.grams)))
+        rows = tier_rows(part, plan, tier, budget.spend)
     except OverBudgetError:
         if budget.is_quick:
             raise
         return range(0), False
-    rows = tier_rows(part, plan, tier)
     if rows is None:
         return range(0), True
     if not plan.terms:
@@ -395,20 +398,20 @@ def matched_rows(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tu
 def all_matches(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> Iterator[Rows]:
     """Yield the rows of a tier that match, terms included, window by window if their text has to be read."""
     budget.spend_on_page(SET_UNITS * (len(plan.unions) + len(plan.grams)))
-    rows = tier_rows(part, plan, tier)
+    rows = tier_rows(part, plan, tier, budget.spend_on_page)
     if rows is not None and plan.terms:
         yield from verification.windows(part.segment, tier, plan.terms, rows, 0, budget.spend_on_page)
     elif rows is not None:
         yield rows
 
 
-def are_fewer(parts: Sequence[LiveSegment], plan: Plan, skip: int) -> bool:
+def are_fewer(parts: Sequence[LiveSegment], plan: Plan, skip: int, budget: Budget) -> bool:
     """Whether the grams of the terms alone say that at most ``skip`` rows match: then no text has to be read."""
     if not plan.terms:
         return False
     for part in parts:
         for tier in range(len(part.segment.tiers)):
-            skip -= len(tier_rows(part, plan, tier) or ())
+            skip -= len(tier_rows(part, plan, tier, budget.spend_on_page) or ())
             if skip < 0:
                 return False
     return True
@@ -450,7 +453,7 @@ def _page_at_offset(parts: Sequence[LiveSegment], plan: Plan, skip: int, limit: 
     """
     if plan.terms and skip + limit <= _WALK_MATCHES:
         return _merged(parts, plan, [0] * len(parts), skip, limit, budget)
-    if are_fewer(parts, plan, skip):
+    if are_fewer(parts, plan, skip, budget):
         return EMPTY
     if len(parts) == 1:
         return _skipped(parts[0], plan, skip, limit, budget)

@@ -33,7 +33,7 @@ use and keeps it in a bounded cache.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -45,11 +45,12 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from modelyard.domain import Position
+from modelyard.index.budget import Spend, units_of_load
 from modelyard.index.filter_columns import FilterColumns
 from modelyard.index.order import BY_NUMBER, NAME, NO_KEY, ORDERS, Order
 from modelyard.index.set_cache import SetCache
 from modelyard.index.string_column import Check, StringColumn
-from modelyard.index.terms import FURTHER
+from modelyard.index.terms import FILTER_KEY_MIN, FURTHER
 
 TIER_FIRST = 1 << 14
 TIER_GROWTH = 4
@@ -57,6 +58,8 @@ TIER_GROWTH = 4
 CACHE_BYTES_MAX = 48 << 20
 # The limit of what is computed from a segment and cached; a small segment has less.
 COMPUTED_BYTES_MAX = 24 << 20
+# The share of the cache of sets that may stay for good.
+_PINNED_SHARE = 4
 _COMPUTED_BYTES_A_ROW = 64
 _COMPUTED_BYTES_MIN = 1 << 20
 
@@ -234,13 +237,15 @@ class Segment:
         self.own_text, self.further = self._texts.one, self._further.one
         self.has_further = has_further
         self._searching: Segment | None = None
+        self._filter_sets: Callable[[int, int, Spend], TierSet] | None = None
         self.text = self._joined_text if has_further else self._texts.one
         self.texts = self._joined_texts if has_further else self._texts.some
         self.records = self._records.some
         self.summary = self._summaries.one
         self._tiers = [(t.set_keys.data, t.set_at.data, t.set_bytes.data, t.set_blob.data) for t in tiers]
         self._cache: list[dict[object, TierSet]] = [{} for _ in tiers]
-        self._cache_bytes = 0
+        self._pinned: list[dict[object, TierSet]] = [{} for _ in tiers]
+        self._cache_bytes = self._pinned_bytes = 0
         self._cache_bytes_max = cache_bytes_max
 
     @property
@@ -254,6 +259,8 @@ class Segment:
                 cache_bytes_max=self._cache_bytes_max // 2,
                 has_further=True,
             )
+            self._searching.filters = self.filters
+            self._searching._filter_sets = self.one
         return self._searching
 
     # --- rows
@@ -390,18 +397,21 @@ class Segment:
         """Return the tier that holds a row; ``len(tiers)`` past the end."""
         return bisect_right(self.bounds, row) - 1 if row < self.count else len(self.tiers)
 
-    def one(self, tier: int, key: int) -> TierSet:
-        """Return one set within a tier. Cost: a dictionary look-up; on first use a bisection and a deserialisation."""
-        tier_set = self._cache[tier].get(key)
-        return tier_set if tier_set is not None else self._load(tier, key)
+    def one(self, tier: int, key: int, spend: Spend = int) -> TierSet:
+        """Return one set within a tier. Cost: a dictionary look-up; on first use a bisection and a deserialisation.
 
-    def any_of(self, tier: int, keys: Keys) -> TierSet:
+        ``spend`` is told the work of the first use before it is done, and may raise.
+        """
+        tier_set = self._cache[tier].get(key)
+        return tier_set if tier_set is not None else self._load(tier, key, spend)
+
+    def any_of(self, tier: int, keys: Keys, spend: Spend = int) -> TierSet:
         """Return the union of several sets within a tier, or its complement, cached: queries repeat them."""
         tier_set = self._cache[tier].get(keys)
         if tier_set is not None:
             return tier_set
         is_complement = keys[0] == COMPLEMENT
-        parts = [self.one(tier, key) for key in keys[is_complement:]]
+        parts = [self.one(tier, key, spend) for key in keys[is_complement:]]
         bitmaps = [part for part in parts if isinstance(part, BitMap)]
         size = self.bounds[tier + 1] - self.bounds[tier]
         union: TierSet = ALL if ALL in parts else NONE
@@ -414,15 +424,26 @@ class Segment:
         self._keep(tier, keys, union, min(2 * len(union), size // 8) if isinstance(union, BitMap) else 0)
         return union
 
+    def pin(self, tier: int, key: int) -> bool:
+        """Load a set and keep it for good; False if there is no room for more of them."""
+        if self._pinned_bytes > self._cache_bytes_max // _PINNED_SHARE:
+            return False
+        before = self._cache_bytes
+        self._pinned[tier][key] = self.one(tier, key)
+        self._pinned_bytes += max(self._cache_bytes - before, 0)
+        return True
+
     def _complement(self, tier: int, tier_set: TierSet) -> TierSet:
         if isinstance(tier_set, BitMap):
             return BitMap(range(self.bounds[tier], self.bounds[tier + 1])) - tier_set
         return NONE if tier_set is ALL else ALL
 
-    def _load(self, tier: int, key: int) -> TierSet:
-        tier_set, size = self._stored(tier, key)
+    def _load(self, tier: int, key: int, spend: Spend) -> TierSet:
+        if self._filter_sets is not None and key >= FILTER_KEY_MIN:
+            return self._filter_sets(tier, key, spend)
+        tier_set, size = self._stored(tier, key, spend)
         if self.has_further and key < FURTHER and tier_set is not ALL:
-            further, further_size = self._stored(tier, key | FURTHER)
+            further, further_size = self._stored(tier, key | FURTHER, spend)
             size += further_size
             if isinstance(tier_set, BitMap) and isinstance(further, BitMap):
                 union = tier_set | further
@@ -432,7 +453,7 @@ class Segment:
         self._keep(tier, key, tier_set, size)
         return tier_set
 
-    def _stored(self, tier: int, key: int) -> tuple[TierSet, int]:
+    def _stored(self, tier: int, key: int, spend: Spend) -> tuple[TierSet, int]:
         """Return a set as it is stored, and the size of its bytes."""
         keys, at, sizes, blob = self._tiers[tier]
         index = bisect_left(keys, key)
@@ -440,6 +461,7 @@ class Segment:
         size = 0
         if index < len(keys) and keys[index] == key:
             start = at[index]
+            spend(units_of_load(sizes[index]))
             if start < 0:
                 bitmap = BitMap((-1 - start,))
             else:
@@ -454,9 +476,10 @@ class Segment:
         # 200 bytes: a dictionary's entry and an empty bitmap. Missing sets are cached too, and must count.
         self._cache_bytes += size + 200
         if self._cache_bytes > self._cache_bytes_max:
-            for cache in self._cache:
+            for cache, pinned in zip(self._cache, self._pinned, strict=True):
                 cache.clear()
-            self._cache_bytes = size + 200
+                cache.update(pinned)
+            self._cache_bytes = self._pinned_bytes + size + 200
         self._cache[tier][key] = tier_set
 
 

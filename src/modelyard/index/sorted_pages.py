@@ -13,7 +13,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from modelyard.domain import LIMIT_MAX, POPULAR, Offset, SortPosition, split_sort
-from modelyard.index.budget import SET_UNITS, Budget
+from modelyard.index.budget import FURTHER_SHARE, SET_UNITS, Budget, Spend
 from modelyard.index.order import Walk
 from modelyard.index.search import EMPTY, LiveSegment, Page, Plan, all_matches, are_fewer, matches, tier_rows
 from modelyard.index.segment import Array
@@ -28,6 +28,8 @@ _STEP_ROWS, _STEP_ROWS_MAX = 256, 4_096
 _WALK_LENGTHS = 4
 # A page reads the texts of this many rows before all rows are verified by windows.
 _PATIENCE_ROWS = 3_000
+# Reading so many texts is counted at once.
+_READ_STEP = 32
 
 
 def sorted_page(
@@ -92,10 +94,10 @@ def take(part: LiveSegment, plan: Plan, walk: Walk, first: int, limit: int, budg
     if (known := _cached_order(part, plan, walk)) is not None:
         return _rows_from(walk, known, first, limit)
     budget.spend_on_page(SET_UNITS * len(part.segment.tiers) * (len(plan.unions) + len(plan.grams)))
-    candidates = _candidates(part, plan)
+    candidates = _candidates(part, plan, budget)
     if candidates is None:
         return []
-    collector = _Collector(part, plan.terms, limit)
+    collector = _Collector(part, plan.terms, limit, budget.spend_on_page)
     # The shorter of both: they meet at the square root of (page × rows).
     if len(candidates) ** 2 > _WALK_COST * limit * walk.order.count:
         first = _walk(walk, candidates, first, limit, collector)
@@ -107,7 +109,7 @@ def take(part: LiveSegment, plan: Plan, walk: Walk, first: int, limit: int, budg
     if collector.has_given_up:
         # Verify all rows by windows, which remembers them: more of a page than this would be read row by row.
         matched = BitMap.union(BitMap(), *(BitMap(rows) for rows in _matched(part, plan, budget)))
-        collector = _Collector(part, (), limit, collector.hits)
+        collector = _Collector(part, (), limit, budget.spend_on_page, collector.hits)
         _gather(walk, matched, first, collector)
     return collector.hits
 
@@ -120,8 +122,12 @@ def _matched(part: LiveSegment, plan: Plan, budget: Budget) -> Iterator[BitMap |
 class _Collector:
     """Collects the first rows that hold every term, until there are enough or it has read too many texts."""
 
-    def __init__(self, part: LiveSegment, terms: tuple[bytes, ...], limit: int, hits: list[int] | None = None) -> None:
+    def __init__(
+        self, part: LiveSegment, terms: tuple[bytes, ...], limit: int, spend: Spend, hits: list[int] | None = None
+    ) -> None:
         self._text = part.segment.text
+        self._spend = spend
+        self._units_of_step = _READ_STEP * (FURTHER_SHARE if part.segment.has_further else 1)
         self._terms = terms
         self._limit = limit
         self._patience = _PATIENCE_ROWS
@@ -146,6 +152,8 @@ class _Collector:
             self._patience -= 1
             if self._patience < 0:
                 return at
+            if at % _READ_STEP == 0:
+                self._spend(self._units_of_step)
             row_text = self._text(row)
             if all(term in row_text for term in self._terms):
                 self.hits.append(row)
@@ -154,7 +162,7 @@ class _Collector:
         return len(rows)
 
 
-def _candidates(part: LiveSegment, plan: Plan) -> BitMap | range | None:
+def _candidates(part: LiveSegment, plan: Plan, budget: Budget) -> BitMap | range | None:
     """Return the rows of all tiers that are in every set; None if there is none.
 
     They are cached: a person looks at several pages, and in several orders.
@@ -163,7 +171,9 @@ def _candidates(part: LiveSegment, plan: Plan) -> BitMap | range | None:
     entry: tuple[BitMap | None, object] | None = cache.get(key)
     if entry is not None and entry[1] is part.deleted:
         return entry[0]
-    tiers = [rows for tier in range(len(part.segment.tiers)) if (rows := tier_rows(part, plan, tier)) is not None]
+    spend = budget.spend_on_page
+    some = (tier_rows(part, plan, tier, spend) for tier in range(len(part.segment.tiers)))
+    tiers = [rows for rows in some if rows is not None]
     if tiers and all(isinstance(rows, range) for rows in tiers) and len(tiers) == len(part.segment.tiers):
         return range(count)
     bitmaps = [rows if isinstance(rows, BitMap) else BitMap(rows) for rows in tiers]
@@ -233,7 +243,7 @@ def _after_matches(
 
     The search bisects the largest part's matches for the last one with at most ``skip`` matches before it.
     """
-    if are_fewer(parts, plan, skip):
+    if are_fewer(parts, plan, skip, budget):
         return [[] for _ in parts]
     ranked = [_ordered(part, plan, walk, budget) for part, walk in zip(parts, walks, strict=True)]
     if skip >= sum(map(len, ranked)):
