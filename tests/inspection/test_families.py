@@ -16,7 +16,7 @@ from tests.inspection import fuzz
 
 Shapes = dict[str, tuple[int, ...]]
 # Kinds of files that serve every base, or whose base nothing tells.
-WITHOUT_BASE = {"upscaler", "clip", "clipvision", "vaeapprox", "controlnet"}
+WITHOUT_BASE = {"upscaler", "detection", "clip", "clipvision", "vaeapprox", "controlnet"}
 SIZED = [layout for layout in read_layouts() if all(sizes is not None for sizes in layout.counts.values())]
 NETWORKS = [layout for layout in SIZED if layout.family.type == "checkpoint"]
 
@@ -93,10 +93,11 @@ DIALECTS = [
     ("lora_transformer_", "lora_down.weight", "lora_up.weight"),
     ("base_model.model.", "lora_A.weight", "lora_B.weight"),
     ("lycoris_", "hada_w1_b", "hada_w1_a"),
+    ("lycoris_", "a2.weight", "b1.weight"),
 ]
 
 
-@pytest.mark.parametrize(("prefix", "down", "up"), DIALECTS, ids=[dialect[0] for dialect in DIALECTS])
+@pytest.mark.parametrize(("prefix", "down", "up"), DIALECTS, ids=[" ".join(dialect[:2]) for dialect in DIALECTS])
 def test_an_adapter_of_each_family_has_its_base_among_the_answers(prefix: str, down: str, up: str) -> None:
     for layout in NETWORKS[DIALECTS.index((prefix, down, up)) :: len(DIALECTS)]:
         base = identify(lora(layout, prefix, down, up)).base_model

@@ -356,3 +356,12 @@ def test_metadata_is_kept_within_bounds() -> None:
     assert "9,000 characters" in kept["long"]
     assert "\0" not in "".join([*kept, *kept.values()])
     assert sum(map(len, bounded({str(number): "x" * 1_000 for number in range(1_000)}).values())) <= 64_000
+
+
+def test_a_text_encoder_that_is_rotated_in_blocks_tells_its_width() -> None:
+    layer = "lora_te_text_model_encoder_layers_{}_self_attn_q_proj.oft_blocks"
+    unet = "lora_unet_down_blocks_{}_attentions_0_transformer_blocks_0_attn1_to_q.oft_blocks"
+
+    found = of({layer.format(0): (96, 8, 8), layer.format(1): (96, 8, 8), unet.format(0): (40, 8, 8)})
+
+    assert ("SD 1.5", "sd1") == (found.base_model.value, found.architecture.value)

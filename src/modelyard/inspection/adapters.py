@@ -101,7 +101,7 @@ class Adapter:
         """The width of a text encoder that is adapted."""
         for (where, layer), shapes in self.layers.items():
             if where == part and layer.endswith(("q_proj", "k_proj", "v_proj", "out_proj", "fc1")):
-                return width_of(shapes)
+                return width_of(shapes) or _output_of(shapes)
         return None
 
     def has_layer(self, pattern: "re.Pattern[str]") -> bool:
@@ -118,7 +118,7 @@ def width_of(shapes: Mapping[str, Shape]) -> int | None:
     for ending, shape in shapes.items():
         if ROLES.get(ending) == "down" and len(shape) >= 2:
             return shape[1]
-        if ending == "hada_w1_b" and len(shape) == 2:
+        if ending in ("hada_w1_b", "a2.weight") and len(shape) == 2:
             return shape[1]
         if ending == "diff" and len(shape) >= 2:
             return shape[1]
@@ -128,6 +128,12 @@ def width_of(shapes: Mapping[str, Shape]) -> int | None:
     if first and second and len(first) >= 2 and len(second) >= 2:
         return first[1] * second[1]
     return None
+
+
+def _output_of(shapes: Mapping[str, Shape]) -> int | None:
+    """The output size of a layer that is rotated in blocks; a text encoder's layers but its MLP are square."""
+    blocks = shapes.get("oft_blocks", shapes.get("oft_diag", ()))
+    return blocks[0] * blocks[1] if len(blocks) == 3 else None
 
 
 # Prefix of a layer's name, the part of the model it says, the dialect. Longest first where one begins another.

@@ -83,17 +83,17 @@ def _of_model(header: Header) -> Identity:
     found = recognition.recognise_layers(layers)
     if match is None:
         return _of_recognition(found, header) if found is not None and _is_telling(found) else Identity()
-    if found is not None and found.is_whole and found.has_sizes and _knows_better(found, match[0].family):
+    if found is not None and found.is_whole and found.has_sizes and _knows_better(found, match[0]):
         return _of_recognition(found, header)
     return _of_mark(*match, header)
 
 
-def _knows_better(found: Recognition, family: Family) -> bool:
-    """Whether a whole layout says something else than a mark. What is beside a network, such as a ControlNet, a mark
-    sees by a tensor that the network does not have."""
-    if family.type != found.first.type:
-        return found.first.type != "checkpoint" or family.type in _INSIDE
-    return family.bases[:1] != found.first.bases[:1]
+def _knows_better(found: Recognition, mark: Mark) -> bool:
+    """Whether a whole layout says something else than a mark, or the same more surely. What is beside a network, such
+    as a ControlNet, a mark sees by a tensor that the network does not have."""
+    if mark.family.type != found.first.type:
+        return found.first.type != "checkpoint" or mark.family.type in _INSIDE
+    return mark.family.bases[:1] != found.first.bases[:1] or found.confidence > mark.confidence
 
 
 def _is_minority(header: Header, prefix: str) -> bool:

@@ -112,9 +112,9 @@ def size_of(shapes: Mapping[str, Shape]) -> Shape | None:
         role = ROLES.get(ending)
         if len(shape) < 2:
             continue
-        if role == "down" or ending in ("hada_w1_b", "a1.weight"):
+        if role == "down" or ending in ("hada_w1_b", "a2.weight"):
             down = shape[1]
-        elif role == "up" or ending in ("hada_w1_a", "b2.weight"):
+        elif role == "up" or ending in ("hada_w1_a", "b1.weight"):
             up = shape[0]
         elif ending == "diff":
             return shape[0], shape[1]

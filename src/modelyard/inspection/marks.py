@@ -24,7 +24,7 @@ from modelyard.inspection.header import Header
 # What can hold what stands behind it. ControlNets of some programs hold the whole checkpoint.
 _KINDS = (
     *("controlnet", "lora", "checkpoint", "ipadapter", "t2iadapter", "other", "motionmodule", "textualinversion"),
-    *("hypernetwork", "upscaler", "vae", "vaeapprox", "clip", "clipvision", "textencoder"),
+    *("hypernetwork", "upscaler", "detection", "vae", "vaeapprox", "clip", "clipvision", "textencoder"),
 )
 _SIZE = re.compile(r"(.+)\[(-?\d+)\]=([\d|]+)")
 
