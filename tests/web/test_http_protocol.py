@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from modelyard.web import server
 from modelyard.web.connection_limits import ConnectionLimits
-from modelyard.web.http_protocol import WAITING_BODY_BYTES_MAX, HTTPProtocol
+from modelyard.web.http_protocol import WAITING_BODY_BYTES_MAX, HTTPProtocol, WaitingBody
 
 CALLED_BY_ASYNCIO = ("connection_made", "connection_lost", "data_received")
 CALLED_BY_HTTPTOOLS = ("on_message_begin", "on_headers_complete", "on_message_complete")
@@ -59,6 +59,12 @@ def test_uvicorn_has_the_attributes_that_are_used() -> None:
 def test_uvicorn_pauses_a_connection_at_our_limit() -> None:
     assert {"HIGH_WATER_LIMIT", "pause_reading"} <= names_in(HttpToolsProtocol.on_body)
     assert WAITING_BODY_BYTES_MAX == httptools_impl.HIGH_WATER_LIMIT
+
+
+def test_uvicorn_keeps_a_body_where_it_is_replaced() -> None:
+    assert {"cycle", "body"} <= names_in(HttpToolsProtocol.on_body)
+    assert {"body", "bytes", "bytearray"} <= names_in(httptools_impl.RequestResponseCycle.receive)
+    assert "RequestResponseCycle" in names_in(HttpToolsProtocol.on_headers_complete)
 
 
 # --- what it does with a connection: the bytes that it sends, and the timers that close it
@@ -140,12 +146,16 @@ class Connection:
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
-    """Answer; ``/read`` is answered after its body, other paths before it."""
+    """Answer; ``/read`` is answered after its body and with it, other paths before it."""
     more = scope["path"] == "/read"
+    body = b""
     while more:
-        more = (await receive())["more_body"]
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok", "more_body": False})
+        message = await receive()
+        more = message["more_body"]
+        body += message["body"]
+    headers = [(b"content-length", b"%d" % (len(body) + 2))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body + b"ok", "more_body": False})
 
 
 def connect(limits: ConnectionLimits | None = None, address: str = "203.0.113.9") -> Connection:
@@ -200,10 +210,32 @@ def test_a_body_that_is_read_has_no_timer_of_the_protocol() -> None:
         assert [] == await connection.receive(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
         assert b"" == connection.transport.sent
         assert [] == await connection.receive(b"cd")
-        assert connection.transport.sent.endswith(b"ok")
+        assert connection.transport.sent.endswith(b"abcdok")
         connection.protocol.connection_lost(None)
 
     asyncio.run(serve())
+
+
+def test_pieces_of_a_body_that_wait_are_received_in_order() -> None:
+    async def serve() -> None:
+        connection = connect()
+        connection.protocol.data_received(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab")
+        connection.protocol.data_received(b"cd")
+        assert isinstance(connection.protocol.cycle.body, WaitingBody)
+        await connection.receive(b"ef")
+        assert connection.transport.sent.endswith(b"abcdefok")
+        connection.protocol.connection_lost(None)
+
+    asyncio.run(serve())
+
+
+def test_a_piece_that_waits_alone_is_not_copied() -> None:
+    piece = bytes(range(200))
+    body = WaitingBody()
+    body += piece
+
+    assert (bytes(body), len(body)) == (piece, 200)
+    assert bytes(body) is piece
 
 
 @pytest.mark.parametrize(("size_bytes", "is_refused"), [(65_536, False), (65_537, True)])

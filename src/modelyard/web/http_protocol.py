@@ -9,13 +9,15 @@ subclass. This is the only module that depends on the inside of uvicorn. It was 
 - a request calls ``on_response_complete`` after its response;
 - ``data_received`` calls ``send_400_response`` if it cannot parse a request;
 - fields of the head and trailers are appended to ``headers``, which each message begins with a new list;
+- ``on_body`` adds to the ``body`` of its cycle, which ``receive`` takes as bytes, and replaces by an empty one;
 - ``on_body`` pauses the connection if more than ``HIGH_WATER_LIMIT`` bytes wait for the application.
 """
 
 import asyncio
+from typing import Self
 
 from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelyard import wire
 from modelyard.web.connection_limits import ConnectionLimits
@@ -35,7 +37,49 @@ LINGER_SECONDS = 2
 _RETRY_LATER = (("Retry-After", "5"),)
 _HEAD_LIMIT = {"limit_bytes": HEAD_BYTES_MAX}
 
+
+class WaitingBody:
+    """The pieces of a body that wait for the application.
+
+    uvicorn's own is a ``bytearray``: each byte is copied into it and out of it.
+    """
+
+    __slots__ = ("_pieces", "_size_bytes")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size_bytes = 0
+
+    def __iadd__(self, piece: bytes) -> Self:
+        """Add a piece."""
+        self._pieces.append(piece)
+        self._size_bytes += len(piece)
+        return self
+
+    def __len__(self) -> int:
+        """Return the number of bytes."""
+        return self._size_bytes
+
+    def __bytes__(self) -> bytes:
+        """Return all bytes; a piece that is alone is not copied."""
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its response. uvicorn replaces the body by an empty one when the application takes it."""
+
+    @property  # type: ignore[override] # uvicorn adds to it, measures it and takes its bytes
+    def body(self) -> WaitingBody:
+        """What waits for the application."""
+        return self._body
+
+    @body.setter
+    def body(self, body: WaitingBody | bytearray) -> None:
+        self._body = body if isinstance(body, WaitingBody) else WaitingBody()
+
+
 httptools_impl.HIGH_WATER_LIMIT = WAITING_BODY_BYTES_MAX  # type: ignore[attr-defined] # imported there, not exported
+httptools_impl.RequestResponseCycle = Cycle  # type: ignore[misc] # the protocol makes one for each request
 
 
 class _NoFields(list[tuple[bytes, bytes]]):
