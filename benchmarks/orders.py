@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=1, help="questions of each class")
     parser.add_argument("--runs", type=int, default=7, help="of each question")
     options = parser.parse_args()
-    index = Index(wire.render_record)
+    index = Index(wire.pack_record)
     with told("Modelyard"):
         index.load(synthesis.models(options.models), 1)
     measured = sorted(

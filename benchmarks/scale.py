@@ -166,7 +166,7 @@ def index_of(home: Path) -> Index:
         return catalog._index  # what answers, without the look at the store: a page is measured as the others' is
     found = streaming.folder_of(home).open()
     assert found is not None, f"{home} holds no segments"
-    index = Index(wire.render_record)
+    index = Index(wire.pack_record)
     index.open_segments(found[1], found[0].revision)
     return index
 

@@ -54,7 +54,7 @@ def spill(count: int, seed: int, folder: Path) -> None:
         spilt = [stack.enter_context((folder / f"{number:05d}").open("wb", 1 << 20)) for number in range(files)]
         batch: list[Row] = []
         for model in synthesis.models(count, seed):
-            batch.append(row_of(model, wire.render_record(model)))
+            batch.append(row_of(model, wire.pack_record(model)))
             if len(batch) == 10_000:
                 _spill(batch, bounds, spilt)
         _spill(batch, bounds, spilt)

@@ -23,6 +23,7 @@ from modelyard.feed import ChangePage
 from modelyard.store import withdrawals
 from modelyard.uploads.cleanup import UploadCleaner
 from modelyard.wire.feed import parse_since
+from modelyard.wire.packed_records import unpack
 
 from .app_fixture import a_model
 from .databases import Open, prepare
@@ -82,7 +83,7 @@ def prune(catalog: Catalog) -> None:
 def walk(catalog: Catalog, viewer: Viewer, query: ModelQuery) -> dict[int, bytes]:
     """What the list has for a viewer, by id."""
     records = catalog.search(viewer, query).records
-    return {int(record[6 : record.index(b",")]): record for record in records}
+    return {int(record[6 : record.index(b",")]): unpack(record) for record in records}
 
 
 def lines(page: ChangePage) -> list[tuple[int, int, str]]:

@@ -139,8 +139,7 @@ def test_merged_segments_are_in_rank_order(catalog: Catalog, tmp_path: Path) -> 
     assert keeper(catalog).merge()
 
     other = opened(tmp_path)
-    page = other.search(ANONYMOUS, ModelQuery())
-    assert sorted(ranks, key=lambda n: (-ranks[n], -n)) == [json.loads(record)["id"] for record in page.records]
+    assert sorted(ranks, key=lambda n: (-ranks[n], -n)) == found(other)
     other.close()
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from modelyard.domain import Model, ModelQuery, Offset, Position, Viewer, Visibility, fold, fold_base, search_text
 from modelyard.index import Index
+from modelyard.wire.packed_records import unpack
 
 Ask = Callable[[], Sequence[bytes]]
 GRAM = 3
@@ -130,4 +131,10 @@ class Ours:
 
     def prepare(self, asked: Asked) -> Ask:
         """Return the question ready to be put; it is planned when it is put."""
-        return lambda: self._index.search(asked.viewer, asked.query).records
+
+        def ask() -> list[bytes]:
+            records = self._index.search(asked.viewer, asked.query).records
+            # As the answer of the API does: the parts of records are put back into a page at once.
+            return unpack(b"\0".join(records)).split(b"\0") if records else []
+
+        return ask

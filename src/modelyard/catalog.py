@@ -77,7 +77,8 @@ class Catalog:
         shared: SharedFiles | None = None,
     ) -> None:
         self._store = store
-        render = partial(wire.render_record, ttl_seconds=ttl_seconds)
+        self._render = partial(wire.render_record, ttl_seconds=ttl_seconds)
+        render = partial(wire.pack_record, ttl_seconds=ttl_seconds)
         self._index = Index(render, render_summary)
         self._directory: SegmentDirectory | None = None
         self._indexer: Indexer | None = None
@@ -258,7 +259,7 @@ class Catalog:
 
         Raises FeedPruned if what was removed since then is not recorded any more.
         """
-        return read_changes(self._store, self._index.render, viewer, since, limit, query)
+        return read_changes(self._store, self._render, viewer, since, limit, query)
 
     # --- the index
 

@@ -27,21 +27,35 @@ _NO_IDS = np.empty(0, np.int64)
 
 def further_text(model: Model, text: str) -> str:
     """Return what ``filter.search`` finds beside ``text``, the model's text for ``filter.query``."""
-    fields = (model.title, *model.file_names, model.sd_name, model.name, *model.trigger_words)
-    squeezed_fields = [*map(_squeeze, dict.fromkeys(fields)), *map(_squeeze_tag, model.tags), _squeeze(model.creator)]
+    names = dict.fromkeys((model.title, *model.file_names, model.sd_name, model.name, *model.trigger_words))
+    *squeezed_names, creator = _squeeze_all([*names, model.creator])
     further = ""
-    for squeezed in squeezed_fields:
+    for squeezed in (*squeezed_names, *filter(None, map(_squeeze_tag, model.tags)), creator):
         if squeezed and squeezed not in text and squeezed not in further:
             further += f"\n{squeezed}" if further else squeezed
     return further
 
 
-def _squeeze(field: str) -> str:
-    return squeeze(fold(field))
+def _squeeze_all(fields: Sequence[str]) -> list[str]:
+    """Return the fields folded and squeezed: all at once if they are ASCII, which takes a third of the time."""
+    joined = "\n".join(fields)
+    if joined.isascii():
+        squeezed = joined.lower().encode().translate(None, _SEPARATORS_BUT_LINE_FEED).decode().split("\n")
+        if len(squeezed) == len(fields):
+            return squeezed
+    return [squeeze(fold(field)) for field in fields]
+
+
+_SEPARATORS_BUT_LINE_FEED = bytes(code for code in range(128) if code != ord("\n") and not squeeze(chr(code)))
 
 
 # A catalogue has few tags, and each model has many of them.
-_squeeze_tag = lru_cache(maxsize=65_536)(_squeeze)
+@lru_cache(maxsize=65_536)
+def _squeeze_tag(tag: str) -> str:
+    """Return a tag folded and squeezed; empty if that is the tag as it stands in the text of its model."""
+    folded = fold(tag)
+    squeezed = squeeze(folded)
+    return "" if squeezed == folded else squeezed
 
 
 def views_of(parts: Sequence[LiveSegment]) -> tuple[LiveSegment, ...]:

@@ -5,7 +5,7 @@ Row numbers follow the order of search results, rank descending then id descendi
     per row          neg_ranks, neg_ids      int64    negated, so that both ascend and ``bisect`` finds a position
                      text, text_at           bytes    folded sd_name, name and tags, divided by line feeds
                      further, further_at     bytes    what filter.search finds beside the text (fulltext.py)
-                     records, record_at      bytes    rendered records, placeholders included
+                     records, record_at      bytes    rendered and packed records, placeholders included
                      summaries, summary_at   bytes    rendered summaries of the hub's lists, whose parts are shared
                      row_filters, …_at       uint32   the numbers of the filters the row is in
                      name_keys, …_at         bytes    the key by which the row is sorted by name

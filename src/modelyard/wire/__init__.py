@@ -3,7 +3,7 @@
 parameters  the parameters of the model list: names, values and meaning
 queries     parses query strings; an error names the parameter
 cursors     parses and formats cursors
-records     renders models and pages as JSON
+records     renders models and pages as JSON; packed_records has the parts that the index leaves out
 problems    renders errors as status, reason and JSON
 needs       the answer to a workflow
 hub         the JSON of the Hugging Face Hub; hub_tags has its words, hub_summaries the models of its lists
@@ -53,6 +53,7 @@ from modelyard.wire.records import (
     has_holes,
     join_matches,
     join_page,
+    pack_record,
     render_page,
     render_record,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "join_matches",
     "join_needs",
     "join_page",
+    "pack_record",
     "parse_hash",
     "parse_query",
     "query_pairs",

@@ -22,7 +22,16 @@ _START = b'{"id":"'
 _END = b'.000Z","gated":false,"disabled":false,"likes":0,"pipeline_tag":"%b"}' % PIPELINE_TAG.encode()
 _NAMESPACE = hub.PUBLIC.encode() + b"/"
 _PUBLIC, _AUTHOR, _PRIVATE = b"\x02", b"\x03", b"\x07"
-# Each is at most once in a summary. An id above 2^32 leaves its zeros where they are.
+# Tags that many models have, with the quotes of their neighbours.
+_FREQUENT: Mapping[bytes, bytes] = {
+    b"\x0b": b'"diffusers","lora",',
+    b"\x0c": b'"base_model:stable-diffusion-v1-5/stable-diffusion-v1-5"',
+    b"\x0e": b',"base_model:',
+    b"\x0f": b',"license:other"',
+    b"\x10": b'","createdAt":"20',
+}
+# Each is at most once in a summary, unless a model's own tags repeat it. An id above 2^32 leaves its zeros where they
+# are.
 _PARTS: Mapping[bytes, bytes] = {
     _PUBLIC: b'","author":"%b","private":false,%b,"tags":[' % (hub.PUBLIC.encode(), _NO_DOWNLOADS),
     _AUTHOR: b'","author":"',
@@ -31,7 +40,10 @@ _PARTS: Mapping[bytes, bytes] = {
     b"\x05": b'],"library_name":null,"_id":"0000000000000000',
     b"\x06": b'","modelId":"' + _NAMESPACE,
     b"\x08": b'.000Z","lastModified":"',
+    **_FREQUENT,
 }
+_SHORT_ID_MAX = 2**32
+_SECOND_END = ".000Z"
 _NAME_END = re.compile(b"[%b%b]" % (_PUBLIC, _AUTHOR))
 _COUNTED = {part: _PARTS[part].partition(_NO_DOWNLOADS) for part in (_PUBLIC, _PRIVATE)}
 _encode = msgspec.json.Encoder().encode
@@ -40,6 +52,8 @@ _encode = msgspec.json.Encoder().encode
 def render_summary(model: Model) -> bytes:
     """Return a model's summary as the index holds it."""
     is_public = model.visibility is Visibility.PUBLIC
+    if is_public and model.id < _SHORT_ID_MAX:
+        return _render_usual(model)
     author = hub.PUBLIC if is_public else str(model.team)
     name = f"{author}/{model.id}"
     added_at = model.added_at or 0
@@ -59,6 +73,24 @@ def render_summary(model: Model) -> bytes:
     )
     text = text.removeprefix(_START).removesuffix(_END)
     for character, part in _PARTS.items():
+        text = text.replace(part, character, 1)
+    return text
+
+
+def _render_usual(model: Model) -> bytes:
+    """Return the same for a public model with a short id. Leaving parts out of the whole takes longer: 8 µs, not 5."""
+    added_at = model.added_at or 0
+    text = b'%b%d\x02%b%b%08x\x06%d","createdAt":"%b\x08%b' % (
+        _NAMESPACE,
+        model.id,
+        _encode(tags_of(model, upstream_id(model.id, model.version_group)))[1:-1],
+        b"\x04" if library_of(model.type.name) else b"\x05",
+        model.id,
+        model.id,
+        hub.format_time(added_at).removesuffix(_SECOND_END).encode(),
+        hub.format_time(max(model.updated_at or 0, added_at)).removesuffix(_SECOND_END).encode(),
+    )
+    for character, part in _FREQUENT.items():
         text = text.replace(part, character, 1)
     return text
 

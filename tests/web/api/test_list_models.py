@@ -723,7 +723,7 @@ def test_the_links_life_is_a_setting(tmp_path: Path, ttl: int) -> None:
         yard.put(a_model(1))
         page = open_catalog(yard.store, ttl_seconds=ttl).search(ANONYMOUS, ModelQuery())
 
-    assert ttl == json.loads(page.records[0])["download_url_ttl"]
+    assert ttl == json.loads(wire.fill_holes(page.records[0], lambda *_: ""))["download_url_ttl"]
 
 
 # --- ETag, 304, gzip, totals

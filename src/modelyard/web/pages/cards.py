@@ -130,7 +130,7 @@ class Cards:
 
 def decode_record(body: bytes) -> wire.ModelRecord:
     """Decode a record. Its download links stay empty, because each request has its own."""
-    return _decode(wire.fill_holes(body, lambda *_: "") if wire.has_holes(body) else body)
+    return _decode(wire.fill_holes(body, lambda *_: ""))
 
 
 def build_card(record: wire.ModelRecord, rank: int | None) -> Card:
