@@ -92,6 +92,7 @@ def civitai(
     if not is_fetch and (restart or query["nsfw"] is not None or any(query.values())):
         raise click.UsageError("--types, --base-model, --query, --nsfw, --limit, --restart and --address need --fetch")
     messages_max = None if verbose else _MESSAGES_MAX
+    library.tune_gc()
     if is_fetch:
         address = query.pop("address") or civitai_client.ADDRESS
         report = _import_from_civitai(

@@ -205,10 +205,11 @@ def _start_process() -> None:
 
 
 def tune_gc() -> None:
-    """Make garbage collection rare in a process that reads thousands of headers: small objects without cycles.
+    """Make garbage collection rare in a process that reads thousands of headers or records: objects without cycles.
 
     With Python's own threshold of 700, the search for cycles takes a fifth of the time (3.5 against 2.9 ms a header of
-    340 tensors, 0.26 against 0.20 s to read 30,000 records of files, November 2026).
+    340 tensors, 0.26 against 0.20 s to read 30,000 records of files, 6.6 against 6.2 s to import 16,332 versions,
+    November 2026).
     """
     gc.freeze()
     gc.set_threshold(200_000, 10, 10)
