@@ -94,22 +94,17 @@ class Sessions:
     def create_code(self, key: str) -> str:
         """Return a code that signs in one browser as the team of the key, within an hour. Raises InvalidKey."""
         fingerprint, nonce = self.auth.fingerprint_of(key), secrets.token_hex(8)
-        signed = parse_qs(self.signer.query(_CODE, fingerprint, nonce, int(self.clock()) + _CODE_SECONDS))
-        return f"{fingerprint}.{nonce}.{signed['key'][0]}.{signed['expires'][0]}.{signed['signature'][0]}"
+        return self._compose(_CODE, fingerprint, nonce, int(self.clock()) + _CODE_SECONDS)
 
     def redeem(self, code: str, *, is_secure: bool) -> Header:
         """Return the header that signs in a browser by a code, which is worth nothing afterwards.
 
         Raises InvalidKey for a code that was used or has expired, or that this server did not make.
         """
-        parts = code.split(".")
-        if len(code) > _VALUE_CHARS_MAX or len(parts) != 5:
+        parts = self._parse(_CODE, code)
+        if parts is None:
             raise errors.InvalidKey
-        fingerprint, nonce, *signature = parts
-        try:
-            expires_at = self.signer.check(_CODE, fingerprint, nonce, Signature(*signature))
-        except (errors.InvalidSignature, errors.LinkExpired):
-            raise errors.InvalidKey from None
+        fingerprint, nonce, expires_at = parts
         self.auth.find(fingerprint, is_new=True)
         # A code that was used is remembered as a session that ended.
         self.auth.use_once(nonce, expires_at)
@@ -119,9 +114,24 @@ class Sessions:
         session_id = secrets.token_hex(8)
         expires_at = int(self.clock()) + seconds
         self.auth.begin_session(fingerprint, session_id)
-        signed = parse_qs(self.signer.query(_SESSION, fingerprint, session_id, expires_at))
-        value = f"{fingerprint}.{session_id}.{signed['key'][0]}.{expires_at}.{signed['signature'][0]}"
+        value = self._compose(_SESSION, fingerprint, session_id, expires_at)
         return self.set_cookie(self.cookie_name, value, seconds, is_secure=is_secure)
+
+    def _compose(self, kind: str, fingerprint: str, name: str, expires_at: int) -> str:
+        """Return the text of a cookie or a code, which ``_parse`` reads."""
+        signed = parse_qs(self.signer.query(kind, fingerprint, name, expires_at))
+        return f"{fingerprint}.{name}.{signed['key'][0]}.{expires_at}.{signed['signature'][0]}"
+
+    def _parse(self, kind: str, text: str) -> tuple[str, str, int] | None:
+        """Return fingerprint, name and end of a text; None if it has expired, or if no server of ours made it."""
+        parts = text.split(".")
+        if len(text) > _VALUE_CHARS_MAX or len(parts) != 5:
+            return None
+        fingerprint, name, *signature = parts
+        try:
+            return fingerprint, name, self.signer.check(kind, fingerprint, name, Signature(*signature))
+        except (errors.InvalidSignature, errors.LinkExpired):
+            return None
 
     def end(self, session: Session | None, *, is_secure: bool) -> Header:
         """End a session, also for copies of its cookie, and return the header that deletes the cookie."""
@@ -135,15 +145,10 @@ class Sessions:
         A session ends when the proxy names somebody else, or the same person with other groups. Raises InvalidKey if
         its key was revoked or has expired, or if the user signed out.
         """
-        value = cookies(request).get(self.cookie_name, "")
-        parts = value.split(".")
-        if len(value) > _VALUE_CHARS_MAX or len(parts) != 5:
+        parts = self._parse(_SESSION, cookies(request).get(self.cookie_name, ""))
+        if parts is None:
             return None
-        fingerprint, session_id, *signature = parts
-        try:
-            expires_at = self.signer.check(_SESSION, fingerprint, session_id, Signature(*signature))
-        except (errors.InvalidSignature, errors.LinkExpired):
-            return None
+        fingerprint, session_id, expires_at = parts
         key = self.auth.find(fingerprint, is_new=True)
         if key.provider == "proxy":
             if self.proxy is None or self.proxy.is_silent(request, is_page=is_page):
