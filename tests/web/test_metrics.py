@@ -54,8 +54,10 @@ def test_the_memory_of_the_children_of_a_process_is_read(tmp_path: Path) -> None
         fields = ["S", str(parent), *["0"] * 19, str(pages), "0"]
         (tmp_path / str(number) / "stat").write_text(f"{number} ({name}) {' '.join(fields)}")
 
+    (tmp_path / "1" / "smaps_rollup").write_text("55d0-7ffd ---p 00000000 00:00 0 [rollup]\nRss: 20 kB\nPss: 12 kB\n")
+
     page_bytes = os.sysconf("SC_PAGE_SIZE")
-    assert sorted([10 * page_bytes, 5 * page_bytes]) == sorted(measure_processes(7, tmp_path))
+    assert sorted([10 * page_bytes, 12 * 1024]) == sorted(measure_processes(7, tmp_path))
 
 
 REQUESTS = """

@@ -47,7 +47,7 @@ class StateCollector(Collector):
         memory = measure_processes(os.getppid())
         if memory:
             yield _gauge("processes", "Processes of the server.", len(memory))
-            yield _gauge("memory_bytes", "Resident memory of all processes; shared pages count in each.", sum(memory))
+            yield _gauge("memory_bytes", "Memory of all processes; a page that several share counts once.", sum(memory))
 
     def _count_uploads(self) -> Metric:
         column = transfer_tables.uploads.c.received_at
@@ -65,7 +65,11 @@ def render_state(catalog: Catalog, connection: sa.Connection, home: Path) -> byt
 
 
 def measure_processes(parent: int, processes: Path = _PROCESSES) -> list[int]:
-    """Return the resident bytes of the children of a process; empty where the system does not say."""
+    """Return the bytes of the children of a process; empty where the system does not say.
+
+    A page that several processes share counts as a part in each of them. Where the system does not say that (the file
+    needs Linux 4.14), it counts as a whole in each.
+    """
     memory = []
     for path in processes.glob("[0-9]*/stat"):
         try:
@@ -74,8 +78,16 @@ def measure_processes(parent: int, processes: Path = _PROCESSES) -> list[int]:
         except OSError:
             continue  # it has ended
         if int(fields[1]) == parent:
-            memory.append(int(fields[21]) * _PAGE_BYTES)
+            memory.append(_read_share(path.with_name("smaps_rollup")) or int(fields[21]) * _PAGE_BYTES)
     return memory
+
+
+def _read_share(path: Path) -> int | None:
+    try:
+        fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+        return int(fields["Pss"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
