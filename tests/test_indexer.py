@@ -28,6 +28,7 @@ from modelyard.domain import ANONYMOUS, Model, ModelQuery, Source, model_type
 from modelyard.errors import ConfigurationError
 from modelyard.facts import Entry, Facts, Layer, Record
 from modelyard.index import SegmentDirectory
+from modelyard.index.segment_file import FORMAT
 from modelyard.store import open_store
 from tests.indexing import run_indexer
 
@@ -512,6 +513,15 @@ def test_verify_withdraws_what_is_damaged_and_the_next_start_builds_it(
     assert found(other) == list(range(1, 40))
     other.close()
     assert 0 == run(["verify"])
+
+
+def test_verify_finds_no_damage_in_an_index_of_another_format(
+    home: Path, catalog: Catalog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard.index.directory.FORMAT", FORMAT + 1)
+
+    assert 0 == run(["verify"])
+    assert f"the index on disk is not used: it is of format {FORMAT}, not {FORMAT + 1}" in capsys.readouterr().err
 
 
 def test_verify_finds_a_damaged_list_and_a_damaged_database(

@@ -418,6 +418,11 @@ class Catalog:
                 self._directory.invalidate(result.folder)
         return results
 
+    def unused_segments(self) -> str | None:
+        """Return why the segments on disk are not used although they are not damaged; None if nothing is wrong."""
+        assert self._directory is not None, "only a catalogue with a home has segments"
+        return self._directory.unused()
+
     # --- changes
 
     def register_many(self, records: Iterable[Record], *, rehearsal: Rehearsal | None = None) -> Iterator[Outcome]:

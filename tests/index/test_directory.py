@@ -71,7 +71,9 @@ def test_a_list_of_another_format_is_not_used(directory: SegmentDirectory, monke
     directory.publish((), 7)
     monkeypatch.undo()
 
-    assert f"it is of format {FORMAT + 1}, not {FORMAT}" == directory.problem()
+    assert f"it is of format {FORMAT + 1}, not {FORMAT}" == directory.problem() == directory.unused()
+    # It is no damage: nothing is wrong with the disk.
+    assert {} == directory.verify()
 
 
 def test_the_kind_names_database_format_and_rendering(directory: SegmentDirectory) -> None:

@@ -20,11 +20,15 @@ def verify(as_json: bool) -> None:
     """
     config = home.load_settings()
     database_problems = integrity.problems(config.database_url)
+    unused = None
     problems = {} if database_problems is None else {"database": "; ".join(database_problems)}
     if not database_problems:
         with context.open_catalog(config) as catalog:
+            unused = catalog.unused_segments()
             for name, result in catalog.verify().items():
                 problems[name] = result.problem if isinstance(result, DamagedSegmentError) else ""
+    if unused:
+        output.remark(f"the index on disk is not used: {unused}; the running server or the next start builds it again")
     if as_json:
         output.write_json([{"part": part, "problem": problem} for part, problem in problems.items()])
     else:

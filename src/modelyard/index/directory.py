@@ -38,7 +38,7 @@ from modelyard.index.segment_file import (
     write_sealed,
 )
 
-ABSENT = "there is none yet"
+ABSENT, DAMAGED = "there is none yet", "CURRENT is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,11 @@ class SegmentDirectory:
         current = self._read()
         return current if isinstance(current, Current) else None
 
+    def unused(self) -> str | None:
+        """Return why the list on disk is not used although it is whole; None if it is used, absent or damaged."""
+        problem = self.problem()
+        return None if problem in (ABSENT, DAMAGED) else problem
+
     def problem(self) -> str | None:
         """Return why ``current`` returns None; None if there is a current list."""
         problem = self._read()
@@ -95,7 +100,7 @@ class SegmentDirectory:
         except FileNotFoundError:
             return ABSENT
         except (OSError, ValueError, KeyError, TypeError):
-            return "CURRENT is damaged"
+            return DAMAGED
         if current.format != FORMAT:
             return f"it is of format {current.format}, not {FORMAT}"
         if current.identity != self._identity:
@@ -122,9 +127,12 @@ class SegmentDirectory:
             return current, list(segments.values())
 
     def verify(self) -> dict[str, int | DamagedSegmentError]:
-        """Check every byte of the current segments; return the size of each in bytes, or its damage."""
-        if (problem := self.problem()) not in (None, ABSENT):
-            return {"CURRENT": DamagedSegmentError(self.path / "CURRENT", str(problem))}
+        """Check every byte of the current segments; return the size of each in bytes, or its damage.
+
+        A list that cannot be used for another reason, such as an older format, has no segments to check.
+        """
+        if self.problem() == DAMAGED:
+            return {"CURRENT": DamagedSegmentError(self.path / "CURRENT", DAMAGED)}
         checked: dict[str, int | DamagedSegmentError] = {}
         while True:
             current = self.current()
