@@ -199,6 +199,8 @@ def test_a_file_goes_up_and_comes_down(front: Front, file: bytes, model: dict[st
     assert (206, file[1000:2000]) == (part_status, part)
     assert headers["Content-Disposition"].startswith("attachment")
     # nginx makes a tag of the time and the size of a file that it sends.
+    # It says the SHA-256 too.
+    assert f"sha-256=:{sha256_base64(file)}:" == headers["Repr-Digest"]
     assert front.sends_files == bool(re.fullmatch('"[0-9a-f]+-[0-9a-f]+"', headers["ETag"]))
 
 
