@@ -22,7 +22,7 @@ import pytest
 from modelyard import errors, wire
 from modelyard.cli import run
 from modelyard.client import Client, Model
-from modelyard.domain import Hashes, Licence
+from modelyard.domain import Hashes, Licence, Scope
 from modelyard.store import uploads
 
 from .app_fixture import Address, App, a_model, listening, open_app
@@ -70,6 +70,21 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     home.mkdir()
     with open_app(home) as yard, listening(yard) as address:
         yield Bench(yard, address, home)
+
+
+def test_the_audit_is_iterated_over_all_pages(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelyard.wire.audit.LIMIT_DEFAULT", 2)
+    key = bench.yard.key("red", Scope.ADMIN)
+    for _ in range(4):
+        bench.yard.access.create_key("red", [Scope.READ])
+    with Client(bench.address.url, key) as client:
+        rows = list(client.audit(verb="key", team="red"))
+        with pytest.raises(errors.InvalidRequest, match=r"filter\.verb"):
+            next(client.audit(verb="nonsense"))
+
+    assert sorted((row.id for row in rows), reverse=True) == [row.id for row in rows]
+    assert {("key.create", "red")} == {(row.verb, row.team) for row in rows}
+    assert 5 <= len(rows)
 
 
 def test_all_pages_are_walked(bench: Bench) -> None:

@@ -12,6 +12,7 @@ temporary failures, such as 429, 503 and lost connections, with growing waits or
 from modelyard.client.changes import ModelChange
 from modelyard.client.client import CHUNK_BYTES, WAITING, Client, hash_file
 from modelyard.client.fields import (
+    AuditFilters,
     Changes,
     Check,
     Details,
@@ -26,10 +27,13 @@ from modelyard.client.fields import (
     UploadFields,
     User,
 )
+from modelyard.wire.audit import AuditRecord
 
 __all__ = [
     "CHUNK_BYTES",
     "WAITING",
+    "AuditFilters",
+    "AuditRecord",
     "Changes",
     "Check",
     "Client",

@@ -18,10 +18,22 @@ import msgspec
 from modelyard import errors, wire
 from modelyard.client.answers import TEMPORARY_ERRORS, decode, read_error, retry_after, translate
 from modelyard.client.changes import ModelChange, iterate_changes
-from modelyard.client.fields import Changes, Check, Details, FetchSource, Filters, Model, Needs, UploadFields, User
+from modelyard.client.fields import (
+    AuditFilters,
+    Changes,
+    Check,
+    Details,
+    FetchSource,
+    Filters,
+    Model,
+    Needs,
+    UploadFields,
+    User,
+)
 from modelyard.domain import FILE_EXTENSIONS, split_extension
 from modelyard.paths import display_path
 from modelyard.retry import Retry, RetryPolicy
+from modelyard.wire.audit import AuditPage, AuditRecord
 
 CHUNK_BYTES = 8 * 1024 * 1024
 _HASHES_AT_ONCE = 1_000
@@ -163,6 +175,17 @@ class Client:
     def user(self) -> User:
         """Return the team of the key, and what the key allows. Raises InvalidKey."""
         return decode(self._request("GET", "/v3/user"), User)
+
+    def audit(self, **filters: Unpack[AuditFilters]) -> Iterator[AuditRecord]:
+        """Yield who changed what, the newest first, over all pages. Raises Forbidden, InvalidRequest."""
+        parameters = [(f"filter.{name}", str(value)) for name, value in filters.items()]
+        cursor: str | None = ""
+        while cursor is not None:
+            page = decode(
+                self._request("GET", "/v3/audit", params=[*parameters, ("pagination.cursor", cursor)]), AuditPage
+            )
+            yield from page.audit
+            cursor = page.pagination.next_cursor or None
 
     def get(self, model_id: int) -> Model:
         """Return one model. Raises ModelNotFound."""

@@ -35,6 +35,17 @@ class Filters(TypedDict, total=False):
     published: str | list[str]
 
 
+class AuditFilters(TypedDict, total=False):
+    """The filters of ``GET /v3/audit``, by their names after ``filter.``. Times are Unix seconds or ISO 8601."""
+
+    since: int | str
+    until: int | str
+    verb: str
+    model: int
+    key: str
+    team: str
+
+
 class LicenceFields(TypedDict, total=False):
     """What a licence allows. None: unknown."""
 
