@@ -80,6 +80,7 @@ class Sends:
                     )
                     sends.add(connection, send)
                     jobs.add(connection, jobs.SEND, send.id, transaction.now, team=team)
+                    transaction.audit.note("send.create", f"{send.id} to {target}", team)
                     in_progress[model_id, target] = send
                 answer.append(send)
             if len(in_progress) > OPEN_MAX:

@@ -12,23 +12,32 @@ from modelyard.cli import home, options, output
 from modelyard.store import Store
 from modelyard.store import audit as audit_store
 from modelyard.store.audit import AuditQuery, AuditRow
-from modelyard.wire.audit import make_audit_record
+from modelyard.wire.audit import VERB_ALLOWED, make_audit_record, parse_verb
 
 # A table is in memory as a whole; lines of JSON are not.
 _TABLE_ROWS_MAX = 1000
 _BATCH_ROWS = 1000
 
 
+def _read_verb(_: click.Context, __: click.Parameter, verb: str) -> str:
+    try:
+        return parse_verb(verb) if verb else ""
+    except ValueError:
+        raise click.BadParameter(f"{verb[:64]!r} is not accepted; accepted: {VERB_ALLOWED}") from None
+
+
 @click.command(epilog="Example: modelyard audit --since 7d --json")
 @options.home_and_quiet_options
 @click.option("--since", type=options.Duration(), default="7d", show_default=True, help="How long ago changes began.")
 @click.option("--team", help="Only changes of this team.")
-@click.option("--verb", default="", help="Only this verb, such as model.edit, or a group such as model.")
+@click.option(
+    "--verb", default="", callback=_read_verb, help="Only this verb, such as model.edit, or a group such as model."
+)
 @click.option("--model", "model_id", type=click.IntRange(0, 2**63 - 1), help="Only changes of this model.")
 @click.option("--key", "fingerprint", default="", help="Only changes by the key with this fingerprint.")
 @options.json_option
 def audit(since: int, team: str | None, verb: str, model_id: int | None, fingerprint: str, as_json: bool) -> None:
-    """List who changed what, the newest first: models, keys, sessions and webhooks.
+    """List who changed what, the newest first: models, uploads, fetches, keys, sessions, webhooks and jobs.
 
     With --json, each line is one change. Without it, the newest 1,000 changes are shown.
     """

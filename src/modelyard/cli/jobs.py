@@ -131,9 +131,13 @@ def retry(job_ids: tuple[int, ...], all_dead: bool, as_json: bool) -> None:
         connection = transaction.connection
         if all_dead:
             job_ids = tuple(job.id for job in job_store.listed(connection) if job.state == "dead")
+        by_id = {job.id: job for job in job_store.listed(connection)}
         missing_ids = [id_ for id_ in job_ids if not job_store.retry(connection, id_, transaction.now)]
         if missing_ids:
             raise errors.NotFound(f"there are no jobs {', '.join(map(str, missing_ids))}", jobs=missing_ids)
+        for id_ in job_ids:
+            job = by_id[id_]
+            transaction.audit.note("job.retry", f"{id_} {job.kind} {job.subject}".rstrip(), job.team or None)
     if as_json:
         output.write_json({"retried": list(job_ids)})
         return

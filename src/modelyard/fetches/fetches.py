@@ -120,6 +120,7 @@ class Fetches:
         uploads.put(connection, upload)
         fetches.add(connection, fetch)
         jobs.add(connection, request.kind, fetch.id, now, team=request.team, priority=request.priority)
+        transaction.audit.note("fetch.create", fetch.id, request.team or None)
         return fetch
 
     def get(self, team: str, fetch_id: str) -> Fetch:
@@ -150,6 +151,7 @@ class Fetches:
             uploads.remove(connection, fetch_id)
             if fetch.model_id >= OWN_ID_MIN:
                 models.remove_model(transaction, fetch.model_id)
+            transaction.audit.note("fetch.cancel", fetch_id, team or None)
         self._incoming.remove(fetch_id)
         self._blobs.forget_uploaded(fetch_id)
 

@@ -116,6 +116,7 @@ class Webhooks:
             delivery = make_delivery(webhook.id, TEST, 0, transaction.revision - 1, transaction.now)
             webhooks.add_deliveries(transaction.connection, [delivery])
             _make_due(transaction, webhook)
+            transaction.audit.note("webhook.test", webhook.id, team)
         return delivery
 
     def list_deliveries(self, team: str, webhook_id: str, limit: int = 100) -> Sequence[Delivery]:
@@ -135,6 +136,7 @@ class Webhooks:
                 delivery = replace(delivery, state=ONCE)
                 webhooks.record_attempts(transaction.connection, [delivery])
             _make_due(transaction, webhook)
+            transaction.audit.note("webhook.replay", webhook.id, team)
         return delivery
 
     def rotate(self, team: str, webhook_id: str) -> Webhook:

@@ -21,7 +21,18 @@ QUERY_BYTES_MAX = 2048
 _INT64_MAX = 2**63 - 1
 _DATE_MAX = 253_402_300_799  # the end of the year 9999
 _CURSOR = re.compile(r"a_([0-9]{1,19})")
-_VERB = re.compile(r"[a-z_]+(\.[a-z_]+)?")
+# What the audit records. A filter also takes the part before the point.
+VERBS = (
+    "model.create", "model.edit", "model.delete", "model.count", "model.purge",
+    "repository.create", "repository.commit", "repository.delete",
+    "upload.create", "upload.cancel", "fetch.create", "fetch.cancel", "send.create",
+    "key.create", "key.expire", "key.revoke",
+    "person.create", "person.edit", "person.revoke", "person.restore",
+    "session.start", "session.end",
+    "webhook.create", "webhook.delete", "webhook.rotate", "webhook.enable", "webhook.test", "webhook.replay",
+    "job.retry", "signing_key.rotate",
+)  # fmt: skip # a line a group
+_GROUPS = tuple(dict.fromkeys(verb.partition(".")[0] for verb in VERBS))
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 
@@ -100,8 +111,11 @@ def format_audit_cursor(number: int) -> str:
 
 def parse_time(text: str) -> int:
     """Return a time, given in Unix seconds or ISO 8601, in Unix seconds. Raises ValueError."""
-    if text.isascii() and text.isdigit() and len(text) <= 12:
-        return min(int(text), _DATE_MAX)
+    if text.isascii() and text.isdigit():
+        # Milliseconds would be a time that is far away, where nothing happened.
+        if len(text) <= 12 and int(text) <= _DATE_MAX:
+            return int(text)
+        raise ValueError(text[:20])
     if len(text) > 40:
         raise ValueError(text[:40])
     moment = datetime.fromisoformat(text)
@@ -115,6 +129,13 @@ def _parse_integer(low: int, high: int) -> Callable[[str], int]:
         raise ValueError(text[:20])
 
     return parse
+
+
+def parse_verb(text: str) -> str:
+    """Return a verb of the audit, or the first part of verbs. Raises ValueError."""
+    if text not in VERBS and text not in _GROUPS:
+        raise ValueError(text[:64])
+    return text
 
 
 def _parse_match(pattern: re.Pattern[str]) -> Callable[[str], str]:
@@ -139,15 +160,15 @@ def _parse_team(text: str) -> str:
     return text
 
 
-_TIME_ALLOWED = "a time such as 2026-11-27T12:00:00Z, or Unix seconds"
-_VERB_ALLOWED = "a verb such as model.edit, or the first part of verbs, such as model"
+_TIME_ALLOWED = "a time such as 2026-11-27T12:00:00Z, or Unix seconds (no milliseconds)"
+VERB_ALLOWED = f"{', '.join(VERBS)}, or the first part: {', '.join(_GROUPS)}"
 # By name: the field, what is accepted, and the parser.
 _PARAMETERS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
     "pagination.limit": ("limit", f"1 to {LIMIT_MAX}", _parse_integer(1, LIMIT_MAX)),
     "pagination.cursor": ("before", "empty, or the next_cursor of an answer", _parse_cursor),
     "filter.since": ("since", _TIME_ALLOWED, parse_time),
     "filter.until": ("until", _TIME_ALLOWED, parse_time),
-    "filter.verb": ("verb", _VERB_ALLOWED, _parse_match(_VERB)),
+    "filter.verb": ("verb", VERB_ALLOWED, parse_verb),
     "filter.model": ("model_id", "a model's id, decimal digits", _parse_integer(0, _INT64_MAX)),
     "filter.key": ("key_fingerprint", "a key's fingerprint, 16 hexadecimal digits", _parse_match(_FINGERPRINT)),
     "filter.team": ("team", "the name of a team", _parse_team),
