@@ -6,8 +6,8 @@ client has everything: a thousand idle streams have neither timers nor tasks bes
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from starlette.types import Receive, Send
 
@@ -53,15 +53,16 @@ class Watch(Protocol):
 
 
 class EventStream:
-    """One open stream. ``read_next`` returns the frames after others, ``fill`` the bytes that this client gets."""
+    """One open stream. ``read_next`` begins to read the frames after others, which streams at the same place share;
+    ``fill`` returns the bytes that this client gets."""
 
-    __slots__ = ("_fill", "_frames", "_read_next", "_send", "_task", "_watch")
+    __slots__ = ("_fill", "_frames", "_is_closed", "_read_next", "_send", "_task", "_watch")
 
     def __init__(
         self,
         watch: Watch,
         frames: Frames,
-        read_next: Callable[[Frames], Awaitable[Frames]],
+        read_next: Callable[[Frames], "asyncio.Task[Any]"],
         fill: Callable[[bytes], bytes],
         send: Send,
     ) -> None:
@@ -71,6 +72,7 @@ class EventStream:
         self._fill = fill
         self._send = send
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def run(self, headers: Sequence[Header], receive: Receive) -> None:
         """Send the first frames and what comes, until the client is gone or the stream is over."""
@@ -81,16 +83,31 @@ class EventStream:
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
+            self._is_closed = True
             if self._task is not None:
                 self._task.cancel()
 
     def wake(self) -> None:
         """Send what is new, or end the stream if it is over."""
-        self._start(b"")
+        if self._task is not None:
+            return  # it sends what is new before it ends
+        if self._watch.is_over or self._watch.newest <= self._frames.newest:
+            self._start(b"")
+            return
+        # A task that waited for the frames would cost each of a thousand streams twice as much.
+        reading = self._read_next(self._frames)
+        if reading.done():
+            self._start(b"")
+        else:
+            reading.add_done_callback(self._start_after)
 
     def ping(self) -> None:
         """Send a comment, so that neither proxies nor clients take the connection for dead."""
         self._start(_COMMENT)
+
+    def _start_after(self, _: "asyncio.Task[Any]") -> None:
+        if not self._is_closed:
+            self._start(b"")
 
     def _start(self, content: bytes) -> None:
         # A task that is running sends what is new before it ends.
@@ -118,6 +135,7 @@ class EventStream:
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})
             if not self._frames.has_more and watch.newest <= self._frames.newest:
                 return True
-            self._frames = await self._read_next(self._frames)
+            reading = self._read_next(self._frames)
+            self._frames = reading.result() if reading.done() else await asyncio.shield(reading)
             content = self._frames.content
         return False

@@ -131,21 +131,26 @@ class ChangesEndpoint:
                 # A link is good for a time from when it is sent, not from when the stream began.
                 return wire.fill_holes(content, self.links_for(request), base) if has_holes(content) else content
 
-            async def read_next(before: Frames) -> _Frames:
-                return await self._shared(question, request, cast("_Frames", before).following, subscription.newest)
+            # Texts keep their hash; that of a query takes longer than to send an event.
+            place = repr((question.viewer.team, question.query))
+
+            def read_next(before: Frames) -> "asyncio.Task[_Frames]":
+                key = place, cast("_Frames", before).following, subscription.newest
+                return self._shared(question, request, key)
 
             stream = EventStream(subscription, frames, read_next, fill, send)
             subscription.listener = stream
             await stream.run(question.headers, receive)
 
-    async def _shared(self, question: _Question, request: Request, since: FeedPosition, newest: int) -> "_Frames":
-        """Return the frames after a position; ``newest`` is the revision that they include."""
-        key = question.viewer.team, question.query, since, newest
+    def _shared(
+        self, question: _Question, request: Request, key: tuple[str, FeedPosition, int]
+    ) -> "asyncio.Task[_Frames]":
+        """Return what reads the frames after a position; the last part of the key is a revision that they include."""
         task = self.pages.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
-            task = asyncio.create_task(self._read_frames(question, request, since))
+            task = asyncio.create_task(self._read_frames(question, request, key[1]))
             self.pages.put(key, task, 1)
-        return task.result() if task.done() else await asyncio.shield(task)
+        return task
 
     async def _read_frames(self, question: _Question, request: Request, since: FeedPosition) -> "_Frames":
         while True:
