@@ -221,7 +221,8 @@ class Settings:
     failures_per_minute: int = _define_setting(
         30,
         "failures",
-        "The number of wrong keys and refused sign-ins of an address in a minute; more are 429. `0` means no limit.",
+        "The number of wrong keys and refused sign-ins of an address, and of sign-ins with one key, in a minute; more "
+        "are 429. `0` means no limit.",
         parse_integer(0, 1_000_000),
     )
     nsfw_covers: Literal["blurred", "shown"] = _define_setting(

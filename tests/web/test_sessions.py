@@ -116,6 +116,19 @@ def test_a_session_ends_with_its_key(desk: Desk) -> None:
         desk.sessions.of(request(cookie=cookie))
 
 
+def test_a_key_begins_a_limited_number_of_sessions_in_a_minute(desk: Desk) -> None:
+    limit = RateLimit(0, clock=lambda: desk.now[0], failures_per_minute=3)
+    sessions = replace(desk.sessions, rate_limit=limit)
+    (key, _), (other, _) = (desk.access.create_key("red", [Scope.READ]) for _ in range(2))
+    for _ in range(3):
+        sessions.begin(key, is_secure=False)
+    with pytest.raises(errors.RateLimited):
+        sessions.begin(key, is_secure=False)
+    sessions.begin(other, is_secure=False)
+    desk.now[0] += 60
+    sessions.begin(key, is_secure=False)
+
+
 def test_a_session_counts_as_use_of_its_key(desk: Desk) -> None:
     cookie = desk.cookie()
     desk.now[0] += 7

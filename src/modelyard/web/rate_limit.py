@@ -98,13 +98,17 @@ class Allowances:
 
 
 class RateLimit:
-    """The limit of each key, and of the failures of each address: wrong keys, and sign-ins that are refused."""
+    """The limits of each key, of its requests and of its new sessions, and of the failures of each address.
+
+    A failure is a wrong key, or a sign-in that is refused.
+    """
 
     def __init__(
         self, per_minute: int, clock: Callable[[], float] = time.monotonic, *, failures_per_minute: int = 0
     ) -> None:
         self._requests = Allowances(per_minute, clock)
         self._failures = Allowances(failures_per_minute, clock)
+        self._sessions = Allowances(failures_per_minute, clock)
         self._policy: Header = (b"ratelimit-policy", b'"key";q=%d;w=60' % per_minute)
         self.take = self._requests.take
         self.charge = self._requests.charge
@@ -132,6 +136,10 @@ class RateLimit:
         Correct keys keep working at such an address: many people may share it, and keys cannot be guessed.
         """
         self._failures.take(address_of(request))
+
+    def count_session(self, fingerprint: str) -> None:
+        """Count a session that a key begins. Raises RateLimited: each session is a row of the audit for good."""
+        self._sessions.take(fingerprint)
 
     def refuse_failing(self, request: Request) -> None:
         """Raise RateLimited if the address has had too many failures, before work that costs something."""

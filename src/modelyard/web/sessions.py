@@ -83,8 +83,10 @@ class Sessions:
         return b"set-cookie", f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}".encode()
 
     def begin(self, key: str, *, is_secure: bool) -> Header:
-        """Return the header that signs in a browser as the team of the key. Raises InvalidKey."""
-        return self._begin(self.auth.fingerprint_of(key.strip()), is_secure=is_secure)
+        """Return the header that signs in a browser as the team of the key. Raises InvalidKey, RateLimited."""
+        fingerprint = self.auth.fingerprint_of(key.strip())
+        self.rate_limit.count_session(fingerprint)
+        return self._begin(fingerprint, is_secure=is_secure)
 
     def begin_for(self, person: Person, *, is_secure: bool) -> Header:
         """Return the header that signs in a browser as a person. Raises SignInRefused."""
