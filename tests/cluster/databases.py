@@ -51,6 +51,21 @@ class Databases:
         self.promote(chosen)
         self._follow(before)
 
+    def replace_unfenced(self, seconds: float) -> None:
+        """Promote a replica while the primary runs on for so many seconds, followed by nobody; then it follows too."""
+        self.wait_until_followed()
+        old = self.primary
+        received = {number: self._received(number) for number in self.replicas()}
+        chosen = max(received, key=lambda number: received[number])
+        for number in self.replicas():
+            if number != chosen:
+                # It would follow the old primary on, and acknowledge its writes.
+                self.servers[number].kill()
+        self.promote(chosen)
+        time.sleep(seconds)
+        for number in [old, *(number for number in self.replicas() if number != old)]:
+            self._follow(number)
+
     def promote(self, number: int) -> None:
         """Make a replica the primary; what was the primary stays as it is."""
         with self._connected(number) as connection:

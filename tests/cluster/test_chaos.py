@@ -97,6 +97,14 @@ def lose_notification(cluster: Cluster, chance: random.Random) -> None:
     store.close()
 
 
+def bring_old_primary_back(cluster: Cluster, chance: random.Random) -> None:
+    """Promote a replica while the primary runs on, as on a machine that nobody could reach to fence it.
+
+    Nobody follows the old one, so it acknowledges no write. Then it is fenced, and follows.
+    """
+    cluster.databases.replace_unfenced(chance.uniform(0.5, 3.0))
+
+
 EVENTS: tuple[Callable[[Cluster, random.Random], None], ...] = (
     kill_node,
     kill_primary,
@@ -106,6 +114,7 @@ EVENTS: tuple[Callable[[Cluster, random.Random], None], ...] = (
     cut_node_off,
     cut_node_off_silently,
     lose_notification,
+    bring_old_primary_back,
 )
 
 
