@@ -72,8 +72,9 @@ def test_comfyui_fetches_the_file_into_the_folder_of_its_type(upstream: Upstream
     assert [1.0] == waits
 
 
-def test_comfyui_that_has_the_file_is_done_at_once(upstream: Upstream) -> None:
-    upstream.put(DOWNLOAD, says({"id": "a1", "name": "glow.safetensors", "asset_hash": "blake3:1"}))
+@pytest.mark.parametrize("asset", [{"id": "a1", "asset_hash": "blake3:1"}, {"id": "a1"}, {"asset_hash": "blake3:1"}])
+def test_comfyui_that_has_the_file_is_done_at_once(upstream: Upstream, asset: dict[str, str]) -> None:
+    upstream.put(DOWNLOAD, says({"name": "glow.safetensors"} | asset))
 
     assert [Progress(State.DONE)] == deliver(upstream)
 

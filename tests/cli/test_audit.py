@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.cli import run
+from modelyard.cli import audit, run
 from modelyard.store import jobs, open_store
+from tests.app_fixture import App, a_private
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +34,16 @@ def test_a_job_that_is_run_again_has_a_row(home: Path, capsys: pytest.CaptureFix
     assert 0 == run(["audit", "--verb", "job.retry", "--json"])
     row = json.loads(capsys.readouterr().out)
     assert (f"{job.id} check upload", "red", "command") == (row["subject"], row["team"], row["actor"])
+
+
+def test_each_row_is_written_once_batch_after_batch(
+    yard: App, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_BATCH_ROWS", 2)
+    for number in range(5):
+        yard.put(a_private(number + 1, "red"))
+
+    assert 0 == run(["audit", "--json"])
+
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [5, 4, 3, 2, 1] == [row["model_id"] for row in rows if row["verb"] == "model.create"]

@@ -1,5 +1,6 @@
 """`modelyard export sidecars`: only when asked, never over what is somebody else's, and read back as it was meant."""
 
+import errno
 import json
 import os
 import re
@@ -234,6 +235,22 @@ def test_nothing_half_written_is_left_behind(shelf: Shelf, export: Export) -> No
     sidecar_of(path, "a1111").mkdir()
 
     assert {"failed": 1} == export("a1111", "--force", code=1)
+    assert {path, sidecar_of(path, "a1111")} == set(shelf.folder.iterdir())
+
+
+def test_a_disk_that_is_full_leaves_the_sidecar_as_it_was(
+    shelf: Shelf, export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = a_model(shelf)
+    sidecar_of(path, "a1111").write_text("{}")
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+    assert {"failed": 1} == export("a1111", "--force", code=1)
+    assert "{}" == sidecar_of(path, "a1111").read_text()
     assert {path, sidecar_of(path, "a1111")} == set(shelf.folder.iterdir())
 
 

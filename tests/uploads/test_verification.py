@@ -23,7 +23,7 @@ from modelyard.uploads.verification import UploadVerifier
 from modelyard.xet import Segment
 from tests.app_fixture import App, open_app
 from tests.swift_server import SwiftServer
-from tests.transfers import find, lora_bytes, suspicious_bytes, upload
+from tests.transfers import checking, find, lora_bytes, suspicious_bytes, upload
 from tests.xet_files import xorb
 
 START = 1_700_000_000.0
@@ -210,3 +210,26 @@ def test_what_another_node_has_verified_does_not_stay_where_it_was_received(
 
     assert sorted(ids) == sorted(before)
     assert [ids[1]] == [name for name, _ in here.incoming.all()], "the one that waits to be verified stays"
+
+
+@pytest.mark.parametrize(("visibility", "remaining"), [("private", 1), ("public", 2)])
+def test_two_clients_that_upload_one_file_at_once_make_one_model_unless_one_is_public(
+    yard: App, tmp_path: Path, visibility: str, remaining: int
+) -> None:
+    storage = blobs.open_storage("", tmp_path, {})
+    uploads = Uploads(yard.store, storage.kept, storage.incoming, UploadLimits(1 << 30, 100, 0, 3600))
+    rows = []
+    for chosen in ("private", visibility):
+        said = {"name": "night", "filename": "night.safetensors", "type_name": "lora", "visibility": chosen}
+        row = uploads.create(Viewer("red", frozenset({Scope.WRITE})), "tus", said, length_bytes=len(lora_bytes()))
+        storage.incoming.path(row.id).write_bytes(lora_bytes())
+        rows.append(row)
+    for row in rows:
+        uploads.complete(row.id, len(lora_bytes()))
+    verification = checking(yard, tmp_path)
+    while verification.verify_next():
+        pass
+    with yard.store.snapshot() as snapshot:
+        here = [model.visibility for model in snapshot.models()]
+
+    assert sorted(["private", visibility])[:remaining] == sorted(here)
