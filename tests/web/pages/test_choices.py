@@ -5,11 +5,13 @@ Not covered here: whole pages (test_page_texts.py), what visitors click (tests/b
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelyard.domain import MODEL_TYPES
+from modelyard.domain import MODEL_TYPES, Source
+from modelyard.facts import Facts, Layer, Record
 from tests.app_fixture import App, a_model, open_app
 
 
@@ -43,3 +45,22 @@ def test_four_filters_are_offered_for_the_words(yard: App) -> None:
     offers = re.findall(r"<li><a rel=\"nofollow\" href=\"[^\"]+\">([^<]+) <span aria-hidden", page)
 
     assert ["Type: Checkpoint (1)", "Type: LoRA family (2)", "Type: VAE (1)", "Type: Upscaler (1)"] == offers
+
+
+@pytest.mark.parametrize(
+    ("query", "cards"),
+    [("", 1), ("?versions=singly", 3), ("?versions=other", 1), ("?versions=singly&versions=singly", 3)],
+)
+def test_versions_are_one_card_or_single_ones(tmp_path: Path, query: str, cards: int) -> None:
+    with open_app(tmp_path, anonymous_access="public") as yard:
+        shared = Facts(type=MODEL_TYPES["lora"], title="Harbour", upstream_model_id=7)
+        facts = [replace(shared, name=f"v{n}", sd_name=f"a_{n}.pt") for n in range(3)]
+        records = [Record(10 + n, Source.CIVITAI, Layer.UPSTREAM, each) for n, each in enumerate(facts)]
+        assert 3 == len(list(yard.catalog.register_many(records)))
+        page = yard.ask(f"/{query}", None).body.decode()
+        grid = page[page.index("<main") :]
+
+        assert cards == len(set(re.findall(r'href="/models/(\d+)', grid)))
+        # The links of the filters keep the choice, once.
+        kept = [address.count("versions=singly") for address in re.findall(r'href="(/\?[^"]*filter[^"]*)"', page)]
+        assert {int(cards == 3)} == set(kept)
