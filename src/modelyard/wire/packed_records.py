@@ -2,8 +2,8 @@
 
 Of a record of 540 bytes, 240 are keys and values that nearly every record has. In the index each such part is one
 control character. JSON text has none, so ``unpack`` returns exactly the text that was packed, and changes nothing
-else. It works on a whole page at once: parts are put back into 20 records in 4 µs (2026-11). A compressor with a
-dictionary would save more, and take longer for a page than to find it.
+else. It works on a whole page at once: on a loaded machine, parts are put back into 20 records in 4 to 8 µs. zstd with
+a trained dictionary makes 120 bytes of a record instead of 297, and takes 2.3 times as long for the page (2026-11).
 
     {"id":49604,"name":"v2.0␃B6909D4CF3␄x.safetensors␅"girl","tool"␋1a2b/width=450/1.jpeg␏SD 1.5␐x","is_sdxl":false␑
 """
