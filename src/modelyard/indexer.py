@@ -45,9 +45,10 @@ class Indexer:
         self._merged: tuple[str, ...] | None = None
 
     def rebuild(self, *, pool: Executor | None = None, on_rows: Callable[[int], object] = int) -> None:
-        """Rebuild all segments from the store, and make them current. Cost: about 145 s a million on a loaded core (2026-11).
+        """Rebuild all segments from the store, and make them current.
 
-        Writers and readers go on meanwhile. The largest tier bounds the memory. ``on_rows`` receives numbers of rows.
+        Cost: about 145 s a million models on a loaded core (2026-11). Writers and readers go on
+        meanwhile. The largest tier bounds the memory. ``on_rows`` receives numbers of rows.
         """
         with self._store.snapshot() as snapshot:
             revision = snapshot.revision

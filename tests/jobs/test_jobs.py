@@ -139,7 +139,7 @@ class AwayBlobs:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._blobs, name)
 
-    def keep(self, path: Path, sha256: str, shared_name: str = "") -> None:
+    def keep(self, path: Path, sha256: str, shared_name: str = "") -> None:  # noqa: ARG002 # the protocol's signature
         if self.is_away:
             raise errors.Unavailable("the file store is away")
         self._blobs.keep(path, sha256)
