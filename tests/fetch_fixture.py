@@ -41,6 +41,7 @@ class Fetching:
         upload_bytes_max: int = 10**9,
         policy: RetryPolicy = NO_WAIT,
         limits: Limits | None = None,
+        requires_signature: bool = False,
     ) -> None:
         storage = blobs.open_storage("", home, os.environ)
         origin = origin_of(upstream.url)
@@ -63,9 +64,8 @@ class Fetching:
             policy=policy,
             limits=limits or Limits(seconds_max=None, idle_seconds=20.0),
         )
-        resources = Resources(
-            yard.store, UploadVerifier(yard.store, storage.kept, storage.incoming), fetcher=self.fetcher
-        )
+        verifier = UploadVerifier(yard.store, storage.kept, storage.incoming, requires_signature=requires_signature)
+        resources = Resources(yard.store, verifier, fetcher=self.fetcher)
         kinds = [kind for kind in tasks.KINDS if kind.name in HERE_KINDS]
         self._worker = lambda: Worker(resources, kinds, ThreadExecutor(resources), node="test", clock=time.time)
 

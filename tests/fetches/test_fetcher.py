@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from modelyard.outbound import Limits, origin_of
+from modelyard.registry.signatures import UNSIGNED
 from tests.app_fixture import App, Reply, open_app
 from tests.fetch_fixture import LOCAL, Fetching, RemoteFile
 from tests.transfers import ask, dangerous_bytes, find, lora_bytes, path_of, sha256_base64
@@ -397,6 +398,22 @@ def test_a_dangerous_file_is_refused_as_every_upload_is(fetching: Fetching, upst
 
     assert ("failed", "dangerous", 0) == (record["state"], model["check"]["verdict"], model["status"])
     assert record["problem"].startswith("dangerous: ")
+
+
+def test_a_server_that_requires_signatures_makes_nothing_available_that_it_fetched(
+    yard: App, tmp_path: Path, upstream: Upstream
+) -> None:
+    fetching = Fetching(yard, tmp_path, upstream, requires_signature=True)
+    civitai_version(upstream)
+    import_version(yard, upstream)
+
+    model, record = fetch(fetching, source_url=upstream.put("/a.safetensors", RemoteFile(lora_bytes(seed=6))))
+    _, listed = fetch(fetching, version_id=77)
+
+    assert [("failed", UNSIGNED)] * 2 == [(each["state"], each["problem"]) for each in (record, listed)]
+    assert (0, None) == (model["status"], model.get("download_url"))
+    assert "download_url" not in find(yard, 77)
+    assert_nothing_stays(fetching)
 
 
 # --- Tokens and licences
