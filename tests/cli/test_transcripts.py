@@ -1273,9 +1273,7 @@ $ modelyard database copy --from sqlite:///other.sqlite --to sqlite:///other.sql
 $ modelyard verify
 part       result
 database   no damage
-CURRENT    it is of another database
-! modelyard: the index is damaged; the next start builds it again
-[1]
+! the index on disk is not used: it is of another database; the running server or the next start builds it again
 """,
 }
 
