@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from modelyard import errors
-from modelyard.covers.renderer import Renderer
+from modelyard.covers.renderer import BYTES_MAX, Renderer
 from modelyard.thumbnails import PIXELS_MAX
 from tests.pictures import picture, size_of
 
@@ -113,6 +113,13 @@ def test_a_picture_that_takes_too_long_is_refused_and_the_next_one_is_rendered()
 
     assert message == "decoding the picture took longer than 2 seconds"
     assert ("WEBP", (64, 64)) == size_of(by_width[320])
+
+
+def test_a_picture_of_too_many_bytes_is_refused_before_a_child_is_started(renderer: Renderer) -> None:
+    with pytest.raises(errors.TooLarge):
+        renderer.render(bytes(BYTES_MAX + 1))
+
+    assert renderer.pid is None
 
 
 def test_a_child_that_was_killed_is_replaced(renderer: Renderer) -> None:
