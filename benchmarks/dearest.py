@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from benchmarks import serving, synthesis
 from benchmarks.scale import index_of
 from benchmarks.search import machine
 from modelyard.domain import ANONYMOUS, POPULAR, REVERSED, SORTS, ModelQuery, Offset, words_of
-from modelyard.index import Budget, Index, OverBudgetError, question_budget, quick_budget
+from modelyard.index import Budget, Index, OverBudgetError, prepare, question_budget, quick_budget
 from modelyard.index import segment as segment_module
 from modelyard.index.set_cache import SetCache
 from tests.process_commands import serving as serve
@@ -314,7 +314,9 @@ def main() -> None:
     adversary = Adversary(index, options.seed)
     models = sum(part.segment.count for part in index.segments)
     for part in index.segments:
-        list(part.segment.letters(0, part.segment.count))  # the checksums of all texts: once, and not of a question
+        # What a worker does when it starts, and no question has to.
+        for _ in chain(part.segment.check_blocks(), prepare(part.segment)):
+            pass
     print(f"{models:,} models, {machine()}; CPU in ms\n\n| | first | again | dearest question |\n|---|---:|---:|---|")
     dearest: list[Cost] = []
     for verb, ask in VERBS.items():

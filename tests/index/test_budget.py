@@ -45,4 +45,4 @@ def test_a_budget_without_a_limit_does_not_end() -> None:
 
 def test_these_are_the_budgets_of_requests() -> None:
     assert (1_500, True) == (quick_budget().limit, quick_budget().is_quick)
-    assert (16_000, False) == (question_budget().limit, question_budget().is_quick)
+    assert (20_000, False) == (question_budget().limit, question_budget().is_quick)

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard.cli import run
@@ -254,6 +254,25 @@ def test_the_distance_of_words_is_a_number_of_changes(one: str, other: str, dist
     for allowed in range(6):
         for result in (edit_distance(one, other, allowed), edit_distance(other, one, allowed)):
             assert result == distance or (distance > allowed and result > allowed)
+
+
+def distance_by_table(one: str, other: str) -> int:
+    rows = [[*range(len(other) + 1)]]
+    for i, letter in enumerate(one, 1):
+        rows.append([i])
+        for j, theirs in enumerate(other, 1):
+            cost = min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + (letter != theirs))
+            is_swapped = i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == theirs
+            rows[i].append(min(cost, rows[i - 2][j - 2] + 1) if is_swapped else cost)
+    return rows[-1][-1]
+
+
+@given(st.text("abж", max_size=9), st.text("abж", max_size=9), st.integers(0, 6))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_distance_is_that_of_a_table_of_all_distances(one: str, other: str, allowed: int) -> None:
+    distance, result = distance_by_table(one, other), edit_distance(one, other, allowed)
+
+    assert result == distance if distance <= allowed else result > allowed
 
 
 def suggest(term: str, *words: str) -> str | None:

@@ -178,7 +178,7 @@ def test_many_distinct_questions_fill_the_caches_only_to_their_limit() -> None:
     assert len(part.segment.computed) <= 50
 
 
-def test_an_estimate_is_kept_and_every_eighth_time_tried_again_until_it_is_exact() -> None:
+def test_an_estimate_is_kept_and_every_eighth_time_tried_again_and_gets_further() -> None:
     index = index_of([a_model(n, name="animexx nimetic", tags=("animetic",) if n % 2 else ()) for n in range(1, 60)])
     numbers = []
 
@@ -187,8 +187,12 @@ def test_an_estimate_is_kept_and_every_eighth_time_tried_again_until_it_is_exact
         count = index.estimate(ANONYMOUS, ModelQuery(terms=("animetic",)), budget)
         numbers.append((count.number, count.is_exact, budget.used > 0))
 
-    kept = [(8, False, False)] * (ASKS_AN_ATTEMPT - 1)
-    assert [(8, False, True), *kept, (30, True, True), (30, True, False)] == numbers
+    (first, *kept), (attempt, again) = numbers[:ASKS_AN_ATTEMPT], numbers[ASKS_AN_ATTEMPT:]
+    assert (False, True) == first[1:]
+    assert [(first[0], False, False)] * (ASKS_AN_ATTEMPT - 1) == kept
+    assert attempt[2], "it is tried again"
+    assert first[0] < attempt[0] <= 30 == index.count_of(ANONYMOUS, ModelQuery(terms=("animetic",)))
+    assert (*attempt[:2], False) == again
 
 
 def test_an_estimate_of_a_smaller_budget_is_not_the_answer_for_a_larger_one() -> None:

@@ -7,15 +7,15 @@ neighbours, a set, a count of one value. Units do not depend on the clock, so a 
 from collections.abc import Callable
 
 # A scan of many rows, see ``letters``: so many of them cost as much as reading one, and so many that hold the term.
-SCAN_SHARE = 80
+SCAN_SHARE = 50
 MATCH_SHARE = 4
 # Reading a text and the further one, and joining them, takes so many times as long as reading one.
 FURTHER_SHARE = 3
 # Intersecting one set of a tier.
 SET_UNITS = 20
 # Looking for a set in the files, and reading so many bytes of it: once, then the segment has it in memory.
-LOAD_UNITS = 10
-LOAD_BYTES = 512
+LOAD_UNITS = 20
+LOAD_BYTES = 256
 
 Spend = Callable[[int], object]
 
@@ -25,7 +25,7 @@ QUICK_UNITS = 1_500
 # nowhere, or in few models.
 SUGGESTION_UNITS = 1_000
 # What a count or facets may take, about 10 ms; what is dearer is estimated.
-QUESTION_UNITS = 16_000
+QUESTION_UNITS = 20_000
 
 
 def units_of_load(size_bytes: int) -> int:

@@ -25,6 +25,9 @@ def prepare(segment: Segment) -> Iterator[None]:
     ):
         compute()
         yield
+    for array in (segment.arrays.words, segment.arrays.word_at, segment.arrays.word_pairs, segment.arrays.word_rows):
+        array.max(initial=0)  # maps its pages into this process
+        yield
     for name in _pinned_filters(segment):
         for tier in range(len(segment.tiers)):
             if not segment.pin(tier, filter_key(name)):

@@ -127,10 +127,11 @@ class _Collector:
     ) -> None:
         self._text = part.segment.text
         self._spend = spend
-        self._units_of_step = _READ_STEP * (FURTHER_SHARE if part.segment.has_further else 1)
+        share = FURTHER_SHARE if part.segment.has_further else 1
+        self._units_of_step = _READ_STEP * share
         self._terms = terms
         self._limit = limit
-        self._patience = _PATIENCE_ROWS
+        self._patience = _PATIENCE_ROWS // share
         self.hits = hits or []
 
     @property

@@ -43,8 +43,11 @@ def windows(
     ``spend`` is told the work before it is done, and may raise.
     """
     verifier = _Verifier(segment, tier, terms, spend)
-    for low, high, rows in _cut(segment, tier, candidates, first):
-        yield verifier.verify(low, high, rows)
+    held = candidates if isinstance(candidates, BitMap) else BitMap(candidates)
+    proven = verifier.proven_of(held)
+    for low, high, rows in _cut(segment, tier, held, first):
+        doubtful = rows - proven
+        yield (verifier.verify(low, high, doubtful) | rows & proven) if doubtful else rows
 
 
 def verify(
@@ -55,9 +58,16 @@ def verify(
     Beyond the budget, the rest of the tier has only the rows that are cached or proven.
     """
     verifier = _Verifier(segment, tier, terms, budget.spend)
-    matches: list[BitMap] = []
+    held = candidates if isinstance(candidates, BitMap) else BitMap(candidates)
+    try:
+        proven = verifier.proven_of(held)
+    except OverBudgetError:
+        if budget.is_quick:
+            raise
+        proven = BitMap()
+    matches = [proven]
     is_exact = True
-    for low, high, rows in _cut(segment, tier, candidates, 0):
+    for low, high, rows in _cut(segment, tier, held - proven, 0):
         try:
             matches.append(verifier.verify(low, high, rows))
         except OverBudgetError:
@@ -66,13 +76,12 @@ def verify(
             is_exact = False
             budget.open_reserve()
             matches.append(verifier.prove(low, rows))
-    return BitMap.union(*matches) if matches else BitMap(), is_exact
+    return BitMap.union(*matches), is_exact
 
 
-def _cut(segment: Segment, tier: int, candidates: Rows, first: int) -> Iterator[tuple[int, int, BitMap]]:
+def _cut(segment: Segment, tier: int, held: BitMap, first: int) -> Iterator[tuple[int, int, BitMap]]:
     """Yield the windows of a tier from the row ``first`` on that have candidates: their bounds, and the candidates."""
     start, end = segment.bounds[tier], segment.bounds[tier + 1]
-    held = candidates if isinstance(candidates, BitMap) else BitMap(candidates)
     low = max(start, first - first % WINDOW_ROWS)
     while low < end:
         high = min(end, low - low % WINDOW_ROWS + WINDOW_ROWS)
@@ -120,6 +129,16 @@ class _Verifier:
             else:
                 unread.append(term)
         return rows - self._lacking(unread, rows) if unread else rows
+
+    def proven_of(self, rows: BitMap) -> BitMap:
+        """Return those rows of the tier whose tags or phrases hold every term: once, instead of window by window."""
+        if len(rows) <= FEW_ROWS:
+            return BitMap()
+        for term in self._terms:
+            rows = rows & self._proven(term)
+            if not rows:
+                break
+        return rows
 
     def prove(self, low: int, rows: BitMap) -> BitMap:
         """Return those rows of a window of which the caches, their tags or phrases say that they hold every term."""
