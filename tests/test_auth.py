@@ -498,6 +498,18 @@ def test_an_overlap_does_not_make_a_key_valid_for_longer(store: Store) -> None:
     assert first.expires_at == access.rotate_key(old, DAY)[2].expires_at
 
 
+def test_a_key_is_rotated_once(store: Store) -> None:
+    access = Auth(store)
+    old, _ = access.create_key("red", [Scope.READ])
+    _, record, ending = access.rotate_key(old, DAY)
+    assert record.id == ending.replaced_by
+
+    with pytest.raises(errors.Conflict, match=f"key 1 was rotated before: key {record.id} takes its place"):
+        access.rotate_key(old, DAY)
+    assert 2 == len(access.list_keys())
+    assert record.id == access.rotate_key(str(record.id), DAY)[2].id
+
+
 def test_only_a_valid_key_is_rotated(store: Store) -> None:
     access = Auth(store)
     access.create_key("red", [Scope.READ])
@@ -551,7 +563,7 @@ def test_a_key_that_is_revoked_while_it_is_rotated_has_no_successor(
     access.revoke_key(str(record.id))
     monkeypatch.setattr(on_file, "key_ring", lambda: before)
 
-    with pytest.raises(errors.Conflict, match="was revoked meanwhile"):
+    with pytest.raises(errors.Conflict, match="was revoked or rotated meanwhile"):
         access.rotate_key(str(record.id), 60)
     monkeypatch.undo()
     assert [record.id] == [key.id for key in access.list_keys()]

@@ -301,19 +301,18 @@ class Auth:
         """Create a key that takes the place of another, which ends after the overlap. Return key, record and the other.
 
         The new key has the team, scopes, name, purpose and length of life of the other. Raises what ``revoke_key``
-        raises, and Conflict for a key that is not valid any more, or for a person.
+        raises, and Conflict for a key that is not valid any more, that was rotated before, or for a person.
         """
         other, now = self._record_of(hint_or_id.strip()), int(self._clock())
         if other.provider:
             raise errors.Conflict(f"{other.name} signs in without a key, so there is none to rotate")
         if other.revoked_at is not None or (other.expires_at is not None and other.expires_at <= now):
             raise errors.Conflict(f"key {other.id} was revoked or has expired; make one with `modelyard key create`")
+        if other.replaced_by is not None:
+            raise errors.Conflict(f"key {other.id} was rotated before: key {other.replaced_by} takes its place")
         key = _random_key()
         lifetime_seconds = None if other.expires_at is None else other.expires_at - other.created_at
         with self._store.transaction() as transaction:
-            ending = transaction.expire_key(other.id, now + overlap_seconds)
-            if ending is None:
-                raise errors.Conflict(f"key {other.id} was revoked meanwhile; make one with `modelyard key create`")
             record = transaction.add_key(
                 hashlib.sha256(key.encode()).digest(),
                 team=other.team,
@@ -323,6 +322,9 @@ class Auth:
                 name=other.name,
                 purpose=other.purpose,
             )
+            ending = transaction.replace_key(other.id, now + overlap_seconds, record.id)
+            if ending is None:
+                raise errors.Conflict(f"key {other.id} was revoked or rotated meanwhile; look at `modelyard key list`")
         return key, record, ending
 
     def list_keys(self, team: str | None = None) -> list[Key]:

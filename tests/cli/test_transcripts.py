@@ -1034,7 +1034,8 @@ $ modelyard key create --team red --scope read --json
   "hint": "sk_KEY",
   "name": "",
   "purpose": "",
-  "provider": ""
+  "provider": "",
+  "replaced_by": null
 }
 $ modelyard key create --team red --expires 0s
 ! modelyard key create: Invalid value for --expires: a key must be valid for a time; accepted: 1s or more; see `modelyard key create --help`
@@ -1067,7 +1068,8 @@ $ modelyard key list --team blue --json
     "hint": "sk_KEY",
     "name": "",
     "purpose": "",
-    "provider": ""
+    "provider": "",
+    "replaced_by": null
   }
 ]
 $ modelyard key revoke 1
@@ -1091,7 +1093,8 @@ $ modelyard key revoke 3 --json
   "hint": "sk_KEY",
   "name": "",
   "purpose": "",
-  "provider": ""
+  "provider": "",
+  "replaced_by": null
 }
 $ modelyard key rotate 1
 ! modelyard: key 1 was revoked or has expired; make one with `modelyard key create`

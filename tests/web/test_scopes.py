@@ -226,6 +226,7 @@ PAGES = [
     Row("HEAD", "/keys", ADMIN, 200),
     Row("POST", "/keys", ADMIN, 400),
     Row("POST", "/keys/revoke", ADMIN, 404),
+    Row("POST", "/keys/rotate", ADMIN, 404),
     *(Row(method, "/audit", ADMIN, 200) for method in ("GET", "HEAD")),
     *(Row(method, "/webhooks", ADMIN, 200) for method in ("GET", "HEAD")),
     Row("POST", "/webhooks", ADMIN, 400),

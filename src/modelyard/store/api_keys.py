@@ -30,6 +30,8 @@ class Key:
     purpose: str = ""
     # What the person signs in by whom the row stands for; empty for a key.
     provider: str = ""
+    # The id of the key that took its place.
+    replaced_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +97,16 @@ def revoke(connection: sa.Connection, id_: int, revoked_at: int) -> Key | None:
     return None if row is None else _key_of(row)
 
 
-def expire(connection: sa.Connection, id_: int, expires_at: int) -> Key | None:
-    """Let a key expire at a time, or earlier if it does so anyway, and return it.
+def replace(connection: sa.Connection, id_: int, expires_at: int, replaced_by: int) -> Key | None:
+    """Let a key that has a successor expire at a time, or earlier if it does so anyway, and return it.
 
-    None if there is no such key, or if it was revoked.
+    None if there is no such key, or if it was revoked or has a successor.
     """
     column = schema.api_keys.c
     earlier = sa.case((column.expires_at < expires_at, column.expires_at), else_=expires_at)
-    is_key = sa.and_(column.id == id_, column.revoked_at.is_(None))
-    change = sa.update(schema.api_keys).where(is_key).values(expires_at=earlier).returning(schema.api_keys)
+    is_key = sa.and_(column.id == id_, column.revoked_at.is_(None), column.replaced_by.is_(None))
+    values = {"expires_at": earlier, "replaced_by": replaced_by}
+    change = sa.update(schema.api_keys).where(is_key).values(values).returning(schema.api_keys)
     row = connection.execute(change).one_or_none()
     return None if row is None else _key_of(row)
 
@@ -175,4 +178,5 @@ def _key_of(row: Any) -> Key:
         name=row.name or "",
         purpose=row.purpose or "",
         provider=row.provider or "",
+        replaced_by=row.replaced_by,
     )

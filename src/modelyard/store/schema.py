@@ -208,6 +208,8 @@ api_keys = Table(
     Column("purpose", Text),
     # What a person signs in by, proxy or oidc; null for keys. Nobody knows a key with the digest of such a row.
     Column("provider", Text),
+    # The key that took the place of this one.
+    Column("replaced_by", _ID),
     # Ids of keys are names people write down: never given twice.
     sqlite_autoincrement=True,
 )

@@ -243,10 +243,13 @@ class WriteTransaction:
         self.audit.note("person.create" if provider else "key.create", _describe_key(key), team)
         return key
 
-    def expire_key(self, id_: int, expires_at: int) -> api_keys.Key | None:
-        """Let an API key expire at a time, or earlier if it does so anyway; None if it is revoked, or there is none."""
+    def replace_key(self, id_: int, expires_at: int, replaced_by: int) -> api_keys.Key | None:
+        """Let an API key that has a successor expire at a time, or earlier if it does so anyway.
+
+        None if it is revoked, if it has another successor, or if there is none.
+        """
         self._keys_changed = True
-        key = api_keys.expire(self._connection, id_, expires_at)
+        key = api_keys.replace(self._connection, id_, expires_at, replaced_by)
         if key is not None:
             self.audit.note("key.expire", _describe_key(key), key.team)
         return key

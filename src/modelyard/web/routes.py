@@ -295,6 +295,7 @@ def _pages(context: PageContext, workflows: ResolveWorkflow, fetches: Fetches, t
         Route("/keys", "GET", page(keys.show_keys), admin, kind),
         Route("/keys", "POST", page(keys.make_key), admin, kind),
         Route("/keys/revoke", "POST", page(keys.revoke_key), admin, kind),
+        Route("/keys/rotate", "POST", page(keys.rotate_key), admin, kind),
         Route(audit_page.PATH, "GET", page(audit_page.show), admin, kind),
         Route(webhook_pages.PATH, "GET", page(webhook_pages.show), admin, kind),
         Route(webhook_pages.PATH, "POST", page(webhook_pages.create), admin, kind),

@@ -754,6 +754,11 @@ form post /keys/revoke
 {token} {id=1 hidden}
 This ends your session.
 <Revoke sk_KEY>
+Rotate sk_KEY
+form post /keys/rotate
+{token} {key=… hidden}
+A new key takes its place. This key works for 24 more hours.
+<Rotate sk_KEY>
 form post /keys
 ## Create a key
 {token}
@@ -1084,6 +1089,11 @@ form post /keys/revoke
 {token} {id=1 hidden}
 This ends your session.
 <Revoke sk_KEY>
+Rotate sk_KEY
+form post /keys/rotate
+{token} {key=… hidden}
+A new key takes its place. This key works for 24 more hours.
+<Rotate sk_KEY>
 form post /keys
 ## Create a key
 {token}

@@ -184,6 +184,20 @@ def test_a_revoked_key_ends_its_sessions_at_the_next_request(yard: App) -> None:
     assert 401 == red.ask("/v3/model", modelyard_token=red.token).status
 
 
+def test_a_key_is_rotated_once_by_its_page_and_only_by_its_team(yard: App) -> None:
+    red, blue = signed_in(yard), signed_in(yard, "blue")
+    (key_id,) = re.findall(r'name="key" value="(\d+)"', red.ask("/keys").body.decode())
+    assert 404 == blue.post("/keys/rotate", fields={"key": key_id}).status
+
+    reply = red.post("/keys/rotate", fields={"key": key_id})
+    assert (200, "no-store") == (reply.status, reply.headers["cache-control"])
+    (secret,) = re.findall(r'id="new-key">(sk_[^<]+)<', reply.body.decode())
+    assert 200 == yard.ask("/v3/model", None, authorization=f"Bearer {secret}").status
+    # The old one works for a day, and has one successor.
+    assert 200 == red.ask("/keys").status
+    assert 409 == red.post("/keys/rotate", fields={"key": key_id}).status
+
+
 def test_only_an_administrators_key_makes_and_revokes_keys_and_only_its_teams(yard: App) -> None:
     red, blue = signed_in(yard), signed_in(yard, "blue")
     (of_blue,) = re.findall(r'name="id" value="(\d+)"', blue.ask("/keys").body.decode())

@@ -42,6 +42,19 @@ def make_key(context: PageContext, page_request: PageRequest) -> Response:
     return _render_keys(context, page_request, new_key=key, new_name=record.name)
 
 
+def rotate_key(context: PageContext, page_request: PageRequest) -> Response:
+    """Create a key that takes the place of one of the team's, which ends a day later, and show it once."""
+    session = page_request.require_session(Scope.ADMIN)
+    key_id = page_request.read_field("key")
+    if key_id not in {str(key.id) for key in context.auth.list_keys(session.viewer.team)}:
+        raise errors.NotFound("the team has no such key")
+    try:
+        key, record, _ = context.auth.rotate_key(key_id, _DAY_SECONDS)
+    except errors.Conflict as problem:
+        return _render_keys(context, page_request, status=409, problem=problem.message)
+    return _render_keys(context, page_request, new_key=key, new_name=record.name)
+
+
 def revoke_key(context: PageContext, page_request: PageRequest) -> Response:
     """Revoke one of the team's keys. This ends all sessions of the key."""
     session = page_request.require_session(Scope.ADMIN)
@@ -68,6 +81,7 @@ def list_keys(context: PageContext, page_request: PageRequest) -> list[dict[str,
             "expiry": format_day(key.expires_at),
             "state": _describe_state(key, now),
             "is_person": bool(key.provider),
+            "may_rotate": not key.provider and key.replaced_by is None,
             "is_current": key.id == session.key_id,
         }
         for key in reversed(context.auth.list_keys(session.viewer.team))
