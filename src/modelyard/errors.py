@@ -55,6 +55,7 @@ class to a status and a reason.
     │   ├── TooManyUploads           the team has its maximum of open uploads
     │   └── TooManyStreams           the key has its maximum of open streams
     ├── Unavailable                  a part we depend on does not answer
+    │   ├── StorageRefused           the file store refuses the credentials, or has no such bucket
     │   ├── CoverRemoved             a stored picture that nothing used yet
     │   └── StorageFull              no space for the bytes
     ├── DownloadFailed               an outside address has no file for us, and will not have it soon
@@ -74,12 +75,11 @@ from collections.abc import Sequence
 
 
 class ModelyardError(Exception):
-    """The root. ``facts`` are JSON-ready and safe to show to the caller."""
+    """The root. ``facts`` are JSON-ready and safe to show to the caller; ``str`` has the operator's ``detail`` too."""
 
-    def __init__(self, message: str, **facts: object) -> None:
-        super().__init__(message)
-        self.message = message
-        self.facts = facts
+    def __init__(self, message: str, *, detail: str = "", **facts: object) -> None:
+        super().__init__(f"{message} ({detail})" if detail else message)
+        self.message, self.detail, self.facts = message, detail, facts
 
 
 class Rollback(Exception):
@@ -228,9 +228,8 @@ class RevisionNotFound(NotFound):
     """The repository has another revision than this one. ``commit`` is the one that it has."""
 
     def __init__(self, revision: str, commit: str) -> None:
-        super().__init__(
-            f"no revision {revision[:64]!r}; accepted: main, HEAD, {commit}", revision=revision[:64], commit=commit
-        )
+        short = revision[:64]
+        super().__init__(f"no revision {short!r}; accepted: main, HEAD, {commit}", revision=short, commit=commit)
 
 
 class EntryNotFound(NotFound):
@@ -335,11 +334,8 @@ class AmbiguousName(Conflict):
     """Several models have the name."""
 
     def __init__(self, name: str, models: Sequence[str]) -> None:
-        super().__init__(
-            f"{len(models)} models have the name {name!r}; select one by its id or file name: {', '.join(models)}",
-            name=name,
-            models=[*models],
-        )
+        message = f"{len(models)} models have the name {name!r}; select one by its id or file name: {', '.join(models)}"
+        super().__init__(message, name=name, models=[*models])
 
 
 class ConstraintViolation(Conflict):
@@ -449,6 +445,10 @@ class Unavailable(ModelyardError):
     """A part we depend on does not answer; trying again later may help."""
 
 
+class StorageRefused(Unavailable):
+    """The file store refuses this server, or lacks its bucket: the operator has to act."""
+
+
 class CoverRemoved(Unavailable):
     """A stored picture that nothing used yet was removed; store it again."""
 
@@ -496,4 +496,4 @@ class ConfigurationError(ModelyardError):
 
 
 class DatabaseUnavailable(ConfigurationError):
-    """The database cannot be opened, now or at all."""
+    """The database cannot be opened, now or at all; the fact ``reason`` says why, without its address."""

@@ -64,6 +64,18 @@ class Settings:
         "Replicas of the PostgreSQL database, from which nodes update their index. If empty, the database itself.",
         parse_text,
     )
+    database_listen_url: str = _define_setting(
+        "",
+        "URL",
+        "The address of PostgreSQL itself, where nodes listen for changes, if `database_url` is that of PgBouncer.",
+        parse_text,
+    )
+    database_connections: int = _define_setting(
+        4,
+        "connections",
+        "The number of connections to PostgreSQL that a worker opens at most, beside one that listens.",
+        parse_integer(2, 100),
+    )
     host: str = _define_setting(
         "127.0.0.1", "address", "The address to listen on. `0.0.0.0` means all network interfaces.", parse_text
     )

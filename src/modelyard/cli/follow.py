@@ -49,7 +49,7 @@ def follow(since: str, once: bool, url: str, key: str, as_json: bool) -> int:
         except errors.Unauthenticated as problem:
             raise errors.ConfigurationError(explain(problem, url)) from None
         except errors.Gone as problem:
-            raise errors.Gone(f"{problem.message}: --since 0", **problem.facts) from None
+            raise errors.Gone(f"{problem.message}: --since 0", detail="", **problem.facts) from None
 
 
 def _show(change: ModelChange, *, as_json: bool) -> None:

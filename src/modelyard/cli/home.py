@@ -7,6 +7,7 @@ Folders have mode 0700 and files 0600, whatever the umask of the caller is.
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,10 +18,14 @@ from modelyard import errors, settings, store
 from modelyard.cli import options, output
 from modelyard.cli.progress import Progress
 from modelyard.store.audit import BY_COMMAND, BY_SERVER, Actor
+from modelyard.store.reasons import NO_SLOT
 
 DEMO_FOLDER = "demo"
 _PRIVATE_UMASK = 0o077
 _OTHERS = 0o007
+# What one thread at work needs: a view of the record, and a write meanwhile.
+COMMAND_CONNECTIONS = 2
+_SLOT_SECONDS_MAX, _SLOT_RETRY_SECONDS = 60.0, 0.5
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-counters")
 
 
@@ -106,21 +111,43 @@ def _close(path: Path, closed_bits: int) -> bool:
 
 
 @contextlib.contextmanager
-def open_store(config: settings.Settings, *, accepts_older: bool = False) -> Iterator[store.Store]:
-    """Open the store of a home folder, and close it after use.
+def open_store(
+    config: settings.Settings,
+    connections: int = COMMAND_CONNECTIONS,
+    wait_seconds: float = _SLOT_SECONDS_MAX,
+    *,
+    accepts_older: bool = False,
+) -> Iterator[store.Store]:
+    """Open the store of a home folder, and close it after use. ``connections`` is how many it opens at most.
 
+    If the database server has no free connection, wait so long for one: a burst of requests of the nodes may have them.
     ``accepts_older``: use the database although it lacks what this node has seen.
     """
-    database = store.open_store(
-        config.database_url,
-        replicas=config.database_replica_url,
-        progress=_show_renewal,
-        home=config.home,
-        accepts_older=accepts_older,
-    )
+    database = _open_store(config, connections, wait_seconds, accepts_older=accepts_older)
     database.process = _describe_process()
     with contextlib.closing(database):
         yield database
+
+
+def _open_store(
+    config: settings.Settings, connections: int, wait_seconds: float, *, accepts_older: bool
+) -> store.Store:
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return store.open_store(
+                config.database_url,
+                replicas=config.database_replica_url,
+                listen_url=config.database_listen_url,
+                connections=connections,
+                progress=_show_renewal,
+                home=config.home,
+                accepts_older=accepts_older,
+            )
+        except errors.DatabaseUnavailable as problem:
+            if problem.facts.get("reason") != NO_SLOT or time.monotonic() > deadline:
+                raise
+        time.sleep(_SLOT_RETRY_SECONDS)
 
 
 def _describe_process() -> Actor:

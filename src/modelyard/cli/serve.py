@@ -8,11 +8,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 
-from modelyard import auth, demo
+from modelyard import auth, demo, errors
 from modelyard.cli import background, context, home, options, output
 from modelyard.jobs import tasks
 from modelyard.jobs.kinds import Resources
@@ -21,7 +21,7 @@ from modelyard.sends import LINK_SECONDS, Sender
 from modelyard.settings import Settings
 from modelyard.store import Store
 from modelyard.targets import parse_targets
-from modelyard.web import app, log, metrics, server
+from modelyard.web import app, log, metrics, server, startup
 from modelyard.web.api.files import make_links
 from modelyard.web.civitai.stored_models import StoredModels
 from modelyard.web.civitai.versions import Versions
@@ -63,8 +63,10 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
     # Listen first: if the port is taken, the user sees it before anything slow begins.
     started_at = time.time()
     with server.listen(config.host, config.port) as listener:
-        with home.open_store(config) as store:
+        # Whoever supervises this process starts it again; nobody is answered before.
+        with home.open_store(config, wait_seconds=0) as store:
             # Opened without a demo too, so that an unusable database is reported once, and here.
+            _check_connections(config, store)
             demo_key = demo.prepare(store, config.home, output.remark) if with_demo else None
             code = _create_code(store, demo_key) if demo_key else ""
         if with_demo:
@@ -72,7 +74,7 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         greet = _create_greeting(_format_address(listener), demo_key, code, as_json=as_json)
         # Build the index here, where the user sees the progress; the workers only open it. A process of its own does
         # it, because a fork after it would lack the threads of the file store's client.
-        run_in_subprocess(lambda: _build_index(config))
+        run_in_subprocess(lambda: _prepare(config))
         jobs = {
             "worker": (config.workers, lambda: _run_worker(config, listener, greet, started_at)),
             tasks.INDEXER: (1, lambda: _run_indexer(config)),
@@ -85,8 +87,46 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
             Supervisor(jobs, output.warn).run()
 
 
-def _build_index(config: Settings) -> None:
-    """Make the index ready: download or build what is missing."""
+def _check_connections(config: Settings, store: Store) -> None:
+    """Compare the connections that this node opens at most with those of the database server.
+
+    Raises ConfigurationError if the server never accepts as many. Warns if other programs have too many of them now.
+    """
+    slots = store.connection_slots()
+    if slots is None:
+        return
+    accepted, in_use = slots
+    node_max = count_connections(config)
+    advice = "raise max_connections of PostgreSQL, or lower workers, verifiers or database_connections"
+    if node_max > accepted:
+        raise errors.ConfigurationError(
+            f"this node opens up to {node_max} connections, and the database server accepts {accepted}; {advice}"
+        )
+    if node_max + in_use > accepted:
+        output.warn(
+            f"this node opens up to {node_max} connections; the database server accepts {accepted},"
+            f" and others have {in_use} now; {advice}"
+        )
+
+
+def count_connections(config: Settings) -> int:
+    """Return how many connections to PostgreSQL a node opens at most; docs/operate/scale.md has the formula."""
+    worker = config.database_connections + 1
+    background = 2 * home.COMMAND_CONNECTIONS  # a process and its child
+    return config.workers * worker + config.verifiers * background + background + home.COMMAND_CONNECTIONS + 1 + worker
+
+
+def _prepare(config: Settings) -> None:
+    """Try the file store, and make the index ready: download or build what is missing.
+
+    Raises StorageRefused if the operator has to act. A store that is away may come back: the server starts without it.
+    """
+    try:
+        context.open_storage(config).kept.check()
+    except errors.StorageRefused:
+        raise
+    except errors.Unavailable as problem:
+        output.warn(f"transfers of files wait for the file store: {problem}")
     with context.open_catalog(config) as catalog:
         catalog.load(context.show_indexing)
 
@@ -131,7 +171,7 @@ def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], N
     """Answer requests on the socket until a signal stops it."""
     request_log = log.open_log(config.log_level, form=config.log_format)
     request_log.take_over()
-    with home.open_store(config) as store:
+    with _open_when_possible(config, listener) as store:
         catalog = context.create_catalog(config, store)
         catalog.load()
         keys = auth.Auth(store, anonymous=config.anonymous_access, operator_team=config.operator_team)
@@ -147,6 +187,24 @@ def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], N
             signal.signal(number, lambda *_: setattr(web_server, "should_exit", True))
         with catalog.serving():
             web_server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _open_when_possible(config: Settings, listener: socket.socket) -> Iterator[Store]:
+    """Open the store of a worker. Until that is possible, every request is answered with 503 and the reason."""
+
+    def probe() -> None:
+        with home.open_store(config, wait_seconds=0):
+            pass
+
+    with contextlib.ExitStack() as stack:
+        store = None
+        while store is None:
+            try:
+                store = stack.enter_context(home.open_store(config, config.database_connections, wait_seconds=0))
+            except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
+                startup.answer_until(listener, probe, problem)
+        yield store
 
 
 def _run_indexer(config: Settings) -> None:
@@ -167,7 +225,7 @@ def _run_verifier(config: Settings) -> None:
 def _run_fetcher(config: Settings) -> None:
     """Fetch files from other servers, send files to generators, and send webhooks, until a signal stops it."""
     stop = _prepare_job(config)
-    with home.open_store(config) as store:
+    with home.open_store(config, config.database_connections) as store:
         resources = Resources(
             store,
             fetcher=context.create_fetcher(config, store),

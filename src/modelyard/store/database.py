@@ -8,10 +8,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from modelyard import errors
-from modelyard.store import migrate, origins
+from modelyard.store import migrate, origins, reasons
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.dialect import Dialect
 from modelyard.store.lineage import Lineage
+from modelyard.store.postgresql_pool import CONNECTIONS
 from modelyard.store.renewal import ProgressFactory, no_progress, renew
 from modelyard.store.store import Store
 
@@ -21,6 +22,8 @@ def open_store(
     *,
     clock: Callable[[], float] = time.time,
     replicas: str = "",
+    listen_url: str = "",
+    connections: int = CONNECTIONS,
     progress: ProgressFactory = no_progress,
     home: Path | None = None,
     accepts_older: bool = False,
@@ -29,10 +32,13 @@ def open_store(
 
     Raises DatabaseUnavailable if it cannot be opened, DatabaseDamaged, or ConfigurationError if a newer version made
     it. Several processes may call this at once. ``replicas`` is the URL of replicas of this database, which snapshots
-    and changes come from. ``progress`` shows how far the renewal is, if that takes long. ``home`` keeps what this node
-    has seen of the database: raises Unavailable for one that lacks some of it, unless ``accepts_older``.
+    and changes come from. ``listen_url`` is the address of PostgreSQL itself, where ``url`` is that of a pooler, and
+    ``connections`` is how many this process opens at most beside the one that listens. ``progress`` shows how far the
+    renewal is, if that takes long. ``home`` keeps what this node has seen of the database: raises Unavailable for one
+    that lacks some of it, unless ``accepts_older``.
     """
-    store = _open_migrated(url, clock, replicas, partial(Lineage, home, accepts_older=accepts_older))
+    open_lineage = partial(Lineage, home, accepts_older=accepts_older)
+    store = _open_migrated(migrate.dialect_of(url, listen_url, connections), clock, replicas, open_lineage)
     try:
         renew(store, progress)
     except BaseException:
@@ -42,9 +48,8 @@ def open_store(
 
 
 def _open_migrated(
-    url: str, clock: Callable[[], float], replicas: str, open_lineage: Callable[[str], Lineage]
+    dialect: Dialect, clock: Callable[[], float], replicas: str, open_lineage: Callable[[str], Lineage]
 ) -> Store:
-    dialect = migrate.dialect_of(url)
     try:
         migrate.migrate(dialect)
         lineage = None
@@ -60,7 +65,10 @@ def _open_migrated(
         reason = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
         if is_damage(reason):
             raise damage_error(dialect.engine.url, reason) from problem
-        raise errors.DatabaseUnavailable(f"{name} cannot be opened: {str(reason).strip()}") from problem
+        sentence = reasons.describe(reason)
+        advice = "" if sentence == reasons.UNKNOWN else f"; {sentence}"
+        message = f"{name} cannot be opened: {str(reason).strip()}{advice}"
+        raise errors.DatabaseUnavailable(message, reason=sentence) from problem
 
 
 def _replicas_of(dialect: Dialect, url: str) -> Dialect:

@@ -65,6 +65,10 @@ class ChangeNotifier(Protocol):
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers."""
 
+    @property
+    def reason(self) -> str:
+        """Why the database does not answer; "" while it does."""
+
     def subscribe(self, catch_up: Callable[[], bool]) -> bool:
         """Call ``catch_up`` after every commit, in a thread that may wait for the database.
 
@@ -116,6 +120,8 @@ class Dialect:
     reading: dict[str, Any]
     # Options of a connection whose transaction ``begin_writing`` begins.
     writing: dict[str, Any]
+    # Reads how many connections the server accepts and has; None if it does not count them, or a pooler does.
+    read_slots: Callable[[sa.Connection], tuple[int, int]] | None = None
 
 
 class StatementsById:

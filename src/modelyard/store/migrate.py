@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from modelyard import errors
 from modelyard.store import postgresql, schema, sqlite
 from modelyard.store.dialect import Dialect
+from modelyard.store.postgresql_pool import CONNECTIONS
 
 VERSION_TABLE = "modelyard_schema"
 # Versions with this schema or a newer one can use a database of this version: since then migrations only added, and
@@ -19,20 +20,25 @@ _OLDEST_SERVED = "0011"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def dialect_of(url: str) -> Dialect:
-    """Return the dialect for a database URL, without connecting. Raises ConfigurationError for an unknown kind."""
-    parsed = None
-    with suppress(sa.exc.ArgumentError):
-        parsed = sa.make_url(url)
-    if parsed is None:
-        raise errors.ConfigurationError("database: not a database URL, such as sqlite:////var/lib/modelyard.sqlite")
+def dialect_of(url: str, listen_url: str = "", connections: int = CONNECTIONS) -> Dialect:
+    """Return the dialect for a database URL, without connecting. Raises ConfigurationError for an unknown kind.
+
+    PostgreSQL alone has a ``listen_url``, and a number of connections.
+    """
+    parsed = _parse(url)
     kind = parsed.get_backend_name()
     if kind == "sqlite":
         return sqlite.dialect(parsed)
     # libpq's own programs and others accept both spellings.
     if kind in ("postgresql", "postgres"):
-        return postgresql.dialect(parsed)
+        return postgresql.dialect(parsed, _parse(listen_url) if listen_url else None, connections)
     raise errors.ConfigurationError(f"database: {kind!r} is not supported; accepted: sqlite, postgresql")
+
+
+def _parse(url: str) -> sa.URL:
+    with suppress(sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+        return sa.make_url(url)
+    raise errors.ConfigurationError("database: not a database URL, such as sqlite:////var/lib/modelyard.sqlite")
 
 
 def migrate(dialect: Dialect) -> None:

@@ -4,8 +4,6 @@ Writers take an advisory lock, so that the order of commits is the order of revi
 Each process listens with one connection and also polls, so that a lost notification costs only a short delay.
 """
 
-import select
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -14,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from modelyard import errors
 from modelyard.store import schema
 from modelyard.store.clock import CLOCK
 from modelyard.store.dialect import (
@@ -26,30 +23,25 @@ from modelyard.store.dialect import (
 )
 from modelyard.store.lineage import SYSTEM, TIMELINE
 from modelyard.store.postgresql_notifier import CHANNEL, PostgresNotifier
+from modelyard.store.postgresql_pool import CONNECTIONS, Pool, create_listener_engine, read_slots
 from modelyard.store.rows import Row
 
 # Any number, the same in all processes: PostgreSQL's advisory locks are named by one, within a database.
 _WRITERS_LOCK = 7_201_450_511
 # From this many rows on, COPY and a query for existing rows cost less than inserting row by row.
 _COPY_ROWS_MIN = 50
-# A connection that was used within this time is taken for sound.
-_IDLE_SECONDS = 1.0
-# The server notices a machine that is cut off in seconds instead of TCP's two hours: it may hold the writers' lock.
-_CONNECTION = {
-    # PgBouncer gives each transaction another connection, which does not know what an earlier one prepared.
-    "prepare_threshold": None,
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-    "application_name": "modelyard",
-}
 
 
-def dialect(url: sa.URL) -> Dialect:
-    """Return the dialect for a PostgreSQL URL. Raises ConfigurationError if the driver is not installed."""
-    engine = _engine(url.set(drivername="postgresql+psycopg"))
+def dialect(url: sa.URL, listen_url: sa.URL | None = None, connections: int = CONNECTIONS) -> Dialect:
+    """Return the dialect for a PostgreSQL URL. Raises ConfigurationError if the driver is not installed.
+
+    ``listen_url`` is the address of the server itself where ``url`` is that of a pooler of transactions.
+    ``connections`` is how many the process opens at most, beside the one that listens.
+    """
+    url = url.set(drivername="postgresql+psycopg")
+    pool = Pool(url, connections)
+    engine = pool.engine
+    listener_engine = create_listener_engine((listen_url or url).set(drivername="postgresql+psycopg"))
     # Not `= ANY(…)`: PostgreSQL reads the whole table for that while its statistics are behind an import.
     by_ids = StatementsById(sa.select(sa.func.unnest(sa.bindparam("ids", type_=postgresql.ARRAY(sa.BigInteger)))))
     return Dialect(
@@ -63,48 +55,13 @@ def dialect(url: sa.URL) -> Dialect:
         begin_writing=_begin_writing,
         end_writing=_end_writing,
         put_rows=partial(_put_rows, by_ids, row_statements(engine, postgresql.insert)),
-        open_hints=partial(PostgresNotifier, engine),
-        check_servers=_check_servers,
+        open_hints=partial(PostgresNotifier, listener_engine, pool.rest),
+        check_servers=partial(_check_servers, listener_engine),
+        read_slots=read_slots if listen_url is None else None,
         reading={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
         # The driver would send BEGIN by itself, and wait for the answer.
         writing={"isolation_level": "AUTOCOMMIT"},
     )
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    try:
-        engine = sa.create_engine(
-            url,
-            connect_args={name: value for name, value in _CONNECTION.items() if name not in url.query},
-            paramstyle="format",
-            pool_size=4,
-            max_overflow=16,
-            pool_timeout=BUSY_SECONDS,
-        )
-    except ImportError as problem:
-        raise errors.ConfigurationError(
-            f"database: PostgreSQL needs its driver: pip install 'modelyard[postgres]' ({problem})"
-        ) from None
-    sa.event.listen(engine, "checkin", _note_use)
-    sa.event.listen(engine, "checkout", partial(_check, engine))
-    return engine
-
-
-def _note_use(_: Any, record: ConnectionPoolEntry) -> None:
-    record.info["used_at"] = time.monotonic()
-
-
-def _check(engine: sa.Engine, connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
-    """Ask a connection that was idle for an answer, so that a replaced server is noticed before a request fails."""
-    is_idle = time.monotonic() - record.info.get("used_at", time.monotonic()) >= _IDLE_SECONDS
-    try:
-        # A server that ended has said so: an idle connection has nothing to read otherwise.
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        if is_idle or poll.poll(0):
-            engine.dialect.do_ping(connection)
-    except engine.dialect.loaded_dbapi.Error as problem:
-        raise sa.exc.DisconnectionError from problem
 
 
 def _lock_writers(connection: sa.Connection) -> None:
@@ -126,8 +83,8 @@ def _counters_of(rows: Iterable[Any]) -> dict[str, int]:
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
-def _check_servers(engine: sa.Engine, check: Callable[[dict[str, int]], object]) -> None:
-    """Call ``check`` with the counters of every server that the engine connects to, before it is used."""
+def _check_servers(listener_engine: sa.Engine, engine: sa.Engine, check: Callable[[dict[str, int]], object]) -> None:
+    """Call ``check`` with the counters of every server that the engines connect to, before it is used."""
 
     def check_server(driver: Any, _: ConnectionPoolEntry) -> None:
         try:
@@ -140,7 +97,8 @@ def _check_servers(engine: sa.Engine, check: Callable[[dict[str, int]], object])
 
     # What was opened before this is not checked.
     engine.dispose()
-    sa.event.listen(engine, "connect", check_server)
+    for checked_engine in (engine, listener_engine):
+        sa.event.listen(checked_engine, "connect", check_server)
 
 
 def _send(connection: sa.Connection, statements: str) -> Any:

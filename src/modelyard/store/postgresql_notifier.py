@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from modelyard import errors
+from modelyard.store import reasons
 from modelyard.store.dialect import Revisions
 
 CHANNEL = "modelyard_revisions"
@@ -40,11 +41,14 @@ class PostgresNotifier:
     def __init__(
         self,
         engine: sa.Engine,
+        rest: Callable[[], None],
         read_committed: Callable[[], Revisions],
         without_writers: Callable[[], AbstractContextManager[Revisions]],  # noqa: ARG002 # nothing is left over here
         read_by: Callable[[sa.Connection], Revisions],
     ) -> None:
         self._engine = engine
+        # Called every few seconds: it closes connections that are not needed.
+        self._rest = rest
         self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._turn = threading.Lock()
         self._news = threading.Event()
@@ -56,6 +60,8 @@ class PostgresNotifier:
         self._known = read_committed()
         self._heard_at = time.monotonic()
         self._is_away = False
+        # Why it is away, as it was logged; "" while it answers.
+        self._reason = ""
         # Closing one end wakes the listener up.
         self._wake_end, self._close_end = socket.socketpair()
 
@@ -77,6 +83,11 @@ class PostgresNotifier:
             self._start()
         silent_seconds = time.monotonic() - self._heard_at
         return silent_seconds if self._is_away or silent_seconds > _SILENT_SECONDS_MAX else None
+
+    @property
+    def reason(self) -> str:
+        """Why the database does not answer; "" while it does."""
+        return self._reason
 
     def subscribe(self, catch_up: Callable[[], bool]) -> bool:
         """Call ``catch_up`` whenever a revision is newer, and repeat while it returns False. Return True."""
@@ -147,10 +158,10 @@ class PostgresNotifier:
             heard_at = time.monotonic()
             try:
                 self._listen()
-            except (sa.exc.SQLAlchemyError, self._driver_error, errors.Unavailable):
+            except (sa.exc.SQLAlchemyError, self._driver_error, errors.Unavailable) as problem:
                 # The database is away, or not the one that it was. The known revisions stay correct; retry, less often
                 # the longer it lasts.
-                self._is_away = True
+                self._note_away(problem)
                 lasted = time.monotonic() - heard_at > _RETRY_SECONDS_MAX
                 retry_seconds = 0.1 if lasted else min(retry_seconds * 2, _RETRY_SECONDS_MAX)
                 self._closed.wait(retry_seconds)
@@ -173,8 +184,21 @@ class PostgresNotifier:
     def _hear(self, connection: sa.Connection) -> None:
         if self._note(self._read_by(connection)):
             self._news.set()
+        self._rest()
         self._heard_at = time.monotonic()
-        self._is_away = False
+        if self._reason:
+            log.info("the database answers again")
+        self._is_away, self._reason = False, ""
+
+    def _note_away(self, problem: Exception) -> None:
+        self._is_away = True
+        if isinstance(problem, errors.Unavailable):
+            return  # the store has said why it does not use this database
+        reason = reasons.describe(problem)
+        # A line for each reason: a server that starts again has several, one after another.
+        if reason != self._reason and not self._closed.is_set():
+            self._reason = reason
+            log.warning("%s; answers come from the index meanwhile (%s)", reason, reasons.detail_of(problem))
 
     def _hear_notifications(self, driver: Any, until: float) -> None:
         """Note what notifications say, and return at a time, or earlier if one says nothing of use.

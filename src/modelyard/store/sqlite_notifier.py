@@ -37,6 +37,7 @@ class SqliteNotifier:
         self._poll_at = 0.0
         self._heard_at = time.monotonic()
         self._is_away = False
+        self.reason = ""
         counters, committed = Revisions(self._models.value, self._keys.value), read_committed()
         if counters.models > committed.models or counters.keys > committed.keys:
             # The counters are left over from another database of this name. Lower them while no writer is active: the
@@ -82,9 +83,9 @@ class SqliteNotifier:
         try:
             self._poll_at = time.monotonic() + _POLL_SECONDS
             self.notify(self._read())
-            self._heard_at, self._is_away = time.monotonic(), False
-        except errors.Unavailable:
+            self._heard_at, self._is_away, self.reason = time.monotonic(), False, ""
+        except errors.Unavailable as problem:
             # The counters stay correct, only not current: reads go on without the database.
-            self._is_away = True
+            self._is_away, self.reason = True, problem.message
         finally:
             self._polling.release()

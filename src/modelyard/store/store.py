@@ -12,9 +12,10 @@ from contextlib import ExitStack, contextmanager, suppress
 import sqlalchemy as sa
 
 from modelyard import errors
+from modelyard.condition import Condition
 from modelyard.domain import BaseModel, Model
 from modelyard.facts import Entry
-from modelyard.store import api_keys, origins, rows, schema
+from modelyard.store import api_keys, origins, reasons, rows, schema
 from modelyard.store.audit import BY_COMMAND, Actor
 from modelyard.store.clock import DatabaseClock
 from modelyard.store.damage import damage_error, is_damage
@@ -73,6 +74,8 @@ class Store:
         self.url = dialect.engine.url.render_as_string(hide_password=True)
         self._dialect = dialect
         self.clock = DatabaseClock(clock)
+        # Whether this process can read and write. A full disk or a standby stops only writes.
+        self.reads, self.writes = Condition(), Condition()
         # Who changes what no request and no piece of background work changes.
         self.process = Actor(BY_COMMAND)
         # Writers of one process take turns here, in order, instead of polling SQLite's lock.
@@ -106,6 +109,20 @@ class Store:
     def refusal(self) -> str | None:
         """Return why this node does not use the database, which lacks what the node has seen; None if it uses it."""
         return self._lineage.problem if self._lineage is not None else None
+
+    def problem(self) -> str | None:
+        """Return why the database does not work, as far as this process knows without a query; None if it works."""
+        return self.refusal() or self._hints.reason or self.reads.problem or self.writes.problem
+
+    def connection_slots(self) -> tuple[int, int] | None:
+        """Return how many connections the database server accepts from us, and how many of all programs it has.
+
+        None for a database in a file, and behind a pooler.
+        """
+        if self._dialect.read_slots is None:
+            return None
+        with self._reading() as connection:
+            return self._dialect.read_slots(connection)
 
     def now(self) -> float:
         """Return the time by the database's clock, without a query: for deadlines that all nodes share."""
@@ -246,7 +263,7 @@ class Store:
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         with (
-            _translated(self._dialect),
+            _translated(self._dialect, self.reads),
             self._dialect.engine.connect().execution_options(**self._dialect.reading) as connection,
         ):
             yield connection
@@ -254,13 +271,16 @@ class Store:
     @contextmanager
     def _reading_replica(self) -> Iterator[sa.Connection]:
         dialect = self._replicas or self._dialect
-        with _translated(dialect), dialect.engine.connect().execution_options(**dialect.reading) as connection:
+        with (
+            _translated(dialect, Condition()),
+            dialect.engine.connect().execution_options(**dialect.reading) as connection,
+        ):
             yield connection
 
     @contextmanager
     def _alone(self) -> Iterator[tuple[sa.Connection, dict[str, int]]]:
         with (
-            _translated(self._dialect),
+            _translated(self._dialect, self.writes),
             self._turn,
             self._dialect.engine.connect().execution_options(**self._dialect.writing) as connection,
             connection.begin(),
@@ -322,25 +342,27 @@ _AWAY = (
     sa.exc.InternalError,
     sa.exc.NotSupportedError,
 )
-
-
-def _is_disk_full(problem: BaseException | None) -> bool:
-    return getattr(problem, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(problem, "sqlstate", "") == "53100"
+_LACKS_A_RIGHT = "42501"
 
 
 @contextmanager
-def _translated(dialect: Dialect) -> Iterator[None]:
+def _translated(dialect: Dialect, condition: Condition) -> Iterator[None]:
     try:
         yield
     except sa.exc.TimeoutError as problem:
-        raise errors.Unavailable("the database is away or busy") from problem
+        raise _unavailable(problem, condition) from problem
     except sa.exc.DBAPIError as problem:
         if is_damage(problem.orig):
             raise damage_error(dialect.engine.url, problem.orig) from problem
         if isinstance(problem, sa.exc.IntegrityError):
             raise errors.ConstraintViolation from problem
-        if isinstance(problem, _AWAY):
-            if _is_disk_full(problem.orig):
-                raise errors.Unavailable("the disk of the database is full; free some space and try again") from problem
-            raise errors.Unavailable("the database is away or busy") from problem
+        if isinstance(problem, _AWAY) or getattr(problem.orig, "sqlstate", "") == _LACKS_A_RIGHT:
+            raise _unavailable(problem, condition) from problem
         raise
+    condition.note_success()
+
+
+def _unavailable(problem: Exception, condition: Condition) -> errors.Unavailable:
+    error = errors.Unavailable(reasons.describe(problem), detail=reasons.detail_of(problem))
+    condition.note_failure(error)
+    return error
