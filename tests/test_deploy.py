@@ -181,6 +181,10 @@ def test_the_image_runs_a_command_that_exists_as_somebody_without_rights() -> No
     assert "serve" in COMMANDS
     assert "USER modelyard" in lines
     assert any("[postgres,s3]" in line for line in lines)
+    # A pg_dump that is older than the server refuses to work.
+    compose = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    (server,) = re.findall(r"library/postgres:(\d+)", compose)
+    assert f"postgresql-client-{server}" in " ".join(lines).split()
 
 
 def test_the_drawing_is_made_from_its_text() -> None:

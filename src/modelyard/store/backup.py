@@ -8,7 +8,6 @@ that was built from revisions after the backup. It gives no id that was given af
 import os
 import shutil
 import sqlite3
-import subprocess
 import uuid
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -22,11 +21,11 @@ from modelyard.store import api_keys, migrate, schema, sequences
 from modelyard.store.api_keys import Key
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.database import open_store
+from modelyard.store.postgresql_programs import check_archive, run_program
 
 # The note with the time at which the last backup of a database was complete.
 LAST_BACKUP_NOTE = "last_backup"
 _PAGES_AT_ONCE = 4_096
-_PROBLEM_CHARS_MAX = 2_000
 
 
 def backup(url: str, path: Path) -> None:
@@ -41,7 +40,7 @@ def backup(url: str, path: Path) -> None:
         if parsed.get_backend_name() == "sqlite":
             _backup_sqlite(Path(str(parsed.database)), making)
         else:
-            _run("pg_dump", parsed, "--format=custom", "--no-owner", f"--file={making}")
+            _backup_postgresql(url, making)
         _flush(making)
         making.rename(path)
         _flush_names(path.parent)
@@ -84,7 +83,7 @@ def restore(path: Path, url: str, *, force: bool) -> list[Key]:
     if parsed.get_backend_name() == "sqlite":
         _restore_sqlite(path, Path(str(parsed.database)), force=force)
     else:
-        _restore_postgresql(path, parsed, force=force)
+        _restore_postgresql(path, url, force=force)
     restored = open_store(url)
     try:
         with restored.transaction() as transaction:
@@ -196,37 +195,31 @@ def _opened(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
-def _restore_postgresql(path: Path, url: sa.URL, *, force: bool) -> None:
-    _run("pg_restore", None, "--list", str(path))
-    dialect = migrate.dialect_of(url.render_as_string(hide_password=False))
+def _backup_postgresql(url: str, target: Path) -> None:
+    dialect = migrate.dialect_of(url)
     try:
-        with dialect.engine.connect() as connection:
-            there = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
-    except sa.exc.DBAPIError as problem:
-        raise errors.DatabaseUnavailable(f"{url.render_as_string()} cannot be opened: {problem.orig}") from problem
+        run_program("pg_dump", dialect, "--format=custom", "--no-owner", f"--file={target}")
     finally:
         dialect.engine.dispose()
-    if there and not force:
-        raise errors.ConfigurationError(f"{url.render_as_string()} is not empty; --force replaces what it has")
-    replacing = ("--clean", "--if-exists") if there else ()
-    _run("pg_restore", url, "--exit-on-error", "--single-transaction", "--no-owner", *replacing, str(path))
 
 
-def _run(program: str, url: sa.URL | None, *arguments: str) -> None:
-    executable = shutil.which(program)
-    if executable is None:
-        raise errors.ConfigurationError(f"PostgreSQL's own program {program} is needed, and is not installed")
-    command = [executable, *arguments]
-    environment = dict(os.environ)
-    if url is not None:
-        plain = url._replace(drivername="postgresql", password=None)  # URL.set takes None for "as it is"
-        command.insert(1, f"--dbname={plain.render_as_string(hide_password=False)}")
-        if url.password:
-            # Every user of the machine can list arguments, so the password goes into the environment.
-            environment["PGPASSWORD"] = str(url.password)
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise errors.ConfigurationError(f"{program} failed: {done.stderr.strip()[:_PROBLEM_CHARS_MAX]}")
+def _restore_postgresql(path: Path, url: str, *, force: bool) -> None:
+    dialect = migrate.dialect_of(url)
+    name = dialect.engine.url.render_as_string()
+    try:
+        check_archive(path, dialect)
+        with dialect.engine.connect() as connection:
+            there = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
+        if there and not force:
+            raise errors.ConfigurationError(f"{name} is not empty; --force replaces what it has")
+        dialect.engine.dispose()
+        replacing = ("--clean", "--if-exists") if there else ()
+        arguments = ("--exit-on-error", "--single-transaction", "--no-owner", *replacing, str(path))
+        run_program("pg_restore", dialect, *arguments)
+    except sa.exc.DBAPIError as problem:
+        raise errors.DatabaseUnavailable(f"{name} cannot be opened: {problem.orig}") from problem
+    finally:
+        dialect.engine.dispose()
 
 
 def _flush(path: Path) -> None:
