@@ -333,7 +333,7 @@ def test_a_bucket_that_is_missing_is_unavailable(swift: SwiftServer, tmp_path: P
         lambda: shared.write("name", b"x"),
         lambda: shared.send({"name": path}),
     ):
-        with pytest.raises(errors.Unavailable, match="the bucket is not there"):
+        with pytest.raises(errors.Unavailable, match="the file store has no such bucket"):
             put()
     assert path.exists()
     assert shared.read("name") is None

@@ -9,8 +9,8 @@ from pathlib import Path
 import obstore
 from obstore.store import S3Store
 
-from modelyard import errors
-from modelyard.blobs.s3 import bucket_of, call_store, fetch_file, put_file
+from modelyard.blobs.s3 import bucket_of, fetch_file, put_file
+from modelyard.blobs.s3_errors import call_store, no_bucket
 
 # A connection to a store gives some 100 MB/s; several at once fill the network.
 _AT_ONCE = 8
@@ -43,7 +43,7 @@ class SharedFiles:
         try:
             call_store(lambda: obstore.put(self._store, name, content))
         except FileNotFoundError as problem:
-            raise errors.Unavailable("the bucket is not there") from problem
+            raise no_bucket(problem) from problem
 
     def send(self, names: Mapping[str, Path]) -> None:
         """Put local files under names, several at once. Raises Unavailable if the store lacks one at the end."""

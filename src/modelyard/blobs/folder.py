@@ -3,10 +3,14 @@
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from modelyard import errors
 from modelyard.blobs.fsync import make_folder, sync_file, sync_folder
+from modelyard.condition import Condition
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -16,6 +20,32 @@ class FolderBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.condition = Condition()
+
+    def check(self) -> None:
+        """Write, read and remove a small file. Raises StorageRefused with the reason."""
+        path = self._folder / f".check-{uuid.uuid4().hex}"
+        try:
+            make_folder(self._folder)
+            path.write_bytes(b"modelyard")
+            path.read_bytes()
+        except OSError as problem:
+            reason = f"{self._folder}: {problem.strerror}"
+            raise errors.StorageRefused("the folder of the files cannot be written", detail=reason) from problem
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+    def probe(self) -> None:
+        """Note whether the folder can be listed; a mount that is gone has nothing to list."""
+        with suppress(errors.Unavailable), self.condition.watching():
+            try:
+                with os.scandir(self._folder) as entries:
+                    next(entries, None)
+            except FileNotFoundError:
+                return  # it is made with the first file
+            except OSError as problem:
+                raise errors.Unavailable("the folder of the files cannot be read", detail=str(problem)) from problem
 
     def has(self, sha256: str) -> bool:
         """Whether the folder has the blob."""

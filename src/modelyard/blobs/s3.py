@@ -9,7 +9,9 @@ AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN.
 
 import datetime
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -21,6 +23,8 @@ from obstore.store import S3Store
 from modelyard import errors
 from modelyard.blobs.fsync import make_folder, sync_file, translate_disk_full
 from modelyard.blobs.presigned_links import add_parameters
+from modelyard.blobs.s3_errors import call_store, iterate_store, no_bucket
+from modelyard.condition import Condition
 
 # The client uploads files larger than a part in parts, four at once: memory is four parts, 32 MiB.
 _PART_BYTES = 8 * 1024 * 1024
@@ -44,6 +48,7 @@ class S3Blobs:
         self._store = store
         self._public_store = public_store or store
         self._secret_key = secret_key
+        self.condition = Condition()
 
     def has(self, sha256: str) -> bool:
         """Whether the bucket has the blob."""
@@ -58,7 +63,7 @@ class S3Blobs:
         if self._size(_key(sha256)) != size_bytes and not (
             shared_name and self._copy_shared(shared_name, sha256, size_bytes)
         ):
-            put_file(self._store, path, _key(sha256))
+            self._call(lambda: put_file(self._store, path, _key(sha256)))
         path.unlink(missing_ok=True)
 
     def _copy_shared(self, name: str, sha256: str, size_bytes: int) -> bool:
@@ -77,7 +82,7 @@ class S3Blobs:
 
     def read(self, sha256: str) -> bytes:
         """Return all bytes of the blob."""
-        return bytes(call_store(lambda: obstore.get(self._store, _key(sha256)).bytes()))
+        return bytes(self._call(lambda: obstore.get(self._store, _key(sha256)).bytes()))
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
         """Return a presigned GET address. ``disposition`` is the header that the store answers with."""
@@ -90,12 +95,12 @@ class S3Blobs:
 
     def share_uploaded(self, name: str, path: Path) -> None:
         """Put a received upload into the bucket, where every machine can fetch it."""
-        put_file(self._store, path, _incoming(name))
+        self._call(lambda: put_file(self._store, path, _incoming(name)))
 
     def fetch(self, sha256: str, path: Path) -> None:
         """Copy the blob into a local file. Raises FileNotFoundError if there is none."""
         make_folder(path.parent)
-        fetch_file(self._store, _key(sha256), path)
+        self._call(lambda: fetch_file(self._store, _key(sha256), path))
 
     def uploaded_size(self, name: str) -> int | None:
         """Return the size of the file at an upload's address; None if there is none."""
@@ -103,12 +108,9 @@ class S3Blobs:
 
     def fetch_uploaded(self, name: str, path: Path) -> None:
         """Copy the file at an upload's address into a local file, and flush it."""
-        answered = call_store(lambda: obstore.get(self._store, _incoming(name)))
         # A machine that only verifies has received nothing yet.
         make_folder(path.parent)
-        with translate_disk_full(), path.open("wb") as file:
-            for chunk in answered.stream(min_chunk_size=1 << 20):
-                file.write(chunk)
+        self._call(lambda: fetch_file(self._store, _incoming(name), path))
         sync_file(path)
 
     def forget_uploaded(self, name: str) -> None:
@@ -121,18 +123,42 @@ class S3Blobs:
 
     def all(self) -> Iterator[tuple[str, int]]:
         """Yield the hash and the size of every blob."""
-        for entries in obstore.list(self._store, prefix="blobs/"):
+        for entries in iterate_store(obstore.list(self._store, prefix="blobs/")):
             for entry in entries:
                 name = entry["path"].rpartition("/")[2]
                 if _NAME.fullmatch(name):
                     yield name, entry["size"]
 
+    def check(self) -> None:
+        """Write, read and remove a small object. Raises Unavailable with the reason."""
+        key = _incoming(f"check-{uuid.uuid4().hex}")
+        try:
+            self._call(lambda: obstore.put(self._store, key, b"modelyard"))
+        except FileNotFoundError as problem:
+            raise self._note_no_bucket(problem) from problem
+        self._call(lambda: obstore.get(self._store, key).bytes())
+        self._delete(key)
+
+    def probe(self) -> None:
+        """Ask the bucket for a name, which costs less than ``check``; the result is in ``condition``."""
+        with suppress(errors.Unavailable):
+            self._call(lambda: next(iter(obstore.list(self._store, prefix="incoming/", chunk_size=1)), None))
+
+    def _note_no_bucket(self, problem: Exception) -> errors.StorageRefused:
+        error = no_bucket(problem)
+        self.condition.note_failure(error)
+        return error
+
+    def _call(self, call: Callable[[], T]) -> T:
+        with self.condition.watching():
+            return call_store(call)
+
     def _size(self, key: str) -> int | None:
-        return _size(self._store, key)
+        return self._call(lambda: _size(self._store, key))
 
     def _delete(self, key: str) -> None:
         try:
-            call_store(lambda: obstore.delete(self._store, key))
+            self._call(lambda: obstore.delete(self._store, key))
         except FileNotFoundError:
             return
 
@@ -160,9 +186,17 @@ def bucket_of(url: str, environ: Mapping[str, str]) -> S3Store:
         "endpoint": endpoint or None,
     }
     options: dict[str, Any] = {name: value for name, value in credentials.items() if value}
+    try:
+        return _open_bucket(parsed.netloc, parsed.path, endpoint, options)
+    except (BaseError, ValueError) as problem:
+        reason = " ".join(str(problem).partition("Debug source")[0].split())
+        raise errors.ConfigurationError(f"{url}: the file store cannot be opened: {reason}") from problem
+
+
+def _open_bucket(bucket: str, path: str, endpoint: str, options: dict[str, Any]) -> S3Store:
     return S3Store(
-        parsed.netloc,
-        prefix=parsed.path.strip("/") or None,
+        bucket,
+        prefix=path.strip("/") or None,
         # Stores other than Amazon's rarely have a host name a bucket.
         virtual_hosted_style_request=not endpoint,
         client_options={"allow_http": endpoint.startswith("http://"), "timeout": _TIMEOUT},
@@ -190,7 +224,7 @@ def put_file(store: S3Store, path: Path, key: str) -> None:
         if not path.exists():
             raise
         # A store that is starting answers this, as does a store without the bucket.
-        raise errors.Unavailable("the bucket is not there") from problem
+        raise no_bucket(problem) from problem
     if _size(store, key) != size_bytes:
         raise errors.Unavailable("the file store did not keep all bytes")
 
@@ -198,7 +232,7 @@ def put_file(store: S3Store, path: Path, key: str) -> None:
 def fetch_file(store: S3Store, key: str, path: Path) -> None:
     """Copy an object into a local file, a part at a time. Raises FileNotFoundError where there is none."""
     with translate_disk_full(), path.open("wb") as file:
-        for chunk in call_store(lambda: obstore.get(store, key)).stream(min_chunk_size=4 << 20):
+        for chunk in iterate_store(call_store(lambda: obstore.get(store, key)).stream(min_chunk_size=4 << 20)):
             file.write(chunk)
 
 
@@ -221,13 +255,3 @@ def _incoming(name: str) -> str:
 def _span(seconds: int) -> datetime.timedelta:
     # S3's own limit is seven days.
     return datetime.timedelta(seconds=min(seconds, 7 * 86_400))
-
-
-def call_store(call: Callable[[], T]) -> T:
-    """Call the store. Raises FileNotFoundError for a missing object, Unavailable for any other failure."""
-    try:
-        return call()
-    except FileNotFoundError:
-        raise
-    except BaseError as problem:
-        raise errors.Unavailable("the file store is away or refused") from problem

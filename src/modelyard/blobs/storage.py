@@ -9,10 +9,22 @@ from modelyard import errors
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.blobs.partial import IncomingFiles
 from modelyard.blobs.s3 import open_s3
+from modelyard.condition import Condition
 
 
 class Blobs(Protocol):
-    """A blob store. ``sha256`` is always 64 lower-case hexadecimal digits."""
+    """A blob store. ``sha256`` is always 64 lower-case hexadecimal digits.
+
+    ``condition`` says whether the last calls of this process worked.
+    """
+
+    condition: Condition
+
+    def check(self) -> None:
+        """Write, read and remove a small file. Raises Unavailable with the reason if that does not work."""
+
+    def probe(self) -> None:
+        """Try a cheap read, and note in ``condition`` whether it worked."""
 
     def has(self, sha256: str) -> bool:
         """Whether the store has the blob."""

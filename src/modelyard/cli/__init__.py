@@ -58,6 +58,10 @@ COMMANDS = {
 }
 
 
+# Permissions, read-only file systems and quotas: the place is named, and a traceback would not help.
+_OPERATORS_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE})
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is needed, as click's documentation shows it."""
 
@@ -117,19 +121,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _write_problem(f"modelyard: {name_option(error, typed)}")
         return 2
     except errors.ModelyardError as error:
-        _write_problem(f"modelyard: {error.message}")
+        _write_problem(f"modelyard: {error}")
         return 1
     except BrokenPipeError:
         # The reader of our output has closed it (`| head`). Python would raise the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
+        return _show_system_error(error)
+    return code if isinstance(code, int) else 0
+
+
+def _show_system_error(error: OSError) -> int:
+    """Write what the system refused, if it is for the operator to mend; otherwise raise the error again."""
+    if error.errno == errno.ENOSPC:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _write_problem("modelyard: cannot write: the disk is full")
         return 1
-    return code if isinstance(code, int) else 0
+    if error.errno not in _OPERATORS_ERRORS or error.filename is None:
+        raise error
+    _write_problem(f"modelyard: {os.fsdecode(error.filename)}: {error.strerror}")
+    return 1
 
 
 def _show_misuse(error: click.ClickException) -> None:

@@ -30,7 +30,7 @@ def run_loop(label: str, step: Callable[[], float | None], stopping: Event) -> N
         except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
             failures += 1
             wait_seconds = backoff_seconds(failures)
-            log.warning("%s paused, retrying in %.0f s: %s", label, wait_seconds, problem.message)
+            log.warning("%s paused, retrying in %.0f s: %s", label, wait_seconds, problem)
         if wait_seconds is None:
             return
         if wait_seconds > 0:

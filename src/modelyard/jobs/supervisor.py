@@ -106,7 +106,7 @@ class Supervisor:
             self._work_on(job)
             code = 0
         except errors.ModelyardError as error:
-            self._tell(f"{job} {os.getpid()}: {error.message}")
+            self._tell(f"{job} {os.getpid()}: {error}")
         except Exception:
             # Leaving by os._exit would hide what went wrong.
             traceback.print_exc()
@@ -122,7 +122,7 @@ class Supervisor:
                 self._jobs[job][1]()
                 return
             except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
-                self._tell(f"{job} {os.getpid()} waits: {problem.message}")
+                self._tell(f"{job} {os.getpid()} waits: {problem}")
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             time.sleep(_AWAY_SECONDS)
@@ -155,7 +155,7 @@ def run_in_subprocess(work: Callable[[], None]) -> None:
             work()
             code = 0
         except errors.ModelyardError as error:
-            os.write(write_end, error.message.encode())
+            os.write(write_end, str(error).encode())
         except Exception:
             traceback.print_exc()
         finally:

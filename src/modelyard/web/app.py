@@ -163,7 +163,7 @@ def _parts(
         downloads,
         PublicCovers(covers),
         CoverEndpoints(models, covers, caller_of, endpoints.response_with, id_of),
-        health.ReadyEndpoint(catalog),
+        health.ReadyEndpoint(catalog, storage),
         metrics,
         settings.metrics_access,
         RequestLog(log, metrics, settings.access_log),
@@ -296,6 +296,7 @@ async def _lifespan(auth: Auth, parts: Parts, log: Log, _: object) -> AsyncItera
         asyncio.create_task(_check_index(parts.catalog)),
         asyncio.create_task(_flush(flush_now)),
         asyncio.create_task(_sample(parts.page_context.traffic)),
+        asyncio.create_task(_probe_storage(parts.ready)),
     ]
     parts.ready.accepting = True
     try:
@@ -321,6 +322,13 @@ async def _sample(traffic: TrafficHistory) -> None:
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
+async def _probe_storage(ready: health.ReadyEndpoint) -> None:
+    """Try the file store from time to time, so that `/readyz` knows of it before a request fails."""
+    while True:
+        wait_seconds = await asyncio.to_thread(ready.probe)
+        await asyncio.sleep(wait_seconds)
+
+
 async def _flush(flush_now: Callable[[], Awaitable[None]]) -> None:
     while True:
         await asyncio.sleep(_FLUSH_SECONDS)
@@ -335,6 +343,4 @@ async def _flush_now(auth: Auth, downloads: Downloads, stored_models: StoredMode
         await asyncio.to_thread(stored_models.note_use)
     except errors.ModelyardError as error:
         # Serving requests is more important than these values. They stay in memory, and the next minute tries again.
-        log.events.warning(
-            "last use of keys or download counts not written, retrying in a minute", reason=error.message
-        )
+        log.events.warning("last use of keys or download counts not written, retrying in a minute", reason=str(error))

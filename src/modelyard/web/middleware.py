@@ -25,6 +25,8 @@ from modelyard.web.requests import PEER, Handler, Header, Request, open_request
 from modelyard.web.responses import NOSNIFF, Response, error_response, send_response
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOG_AGAIN_SECONDS = 10.0
+_REASONS_MAX = 100
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -70,6 +72,8 @@ class EdgeMiddleware:
         # Unique among processes, and cheap: a random prefix, then a number.
         self._id_prefix = os.urandom(5).hex()
         self._numbers = itertools.count(1)
+        # When each reason why a part does not work was logged last.
+        self._logged_at: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request. Lifespan messages are passed on."""
@@ -116,11 +120,24 @@ class EdgeMiddleware:
             if answer is None or request.status:
                 self.request_log.flush()  # so that the lines of the log are in order
                 self._log.events.error("failed", request_id=request.id, exc_info=error)
+            elif isinstance(error, errors.Unavailable):
+                self._log_unavailable(error, request)
             if request.status:
                 raise  # part of the response is sent, so the server has to break the connection
             await send_response(self._respond_to(error, answer, request), request, send_with_headers)
         finally:
             self.request_log.add(request)
+
+    def _log_unavailable(self, error: errors.Unavailable, request: Request) -> None:
+        """Log why a part does not work: a line for each reason and some seconds, however many requests it fails."""
+        now = time.monotonic()
+        if now - self._logged_at.get(error.message, -_LOG_AGAIN_SECONDS) < _LOG_AGAIN_SECONDS:
+            return
+        if len(self._logged_at) >= _REASONS_MAX:
+            self._logged_at.clear()
+        self._logged_at[error.message] = now
+        self.request_log.flush()
+        self._log.events.warning("unavailable", reason=str(error), request_id=request.id)
 
     def _respond_to(self, error: Exception, answer: wire.ErrorAnswer | None, request: Request) -> Response:
         """Return the response for an error: a page for a browser, JSON for everybody else."""

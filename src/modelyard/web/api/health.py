@@ -10,6 +10,7 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelyard import errors
+from modelyard.blobs import IncomingFiles, Storage
 from modelyard.catalog import Catalog
 from modelyard.domain import ANONYMOUS, ModelQuery, Scope, Viewer
 from modelyard.jobs import tasks
@@ -21,6 +22,8 @@ from modelyard.web.responses import UNSTORED, Response
 from modelyard.web.state_metrics import render_state
 
 _encode = msgspec.json.Encoder().encode
+# How often a worker tries the file store, and how often while it does not work.
+_PROBE_SECONDS, _PROBE_AGAIN_SECONDS = 60.0, 5.0
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -33,7 +36,8 @@ class Readiness(msgspec.Struct, frozen=True):
     """Whether the process should be sent requests, and the revision its answers show.
 
     It is ``degraded`` while the database is away: it answers with what it has, which may be ``stale_seconds`` old.
-    ``problems`` says by component what does not work.
+    ``problems`` says what does not work, and why: ``database``, ``files`` (where model files are stored), ``disk`` (of
+    unfinished uploads), ``clock``. Components without a problem are not in it.
     """
 
     status: str
@@ -50,8 +54,9 @@ def get_health(_: Request) -> Response:
 class ReadyEndpoint:
     """Whether the server accepts requests: from the end of its start to its shutdown."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, storage: Storage | None = None) -> None:
         self._catalog = catalog
+        self._storage = storage
         self.accepting = False
 
     def get(self, _: Request) -> Response:
@@ -68,10 +73,31 @@ class ReadyEndpoint:
 
     def _problems(self) -> dict[str, str]:
         store = self._catalog.store
-        problems = {} if store.clock.wrong_seconds is None else {"clock": store.clock.describe()}
-        if (refusal := store.refusal()) is not None:
-            problems["database"] = refusal
-        return problems
+        problems = {
+            "database": store.problem(),
+            "clock": None if store.clock.wrong_seconds is None else store.clock.describe(),
+        }
+        if self._storage is not None:
+            problems |= {
+                "files": self._storage.kept.condition.problem,
+                "disk": _describe_disk(self._storage.incoming),
+            }
+        return {component: problem for component, problem in problems.items() if problem is not None}
+
+    def probe(self) -> float:
+        """Try the file store; return after how many seconds to do it again. Waits for the store, so use a thread."""
+        if self._storage is None:
+            return _PROBE_SECONDS
+        self._storage.kept.probe()
+        return _PROBE_SECONDS if self._storage.kept.condition.problem is None else _PROBE_AGAIN_SECONDS
+
+
+def _describe_disk(incoming: IncomingFiles) -> str | None:
+    """Return why uploads cannot be received; None if they can."""
+    try:
+        return None if incoming.free_bytes() > 0 else "the disk for unfinished uploads is full"
+    except OSError as problem:
+        return f"the folder of unfinished uploads cannot be used: {problem.strerror}"
 
 
 @dataclass(frozen=True, slots=True)
