@@ -29,6 +29,19 @@ _COPY_BYTES = 1 << 20
 _PIECES_MAX = 1_000
 
 
+# How soon a client asks again for an upload whose node is away.
+_NODE_AWAY_SECONDS = 5
+
+
+def bytes_elsewhere(upload_id: str) -> errors.Unavailable:
+    """Return the error for an upload that the database knows, and whose bytes are not on this machine."""
+    return errors.Unavailable(
+        "the bytes of this upload are on another node, which does not answer; try again later",
+        upload=upload_id,
+        retry_after_seconds=_NODE_AWAY_SECONDS,
+    )
+
+
 class IncomingFiles:
     """The folder of incomplete uploads. Processes and threads may share it."""
 
@@ -116,7 +129,7 @@ class IncomingFiles:
                 try:
                     part = self.path(part_id).open("rb")
                 except FileNotFoundError:
-                    raise errors.UploadNotFound(part_id) from None
+                    raise bytes_elsewhere(part_id) from None
                 with part:
                     while os.copy_file_range(part.fileno(), target.descriptor, 1 << 30):
                         pass

@@ -69,6 +69,10 @@ class _Matches(msgspec.Struct):
     models: list[Model]
 
 
+# For how long an upload waits in all for a server that asks to come back later.
+_AWAY_SECONDS_MAX = 1800.0
+
+
 class _Fetch(msgspec.Struct):
     model_id: int
     state: str
@@ -293,7 +297,9 @@ class Client:
     ) -> Model:
         """Upload a file and return its model. Its status is 0 until the server has verified it.
 
-        An interrupted connection continues where it was. The server finds out the fields that are not given.
+        An interrupted connection continues where it was. A server that asks to come back later, such as one whose node
+        with the bytes so far is away, is waited for, up to half an hour. The server finds out the fields that are not
+        given.
         ``on_bytes`` gets the number of bytes so far and the total.
 
         With ``wait_seconds``, return when the file is verified: raises FileRefused if it is not sound, Unavailable if
@@ -301,17 +307,26 @@ class Client:
         """
         total = path.stat().st_size
         address = self._create_upload(path.name, total, fields)
-        offset, retry = 0, Retry(self._retry_policy)
+        offset, is_known, retry, waited_seconds = 0, True, Retry(self._retry_policy), 0.0
         with path.open("rb") as file:
             while offset < total:
-                file.seek(offset)
                 try:
+                    if not is_known:
+                        offset = int(self._request_once("HEAD", address, headers=_TUS).headers["upload-offset"])
+                        is_known = True
+                        continue
+                    file.seek(offset)
                     offset = self._append(address, offset, file.read(CHUNK_BYTES))
                     retry.reset()
                 except (*TEMPORARY_ERRORS, errors.OffsetConflict) as problem:
+                    seconds = retry_after(problem)
+                    if seconds is not None and waited_seconds < _AWAY_SECONDS_MAX:
+                        # The server says that it will be back: its node, database or file store is away.
+                        waited_seconds += max(seconds, 1.0)
+                        retry.reset()
                     if not retry.wait(retry_after(problem)):
                         raise translate(problem) from problem
-                    offset = int(self._request("HEAD", address, headers=_TUS).headers["upload-offset"])
+                    is_known = False
                 on_bytes(offset, total)
         model_id = self._model_of_upload(address, path.name)
         return self._wait_for_verdict(address, model_id, wait_seconds) if wait_seconds else self.get(model_id)

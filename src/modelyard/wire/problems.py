@@ -73,7 +73,7 @@ def render_error(error: errors.ModelyardError) -> ErrorAnswer:
     elif isinstance(error, errors.RateLimited):
         headers = (("Retry-After", str(error.retry_after_seconds)),)
     elif isinstance(error, errors.Unavailable) and status == 503:
-        headers = (("Retry-After", "1"),)
+        headers = (("Retry-After", str(error.facts.get("retry_after_seconds", 1))),)
     elif isinstance(error, errors.RangeNotSatisfiable):
         headers = (("Content-Range", f"bytes */{error.size_bytes}"),)
     elif isinstance(error, errors.MethodNotAllowed):

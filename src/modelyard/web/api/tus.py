@@ -20,7 +20,7 @@ from starlette.types import Receive, Send
 
 from modelyard import errors, wire
 from modelyard.auth import Auth
-from modelyard.blobs.partial import PartialFile
+from modelyard.blobs.partial import PartialFile, bytes_elsewhere
 from modelyard.domain import Viewer
 from modelyard.registry.models import writing_team
 from modelyard.store.uploads import Upload
@@ -153,7 +153,8 @@ class TusHandler:
             return upload.length_bytes or 0
         size_bytes = self.uploads.incoming.size(upload.id)
         if size_bytes is None:
-            raise errors.UploadNotFound(upload.id)
+            # The database knows the upload: it began on another node, and its bytes are there.
+            raise bytes_elsewhere(upload.id)
         if size_bytes == upload.length_bytes:
             # A request that still writes may remove its bytes again; a process that died may not have flushed them.
             with suppress(errors.UploadLocked), self.uploads.incoming.open(upload.id) as partial:
@@ -190,7 +191,10 @@ class TusHandler:
         def refuse_revoked() -> None:
             self.auth.find(request.viewer.key_fingerprint)
 
-        partial = await self.lock(upload.id)
+        try:
+            partial = await self.lock(upload.id)
+        except errors.UploadNotFound:
+            raise bytes_elsewhere(upload.id) from None
         self.writers[upload.id] = writer = _Writer(_this_task(), asyncio.Event(), asyncio.Event())
         release_watch = asyncio.create_task(self.watch_release(upload.id, writer))
         try:
