@@ -1,13 +1,16 @@
 """Limits of requests and failures per minute: at their edges, with a clock that stands still, and over HTTP."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from modelyard import errors, settings
 from modelyard.domain import Scope, Viewer
-from modelyard.web.rate_limit import CALLERS_MAX, RateLimit, address_of, caller_of, counter_of
+from modelyard.web.caller_times import CALLERS_MAX, LocalTimes, SharedTimes
+from modelyard.web.rate_limit import RateLimit, address_of, caller_of, counter_of
 from modelyard.web.requests import Request
 from tests.app_fixture import App, Reply, a_model, open_app
 
@@ -50,14 +53,44 @@ def test_a_limit_of_zero_is_none() -> None:
 
 
 def test_any_number_of_callers_take_bounded_memory_and_those_with_nothing_left_are_not_forgotten() -> None:
-    limit = RateLimit(2, Clock())
-    limit.charge("red", 2)
-    for number in range(3 * CALLERS_MAX):
-        limit.take(str(number))
+    times = LocalTimes()
+    for limit in (RateLimit(2, Clock(), times=times), RateLimit(2, Clock(), times=SharedTimes())):
+        limit.charge("red", 2)
+        for number in range(3 * CALLERS_MAX):
+            limit.take(str(number))
+        with pytest.raises(errors.RateLimited):
+            limit.take("red")
+    assert CALLERS_MAX >= len(times)
 
-    assert CALLERS_MAX >= len(limit._requests._full_at_by_caller)
+
+def test_processes_that_share_times_have_one_limit() -> None:
+    """Four workers take from one key at once: together they are allowed what one is."""
+    times = SharedTimes()
+    read_end, write_end = os.pipe()
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            os.write(write_end, bytes([_take_all(RateLimit(120, lambda: 1_000.0, times=times))]))
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+
+    assert 120 == sum(os.read(read_end, 4))
     with pytest.raises(errors.RateLimited):
-        limit.take("red")
+        RateLimit(120, lambda: 1_000.0, times=times).take("red")
+    os.close(read_end)
+    os.close(write_end)
+
+
+def _take_all(limit: RateLimit) -> int:
+    count = 0
+    with suppress(errors.RateLimited):
+        while count < 255:
+            limit.take("red")
+            count += 1
+    return count
 
 
 def test_ten_thousand_idle_callers_do_not_make_a_busy_one_forgotten() -> None:

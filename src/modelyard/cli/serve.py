@@ -23,6 +23,7 @@ from modelyard.store import Store
 from modelyard.targets import parse_targets
 from modelyard.web import app, log, metrics, server, startup
 from modelyard.web.api.files import make_links
+from modelyard.web.caller_times import SharedTimes
 from modelyard.web.civitai.stored_models import StoredModels
 from modelyard.web.civitai.versions import Versions
 from modelyard.web.connection_limits import ConnectionLimits
@@ -75,8 +76,10 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         # Build the index here, where the user sees the progress; the workers only open it. A process of its own does
         # it, because a fork after it would lack the threads of the file store's client.
         run_in_subprocess(lambda: _prepare(config))
+        # Made before the workers are forked, which share them.
+        times = SharedTimes()
         jobs = {
-            "worker": (config.workers, lambda: _run_worker(config, listener, greet, started_at)),
+            "worker": (config.workers, lambda: _run_worker(config, listener, greet, started_at, times)),
             tasks.INDEXER: (1, lambda: _run_indexer(config)),
             tasks.VERIFIER: (config.verifiers, lambda: _run_verifier(config)),
             tasks.HASHER: (1, lambda: _run_hasher(config)),
@@ -167,7 +170,9 @@ def _create_greeting(address: str, demo_key: str | None, code: str, *, as_json: 
     return greet
 
 
-def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], None], started_at: float) -> None:
+def _run_worker(
+    config: Settings, listener: socket.socket, greet: Callable[[], None], started_at: float, times: SharedTimes
+) -> None:
     """Answer requests on the socket until a signal stops it."""
     request_log = log.open_log(config.log_level, form=config.log_format)
     request_log.take_over()
@@ -178,7 +183,7 @@ def _run_worker(config: Settings, listener: socket.socket, greet: Callable[[], N
         keys.load()
         limits = ConnectionLimits(config.connections_max, config.address_connections_max, config.trusted_proxies)
         web_server = server.server(
-            app.create_app(catalog, keys, config, log=request_log, started_at=started_at), limits, greet
+            app.create_app(catalog, keys, config, log=request_log, started_at=started_at, times=times), limits, greet
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn handles both signals while it runs, and raises the one that stopped it again at its end. That

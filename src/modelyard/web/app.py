@@ -47,6 +47,7 @@ from modelyard.web.api.resolve_workflow import ResolveWorkflow
 from modelyard.web.api.sends import SendEndpoints
 from modelyard.web.api.tus import TusHandler
 from modelyard.web.auth import authenticate
+from modelyard.web.caller_times import CallerTimes
 from modelyard.web.civitai import endpoint as civitai
 from modelyard.web.civitai.stored_models import StoredModels
 from modelyard.web.civitai.versions import Versions
@@ -92,15 +93,16 @@ def create_app(
     link_for: LinkFor | None = None,
     log: Log | None = None,
     started_at: float | None = None,
+    times: CallerTimes | None = None,
 ) -> ASGIApp:
     """Return the ASGI application for an open catalogue. The caller closes the catalogue.
 
     ``link_for(sha256, percent-encoded label)`` returns a download link, or "" if there is none. ``started_at`` is the
-    time at which the server started, in Unix seconds; by default now.
+    time at which the server started, in Unix seconds; by default now. ``times`` are those of all workers, for limits.
     """
     log = log or open_log(settings.log_level, form=settings.log_format)
     installation = Installation(settings.home, settings.storage_url, time.time() if started_at is None else started_at)
-    parts = _parts(catalog, auth, settings, log, link_for, installation)
+    parts = _parts(catalog, auth, settings, log, link_for, installation, _open_rate_limit(settings, times))
     hub_upstream = _open_upstream(catalog.store, parts.presigned.uploads, settings)
     parts = replace(parts, hub=replace(parts.hub, upstream=hub_upstream))
     has_own_lists = settings.comfyui_manager_lists == "empty"
@@ -130,10 +132,16 @@ def create_app(
 
 
 def _parts(
-    catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for: LinkFor | None, installation: Installation
+    catalog: Catalog,
+    auth: Auth,
+    settings: Settings,
+    log: Log,
+    link_for: LinkFor | None,
+    installation: Installation,
+    rate_limit: RateLimit,
 ) -> Parts:
     metrics, gzip_cache, urls = Metrics(), GzipCache(), UrlBuilder(settings.public_url)
-    rate_limit, ttl_seconds = _open_rate_limit(settings), settings.download_url_ttl_seconds
+    ttl_seconds = settings.download_url_ttl_seconds
     base_of, signer, serves_suspicious = urls.base_of, open_signer(catalog.store), settings.suspicious_files == "served"
     sessions = _open_sessions(auth, signer, rate_limit, settings)
     # The scripts of our own pages send a session and its token instead of an API key.
@@ -191,8 +199,8 @@ def _parts(
     )
 
 
-def _open_rate_limit(settings: Settings) -> RateLimit:
-    return RateLimit(settings.rate_limit_per_minute, failures_per_minute=settings.failures_per_minute)
+def _open_rate_limit(settings: Settings, times: CallerTimes | None) -> RateLimit:
+    return RateLimit(settings.rate_limit_per_minute, failures_per_minute=settings.failures_per_minute, times=times)
 
 
 def _open_sessions(auth: Auth, signer: Signer, rate_limit: RateLimit, settings: Settings) -> Sessions:

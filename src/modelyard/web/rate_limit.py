@@ -1,11 +1,11 @@
-"""Limits of requests per minute, counted in this process: for each key, and for failures of each address.
+"""Limits of requests per minute, for all workers of a node: for each key, and for failures of each address.
 
     RateLimit-Policy: "key";q=600;w=60     the limit of a key, and its seconds
     RateLimit: "key";r=598;t=41            requests that are left, and seconds until there are more
 
-The headers are those of draft-ietf-httpapi-ratelimit-headers-10. With several workers, each worker counts its own
-requests, so the limit of all is higher by the number of workers. The limit protects the server from a client that is
-out of control; it is not made for billing.
+The headers are those of draft-ietf-httpapi-ratelimit-headers-10. Each node counts its own requests, so the limit of all
+is higher by the number of nodes. The limit protects the server from a client that is out of control; it is not made for
+billing.
 """
 
 import math
@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 
 from modelyard import errors
+from modelyard.web.caller_times import CallerTimes, LocalTimes
 from modelyard.web.client_address import network_of
 from modelyard.web.requests import Header, Request
-
-CALLERS_MAX = 10_000
 
 
 def caller_of(request: Request) -> str:
@@ -37,28 +36,30 @@ def address_of(request: Request) -> str:
 class Allowances:
     """The generic cell rate algorithm: it stores for each caller when its allowance will be full again.
 
-    A caller may use the allowance of a minute at once; it refills evenly. A limit of 0 means no limit.
+    A caller may use the allowance of a minute at once; it refills evenly. A limit of 0 means no limit. ``times`` may be
+    those of all workers of a node; ``name`` keeps several allowances in them apart.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
+    def __init__(self, per_minute: int, clock: Callable[[], float], times: CallerTimes, name: str = "") -> None:
         self.per_minute = per_minute
         self._interval_seconds = 60 / per_minute if per_minute else 0.0
         self._clock = clock
-        self._full_at_by_caller: dict[str, float] = {}
+        self._times = times
+        self._name = name
 
     def take(self, caller: str) -> None:
         """Count one request of ``caller``, or raise RateLimited."""
         if not self._interval_seconds:
             return
-        now = self._clock()
-        full_at = max(self._full_at_by_caller.get(caller, now), now) + self._interval_seconds
-        # The rounding of a float must not cost the last request of the allowance.
-        over_seconds = full_at - now - 60 - 1e-6
-        if over_seconds > 0:
-            raise errors.RateLimited(math.ceil(over_seconds))
-        if len(self._full_at_by_caller) >= CALLERS_MAX:
-            self._forget(now)
-        self._full_at_by_caller[caller] = full_at
+        caller = self._name + caller
+        with self._times.locked():
+            now = self._clock()
+            full_at = max(self._times.get(caller, now), now) + self._interval_seconds
+            # The rounding of a float must not cost the last request of the allowance.
+            over_seconds = full_at - now - 60 - 1e-6
+            if over_seconds > 0:
+                raise errors.RateLimited(math.ceil(over_seconds))
+            self._times.put(caller, full_at, now)
 
     def refuse(self, caller: str) -> None:
         """Raise RateLimited if the caller has nothing left. Counts nothing."""
@@ -74,27 +75,20 @@ class Allowances:
         if not self._interval_seconds:
             return None
         now = self._clock()
-        used_seconds = max(self._full_at_by_caller.get(caller, now) - now, 0.0)
+        used_seconds = max(self._times.get(self._name + caller, now) - now, 0.0)
         remaining = max(int((60 + 1e-6 - used_seconds) / self._interval_seconds), 0)
         more_in_seconds = used_seconds + self._interval_seconds - 60 if not remaining else used_seconds
         return remaining, math.ceil(max(more_in_seconds, 0.0))
 
     def charge(self, caller: str, requests: int) -> None:
         """Count a request that has been dear as so many more. They make the next ones wait, up to a minute."""
-        if self._interval_seconds and requests:
+        if not (self._interval_seconds and requests):
+            return
+        caller = self._name + caller
+        with self._times.locked():
             now = self._clock()
-            full_at = max(self._full_at_by_caller.get(caller, now), now) + requests * self._interval_seconds
-            self._full_at_by_caller[caller] = min(full_at, now + 60)
-
-    def _forget(self, now: float) -> None:
-        """Forget those whose allowance is full, and of too many others the half that has used least.
-
-        Whoever sends from ten thousand addresses cannot make a caller forgotten that has used up its allowance.
-        """
-        active = {caller: full_at for caller, full_at in self._full_at_by_caller.items() if full_at > now}
-        if len(active) >= CALLERS_MAX:
-            active = dict(sorted(active.items(), key=lambda item: item[1])[CALLERS_MAX // 2 :])
-        self._full_at_by_caller = active
+            full_at = max(self._times.get(caller, now), now) + requests * self._interval_seconds
+            self._times.put(caller, min(full_at, now + 60), now)
 
 
 class RateLimit:
@@ -104,11 +98,21 @@ class RateLimit:
     """
 
     def __init__(
-        self, per_minute: int, clock: Callable[[], float] = time.monotonic, *, failures_per_minute: int = 0
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        failures_per_minute: int = 0,
+        times: CallerTimes | None = None,
     ) -> None:
-        self._requests = Allowances(per_minute, clock)
-        self._failures = Allowances(failures_per_minute, clock)
-        self._sessions = Allowances(failures_per_minute, clock)
+        """Take the limits. With ``times`` of several workers, they hold for all of these together."""
+
+        def open_times() -> CallerTimes:
+            return LocalTimes() if times is None else times
+
+        self._requests = Allowances(per_minute, clock, open_times())
+        self._failures = Allowances(failures_per_minute, clock, open_times(), "failures of ")
+        self._sessions = Allowances(failures_per_minute, clock, open_times(), "sessions of ")
         self._policy: Header = (b"ratelimit-policy", b'"key";q=%d;w=60' % per_minute)
         self.take = self._requests.take
         self.charge = self._requests.charge
