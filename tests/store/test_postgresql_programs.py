@@ -28,7 +28,7 @@ def _dump_programs(monkeypatch: pytest.MonkeyPatch) -> None:
             "&target_session_attrs=read-write"
         ),
         "postgresql+psycopg://postgres:secret@127.0.0.1:{port}/{name}",
-        "postgresql://postgres@127.0.0.1:{port}/{name}?connect_timeout=20&prepare_threshold=0",
+        "postgresql://postgres@127.0.0.1:{port}/{name}?connect_timeout=20&application_name=me",
         "postgres://postgres@/{name}?host={sockets}&port={port}",
     ],
 )

@@ -18,9 +18,12 @@ from typing import Any
 
 import pytest
 
+from modelyard import errors
 from modelyard.cli import run
+from modelyard.store import backup, open_store
 from tests.process_commands import Served, serving
 from tests.process_servers import PostgresServer, postgres_programs
+from tests.processes import entry
 from tests.transfers import path_of
 
 ARCHIVES = Path(__file__).parent
@@ -121,3 +124,29 @@ def test_the_archives_are_small() -> None:
     assert {commit for commit, _ in OLD} == {name.partition(".")[0] for name in sizes}
     assert max(sizes.values()) <= ARCHIVE_BYTES_MAX, sizes
     assert hashlib.sha256(EXAMPLE.read_bytes()).hexdigest().startswith("2bafe8bdf6"), "the example that they have"
+
+
+def test_its_backup_may_replace_a_database_of_this_version(
+    old: OldHome, tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables that the backup does not know refer to those that it has."""
+    if not old.settings:
+        pytest.skip("SQLite replaces the whole file")
+    monkeypatch.setenv("PATH", f"{postgres_programs()}:{os.environ['PATH']}")
+    url = postgres.make_database()
+    newest = open_store(url)
+    with newest.transaction() as transaction:
+        transaction.put([entry(1)])
+    newest.close()
+    backup.backup(old.settings["MODELYARD_DATABASE_URL"], tmp_path / "backup")
+
+    with pytest.raises(errors.ConfigurationError, match="--force"):
+        backup.restore(tmp_path / "backup", url, force=False)
+    backup.restore(tmp_path / "backup", url, force=True)
+
+    restored = open_store(url)
+    with restored.snapshot() as snapshot:
+        assert {"night of red", "night of blue"} <= {model.name for model in snapshot.models()}
+    assert restored.entry(1) is None
+    restored.close()
+    postgres.drop_database(url)

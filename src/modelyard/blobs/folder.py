@@ -51,6 +51,23 @@ class FolderBlobs:
         """Whether the folder has the blob."""
         return self._place(sha256).is_file()
 
+    def size(self, sha256: str) -> int | None:
+        """Return the number of bytes of the blob; None if there is none."""
+        status = self._status(sha256)
+        return None if status is None else status.st_size
+
+    def stored_at(self, sha256: str) -> float | None:
+        """Return when the blob was stored; None if there is none."""
+        status = self._status(sha256)
+        # The rename of a received file sets the time of the change, and not that of the modification.
+        return None if status is None else max(status.st_mtime, status.st_ctime)
+
+    def _status(self, sha256: str) -> os.stat_result | None:
+        try:
+            return self._place(sha256).stat()
+        except FileNotFoundError:
+            return None
+
     def keep(self, path: Path, sha256: str, shared_name: str = "") -> None:  # noqa: ARG002 # the protocol's signature
         """Store a hashed file by moving it; from another file system, copy it first."""
         target = self._place(sha256)

@@ -54,6 +54,17 @@ class S3Blobs:
         """Whether the bucket has the blob."""
         return self._size(_key(sha256)) is not None
 
+    def size(self, sha256: str) -> int | None:
+        """Return the number of bytes of the blob; None if there is none."""
+        return self._size(_key(sha256))
+
+    def stored_at(self, sha256: str) -> float | None:
+        """Return when the blob was stored; None if there is none."""
+        try:
+            return self._call(lambda: obstore.head(self._store, _key(sha256)))["last_modified"].timestamp()
+        except FileNotFoundError:
+            return None
+
     def keep(self, path: Path, sha256: str, shared_name: str = "") -> None:
         """Store a hashed file and remove it; a large file is uploaded in parts and appears after the last one.
 

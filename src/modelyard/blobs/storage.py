@@ -29,6 +29,12 @@ class Blobs(Protocol):
     def has(self, sha256: str) -> bool:
         """Whether the store has the blob."""
 
+    def size(self, sha256: str) -> int | None:
+        """Return the number of bytes of the blob; None if there is none."""
+
+    def stored_at(self, sha256: str) -> float | None:
+        """Return when the blob was stored, in Unix seconds by the store's clock; None if there is none."""
+
     def keep(self, path: Path, sha256: str, shared_name: str = "") -> None:
         """Store the bytes of a file that the caller has hashed, and remove the file; repeating it is harmless.
 

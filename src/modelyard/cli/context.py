@@ -12,6 +12,7 @@ from modelyard.fetches import Fetcher, Fetches, Hosts
 from modelyard.outbound import AddressPolicy, HostTurns, Outbound
 from modelyard.outbound import create_policy as create_address_policy
 from modelyard.uploads.cleanup import UploadCleaner
+from modelyard.uploads.comparison import StoreComparer
 from modelyard.uploads.uploads import UploadLimits, Uploads
 from modelyard.webhooks.sender import WebhookSender
 
@@ -45,6 +46,13 @@ def open_cleaner(config: settings.Settings) -> Iterator[UploadCleaner]:
     storage = open_storage(config)
     with home.open_store(config) as database:
         yield UploadCleaner(database, storage.kept, storage.incoming)
+
+
+@contextlib.contextmanager
+def open_comparer(config: settings.Settings) -> Iterator[StoreComparer]:
+    """Open what compares the database with the file store, and close its store after use."""
+    with home.open_store(config) as database:
+        yield StoreComparer(database, open_storage(config).kept)
 
 
 def create_covers(config: settings.Settings, database: store.Store) -> Covers:

@@ -21,7 +21,7 @@ from modelyard.store import api_keys, migrate, schema, sequences
 from modelyard.store.api_keys import Key
 from modelyard.store.damage import damage_error, is_damage
 from modelyard.store.database import open_store
-from modelyard.store.postgresql_programs import check_archive, run_program
+from modelyard.store.postgresql_programs import check_archive, restore_archive, run_program
 
 # The note with the time at which the last backup of a database was complete.
 LAST_BACKUP_NOTE = "last_backup"
@@ -210,12 +210,14 @@ def _restore_postgresql(path: Path, url: str, *, force: bool) -> None:
         check_archive(path, dialect)
         with dialect.engine.connect() as connection:
             there = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
+            if there:
+                migrate.refuse_newer(connection)
         if there and not force:
             raise errors.ConfigurationError(f"{name} is not empty; --force replaces what it has")
         dialect.engine.dispose()
-        replacing = ("--clean", "--if-exists") if there else ()
-        arguments = ("--exit-on-error", "--single-transaction", "--no-owner", *replacing, str(path))
-        run_program("pg_restore", dialect, *arguments)
+        # The backup of an older version does not know the newer tables, which refer to its own.
+        tables = ", ".join(sorted({*there, migrate.VERSION_TABLE}))
+        restore_archive(path, dialect, [f"DROP TABLE IF EXISTS {tables} CASCADE"] if there else [])
     except sa.exc.DBAPIError as problem:
         raise errors.DatabaseUnavailable(f"{name} cannot be opened: {problem.orig}") from problem
     finally:

@@ -90,7 +90,8 @@ def _version(connection: sa.Connection) -> str | None:
     return connection.execute(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))).scalar()
 
 
-def _refuse_foreign(connection: sa.Connection) -> None:
+def refuse_newer(connection: sa.Connection) -> None:
+    """Raise ConfigurationError if a newer version of Modelyard made the database."""
     url = connection.engine.url.render_as_string(hide_password=True)
     version = _version(connection)
     if version is not None and version not in schema_versions():
@@ -98,7 +99,12 @@ def _refuse_foreign(connection: sa.Connection) -> None:
             f"{url} was made by a newer version of Modelyard (schema {version}; this version knows"
             f" {schema_versions()[-1]} and older); upgrade Modelyard, or name another database"
         )
-    if version is None:
+
+
+def _refuse_foreign(connection: sa.Connection) -> None:
+    refuse_newer(connection)
+    if _version(connection) is None:
+        url = connection.engine.url.render_as_string(hide_password=True)
         others = set(sa.inspect(connection).get_table_names()) & set(schema.metadata.tables)
         if others:
             raise errors.ConfigurationError(

@@ -8,7 +8,9 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -28,13 +30,8 @@ def run_program(name: str, dialect: Dialect, *arguments: str) -> None:
     """Run a program on a database. Raises ConfigurationError if it fails, or if none is new enough for the server."""
     server_version = _read_server_version(dialect)
     executable = _find_program(name, server_version)
-    options = _connection_options(dialect)
-    environment = dict(os.environ)
-    if password := options.pop("password", None):
-        # Every user of the machine can list arguments, so the password goes into the environment.
-        environment["PGPASSWORD"] = password
-    database = " ".join(f"{option}={_quote(value)}" for option, value in options.items())
-    _run([str(executable), f"--dbname={database}", *arguments], environment)
+    connection, environment = _connect_arguments(dialect)
+    _run([str(executable), *connection, *arguments], environment)
 
 
 def check_archive(path: Path, dialect: Dialect) -> None:
@@ -43,22 +40,75 @@ def check_archive(path: Path, dialect: Dialect) -> None:
     _run([str(executable), "--list", str(path)], dict(os.environ))
 
 
+def restore_archive(path: Path, dialect: Dialect, statements: Sequence[str]) -> None:
+    """Run statements and restore an archive in one transaction. Raises ConfigurationError; nothing has changed then.
+
+    ``pg_restore`` writes the commands, and ``psql`` runs them: only it can run others in the same transaction.
+    """
+    server_version = _read_server_version(dialect)
+    reader, writer = (_find_program(name, server_version) for name in ("pg_restore", "psql"))
+    arguments, environment = _connect_arguments(dialect)
+    quiet = ("--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1", "--single-transaction")
+    before = [word for statement in statements for word in ("--command", statement)]
+    with (
+        tempfile.TemporaryFile() as reader_problems,
+        tempfile.TemporaryFile() as writer_problems,
+        subprocess.Popen(
+            [reader, "--clean", "--if-exists", "--no-owner", "--file=-", path],
+            stdout=subprocess.PIPE,
+            stderr=reader_problems,
+        ) as reading,
+        subprocess.Popen(
+            [writer, *arguments, *quiet, *before, "--file=-"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stderr=writer_problems,
+        ) as writing,
+    ):
+        assert reading.stdout is not None, "it is a pipe"
+        assert writing.stdin is not None, "it is a pipe"
+        with suppress(BrokenPipeError):  # the writer has ended, and says why
+            shutil.copyfileobj(reading.stdout, writing.stdin)
+        reading.stdout.close()
+        if reading.wait() and writing.poll() is None:
+            # At the end of its input it would commit what has come so far.
+            writing.kill()
+        with suppress(BrokenPipeError):
+            writing.stdin.close()
+        for process, problems in ((writing, writer_problems), (reading, reader_problems)):
+            if process.wait():
+                problems.seek(0)
+                raise _failure(str(process.args[0]), problems.read().decode(errors="replace"))  # type: ignore[index] # a list
+
+
 def _run(command: list[str], environment: dict[str, str]) -> None:
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     if done.returncode:
-        name, problem = Path(command[0]).name, done.stderr.strip()[:_PROBLEM_CHARS_MAX]
-        advice = "; the backup was written by a newer pg_dump: install its version" if _is_newer(problem) else ""
-        raise errors.ConfigurationError(f"{name} failed: {problem}{advice}")
+        raise _failure(command[0], done.stderr)
 
 
-def _is_newer(problem: str) -> bool:
-    return "unsupported version" in problem
+def _failure(program: str, problem: str) -> errors.ConfigurationError:
+    is_newer = "unsupported version" in problem
+    advice = "; the backup was written by a newer pg_dump: install its version" if is_newer else ""
+    text = problem.strip()[:_PROBLEM_CHARS_MAX]
+    return errors.ConfigurationError(f"{Path(program).name} failed: {text}{advice}")
 
 
 def _connection_options(dialect: Dialect) -> dict[str, str]:
     """Return the options of a connection in libpq's words; a URL of ours may name several hosts with their ports."""
     _, options = dialect.engine.dialect.create_connect_args(dialect.engine.url)
     return {name: str(value) for name, value in options.items() if name not in _DRIVER_OPTIONS}
+
+
+def _connect_arguments(dialect: Dialect) -> tuple[list[str], dict[str, str]]:
+    """Return the arguments and the environment with which a program connects to the database."""
+    options = _connection_options(dialect)
+    environment = dict(os.environ)
+    if password := options.pop("password", None):
+        # Every user of the machine can list arguments, so the password goes into the environment.
+        environment["PGPASSWORD"] = password
+    database = " ".join(f"{option}={_quote(value)}" for option, value in options.items())
+    return [f"--dbname={database}"], environment
 
 
 def _quote(value: str) -> str:
