@@ -127,6 +127,12 @@ class Settings:
         "Who may read `/metrics`: `everyone`, every caller with a `key`, or operators with a key of the scope `admin`.",
         parse_word("everyone", "key", "admin"),
     )
+    added_files: Literal["node", "shared"] = _define_setting(
+        "node",
+        "",
+        "Whose files in your folders are: of the `node` that found them, or `shared` by nodes with the same folders.",
+        parse_word("node", "shared"),
+    )
     verifiers: int = _define_setting(
         2, "processes", "The number of processes that verify uploads.", parse_integer(1, 64)
     )

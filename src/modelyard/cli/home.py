@@ -8,6 +8,7 @@ import contextlib
 import os
 import stat
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _OTHERS = 0o007
 # What one thread at work needs: a view of the record, and a write meanwhile.
 COMMAND_CONNECTIONS = 2
 _SLOT_SECONDS_MAX, _SLOT_RETRY_SECONDS = 60.0, 0.5
+_NODE_FILE = "node"
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-counters")
 
 
@@ -125,6 +127,8 @@ def open_store(
     """
     database = _open_store(config, connections, wait_seconds, accepts_older=accepts_older)
     database.process = _describe_process()
+    if config.added_files == "node":
+        database.node = _name_node(config.home)
     with contextlib.closing(database):
         yield database
 
@@ -148,6 +152,18 @@ def _open_store(
             if problem.facts.get("reason") != NO_SLOT or time.monotonic() > deadline:
                 raise
         time.sleep(_SLOT_RETRY_SECONDS)
+
+
+def _name_node(folder: Path) -> str:
+    """Return the name of the node with this home; the first call makes one. A copy of the home is the same node."""
+    path = folder / _NODE_FILE
+    if not path.exists():
+        new = folder / f".{_NODE_FILE}.{os.getpid()}"
+        new.write_text(uuid.uuid4().hex, encoding="utf-8")
+        with contextlib.suppress(FileExistsError):  # another process was first
+            path.hardlink_to(new)
+        new.unlink()
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _describe_process() -> Actor:

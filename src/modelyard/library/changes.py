@@ -16,6 +16,7 @@ class Plan:
     renames            files that are a record whose path is gone; some are among the changes as well
     returns            files that were missing at the last scan, and are back unchanged
     removals           records of files that are gone
+    takeovers          unchanged files that another node found last
     """
 
     changes: Sequence[FoundFile] = ()
@@ -23,12 +24,17 @@ class Plan:
     renames: Sequence[tuple[FoundFile, FileRecord]] = ()
     returns: Sequence[FileRecord] = ()
     removals: Sequence[FileRecord] = ()
+    takeovers: Sequence[FileRecord] = ()
     unchanged_count: int = 0
 
 
-def compare(scan: ScanResult, records: Mapping[bytes, FileRecord], *, with_hashes: bool) -> Plan:
-    """Return the plan, by paths and fingerprints alone: no file is opened."""
-    changes, sidecar_changes, returns, unchanged_count = [], [], [], 0
+def compare(scan: ScanResult, records: Mapping[bytes, FileRecord], *, with_hashes: bool, node: str = "") -> Plan:
+    """Return the plan, by paths and fingerprints alone: no file is opened.
+
+    A file that is not in the folders of ``node`` is gone only if this node found it last: another node may have a
+    folder of the same name.
+    """
+    changes, sidecar_changes, returns, takeovers, unchanged_count = [], [], [], [], 0
     new_files: list[FoundFile] = []
     for file in scan.files:
         record = records.get(file.path)
@@ -42,11 +48,13 @@ def compare(scan: ScanResult, records: Mapping[bytes, FileRecord], *, with_hashe
             sidecar_changes.append(file)
         else:
             unchanged_count += 1
+            if record.node != node:
+                takeovers.append(record)
     paths = {file.path for file in scan.files}
     removals = {
         path: record
         for path, record in records.items()
-        if path not in paths and record.is_there and not _is_unreadable(path, scan.unreadable)
+        if path not in paths and record.is_there and record.is_of(node) and not _is_unreadable(path, scan.unreadable)
     }
     renames = _pop_renames(new_files, removals)
     new_paths = {file.path for file, _ in renames}
@@ -58,7 +66,7 @@ def compare(scan: ScanResult, records: Mapping[bytes, FileRecord], *, with_hashe
             changes.append(file)
         elif file.sidecar_digest != record.sidecars:
             sidecar_changes.append(file)
-    return Plan(changes, sidecar_changes, renames, returns, list(removals.values()), unchanged_count)
+    return Plan(changes, sidecar_changes, renames, returns, list(removals.values()), takeovers, unchanged_count)
 
 
 def _needs_probe(file: FoundFile, record: FileRecord, *, with_hashes: bool) -> bool:

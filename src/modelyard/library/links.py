@@ -54,7 +54,7 @@ def _relink(store: Store, transaction: WriteTransaction, record: FileRecord, lin
         raise _refused(record.path, "it is gone or has changed; run `modelyard add` with its folder first")
     assert record.id is not None, "it came from the store"
     files.set_link(transaction.connection, record.id, linked_id)
-    reconciler = Reconciler(transaction)
+    reconciler = Reconciler(transaction, store.node)
     (outcome,) = reconciler.take([probe(file, with_hashes=False, catalogue=store.identity)], Ownership(), {})
     reconciler.finish()
     return outcome

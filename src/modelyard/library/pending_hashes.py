@@ -61,7 +61,7 @@ def hash_pending(
                 results.append(result)
         if results:
             with store.transaction() as transaction:
-                reconciler = Reconciler(transaction)
+                reconciler = Reconciler(transaction, store.node)
                 # The records hold the owners of the files.
                 reconciler.take(results, Ownership(), {})
                 reconciler.finish()

@@ -51,7 +51,9 @@ class FileOutcome:
 class Reconciler:
     """The changes of one transaction; ``finish`` writes them."""
 
-    def __init__(self, writing: WriteTransaction) -> None:
+    def __init__(self, writing: WriteTransaction, node: str = "") -> None:
+        """Begin in a transaction; ``node`` is the one that finds the files."""
+        self._node = node
         self._writing = writing
         self._connection = writing.connection
         self._models = FileModels(writing)
@@ -377,7 +379,9 @@ class Reconciler:
     def take_returns(self, records: Iterable[FileRecord]) -> list[FileOutcome]:
         """Record missing files as present again."""
         return [
-            self._mark(record, FileState.BROKEN if record.reason else FileState.PRESENT, "updated")
+            self._mark(
+                replace(record, node=self._node), FileState.BROKEN if record.reason else FileState.PRESENT, "updated"
+            )
             for record in records
         ]
 
@@ -462,6 +466,7 @@ class Reconciler:
             folder=file.part.folder if file.part and model_id is not None else None,
             part=file.part.name if file.part and model_id is not None else None,
             linked_id=row.linked_id if row else None,
+            node=self._node,
             id=row.id if row else None,
         )
         self._changed[file.path] = record, probe.inspection

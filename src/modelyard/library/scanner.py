@@ -134,7 +134,7 @@ class Scanner:
         self._report_skips(result.skipped, counts)
         with self._store.reading() as connection:
             records = files.below(connection, result.roots)
-        plan = compare(result, records, with_hashes=self._with_hashes)
+        plan = compare(result, records, with_hashes=self._with_hashes, node=self._store.node)
         paths = {file.path for file in result.files}
         counts.refused = {
             path: record.reason
@@ -156,6 +156,10 @@ class Scanner:
         """Store the removals, returns and renames, which need no probe."""
         for start in range(0, max(len(plan.removals), len(plan.returns), len(plan.renames)), _BATCH_FILES):
             self._write(partial(_take_moves, plan=plan, batch=slice(start, start + _BATCH_FILES)), counts)
+        if plan.takeovers and not self._dry_run:
+            with self._store.transaction() as transaction:
+                ids = [record.id for record in plan.takeovers if record.id is not None]
+                files.set_node(transaction.connection, ids, self._store.node)
 
     def _probe_files(self, plan: Plan, result: ScanResult, counts: _Counts) -> None:
         bytes_to_hash = sum(file.fingerprint.size_bytes for file in plan.changes) if self._with_hashes else 0
@@ -184,7 +188,7 @@ class Scanner:
     def _write(self, reconcile: Callable[[Reconciler], list[FileOutcome]], counts: _Counts) -> None:
         outcomes: list[FileOutcome] = []
         with self._store.transaction() as transaction:
-            reconciler = Reconciler(transaction)
+            reconciler = Reconciler(transaction, self._store.node)
             outcomes = reconcile(reconciler)
             if self._dry_run:
                 raise errors.Rollback

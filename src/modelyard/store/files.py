@@ -41,7 +41,7 @@ class FileRecord:
     """A file as the last scan read it. ``id`` is None before it is stored; ``sha256`` is lower case.
 
     ``folder`` and ``part`` say which model the file is a part of, and its name in there. ``linked_id`` is the version
-    that a person linked the file to; 0: a person unlinked it.
+    that a person linked the file to; 0: a person unlinked it. ``node`` found it last; "" for a file of all nodes.
     """
 
     path: bytes
@@ -61,6 +61,7 @@ class FileRecord:
     folder: bytes | None = None
     part: str | None = None
     linked_id: int | None = None
+    node: str = ""
     id: int | None = None
 
     @property
@@ -72,6 +73,10 @@ class FileRecord:
     def is_servable(self) -> bool:
         """Whether the file was there, sound and hashed when it was last read."""
         return self.state is FileState.PRESENT and not self.hashes_pending
+
+    def is_of(self, node: str) -> bool:
+        """Whether this node can find that the file is gone; it can for all files if it has no name."""
+        return not node or self.node in ("", node)
 
     @property
     def is_there(self) -> bool:
@@ -188,6 +193,12 @@ def move_to_model(connection: sa.Connection, from_id: int, to_id: int) -> None:
 def set_link(connection: sa.Connection, file_id: int, linked_id: int) -> None:
     """Note which version a person linked a file to, or ``UNLINKED``."""
     connection.execute(sa.update(schema.files).where(_FILE.id == file_id).values(linked_id=linked_id))
+
+
+def set_node(connection: sa.Connection, file_ids: Collection[int], node: str) -> None:
+    """Note which node found files."""
+    for batch in batches(file_ids):
+        connection.execute(sa.update(schema.files).where(_FILE.id.in_(batch)).values(node=node))
 
 
 def link_again(connection: sa.Connection, file_ids: Collection[int], model_id: int) -> None:

@@ -264,6 +264,8 @@ files = Table(
     Column("part", Text),
     # What a person decided: the version that the file is, or 0 for a model of its own. Null where hashes decide.
     Column("linked_id", BigInteger),
+    # The node that found it last, which alone can find that it is gone; empty for a file of all nodes.
+    Column("node", Text, nullable=False, server_default=text("''")),
     # Not used any more. It stays as long as nodes of older versions, which write it, may share the database.
     Column("last_seen", BigInteger, nullable=False, default=0),
     # All that inspection found, as JSON. Last, because it is long: SQLite reads a row from the front.

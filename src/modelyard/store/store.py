@@ -78,6 +78,8 @@ class Store:
         self.reads, self.writes = Condition(), Condition()
         # Who changes what no request and no piece of background work changes.
         self.process = Actor(BY_COMMAND)
+        # The name of this node, for files in its folders; "" if all nodes see the same folders.
+        self.node = ""
         # Writers of one process take turns here, in order, instead of polling SQLite's lock.
         self._turn = threading.Lock()
         self._own_changes: Changes | None = None

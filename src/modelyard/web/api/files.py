@@ -122,6 +122,8 @@ class Downloads:
             return File(sha256, name, record.size_bytes, model_ids, path, fingerprint=record.fingerprint)
         if blob is not None:
             raise errors.Unavailable("the file is not where it was kept")
+        if served_files.is_on_other_node(self.store, sha256):
+            raise errors.Unavailable("the file lies on another node of this server; try again later")
         served_files.mark_missing(self.store, sha256)
         raise errors.FileGone(name)
 
