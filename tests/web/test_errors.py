@@ -105,6 +105,7 @@ EXAMPLES: list[errors.ModelyardError] = [
     errors.RateLimited(3),
     errors.TooManyStreams(4),
     errors.Unavailable("x"),
+    errors.StorageRefused("x"),
     errors.DownloadFailed("x"),
     errors.AddressRefused("x"),
     errors.UpstreamRefused("x"),

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
@@ -102,7 +103,8 @@ def create_app(
     """
     log = log or open_log(settings.log_level, form=settings.log_format)
     installation = Installation(settings.home, settings.storage_url, time.time() if started_at is None else started_at)
-    parts = _parts(catalog, auth, settings, log, link_for, installation, _open_rate_limit(settings, times))
+    node = _Node(installation, _open_rate_limit(settings, times))
+    parts = _parts(catalog, auth, settings, log, link_for, node)
     hub_upstream = _open_upstream(catalog.store, parts.presigned.uploads, settings)
     parts = replace(parts, hub=replace(parts.hub, upstream=hub_upstream))
     has_own_lists = settings.comfyui_manager_lists == "empty"
@@ -131,17 +133,16 @@ def create_app(
     return mcp.application
 
 
-def _parts(
-    catalog: Catalog,
-    auth: Auth,
-    settings: Settings,
-    log: Log,
-    link_for: LinkFor | None,
-    installation: Installation,
-    rate_limit: RateLimit,
-) -> Parts:
+class _Node(NamedTuple):
+    """What all workers of a node have in common."""
+
+    installation: Installation
+    rate_limit: RateLimit
+
+
+def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for: LinkFor | None, node: _Node) -> Parts:
     metrics, gzip_cache, urls = Metrics(), GzipCache(), UrlBuilder(settings.public_url)
-    ttl_seconds = settings.download_url_ttl_seconds
+    rate_limit, ttl_seconds = node.rate_limit, settings.download_url_ttl_seconds
     base_of, signer, serves_suspicious = urls.base_of, open_signer(catalog.store), settings.suspicious_files == "served"
     sessions = _open_sessions(auth, signer, rate_limit, settings)
     # The scripts of our own pages send a session and its token instead of an API key.
@@ -188,7 +189,7 @@ def _parts(
             base_of,
             gzip_cache,
             TrafficHistory(metrics),
-            installation,
+            node.installation,
             SendEndpoints(_open_sends(catalog.store, settings), caller_of, urls.address_of),
             Webhooks(catalog.store, _create_policy(settings)),
             shows_nsfw=settings.nsfw_covers == "shown",
