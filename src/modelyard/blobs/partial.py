@@ -129,7 +129,7 @@ class IncomingFiles:
                 try:
                     part = self.path(part_id).open("rb")
                 except FileNotFoundError:
-                    raise bytes_elsewhere(part_id) from None
+                    raise errors.UploadNotFound(part_id) from None
                 with part:
                     while os.copy_file_range(part.fileno(), target.descriptor, 1 << 30):
                         pass
