@@ -3,10 +3,12 @@
 The contract it shares with SQLite is in test_store.py. Replicas and networks that drop packets are not covered here.
 """
 
+import base64
 import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,15 @@ from modelyard import errors
 from modelyard.catalog import open_catalog
 from modelyard.domain import ANONYMOUS, ModelQuery, Scope
 from modelyard.facts import Entry, Facts, Layer
-from modelyard.store import Store, open_store, postgresql
+from modelyard.jobs.executors import ThreadExecutor
+from modelyard.jobs.kinds import Kind, Resources, Trigger
+from modelyard.jobs.worker import Worker
+from modelyard.store import Store, jobs, open_store, postgresql
 from tests.app_fixture import a_private, open_app
 from tests.databases import Open
 from tests.process_servers import PostgresServer, postgres_server
 from tests.processes import entry, wait_for
+from tests.transfers import checking, lora_bytes
 
 
 def put(store: Store, *ids: int) -> None:
@@ -179,14 +185,20 @@ def test_a_put_by_copy_that_fails_leaves_the_transaction_undone(postgres: Postgr
         assert 300 == snapshot.count
 
 
-def test_a_change_of_one_model_is_eight_statements(own_server: PostgresServer, tmp_path: Path) -> None:
-    """All of them: what begins and ends the transaction, and what brings this process's index up to date."""
-    (tmp_path / "home").mkdir()
-    url = own_server.make_database()
+def make_logged_database(server: PostgresServer) -> str:
+    """Make a database whose statements are in the server's log."""
+    url = server.make_database()
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(f"ALTER DATABASE {sa.make_url(url).database} SET log_statement = 'all'")
     engine.dispose()
+    return url
+
+
+def test_a_change_of_one_model_is_eight_statements(own_server: PostgresServer, tmp_path: Path) -> None:
+    """All of them: what begins and ends the transaction, and what brings this process's index up to date."""
+    (tmp_path / "home").mkdir()
+    url = make_logged_database(own_server)
     with open_app(tmp_path / "home", database_url=url) as yard:
         with yard.store.transaction() as writing:
             facts = Facts(name="night", sd_name="night.safetensors")
@@ -207,11 +219,72 @@ def test_a_change_of_one_model_is_eight_statements(own_server: PostgresServer, t
         assert wait_for(lambda: yard.catalog.refresh() == 3 and "COMMIT" in read_log(own_server, offset))
         lines = read_log(own_server, offset).splitlines()
 
-    # Beside the request, the listener asks every few seconds whether its connection lasts, and a connection that was
-    # idle for a second, as on a busy machine, is asked for an answer first: ";".
-    statements = [line for line in lines if "LOG:  statement:" in line or "LOG:  execute" in line]
+    statements = statements_of(lines)
+    assert 8 == len(statements), statements
+
+
+def test_an_upload_is_at_most_forty_statements(own_server: PostgresServer, tmp_path: Path) -> None:
+    """By one request of tus, with its verification."""
+    (tmp_path / "home").mkdir()
+    with open_app(tmp_path / "home", database_url=make_logged_database(own_server)) as yard:
+        key = yard.key("red", Scope.READ, Scope.WRITE)
+        yard.access.load()
+        yard.catalog.load()
+        verification = checking(yard, tmp_path / "home")
+
+        def send(seed: int) -> None:
+            content, name = lora_bytes(seed=seed), base64.b64encode(b"night.safetensors").decode()
+            headers = {
+                "tus_resumable": "1.0.0",
+                "upload_length": str(len(content)),
+                "upload_metadata": f"filename {name}",
+                "content_type": "application/offset+octet-stream",
+                "authorization": f"Bearer {key}",
+            }
+            assert 201 == yard.ask("/v3/uploads", method="POST", body=content, **headers).status
+            assert verification.verify_next()
+
+        send(1)  # the first one opens connections
+        offset = own_server.log.stat().st_size
+        send(2)
+        assert wait_for(lambda: "DELETE FROM jobs" in read_log(own_server, offset))
+        statements = statements_of(read_log(own_server, offset).splitlines())
+
+    assert len(statements) <= 40, "\n".join(statements)
+
+
+def test_a_worker_that_waits_asks_nothing_until_another_process_commits_a_job(
+    own_server: PostgresServer, open_at: Open
+) -> None:
+    url = make_logged_database(own_server)
+    waiting, other = open_at(url), open_at(url)
+    done: list[str] = []
+    kind = Kind("errand", "errands", "errands", lambda _, run: done.append(run.job.subject), Trigger.ROWS)
+    resources = Resources(waiting)
+    worker = Worker(resources, [replace(kind, poll_seconds=0.0)], ThreadExecutor(resources), node="test")
+    assert wait_for(lambda: waiting.news_hint() is not None)
+    assert not worker.run_next()
+    offset = own_server.log.stat().st_size
+    assert not any(worker.run_next() for _ in range(100))
+    asked = [line for line in read_log(own_server, offset).splitlines() if "FROM jobs" in line]
+
+    with other.transaction() as transaction:
+        jobs.add(transaction.connection, "errand", "to the post office", transaction.now)
+
+    assert wait_for(worker.run_next)
+    assert ["to the post office"] == done
+    assert [] == asked
+
+
+def statements_of(lines: list[str]) -> list[str]:
+    """Return the statements of a log, without those beside a request.
+
+    The listener asks every few seconds whether its connection lasts, and a connection that was idle for a second, as on
+    a busy machine, is asked for an answer first: ";".
+    """
     beside = re.compile(r"statement: (SELECT name, value FROM counters|;$)")
-    assert 8 == len([line for line in statements if not beside.search(line)]), statements
+    statements = [line for line in lines if "LOG:  statement:" in line or "LOG:  execute" in line]
+    return [line for line in statements if not beside.search(line)]
 
 
 def read_log(server: PostgresServer, offset: int) -> str:

@@ -42,9 +42,10 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The function returned, with the seconds until its next run."""
+    """The function returned, with the seconds until its next run. ``is_finished``: it has deleted its job itself."""
 
     again_seconds: float | None
+    is_finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,9 @@ def perform(
     """Run the function of a job, and return its result."""
     process = audit.ACTOR.set(lambda: Actor(audit.BY_JOB, kind.name))
     try:
-        return Done(kind.function(resources, Run(job, is_stopping, lambda seconds: send(Allowed(seconds)))))
+        run = Run(job, is_stopping, lambda seconds: send(Allowed(seconds)))
+        again_seconds = kind.function(resources, run)
+        return Done(again_seconds, is_finished=again_seconds is None and run.is_finished)
     except (errors.Unavailable, errors.DatabaseUnavailable) as problem:
         return Paused(problem.message)
     except errors.DatabaseDamaged as problem:

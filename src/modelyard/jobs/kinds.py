@@ -1,7 +1,7 @@
 """Kinds of background work, and the arguments of their functions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -66,6 +66,13 @@ class Run:
     job: Job
     is_stopping: Callable[[], bool]
     allow_seconds: Callable[[float], object]
+    # The calls of ``finish``; if their transaction failed, so did the function.
+    finishes: list[Job] = field(default_factory=list)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the function has deleted its job."""
+        return bool(self.finishes)
 
     def allow_bytes(self, size_bytes: int) -> None:
         """Start the time limit again, plus the time for so many bytes: a file of 50 GB takes minutes."""
@@ -75,6 +82,7 @@ class Run:
         """Delete the job in the transaction of its result; raise Conflict, which undoes both, if its lease is lost."""
         if not jobs.finish(connection, self.job):
             raise errors.Conflict(f"another worker has the lease of {self.job.kind} {self.job.subject}")
+        self.finishes.append(self.job)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ ATTEMPTS_MAX = 10
 STOP_SECONDS = 10.0
 _AWAY_SECONDS = 5
 _RETRY_SECONDS_MAX = 600
+# How often the database is asked for work while no notification says that there is some; one may be lost.
+_QUIET_SECONDS = 15.0
 # How soon the worker notices that it must stop.
 _SLICE_SECONDS = 0.2
 
@@ -53,6 +55,9 @@ class _Schedule:
     """When the worker looks for a kind next, and the catalogue's revision after the last run."""
 
     look_at: float = 0.0
+    # Until this time there is nothing to do unless the store tells of news.
+    quiet_until: float = 0.0
+    news: int | None = None
     revision: int = -1
     pauses: int = 0
 
@@ -116,15 +121,20 @@ class Worker:
 
     def _run_kind(self, kind: Kind, schedule: _Schedule) -> bool:
         """Lease and do one piece of work of a kind, if any is due; return whether one was."""
+        news = self._store.news_hint()
+        if news is not None and news == schedule.news and time.monotonic() < schedule.quiet_until:
+            return False
+        schedule.news, schedule.quiet_until = news, time.monotonic() + _QUIET_SECONDS
         revision = self._store.revision_hint() if kind.trigger is Trigger.CHANGE else 0
         if kind.trigger is Trigger.CHANGE and revision == schedule.revision:
             return False
         if kind.is_wanted is not None and not kind.is_wanted(self._resources):
             schedule.revision = revision
             return False
-        job = self._take(kind)
+        job = self._take(kind, schedule)
         if job is None:
             return False
+        schedule.quiet_until = 0.0
         if kind.trigger is Trigger.ROWS and job.attempts > ATTEMPTS_MAX:
             # No failure is recorded: every process that tried it died.
             self._fail(kind, job, f"its {kind.name} never came to an end")
@@ -135,14 +145,18 @@ class Worker:
         self._settle(kind, schedule, job, message)
         return True
 
-    def _take(self, kind: Kind) -> Job | None:
+    def _take(self, kind: Kind, schedule: _Schedule) -> Job | None:
         subject = self._subject(kind)
         # Without the lock of writers: an idle server asks five times a second.
-        with self._store.reading() as connection:
-            is_due = jobs.is_due(connection, kind.name, int(self._clock()), subject=subject)
-            is_new = not is_due and subject is not None and not jobs.exists(connection, kind.name, subject)
+        with self._store.reading_once() as connection:
+            due_at, now = jobs.next_due(connection, kind.name, subject=subject), self._clock()
+            is_due = due_at is not None and due_at <= int(now)
+            is_new = due_at is None and subject is not None and not jobs.exists(connection, kind.name, subject)
         if not (is_due or is_new):
+            if due_at is not None:
+                schedule.quiet_until = min(schedule.quiet_until, time.monotonic() + due_at - now)
             return None
+        schedule.quiet_until = 0.0
         turns = self._turns if kind.fairness_key else None
         with self._store.transaction() as transaction:
             if subject is not None:
@@ -198,9 +212,10 @@ class Worker:
     def _settle(self, kind: Kind, schedule: _Schedule, job: Job, message: Message) -> None:
         """Record the result of a job."""
         match message:
-            case Done(again_seconds):
+            case Done(again_seconds, is_finished):
                 schedule.pauses = 0
-                self._note_done(kind, job, again_seconds)
+                if not is_finished:
+                    self._note_done(kind, job, again_seconds)
             case Paused(reason):
                 schedule.pauses += 1
                 self._pause(kind, schedule, job, reason)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from modelyard.domain import Verdict
 from modelyard.store import blob_claims, schema
-from modelyard.store.queries import batches, visible_to
+from modelyard.store.queries import batches, put_row, visible_to
 
 _BLOB, _MODEL, _UPLOAD = schema.blobs.c, schema.models.c, schema.uploads.c
 _FETCH = schema.fetches.c
@@ -52,8 +52,7 @@ def find_many(connection: sa.Connection, sha256s: Iterable[str]) -> dict[str, Bl
 
 def put(connection: sa.Connection, blob: Blob) -> None:
     """Insert or replace the record of a blob."""
-    connection.execute(sa.delete(schema.blobs).where(_BLOB.sha256 == blob.sha256))
-    connection.execute(sa.insert(schema.blobs).values(**{name: getattr(blob, name) for name in Blob.__slots__}))
+    put_row(connection, schema.blobs, {name: getattr(blob, name) for name in Blob.__slots__})
 
 
 def remove_many(connection: sa.Connection, sha256s: Iterable[str]) -> None:

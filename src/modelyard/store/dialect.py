@@ -62,6 +62,9 @@ class ChangeNotifier(Protocol):
     def notify(self, committed: Revisions) -> None:
         """Tell the other processes about a commit."""
 
+    def news_hint(self) -> int | None:
+        """Return a number that changes with each commit of models or of new jobs; None if nobody tells of them."""
+
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers."""
 
@@ -118,6 +121,8 @@ class Dialect:
     check_servers: Callable[[sa.Engine, Callable[[dict[str, int]], object]], None] | None
     # Options of a connection that reads: one unchanging view of the database.
     reading: dict[str, Any]
+    # Options of a connection that reads by one statement, which needs no transaction.
+    reading_once: dict[str, Any]
     # Options of a connection whose transaction ``begin_writing`` begins.
     writing: dict[str, Any]
     # Reads how many connections the server accepts and has; None if it does not count them, or a pooler does.

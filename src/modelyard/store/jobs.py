@@ -26,6 +26,8 @@ _LISTED: sa.Select[Any] = sa.select(
     _JOB.team, _JOB.created_at, _JOB.started_at, _JOB.finished_at, _JOB.failed_at,
 )  # fmt: skip # in the order of Listed
 _FAILURE_CHARS_MAX = 500
+# Among the notes of a connection: it has added jobs, of which workers are told with the commit.
+_NEWS = "new_jobs"
 # The due time of a job that was given up.
 NEVER = 1 << 62
 
@@ -97,19 +99,20 @@ def add(
     priority: int = 0,
 ) -> None:
     """Add a job, unless the same job is waiting or running."""
-    if not exists(connection, kind, subject):
-        connection.execute(
-            sa.insert(schema.jobs).values(
-                kind=kind,
-                subject=subject,
-                team=team,
-                priority=priority,
-                created_at=now,
-                run_at=now if run_at is None else run_at,
-                attempts=0,
-                failure="",
-            )
-        )
+    values = {
+        "kind": kind,
+        "subject": subject,
+        "team": team,
+        "priority": priority,
+        "created_at": now,
+        "run_at": now if run_at is None else run_at,
+        "attempts": 0,
+        "failure": "",
+    }
+    is_there = sa.exists().where(_JOB.kind == kind, _JOB.subject == subject)
+    row = sa.select(*(sa.literal(value, _JOB[name].type) for name, value in values.items())).where(~is_there)
+    connection.execute(sa.insert(schema.jobs).from_select(list(values), row))
+    _note_news(connection)
 
 
 def add_many(connection: sa.Connection, kind: str, teams: Mapping[str, str], now: int) -> None:
@@ -125,11 +128,24 @@ def add_many(connection: sa.Connection, kind: str, teams: Mapping[str, str], now
     ]
     if new:
         connection.execute(sa.insert(schema.jobs), new)
+        _note_news(connection)
 
 
-def is_due(connection: sa.Connection, kind: str, now: int, *, subject: str | None = None) -> bool:
-    """Whether a job of a kind, or of one subject of it, is due and free."""
-    return connection.execute(sa.select(_JOB.id).where(*_due(kind, now, subject)).limit(1)).first() is not None
+def next_due(connection: sa.Connection, kind: str, *, subject: str | None = None) -> int | None:
+    """Return when the next job of a kind, or of one subject of it, is due and free; None if there is none."""
+    run_at = sa.case((_JOB.leased_until > _JOB.run_at, _JOB.leased_until), else_=_JOB.run_at)
+    query = sa.select(sa.func.min(run_at)).where(_JOB.kind == kind, _JOB.run_at < NEVER)
+    at: int | None = connection.execute(query if subject is None else query.where(_JOB.subject == subject)).scalar()
+    return at
+
+
+def has_news(connection: sa.Connection) -> bool:
+    """Whether a transaction of this connection added jobs that nobody was told of; they count as told after this."""
+    return bool(connection.info.pop(_NEWS, False))
+
+
+def _note_news(connection: sa.Connection) -> None:
+    connection.info[_NEWS] = True
 
 
 def exists(connection: sa.Connection, kind: str, subject: str) -> bool:
@@ -161,19 +177,17 @@ def take(
         if team is None:
             return None
         conditions = (*conditions, _JOB.team == team)
-    oldest = sa.select(_JOB.id, _JOB.subject, _JOB.attempts, _JOB.team).where(*conditions)
-    oldest = oldest.order_by(_JOB.priority.desc(), _JOB.run_at, _JOB.id).limit(1)
-    row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
-    if row is None:
-        return None
+    oldest = sa.select(_JOB.id).where(*conditions).order_by(_JOB.priority.desc(), _JOB.run_at, _JOB.id).limit(1)
     lease = {
         "lease_owner": owner,
         "leased_until": now + lease_seconds,
         "started_at": now,
-        "attempts": row.attempts + 1,
+        "attempts": _JOB.attempts + 1,
     }
-    connection.execute(sa.update(schema.jobs).where(_JOB.id == row.id).values(**lease))
-    return Job(row.id, kind, row.subject, row.attempts + 1, owner, row.team)
+    taken = sa.update(schema.jobs).where(_JOB.id == oldest.with_for_update(skip_locked=True).scalar_subquery())
+    leased = taken.values(**lease).returning(_JOB.id, _JOB.subject, _JOB.attempts, _JOB.team)
+    row = connection.execute(leased).first()
+    return None if row is None else Job(row.id, kind, row.subject, row.attempts, owner, row.team)
 
 
 def extend(connection: sa.Connection, job: Job, until: int) -> bool:
@@ -185,6 +199,7 @@ def release(connection: sa.Connection, owners: str, now: int) -> None:
     """Release the jobs of all owners whose names begin like this, so that others can continue them at once."""
     own = sa.update(schema.jobs).where(_JOB.lease_owner.startswith(owners, autoescape=True))
     connection.execute(own.values(leased_until=None, lease_owner=None, run_at=now))
+    _note_news(connection)
 
 
 def finish(connection: sa.Connection, job: Job) -> bool:
@@ -223,6 +238,7 @@ def bury(connection: sa.Connection, job: Job, failure: str, *, now: int | None =
 def retry(connection: sa.Connection, id_: int, now: int) -> bool:
     """Make a job due now, with its attempts reset; return whether there is such a job."""
     afresh = {"run_at": now, "leased_until": None, "lease_owner": None, "attempts": 0}
+    _note_news(connection)
     return bool(connection.execute(sa.update(schema.jobs).where(_JOB.id == id_).values(**afresh)).rowcount)
 
 
@@ -273,6 +289,7 @@ def hurry(connection: sa.Connection, kind: str, subject: str, now: int) -> None:
     """Make a job due now that waits for a later time."""
     later = sa.update(schema.jobs).where(_JOB.kind == kind, _JOB.subject == subject, _JOB.run_at > now)
     connection.execute(later.values(run_at=now))
+    _note_news(connection)
 
 
 def find_subject(connection: sa.Connection, id_: int) -> tuple[str, str] | None:
@@ -308,13 +325,18 @@ def _next_team(
     connection: sa.Connection, kind: str, now: int, turns: Mapping[str, int], running_max: int
 ) -> str | None:
     """Return the team whose turn it is; None if no team has a due job and fewer running jobs than it may have."""
-    running_query = sa.select(_JOB.team, sa.func.count()).where(_JOB.kind == kind, _JOB.leased_until > now)
-    running: dict[str, int] = {row[0]: row[1] for row in connection.execute(running_query.group_by(_JOB.team))}
-    due_query = sa.select(_JOB.team, sa.func.min(_JOB.run_at)).where(*_due(kind, now, None)).group_by(_JOB.team)
+    is_due = sa.and_(*_due(kind, now, None))
+    query = sa.select(
+        _JOB.team,
+        sa.func.coalesce(sa.func.sum(sa.case((_JOB.leased_until > now, 1), else_=0)), 0),
+        sa.func.min(sa.case((is_due, _JOB.run_at))),
+    )
+    rows = connection.execute(query.where(_JOB.kind == kind).group_by(_JOB.team)).all()
+    running: dict[str, int] = {team: int(count) for team, count, _ in rows}
     due: dict[str, int] = {
-        row[0]: row[1]
-        for row in connection.execute(due_query)
-        if not running_max or running.get(row[0], 0) < running_max
+        team: run_at
+        for team, _, run_at in rows
+        if run_at is not None and (not running_max or running[team] < running_max)
     }
     return min(due, key=lambda team: (running.get(team, 0), turns.get(team, 0), due[team], team), default=None)
 

@@ -62,6 +62,8 @@ class PostgresNotifier:
         self._is_away = False
         # Why it is away, as it was logged; "" while it answers.
         self._reason = ""
+        self._is_listening = False
+        self._news_count = 0
         # Closing one end wakes the listener up.
         self._wake_end, self._close_end = socket.socketpair()
 
@@ -76,6 +78,12 @@ class PostgresNotifier:
         if not self._threads:
             self._start()
         return self._known.keys
+
+    def news_hint(self) -> int | None:
+        """Return the number of notifications so far; None while the listener does not hear them."""
+        if not self._threads:
+            self._start()
+        return self._news_count if self._is_listening else None
 
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers."""
@@ -96,6 +104,7 @@ class PostgresNotifier:
 
     def notify(self, committed: Revisions) -> None:
         """Store the revisions that this process committed, and call its subscribers; other processes listen."""
+        self._news_count += 1
         self._note(committed)
         self._catch_up()
 
@@ -173,11 +182,14 @@ class PostgresNotifier:
             connection.exec_driver_sql(f"SELECT pg_advisory_lock_shared({PRESENCE_LOCK})")
             try:
                 connection.exec_driver_sql(f"LISTEN {CHANNEL}")
+                self._news_count += 1
+                self._is_listening = True
                 driver: Any = connection.connection.driver_connection
                 while not self._closed.is_set():
                     self._hear(connection)
                     self._hear_notifications(driver, time.monotonic() + _POLL_SECONDS)
             finally:
+                self._is_listening = False
                 # The connection still listens, so it must not go back to the pool.
                 connection.invalidate()
 
@@ -210,6 +222,7 @@ class PostgresNotifier:
             selector.register(self._wake_end, selectors.EVENT_READ)
             while not self._closed.is_set():
                 payloads = [notification.payload for notification in driver.notifies(timeout=0)]
+                self._news_count += len(payloads)
                 numbers = payloads[-1].split() if payloads else []
                 if payloads and not (len(numbers) == 2 and all(number.isdecimal() for number in numbers)):
                     return

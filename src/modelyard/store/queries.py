@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import ReturnTypeFromArgs
 
@@ -18,6 +19,15 @@ def visible_to(columns: Any, team: str | None) -> sa.ColumnElement[bool]:
     """Return whether ``team`` may see a row of a table with these columns: of models, or of files."""
     visible: sa.ColumnElement[bool] = (columns.visibility == Visibility.PUBLIC.value) | (columns.team == team)
     return visible
+
+
+def put_row(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> None:
+    """Insert a row, or replace the one with the same primary key, in one statement."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(table).values(**values)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: insert.excluded[name] for name in values if name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed))
 
 
 class by_bytes(ReturnTypeFromArgs[str]):  # noqa: N801 # it is called as SQLAlchemy's functions are

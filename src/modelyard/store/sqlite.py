@@ -55,6 +55,7 @@ def dialect(url: sa.URL) -> Dialect:
         open_hints=partial(SqliteNotifier, path.with_name(path.name + "-counters")),
         check_servers=None,
         reading={},
+        reading_once={},
         writing={"writes": True},
     )
 

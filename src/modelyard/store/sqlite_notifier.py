@@ -63,6 +63,10 @@ class SqliteNotifier:
         self._models.raise_to(committed.models)
         self._keys.raise_to(committed.keys)
 
+    def news_hint(self) -> int | None:
+        """Return None: asking the local database costs less than being told."""
+        return None
+
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database could not be read; None while it can."""
         return time.monotonic() - self._heard_at if self._is_away else None

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -103,6 +104,13 @@ class Store:
     def keys_hint(self) -> int:
         """Return the same for the keys' revision, which moves when a key is made or revoked."""
         return self._hints.keys_revision()
+
+    def news_hint(self) -> int | None:
+        """Return a number that changes when models or new jobs are committed; None if that is not known.
+
+        Runs no query. A notification may be lost, so ask the database now and then anyway.
+        """
+        return self._hints.news_hint()
 
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers. Runs no query."""
@@ -263,10 +271,17 @@ class Store:
             yield connection
 
     @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def reading_once(self) -> Iterator[sa.Connection]:
+        """Open a connection for one query: without a transaction that is one statement, and not three."""
+        with self._reading(self._dialect.reading_once) as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self, options: dict[str, Any] | None = None) -> Iterator[sa.Connection]:
+        chosen = self._dialect.reading if options is None else options
         with (
             _translated(self._dialect, self.reads),
-            self._dialect.engine.connect().execution_options(**self._dialect.reading) as connection,
+            self._dialect.engine.connect().execution_options(**chosen) as connection,
         ):
             yield connection
 

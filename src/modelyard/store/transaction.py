@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from modelyard import errors
 from modelyard.domain import OWN_ID_MAX, OWN_ID_MIN, BaseModel, Model, Scope, Visibility
 from modelyard.facts import Entry
-from modelyard.store import api_keys, rows, schema, withdrawals
+from modelyard.store import api_keys, jobs, rows, schema, withdrawals
 from modelyard.store.audit import Actor, AuditTrail
 from modelyard.store.dialect import Dialect, Revisions, revisions_of
 from modelyard.store.queries import by_bytes
@@ -49,6 +49,8 @@ class WriteTransaction:
         # The entries that were read, and None for an id without one: nobody else writes meanwhile.
         self._stored: dict[int, Entry | None] = {}
         self._revision_by_id: dict[int, int] = {}
+        # Ids that this transaction has given, and whose models it has not put yet.
+        self._new_ids: set[int] = set()
         # What followers apply.
         self._models: dict[int, Model] = {}
         self._removed: set[int] = set()
@@ -70,6 +72,8 @@ class WriteTransaction:
 
     def entries(self, ids: Collection[int]) -> dict[int, Entry]:
         """Return those of the entries that exist, by id."""
+        if all(id_ in self._stored for id_ in ids):
+            return {id_: entry for id_ in ids if (entry := self._stored[id_]) is not None}
         entries, revision_by_id = _entries_with_revisions(self._connection, self._dialect, ids)
         self._revision_by_id |= revision_by_id
         self._stored |= {id_: entries.get(id_) for id_ in ids}
@@ -115,12 +119,19 @@ class WriteTransaction:
         self._stored |= by_id
         self._revision_by_id |= dict.fromkeys(by_id, self.revision)
         self._removed -= by_id.keys()
+        self._new_ids -= by_id.keys()
         self._models |= {model.id: model for model in rows.models_of(row[:-1] for row in model_rows)}
 
     def _insert(
         self, by_id: Mapping[int, Entry], model_rows: Sequence[rows.Row], layer_rows: Sequence[rows.Row]
     ) -> None:
         """Insert entries, or replace those that exist, whatever they are."""
+        if self._new_ids.issuperset(by_id):
+            # Nothing is there that they could replace.
+            self._dialect.put_rows(self._connection, model_rows, layer_rows, [])
+            self._put_new_file_hashes([entry.model for entry in by_id.values()])
+            self.audit.note_put({}, {id_: entry.model.team for id_, entry in by_id.items()}, self.revision)
+            return
         ids = {"ids": self._dialect.ids_parameter(by_id)}
         before = self._connection.execute(self._dialect.by_ids.audiences, ids).all()
         self._dialect.put_rows(self._connection, model_rows, layer_rows, list(by_id))
@@ -162,6 +173,9 @@ class WriteTransaction:
         """Replace the hashes of the models' further files."""
         ids = self._dialect.ids_parameter([model.id for model in models])
         self._connection.execute(self._dialect.by_ids.forget_file_hashes, {"ids": ids})
+        self._put_new_file_hashes(models)
+
+    def _put_new_file_hashes(self, models: Sequence[Model]) -> None:
         pairs = [{"digits": digits, "model_id": model.id} for model in models for digits in model.file_hashes]
         if pairs:
             self._connection.execute(sa.insert(schema.model_hashes), pairs)
@@ -187,6 +201,7 @@ class WriteTransaction:
         if id_ > OWN_ID_MAX:
             raise errors.Unavailable("all ids that this catalogue can give are taken")
         self._set_next_own_id(id_ + 1)
+        self._new_ids.add(id_)
         return id_
 
     def sd_name_taken(self, sd_name: str, team: str | None, besides: int | None = None) -> bool:
@@ -299,6 +314,8 @@ class WriteTransaction:
         """Write the new revisions and return them; the store commits after this."""
         self.audit.write(self._connection, self._process, self._now, self._before.models)
         if not self._put_or_removed and not self._keys_changed:
+            if jobs.has_news(self._connection):
+                self._dialect.end_writing(self._connection, self._before)
             return self._before
         committed = Revisions(self._before.models + self._put_or_removed, self._before.keys + self._keys_changed)
         self._dialect.end_writing(self._connection, committed)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from modelyard.store import schema
+from modelyard.store.queries import put_row
 
 _UPLOADER = schema.uploaders.c
 
@@ -12,8 +13,7 @@ _UPLOADER = schema.uploaders.c
 def put(connection: sa.Connection, model_id: int, key_fingerprint: str) -> None:
     """Note the key that sent a model; without effect if there is none."""
     if key_fingerprint:
-        connection.execute(sa.delete(schema.uploaders).where(_UPLOADER.model_id == model_id))
-        connection.execute(sa.insert(schema.uploaders).values(model_id=model_id, key_fingerprint=key_fingerprint))
+        put_row(connection, schema.uploaders, {"model_id": model_id, "key_fingerprint": key_fingerprint})
 
 
 def of_models(connection: sa.Connection, model_ids: Sequence[int]) -> dict[int, str]:

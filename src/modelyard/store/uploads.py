@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from modelyard.store import schema
+from modelyard.store.queries import put_row
 
 # The kind of an upload whose bytes this server fetches.
 FETCH_UPLOAD = "fetch"
@@ -51,8 +52,7 @@ def put(connection: sa.Connection, upload: Upload) -> None:
     """Insert or replace an upload."""
     values = {name: getattr(upload, name) for name in Upload.__slots__}
     values["declared"] = _encode(dict(upload.declared)).decode()
-    connection.execute(sa.delete(schema.uploads).where(_UPLOAD.id == upload.id))
-    connection.execute(sa.insert(schema.uploads).values(**values))
+    put_row(connection, schema.uploads, values)
 
 
 def remove(connection: sa.Connection, upload_id: str) -> bool:

@@ -105,7 +105,7 @@ class Uploads:
 
     def find(self, team: str | None, upload_id: str) -> Upload:
         """Return an upload of a team; of any team if ``team`` is None. Raises UploadNotFound or UploadExpired."""
-        with self._store.reading() as connection:
+        with self._store.reading_once() as connection:
             upload = uploads.find(connection, upload_id)
         if upload is None or (team is not None and upload.team != team):
             raise errors.UploadNotFound(upload_id)
@@ -130,7 +130,7 @@ class Uploads:
     def complete(self, upload_id: str, size_bytes: int) -> Upload:
         """Note that all bytes of an upload are on disk; one by tus becomes a model. A second call has no effect."""
         sha256 = self.incoming.sha256(upload_id, size_bytes)
-        with self._store.reading() as connection:
+        with self._store.reading_once() as connection:
             before = uploads.find(connection, upload_id)
         if before is not None and before.received_at is None and _has_own_bytes(before):
             # Another machine may verify the file, when this one does not run any more.

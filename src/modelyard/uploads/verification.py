@@ -83,7 +83,7 @@ class UploadVerifier:
         It calls ``finish`` in the transaction that holds the result, and ``allow_bytes`` with the number of bytes that
         it will read. Raises FileNotFoundError if arrived bytes are missing; a later attempt may find them.
         """
-        with self._store.reading() as connection:
+        with self._store.reading_once() as connection:
             upload = uploads.find(connection, upload_id)
         if upload is None or (upload.model_id is None and upload.kind != HUB):
             return None
@@ -116,17 +116,25 @@ class UploadVerifier:
             self._refuse(finish, upload, UNSIGNED)
             return None
         cover = self._cover_of(path, inspection)
-        with self._store.transaction() as transaction:
-            # Record the hash before the bytes move: after a crash, the next process finds them by it, and garbage
-            # collection leaves them.
-            blob_claims.refuse_removed(transaction.connection, [sha256], transaction.now)
-            uploads.put(transaction.connection, replace(upload, sha256=sha256))
+        self._record_hash(upload, sha256)
         if path == self._incoming.path(upload.id):
             allow_bytes(inspection.size_bytes)
             # A client can still replace what it put at a presigned address.
             self._blobs.keep(path, sha256, upload.id if upload.kind != "put" else "")
         self._accept(finish, upload, inspection, sha256, cover)
         return None
+
+    def _record_hash(self, upload: Upload, sha256: str) -> None:
+        """Record the hash before the bytes move: after a crash, the next process finds them by it, and garbage
+        collection leaves them. Raises Unavailable while it removes an old copy."""
+        if upload.sha256 == sha256:
+            # The process that received the bytes has recorded it, so no removal can begin any more.
+            with self._store.reading_once() as connection:
+                blob_claims.refuse_removed(connection, [sha256], int(self._clock()))
+            return
+        with self._store.transaction() as transaction:
+            blob_claims.refuse_removed(transaction.connection, [sha256], transaction.now)
+            uploads.put(transaction.connection, replace(upload, sha256=sha256))
 
     def _cover_of(self, path: Path, inspection: Inspection) -> str | None:
         """Store the picture in a file's header and return its name; None if there is none, or it cannot be used."""
