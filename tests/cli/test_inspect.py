@@ -55,7 +55,17 @@ def test_a_person_reads_what_it_is_how_sure_that_is_and_why(
 def test_every_observation_is_shown_if_a_person_wants_it(embedding: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["inspect", str(embedding), "-v"])
 
-    assert "tensor emb_params" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "type, base model, architecture: tensor emb_params: F16 [2, 768] [embedding-768]" in shown
+    assert 1 == len(re.findall(r"\nwhy ", shown))
+
+
+def test_a_file_of_no_known_family_is_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_safetensors(tmp_path / "other.safetensors", {"other": ("F16", [8, 8])})
+
+    run(["inspect", str(path), "--no-hash"])
+
+    assert re.search("not found out +what it is", capsys.readouterr().out)
 
 
 def test_several_files_and_folders_are_one_json_object_a_line(

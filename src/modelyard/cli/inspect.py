@@ -93,12 +93,14 @@ def _write_card(path: Path, result: Inspection) -> None:
     rows += [
         (name.replace("_", " "), _format_finding(finding)) for name, finding in findings.items() if finding.is_known
     ]
-    rows += [(f"why this {name.replace('_', ' ')}", why) for name in _FINDINGS[:2] if (why := _reason(findings[name]))]
+    rows += _reasons(identity.type, identity.base_model)
     rows += [
         ("not followed", _format_evidence(evidence))
         for evidence in identity.base_model.evidence
         if evidence.says == inspection.NOT_FOLLOWED
     ]
+    if result.is_sound and not identity.type.is_known:
+        rows.append(("not found out", "what it is: these tensors are of no family that is known"))
     if identity.type.is_known and not identity.base_model.is_known:
         candidates = ", ".join(identity.base_model.candidates)
         rows.append(("not found out", f"the base model{f'; it can be {candidates}' if candidates else ''}"))
@@ -136,6 +138,14 @@ def _summary(result: Inspection) -> str:
     return f"{adverb}{type_.value}, {sureness}for {base.value}{lacking}"
 
 
+def _reasons(type_: Finding, base: Finding) -> list[tuple[str, str]]:
+    """Say why it is of this type and for this base; once if that is the same observation."""
+    reasons = [("why this type", _reason(type_)), ("why this base model", _reason(base))]
+    if reasons[0][1] == reasons[1][1]:
+        reasons = [("why", _reason(type_))]
+    return [(what, why) for what, why in reasons if why]
+
+
 def _reason(finding: Finding) -> str:
     """The observation that a finding rests on, in words: the one that chose it, or else the first."""
     if not finding.is_known or not finding.evidence:
@@ -149,15 +159,15 @@ def _format_evidence(evidence: Evidence) -> str:
 
 
 def _write_evidence(result: Inspection) -> None:
-    """Write every observation that the findings rest on."""
-    observations = [
-        (name.replace("_", " "), evidence.rule, f"{evidence.source} {evidence.name}", evidence.value, evidence.says)
-        for name in _FINDINGS
-        for evidence in getattr(result.identity, name).evidence
-    ]
-    if observations:
+    """Write every observation once, with the findings that rest on it, and the rule that made it in brackets."""
+    rests: dict[Evidence, list[str]] = {}
+    for name in _FINDINGS:
+        for evidence in getattr(result.identity, name).evidence:
+            rests.setdefault(evidence, []).append(name.replace("_", " "))
+    if rests:
         click.echo()
-        output.write_table(("about", "rule", "seen in", "value", "says"), observations, prose=("value", "says"))
+    for evidence, names in rests.items():
+        output.write_paragraph(f"{', '.join(names)}: {evidence.source} {_format_evidence(evidence)} [{evidence.rule}]")
 
 
 def _format_finding(finding: Finding) -> str:

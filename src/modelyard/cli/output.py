@@ -1,5 +1,6 @@
 """How results look: tables and JSON on standard output, remarks on standard error."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -57,6 +58,15 @@ def write_table(
     needed = table.__rich_measure__(console, console.options.update(width=_WIDTH_MAX))
     width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
     Console(highlight=False, markup=False, width=width).print(table)
+
+
+def write_paragraph(text: str) -> None:
+    """Write a text on standard output: on a terminal in lines that end between words, in a pipe as one line."""
+    console, shown = Console(), printable(text)
+    if console.is_terminal:
+        # A long word, such as the name of a tensor, is not broken, so that it can be copied.
+        shown = textwrap.fill(shown, console.width, subsequent_indent="  ", break_long_words=False)
+    click.echo(shown)
 
 
 def printable(text: str) -> str:

@@ -64,7 +64,7 @@ input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight _,2048
 = architecture sdxl 99%
 = part unet 85%
 = says: Pony, Illustrious, NoobAI and the distilled SDXLs have the same tensors; headers cannot tell them apart
-= seen: sdxl-unet: input_blocks.0.0.weight: F16 [320, 4, 33, 33]
+= seen: sdxl-unet: input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight: F16 [33, 2048]
 = without 1: -
 = without 2: -
 = with 1: sd1-unet
