@@ -268,7 +268,7 @@ architecture          sd1 (85%)
 dialect               kohya (85%)
 precision             fp16 (99%)
 why this type         2 layers: alpha, down, up; low-rank factors of linear layers
-why this base model   layers: 100% of 2 layers are sd1's; SD 1.4 has the same tensors
+why this base model   layers: 100% of 2 layers are sd1's; SD 1.4 has these too
 parameters            13,826
 sha256                A84BD381A09A3D70DF7C8E179034ED333956CF574EA9A58FF324C5C710B27C57
 autov2                A84BD381A0
@@ -389,24 +389,24 @@ $ modelyard inspect models/nothing
 [1]
 $ modelyard explain night
 1000000002  night.safetensors  public, no team, available
-fact         value                                                                                         said by
-name         night                                                                                         guess
-sd_name      night.safetensors                                                                             guess
-type         Lora                                                                                          header
-             Lora                                                                                          guess     not used
-base_model   SD 1.5                                                                                        header
-hashes       autov3 3F2406CD0B7F9D35A47B8AC7D40F30C31A35ECF8B051881725681369737DDA03                       header
-             sha256 A84BD381A09A3D70DF7C8E179034ED333956CF574EA9A58FF324C5C710B27C57                       header
-             blake3 B65BA90C0EB978B3C2E53D286C7C7BB47783042E2C0B16BA36722342E3EF698E                       header
-             crc32 83ACDE2C                                                                                header
-             autov2 A84BD381A0                                                                             header
-file_name    night.safetensors                                                                             guess
-size_bytes   28628                                                                                         header
-evidence     clean: a sound safetensors frame                                                              header
-             type lora: adapter: 2 layers: alpha, down, up (low-rank factors of linear layers)             header
-             base model SD 1.5: layout: layers: 100% of 2 layers are sd1's (SD 1.4 has the same tensors)   header
-             base model SD 1.5: kohya: ss_base_model_version: sd_v1 (agrees)                               header
-             it lies in a folder called 'loras'                                                            guess     not used
+fact         value                                                                                  said by
+name         night                                                                                  guess
+sd_name      night.safetensors                                                                      guess
+type         Lora                                                                                   header
+             Lora                                                                                   guess     not used
+base_model   SD 1.5                                                                                 header
+hashes       autov3 3F2406CD0B7F9D35A47B8AC7D40F30C31A35ECF8B051881725681369737DDA03                header
+             sha256 A84BD381A09A3D70DF7C8E179034ED333956CF574EA9A58FF324C5C710B27C57                header
+             blake3 B65BA90C0EB978B3C2E53D286C7C7BB47783042E2C0B16BA36722342E3EF698E                header
+             crc32 83ACDE2C                                                                         header
+             autov2 A84BD381A0                                                                      header
+file_name    night.safetensors                                                                      guess
+size_bytes   28628                                                                                  header
+evidence     clean: a sound safetensors frame                                                       header
+             type lora: adapter: 2 layers: alpha, down, up (low-rank factors of linear layers)      header
+             base model SD 1.5: layout: layers: 100% of 2 layers are sd1's (SD 1.4 has these too)   header
+             base model SD 1.5: kohya: ss_base_model_version: sd_v1 (agrees)                        header
+             it lies in a folder called 'loras'                                                     guess     not used
 file: ~/models/loras/night.safetensors (present)
 $ modelyard explain word
 ! modelyard: no model 'word'

@@ -14,7 +14,7 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.alpha -
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: alpha, down, up: low-rank factors of linear layers
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 768
 = without 1: latent-diffusion-layers unknown
 = without 2: latent-diffusion-layers SD 1.5
@@ -50,7 +50,7 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.diff _,768
 = architecture sd1 85%
 = dialect kohya full 85%
 = adapter: full: LyCORIS's full
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 768
 = 1[1]: 1…640 latent-diffusion-layers unknown, 768 latent-diffusion-layers SD 1.5, 1024 latent-diffusion-layers SD
     2.x, 1152 latent-diffusion-layers unknown, 1280 latent-diffusion-layers SDXL 1.0, 1536…1920 latent-diffusion-
@@ -67,7 +67,7 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.hada_w2_b _
 = architecture sd1 85%
 = dialect kohya loha 85%
 = adapter: loha: LyCORIS's loha
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 768
 = without 1: latent-diffusion-layers SD 1.5
 = without 2: latent-diffusion-layers unknown
@@ -86,7 +86,7 @@ lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lokr_w2 _,1
 = architecture sd1 85%
 = dialect kohya lokr 85%
 = adapter: lokr: LyCORIS's lokr
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: latent-diffusion-layers: layers: attn2_to_k or attn2_to_v: 768
 = without 1: latent-diffusion-layers unknown
 = without 2: latent-diffusion-layers unknown
@@ -165,7 +165,7 @@ lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -181,7 +181,7 @@ lora_te_text_model_encoder_layers_0_self_attn_k_proj.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -197,7 +197,7 @@ lora_te_text_model_encoder_layers_0_self_attn_v_proj.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -213,7 +213,7 @@ lora_te_text_model_encoder_layers_0_self_attn_out_proj.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -229,7 +229,7 @@ lora_te_text_model_encoder_layers_0_self_attn_fc1.lora_up.weight _,_
 = architecture sd1 85%
 = dialect kohya 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: text-encoder-layers: layers: text encoder of width 768
 = without 1: unknown-layers unknown
 = without 2: text-encoder-layers SD 1.5
@@ -820,7 +820,7 @@ unet:0:up _,_
 = architecture sd1 85%
 = dialect cloneofsimo 85%
 = adapter: down, up: low-rank factors of linear layers
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: cloneofsimo: layers: layers of width 768
 = without 1: unknown-layers unknown
 = without 2: cloneofsimo SD 1.5

@@ -120,7 +120,7 @@ input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight _,768
 = variant Standard 99%
 = architecture sd1 99%
 = part unet 85%
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: sd1-unet: input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight: F16 [33, 768]
 = without 1: -
 = without 2: -
@@ -219,7 +219,7 @@ down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight _,768
 = variant Standard 99%
 = architecture sd1 99%
 = part unet 85%
-= says: SD 1.4 has the same tensors
+= says: SD 1.4 has these too
 = seen: sd1-diffusers: down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight: F16 [33, 768]
 = without 1: -
 = without 2: -
