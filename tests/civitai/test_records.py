@@ -148,6 +148,19 @@ def test_descriptions_creator_dates_recommendations_and_images_are_kept() -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "recommended"),
+    [
+        ({"clipSkip": 2}, Recommended(clip_skip=2)),
+        ({"settings": {"strength": 0.8}}, Recommended(0.8)),
+        ({"settings": {}, "clipSkip": 0}, None),
+        ({}, None),
+    ],
+)
+def test_a_part_of_the_recommendations_is_kept(said: dict[str, object], recommended: Recommended | None) -> None:
+    assert recommended == only(a_model(a_version(**said))).facts.recommended
+
+
 def test_a_hostile_answer_fills_no_disk() -> None:
     image = {
         "url": "https://images.example/1.jpeg",

@@ -192,3 +192,12 @@ def test_a_list_shows_a_change_at_once(tmp_path: Path) -> None:
         after = {model["id"]: model["tags"] for model in walk(yard)}
 
     assert [{1: ["old"], 2: []}, {1: ["new"]}] == [before, after]
+
+
+def test_the_key_of_the_header_goes_before_the_token_of_the_address(yard: App) -> None:
+    """A link that somebody else composed cannot make a caller ask as another team."""
+    other = yard.key("blue")
+    me = yard.ask(f"/api/v1/me?token={other}", None, authorization=f"Bearer {yard.key('red')}")
+    refused = yard.ask(f"/api/v1/me?token={other}", None, authorization="Bearer sk_wrong")
+
+    assert (200, "red", 401) == (me.status, me.json["username"], refused.status)
