@@ -72,7 +72,7 @@ class Match:
 @cache
 def read_records() -> Mapping[str, Mapping[str, Any]]:
     """Return ``families.toml`` as it stands."""
-    return tomllib.loads(files(__package__).joinpath("families.toml").read_text())
+    return tomllib.loads(files(__package__).joinpath("families.toml").read_text("utf-8"))
 
 
 @cache
@@ -119,7 +119,7 @@ def read_layouts() -> tuple[Layout, ...]:
     """Return the layouts, in the order of their families."""
     records = read_families()
     layouts: list[Layout] = []
-    for block in ("\n" + files(__package__).joinpath("layouts.txt").read_text()).split("\n= ")[1:]:
+    for block in ("\n" + files(__package__).joinpath("layouts.txt").read_text("utf-8")).split("\n= ")[1:]:
         title, *lines = block.rstrip("\n").split("\n")
         name, _, architecture = title.partition(" ")
         family = Family(architecture, name, architecture) if architecture else records[name]
