@@ -126,6 +126,12 @@ def test_sizes_and_offsets_are_counted_in_64_bits(
             parsed(document, 4)
 
 
+def test_sizes_are_not_multiplied_once_they_are_too_large() -> None:
+    """Their whole product has twenty million digits, and takes longer than a test may."""
+    with pytest.raises(CorruptFile, match="64 bits"):
+        parsed({"a": entry("U8", [2**63 - 1] * 1_000_000, 0, 4)}, 4)
+
+
 def test_tensors_may_be_listed_in_any_order() -> None:
     document = {"c": entry("U8", [2], 6, 8), "a": entry("U8", [4], 0, 4), "b": entry("U8", [2], 4, 6)}
 

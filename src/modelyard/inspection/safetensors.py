@@ -18,7 +18,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from math import prod
 from operator import mul
 from typing import Any, BinaryIO, NoReturn
 
@@ -311,8 +310,11 @@ def _count_bits(where: str, dtype: str, shape: list[Any]) -> int:
     for size in shape:
         if type(size) is not int or size < 0:
             raise CorruptFile(where, f"{_shown(size)} is not a size")
-    needed: int = prod(shape) * DTYPE_BITS[dtype]
-    if needed > _SIZE_MAX or any(size > _SIZE_MAX for size in accumulate(shape, mul)):
+    numbers = 1
+    # One after the other: the whole product of a hundred thousand hostile sizes takes half a minute.
+    is_too_large = any((numbers := product) > _SIZE_MAX for product in accumulate(shape, mul, initial=1))
+    needed = numbers * DTYPE_BITS[dtype]
+    if is_too_large or needed > _SIZE_MAX:
         raise CorruptFile(where, f"{_shown(shape)} of {dtype} is larger than 64 bits can count")
     if needed % 8:
         raise CorruptFile(where, f"{_shown(shape)} of {dtype} does not end on a whole byte")
