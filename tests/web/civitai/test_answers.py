@@ -126,6 +126,12 @@ def test_a_parameter_that_does_not_exist_is_named(recorded: App) -> None:
     assert (200, "favorites, checkpointType") == (reply.status, reply.headers["modelyard-ignored-parameters"])
 
 
+def test_the_name_of_such_a_parameter_cannot_break_the_header(recorded: App) -> None:
+    reply = recorded.ask(f"/api/v1/models?limit=1&a%0D%0Ax:=1&{'n' * 100}=1", None)
+
+    assert (200, f"a%0D%0Ax%3A, {'n' * 64}") == (reply.status, reply.headers["modelyard-ignored-parameters"])
+
+
 def test_one_model_and_one_version(recorded: App) -> None:
     (listed,) = recorded.ask("/api/v1/models?ids=4476", None).json["items"]
     version = recorded.ask("/api/v1/model-versions/5067", None).json

@@ -226,7 +226,7 @@ def _make_page(
         query = urlencode({**others, "cursor": cursor}, doseq=True)
         metadata |= {"nextCursor": cursor, "nextPage": f"{address}?{query}"}
     end = b'],"metadata":%b}' % _encode(metadata)
-    ignored = ((_IGNORED, ", ".join(search.ignored).encode("ascii", "replace")),) if search.ignored else ()
+    ignored = ((_IGNORED, wire.ignored_header(search.ignored).encode()),) if search.ignored else ()
     return Response(
         items.content + end,
         headers=ignored,
