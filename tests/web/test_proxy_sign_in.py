@@ -257,6 +257,14 @@ def test_the_page_for_signing_in_starts_no_second_session_of_the_same_person(yar
     assert "set-cookie" not in again.headers
 
 
+def test_a_person_begins_a_limited_number_of_sessions_in_a_minute(tmp_path: Path) -> None:
+    with open_app(tmp_path, proxy_networks=PROXY, proxy_teams=TEAMS, failures_per_minute=2) as yard:
+        statuses = [ask(yard, SIGN_IN, "anna", "artists").status for _ in range(3)]
+
+        assert [303, 303, 429] == statuses
+        assert 303 == ask(yard, SIGN_IN, "kim", "artists").status
+
+
 def test_a_revoked_key_is_not_given_back(yard: App) -> None:
     yard.key("red")
     yard.access.revoke_key("1")

@@ -89,8 +89,9 @@ class Sessions:
         return self._begin(fingerprint, is_secure=is_secure)
 
     def begin_for(self, person: Person, *, is_secure: bool) -> Header:
-        """Return the header that signs in a browser as a person. Raises SignInRefused."""
+        """Return the header that signs in a browser as a person. Raises SignInRefused, RateLimited."""
         fingerprint = self.auth.admit(person).viewer.key_fingerprint
+        self.rate_limit.count_session(fingerprint)
         return self._begin(fingerprint, is_secure=is_secure, seconds=PERSON_LASTS_SECONDS)
 
     def create_code(self, key: str) -> str:
