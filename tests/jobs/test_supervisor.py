@@ -23,6 +23,7 @@ from modelyard.domain import ANONYMOUS, ModelQuery, Offset, Scope, Source, Viewe
 from modelyard.facts import Facts, Layer, Record
 from modelyard.index import Index, SegmentDirectory
 from modelyard.index import segment as segment_module
+from modelyard.index.budget import Spend
 from modelyard.store import Store, open_store
 from tests.app_fixture import a_model, a_private
 from tests.process_commands import PROGRAM, Served, environment, serving
@@ -136,9 +137,9 @@ class Work:
         segment = part.segment
         one, text, rendered = segment.one, segment.text, segment.rendered
 
-        def counted_one(tier: int, key: int) -> object:
+        def counted_one(tier: int, key: int, spend: Spend = int) -> object:
             self.counts["sets"] += 1
-            return one(tier, key)
+            return one(tier, key, spend)
 
         def counted_text(row: int) -> bytes:
             self.counts["texts"] += 1

@@ -69,8 +69,8 @@ def test_cleaning_up_purges_and_forgets_rows_of_nodes_after_a_week(store: Store)
 
 
 def test_the_indexers_work_is_the_catalogues(store: Store) -> None:
-    catalog = Part(answer=True)
-    resources = Resources(store, catalog=cast("Any", catalog))
+    catalog, rendering = Part(answer=True), Part(answer=True)
+    resources = Resources(store, catalog=cast("Any", catalog), civitai_models=cast("Any", rendering))
     tasks.update_segments(resources, RUN)
     tasks.replicate_segments(resources, RUN)
     wanted = [kind.is_wanted(resources) for kind in tasks.kinds_of(tasks.INDEXER) if kind.is_wanted]
@@ -78,7 +78,8 @@ def test_the_indexers_work_is_the_catalogues(store: Store) -> None:
     assert ["update_segments", "publish_segments", "has_old_segments", "has_unpublished_segments"] == [
         call[0] for call in catalog.calls
     ]
-    assert [True, True] == wanted
+    assert ["is_behind"] == [call[0] for call in rendering.calls]
+    assert [True, True, True] == wanted
 
 
 def test_an_empty_catalogue_wants_no_work_of_the_hasher(store: Store) -> None:
