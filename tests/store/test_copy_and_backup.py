@@ -23,7 +23,7 @@ from modelyard.catalog import open_catalog
 from modelyard.cli import run
 from modelyard.domain import ANONYMOUS, ModelQuery, Scope
 from modelyard.facts import Entry
-from modelyard.store import Store, backup, copy, open_store, presence, schema
+from modelyard.store import Store, backup, copy, open_store, postgresql_programs, presence, schema
 from tests import requirements
 from tests.app_fixture import a_private
 from tests.databases import Open, sqlite_url
@@ -597,9 +597,10 @@ def test_without_postgresqls_programs_it_is_said_which_one_is_needed(
 ) -> None:
     url = postgres.make_database()
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(postgresql_programs, "_DEBIAN_FOLDERS", tmp_path)
     assert shutil.which("pg_dump") is None
 
-    with pytest.raises(errors.ConfigurationError, match="pg_dump is needed, and is not installed"):
+    with pytest.raises(errors.ConfigurationError, match=r"pg_dump 18 or newer is needed.*it is not installed"):
         backup.backup(url, tmp_path / "backup")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelyard import errors
-from modelyard.store import backup, open_store
+from modelyard.store import backup, open_store, postgresql_programs
 from tests import requirements
 from tests.process_servers import PostgresServer, free_port, postgres_programs
 from tests.processes import entry
@@ -58,8 +58,7 @@ def test_a_program_that_is_older_than_the_server_is_not_used_and_the_version_is_
     program.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    if any(Path("/usr/lib/postgresql").glob("18/bin/pg_dump")):
-        pytest.skip("a version that fits is installed, and would be used")
+    monkeypatch.setattr(postgresql_programs, "_DEBIAN_FOLDERS", tmp_path / "none")
     url = postgres.make_database()
 
     with pytest.raises(errors.ConfigurationError, match=r"pg_dump 18 or newer is needed.*installed: 9\b") as raised:

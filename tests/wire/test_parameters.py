@@ -798,6 +798,7 @@ STATUS_AND_REASON = {
     errors.TooManyUploads(3, 60): (429, "TOO_MANY_UPLOADS"),
     errors.StorageFull(): (507, "INSUFFICIENT_STORAGE"),
     errors.Unavailable("no"): (503, "UNAVAILABLE"),
+    errors.StorageRefused("no"): (503, "UNAVAILABLE"),
     errors.CoverRemoved(): (503, "UNAVAILABLE"),
     errors.DownloadFailed("no"): (500, "INTERNAL"),
     errors.AddressRefused("no"): (500, "INTERNAL"),
