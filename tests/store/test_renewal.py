@@ -20,7 +20,7 @@ from modelyard.registry import models
 from modelyard.store import Store, open_store, renewal
 from tests.databases import Open
 from tests.processes import entry
-from tests.store.test_migrate import migrate_to
+from tests.store.test_migrate import migrate_through
 
 SHA256 = "1A805277C8" + 54 * "0"
 # Two batches and a part of one.
@@ -63,10 +63,9 @@ ROW = {
 
 def fill(url: str, count: int = COUNT) -> None:
     """Make the database that an older version left behind."""
-    engine = migrate_to(url, "0010")
-    with engine.begin() as connection:
-        insert_rows(connection, count)
-    engine.dispose()
+    for _, engine in migrate_through(url, ["0010"]):
+        with engine.begin() as connection:
+            insert_rows(connection, count)
 
 
 def insert_rows(connection: sa.Connection, count: int) -> None:
