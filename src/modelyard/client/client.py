@@ -314,10 +314,11 @@ class Client:
                     if not is_known:
                         offset = int(self._request_once("HEAD", address, headers=_TUS).headers["upload-offset"])
                         is_known = True
-                        continue
-                    file.seek(offset)
-                    offset = self._append(address, offset, file.read(CHUNK_BYTES))
-                    retry.reset()
+                    else:
+                        file.seek(offset)
+                        offset = self._append(address, offset, file.read(CHUNK_BYTES))
+                        retry.reset()
+                    on_bytes(offset, total)
                 except (*TEMPORARY_ERRORS, errors.OffsetConflict) as problem:
                     seconds = retry_after(problem)
                     if seconds is not None and waited_seconds < _AWAY_SECONDS_MAX:
@@ -327,7 +328,6 @@ class Client:
                     if not retry.wait(retry_after(problem)):
                         raise translate(problem) from problem
                     is_known = False
-                on_bytes(offset, total)
         model_id = self._model_of_upload(address, path.name)
         return self._wait_for_verdict(address, model_id, wait_seconds) if wait_seconds else self.get(model_id)
 
