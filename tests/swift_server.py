@@ -78,6 +78,8 @@ class SwiftServer:
             aws_access_key_id=_USER,
             aws_secret_access_key=_SECRET,
             region_name="us-east-1",
+            # On a busy machine Swift's proxy gives up on its own servers at times, and answers 503.
+            config=requirements.module("botocore.config").Config(retries={"max_attempts": 10, "mode": "standard"}),
         )
         client.create_bucket(Bucket=name)
         client.close()

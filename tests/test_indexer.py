@@ -313,7 +313,7 @@ def test_upkeep_waits_for_a_disk_that_refuses_and_goes_on_after(
     working = threading.Thread(target=run_indexer, args=(catalog, ended))
     with files_of_at_most(200):
         working.start()
-        assert wait_for(lambda: "indexing and replication paused, retrying in 1 s" in caplog.text)
+        assert wait_for(lambda: "paused, retrying in 1 s: " in caplog.text)
         assert found(catalog) == [1]
     assert wait_for(lambda: len(names(catalog)) == 1)
     ended.set()

@@ -296,7 +296,7 @@ def test_a_key_is_made_used_and_revoked_which_signs_it_out(browsing: Browsing, y
 
     page.goto("/keys")
     row = page.get_by_role("row", name=re.compile(re.escape(key[:7])))
-    row.locator("summary").click()
+    row.locator("summary", has_text="Revoke").click()
     row.get_by_role("button", name="Revoke laptop").click()
     expect(row).to_contain_text("revoked")
     other.get_by_role("link", name="Upload", exact=True).click()
