@@ -9,6 +9,8 @@ import re
 import shlex
 import stat
 import subprocess
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,12 @@ import yaml
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.cli import COMMANDS
 from modelyard.settings import SETTINGS
+from modelyard.store import blobs, open_store
+from modelyard.store.backup import LAST_BACKUP_NOTE
+from modelyard.store.blobs import Blob
 from tests import requirements
 from tests.databases import prepare, sqlite_url
 from tests.process_commands import PROGRAM, SOURCE, environment
-from tests.process_servers import free_port
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -118,60 +122,122 @@ def test_the_units_are_valid_and_close_the_machine_to_the_server(tmp_path: Path)
         assert 0 == code, report
 
 
-def test_backups_are_made_and_restored_as_the_units_and_the_drill_do(tmp_path: Path) -> None:
-    """The commands of the unit of backups and the script of the drill, with folders and a user of this test."""
-    requirements.program("rsync")
-    home, storage, backups, blob = (tmp_path / name for name in ("home", "files", "backups", "blob"))
-    sha256 = hashlib.sha256(b"weights").hexdigest()
-    blob.write_bytes(b"weights")
-    backups.mkdir()
-    home.mkdir()
-    prepare(sqlite_url(home))
-    FolderBlobs(storage).keep(blob, sha256)
-    program = tmp_path / "modelyard"
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
-    program.chmod(0o755)
-    replacements = {
-        "/opt/modelyard/bin/modelyard": str(program),
-        "/srv/modelyard-files": str(storage),
-        "/var/backups/modelyard": str(backups),
-        "runuser -u modelyard --": "",
-        'env -i -C "$home"': f'env -i -C "$home" PYTHONPATH={SOURCE}',
-        "port=8081": f"port={free_port()}",
-        "/var/tmp/": f"{tmp_path}/",
-    }
+@dataclass(frozen=True)
+class Machine:
+    """A home, a file store and backups in folders of a test, and what runs commands of deploy/ with them."""
 
-    def run(command: str) -> str:
+    home: Path
+    storage: Path
+    backups: Path
+    program: Path
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command or a script with this machine's folders, and as the user of the test."""
+        replacements = {
+            "/opt/modelyard/bin/modelyard": str(self.program),
+            "/srv/modelyard-files": str(self.storage),
+            "/var/backups/modelyard": str(self.backups),
+            "runuser -u modelyard --": "",
+            'env -i -C "$home"': f'env -i -C "$home" PYTHONPATH={SOURCE}',
+            "/var/tmp/": f"{self.home.parent}/",
+        }
         for old, new in replacements.items():
             command = command.replace(old, new)
-        settings = {"MODELYARD_HOME": str(home), "MODELYARD_STORAGE_URL": str(storage), "NO_PROXY": "127.0.0.1"}
-        done = subprocess.run(
+        settings = {"MODELYARD_HOME": str(self.home), "MODELYARD_STORAGE_URL": str(self.storage)}
+        return subprocess.run(
             ["sh", "-c", command],
             env=environment() | settings,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
-        assert 0 == done.returncode, done.stderr
-        return done.stdout
 
-    unit = (DEPLOY / "modelyard-backup.service").read_text(encoding="utf-8")
-    for command in re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE):
-        run(command.replace("$$", "$").replace("%%", "%"))
-    drill = run((DEPLOY / "modelyard-drill").read_text(encoding="utf-8"))
+    def back_up(self) -> list[int]:
+        """Run the commands of the unit of backups as systemd does, and return their codes."""
+        unit = (DEPLOY / "modelyard-backup.service").read_text(encoding="utf-8")
+        codes = []
+        for command in re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE):
+            codes.append(self.run(command.replace("$$", "$").replace("%%", "%")).returncode)
+            if codes[-1]:
+                break
+        return codes
 
-    (database,) = backups.glob("*.database")
-    copy = backups / "files" / sha256[:2] / sha256[2:4] / sha256
+    def drill(self) -> subprocess.CompletedProcess[str]:
+        done = self.run((DEPLOY / "modelyard-drill").read_text(encoding="utf-8"))
+        assert [] == [*self.home.parent.glob("modelyard-drill.*")], "the drill leaves nothing"
+        return done
+
+    def last_backup(self) -> str | None:
+        """Return the time that /status shows."""
+        with closing(open_store(sqlite_url(self.home))) as store:
+            return store.get_property(LAST_BACKUP_NOTE)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    requirements.program("rsync")
+    machine = Machine(*(tmp_path / name for name in ("home", "files", "backups", "modelyard")))
+    machine.backups.mkdir()
+    machine.home.mkdir()
+    machine.storage.mkdir()
+    prepare(sqlite_url(machine.home))
+    machine.program.write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
+    machine.program.chmod(0o755)
+    return machine
+
+
+def store_weights(machine: Machine) -> str:
+    """Store a file that the database names, and return its SHA-256."""
+    sha256, blob = hashlib.sha256(b"weights").hexdigest(), machine.home / "blob"
+    blob.write_bytes(b"weights")
+    FolderBlobs(machine.storage).keep(blob, sha256)
+    with closing(open_store(sqlite_url(machine.home))) as store, store.transaction() as transaction:
+        blobs.put(transaction.connection, Blob(sha256, 7, transaction.now, "clean", ""))
+    return sha256
+
+
+def test_backups_are_made_and_restored_as_the_units_and_the_drill_do(machine: Machine) -> None:
+    sha256 = store_weights(machine)
+    assert {0} == {*machine.back_up()}
+    drill = machine.drill()
+
+    (database,) = machine.backups.glob("*.database")
+    copy = machine.backups / "files" / sha256[:2] / sha256[2:4] / sha256
     assert b"weights" == copy.read_bytes()
     assert {0o600, 0o400} == {stat.S_IMODE(path.stat().st_mode) for path in (database, copy)}
-    assert drill.splitlines()[-1] == "the backup can be restored"
-    assert [] == [*tmp_path.glob("modelyard-drill.*")]
-    # A file that is damaged stops the drill.
+    assert (0, "the backup can be restored") == (drill.returncode, drill.stdout.splitlines()[-1]), drill.stderr
+    assert machine.last_backup() is not None
+    # A file that is damaged stops the drill, and so does one that is missing.
     copy.chmod(0o600)
     copy.write_bytes(b"weighs!")
-    with pytest.raises(AssertionError, match="did NOT match"):
-        run((DEPLOY / "modelyard-drill").read_text(encoding="utf-8"))
+    damaged = machine.drill()
+    assert 1 == damaged.returncode
+    assert "did NOT match" in damaged.stderr
+    copy.unlink()
+    missing = machine.drill()
+    assert 1 == missing.returncode
+    assert f"lost: {sha256}" in missing.stdout
+    assert f"modelyard-drill: {database} cannot be restored as a whole" == missing.stderr.splitlines()[-1]
+
+
+def test_the_drill_says_that_there_is_no_backup_and_needs_no_files(machine: Machine) -> None:
+    nothing = machine.drill()
+    assert {0} == {*machine.back_up()}
+    without_files = machine.drill()
+
+    assert (1, f"modelyard-drill: there is no backup in {machine.backups}\n") == (nothing.returncode, nothing.stderr)
+    assert 0 == without_files.returncode, without_files.stderr
+
+
+def test_a_backup_whose_files_were_not_copied_is_none(machine: Machine) -> None:
+    """Neither the drill nor the restore takes it, and /status does not show its time."""
+    store_weights(machine)
+    (machine.backups / "files").write_text("in the way of the folder")
+
+    assert [1] == machine.back_up()
+    assert ["files"] == [path.name for path in machine.backups.iterdir()]
+    assert machine.last_backup() is None
 
 
 def test_the_image_runs_a_command_that_exists_as_somebody_without_rights() -> None:

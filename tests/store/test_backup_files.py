@@ -75,6 +75,56 @@ def test_a_backup_that_cannot_be_written_leaves_nothing(
     assert [] == names(backups)
 
 
+@pytest.mark.parametrize("length", [250, 256])
+def test_a_backup_that_cannot_be_created_names_the_target_and_the_reason(url: str, backups: Path, length: int) -> None:
+    """As in a folder of somebody else, which a test of root cannot have. The longer name cannot be looked at either."""
+    target = backups / ("m" * length)
+    with pytest.raises(errors.ConfigurationError) as refused:
+        backup.backup(url, target)
+
+    assert f"{target} cannot be written: File name too long" == refused.value.message
+    assert [] == names(backups)
+
+
+def test_a_backup_onto_a_full_disk_names_the_target(url: str, backups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def connect_to_few_pages(path: object, **options: bool) -> sqlite3.Connection:
+        connection = connect(path, **options)  # type: ignore[call-overload] # as it was called
+        connection.execute("PRAGMA max_page_count=2")
+        return connection  # type: ignore[no-any-return] # the same
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_few_pages)
+    with pytest.raises(errors.ConfigurationError) as refused:
+        backup.backup(url, backups / "monday")
+
+    assert f"{backups / 'monday'} cannot be written: database or disk is full" == refused.value.message
+    assert [] == names(backups)
+
+
+def test_a_command_that_completes_a_backup_has_to_succeed(
+    url: str, backups: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del url
+    home = str(tmp_path / "home")
+    refusals = []
+    for command in ("false", "no-such-program --now", "sh -c 'exit 3'", "'"):
+        assert run(["backup", "--home", home, "--then", command, str(backups / "monday")])
+        refusals.append(capsys.readouterr().err.splitlines()[-1])
+        assert [] == names(backups)
+    both = run(["backup", "--home", home, "--then", "true", "--with-files", str(backups / "monday")])
+    code = run(["backup", "--home", home, "--then", f"touch '{backups}/the files'", str(backups / "monday")])
+
+    assert [
+        "modelyard: there is no backup: false ended with the code 1",
+        "modelyard: there is no backup: no-such-program cannot be run: No such file or directory",
+        "modelyard: there is no backup: sh ended with the code 3",
+    ] == refusals[:3]
+    assert "No closing quotation" in refusals[3]
+    assert (2, 0) == (both, code)
+    assert ["monday", "the files"] == names(backups)
+
+
 def test_a_restore_that_cannot_be_written_leaves_the_database(
     url: str, backups: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

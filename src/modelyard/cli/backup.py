@@ -1,5 +1,7 @@
 """`modelyard backup` and `modelyard restore`: the database and the files, to a backup and back."""
 
+import shlex
+import subprocess
 import time
 from pathlib import Path
 
@@ -19,15 +21,27 @@ _DATABASE, _FILES = "record", "files"
 @options.home_and_quiet_options
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--with-files", is_flag=True, help="Create the folder PATH with the database and the stored model files.")
+@click.option(
+    "--then",
+    metavar="COMMAND",
+    default="",
+    help="Run COMMAND, such as an rsync of the model files. If it fails, PATH is not written.",
+)
 @options.json_option
-def backup(path: Path, with_files: bool, as_json: bool) -> None:
+def backup(path: Path, with_files: bool, then: str, as_json: bool) -> None:
     """Write the database to the file PATH, as it is at one moment. The server may be running.
 
     PostgreSQL needs its program pg_dump. The index is not in the backup: Modelyard builds it again from the database.
+
+    With --then, the file gets its name, and the status page shows its time, only after COMMAND has succeeded. No shell
+    reads COMMAND.
     """
+    command = _split(then)
+    if command and with_files:
+        raise click.UsageError("--then and --with-files exclude each other")
     config = home.load_settings()
     if not with_files:
-        store_backup.backup(config.database_url, path)
+        store_backup.backup(config.database_url, path, lambda: _run(command))
     else:
         try:
             path.mkdir(parents=True)
@@ -41,6 +55,27 @@ def backup(path: Path, with_files: bool, as_json: bool) -> None:
         output.write_json({"path": str(path), "with_files": with_files})
         return
     output.remark(f"backed up to {path}")
+
+
+def _split(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as problem:
+        raise click.BadParameter(f"{problem}; accepted: a command with its arguments", param_hint="--then") from None
+
+
+def _run(command: list[str]) -> None:
+    """Run the command that completes a backup. Raises ConfigurationError if it fails."""
+    if not command:
+        return
+    try:
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+    except OSError as problem:
+        raise errors.ConfigurationError(
+            f"there is no backup: {command[0]} cannot be run: {problem.strerror}"
+        ) from problem
+    if code:
+        raise errors.ConfigurationError(f"there is no backup: {command[0]} ended with the code {code}")
 
 
 def _record_time(config: Settings) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -26,28 +26,38 @@ from modelyard.store.postgresql_programs import check_archive, restore_archive, 
 # The note with the time at which the last backup of a database was complete.
 LAST_BACKUP_NOTE = "last_backup"
 _PAGES_AT_ONCE = 4_096
+_TARGET_ERRORS = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
+)
 
 
-def backup(url: str, path: Path) -> None:
-    """Write a database into a file, as it is at one moment, and flush it. Readers and writers go on meanwhile."""
-    if path.exists():
-        raise errors.ConfigurationError(f"{path} is there already; name a file that is not")
+def backup(url: str, path: Path, complete: Callable[[], None] = lambda: None) -> None:
+    """Write a database into a file, as it is at one moment, and flush it. Readers and writers go on meanwhile.
+
+    ``complete`` is called before the file gets its name; if it raises, no file is left.
+    """
     parsed = _parsed(url)
-    if not path.absolute().parent.is_dir():
-        raise errors.ConfigurationError(f"the folder {path.absolute().parent} does not exist; create it first")
     making = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if path.exists():
+            raise errors.ConfigurationError(f"{path} is there already; name a file that is not")
+        if not path.absolute().parent.is_dir():
+            raise errors.ConfigurationError(f"the folder {path.absolute().parent} does not exist; create it first")
+        # What cannot be written is noticed here: SQLite and pg_dump would not say which of their two files it is.
+        making.touch()
         if parsed.get_backend_name() == "sqlite":
-            _backup_sqlite(Path(str(parsed.database)), making)
+            _backup_sqlite(Path(str(parsed.database)), making, path)
         else:
             _backup_postgresql(url, making)
         _flush(making)
+        complete()
         making.rename(path)
         _flush_names(path.parent)
     except OSError as problem:
         raise errors.ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     finally:
-        making.unlink(missing_ok=True)
+        with suppress(OSError):
+            making.unlink(missing_ok=True)
 
 
 def record_backup(url: str, at: int) -> None:
@@ -124,7 +134,8 @@ def _parsed(url: str) -> sa.URL:
     return dialect.engine.url
 
 
-def _backup_sqlite(source: Path, target: Path) -> None:
+def _backup_sqlite(source: Path, target: Path, name: Path) -> None:
+    """Copy a database to ``target``; errors of that file say ``name``, which it gets in the end."""
     if not source.is_file():
         raise errors.ConfigurationError(f"{source} is no database")
     try:
@@ -135,6 +146,8 @@ def _backup_sqlite(source: Path, target: Path) -> None:
     except sqlite3.Error as problem:
         if is_damage(problem):
             raise damage_error(sa.make_url(f"sqlite:///{source}"), problem) from problem
+        if problem.sqlite_errorcode in _TARGET_ERRORS:  # the source is only read
+            raise errors.ConfigurationError(f"{name} cannot be written: {problem}") from problem
         raise errors.ConfigurationError(f"{source} cannot be backed up: {problem}") from problem
     _refuse_damaged(target, source)
 
