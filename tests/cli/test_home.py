@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.cli import run
+from modelyard.cli.home import find_unknown_variables
 from tests.process_commands import PROGRAM, environment, serving
 from tests.transfers import lora_bytes
 
@@ -233,3 +234,26 @@ def test_without_a_storage_folder_no_folder_beside_is_closed(tmp_path: Path, mon
 
     assert run(["key", "list", "--home", str(tmp_path / "home")]) == 0
     assert stat.S_IMODE((tmp_path / "incoming").stat().st_mode) == 0o755
+
+
+def test_a_variable_that_is_no_setting_is_found_with_the_nearest_name() -> None:
+    known = ("MODELYARD_HOME", "MODELYARD_PORT", "MODELYARD_URL", "MODELYARD_KEY", "MODELYARD_TEST_DATA", "HOME")
+    unknown = {"MODELYARD_WORKRES": "MODELYARD_WORKERS", "MODELYARD_STORAGEURL": "MODELYARD_STORAGE_URL"}
+
+    assert unknown == find_unknown_variables(dict.fromkeys((*known, *unknown), "1"))
+
+
+def test_the_server_warns_about_unknown_variables_and_refuses_a_folder_of_files_that_it_cannot_create(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELYARD_WORKRES", "3")
+    monkeypatch.setenv("MODELYARD_STORAGE_URL", "/proc/modelyard/files")
+
+    code = run(["serve", "--home", str(tmp_path), "--port", "0"])
+    lines = capfd.readouterr().err.splitlines()
+
+    assert 1 == code
+    assert "the variable MODELYARD_WORKRES is no setting and is ignored; the nearest is MODELYARD_WORKERS" in lines
+    assert any("/proc/modelyard" in line and "the folder of the files cannot be written" in line for line in lines), (
+        lines
+    )

@@ -43,9 +43,16 @@ class FolderBlobs:
                 with os.scandir(self._folder) as entries:
                     next(entries, None)
             except FileNotFoundError:
-                return  # it is made with the first file
+                self._make()
             except OSError as problem:
                 raise errors.Unavailable("the folder of the files cannot be read", detail=str(problem)) from problem
+
+    def _make(self) -> None:
+        try:
+            make_folder(self._folder)
+        except OSError as problem:
+            reason = f"{self._folder}: {problem.strerror}"
+            raise errors.Unavailable("the folder of the files cannot be created", detail=reason) from problem
 
     def has(self, sha256: str) -> bool:
         """Whether the folder has the blob."""

@@ -5,11 +5,12 @@ Folders have mode 0700 and files 0600, whatever the umask of the caller is.
 """
 
 import contextlib
+import difflib
 import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -28,6 +29,9 @@ _OTHERS = 0o007
 COMMAND_CONNECTIONS = 2
 _SLOT_SECONDS_MAX, _SLOT_RETRY_SECONDS = 60.0, 0.5
 _NODE_FILE = "node"
+# Variables that are no settings: those of commands that ask a server, and those of tests.
+_OTHER_VARIABLES = frozenset({"MODELYARD_URL", "MODELYARD_KEY"})
+_TEST_PREFIX = "MODELYARD_TEST_"
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-counters")
 
 
@@ -47,6 +51,22 @@ def load_demo_settings() -> settings.Settings:
             "--demo fills a database of its own; unset MODELYARD_DATABASE_URL, or run `modelyard serve` without --demo"
         )
     return _open_home(loaded)
+
+
+def find_unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables with our prefix that are no settings, each with the nearest name of one.
+
+    Other programs may set some, such as Kubernetes for a service that is called modelyard, so they are not refused.
+    """
+    names = [setting.environment_name for setting in settings.SETTINGS]
+    return {
+        name: difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+        for name in sorted(environ)
+        if name.startswith(settings.ENVIRONMENT_PREFIX)
+        and not name.startswith(_TEST_PREFIX)
+        and name not in _OTHER_VARIABLES
+        and name not in names
+    }
 
 
 def _open_home(loaded: settings.Settings) -> settings.Settings:

@@ -60,6 +60,8 @@ def serve(host: str | None, port: int | None, workers: int | None, with_demo: bo
         workers=config.workers if workers is None else workers,
     )
     app.check_settings(config)
+    for name, nearest in home.find_unknown_variables().items():
+        output.warn(f"the variable {name} is no setting and is ignored; the nearest is {nearest}")
     _raise_file_limit()
     # Listen first: if the port is taken, the user sees it before anything slow begins.
     started_at = time.time()

@@ -50,6 +50,20 @@ def test_a_file_store_that_does_not_work_is_named_with_the_reason(tmp_path: Path
     assert "problems" not in answers[1]
 
 
+def test_a_folder_of_files_that_is_missing_is_created_or_is_a_problem(tmp_path: Path) -> None:
+    catalog = open_catalog(open_store(sqlite_url(tmp_path)))
+    problems = []
+    # No folder can be made in /proc, as in a file system that the server may only read.
+    for folder in (tmp_path / "new" / "files", Path("/proc/modelyard/files")):
+        endpoint = ReadyEndpoint(catalog, open_storage(str(folder), tmp_path, {}))
+        endpoint.probe()
+        problems.append(ask_readiness(endpoint).get("problems", {}).get("files"))
+    catalog.close()
+
+    assert (tmp_path / "new" / "files").is_dir()
+    assert [None, "the folder of the files cannot be created"] == problems
+
+
 def test_a_database_that_went_away_is_named_with_the_reason(tmp_path: Path) -> None:
     with postgres_server(tmp_path) as server:
         catalog = open_catalog(open_store(server.url()))
