@@ -65,6 +65,7 @@ def test_the_values_of_options_that_are_left_out() -> None:
         modelyard push --wait 600.0
         modelyard push --key
         modelyard send --key
+        modelyard backup --then
         modelyard gc --grace 7d
         modelyard key create --scope ['read,write']
         modelyard key rotate --overlap 24h
