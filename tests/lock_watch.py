@@ -16,7 +16,11 @@ from modelyard.outbound import guard
 from modelyard.store import Store
 
 _CALLS: list[tuple[type, str]] = [
-    *((kind, name) for kind in (FolderBlobs, S3Blobs) for name in ("has", "keep", "read", "fetch", "remove", "all")),
+    *(
+        (kind, name)
+        for kind in (FolderBlobs, S3Blobs)
+        for name in ("has", "keep", "read", "open", "fetch", "remove", "all")
+    ),
     *((S3Blobs, name) for name in ("share_uploaded", "uploaded_size", "fetch_uploaded", "forget_uploaded")),
     (guard.Outbound, "open"),
 ]

@@ -65,6 +65,21 @@ def bytes_of(kept: Blobs, sha256: str) -> bytes:
     return content
 
 
+def test_a_blob_is_read_like_a_file(kept: Blobs, tmp_path: Path) -> None:
+    content = os.urandom(3_000_000)
+    path, sha256 = a_file(tmp_path, content)
+    kept.keep(path, sha256)
+
+    with kept.open(sha256) as reader:
+        first = reader.read(10)
+        end = reader.seek(-5, os.SEEK_END)
+        last = reader.read(10)
+        reader.seek(0)
+        assert (content[:10], 2_999_995, content[-5:], content) == (first, end, last, reader.read())
+    with pytest.raises(FileNotFoundError):
+        kept.open("0" * 64)
+
+
 @pytest.mark.parametrize("size", [0, 1, 1_000_000, 20_000_000])
 def test_what_is_kept_comes_back(kept: Blobs, tmp_path: Path, size: int) -> None:
     content = os.urandom(size)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from modelyard import errors
 from modelyard.blobs.fsync import make_folder, sync_file, sync_folder
@@ -106,6 +107,10 @@ class FolderBlobs:
     def read(self, sha256: str) -> bytes:
         """Return all bytes of the blob."""
         return self._place(sha256).read_bytes()
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open the blob."""
+        return self._place(sha256).open("rb")
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:  # noqa: ARG002 # the protocol's signature
         """Return None: a folder has no server of its own that could send a blob."""

@@ -8,12 +8,13 @@ AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN.
 """
 
 import datetime
+import io
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlsplit
 
 import obstore
@@ -23,6 +24,7 @@ from obstore.store import S3Store
 from modelyard import errors
 from modelyard.blobs.fsync import make_folder, sync_file, translate_disk_full
 from modelyard.blobs.presigned_links import add_parameters
+from modelyard.blobs.range_reader import RangeReader
 from modelyard.blobs.s3_errors import call_store, iterate_store, no_bucket
 from modelyard.condition import Condition
 
@@ -33,6 +35,7 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT = "60s"
 # What a store copies in one request.
 _COPY_BYTES_MAX = 5 << 30
+_READ_BYTES = 1 << 20
 
 T = TypeVar("T")
 
@@ -94,6 +97,17 @@ class S3Blobs:
     def read(self, sha256: str) -> bytes:
         """Return all bytes of the blob."""
         return bytes(self._call(lambda: obstore.get(self._store, _key(sha256)).bytes()))
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Return a reader that fetches a MiB at a time."""
+        size_bytes = self.size(sha256)
+        if size_bytes is None:
+            raise FileNotFoundError(sha256)
+
+        def fetch(start: int, end: int) -> bytes:
+            return bytes(self._call(lambda: obstore.get_range(self._store, _key(sha256), start=start, end=end)))
+
+        return io.BufferedReader(RangeReader(fetch, size_bytes), _READ_BYTES)
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
         """Return a presigned GET address. ``disposition`` is the header that the store answers with."""

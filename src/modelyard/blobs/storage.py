@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from modelyard import errors
 from modelyard.blobs.folder import FolderBlobs
@@ -47,6 +47,9 @@ class Blobs(Protocol):
 
     def read(self, sha256: str) -> bytes:
         """Return all bytes of a small blob. Raises FileNotFoundError if there is none."""
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Return a reader of the blob that can seek and fetches only what is read. Raises FileNotFoundError."""
 
     def link(self, sha256: str, disposition: str, expires_in_seconds: int) -> str | None:
         """Return an address that any client can download the blob from; None if this server has to send it."""

@@ -26,7 +26,14 @@ from modelyard.inspection.formats import FileFormat
 from modelyard.inspection.hashing import FileChanged, FileHashes, Hasher, hash_file
 from modelyard.inspection.header import Header, Tensor
 from modelyard.inspection.identify import CHOSEN, NOT_FOLLOWED, Identity, identify
-from modelyard.inspection.inspect import THUMBNAIL, Inspection, identify_files, inspect_file, thumbnail_of
+from modelyard.inspection.inspect import (
+    THUMBNAIL,
+    Inspection,
+    identify_files,
+    identify_readers,
+    inspect_file,
+    thumbnail_of,
+)
 from modelyard.inspection.safetensors import HEADER_LIMIT_BYTES
 
 __all__ = [
@@ -51,6 +58,7 @@ __all__ = [
     "hash_file",
     "identify",
     "identify_files",
+    "identify_readers",
     "inspect_file",
     "inspect_model",
     "list_models",

@@ -3,7 +3,7 @@
 import base64
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
@@ -160,8 +160,46 @@ def identify_files(paths: Sequence[str | os.PathLike[str]], *, pipeline: str = "
         if header is not None:
             tensors |= header.tensors
             metadata |= header.metadata
-    metadata |= {key: value for key, value in ((CLASS_NAME, pipeline), (ORIGIN, origin)) if value}
-    identity = _identify(Header(tensors, metadata), paths[0]) if tensors else Identity()
+    return _identify_together(Header(tensors, metadata), paths[0] if paths else "", pipeline, origin)
+
+
+# Beyond any model in shards. Untrusted headers of more are not merged, for the sake of the process that reads them.
+_SHARD_HEADER_BYTES_MAX = 16 << 20
+_SHARD_TENSORS_MAX = 200_000
+
+
+def identify_readers(readers: Iterable[tuple[BinaryIO, int]], name: str, *, pipeline: str = "") -> Identity | None:
+    """Identify the model whose tensors are spread over open files: each reader with the size of its file in bytes.
+
+    Only headers of safetensors and GGUF are read. Returns None if a file has another format or no sound header, or if
+    the headers are larger than those of any model. ``name`` is that of the first file with its folder.
+    """
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for reader, size_bytes in readers:
+        header = _read_safe_header(reader, size_bytes)
+        if header is None or len(tensors) + len(header.tensors) > _SHARD_TENSORS_MAX:
+            return None
+        tensors |= header.tensors
+        metadata |= header.metadata
+    return _identify_together(Header(tensors, metadata), name, pipeline)
+
+
+def _read_safe_header(reader: BinaryIO, size_bytes: int) -> Header | None:
+    try:
+        match formats.recognise(reader, size_bytes).format:
+            case FileFormat.SAFETENSORS:
+                return safetensors.read_frame(reader, size_bytes, _SHARD_HEADER_BYTES_MAX).header
+            case FileFormat.GGUF:
+                return gguf.read_header(reader, size_bytes, _SHARD_HEADER_BYTES_MAX)
+    except (CorruptFile, UnsupportedFile):
+        pass
+    return None
+
+
+def _identify_together(header: Header, path: str | os.PathLike[str], pipeline: str = "", origin: str = "") -> Identity:
+    notes = {key: value for key, value in ((CLASS_NAME, pipeline), (ORIGIN, origin)) if value}
+    identity = _identify(Header(header.tensors, {**header.metadata, **notes}), path)
     if not pipeline:
         return identity
     evidence = Evidence("pipeline", "metadata", "model_index.json", pipeline)

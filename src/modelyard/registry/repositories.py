@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from modelyard import errors
+from modelyard.blobs import Blobs
 from modelyard.domain import Hashes, Status, Verdict, Viewer, Visibility
 from modelyard.facts import Entry, Facts, Layer, ModelFile, format_date
 from modelyard.inspection import folders
@@ -23,6 +24,7 @@ from modelyard.registry import inspections, models
 from modelyard.registry.fields import parse_upload_metadata
 from modelyard.registry.models import Models, writing_team
 from modelyard.registry.readme import README, Readme, parse_readme
+from modelyard.registry.shards import ShardSet, find_shards, identify_shards, judge_shards
 from modelyard.registry.signatures import refuse_unsigned
 from modelyard.registry.writer import ModelWriter, merge_layer, state_of
 from modelyard.signatures import FILE_NAME
@@ -77,20 +79,37 @@ class Commit:
         """Whether files are removed."""
         return bool(self.removed or self.removed_folders)
 
+    def removes(self, path: str) -> bool:
+        """Whether it removes a file; it may add it again."""
+        return path in self.removed or path.startswith(tuple(f"{folder}/" for folder in self.removed_folders))
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A repository after a commit; ``readme`` is what became of its README.md, if it had one."""
+    """A repository after a commit; ``readme`` is what became of its README.md, if it had one.
+
+    ``missing`` says which shards of the model's file are missing, if the commit changed them.
+    """
 
     repository: Repository
     readme: Readme | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """The shards of a model's file, and their facts together; None if their headers cannot be merged."""
+
+    shards: ShardSet
+    facts: Facts | None
 
 
 class OwnedRepositories:
     """The repositories of one store. Threads may share it."""
 
-    def __init__(self, store: Store, owned_models: Models, team_quota_bytes: int) -> None:
+    def __init__(self, store: Store, storage: Blobs, owned_models: Models, team_quota_bytes: int) -> None:
         self._store = store
+        self._storage = storage
         self._models = owned_models
         self._quota_bytes = team_quota_bytes
 
@@ -140,6 +159,7 @@ class OwnedRepositories:
     def commit(self, viewer: Viewer, repository: Repository, commit: Commit) -> Committed:
         """Change a repository by a commit of verified files. Raises QuotaExceeded, Conflict or InvalidValue."""
         team = writing_team(viewer)
+        merged = self._merge_shards(team, repository, commit)
         with self._store.transaction() as transaction:
             commit.check()
             connection = transaction.connection
@@ -149,11 +169,12 @@ class OwnedRepositories:
             repositories.put(connection, current)
             if current.model_id is not None and (commit.weights or commit.removes_files):
                 _list_own_file(transaction, current, current.model_id)
+            before = repositories.files(connection, current.id)
             self._put_files(connection, current, commit)
             for upload_id in commit.upload_ids:
                 uploads.remove(connection, upload_id)
             is_new = current.model_id is None
-            current, readme = _update_model(transaction, current, commit)
+            current, readme = _update_model(transaction, current, commit, before, merged)
             repositories.put(connection, current)
             if current.model_id is not None and self._models.signatures.is_required:
                 self._require_signature(transaction, current.model_id, commit)
@@ -162,7 +183,32 @@ class OwnedRepositories:
             if current.model_id is None:  # a change of a model has a row of its own
                 transaction.audit.note("repository.commit", current.name, team)
             self._refuse_over_quota(connection, team)
-        return Committed(current, readme)
+        return Committed(current, readme, merged.shards.describe_missing() if merged else "")
+
+    def _merge_shards(self, team: str, repository: Repository, commit: Commit) -> _Merged | None:
+        """Read the headers of the shards that a commit changes; None if it changes none of the model's file."""
+        is_of_index = any(path.endswith(".json") for path in commit.texts)
+        if not (commit.weights or commit.removes_files or is_of_index):
+            return None
+        with self._store.reading() as connection:
+            current = self._find(connection, team, repository.name)
+            before = repositories.files(connection, current.id) if current else []
+        entry = self._store.entry(current.model_id) if current and current.model_id is not None else None
+        changed = {
+            path: RepositoryFile(repository.id, path, len(text), content=text) for path, text in commit.texts.items()
+        }
+        for path, weights in commit.weights.items():
+            changed[path] = RepositoryFile(repository.id, path, weights.size_bytes, weights.sha256)
+        remaining = {file.path: file for file in before if not commit.removes(file.path)}
+        # In the order of the store: two paths may have the same bytes.
+        after = sorted((remaining | changed).values(), key=lambda file: file.path.encode())
+        shards = _find_changed_shards(before, after, entry.model.blob if entry else None, commit)
+        if shards is None:
+            return None
+        try:
+            return _Merged(shards, identify_shards(self._storage, repository.name, shards))
+        except FileNotFoundError:
+            raise errors.Conflict("the bytes of a shard were removed meanwhile; upload the file again") from None
 
     def _require_signature(self, transaction: WriteTransaction, model_id: int, commit: Commit) -> None:
         """Raise UnsupportedFile for a model that is not signed. A signature makes one that waits for it available."""
@@ -171,12 +217,15 @@ class OwnedRepositories:
             refuse_unsigned(transaction.connection, model, self._models.signatures)
         blob = blobs.find(transaction.connection, model.blob) if model.blob else None
         if FILE_NAME in commit.texts and blob is not None and blob.verdict == Verdict.CLEAN:
-            models.make_available(transaction, model_id)
+            files = repositories.files_of_model(transaction.connection, model_id)
+            main = next((file for file in files if file.sha256 == blob.sha256), None)
+            shards = find_shards(files, main) if main else None
+            if shards is None or not shards.missing:
+                models.make_available(transaction, model_id)
 
     def _put_files(self, connection: sa.Connection, repository: Repository, commit: Commit) -> None:
-        folders = tuple(f"{folder}/" for folder in commit.removed_folders)
         for file in repositories.files(connection, repository.id):
-            if file.path in commit.removed or file.path.startswith(folders):
+            if commit.removes(file.path):
                 repositories.remove_file(connection, repository.id, file.path)
         rows = [RepositoryFile(repository.id, path, len(text), content=text) for path, text in commit.texts.items()]
         for path, weights in commit.weights.items():
@@ -223,18 +272,27 @@ def _is_model_id(name: str) -> bool:
 
 
 def _update_model(
-    transaction: WriteTransaction, repository: Repository, commit: Commit
+    transaction: WriteTransaction,
+    repository: Repository,
+    commit: Commit,
+    before: Sequence[RepositoryFile],
+    merged: _Merged | None,
 ) -> tuple[Repository, Readme | None]:
     """Make the model of a repository agree with its files, and return both after it."""
     files = repositories.files(transaction.connection, repository.id)
     weights = [file for file in files if file.sha256 is not None]
     entry = _entry_of(transaction, repository)
     blob = entry.model.blob if entry else None
+    shards = _find_changed_shards(before, files, blob, commit)
+    if (shards.key if shards else None) != (merged.shards.key if merged else None):
+        raise errors.Conflict("another commit changed the shards meanwhile; send the commit again")
     if weights and blob not in {file.sha256 for file in weights}:
-        repository = _give_main(transaction, repository, commit, _choose_main(weights, commit))
+        repository = _give_main(transaction, repository, commit, _choose_main(weights, commit), merged)
     elif entry is not None and blob is not None and not weights and commit.removes_files:
         model_id = entry.model.id
         raise errors.Conflict(f"the commit removes the file of the model {model_id}; delete the repository instead")
+    elif entry is not None and merged is not None:
+        _update_shards(transaction, entry, commit, merged)
     readme = None
     text = next((file.content for file in files if file.path == README), None)
     if repository.model_id is not None:
@@ -256,8 +314,26 @@ def _choose_main(weights: Sequence[RepositoryFile], commit: Commit) -> Repositor
     )
 
 
+def _find_changed_shards(
+    before: Sequence[RepositoryFile], after: Sequence[RepositoryFile], blob: str | None, commit: Commit
+) -> ShardSet | None:
+    """Return the shards of the model's file after a commit; None if it is no shard, or the commit changes none."""
+    weights = [file for file in after if file.sha256 is not None]
+    if not weights:
+        return None
+    main = next((file for file in weights if file.sha256 == blob), None)
+    is_new = main is None
+    main = main or _choose_main(weights, commit)
+    shards = find_shards(after, main)
+    is_sent = shards is not None and any(file.path in commit.weights for file in shards.files)
+    return shards if is_new or is_sent or shards != find_shards(before, main) else None
+
+
 def _identify(main: RepositoryFile, commit: Commit) -> Facts:
-    """Return the facts of a model's file; of a shard with the identity from the shard that says most."""
+    """Return the facts of a model's file; of a shard with the identity from the shard that says most.
+
+    Shards whose headers can be merged say more: see ``_merge_facts``.
+    """
     facts = commit.weights[main.path].facts
     shards = {path: file.facts for path, file in commit.weights.items() if folders.is_shard_of(path, main.path)}
     best = max((facts, *shards.values()), key=lambda one: (one.base_model is not None, one.type is not None))
@@ -267,6 +343,41 @@ def _identify(main: RepositoryFile, commit: Commit) -> Facts:
     return replace(best, hashes=facts.hashes, size_bytes=facts.size_bytes, evidence=evidence)
 
 
+def _merge_facts(transaction: WriteTransaction, facts: Facts, merged: _Merged) -> Facts:
+    """Return the facts of a model in shards, with the hashes and the size of its own file from ``facts``."""
+    verdict, reason = judge_shards(transaction.connection, merged.shards)
+    identity = facts if merged.facts is None else merged.facts
+    lines = (facts.evidence or ())[1:] if merged.facts is None else merged.facts.evidence or ()
+    return replace(
+        identity,
+        hashes=facts.hashes,
+        size_bytes=facts.size_bytes,
+        files=facts.files,
+        evidence=(f"{verdict}: {reason}", *lines),
+    )
+
+
+def _are_servable(transaction: WriteTransaction, commit: Commit, shards: ShardSet) -> bool:
+    """Whether all shards are there and may be served. Those of earlier commits may if they are clean."""
+    for file in shards.files:
+        verified = commit.weights.get(file.path)
+        blob = blobs.find(transaction.connection, file.sha256) if file.sha256 else None
+        if not (verified.is_servable if verified else blob is not None and blob.verdict == Verdict.CLEAN):
+            return False
+    return not shards.missing
+
+
+def _update_shards(transaction: WriteTransaction, entry: Entry, commit: Commit, merged: _Merged) -> None:
+    """Give a model whose file is a shard the facts of all its shards, after a commit that changed others of them."""
+    inspections.apply_inspection(
+        transaction,
+        entry.model.id,
+        _merge_facts(transaction, entry.layers.get(Layer.HEADER) or Facts(), merged),
+        sha256=entry.model.blob,
+        is_available=_are_servable(transaction, commit, merged.shards),
+    )
+
+
 def _entry_of(transaction: WriteTransaction, repository: Repository) -> Entry | None:
     if repository.model_id is None:
         return None
@@ -274,7 +385,11 @@ def _entry_of(transaction: WriteTransaction, repository: Repository) -> Entry | 
 
 
 def _give_main(
-    transaction: WriteTransaction, repository: Repository, commit: Commit, main: RepositoryFile
+    transaction: WriteTransaction,
+    repository: Repository,
+    commit: Commit,
+    main: RepositoryFile,
+    merged: _Merged | None,
 ) -> Repository:
     """Give the repository's model its file; make the model, if there is none."""
     verified = commit.weights.get(main.path)
@@ -287,13 +402,18 @@ def _give_main(
             {"filename": label, "name": repository.name, "visibility": repository.visibility}
         )
         model_id = models.create(transaction, repository.team, metadata).model.id
+    facts = _identify(main, commit)
+    is_servable = verified.is_servable
+    if merged is not None:
+        facts = _merge_facts(transaction, facts, merged)
+        is_servable = _are_servable(transaction, commit, merged.shards)
     has_cover = verified.cover and covers.exists(transaction.connection, verified.cover)
     inspections.apply_inspection(
         transaction,
         model_id,
-        _identify(main, commit),
+        facts,
         sha256=verified.sha256,
-        is_available=verified.is_servable,
+        is_available=is_servable,
         extension=verified.extension,
         cover=verified.cover if has_cover else None,
     )

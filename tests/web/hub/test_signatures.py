@@ -108,6 +108,22 @@ def test_a_signature_ends_with_the_files_that_it_was_made_for(lenient: Bench, ke
     assert "mismatch" == shown[0]
 
 
+def test_a_signature_does_not_make_a_model_available_whose_shards_are_missing(
+    strict: Bench, key: ec.EllipticCurvePrivateKey
+) -> None:
+    files = {"a-1-of-2.safetensors": CONTENT, "a-2-of-2.safetensors": OTHER}
+    first, second = [weights(path, content) for path, content in files.items()]
+    strict.create()
+    strict.send(CONTENT)
+    strict.send(OTHER)
+    answers = [strict.commit(first, text("model.sig", sign(key, files)))]
+    before = find(strict.yard, model_id(strict))["status"]
+    answers.append(strict.commit(second))
+
+    assert [200, 200] == [answer.status for answer in answers]
+    assert (0, 1) == (before, find(strict.yard, model_id(strict))["status"])
+
+
 @pytest.mark.parametrize("wrong", ["none", "malformed", "unknown key", "another file", "unsigned configuration"])
 def test_a_commit_without_a_valid_signature_is_refused(
     strict: Bench, key: ec.EllipticCurvePrivateKey, wrong: str

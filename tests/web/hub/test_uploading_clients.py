@@ -12,6 +12,7 @@ import pytest
 from tests import hub_clients, npm, requirements
 from tests.app_fixture import open_app
 from tests.hub_clients import HubClient
+from tests.library.test_folder_models import shards
 from tests.process_commands import Served, serving
 from tests.transfers import WRITER, dangerous_bytes
 
@@ -66,6 +67,23 @@ def test_what_is_uploaded_is_downloaded(
     client.hf("download", repository, "night.safetensors", "--local-dir", str(tmp_path / "down"))
 
     assert path.read_bytes() == (tmp_path / "down" / "night.safetensors").read_bytes()
+
+
+def test_a_folder_of_shards_is_one_model(
+    request: pytest.FixtureRequest, server: Served, uploader: HubClient, tmp_path: Path
+) -> None:
+    name = "shards-" + request.node.callspec.id.replace(".", "")
+    uploader.hf("upload", f"red/{name}", str(shards(tmp_path / "night")), ".")
+
+    connection = server.connect()
+    connection.request(
+        "GET",
+        f"/v3/model?filter.visibility=private&filter.query={name}",
+        headers={"Authorization": f"Bearer {server.key}"},
+    )
+    (model,) = json.loads(connection.getresponse().read())["models"]
+    connection.close()
+    assert (name, "Flux.1 D", 1) == (model["name"], model["base_model"], model["status"])
 
 
 def test_a_dangerous_file_is_refused_in_the_clients_words(uploader: HubClient, tmp_path: Path) -> None:

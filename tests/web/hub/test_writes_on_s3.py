@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.app_fixture import open_app
+from tests.library.test_folder_models import shards
 from tests.swift_server import SwiftServer
-from tests.transfers import checking, lora_bytes
+from tests.transfers import ask, checking, lora_bytes
 from tests.web.hub.bench import Bench, copied, text, weights
 from tests.xet_files import shard, xorb
 
@@ -42,3 +43,22 @@ def test_files_of_a_commit_are_verified_by_another_machine(
                 assert content == answer.read()
         assert 200 == bench.commit(copied("c.json", "model_index.json")).status
         assert 4 + 1 == len(bench.files())
+
+
+def test_shards_in_a_bucket_are_one_model(swift: SwiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in swift.environment.items():
+        monkeypatch.setenv(name, value)
+    url = f"s3://{swift.make_bucket()}"
+    folder = shards(tmp_path / "night")
+    contents = {path.name: path.read_bytes() for path in sorted(folder.glob("*.safetensors"))}
+    with open_app(tmp_path, storage_url=url) as yard:
+        bench = Bench(yard, checking(yard, tmp_path / "other", url))
+        bench.create()
+        for content in contents.values():
+            bench.send(content)
+
+        committed = bench.commit(*(weights(path, content) for path, content in contents.items()))
+
+        assert 200 == committed.status, committed.body
+        (model,) = ask(yard, "/v3/model?filter.visibility=private").json["models"]
+        assert ("Flux.1 D", 1) == (model["base_model"], model["status"])

@@ -266,6 +266,8 @@ def _notes_of(body: CommitBody, done: Committed) -> list[str]:
             notes.append(f"README.md: taken over: {', '.join(done.readme.used)}")
         if done.readme.ignored:
             notes.append(f"README.md: not taken over: {', '.join(done.readme.ignored)}")
+    if done.missing:
+        notes.append(f"the model is not available yet: {done.missing}")
     if README in body.removed and README not in body.texts:
         notes.append("README.md: made from the details of the model; edit these to change it")
     return notes

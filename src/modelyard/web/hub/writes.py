@@ -30,7 +30,7 @@ def open_writes(hub: HubContext, presigned: PresignedUploads, models: Models) ->
     """Return the handlers of writes. They receive files as presigned uploads do."""
     store, caller_of, base_of = hub.catalog.store, hub.caller_of, hub.base_of
     auth, signer = presigned.auth, presigned.signer
-    owned = OwnedRepositories(store, models, presigned.uploads.limits.team_quota_bytes)
+    owned = OwnedRepositories(store, hub.downloads.storage, models, presigned.uploads.limits.team_quota_bytes)
     commit_uploads = CommitUploads(store, presigned.uploads)
 
     def read(viewer: Viewer, repository: Repository) -> repositories.Repository:
