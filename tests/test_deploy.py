@@ -240,6 +240,38 @@ def test_a_backup_whose_files_were_not_copied_is_none(machine: Machine) -> None:
     assert machine.last_backup() is None
 
 
+def test_the_page_puts_the_name_and_the_certificate_into_the_installed_copies(tmp_path: Path) -> None:
+    """By its own commands, and never into the clone, which could not be upgraded then."""
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    copies = {
+        "/etc/modelyard.env": "modelyard.env",
+        "/etc/nginx/sites-available/modelyard": "nginx-site.conf",
+        "/etc/caddy/Caddyfile": "Caddyfile",
+    }
+    commands = re.findall("^sed .*$", page, re.MULTILINE)
+    for name in copies.values():
+        (tmp_path / name).write_text((DEPLOY / name).read_text(encoding="utf-8"), encoding="utf-8")
+
+    assert {*copies} == {command.split()[-1] for command in commands}
+    for command in commands:
+        words, target = command.rsplit(" ", 1)
+        changed = tmp_path / copies[target]
+        before = changed.read_bytes()
+        subprocess.run(["sh", "-c", f"NAME=models.test; {words} {changed}"], check=True, timeout=60)
+        assert before != changed.read_bytes(), command
+    texts = {name: (tmp_path / name).read_text(encoding="utf-8") for name in copies.values()}
+    code = {name: re.sub("(?m)^ *#.*$", "", text) for name, text in texts.items()}
+
+    assert [] == [name for name, text in code.items() if "example.org" in text or "models.test" not in text]
+    assert ["/etc/ssl/certs/modelyard.crt", "/etc/ssl/private/modelyard.key"] == re.findall(
+        r"ssl_certificate(?:_key)? (.+);", code["nginx-site.conf"]
+    )
+    assert "MODELYARD_X_ACCEL_PREFIX=\n" in code["modelyard.env"]
+    # What a step needs comes before it.
+    for first, second in (("openssl req", "nginx -t"), ("disable --now nginx", "restart modelyard caddy")):
+        assert page.index(first) < page.index(second)
+
+
 def test_the_image_runs_a_command_that_exists_as_somebody_without_rights() -> None:
     lines = (DEPLOY / "Containerfile").read_text(encoding="utf-8").splitlines()
 
