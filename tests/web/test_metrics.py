@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from modelyard.domain import Scope
+from modelyard.store.backup import record_backup
 from modelyard.store.jobs import Summary
 from modelyard.web.metrics import Metrics
 from modelyard.web.state_metrics import measure_processes
@@ -46,6 +47,16 @@ def test_the_state_of_the_server_is_read_when_the_metrics_are(tmp_path: Path) ->
     assert len(body) == float(values["modelyard_received_bytes_total"])
     assert sent < float(values["modelyard_sent_bytes_total"])
     assert min(float(values[f"modelyard_{name}"]) for name in ("segments", "disk_free_bytes")) > 0
+
+
+def test_the_time_of_the_last_backup_is_a_metric_once_there_is_one(tmp_path: Path) -> None:
+    with open_app(tmp_path) as yard:
+        before = yard.ask("/metrics", None).body
+        record_backup(yard.store.url, 1_700_000_000)
+        after = yard.ask("/metrics", None).body
+
+    assert b"last_backup" not in before
+    assert b"\nmodelyard_last_backup_timestamp_seconds 1.7e+09\n" in after
 
 
 def test_the_memory_of_the_children_of_a_process_is_read(tmp_path: Path) -> None:

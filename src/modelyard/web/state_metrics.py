@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from modelyard.catalog import Catalog
 from modelyard.store import blobs, schema, transfer_tables, webhook_tables
+from modelyard.store.backup import LAST_BACKUP_NOTE
 
 _PROCESSES = Path("/proc")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -44,6 +45,11 @@ class StateCollector(Collector):
         yield _gauge("stored_files_bytes", "Size of the stored model files.", blobs.total(self._connection)[1])
         free_bytes = shutil.disk_usage(self._home).free
         yield _gauge("disk_free_bytes", "Free space of the file system of the home folder.", free_bytes)
+        note = sa.select(schema.notes.c.value).where(schema.notes.c.key == LAST_BACKUP_NOTE)
+        last_backup = self._connection.execute(note).scalar_one_or_none()
+        if last_backup is not None:
+            text = "When the last backup was complete, in Unix seconds."
+            yield _gauge("last_backup_timestamp_seconds", text, int(last_backup))
         memory = measure_processes(os.getppid())
         if memory:
             yield _gauge("processes", "Processes of the server.", len(memory))
