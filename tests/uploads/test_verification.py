@@ -11,7 +11,7 @@ import pytest
 
 from modelyard import blobs, errors, settings
 from modelyard.cli import background
-from modelyard.domain import Scope, Viewer
+from modelyard.domain import Scope, Status, Viewer
 from modelyard.store import jobs
 from modelyard.store import uploads as upload_rows
 from modelyard.store.uploads import Upload
@@ -212,9 +212,12 @@ def test_what_another_node_has_verified_does_not_stay_where_it_was_received(
     assert [ids[1]] == [name for name, _ in here.incoming.all()], "the one that waits to be verified stays"
 
 
-@pytest.mark.parametrize(("visibility", "remaining"), [("private", 1), ("public", 2)])
-def test_two_clients_that_upload_one_file_at_once_make_one_model_unless_one_is_public(
-    yard: App, tmp_path: Path, visibility: str, remaining: int
+@pytest.mark.parametrize(
+    ("visibility", "is_first_available", "remaining"),
+    [("private", True, 1), ("public", True, 2), ("private", False, 2)],
+)
+def test_two_clients_that_upload_one_file_make_one_model_unless_one_is_public_or_not_available(
+    yard: App, tmp_path: Path, visibility: str, is_first_available: bool, remaining: int
 ) -> None:
     storage = blobs.open_storage("", tmp_path, {})
     uploads = Uploads(yard.store, storage.kept, storage.incoming, UploadLimits(1 << 30, 100, 0, 3600))
@@ -227,8 +230,14 @@ def test_two_clients_that_upload_one_file_at_once_make_one_model_unless_one_is_p
     for row in rows:
         uploads.complete(row.id, len(lora_bytes()))
     verification = checking(yard, tmp_path)
-    while verification.verify_next():
-        pass
+    assert verification.verify_next()
+    if not is_first_available:
+        with yard.store.snapshot() as snapshot:
+            (first,) = [model.id for model in snapshot.models() if model.status is Status.AVAILABLE]
+        with yard.store.transaction() as writing:
+            entry = writing.entries([first])[first]
+            writing.put([replace(entry, model=replace(entry.model, status=Status.UNAVAILABLE))])
+    assert verification.verify_next()
     with yard.store.snapshot() as snapshot:
         here = [model.visibility for model in snapshot.models()]
 

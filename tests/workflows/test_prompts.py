@@ -8,6 +8,7 @@ import pytest
 
 from modelyard import errors
 from modelyard.workflows import Need, read_needs
+from modelyard.workflows.needs import NAME_CHARS_MAX
 
 
 def needs_of(text: str) -> list[Need]:
@@ -56,6 +57,13 @@ def test_the_site_writes_hashes_and_resources_as_json() -> None:
         Need("Pony, [V6]", "checkpoints", version_id=290640),
         Need("urn:air:sdxl:lora:civitai:1@2", "loras", air="urn:air:sdxl:lora:civitai:1@2"),
     ]
+
+
+def test_names_of_resources_have_a_length() -> None:
+    longest, longer = "x" * NAME_CHARS_MAX, "x" * (NAME_CHARS_MAX + 1)
+    resources = json.dumps([{"air": longest}, {"air": longer}, {"modelName": longer}, {"modelName": "a\x07"}])
+
+    assert [Need(longest, None, air=longest)] == needs_of(f"x\nSteps: 30, Civitai resources: {resources}")
 
 
 def test_values_that_stand_for_no_model_need_none() -> None:

@@ -88,10 +88,11 @@ def test_the_reading_tools_answer_over_both_transports(
             ("list_facets", {}),
             ("download_link", {"id": 1}),
             ("update_model", {"id": 100, "name": "x"}),
+            ("delete_everything", {}),
         ]
         return [names, *[await session.call_tool(name, arguments) for name, arguments in calls]]
 
-    names, some, loras, own, needs, facets, no_file, refused = connect(address, yard.key("red"), use)
+    names, some, loras, own, needs, facets, no_file, refused, unknown = connect(address, yard.key("red"), use)
 
     assert READING == names
     assert 20 == len(some.structured_content["models"])
@@ -103,6 +104,8 @@ def test_the_reading_tools_answer_over_both_transports(
     assert no_file.is_error
     assert "the server has no file of model 1 for this key" == no_file.content[0].text
     assert refused.is_error
+    assert unknown.is_error
+    assert unknown.content[0].text.startswith("there is no tool 'delete_everything'; accepted: search_models, ")
     assert "secret" == yard.ask("/v3/model?filter.model_version_id=100").json["models"][0]["name"]
 
 
