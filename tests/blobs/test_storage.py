@@ -25,6 +25,13 @@ def test_a_folder_has_the_arrivals_in_it(url: str, folder: str) -> None:
     assert Path(folder, "incoming", UPLOAD) == storage.incoming.path(UPLOAD)
 
 
+def test_an_upload_into_a_folder_that_cannot_be_created_is_refused_with_the_reason() -> None:
+    """As on a disk that was mounted read-only after the server had started."""
+    storage = open_storage("/proc/modelyard/files", Path("/home"), {})
+    with pytest.raises(errors.Unavailable, match="the folder of unfinished uploads cannot be created"):
+        storage.incoming.create(UPLOAD)
+
+
 def test_a_bucket_has_the_arrivals_in_the_home(tmp_path: Path) -> None:
     storage = open_storage("s3://bucket/prefix", tmp_path, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
 

@@ -59,8 +59,12 @@ class IncomingFiles:
         return self.folder / upload_id
 
     def create(self, upload_id: str, expected_bytes: int = 0) -> None:
-        """Make an empty file. Raises StorageFull if the expected bytes do not fit on the disk."""
-        make_folder(self.folder)
+        """Make an empty file. Raises StorageFull if the expected bytes do not fit, Unavailable without a folder."""
+        try:
+            make_folder(self.folder)
+        except OSError as problem:
+            reason = f"{self.folder}: {problem.strerror}"
+            raise errors.Unavailable("the folder of unfinished uploads cannot be created", detail=reason) from problem
         self.refuse_if_full(expected_bytes)
         with translate_disk_full():
             self.path(upload_id).touch(exist_ok=False)
