@@ -221,6 +221,8 @@ def test_a_database_that_a_node_serves_is_neither_copied_nor_restored(
     with pytest.raises(errors.ConfigurationError, match="stop them on all nodes first"):
         presence.refuse_database_in_use(urls[served])
     node.close()
+    # The server ends the session of a closed connection a moment later.
+    assert wait_for(lambda: not holds_presence(node))
     assert 0 == run(["database", "copy", "--home", str(tmp_path), *arguments])
 
 
