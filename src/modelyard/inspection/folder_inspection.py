@@ -16,7 +16,7 @@ import msgspec
 from modelyard.domain import FILE_EXTENSIONS, Verdict
 from modelyard.inspection.folders import PIPELINE_INDEX, group_components, shard_sets
 from modelyard.inspection.inspect import Inspection, identify_files, inspect_file
-from modelyard.inspection.pickle_scan import worse
+from modelyard.inspection.pickle_scan import worst_of
 
 INDEX_BYTES_MAX = 16 << 20
 
@@ -73,10 +73,9 @@ def inspect_model(
         return inspections[0]
     folder = model.path if model.class_name else model.path.parent
     files = tuple((_text(path.relative_to(folder)), one) for path, one in zip(model.files, inspections, strict=True))
-    verdict, reason = Verdict.CLEAN, f"all files are there and sound: {len(files)}"
-    for name, inspection in files:
-        if worse(verdict, inspection.verdict) is not verdict:
-            verdict, reason = inspection.verdict, f"{name}: {inspection.reason}"
+    verdict, reason = worst_of(
+        ((name, one.verdict, one.reason) for name, one in files), f"all files are there and sound: {len(files)}"
+    )
     if model.missing and verdict.is_sound:
         shown = ", ".join(model.missing[:5]) + (", …" if len(model.missing) > 5 else "")
         verdict, reason = Verdict.ERROR, f"{_count(len(model.missing))} missing: {shown}"

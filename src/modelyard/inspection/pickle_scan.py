@@ -16,7 +16,7 @@ import logging
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
@@ -66,6 +66,18 @@ _BADNESS: Final = {verdict: level for level, verdict in enumerate(Verdict)}
 def worse(one: Verdict, other: Verdict) -> Verdict:
     """Return the worse of two verdicts."""
     return max(one, other, key=_BADNESS.__getitem__)
+
+
+def worst_of(files: Iterable[tuple[str, Verdict, str]], reason: str) -> tuple[Verdict, str]:
+    """Return the verdict on files together, by name, verdict and reason of each: the first of the worst, with its name.
+
+    ``reason`` is the reason if all are clean.
+    """
+    verdict = Verdict.CLEAN
+    for name, of_file, why in files:
+        if worse(verdict, of_file) is not verdict:
+            verdict, reason = of_file, f"{name}: {why}"
+    return verdict, reason
 
 
 @dataclass(frozen=True, slots=True)

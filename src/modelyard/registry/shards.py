@@ -19,7 +19,7 @@ from modelyard.domain import Verdict
 from modelyard.facts import Facts
 from modelyard.inspection import identify_readers
 from modelyard.inspection.folders import PIPELINE_INDEX, shard_sets
-from modelyard.inspection.pickle_scan import worse
+from modelyard.inspection.pickle_scan import worst_of
 from modelyard.registry.facts import facts_from_identity
 from modelyard.store import blobs
 from modelyard.store.repositories import RepositoryFile
@@ -104,9 +104,6 @@ def judge_shards(connection: sa.Connection, shards: ShardSet) -> tuple[Verdict, 
     """Return the verdict on a model in shards and its reason: of the worst shard, or that shards are missing."""
     if shards.missing:
         return Verdict.ERROR, shards.describe_missing()
-    verdict, reason = Verdict.CLEAN, f"all {len(shards.files)} files are there and sound"
-    for file in shards.files:
-        blob = blobs.find(connection, file.sha256) if file.sha256 else None
-        if blob is not None and worse(verdict, Verdict(blob.verdict)) is not verdict:
-            verdict, reason = Verdict(blob.verdict), f"{file.path}: {blob.reason}"
-    return verdict, reason
+    found = ((file.path, blobs.find(connection, file.sha256)) for file in shards.files if file.sha256)
+    judged = ((path, Verdict(blob.verdict), blob.reason) for path, blob in found if blob is not None)
+    return worst_of(judged, f"all {len(shards.files)} files are there and sound")
