@@ -36,7 +36,7 @@ def connect(server: PostgresServer):  # type: ignore[no-untyped-def] # the drive
 
 def count(server: PostgresServer, url: str) -> int:
     with connect(server) as connection:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
         return int(connection.execute(query, (url.rpartition("/")[2],)).fetchone()[0])
 
 
@@ -111,7 +111,11 @@ def test_a_key_is_revoked_beside_a_node_and_a_node_that_never_fits_is_refused(
 def count_all(server: PostgresServer) -> int:
     """Count the connections of all, with the one that asks."""
     with connect(server) as connection:
-        return int(connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname <> ''").fetchone()[0])
+        return int(
+            connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            ).fetchone()[0]
+        )
 
 
 def run(*words: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
