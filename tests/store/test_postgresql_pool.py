@@ -17,9 +17,7 @@ READERS = 12
 def count_connections(server: PostgresServer, url: str) -> int:
     engine = sa.create_engine(server.url(), poolclass=sa.NullPool)
     # Without the server's own workers: one that vacuums the database is no connection of anybody's.
-    query = sa.text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND backend_type = 'client backend'"
-    )
+    query = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND backend_type = 'client backend'")
     with engine.connect() as connection:
         return int(connection.execute(query, {"name": url.rpartition("/")[2]}).scalar_one())
 
