@@ -37,7 +37,7 @@ def test_a_line_has_the_route_the_team_and_the_microseconds() -> None:
     assert ("GET", "/v3/model", 200, "red", "request-1") == tuple(
         first[name] for name in ("method", "route", "status", "team", "request_id")
     )
-    assert 1_000_000 <= first["us"] < 1_900_000
+    assert 1_000_000 <= first["us"] < 60_000_000
     assert ("M" * 16, None) == (second["method"], second["route"])
     assert b'modelyard_request_seconds_bucket{le="1.0",route="/v3/model"} 0.0' in metrics.render(0)
     assert b'modelyard_requests_total{method="other",route="unmatched",status="200"} 1.0' in metrics.render(0)

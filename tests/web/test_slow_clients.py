@@ -105,7 +105,7 @@ def test_a_key_that_may_not_write_is_refused_before_the_body(yard: App, monkeypa
 def test_an_upload_of_a_slow_client_that_goes_on_is_taken(yard: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole body takes much longer than every limit, and each part of it is fast enough."""
     monkeypatch.setattr(bodies, "SMALL_BODY_SECONDS_MAX", 0.2)
-    monkeypatch.setattr(bodies, "RATE_SECONDS", 1.0)
+    monkeypatch.setattr(bodies, "RATE_SECONDS", 3.0)
     monkeypatch.setattr(bodies, "RATE_BYTES_MIN", 100)
     monkeypatch.setattr(http_protocol, "DRAIN_SECONDS_MAX", 0.3)
     key = "Bearer " + yard.key("red", *WRITER)
@@ -116,7 +116,7 @@ def test_an_upload_of_a_slow_client_that_goes_on_is_taken(yard: App, monkeypatch
         with connected(address, 1) as (connection,):
             connection.sendall(slow_request(path, "PATCH", Authorization=key, **tus))
             for _ in range(9):
-                time.sleep(0.25)
+                time.sleep(0.45)
                 connection.sendall(bytes(111))
             slow = connection.recv(65_536)
         with connected(address, 1) as (connection,):

@@ -325,7 +325,7 @@ def test_a_hub_that_stalls_keeps_nobody_else_waiting(yard: App, hub: HubStub) ->
             connection.close()
 
     assert [200, 404] == [reply.status for reply in replies]
-    assert 2 > seconds
+    assert 10 > seconds
 
 
 def test_an_asker_who_leaves_ends_the_fetch_of_what_is_not_kept(
@@ -363,7 +363,7 @@ def test_a_hub_that_stalls_leaves_what_is_here(tmp_path: Path, hub: HubStub, mon
         released.set()
 
     assert [CONFIG] * 2 == [first.body, second.body]
-    assert 2 > seconds
+    assert 10 > seconds
 
 
 def test_a_hub_that_cuts_after_each_byte_is_not_asked_for_ever(yard: App, hub: HubStub) -> None:
