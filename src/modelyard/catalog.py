@@ -158,10 +158,11 @@ class Catalog:
         *,
         budget: Budget | None = None,
         others: Sequence[str] = (),
+        fields: Sequence[str] | None = None,
     ) -> Facets:
         """Return the number of matches of each type, source and base model, the most frequent tags, and other fields
-        of the index (``size``, ``year``, ``profile``)."""
-        return self._ask(lambda index: index.facets(viewer, query, tags_max, budget, others))
+        of the index (``size``, ``year``, ``profile``). With ``fields``, return the counts of these fields only."""
+        return self._ask(lambda index: index.facets(viewer, query, tags_max, budget, others, fields))
 
     def suggestion(self, viewer: Viewer, query: ModelQuery, budget: Budget | None = None) -> str | None:
         """Return the nearest spelling of the terms that has matches, for a query without matches."""

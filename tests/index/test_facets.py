@@ -71,7 +71,10 @@ def test_facets_are_what_counting_the_matches_gives(
     known = {model.id: model for batch in (catalogue, *later) for model in batch}
 
     for query in asked:
-        assert counted(oracle.matching(known.values(), viewer, query)) == index.facets(viewer, query, TAGS_MAX)
+        expected = counted(oracle.matching(known.values(), viewer, query))
+        assert expected == index.facets(viewer, query, TAGS_MAX)
+        of_fields = Facets(expected.total, expected.types, [], expected.base_models, [])
+        assert of_fields == index.facets(viewer, query, TAGS_MAX, fields=("base", "type"))
 
 
 def test_a_tag_that_is_rare_on_the_whole_and_frequent_among_the_matches_is_counted() -> None:

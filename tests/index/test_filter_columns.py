@@ -3,6 +3,7 @@
 import numpy as np
 
 from modelyard.index.filter_columns import FilterColumns
+from modelyard.index.terms import filter_key
 
 NAMES = ("tag=night", "type=lora", "tag=art", "type=vae", "types", "tag=unused", "type")
 # The filters of each row, by their numbers.
@@ -24,8 +25,10 @@ def columns() -> FilterColumns:
 def test_values_of_a_field_come_most_frequent_first_and_only_with_rows() -> None:
     filters = columns()
 
-    assert [("lora", 1), ("vae", 3)] == [(value.name, value.number) for value in filters.values("type")]
-    assert [] == filters.values("other")
+    values = filters.values("type")
+    assert (("lora", "vae"), [1, 3]) == (values.names, values.numbers.tolist())
+    assert (filter_key("type=lora"), filter_key("type=vae")) == values.keys
+    assert () == filters.values("other").names
     assert filters.values("type") is filters.values("type"), "they are looked for once"
 
 

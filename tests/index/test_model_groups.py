@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from modelyard.domain import ANONYMOUS, Model, ModelQuery, Offset, Viewer, Visibility
-from modelyard.index import Budget, Index
+from modelyard.index import Budget, Index, model_groups
 from tests import oracle
 from tests.app_fixture import a_model
 
@@ -97,7 +97,11 @@ def test_each_group_comes_once_as_its_first_visible_match(sort: str, viewer: Vie
         assert len(entries) == index.count_groups(viewer, query, Budget()).number
 
 
-def test_entries_are_counted_for_each_viewer_after_each_change() -> None:
+@pytest.mark.parametrize("sorted_max", [0, 1_000], ids=["by all rows", "by sorting"])
+def test_entries_are_counted_for_each_viewer_after_each_change(
+    sorted_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_groups, "_SORTED_MAX", sorted_max)
     models = {model.id: model for model in some_models(200)}
     index = Index(lambda model: str(model.id).encode())
     index.load(models.values(), 1)
@@ -109,9 +113,9 @@ def test_entries_are_counted_for_each_viewer_after_each_change() -> None:
         models.pop(number * 3, None)
         index.apply([model for n, model in changed.items() if n != number * 3], [number * 3], number + 1)
 
-        for viewer in (ANONYMOUS, RED):
-            entries = first_of_each_group(list(models.values()), viewer, ModelQuery())
-            assert len(entries) == index.count_groups(viewer, ModelQuery(), Budget()).number
+        for viewer, query in ((ANONYMOUS, ModelQuery()), (RED, ModelQuery()), (RED, ModelQuery(is_nsfw=False))):
+            entries = first_of_each_group(list(models.values()), viewer, query)
+            assert len(entries) == index.count_groups(viewer, query, Budget()).number
 
 
 def test_a_version_that_is_found_by_its_hash_stands_for_its_group() -> None:

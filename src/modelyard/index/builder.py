@@ -21,7 +21,8 @@ from modelyard.index import segment as layout
 from modelyard.index.grams import Cut, cut_grams, cut_pairs
 from modelyard.index.order import NO_KEYS, OrderColumns
 from modelyard.index.phrases import cut_phrases, frequent_phrases, further_key, phrase_key
-from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
+from modelyard.index.segment import Segment
+from modelyard.index.segment_arrays import DTYPES, Array, SegmentArrays, TierArrays, kind_of
 from modelyard.index.set_writer import write_sets
 from modelyard.index.terms import filter_key
 from modelyard.index.words import TIERS as WORD_TIERS

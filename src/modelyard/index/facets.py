@@ -6,8 +6,8 @@ tag left can be among the most frequent of these matches.
 """
 
 import heapq
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,7 +17,7 @@ from pyroaring import BitMap
 from modelyard.index.budget import Budget, OverBudgetError, Spend
 from modelyard.index.filter_columns import Numbers
 from modelyard.index.search import LiveSegment, Plan, matched_rows
-from modelyard.index.segment import ALL, All, Segment
+from modelyard.index.segment import ALL, All, Keys, Segment
 from modelyard.index.set_cache import size_of_rows
 from modelyard.index.terms import filter_key
 
@@ -58,15 +58,17 @@ def facets(
     tags_max: int,
     budget: Budget | None = None,
     others: Sequence[str] = (),
+    fields: Sequence[str] | None = None,
 ) -> Facets:
     """Return the counts over all matches. Base models and tags are folded, as filters compare them.
 
-    ``others`` are further fields of which each row has one value.
+    ``others`` are further fields of which each row has one value. With ``fields``, only these are counted, and no tags.
     """
     budget = budget or Budget()
     counted = [_Counted(part, plan, budget) for part in parts if not plan.is_impossible]
     total, is_exact = sum(part.total for part in counted), all(part.is_exact for part in counted)
-    fields = (*FIELDS, *others)
+    tags_max = tags_max if fields is None else 0
+    fields = (*FIELDS, *others) if fields is None else fields
     by_field: dict[str, list[tuple[str, int]]] | None = None
     try:
         by_field = _count_fields(counted, fields, budget)
@@ -78,19 +80,25 @@ def facets(
         counted = [part.first_tiers() for part in counted]
         by_field = by_field or _count_fields(counted, fields, Budget())
         tags = _top_tags(counted, tags_max, Budget())
-    by_other = {name: by_field[name] for name in others}
-    return Facets(total, by_field["type"], by_field["source"], by_field["base"], tags, is_exact, by_other)
+    types, sources, bases = (by_field.get(name, []) for name in FIELDS)
+    by_other = {name: by_field[name] for name in fields if name not in FIELDS}
+    return Facets(total, types, sources, bases, tags, is_exact, by_other)
 
 
 def _count_fields(
     counted: Sequence["_Counted"], fields: Sequence[str], budget: Budget
 ) -> dict[str, list[tuple[str, int]]]:
-    return {
-        name: _by_frequency(sum((part.count_field(name, budget) for part in counted), Counter())) for name in fields
-    }
+    by_field = {}
+    for field_name in fields:
+        counts: dict[str, int] = {}
+        for part in counted:
+            for name, number in part.count_field(field_name, budget):
+                counts[name] = counts.get(name, 0) + number
+        by_field[field_name] = _by_frequency(counts)
+    return by_field
 
 
-def _by_frequency(counts: Counter[str]) -> list[tuple[str, int]]:
+def _by_frequency(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(((name, count) for name, count in counts.items() if count), key=lambda pair: (-pair[1], pair[0]))
 
 
@@ -100,20 +108,19 @@ class _Tier:
 
     tier: int
     rows: BitMap
-    counts: dict[str, int]
+    counts: dict[str, Sequence[int]]
 
-    def count(self, segment: Segment, name: str, spend: Spend) -> int:
-        """Return how many matches are in a filter."""
-        number = self.counts.get(name)
-        if number is None:
-            those = segment.one(self.tier, filter_key(name), spend)
-            spend(_COUNT_UNITS + (segment.bounds[self.tier + 1] - segment.bounds[self.tier]) // _COUNT_SHARE)
-            if isinstance(those, BitMap):
-                number = self.rows.intersection_cardinality(those)
-            else:
-                number = len(self.rows) if those is ALL else 0
-            self.counts[name] = number
-        return number
+    def count(self, segment: Segment, name: str, keys: Keys, spend: Spend) -> Sequence[int]:
+        """Return how many matches are in the set of each key. ``name`` stands for these keys, whatever the matches."""
+        numbers = self.counts.get(name)
+        if numbers is None:
+            sets = segment.several(self.tier, keys, spend)
+            size = segment.bounds[self.tier + 1] - segment.bounds[self.tier]
+            spend(len(keys) * (_COUNT_UNITS + size // _COUNT_SHARE))
+            count_shared, every = self.rows.intersection_cardinality, len(self.rows)
+            numbers = array("I", [count_shared(s) if isinstance(s, BitMap) else every if s is ALL else 0 for s in sets])
+            self.counts[name] = numbers
+        return numbers
 
 
 def matches_of_tier(part: LiveSegment, plan: Plan, tier: int, budget: Budget) -> tuple[_Tier, bool]:
@@ -163,53 +170,53 @@ class _Counted:
         first._set_tiers([matches for matches in self._tiers if matches.tier < _FIRST_TIERS], _FEW_ROWS_OF_FIRST)
         return first
 
-    def count_field(self, name: str, budget: Budget) -> Counter[str]:
-        """Return the counts of every value of a field. Each row has one value, so all of them add up to the total."""
-        counts: Counter[str] = Counter()
-        left = self.total
-        for value in self.segment.filters.values(name):
-            if left <= 0:
-                break
-            filter_name = f"{name}={value.name}"
-            by_row = self._by_row
-            number = self._count_in_sets(filter_name, budget) if by_row is None else int(by_row[value.number])
-            counts[value.name] = number
-            left -= number
-        return counts
+    def count_field(self, name: str, budget: Budget) -> Iterable[tuple[str, int]]:
+        """Return the values of a field with their counts."""
+        values = self.segment.filters.values(name)
+        if self._by_row is not None:
+            return zip(values.names, self._by_row[values.numbers].tolist(), strict=True)
+        return zip(values.names, self._count_in_sets(name, values.keys, budget), strict=True)
 
     def count_tag(self, name: str, budget: Budget) -> int:
         """Return how many matches have a tag."""
         number = self._names.get(name)
-        return number if number is not None else self._count_in_sets(f"tag={name}", budget)
+        if number is None:
+            (number,) = self._count_in_sets(f"tag={name}", (filter_key(f"tag={name}"),), budget)
+        return number
 
-    def _count_in_sets(self, name: str, budget: Budget) -> int:
-        return sum(matches.count(self.segment, name, budget.spend) for matches in self._tiers)
+    def _count_in_sets(self, name: str, keys: Keys, budget: Budget) -> list[int]:
+        tiers = [matches.count(self.segment, name, keys, budget.spend) for matches in self._tiers]
+        return list(map(sum, zip(*tiers, strict=True))) if tiers else [0] * len(keys)
 
     def tags_left(self, at: int) -> int:
         """Return the most matches that any tag from place ``at`` of this part's order of tags on can have."""
         return min(int(self._tag_counts[self._tags[at]]), self.total) if at < len(self._tags) else 0
 
-    def tag_names(self, at: int) -> list[str]:
-        """Return the names of the tags of one step."""
-        names = []
-        for number in self._tags[at : at + _STEP].tolist():
-            name = self.segment.filters.name(number).partition("=")[2]
-            if self._by_row is not None:
-                self._names[name] = int(self._by_row[number])
-            names.append(name)
-        return names
+    def count_tags(self, at: int, budget: Budget) -> Iterable[tuple[str, int]]:
+        """Return the tags of one step with their counts."""
+        filters = self.segment.filters
+        if self._by_row is None:
+            tags = filters.tag_values(at, _STEP)
+            return zip(tags.names, self._count_in_sets(f"{at}", tags.keys, budget), strict=True)
+        numbers = self._tags[at : at + _STEP].tolist()
+        names = [filters.name(number).partition("=")[2] for number in numbers]
+        counts = dict(zip(names, self._by_row[numbers].tolist(), strict=True))
+        self._names |= counts
+        return counts.items()
 
 
 def _top_tags(counted: list[_Counted], tags_max: int, budget: Budget) -> list[tuple[str, int]]:
-    counts: Counter[str] = Counter()
+    counts: dict[str, int] = {}
     at = 0
-    while bound := sum(part.tags_left(at) for part in counted):
+    while tags_max and (bound := sum(part.tags_left(at) for part in counted)):
         best = heapq.nlargest(tags_max, counts.values())
         if len(best) == tags_max and best[-1] > bound:
             break
         budget.spend(_STEP * len(counted))
-        for name in (name for part in counted for name in part.tag_names(at)):
+        steps = [(part, *pair) for part in counted for pair in part.count_tags(at, budget)]
+        for part, name, number in steps:
             if name not in counts:
-                counts[name] = sum(other.count_tag(name, budget) for other in counted)
+                others = (other.count_tag(name, budget) for other in counted if other is not part)
+                counts[name] = number + sum(others)
         at += _STEP
     return list(islice(_by_frequency(counts), tags_max))

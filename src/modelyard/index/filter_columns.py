@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelyard.domain import squeeze
+from modelyard.index.terms import filter_key
 
 Numbers = npt.NDArray[np.int64]
 
@@ -15,14 +16,17 @@ _TAG = b"tag="
 FREQUENT_ROWS = 64
 _FREQUENT_MAX = 1 << 14
 _NAMED_MAX = 5_000
+# The keys of so many tags are kept; facets seldom count more.
+_KEPT_TAGS_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """One value of a field: its name without the field, and the number of its filter."""
+class Values:
+    """Values of a field: their names without the field, and the numbers and keys of their filters."""
 
-    name: str
-    number: int
+    names: tuple[str, ...]
+    numbers: npt.NDArray[np.int32]
+    keys: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class FilterColumns:
         self.row_counts = row_counts
         self._row_filters = row_filters
         self._row_filter_at = row_filter_at
-        self._values: dict[str, list[Value]] = {}
+        self._values: dict[str, Values] = {}
 
     def __len__(self) -> int:
         """Return the number of filters."""
@@ -87,29 +91,53 @@ class FilterColumns:
         names = [self.name(number).partition("=")[2] for number in self.tags[:_NAMED_MAX].tolist()]
         return names, sorted((squeeze(name), at) for at, name in enumerate(names))
 
-    def values(self, field: str) -> list[Value]:
+    def values(self, field: str) -> Values:
         """Return the values of a field of which each row has one, the most frequent ones first."""
         values = self._values.get(field)
         if values is None:
-            numbers = self.sort_by(self.row_counts, np.flatnonzero(self._starts_with(f"{field}=".encode())))
-            values = [Value(self.name(number).partition("=")[2], number) for number in numbers.tolist()]
-            self._values[field] = values
+            numbers = np.flatnonzero(self._starts_with(f"{field}=".encode()))
+            values = self._values[field] = self._values_of(self.sort_by(self.row_counts, numbers))
         return values
+
+    def tag_values(self, at: int, size: int) -> Values:
+        """Return ``size`` tags from the place ``at`` of their order on, the most frequent ones first."""
+        name = f"{_TAG.decode()}{at}+{size}"
+        values = self._values.get(name)
+        if values is None:
+            values = self._values_of(self.tags[at : at + size])
+            if at < _KEPT_TAGS_MAX:
+                self._values[name] = values
+        return values
+
+    def _values_of(self, numbers: npt.NDArray[np.int32]) -> Values:
+        names = [self.name(number) for number in numbers.tolist()]
+        return Values(tuple(name.partition("=")[2] for name in names), numbers, tuple(map(filter_key, names)))
 
     def counts_of(self, rows: npt.NDArray[np.uint32]) -> Numbers:
         """Return for each filter how many of the given rows have it. Cost: 0.3 µs a row, and 1 ns a filter."""
         at = self._row_filter_at
-        starts = at[rows]
+        starts = at[rows].astype(np.int64)
         lengths = at[rows.astype(np.int64) + 1] - starts
-        # The places of all filters of these rows: for each row its first one, then the following ones.
+        if not lengths.all():
+            starts, lengths = starts[lengths > 0], lengths[lengths > 0]
+        if not len(starts):
+            return np.zeros(len(self), np.int64)
+        # The places of all filters of these rows are steps of one, but a jump to the first one of each row: in one
+        # array, because new memory costs more than the sums.
         ends = np.cumsum(lengths)
-        places = np.repeat(starts - (ends - lengths), lengths) + np.arange(int(ends[-1]) if len(ends) else 0)
+        places = np.ones(int(ends[-1]), np.int64)
+        places[0] = starts[0]
+        places[ends[:-1]] = starts[1:] - starts[:-1] - lengths[:-1] + 1
+        np.cumsum(places, out=places)
         return np.bincount(self._row_filters[places], minlength=len(self))
 
     def sort_by(self, counts: Numbers, numbers: npt.NDArray[np.signedinteger]) -> npt.NDArray[np.int32]:
         """Return filters by their counts, the greatest first, without those that have none."""
         numbers = numbers[counts[numbers] > 0]
-        return numbers[np.argsort(-counts[numbers], kind="stable")].astype(np.int32)
+        less = counts[numbers].max(initial=0) - counts[numbers]
+        # numpy sorts 16-bit numbers by radix.
+        is_short = less.max(initial=0) < 1 << 16
+        return numbers[np.argsort(less.astype(np.uint16) if is_short else less, kind="stable")].astype(np.int32)
 
     def name(self, number: int) -> str:
         """Return a filter's name."""

@@ -80,6 +80,6 @@ def names_of(segment: Segment, field: str) -> Mapping[str, str]:
     """Return the same of one segment, from its cache."""
     names: dict[str, str] | None = segment.computed.get(("names", field))
     if names is None:
-        names = {squeeze(value.name): value.name for value in segment.filters.values(field) if value.name}
+        names = {squeeze(name): name for name in segment.filters.values(field).names if name}
         segment.computed.put(("names", field), names, sum(200 + len(name) for name in names))
     return names

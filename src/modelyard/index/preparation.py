@@ -22,6 +22,7 @@ def prepare(segment: Segment) -> Iterator[None]:
         lambda: filters.tag_names,
         lambda: segment.word_lengths,
         lambda: segment.phrases,
+        lambda: segment.followers,
     ):
         compute()
         yield
@@ -38,5 +39,5 @@ def prepare(segment: Segment) -> Iterator[None]:
 def _pinned_filters(segment: Segment) -> Iterator[str]:
     yield from ("public", *(f"{name}={flag}" for name in ("sdxl", "nsfw") for flag in "01"))
     for field in _FIELDS:
-        yield from (f"{field}={value.name}" for value in segment.filters.values(field))
+        yield from (f"{field}={name}" for name in segment.filters.values(field).names)
     yield from map(segment.filters.name, segment.filters.tags[:_TAGS_MAX].tolist())

@@ -41,7 +41,8 @@ from modelyard.index.key_lookup import KeyLookup, ranks
 from modelyard.index.model_groups import Leads, Listing, count_groups, list_leads, list_models
 from modelyard.index.rows import living_rows, row_of
 from modelyard.index.search import Count, Dead, LiveSegment, Page
-from modelyard.index.segment import ALL, All, Array, Keys, Segment
+from modelyard.index.segment import ALL, All, Keys, Segment
+from modelyard.index.segment_arrays import Array
 from modelyard.index.segment_file import StoredSegment
 from modelyard.index.set_cache import SetCache
 from modelyard.index.sorted_pages import sorted_page
@@ -223,13 +224,17 @@ class Index:
         tags_max: int,
         budget: Budget | None = None,
         others: Sequence[str] = (),
+        fields: Sequence[str] | None = None,
     ) -> Facets:
-        """Return how many matches each type, source, base model, the most frequent tags, and further fields have."""
+        """Return how many matches each type, source, base model, the most frequent tags, and further fields have.
+
+        With ``fields``, return the counts of these fields only.
+        """
         snapshot, plan, budget = self._snapshot, plan_for(viewer, query), budget or Budget()
-        key = (tags_max, *others, plan)
+        key = (tags_max, *others, plan) if fields is None else ("fields", *fields, plan)
         answer: Facets | None = snapshot.answers.get(key) or kept_estimate(snapshot.answers, key, budget)
         if answer is None:
-            answer = facets(_parts_for(snapshot, plan), plan, tags_max, budget, others)
+            answer = facets(_parts_for(snapshot, plan), plan, tags_max, budget, others, fields)
             numbers = 4 + len(answer.types) + len(answer.base_models) + len(answer.tags)
             numbers += sum(map(len, answer.others.values()))
             _keep(snapshot, key, answer, budget, _size_of(plan) + _NUMBER_BYTES * numbers)
@@ -334,7 +339,7 @@ class Index:
         """Return the types that some model the viewer may see has."""
         parts = self._snapshot.rows
         visible = plan_for(viewer, ModelQuery()).unions
-        names = {value.name for part in parts for value in part.segment.filters.values("type")}
+        names = {name for part in parts for name in part.segment.filters.values("type").names}
         return {
             name
             for name in names

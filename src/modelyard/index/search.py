@@ -23,11 +23,11 @@ from modelyard.domain import Offset, Position, SortPosition
 from modelyard.index import verification
 from modelyard.index.budget import SET_UNITS, Budget, OverBudgetError, Spend
 from modelyard.index.phrases import narrowing_keys
-from modelyard.index.segment import ALL, NONE, All, Array, Keys, Segment
+from modelyard.index.segment import ALL, NONE, All, Keys, Segment
+from modelyard.index.segment_arrays import Array
 
 Rows = BitMap | range
-# The dead rows of each tier.
-Dead = tuple[BitMap | All | None, ...]
+Dead = tuple[BitMap | All | None, ...]  # the dead rows of each tier
 
 
 class Plan(NamedTuple):

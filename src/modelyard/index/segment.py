@@ -33,21 +33,20 @@ use and keeps it in a bounded cache.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
 from modelyard.domain import Position
 from modelyard.index.budget import Spend, units_of_load
 from modelyard.index.filter_columns import FilterColumns
 from modelyard.index.order import BY_NUMBER, NAME, NO_KEY, ORDERS, Order
+from modelyard.index.segment_arrays import DTYPES, Array, SegmentArrays, TierArrays
 from modelyard.index.set_cache import SetCache
 from modelyard.index.string_column import Check, StringColumn
 from modelyard.index.terms import FILTER_KEY_MIN, FURTHER
@@ -62,8 +61,6 @@ COMPUTED_BYTES_MAX = 24 << 20
 _PINNED_SHARE = 4
 _COMPUTED_BYTES_A_ROW = 64
 _COMPUTED_BYTES_MIN = 1 << 20
-
-Array = npt.NDArray[Any]
 
 
 class Bound(Enum):
@@ -83,58 +80,6 @@ COMPLEMENT: Final = -1
 TierSet = BitMap | Bound
 
 
-DTYPES: Mapping[str, type[np.generic]] = {
-    "neg_ranks": np.int64,
-    "neg_ids": np.int64,
-    "text": np.uint8,
-    "text_at": np.int64,
-    "further": np.uint8,
-    "further_at": np.int64,
-    "records": np.uint8,
-    "record_at": np.int64,
-    "summaries": np.uint8,
-    "summary_at": np.int64,
-    "row_filters": np.uint32,
-    "row_filter_at": np.int64,
-    "sorted_ids": np.int64,
-    "id_rows": np.uint32,
-    "hash_keys": np.int64,
-    "hash_rows": np.uint32,
-    "filter_names": np.uint8,
-    "filter_name_at": np.int64,
-    "order_rows": np.uint32,
-    "order_places": np.uint32,
-    "order_keys": np.int64,
-    "name_keys": np.uint8,
-    "name_key_at": np.int64,
-    "titles": np.uint8,
-    "title_at": np.int64,
-    "groups": np.int64,
-    "leads": np.uint32,
-    "group_keys": np.int64,
-    "group_rows": np.uint32,
-    "filter_rows": np.int64,
-    "words": np.uint8,
-    "word_at": np.int64,
-    "word_pairs": np.uint64,
-    "word_rows": np.uint32,
-    "word_row_at": np.int64,
-    "phrases": np.uint8,
-    "phrase_at": np.int64,
-    "removed": np.int64,
-    "set_keys": np.int64,
-    "set_at": np.int64,
-    "set_bytes": np.uint32,
-    "set_blob": np.uint8,
-}
-
-
-def kind_of(name: str) -> str:
-    """Return an array's name without the number of its tier."""
-    head, _, tail = name.rpartition("_")
-    return head if tail.isdigit() else name
-
-
 def tier_bounds(count: int) -> list[int]:
     """Return the rows at which tiers start, and ``count`` at the end: [0, 16384, 65536, …, count]."""
     bounds, bound = [0], TIER_FIRST
@@ -142,59 +87,6 @@ def tier_bounds(count: int) -> list[int]:
         bounds.append(bound)
         bound *= TIER_GROWTH
     return [*bounds, count]
-
-
-@dataclass(frozen=True, slots=True)
-class TierArrays:
-    """The sets of one tier."""
-
-    set_keys: Array
-    set_at: Array
-    set_bytes: Array
-    set_blob: Array
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentArrays:
-    """The arrays of a segment; see the drawing in the module's docstring."""
-
-    neg_ranks: Array
-    neg_ids: Array
-    text: Array
-    text_at: Array
-    further: Array
-    further_at: Array
-    records: Array
-    record_at: Array
-    summaries: Array
-    summary_at: Array
-    row_filters: Array
-    row_filter_at: Array
-    sorted_ids: Array
-    id_rows: Array
-    hash_keys: Array
-    hash_rows: Array
-    filter_names: Array
-    filter_name_at: Array
-    order_rows: Array
-    order_places: Array
-    order_keys: Array
-    name_keys: Array
-    name_key_at: Array
-    titles: Array
-    title_at: Array
-    groups: Array
-    leads: Array
-    group_keys: Array
-    group_rows: Array
-    filter_rows: Array
-    words: Array
-    word_at: Array
-    word_pairs: Array
-    word_rows: Array
-    word_row_at: Array
-    phrases: Array
-    phrase_at: Array
 
 
 class Segment:
@@ -237,7 +129,8 @@ class Segment:
         self.own_text, self.further = self._texts.one, self._further.one
         self.has_further = has_further
         self._searching: Segment | None = None
-        self._filter_sets: Callable[[int, int, Spend], TierSet] | None = None
+        # The segment whose sets of filters, and what follows from columns, this one uses.
+        self._origin: Segment = self
         self.text = self._joined_text if has_further else self._texts.one
         self.texts = self._joined_texts if has_further else self._texts.some
         self.records = self._records.some
@@ -260,7 +153,7 @@ class Segment:
                 has_further=True,
             )
             self._searching.filters = self.filters
-            self._searching._filter_sets = self.one
+            self._searching._origin = self
         return self._searching
 
     # --- rows
@@ -327,6 +220,15 @@ class Segment:
     def group(self, row: int) -> int:
         """Return the key of a row's version group; 0 without one."""
         return int(self.arrays.groups[row])
+
+    @cached_property
+    def followers(self) -> tuple[Array, Array]:
+        """The rows that are not the first one of their group, and for each the first row of its group."""
+        if self._origin is not self:
+            return self._origin.followers
+        leads = self.arrays.leads
+        rows = np.flatnonzero(leads != np.arange(self.count, dtype=np.uint32)).astype(np.uint32)
+        return rows, leads[rows]
 
     def row_after(self, position: Position) -> int:
         """Return the first row that stands after ``position``; ``count`` if none does."""
@@ -405,6 +307,13 @@ class Segment:
         tier_set = self._cache[tier].get(key)
         return tier_set if tier_set is not None else self._load(tier, key, spend)
 
+    def several(self, tier: int, keys: Keys, spend: Spend = int) -> list[TierSet]:
+        """Return the sets of several filters within a tier."""
+        if self._origin is not self:
+            return self._origin.several(tier, keys, spend)
+        get = self._cache[tier].get
+        return [tier_set if (tier_set := get(key)) is not None else self._load(tier, key, spend) for key in keys]
+
     def any_of(self, tier: int, keys: Keys, spend: Spend = int) -> TierSet:
         """Return the union of several sets within a tier, or its complement, cached: queries repeat them."""
         tier_set = self._cache[tier].get(keys)
@@ -439,8 +348,8 @@ class Segment:
         return NONE if tier_set is ALL else ALL
 
     def _load(self, tier: int, key: int, spend: Spend) -> TierSet:
-        if self._filter_sets is not None and key >= FILTER_KEY_MIN:
-            return self._filter_sets(tier, key, spend)
+        if self._origin is not self and key >= FILTER_KEY_MIN:
+            return self._origin.one(tier, key, spend)
         tier_set, size = self._stored(tier, key, spend)
         if self.has_further and key < FURTHER and tier_set is not ALL:
             further, further_size = self._stored(tier, key | FURTHER, spend)

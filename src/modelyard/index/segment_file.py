@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from modelyard.index.segment import DTYPES, Array, Segment, SegmentArrays, TierArrays, kind_of
+from modelyard.index.segment import Segment
+from modelyard.index.segment_arrays import DTYPES, Array, SegmentArrays, TierArrays, kind_of
 from modelyard.index.string_column import Check
 
 # Increase this whenever an array's meaning changes; the indexer rebuilds segments of another format.

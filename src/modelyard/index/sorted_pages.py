@@ -16,7 +16,7 @@ from modelyard.domain import LIMIT_MAX, POPULAR, Offset, SortPosition, split_sor
 from modelyard.index.budget import FURTHER_SHARE, SET_UNITS, Budget, Spend
 from modelyard.index.order import Walk
 from modelyard.index.search import EMPTY, LiveSegment, Page, Plan, all_matches, are_fewer, matches, tier_rows
-from modelyard.index.segment import Array
+from modelyard.index.segment_arrays import Array
 from modelyard.index.set_cache import size_of_rows
 
 # Walking past a row costs five times as much as taking the number of a row (60 and 12 ns, 2026-11).

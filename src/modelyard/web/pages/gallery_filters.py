@@ -102,34 +102,35 @@ class GalleryFilters:
         ]
         return [group for group in groups if group.choices or group.find]
 
-    def _count(self, query: ModelQuery) -> Facets:
+    def _count(self, query: ModelQuery, fields: Sequence[str] | None = None) -> Facets:
         """Return the counts of the matches by field; the index caches them."""
         return self._catalog.facets(
-            self._search.viewer, query, budget=self._search.budget, others=("size", "year", "profile")
+            self._search.viewer, query, budget=self._search.budget, others=("size", "year", "profile"), fields=fields
         )
 
-    def _facets_without(self, *names: str) -> Facets:
-        """Return the counts without the selection of some filters: they are for selecting one more value."""
+    def _facets_without(self, field: str, *names: str) -> Facets:
+        """Return the counts of a field of the index without the selection of some filters: they are for selecting one
+        more value."""
         unselected: dict[str, frozenset[str]] = {_FIELD_OF_QUERY[name]: frozenset() for name in names}
         if not any(getattr(self._search.query, field) for field in unselected):
             return self.facets
-        return self._count(replace(self._search.query, **unselected))  # type: ignore[arg-type] # these fields are sets
+        return self._count(replace(self._search.query, **unselected), [field])  # type: ignore[arg-type] # these fields are sets
 
     def _list_types(self) -> Group:
-        counts = dict(self._facets_without(TYPES).types)
+        counts = dict(self._facets_without("type", TYPES).types)
         family = TYPE_FAMILIES["lora"]
         pairs = [("lora", sum(counts.get(name, 0) for name in family))] if family & counts.keys() else []
         pairs += [(name, count) for name, count in counts.items() if name not in family]
         return self._make_group("types", TYPES, sorted(pairs, key=lambda pair: -pair[1]), is_open=True)
 
     def _list_base_models(self) -> Group:
-        pairs = [(name, count) for name, count in self._facets_without(BASE).base_models if name]
+        pairs = [(name, count) for name, count in self._facets_without("base", BASE).base_models if name]
         find = fold_base(self._search.finds.get(BASE, ""))
         names = {self._base_labels.get(name, name): count for name, count in pairs if find in name}
         return self._make_group("base_models", BASE, [*names.items()], is_open=True)
 
     def _list_sources(self) -> Group:
-        pairs = self._facets_without(SOURCE).sources
+        pairs = self._facets_without("source", SOURCE).sources
         group = self._make_group("sources", SOURCE, pairs)
         return group if len(pairs) > 1 or group.selected_count else replace(group, choices=[])
 
@@ -146,7 +147,7 @@ class GalleryFilters:
 
     def _list_licences(self) -> Group:
         names = (COMMERCIAL, CREDIT, DERIVATIVES)
-        counts = count_permissions(self._facets_without(*names).others["profile"])
+        counts = count_permissions(self._facets_without("profile", *names).others["profile"])
         choices = [
             self._make_choice(name, value, label, counts[name, value])
             for (name, value), label in LICENCE_LABELS.items()
@@ -155,11 +156,11 @@ class GalleryFilters:
         return Group("licence", "Licence", choices, any(c.is_selected or c.is_excluded for c in choices))
 
     def _list_sizes(self) -> Group:
-        counts = dict(self._facets_without(SIZE).others["size"])
+        counts = dict(self._facets_without("size", SIZE).others["size"])
         return self._make_group("size", SIZE, [(name, counts[name]) for name in SIZE_CLASSES if name in counts])
 
     def _list_years(self) -> Group:
-        pairs = [pair for pair in self._facets_without(PUBLISHED).others["year"] if pair[0] != UNKNOWN]
+        pairs = [pair for pair in self._facets_without("year", PUBLISHED).others["year"] if pair[0] != UNKNOWN]
         return self._make_group("published", PUBLISHED, sorted(pairs, reverse=True))
 
     def _list_visibilities(self) -> Group:
