@@ -245,9 +245,17 @@ class _Lister:
         members = self._members(group, self._visible)
         if len(members) < 2:
             return hit, 1
+        if not self._walks and len(self._parts) == 1:
+            return self._best_of(hit, members), len(members)
         matches = [member for member in members if search.is_match(self._parts[member[0]], self._plan, member[1])]
         # A match by hash is in a part of its own, beside the segment that holds the row.
         return min([*matches, hit], key=self._key), len({self._parts[at].segment.order(row)[1] for at, row in members})
+
+    def _best_of(self, hit: Hit, members: Sequence[Hit]) -> Hit:
+        """Return the first match of a group in the order of rows: only members before a match can come before it."""
+        part = self._parts[0]
+        before = (member for member in members if member[1] < hit[1])
+        return next((member for member in before if search.is_match(part, self._plan, member[1])), hit)
 
     def _members(self, group: int, plan: Plan) -> list[Hit]:
         members = [
