@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from modelyard import wire
 from modelyard.domain import COVER_WIDTHS, COVERS, TYPE_FAMILIES, Source, cover_path, split_extension
 from modelyard.index import ListedModel
 from modelyard.web.cache import LRUCache
 from modelyard.web.pages.labels import SOURCE_LABELS, get_type_label
-from modelyard.web.pages.templates import environment
+from modelyard.web.pages.templates import format_count, format_size, mark_breaks
 from modelyard.web.static_files import static_address
 
 _CACHE_BYTES_MAX = 8 * 1024 * 1024
@@ -92,7 +92,6 @@ class Cards:
     def __init__(self) -> None:
         self._cards: LRUCache[tuple[ListedModel, Art | None], Markup] = LRUCache(_CACHE_BYTES_MAX)
         self._records: LRUCache[bytes, wire.ModelRecord] = LRUCache(_CACHE_BYTES_MAX)
-        self._template = environment().get_template("card.html")
 
     def decode(self, body: bytes) -> wire.ModelRecord:
         """Return the record of its JSON text."""
@@ -123,9 +122,52 @@ class Cards:
                 _format_day(model.published_at if model.published_at is not None else model.added_at),
                 model.versions,
             )
-            card = Markup(self._template.render(card=values))  # noqa: S704 # the template escapes
+            card = _render(values)
             self._cards.put((model, art), card, len(card) + len(model.record))
         return card
+
+
+def _render(card: Card) -> Markup:
+    """Return a card as an item of a list. The template language takes 40 µs more, and a page has 24 of them (2026-11).
+
+    Values are escaped, or numbers.
+    """
+    record = card.record
+    title, number = escape(card.title), record.id
+    release = f"{mark_breaks(card.version)}"
+    if card.versions > 1:
+        release += f"{' · ' if card.version else ''}{card.versions} versions"
+    marks = ' <span class="veil">NSFW</span>' if record.is_nsfw else ""
+    marks += ' <b class="private">private</b>' if record.visibility == "private" else ""
+    marks += "" if record.status else ' <b class="waiting">not available</b>'
+    popularity = format_count(card.popularity) if card.popularity is not None else "–"
+    foot = f"<span>{format_size(card.size_bytes)}</span>" if card.size_bytes is not None else ""
+    if card.date:
+        foot += f"<span>{escape(card.date)}</span>"
+    elif record.source != Source.CIVITAI:
+        foot += f"<span>{escape(card.source_label)}</span>"
+    return Markup(  # noqa: S704 # see above
+        f'<li class="card{" nsfw" if record.is_nsfw else ""}"><label class="pick"><input type="checkbox" name="id" '
+        f'value="{number}" form="choose"><span class="unseen">Choose {title}</span></label>'
+        f'<a href="/models/{number}" id="m{number}">\n'
+        f'<span class="cover">{_render_picture(card)}</span>\n'
+        f'<span class="title">{mark_breaks(card.title)}</span>\n'
+        f'<span class="meta release">{release}</span>\n'
+        f'<span class="meta"><span class="chip">{escape(card.type_label)}</span> · '
+        f"{escape(record.base_model or 'Unknown base model')}{marks}</span>\n"
+        f'<span class="meta foot"><span class="popularity"><span class="unseen">popularity </span>{popularity}</span>'
+        f"{foot}</span></a></li>"
+    )
+
+
+def _render_picture(card: Card) -> str:
+    if card.art is not None:
+        return f'<svg class="{card.art.classes}" aria-hidden="true"><use href="{escape(card.art.address)}"/></svg>'
+    assert card.cover is not None, "a card without a cover has a drawing"
+    return (
+        f'<img src="{escape(card.cover.address)}" srcset="{escape(card.cover.srcset)}" '
+        f'sizes="(max-width: 34rem) 45vw, 12rem" alt="" width="320" height="400" loading="lazy" decoding="async">'
+    )
 
 
 def decode_record(body: bytes) -> wire.ModelRecord:
@@ -173,11 +215,12 @@ def _choose_art(type_name: str, title: str, others: set[tuple[str, int]]) -> Art
     drawings = _DRAWINGS.get(family, _OTHER_DRAWINGS)
     seed = zlib.crc32(title.encode())
     drawing, palette, turn = seed % len(drawings), seed // 64 % _PALETTES, seed // 4096 % _TURNS
-    # Other colours first, so that a title keeps its drawing as long as there are any.
-    looks = [
+    # Other colours first, so that a title keeps its drawing as long as there are any. Nearly always the first look is
+    # free.
+    looks = (
         (drawings[(drawing + step // _PALETTES) % len(drawings)], (palette + step) % _PALETTES)
         for step in range(_PALETTES * len(drawings))
-    ]
-    look = next((look for look in looks if look not in others), looks[0])
+    )
+    look = next((look for look in looks if look not in others), (drawings[drawing], palette))
     others.add(look)
     return Art(f"{static_address('art.svg')}#{look[0]}", f"art p{look[1]} t{turn}")

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from markupsafe import Markup, escape
+
 from modelyard import wire
 from modelyard.catalog import Catalog
 from modelyard.domain import (
@@ -79,12 +81,40 @@ class Group:
         """How many of the values are selected or excluded."""
         return sum(choice.is_selected or choice.is_excluded for choice in self.choices)
 
+    @property
+    def items(self) -> Markup:
+        """The values as items of a list. A page has about fifty: the template language takes four times as long."""
+        items = [_render_choice(f"{self.name}-{number}", choice) for number, choice in enumerate(self.choices, 1)]
+        return Markup("\n").join(items)
+
+
+def _render_choice(element_id: str, choice: Choice) -> Markup:
+    label, address, exclusion = map(escape, (choice.label, choice.address, choice.exclusion))
+    current = ' aria-current="true"'
+    count = "" if choice.count is None else f"<b>{choice.count:,}</b>"
+    link = (
+        f'<a rel="nofollow" id="{element_id}" href="{address}"{current if choice.is_selected else ""}>'
+        f"<span>{label}</span>{count}</a>"
+    )
+    if exclusion:
+        link += (
+            f'<a class="not" rel="nofollow" id="not-{element_id}" href="{exclusion}" title="Not {label}"'
+            f'{current if choice.is_excluded else ""}><span class="unseen">Not {label}</span></a>'
+        )
+    style = ' class="excluded"' if choice.is_excluded else ""
+    item = f"<li{style}>{link}</li>"
+    return Markup(item)  # noqa: S704 # label and addresses are escaped above, the id is ours
+
 
 class GalleryFilters:
     """Lists the filters of one search."""
 
     def __init__(self, catalog: Catalog, search: GallerySearch, base_labels: Mapping[str, str]) -> None:
         self._catalog, self._search, self._base_labels = catalog, search, base_labels
+        # The values of the address as it spells them, the first spelling of each, by name and folded value.
+        self._spellings: dict[str, dict[str, str]] = {}
+        for name, value in search.pairs:
+            self._spellings.setdefault(name, {}).setdefault(_fold_value(name, value), value)
         self.facets = self._count(search.query)
 
     def list_groups(self) -> list[Group]:
@@ -201,12 +231,12 @@ class GalleryFilters:
         return Group(name, title, choices, is_open or is_active or bool(find), parameter if is_findable else "", find)
 
     def _is_active(self, name: str, value: str) -> bool:
-        return any(self._spelling(name, sign + value) for sign in ("", NOT))
+        return name in self._spellings and any(self._spelling(name, sign + value) for sign in ("", NOT))
 
     def _spelling(self, name: str, value: str) -> str | None:
         """Return a selected value as the address spells it; None if it is not selected."""
-        form = fold_base if name == BASE else fold
-        return next((pair[1] for pair in self._search.pairs if pair[0] == name and form(pair[1]) == form(value)), None)
+        spellings = self._spellings.get(name)
+        return spellings.get(_fold_value(name, value)) if spellings else None
 
     def _make_choice(
         self, name: str, value: str, label: str, count: int | None, is_plain: bool = False, *, alone: bool = False
@@ -224,6 +254,10 @@ class GalleryFilters:
         else:
             without = search.with_pair(name, excluded, instead=selected)
         return Choice(label, count, address, bool(selected), without, bool(exclusion))
+
+
+def _fold_value(name: str, value: str) -> str:
+    return fold_base(value) if name == BASE else fold(value)
 
 
 def count_permissions(profiles: Iterable[tuple[str, int]]) -> Counter[tuple[str, str]]:

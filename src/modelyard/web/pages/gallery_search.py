@@ -27,6 +27,8 @@ class GallerySearch:
     pairs: Pairs
     # The URL encoding of each pair: a page has a hundred addresses that differ in one pair.
     encodings: list[str]
+    # The address of this search, to which a pair can be added.
+    stem: str
     # The texts by which the values of long filters are found, by the name of the filter.
     finds: dict[str, str]
 
@@ -55,6 +57,8 @@ class GallerySearch:
 
         ``instead`` is one value of the filter that it replaces.
         """
+        if (not alone and instead is None) or not any(pair[0] == name for pair in self.pairs):
+            return self.stem + _encode((name, value))
         encodings = [
             encoding
             for pair, encoding in zip(self.pairs, self.encodings, strict=True)
@@ -83,7 +87,9 @@ def read_search(page_request: PageRequest, viewer: Viewer, query: ModelQuery, qu
                 pairs.append((name, value))
             elif name.startswith(FIND) and value.strip():
                 finds[name.removeprefix(FIND)] = value.strip()[:100]
-    return GallerySearch(page_request, viewer, query, pairs, [*map(_encode, pairs)], finds)
+    encodings = [*map(_encode, pairs)]
+    stem = "".join(f"{code}&" for pair, code in zip(pairs, encodings, strict=True) if pair[0] != CURSOR)
+    return GallerySearch(page_request, viewer, query, pairs, encodings, f"/?{stem}", finds)
 
 
 def build_address(pairs: Iterable[tuple[str, str]]) -> str:
