@@ -27,7 +27,7 @@ from modelyard.cli import run
 from modelyard.domain import ANONYMOUS, Model, ModelQuery, Source, model_type
 from modelyard.errors import ConfigurationError
 from modelyard.facts import Entry, Facts, Layer, Record
-from modelyard.index import SegmentDirectory
+from modelyard.index import Segment, SegmentDirectory, prepare
 from modelyard.index.segment_file import FORMAT
 from modelyard.store import open_store
 from tests.indexing import run_indexer
@@ -356,6 +356,34 @@ def test_a_worker_checks_segments_before_questions_read_them(
         assert "name_keys.npy: block 0 is damaged" in caplog.text
         assert list(range(29, 0, -1)) == found(other)
         assert not [size for size in other.verify().values() if not isinstance(size, int)]
+
+
+def test_a_worker_prepares_the_segments_of_a_merge_and_none_twice(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[Segment] = []
+
+    def note(segment: Segment) -> Iterator[None]:
+        prepared.append(segment)
+        yield from prepare(segment)
+
+    monkeypatch.setattr("modelyard.catalog.prepare", note)
+    put(catalog, *(a_model(n) for n in range(1, 30)))
+    catalog.flush()
+    assert 29 == len(found(catalog))
+    assert catalog.has_unprepared_segments()
+    assert all(catalog.check_segments())
+    assert not catalog.has_unprepared_segments()
+
+    put(catalog, a_model(40))
+    assert 30 == len(found(catalog))
+    assert not catalog.has_unprepared_segments(), "one model in memory needs no preparing"
+    keeper(catalog).rebuild()
+    assert wait_for(lambda: len(found(catalog)) == 30 and catalog.has_unprepared_segments())
+    assert all(catalog.check_segments())
+
+    assert [29, 30] == [segment.count for segment in prepared]
+    assert not catalog.has_unprepared_segments()
 
 
 def test_upkeep_builds_anew_what_it_finds_damaged(

@@ -31,6 +31,7 @@ from modelyard.index import (
     Leads,
     Listing,
     Page,
+    Segment,
     SegmentDirectory,
     prepare,
 )
@@ -207,18 +208,31 @@ class Catalog:
         """Return the number of rows of each segment, oldest first, and whether it is on disk."""
         return [(part.segment.count, part.is_stored) for part in self._index.segments]
 
+    def has_unprepared_segments(self) -> bool:
+        """Whether segments are open that ``check_segments`` has not prepared: after a start, and after merges."""
+        return bool(self._unprepared())
+
+    def _unprepared(self) -> list[Segment]:
+        # A small segment in memory is replaced by the next change, and a question of it computes little.
+        return [
+            part.segment
+            for part in self._index.segments
+            if not part.segment.is_prepared and (part.is_stored or part.segment.count >= BULK_MODELS)
+        ]
+
     def check_segments(self) -> Iterator[bool]:
-        """Check the open segments against their checksums, some megabytes a step, up to a limit, and prepare them.
+        """Check new segments against their checksums, some megabytes a step, up to a limit, and prepare them.
 
         Questions need not do it then. A damaged segment is built again by the next question.
         """
-        blocks = chain.from_iterable(part.segment.check_blocks() for part in self._index.segments)
+        segments = self._unprepared()
+        blocks = chain.from_iterable(segment.check_blocks() for segment in segments)
         try:
             for number, _ in enumerate(islice(blocks, _CHECKED_BLOCKS_MAX)):
                 if number % _STEP_BLOCKS == 0:
                     yield True
-            for part in self._index.segments:
-                for _ in prepare(part.segment):
+            for segment in segments:
+                for _ in prepare(segment):
                     yield True
         except DamagedSegmentError as damage:
             with self._lock:

@@ -12,6 +12,7 @@ from modelyard.index.model_groups import NO_LEADS, Leads, ListedModel, Listing
 from modelyard.index.preparation import prepare
 from modelyard.index.reader import Index, plan_for
 from modelyard.index.search import Count, Page
+from modelyard.index.segment import Segment
 from modelyard.index.segment_file import DamagedSegmentError
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Listing",
     "OverBudgetError",
     "Page",
+    "Segment",
     "SegmentDirectory",
     "plan_for",
     "prepare",

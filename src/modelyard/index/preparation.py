@@ -15,6 +15,11 @@ _TAGS_MAX = 256
 
 def prepare(segment: Segment) -> Iterator[None]:
     """Prepare a segment, some 100 µs a step."""
+    yield from _steps(segment)
+    segment.is_prepared = True
+
+
+def _steps(segment: Segment) -> Iterator[None]:
     filters = segment.filters
     for compute in (
         lambda: filters.tags,

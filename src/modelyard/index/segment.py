@@ -107,6 +107,7 @@ class Segment:
         self.arrays = arrays
         self.tiers = tiers
         self.count = len(arrays.neg_ids)
+        self.is_prepared = False  # see ``preparation``
         self.filters = FilterColumns(
             arrays.filter_names, arrays.filter_name_at, arrays.filter_rows, arrays.row_filters, arrays.row_filter_at
         )

@@ -83,6 +83,8 @@ from modelyard.webhooks.webhooks import Webhooks
 
 # How often the last use of keys, and downloads, are written: one write a minute, however many requests there are.
 _FLUSH_SECONDS = 60
+# How often to look for segments that a merge wrote; looking takes some microseconds.
+_CHECK_SECONDS = 1
 HOT_ROUTE = ("/v3/model", "GET")
 
 
@@ -318,10 +320,16 @@ async def _lifespan(auth: Auth, parts: Parts, log: Log, _: object) -> AsyncItera
 
 
 async def _check_index(catalog: Catalog) -> None:
-    """Check the index step by step. Without it the first questions that read large sets would do that."""
-    steps = catalog.check_segments()
-    while await asyncio.to_thread(next, steps, False):
-        pass
+    """Check and prepare segments step by step, after the start and after merges.
+
+    Without it the first questions that read large sets would do that.
+    """
+    while True:
+        if catalog.has_unprepared_segments():
+            steps = catalog.check_segments()
+            while await asyncio.to_thread(next, steps, False):
+                pass
+        await asyncio.sleep(_CHECK_SECONDS)
 
 
 async def _sample(traffic: TrafficHistory) -> None:
