@@ -21,9 +21,11 @@ Spend = Callable[[int], object]
 
 # What a question may take on the event loop, less than 1 ms; what is dearer runs in a thread.
 QUICK_UNITS = 1_500
-# What looking for the terms of a suggestion may take, about 0.5 ms. A term that takes more counts as not there: it is
-# nowhere, or in few models.
+# What finding words that match may take in a suggestion, about 0.5 ms.
 SUGGESTION_UNITS = 1_000
+# What looking whether a term is known may take there, about 0.1 ms. A term that takes more counts as not there: it is
+# nowhere, or in few models.
+KNOWN_UNITS = 250
 # What a count or facets may take, about 10 ms; what is dearer is estimated.
 QUESTION_UNITS = 20_000
 

@@ -30,7 +30,7 @@ from modelyard.domain import (
     fold_file_name,
 )
 from modelyard.index import search
-from modelyard.index.budget import QUICK_UNITS, SUGGESTION_UNITS, Budget, OverBudgetError
+from modelyard.index.budget import KNOWN_UNITS, QUICK_UNITS, SUGGESTION_UNITS, Budget, OverBudgetError
 from modelyard.index.builder import build
 from modelyard.index.choices import chosen
 from modelyard.index.estimates import keep_estimate, kept_estimate
@@ -251,7 +251,14 @@ class Index:
         if answer is None:
             visible, work = plan_for(viewer, ModelQuery()), Budget(SUGGESTION_UNITS, is_quick=True)
 
-            def matches(base: ModelQuery, terms: Sequence[str]) -> bool:
+            def is_known(term: str) -> bool:
+                looking = Budget(KNOWN_UNITS, is_quick=True)
+                is_there = matches(ModelQuery(), [term], looking)
+                work.used += looking.used
+                work.limit += looking.used
+                return is_there
+
+            def matches(base: ModelQuery, terms: Sequence[str], work: Budget) -> bool:
                 asked = replace(base, words=tuple(terms)) if query.words else replace(base, terms=tuple(terms))
                 with suppress(OverBudgetError):
                     return bool(self.search(viewer, replace(asked, start=None, limit=1, sort=POPULAR), work).records)
@@ -260,8 +267,8 @@ class Index:
             answer = (
                 respell(
                     terms,
-                    is_known=lambda term: matches(ModelQuery(), [term]),
-                    matches=lambda some: matches(query, some),
+                    is_known=is_known,
+                    matches=lambda some: matches(query, some, work),
                     nearest=lambda term: nearest(snapshot.rows, visible, term),
                 ),
             )

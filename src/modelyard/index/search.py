@@ -152,7 +152,7 @@ def merged_rows(
 def take(part: LiveSegment, plan: Plan, first: int, limit: int, budget: Budget) -> list[int]:
     """Return the first ``limit`` matching rows from ``first`` on, ascending."""
     segment = part.segment
-    patience = _PATIENCE_ROWS
+    patience = int(min(_PATIENCE_ROWS, budget.limit))
     if plan.picks:
         picked: Iterable[int] = (row for row in _picked(segment, plan) if row >= first and passes(part, plan, row))
         return list(islice(picked if not plan.terms else _verified(segment, picked, plan.terms), limit))

@@ -130,11 +130,14 @@ def _by_likeness(masks: Masks, mask: np.uint64, low: int) -> Iterator[int]:
     """Yield the numbers, from ``low`` up, of the words that share pairs of letters with a term, the most alike first:
     those that share most pairs, and of these the ones that have fewest others."""
     shared = np.bitwise_count(masks & mask)
-    enough = np.cumsum(np.bincount(shared, minlength=2)[:0:-1])
+    every = int(np.count_nonzero(shared))
     done = 0
     # Nearly always the first step has enough words that the viewer may see.
-    for size in (_SEEN, int(enough[-1])):
-        least = len(enough) - int(np.searchsorted(enough, min(size, int(enough[-1]))))
+    for size in (_SEEN, every):
+        least = int(shared.max(initial=0))
+        # Few passes over single bytes: faster than counting all values.
+        while least > 1 and np.count_nonzero(shared >= least) < min(size, every):
+            least -= 1
         alike = np.flatnonzero(shared >= max(least, 1))
         others = np.bitwise_count(masks[alike]).astype(np.int64) - shared[alike]
         order = np.lexsort((alike, others, -shared[alike].astype(np.int64)))
