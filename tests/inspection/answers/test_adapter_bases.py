@@ -577,7 +577,7 @@ joint attention's queries
 transformer.transformer_blocks.0.attn.to_q.lora_A.weight _,2432
 transformer.transformer_blocks.0.attn.to_q.lora_B.weight _,_
 = type lora 99%
-= base SD 3.5 Large 50% of SD 3.5 Large, SD 3.5 Large Turbo
+= base SD 3.5 Large 85% of SD 3.5 Large, SD 3.5 Large Turbo
 = architecture sd3.5-large 85%
 = dialect diffusers 85%
 = adapter: down, up: low-rank factors of linear layers
