@@ -376,6 +376,70 @@ def ace_step(width: int = 2560, depth: int = 24) -> Layers:
     return [*layers, ("final_layer.linear", (128, width)), ("final_layer.scale_shift_table", (2, width))]
 
 
+def ace_step_15(width: int = 2048, mlp: int = 6144, depth: int = 24) -> Layers:
+    """ACE-Step 1.5 in its authors' names: its decoder has blocks of a language model; and what conditions it."""
+    attention = {"q_proj": (width, width), "k_proj": (width // 2, width), "v_proj": (width // 2, width)}
+    attention |= {"o_proj": (width, width)}
+    own = {f"self_attn.{name}": size for name, size in attention.items()}
+    own |= {"mlp.gate_proj": (mlp, width), "mlp.up_proj": (mlp, width), "mlp.down_proj": (width, mlp)}
+    cross = {f"cross_attn.{name}": size for name, size in attention.items()} | {"scale_shift_table": (1, 6, width)}
+    layers = blocks("decoder.layers", depth, **own, **cross)
+    layers += [("decoder.proj_in.1", (width, 192, 2)), ("decoder.proj_out.1", (width, 64, 2))]
+    layers += [("decoder.condition_embedder", (width, width)), ("decoder.scale_shift_table", (1, 2, width))]
+    for name in ("time_embed", "time_embed_r"):
+        layers += [(f"decoder.{name}.linear_1", (width, 256)), (f"decoder.{name}.linear_2", (width, width))]
+        layers += [(f"decoder.{name}.time_proj", (6 * width, width))]
+    for part, count in (("encoder.lyric_encoder", 8), ("encoder.timbre_encoder", 4), ("tokenizer.attention_pooler", 2)):
+        layers += blocks(f"{part}.layers", count, **own)
+    layers += blocks("detokenizer.layers", 2, **own)
+    layers += [("encoder.text_projector", (width, 1024)), ("encoder.lyric_encoder.embed_tokens", (width, 1024))]
+    layers += [("encoder.timbre_encoder.embed_tokens", (width, 64)), ("tokenizer.audio_acoustic_proj", (width, 64))]
+    layers += [
+        ("tokenizer.attention_pooler.embed_tokens", (width, width)),
+        ("detokenizer.embed_tokens", (width, width)),
+    ]
+    layers += [("tokenizer.quantizer.project_in", (6, width)), ("tokenizer.quantizer.project_out", (width, 6))]
+    layers += [("detokenizer.proj_out", (64, width)), ("detokenizer.special_tokens", (1, 5, width))]
+    tokens = ("null_condition_emb", "encoder.timbre_encoder.special_token", "tokenizer.attention_pooler.special_token")
+    return layers + [(name, (1, 1, width)) for name in tokens]
+
+
+def seedvr2(width: int, depth: int, *, apart: int = 10, gated: bool = True) -> Layers:
+    """SeedVR2: video and text have layers of their own in the first blocks (``apart``), then share them."""
+    mlp = 256 * -(-8 * width // 768) if gated else 4 * width
+    layers: Layers = [("vid_in.proj", (width, 132)), ("txt_in", (width, 5120)), ("vid_out.proj", (64, width))]
+    layers += [("emb_in.proj_in", (width, 256)), ("emb_in.proj_hid", (width, width))]
+    layers += [("emb_in.proj_out", (6 * width, width))]
+    layers += [("positive_conditioning", (58, 5120)), ("negative_conditioning", (64, 5120))]
+    for index in range(depth):
+        for name in ("vid", "txt") if index < apart else ("all",):
+            block = f"blocks.{index}"
+            layers += [(f"{block}.attn.proj_qkv.{name}", (3 * width, width))]
+            layers += [(f"{block}.attn.proj_out.{name}", (width, width))]
+            layers += [(f"{block}.mlp.{name}.proj_in", (mlp, width)), (f"{block}.mlp.{name}.proj_out", (width, mlp))]
+            layers += [(f"{block}.mlp.{name}.proj_in_gate", (mlp, width))] if gated else []
+    return layers
+
+
+def hidream_o1(width: int = 4096, eyes: int = 1152) -> Layers:
+    """HiDream-O1: Qwen3-VL 8B, which draws pixels. Its language model has its name in front; without it, the layers
+    are those of any language model of this size."""
+    block = {"self_attn.q_proj": (width, width), "self_attn.k_proj": (1024, width), "self_attn.v_proj": (1024, width)}
+    block |= {
+        "self_attn.o_proj": (width, width),
+        "mlp.gate_proj": (3 * width, width),
+        "mlp.up_proj": (3 * width, width),
+    }
+    layers = blocks("language_model.layers", 36, **block, **{"mlp.down_proj": (width, 3 * width)})
+    seen = {"attn.qkv": (3 * eyes, eyes), "attn.proj": (eyes, eyes)}
+    layers += blocks("visual.blocks", 27, **seen, **{"mlp.linear_fc1": (4304, eyes), "mlp.linear_fc2": (eyes, 4304)})
+    layers += [("visual.patch_embed.proj", (eyes, 3, 2, 16, 16)), ("visual.pos_embed", (2304, eyes))]
+    layers += [("visual.merger.linear_fc1", (4 * eyes, 4 * eyes)), ("visual.merger.linear_fc2", (width, 4 * eyes))]
+    layers += [("language_model.embed_tokens", (151936, width)), ("final_layer2.linear", (3072, width))]
+    layers += [("t_embedder1.mlp.0", (width, 256)), ("t_embedder1.mlp.2", (width, width))]
+    return [*layers, ("x_embedder.proj1", (1024, 3072)), ("x_embedder.proj2", (width, 1024))]
+
+
 def nunchaku_qwen(depth: int = 60) -> Layers:
     """Qwen-Image quantised by nunchaku: layers packed together, of sizes that say nothing."""
     names = ("attn.to_qkv", "attn.add_qkv_proj", "attn.to_out.0", "attn.to_add_out", "img_mod.1", "txt_mod.1")

@@ -133,6 +133,8 @@ _ROWS = (
     _Row(
         "video-transformer-layers", "pixart-alpha pixart-sigma", _VIDEO, "", "attn1_to_q attn1_to_k", 1152, is_open=True
     ),
+    # Named as those of a language model, which has no cross-attention.
+    _Row("ace-step-layers", "ace-step", r"^layers_\d+_self_attn_[qkvo]_proj$", r"^layers_\d+_cross_attn_[qkvo]_proj$"),
     _Row("hidream-layers", "hidream", "double_stream_blocks|single_stream_blocks"),
     _Row("anima-layers", "anima", "llm_adapter_blocks"),
     _Row("cosmos-layers", "anima cosmos-predict2", r"^blocks_\d+_(self|cross)_attn_[qkv]_proj", is_open=True),

@@ -42,6 +42,8 @@ class Family:
     ids: tuple[str, ...] = ()
     # Families with a layout of the same names, sizes and counts.
     siblings: tuple[str, ...] = ()
+    # Whether its layers are named as those of every language model, so that names alone do not tell it.
+    common_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def _read_family(name: str, record: Mapping[str, Any], records: Mapping[str, Map
         led=record.get("led", bases.get("led")),
         ids=tuple(record.get("ids", ())),
         siblings=tuple(record.get("siblings", ())),
+        common_names=record.get("common_names", False),
     )
 
 

@@ -102,11 +102,16 @@ def recognise_adapter(adapter: Adapter) -> Recognition | None:
     """Return the families of the layers that an adapter changes, ``None`` if no layout has them."""
     layers = adapted_layers(adapter)
     for spelling in (layers, without_sizes(layers)):
-        matches = [match for match in match_layouts(spelling) if match.family.type == "checkpoint"]
+        has_sizes = any(size is not None for _, size in spelling.counts)
+        matches = [match for match in match_layouts(spelling) if _tells(match.family, has_sizes=has_sizes)]
         if fits := _fitting(matches):
-            has_sizes = any(size is not None for _, size in spelling.counts)
             return Recognition(_in_order(fits), fits[0].explained, 1.0, layers.total, has_sizes=has_sizes)
     return None
+
+
+def _tells(family: Family, *, has_sizes: bool) -> bool:
+    """Whether layers of an adapter tell a family: some are named as those of every language model."""
+    return family.type == "checkpoint" and (has_sizes or not family.common_names)
 
 
 def _recognise(matches: Sequence[Match], layers: Layers, prefix: str) -> Recognition | None:

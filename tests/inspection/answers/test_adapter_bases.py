@@ -877,6 +877,79 @@ lora_unet_down_blocks_0_resnets_0_conv1.lora_up.weight _,_
 = without 1: latent-diffusion-layers unknown
 = without 2: latent-diffusion-layers unknown
 = prefixes: none
+
+a language model's, which HiDream-O1 has inside
+base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight 16,4096
+base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight 4096,16
+= type lora 99%
+= dialect peft 85%
+= adapter: down, up: low-rank factors of linear layers
+= seen: unknown-layers: layers: layers of no family we know
+= without 1: unknown-layers unknown
+= without 2: unknown-layers unknown
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer. other.
+
+HiDream-O1's
+diffusion_model.language_model.layers.0.self_attn.q_proj.lora_A.weight 16,4096
+diffusion_model.language_model.layers.0.self_attn.q_proj.lora_B.weight 4096,16
+= type lora 99%
+= base HiDream-O1 85%
+= architecture hidream-o1 85%
+= dialect ai-toolkit 85%
+= adapter: down, up: low-rank factors of linear layers
+= seen: layout: layers: 100% of 1 layers are hidream-o1's
+= without 1: unknown-layers unknown
+= without 2: unknown-layers unknown
+= 1[1]: 1…3840 unknown-layers unknown, 4096 layout HiDream-O1, 5120…256384 unknown-layers unknown
+= 2[0]: 1…3840 unknown-layers unknown, 4096 layout HiDream-O1, 5120…256384 unknown-layers unknown
+= prefixes: model.
+
+another language model's of the same names
+diffusion_model.language_model.layers.0.self_attn.q_proj.lora_A.weight 16,5120
+diffusion_model.language_model.layers.0.self_attn.q_proj.lora_B.weight 5120,16
+= type lora 99%
+= dialect ai-toolkit 85%
+= adapter: down, up: low-rank factors of linear layers
+= seen: unknown-layers: layers: layers of no family we know
+= without 1: unknown-layers unknown
+= without 2: unknown-layers unknown
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer. other.
+
+ACE-Step 1.5's decoder alone
+base_model.model.layers.0.self_attn.q_proj.lora_A.weight 16,2048
+base_model.model.layers.0.self_attn.q_proj.lora_B.weight 2048,16
+base_model.model.layers.0.cross_attn.q_proj.lora_A.weight 16,2048
+base_model.model.layers.0.cross_attn.q_proj.lora_B.weight 2048,16
+= type lora 99%
+= base ACE Audio 85%
+= architecture ace-step 85%
+= dialect peft 85%
+= adapter: down, up: low-rank factors of linear layers
+= seen: ace-step-layers: layers: the layers' names
+= without 1: ace-step-layers ACE Audio
+= without 2: ace-step-layers ACE Audio
+= without 3: ace-step-layers ACE Audio
+= without 4: ace-step-layers ACE Audio
+= prefixes: none
+
+ACE-Step 1.5's
+diffusion_model.decoder.layers.0.cross_attn.k_proj.lora_A.weight 16,2048
+diffusion_model.decoder.layers.0.cross_attn.k_proj.lora_B.weight 1024,16
+= type lora 99%
+= base ACE Audio 85%
+= architecture ace-step 85%
+= dialect ai-toolkit 85%
+= adapter: down, up: low-rank factors of linear layers
+= seen: layout: layers: 100% of 1 layers are ace-step's
+= without 1: unknown-layers unknown
+= without 2: unknown-layers unknown
+= 1[1]: 1…1920 unknown-layers unknown, 2048 layout ACE Audio, 2304…256384 unknown-layers unknown
+= 2[0]: 1…768 unknown-layers unknown, 1024 layout ACE Audio, 1152…256384 unknown-layers unknown
+= prefixes: model.
 """
 
 

@@ -369,6 +369,44 @@ patch_embedding.weight _,16,_,_,_
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
     module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
     text_encoders.umt5xxl.transformer.
+
+minimax-music-3
+cond_layer_logits _
+latent_conditioners.0.weight _,_
+diffusion_transformer.transformer.layers.0.self_attn.to_qkv.weight _,_
+= type checkpoint 85%
+= base Other 85%
+= architecture minimax-music-3 85%
+= part unet 85%
+= seen: minimax-music-3: cond_layer_logits: F16 [33]
+= without 1: -
+= without 2: -
+= without 3: -
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
+
+trellis2
+img2shape.t_embedder.mlp.0.weight _,_
+= type checkpoint 85%
+= base Other 85%
+= architecture trellis2 85%
+= part unet 85%
+= seen: trellis2-shape: img2shape.t_embedder.mlp.0.weight: F16 [33, 33]
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
+
+trellis2-texture
+shape2txt.t_embedder.mlp.0.weight _,_
+= type checkpoint 85%
+= base Other 85%
+= architecture trellis2 85%
+= part unet 85%
+= seen: trellis2-texture: shape2txt.t_embedder.mlp.0.weight: F16 [33, 33]
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 """
 
 

@@ -230,6 +230,62 @@ down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight _,768
 = prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
     module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
     text_encoders.umt5xxl.transformer.
+
+stable-zero123
+cc_projection.weight _,_
+model.diffusion_model.input_blocks.0.0.weight 320,8,_,_
+model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight _,768
+= type checkpoint 99%
+= base Other 99%
+= architecture sd1 99%
+= part unet 85%
+= says: views of an object by the UNet of SD 1; Civitai has no word for it
+= seen: stable-zero123: model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight: F16 [33, 768]
+= without 1: sd1-unet Pix2Pix
+= without 2: -
+= without 3: -
+= 3[1]: 1…640 -, 768 stable-zero123, 1024 sd2-unet Pix2Pix, 1152…256384 -
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
+
+sv3d
+input_blocks.0.0.weight _,8,_,_
+input_blocks.1.0.time_stack.emb_layers.1.bias _
+label_emb.0.0.weight _,1280
+= type checkpoint 99%
+= base Other 99%
+= architecture svd 99%
+= part unet 85%
+= says: views of an object by the UNet of SVD; Civitai has no word for it
+= seen: sv3d: label_emb.0.0.weight: F16 [33, 1280]
+= without 1: -
+= without 2: -
+= without 3: svd-unet
+= 3[1]: 1…192 svd-unet, 256 sv3d, 320…1152 svd-unet, 1280 sv3d, 1536…256384 svd-unet
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
+
+lotus-d
+conv_in.weight _,4,_,_
+down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight _,1024
+class_embedding.linear_1.weight _,4
+= type checkpoint 99%
+= base Other 99%
+= architecture sd2 99%
+= part unet 85%
+= says: Lotus: depth and normals of a picture by the UNet of SD 2; Civitai has no word for it
+= seen: lotus-d: down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight: F16 [33, 1024]
+= without 1: -
+= without 2: -
+= without 3: sd2-diffusers
+= 2[1]: 1…640 -, 768 sd1-diffusers, 1024 lotus-d, 1152…256384 -
+= 3[1]: 1…3 sd2-diffusers, 4 lotus-d, 5…1280 sd2-diffusers, 1536 sd2-unclip-diffusers, 1920 sd2-diffusers, 2048
+    sd2-unclip-diffusers, 2304…256384 sd2-diffusers
+= prefixes: model.diffusion_model. diffusion_model. net. model.model. transformer. model. unet. control_model.
+    module. adapter. first_stage_model. vae. text_encoders.clip_l.transformer. text_encoders.t5xxl.transformer.
+    text_encoders.umt5xxl.transformer.
 """
 
 
