@@ -7,6 +7,7 @@ Plain values. Every part depends on them, and they depend on nothing: standard l
 import enum
 import time
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -232,13 +233,14 @@ SIZE_CLASSES: Mapping[str, int] = {
     "2-8gb": 8 * 10**9,
     "8gb": 2**63,
 }
+_SIZE_NAMES, _SIZE_BOUNDS = tuple(SIZE_CLASSES), tuple(SIZE_CLASSES.values())
 
 
 def size_class(size_bytes: int | None) -> str:
     """Return the class of a size."""
     if size_bytes is None:
         return UNKNOWN
-    return next(name for name, bytes_max in SIZE_CLASSES.items() if size_bytes < bytes_max)
+    return _SIZE_NAMES[bisect_right(_SIZE_BOUNDS, size_bytes)]
 
 
 def year_of(seconds: int | None) -> str:

@@ -23,14 +23,16 @@ def fold_licence(name: str) -> str:
     return fold(name).strip()
 
 
-def licence_filters(licence: Licence | None) -> list[str]:
+# A catalogue has a few dozen licences.
+@lru_cache(maxsize=1024)
+def licence_filters(licence: Licence | None) -> tuple[str, ...]:
     """Return the filters of a model's row that follow from its licence."""
     licence = licence or _NO_LICENCE
     uses = licence.allow_commercial
     allowed = None if uses is None else tuple(use for use in COMMERCIAL_USES if use in uses)
     name = fold_licence(licence.id or "")
     profile = _profile(allowed, licence.allow_no_credit, licence.allow_derivatives, bool(name))
-    return [profile, f"licence={name}"] if name else [profile]
+    return (profile, f"licence={name}") if name else (profile,)
 
 
 @lru_cache(maxsize=256)

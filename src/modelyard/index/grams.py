@@ -16,7 +16,7 @@ from modelyard.index.terms import FURTHER, GRAM_MAX
 Array = npt.NDArray[Any]
 
 _SPACE_MAX = 0x20  # no term holds white space, so no query needs a gram with a byte up to this one
-_BLOCK_ROWS = 1 << 13
+_BLOCK_ROWS = 1 << 12
 _NUMBERS_MAX = 1 << 16
 # Grams are numbered by a table of all that the block's letters can form, unless that is so many times as long.
 _TABLE_GROWTH_MAX = 16
@@ -65,10 +65,10 @@ def _block_pairs(both: list[bytes]) -> list[tuple[Array, Array]]:
     codes = np.zeros(256, np.int32)
     codes[alphabet] = np.arange(len(alphabet))
     speaks, coded = letters > _SPACE_MAX, codes[letters]
-    gram, is_valid = np.zeros(len(letters), np.int32), np.ones(len(letters), bool)
-    spelled = np.zeros(1, np.int64)
-    pairs = []
-    for size in range(1, GRAM_MAX + 1):
+    gram, is_valid = coded, speaks
+    spelled = alphabet.astype(np.int64)
+    pairs = _letter_pairs(spelled | 1 << 24, coded[speaks], pieces[speaks], len(both))
+    for size in range(2, GRAM_MAX + 1):
         # The gram that starts at each letter grows by one letter a round. A line feed ends every text.
         reach = len(letters) - size + 1
         gram = gram[:reach] * np.int32(len(alphabet)) + coded[size - 1 :]
@@ -79,6 +79,19 @@ def _block_pairs(both: list[bytes]) -> list[tuple[Array, Array]]:
         is_further = (places & 1).astype(bool)
         pairs += [(keys[~is_further], places[~is_further]), (keys[is_further] | FURTHER, places[is_further])]
     return pairs
+
+
+def _letter_pairs(keys: Array, codes: Array, pieces: Array, count: int) -> list[tuple[Array, Array]]:
+    """Return the same for grams of one letter: a table says which pieces have each, so that nothing is sorted.
+
+    ``codes`` are the letters by their number in ``keys``, each with its piece of the ``count``; two pieces are a row.
+    """
+    has_letter = np.zeros((len(keys), count), bool)
+    has_letter[codes, pieces] = True
+    texts, further = has_letter[:, ::2], has_letter[:, 1::2]
+    own_codes, own_rows = np.nonzero(texts)
+    further_codes, further_rows = np.nonzero(further > texts)
+    return [(keys[own_codes], own_rows << 1), (keys[further_codes] | FURTHER, further_rows << 1)]
 
 
 def _first_pairs(grams: Array, pieces: Array, space: int) -> tuple[Array, Array]:

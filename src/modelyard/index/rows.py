@@ -13,6 +13,8 @@ from modelyard.index.fulltext import further_text
 from modelyard.index.search import LiveSegment
 from modelyard.index.terms import file_name_key, group_key, hash_key
 
+_DAY_SECONDS = 86_400
+
 
 def row_of(model: Model, record: bytes, summary: bytes = b"") -> Row:
     """Return the index row of a model with its record and its summary."""
@@ -25,7 +27,7 @@ def row_of(model: Model, record: bytes, summary: bytes = b"") -> Row:
         _base_filter(model.base_model),
         *licence_filters(model.licence),
         f"size={size_class(model.size_bytes)}",
-        f"year={year_of(model.published_at)}",
+        _year_filter(None if model.published_at is None else model.published_at // _DAY_SECONDS),
     ]
     if model.tags:
         filters += dict.fromkeys(map(_tag_filter, model.tags))
@@ -40,6 +42,12 @@ def row_of(model: Model, record: bytes, summary: bytes = b"") -> Row:
     title, group = model.title.encode(), group_key(model.version_group)
     texts = text.encode(), record, filters, hashes, sort_keys, name_key, further, title, group, summary
     return Row(model.rank, model.id, *texts)
+
+
+# A catalogue has models of a few thousand days.
+@lru_cache(maxsize=16_384)
+def _year_filter(day: int | None) -> str:
+    return f"year={year_of(None if day is None else day * _DAY_SECONDS)}"
 
 
 @lru_cache(maxsize=65_536)
