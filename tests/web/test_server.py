@@ -6,6 +6,7 @@ Not covered here: what is not HTTP (test_errors.py), the command that starts it 
 import asyncio
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from modelyard.web.app import create_app
 from modelyard.web.log import Log, open_log
 from modelyard.web.metrics import Metrics, shared_by_workers
 from modelyard.web.requests import Request, open_request
+from tests import requirements
 from tests.app_fixture import Address, App, a_model, listening
 from tests.processes import wait_for
 
@@ -48,6 +51,48 @@ def test_few_bytes_of_a_connection_wait_in_the_kernel(host: str) -> None:
             unsent_max = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
 
     assert server.UNSENT_BYTES_MAX == unsent_max
+
+
+def test_memory_of_pieces_that_are_freed_stays_with_the_server() -> None:
+    if platform.libc_ver()[0] != "glibc":
+        requirements.absent("other C libraries than glibc keep memory by rules of their own")
+    code = """
+        import asyncio, resource
+        from modelyard.web import server
+
+        def faults() -> int:
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+        def take_pieces():
+            return [bytes([1]) * (256 * 1024) for _ in range(16)]
+
+        async def app(scope, receive, send):
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+
+        async def main():
+            started = server.server(app)
+            started.config.load()
+            started.lifespan = started.config.lifespan_class(started.config)
+            with server.listen("127.0.0.1", 0) as bound:
+                await started.startup([bound])
+                take_pieces()
+                before = faults()
+                for _ in range(20):
+                    take_pieces()
+                print(faults() - before)
+                await started.shutdown([bound])
+
+        asyncio.run(main())
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", dedent(code)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
+
+    # The pieces have 20,480 pages.
+    assert int(said.stdout) < 2_000
 
 
 def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:

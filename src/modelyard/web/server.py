@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from modelyard import errors
+from modelyard.web.allocator import keep_freed_memory
 from modelyard.web.connection_limits import ConnectionLimits
 from modelyard.web.http_protocol import HTTPProtocol
 from modelyard.web.middleware import EdgeMiddleware
@@ -69,6 +70,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then report it."""
         sys.setswitchinterval(_SWITCH_SECONDS)
+        keep_freed_memory()
         await super().startup(sockets)
         if self.started:
             self._on_started()
