@@ -22,7 +22,7 @@ SOURCE = ROOT / "src" / "modelyard"
 # Imports point to an earlier line only; the packages of one line do not know each other.
 GROUPS: tuple[frozenset[str], ...] = (
     frozenset({"domain", "errors", "fingerprint"}),
-    frozenset({"base_models", "condition", "facts", "layouts", "setting_values"}),
+    frozenset({"base_models", "condition", "facts", "json_text", "layouts", "setting_values"}),
     frozenset(
         {
             "index",

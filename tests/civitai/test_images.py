@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.civitai import json_text
+from modelyard import json_text
 from modelyard.civitai.images import ImageAnswer, find_cover_url, is_safe_image, read_images
 from modelyard.facts import Image, Resource
 

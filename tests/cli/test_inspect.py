@@ -146,7 +146,7 @@ def test_a_model_with_a_missing_file_says_what_it_is_and_what_is_missing(
     code = run(["inspect", "--no-hash", str(tmp_path / "mine")])
     shown = capsys.readouterr()
 
-    assert (1, True) == (code, "1 file is missing: word-2-of-2.safetensors" in shown.err)
+    assert (1, True) == (code, "1 of 2 files is missing: word-2-of-2.safetensors" in shown.err)
     assert shown.out.startswith("word.safetensors: textualinversion, probably for SD 1.5, with files missing")
 
 

@@ -60,6 +60,20 @@ def test_shards_are_one_model_that_is_known_better_than_each_of_them(tmp_path: P
     assert [shard.name for shard in shards] == [name for name, _ in inspection.files]
 
 
+def test_the_index_file_says_how_many_shards_there_are(tmp_path: Path) -> None:
+    """Whatever number the names end with; `modelyard add` asks the same file (tests/library/test_parts.py)."""
+    folder = tmp_path / "flux"
+    *present, last = write_shards(folder)
+    last.unlink()
+    assert "1 of 3 files is missing: model-00003-of-00003.safetensors" == inspect_folder(folder)[0][1].reason
+
+    index = json.dumps({"weight_map": {shard.stem: shard.name for shard in present}, "by": "cafe"}).encode()
+    for text in (index, index.replace(b"cafe", b"caf\xe9")):
+        (folder / "model.safetensors.index.json").write_bytes(text)
+        ((_, inspection),) = inspect_folder(folder)
+        assert (Verdict.CLEAN, 2, ()) == (inspection.verdict, len(inspection.files), inspection.missing)
+
+
 def test_a_split_gguf_is_one_model(tmp_path: Path) -> None:
     for number in range(3):
         tensors = {name: (1, shape, 2 * math.prod(shape)) for name, (_, shape) in list(FLUX.items())[number::3]}

@@ -199,7 +199,7 @@ def test_a_pipeline_without_a_component_is_unavailable_and_says_which(shelf: She
     shelf.add()
 
     assert Status.UNAVAILABLE is shelf.model().status
-    assert "error: 1 of 2 files are missing: vae/" == verdict(shelf)
+    assert "error: 1 of 2 files is missing: vae/" == verdict(shelf)
 
     embedding(folder / "vae" / "diffusion_pytorch_model.safetensors", seed=5)
     shelf.add()
@@ -212,7 +212,7 @@ def test_a_missing_shard_makes_the_model_unavailable_until_it_comes(shelf: Shelf
     content = second.read_bytes()
     second.unlink()
     shelf.add()
-    assert (Status.UNAVAILABLE, f"error: 1 of 2 files are missing: {SHARD.format(2)}") == (
+    assert (Status.UNAVAILABLE, f"error: 1 of 2 files is missing: {SHARD.format(2)}") == (
         shelf.model().status,
         verdict(shelf),
     )

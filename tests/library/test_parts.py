@@ -12,7 +12,8 @@ import pytest
 from modelyard.domain import Hashes, Source, Status, Visibility
 from modelyard.facts import Facts, ModelFile
 from modelyard.fingerprint import Fingerprint
-from modelyard.library.folder_models import Part, group_pipeline, group_shards, list_files, parse_json, summarize
+from modelyard.inspection.folders import parse_index
+from modelyard.library.folder_models import Part, group_pipeline, group_shards, list_files, summarize
 from modelyard.store.files import FileRecord, FileState
 
 FOLDER = b"/models/night"
@@ -246,8 +247,8 @@ def test_a_component_lacks_shards_only_if_no_alternative_is_whole() -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"{", 100_000 * b"[", b"\xff"])
 def test_what_is_no_json_says_nothing(raw: bytes) -> None:
-    assert parse_json(raw) is None
-    assert {"a": 1} == parse_json(json.dumps({"a": 1}).encode())
+    assert parse_index(raw) is None
+    assert {"a": 1} == parse_index(json.dumps({"a": 1}).encode())
 
 
 # --- The model of the parts ---
@@ -292,7 +293,7 @@ def test_a_model_whose_files_are_all_there_and_sound_is_available() -> None:
         ({"verdict": "suspicious", "reason": "imports x"}, "suspicious: b: imports x", True),
         ({"state": FileState.BROKEN, "verdict": "error", "reason": "cut"}, "error: b: cut", False),
         ({"state": FileState.BROKEN, "verdict": "", "reason": ""}, "error: b: it changed while it was read", False),
-        ({"state": FileState.MISSING}, "error: 1 of 2 files are missing: b", False),
+        ({"state": FileState.MISSING}, "error: 1 of 2 files is missing: b", False),
         ({"hashes_pending": True, "sha256": None}, "waiting: 1 of 2 files are not hashed yet", False),
     ],
 )
@@ -316,7 +317,7 @@ def test_five_missing_files_are_named_and_all_are_counted() -> None:
 
     facts, _ = summarize(header, [record("a")])
 
-    assert "error: 6 of 7 files are missing: b, c, d, e, f" == (facts.evidence or ("",))[0]
+    assert "error: 6 of 7 files are missing: b, c, d, e, f, …" == (facts.evidence or ("",))[0]
 
 
 def test_a_file_without_a_hash_has_none_and_one_that_is_missing_keeps_that_of_its_header() -> None:

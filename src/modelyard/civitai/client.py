@@ -15,8 +15,8 @@ from functools import partial
 import httpx2
 import msgspec
 
-from modelyard import __version__, errors
-from modelyard.civitai import json_text, records
+from modelyard import __version__, errors, json_text
+from modelyard.civitai import records
 from modelyard.domain import Skipped
 from modelyard.facts import Record
 from modelyard.retry import Retry, RetryPolicy, parse_retry_after

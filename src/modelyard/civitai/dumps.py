@@ -23,7 +23,8 @@ from typing import IO
 
 import msgspec
 
-from modelyard.civitai import json_text, records
+from modelyard import json_text
+from modelyard.civitai import records
 from modelyard.domain import Skipped
 from modelyard.facts import Record
 

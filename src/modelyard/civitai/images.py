@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from modelyard.civitai import json_text
+from modelyard import json_text
 from modelyard.facts import Image, Resource
 
 IMAGES_MAX = 20

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from modelyard.domain import FILE_EXTENSIONS, Verdict
-from modelyard.inspection.folders import PIPELINE_INDEX, group_components, shard_sets
+from modelyard.inspection.folders import (
+    INDEX_BYTES_MAX,
+    PIPELINE_INDEX,
+    describe_missing,
+    group_components,
+    parse_index,
+    shard_sets,
+)
 from modelyard.inspection.inspect import Inspection, identify_files, inspect_file
 from modelyard.inspection.pickle_scan import worst_of
-
-INDEX_BYTES_MAX = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ def list_models(folder: Path) -> list[ModelFiles]:
             )
         )
     singles = {name for name in names if _is_model(name)}
-    for shards in shard_sets(singles, lambda name: read(name) if name in names else None):
+    for shards in shard_sets(names, read):
+        if singles.isdisjoint(shards.expected):
+            continue
         here = tuple(_join(folder, name) for name in shards.expected if name in singles)
         missing = tuple(_text(name) for name in shards.missing(singles))
         models.append(ModelFiles(_join(folder, shards.stem + shards.end), here, missing, here))
@@ -77,8 +82,7 @@ def inspect_model(
         ((name, one.verdict, one.reason) for name, one in files), f"all files are there and sound: {len(files)}"
     )
     if model.missing and verdict.is_sound:
-        shown = ", ".join(model.missing[:5]) + (", …" if len(model.missing) > 5 else "")
-        verdict, reason = Verdict.ERROR, f"{_count(len(model.missing))} missing: {shown}"
+        verdict, reason = Verdict.ERROR, describe_missing(model.missing, len(model.files) + len(model.missing))
     return Inspection(
         size_bytes=sum(inspection.size_bytes for inspection in inspections),
         format="pipeline" if model.class_name else "shards",
@@ -88,10 +92,6 @@ def inspect_model(
         files=files,
         missing=model.missing,
     )
-
-
-def _count(files: int) -> str:
-    return "1 file is" if files == 1 else f"{files} files are"
 
 
 def _list_below(folder: Path) -> Iterator[bytes]:
@@ -119,9 +119,8 @@ def _read_json(folder: Path, name: bytes) -> object:
         # A named pipe would block.
         descriptor = os.open(_join(folder, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
-            raw = file.read(INDEX_BYTES_MAX + 1)
-        return msgspec.json.decode(raw) if len(raw) <= INDEX_BYTES_MAX else None
-    except (OSError, ValueError, RecursionError):
+            return parse_index(file.read(INDEX_BYTES_MAX + 1))
+    except OSError:
         return None
 
 

@@ -16,6 +16,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
+
+from modelyard import json_text
+
+# An index file larger than this is not read.
+INDEX_BYTES_MAX = 16 << 20
 PIPELINE_INDEX = b"model_index.json"
 # More shards than any model has. A name with a larger number is a name like any other.
 _SHARDS_MAX = 1_000
@@ -31,6 +37,24 @@ _WITHOUT_WEIGHTS = re.compile(r".*(Tokenizer|TokenizerFast|Scheduler|FeatureExtr
 _MAIN_COMPONENTS = (b"transformer", b"unet", b"prior", b"decoder")
 
 ReadJson = Callable[[bytes], object]
+_MISSING_SHOWN_MAX = 5
+
+
+def parse_index(raw: bytes) -> object:
+    """Return the JSON of an index file; None if it is no JSON, or larger than an index is."""
+    if len(raw) > INDEX_BYTES_MAX:
+        return None
+    try:
+        return json_text.decode(raw)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+
+
+def describe_missing(missing: Sequence[str], files_count: int) -> str:
+    """Say which of the files of a model are missing; ``files_count`` is the number of all, those that are missing
+    included."""
+    shown = ", ".join(missing[:_MISSING_SHOWN_MAX]) + (", …" if len(missing) > _MISSING_SHOWN_MAX else "")
+    return f"{len(missing)} of {files_count} files {'is' if len(missing) == 1 else 'are'} missing: {shown}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,13 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import msgspec
-
-from modelyard.civitai import json_text
 from modelyard.domain import Hashes, Status, Verdict, split_extension
 from modelyard.facts import Facts, ModelFile
-from modelyard.inspection.folders import ReadJson, Shards, group_components, shard_sets
+from modelyard.inspection.folders import ReadJson, Shards, describe_missing, group_components, shard_sets
 from modelyard.library.folder_hints import is_type_folder
 from modelyard.paths import display_path
 from modelyard.store.files import FileRecord, FileState
 
-JSON_BYTES_MAX = 16 << 20
 # Folders of huggingface_hub's cache: models--<owner>--<name>/snapshots/<revision>.
 _CACHE_FOLDER = re.compile(r"models--(?:.*--)?(?P<name>.+)")
 
@@ -54,14 +50,6 @@ class Part:
     def texts_folder(self) -> bytes:
         """The folder that the small files are in."""
         return self.folder if self.pipeline else os.path.dirname(self.folder)
-
-
-def parse_json(raw: bytes) -> object:
-    """Return the JSON of an index file; None if it is not JSON."""
-    try:
-        return json_text.decode(raw)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return None
 
 
 # --- grouping --------------------------------------------------------------------------------------------------------
@@ -162,7 +150,7 @@ def summarize(header: Facts, records: Collection[FileRecord]) -> tuple[Facts, St
         worst = max(unsound, key=lambda record: record.verdict == Verdict.DANGEROUS)
         verdict = f"{worst.verdict or Verdict.ERROR}: {worst.part}: {worst.reason or 'it changed while it was read'}"
     elif missing:
-        verdict = f"{Verdict.ERROR}: {len(missing)} of {len(files)} files are missing: {', '.join(missing[:5])}"
+        verdict = f"{Verdict.ERROR}: {describe_missing(missing, len(files))}"
     elif pending:
         verdict = f"waiting: {len(pending)} of {len(files)} files are not hashed yet"
     elif suspicious:

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from modelyard.civitai import json_text
+from modelyard import json_text
 from modelyard.civitai.images import ImageAnswer, find_cover_url, read_images
 from modelyard.civitai.markup import TEXT_CHARS_MAX, text_of_html
 from modelyard.domain import Licence, Skipped, is_placeholder, model_type

@@ -25,7 +25,7 @@ from functools import partial
 
 from modelyard.domain import FILE_EXTENSIONS, Skipped
 from modelyard.fingerprint import Fingerprint
-from modelyard.inspection.folders import PIPELINE_INDEX, list_folders
+from modelyard.inspection.folders import INDEX_BYTES_MAX, PIPELINE_INDEX, list_folders, parse_index
 from modelyard.library import folder_models
 from modelyard.library.folder_models import Part
 from modelyard.library.folder_texts import list_texts
@@ -285,13 +285,12 @@ class _Walk:
             # A named pipe would block.
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
-                raw = file.read(folder_models.JSON_BYTES_MAX + 1)
+                document = parse_index(file.read(INDEX_BYTES_MAX + 1))
         except OSError as problem:
             self._skip(path, NOT_READABLE, problem.strerror or "")
             return None
-        document = folder_models.parse_json(raw) if len(raw) <= folder_models.JSON_BYTES_MAX else None
         if document is None:
-            self._skip(path, NOT_READABLE, f"it is no JSON of at most {folder_models.JSON_BYTES_MAX:,} bytes")
+            self._skip(path, NOT_READABLE, f"it is no JSON of at most {INDEX_BYTES_MAX:,} bytes")
         return document
 
     def _list_entries(self, folder: bytes) -> "dict[bytes, os.DirEntry[bytes]] | None":

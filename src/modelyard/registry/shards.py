@@ -11,20 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import msgspec
 import sqlalchemy as sa
 
 from modelyard.blobs import Blobs
 from modelyard.domain import Verdict
 from modelyard.facts import Facts
 from modelyard.inspection import identify_readers
-from modelyard.inspection.folders import PIPELINE_INDEX, shard_sets
+from modelyard.inspection.folders import PIPELINE_INDEX, describe_missing, parse_index, shard_sets
 from modelyard.inspection.pickle_scan import worst_of
 from modelyard.registry.facts import facts_from_identity
 from modelyard.store import blobs
 from modelyard.store.repositories import RepositoryFile
-
-_MISSING_SHOWN_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +42,7 @@ class ShardSet:
 
     def describe_missing(self) -> str:
         """Say which shards are missing; empty if none is."""
-        if not self.missing:
-            return ""
-        paths = ", ".join(self.missing[:_MISSING_SHOWN_MAX]) + (", …" if len(self.missing) > _MISSING_SHOWN_MAX else "")
-        return f"{len(self.missing)} of {len(self.files) + len(self.missing)} files are missing: {paths}"
+        return describe_missing(self.missing, len(self.files) + len(self.missing)) if self.missing else ""
 
 
 def find_shards(files: Sequence[RepositoryFile], main: RepositoryFile) -> ShardSet | None:
@@ -77,10 +71,7 @@ def _class_of_pipeline(files: Sequence[RepositoryFile]) -> str:
 
 
 def _read_json(file: RepositoryFile | None) -> object:
-    try:
-        return msgspec.json.decode(file.content) if file and file.content else None
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
+    return parse_index(file.content) if file and file.content else None
 
 
 def identify_shards(storage: Blobs, repository: str, shards: ShardSet) -> Facts | None:

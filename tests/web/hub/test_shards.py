@@ -14,7 +14,7 @@ from tests.transfers import ask, suspicious_bytes
 from tests.web.hub.bench import Bench, deleted, text, weights
 
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
-MISSING = f"the model is not available yet: 1 of 2 files are missing: {SHARD.format(1)}"
+MISSING = f"the model is not available yet: 1 of 2 files is missing: {SHARD.format(1)}"
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_missing_shard_is_told_and_makes_the_model_unavailable(bench: Bench, s
     assert ["", MISSING] == [whole.json["hookOutput"], removed.json["hookOutput"]]
     told = entry_of(bench)
     facts = told.layers[Layer.HEADER]
-    assert (f"error: 1 of 2 files are missing: {SHARD.format(1)}", Status.UNAVAILABLE) == (
+    assert (f"error: 1 of 2 files is missing: {SHARD.format(1)}", Status.UNAVAILABLE) == (
         (facts.evidence or ("",))[0],
         told.model.status,
     )
