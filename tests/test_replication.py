@@ -5,6 +5,7 @@ Two homes on one database are two nodes here. How long either way takes is for b
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,8 @@ class Place:
     folder: Path
     shared: SharedFiles
 
-    def node(self, name: str, *, ttl_seconds: int = 60) -> Catalog:
-        store = open_store(f"sqlite:///{self.folder}/modelyard.sqlite")
+    def node(self, name: str, *, ttl_seconds: int = 60, clock: Callable[[], float] = time.time) -> Catalog:
+        store = open_store(f"sqlite:///{self.folder}/modelyard.sqlite", clock=clock)
         (self.folder / name).mkdir(exist_ok=True)
         return open_catalog(store, self.folder / name, ttl_seconds=ttl_seconds, shared=self.shared)
 
@@ -306,8 +307,9 @@ def test_segments_that_were_rendered_otherwise_are_not_fetched(
 
 
 def test_what_no_list_names_is_removed_when_nobody_can_be_fetching_it(
-    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The database's clock says when that is, not the node's."""
     first = place.publisher()
     before = place.names()
     first.rebuild()
@@ -317,11 +319,12 @@ def test_what_no_list_names_is_removed_when_nobody_can_be_fetching_it(
     published(first).publish()
     assert set(before) < set(place.names())
 
-    # As if an hour had gone by.
-    monkeypatch.setattr(replication, "KEPT_SECONDS", -3600)
-    put(first, MODELS + 2)
-    first._indexer.append()
-    published(first).publish()
+    later = place.node("first", clock=lambda: time.time() + 2 * replication.KEPT_SECONDS)
+    later.load()
+    put(later, MODELS + 2)
+    assert later._indexer is not None
+    later._indexer.append()
+    published(later).publish()
 
     assert {"CURRENT.json"} == {name.rpartition("/")[2] for name in before if name in place.names()}
     assert "fetched" == started_from(caplog, place.node("second"))

@@ -173,7 +173,8 @@ class SegmentReplicator:
 
     def _remove_unreferenced(self, names: set[str]) -> None:
         """Remove segments that are not in the list and have not changed for an hour."""
-        ended = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=KEPT_SECONDS)
+        # By the database's clock: that of this machine may be an hour ahead.
+        ended = datetime.datetime.fromtimestamp(self._store.now() - KEPT_SECONDS, datetime.UTC)
         prefix = f"{self._prefix}/segments/"
         files = [*self._shared.all(prefix)]
         youngest: dict[str, datetime.datetime] = {}

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from modelyard.cli import run
 from modelyard.domain import Verdict
 from modelyard.facts import Entry, Facts, Layer
 from modelyard.registry.stored_files import LOST
-from modelyard.store import blobs
+from modelyard.store import Store, blobs, open_store
 from modelyard.store.blobs import Blob
 from modelyard.uploads.comparison import StoreComparer
 from tests.app_fixture import App, a_private, open_app
@@ -45,8 +46,8 @@ class Bench:
         assert entry is not None
         return int(entry.model.status)
 
-    def comparer(self, ahead_seconds: float = 0.0) -> StoreComparer:
-        return StoreComparer(self.yard.store, self.storage.kept, clock=lambda: time.time() + ahead_seconds)
+    def comparer(self, store: Store | None = None) -> StoreComparer:
+        return StoreComparer(store or self.yard.store, self.storage.kept)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -105,10 +106,11 @@ def test_files_that_no_row_knows_are_listed_and_removed_after_the_grace(bench: B
     assert ([], [sha256], 0, 0) == values(bench)
 
     assert [] == bench.comparer().remove_unknown(DAY, dry_run=False)
-    later = bench.comparer(2 * DAY)
-    assert [sha256] == [file.sha256 for file in later.remove_unknown(DAY, dry_run=True)]
-    assert bench.storage.kept.has(sha256)
-    assert [sha256] == [file.sha256 for file in later.remove_unknown(DAY, dry_run=False)]
+    with closing(open_store(bench.yard.store.url, clock=lambda: time.time() + 2 * DAY)) as later_store:
+        later = bench.comparer(later_store)
+        assert [sha256] == [file.sha256 for file in later.remove_unknown(DAY, dry_run=True)]
+        assert bench.storage.kept.has(sha256)
+        assert [sha256] == [file.sha256 for file in later.remove_unknown(DAY, dry_run=False)]
     assert not bench.storage.kept.has(sha256)
     assert ([], [], 0, 0) == values(bench)
 

@@ -4,8 +4,7 @@ After the restore of an older backup, the store may have objects that no row kno
 removed meanwhile.
 """
 
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -32,10 +31,9 @@ class Comparison:
 class StoreComparer:
     """Compares the database with one file store."""
 
-    def __init__(self, store: Store, storage: Blobs, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, storage: Blobs) -> None:
         self._store = store
         self._blobs = storage
-        self._clock = clock
 
     def compare(self) -> Comparison:
         """Compare all files. Models whose bytes are lost become unavailable; those whose bytes are back, available.
@@ -65,7 +63,8 @@ class StoreComparer:
         """
         with self._store.reading() as connection:
             row_hashes = _sizes(connection).keys()
-        latest = self._clock() - grace_seconds
+        # By the database's clock: that of this machine may be days ahead.
+        latest = self._store.now() - grace_seconds
         unknown = [RemovedBlob(sha256, size) for sha256, size in self._blobs.all() if sha256 not in row_hashes]
         old = [file for file in unknown if (self._blobs.stored_at(file.sha256) or latest + 1) <= latest]
         if not dry_run:
