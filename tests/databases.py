@@ -27,6 +27,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
         yield server
 
 
+# For tests whose answers depend on the order of texts: PostgreSQL orders by bytes in the locale C, and otherwise not.
+EVERY_ORDER = pytest.mark.parametrize("url", ["sqlite", "postgresql", "postgresql in C"], indirect=True)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database, which is dropped when the test ends: some hundreds of them fill a disk."""
@@ -34,7 +38,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield sqlite_url(tmp_path)
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    url = server.make_database()
+    url = server.make_database(locale="C" if request.param == "postgresql in C" else "")
     yield url
     server.drop_database(url)
 

@@ -26,7 +26,7 @@ from modelyard.facts import Entry
 from modelyard.store import Store, backup, copy, open_store, postgresql_programs, presence, schema
 from tests import requirements
 from tests.app_fixture import a_private
-from tests.databases import Open, sqlite_url
+from tests.databases import EVERY_ORDER, Open, sqlite_url
 from tests.process_servers import PostgresServer, postgres_programs
 from tests.processes import entry, wait_for
 from tests.swift_server import SwiftServer
@@ -86,6 +86,7 @@ def another_url(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Cal
 # --- migrate ---------------------------------------------------------------------------------------------------------
 
 
+@EVERY_ORDER
 def test_a_copy_has_every_row_and_an_identity_of_its_own(store: Store, target_url: str, open_at: Open) -> None:
     key = filled(store)
     target = open_at(target_url)

@@ -9,6 +9,7 @@ from modelyard.store.blobs import Blob
 from modelyard.store.repositories import Repository, RepositoryFile
 from modelyard.store.uploads import Upload
 from tests.app_fixture import a_private
+from tests.databases import EVERY_ORDER
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -30,6 +31,7 @@ def put_repository(store: Store) -> Repository:
     return repository
 
 
+@EVERY_ORDER
 def test_a_repository_is_found_by_its_name_and_by_its_model(store: Store) -> None:
     repository = put_repository(store)
 

@@ -33,7 +33,7 @@ from modelyard.domain import (
 )
 from modelyard.facts import FACT_NAMES, Entry, Facts, Image, Layer, Recommended, Resource
 from modelyard.store import Store, lookup, migrate, schema
-from tests.databases import Open
+from tests.databases import EVERY_ORDER, Open
 from tests.processes import entry
 
 INT64_MAX = 2**63 - 1
@@ -515,6 +515,7 @@ def test_a_model_is_found_by_id_name_or_hash_as_a_person_writes_it(store: Store,
         assert ids == lookup.model_ids(connection, wanted)
 
 
+@EVERY_ORDER
 def test_teams_come_into_being_with_what_names_them(store: Store) -> None:
     put(store, private(1, "red"), entry(2, team="blue"), entry(3))
     put(store, private(4, "red"))
@@ -522,6 +523,7 @@ def test_teams_come_into_being_with_what_names_them(store: Store) -> None:
     assert ["blue", "red"] == store.teams()
 
 
+@EVERY_ORDER
 def test_names_come_in_the_order_of_their_bytes_whatever_the_locale_of_the_database(store: Store) -> None:
     names = ["a-b", "aa", "b"]
     with store.transaction() as writing:
@@ -557,6 +559,7 @@ SDXL_NAMES = {
 }
 
 
+@EVERY_ORDER
 def test_the_known_base_models_are_there_and_say_what_is_sdxl(store: Store) -> None:
     found = {base_model.name: base_model for base_model in store.base_models()}
 
