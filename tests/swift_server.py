@@ -67,11 +67,11 @@ class SwiftServer:
             process.kill()
             process.wait()
 
-    def make_bucket(self) -> str:
-        """Make an empty bucket and return its name."""
+    def make_bucket(self, name: str = "") -> str:
+        """Make an empty bucket, of a new name if none is told, and return its name."""
         boto3 = requirements.module("boto3")
         self.buckets += 1
-        name = f"bucket{self.buckets}"
+        name = name or f"bucket{self.buckets}"
         client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,

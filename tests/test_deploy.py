@@ -1,6 +1,6 @@
 """What is in deploy/ can be read by what it is for, and names only settings, files and services that exist.
 
-The proxies are started in test_deploy_proxies.py; nodes, databases and stores in tests/cluster.
+The proxies are started in test_deploy_proxies.py, and the parts of compose.yaml in test_deploy_compose.py.
 """
 
 import configparser
