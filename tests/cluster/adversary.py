@@ -117,6 +117,8 @@ class Adversary:
                 store.close()
             for node in self.load.cluster.nodes:
                 wait(lambda node=node: self._refuses(node, key), "a node still takes a revoked key", seconds=300)  # type: ignore[misc] # mypy cannot infer a lambda with a default
+            if self.load.stopped.is_set():
+                return  # a node may not have refused it yet
             with self._turn:
                 self.revoked.append(key)
             self.load.oracle.counts["key revoked"] += 1

@@ -7,8 +7,8 @@ replica that has received more; whoever follows finds the new primary by ``targe
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -16,8 +16,10 @@ import psycopg
 from tests.process_servers import PostgresServer, as_nobody_special, free_port, postgres_programs
 
 LONG_SECONDS = 300.0
+# More than three nodes and the clients of a test open together.
+_MAX_CONNECTIONS = 120
 _OPTIONS = (
-    "max_connections=200",
+    f"max_connections={_MAX_CONNECTIONS}",
     "wal_keep_size=512MB",
     "wal_receiver_timeout=5s",
     "wal_retrieve_retry_interval=200ms",
@@ -30,6 +32,8 @@ class Databases:
 
     servers: list[PostgresServer]
     primary: int = 0
+    # They are called with the number of a new primary.
+    followers: list[Callable[[int], None]] = field(default_factory=list)
 
     @property
     def ports(self) -> list[int]:
@@ -50,6 +54,45 @@ class Databases:
         before = self.primary
         self.promote(chosen)
         self._follow(before)
+
+    def switch_over(self) -> None:
+        """End the primary in an orderly way, promote a replica, and rewind what was the primary, so that it follows."""
+        self.wait_until_followed()
+        before = self.primary
+        old = self.servers[before]
+        old.end()
+        received = {number: self._received(number) for number in self.replicas()}
+        self.promote(max(received, key=lambda number: received[number]))
+        self.rewind(before)
+
+    def rewind(self, number: int) -> None:
+        """Make a server that ended in an orderly way a replica of the primary, by the commands of the documentation."""
+        server, primary = self.servers[number], self.servers[self.primary]
+        source = f"--source-server=host=127.0.0.1 port={primary.port} user=postgres dbname=postgres"
+        command = [*as_nobody_special(), str(server.programs / "pg_rewind"), f"--target-pgdata={server.folder}", source]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert not done.returncode, done.stderr
+        (server.folder / "standby.signal").touch()
+        server.start()
+
+    @contextmanager
+    def without_slots(self) -> Iterator[None]:
+        """Have every connection that the primary still accepts, while entered."""
+        url = self.servers[self.primary].url().replace("+psycopg", "")
+        with ExitStack() as stack:
+            with suppress(psycopg.OperationalError):
+                while True:
+                    stack.enter_context(psycopg.connect(url, autocommit=True))
+            yield
+        wait(self._has_free_slots, "connections are never free again")
+
+    def _has_free_slots(self) -> bool:
+        with self._connected(self.primary) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            ).fetchone()
+        assert row is not None
+        return int(row[0]) < _MAX_CONNECTIONS - 20
 
     def replace_unfenced(self, seconds: float) -> None:
         """Promote a replica while the primary runs on for so many seconds, followed by nobody; then it follows too."""
@@ -73,6 +116,8 @@ class Databases:
             connection.execute("SELECT pg_promote(false)")
             wait(lambda: not self._is_replica(connection), "a replica is not promoted")
         self.primary = number
+        for follower in self.followers:
+            follower(number)
 
     @staticmethod
     def _is_replica(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:

@@ -6,6 +6,7 @@ numbers: it holds no change that nobody asked for, and every change that was ack
 
 import base64
 import contextlib
+import hashlib
 import http.client
 import json
 import random
@@ -15,7 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from modelyard import errors
 from modelyard.catalog import open_catalog
@@ -23,7 +26,9 @@ from modelyard.domain import Source, model_type
 from modelyard.facts import Facts, Layer, Record
 from modelyard.store import open_store
 from tests.app_fixture import Reply
+from tests.cluster.databases import wait
 from tests.cluster.nodes import ANSWER_SECONDS_MAX, Cluster, Node
+from tests.pictures import picture
 from tests.transfers import lora_bytes
 
 BATCH_MODELS = 20
@@ -84,9 +89,49 @@ class Oracle:
                 for model_id, done in self._acknowledged.items()
             }
 
+    def revisions(self) -> dict[int, int]:
+        """The models with acknowledged changes, with the revision of the last one."""
+        with self._turn:
+            return {model_id: max(revision for revision, _ in done) for model_id, done in self._acknowledged.items()}
+
     def models(self) -> dict[int, int]:
         """The models that were changed, with the last change that was acknowledged."""
         return {model_id: self.least(model_id, 1 << 62) for model_id in self._asked}
+
+
+class Gate:
+    """Lets all writers pass, or one operator alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._is_closed = False
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Wait while the gate is closed; be inside while entered."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_closed)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Let nobody in, and wait until nobody is inside."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.wait_for(lambda: self._inside == 0)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_closed = False
+                self._changed.notify_all()
 
 
 def request_id_of(model_id: int, number: int) -> str:
@@ -103,8 +148,11 @@ class Load:
     oracle: Oracle
     seed: int
     stopped: threading.Event = field(default_factory=threading.Event)
+    gate: Gate = field(default_factory=Gate)
     uploads: dict[str, bytes] = field(default_factory=dict)
     batches: int = 0
+    # A node that is behind it may not have the models yet that writers change.
+    first_revision: int = 0
 
     @contextmanager
     def running(
@@ -112,10 +160,14 @@ class Load:
     ) -> Iterator[None]:
         """Run the load, and more works beside it, while entered; what goes wrong with the load is a problem too."""
         models = [self._made(number) for number in range(2 * writers)]
-        works: list[Callable[[random.Random], None]] = [self._import, self._upload_on, self._read_batches]
+        self.first_revision = self.cluster.databases.revision()
+        works: list[Callable[[random.Random], None]] = [self._import, self._upload_on]
+        works += [lambda chance: self._put_cover(models[0], chance)]
         works += [lambda chance, at=at: self._write(models[2 * at : 2 * at + 2], chance) for at in range(writers)]  # type: ignore[misc] # mypy cannot infer a lambda with a default
-        works += [self._read] * readers
         works += more_works
+        works = [partial(self._pass_gate, work) for work in works]
+        works += [self._read] * readers
+        works += [self._read_batches]
         threads = [
             threading.Thread(target=self._guarded, args=(work, random.Random(f"{self.seed} {number}")), daemon=True)
             for number, work in enumerate(works)
@@ -138,6 +190,10 @@ class Load:
                 self.stopped.wait(chance.uniform(0.0, 0.1))
         except Exception as problem:
             self.oracle.wrong(f"the load itself failed: {problem!r}")
+
+    def _pass_gate(self, work: Callable[[random.Random], None], chance: random.Random) -> None:
+        with self.gate.passing():
+            work(chance)
 
     # --- requests
 
@@ -189,6 +245,20 @@ class Load:
         elif read is not None and read.status != 503:
             self.oracle.wrong(f"a read of one's own write was answered {read.status}")
 
+    def _put_cover(self, model_id: int, chance: random.Random) -> None:
+        """Replace a cover; the one that was acknowledged is there, whatever is collected meanwhile."""
+        node = self._any(chance)
+        content = picture(64, 80, "JPEG", chance.randrange(1 << 30))
+        reply = self.ask("cover", node, "PUT", f"/v3/model/cover?id={model_id}", content, content_type="image/jpeg")
+        if reply is not None and reply.status == 200:
+            path = urlsplit(reply.json["cover_url"]).path
+            shown = self.ask("cover read", node, "GET", path)
+            if shown is not None and shown.status not in (200, 503):
+                self.oracle.wrong(f"a cover that was acknowledged is answered {shown.status}")
+        elif reply is not None and reply.status != 503:
+            self.oracle.wrong(f"a cover was answered {reply.status}: {reply.body[:300]!r}")
+        self.stopped.wait(chance.uniform(0.5, 2.0))
+
     def _import(self, chance: random.Random) -> None:
         """Write models that belong together in one transaction, as an importer does; its clock is an hour ahead."""
         self.batches += 1
@@ -218,9 +288,22 @@ class Load:
         if not models:
             return
         target = f"/v3/model?filter.model_version_id={chance.choice(models)}"
-        reply = self.ask("read", self._any(chance), "GET", target)
+        reply = self._ask_reading("read", self._any(chance), target)
         if reply is not None:
             self._judge_models(reply, 0, "read")
+
+    def _ask_reading(self, kind: str, node: Node, target: str) -> Reply | None:
+        """Ask for models; None also for a 503 of a node that starts while the database is away.
+
+        Once it has answered, it answers whatever is away.
+        """
+        start = node.starts
+        reply = self.ask(kind, node, "GET", target)
+        if reply is not None and reply.status == 200:
+            node.answered_start = max(node.answered_start, start)
+        elif reply is not None and reply.status == 503 and (node.starts, node.answered_start) != (start, start):
+            return None
+        return reply
 
     def _judge_models(self, reply: Reply, least: int, where: str) -> None:
         if reply.status != 200:
@@ -228,15 +311,17 @@ class Load:
             return
         revision = int(reply.headers["modelyard-revision"])
         listed: list[dict[str, Any]] = reply.json["models"]
+        if not listed and revision < self.first_revision:
+            return
         if len(listed) != 1:
-            self.oracle.wrong(f"{where}: {len(listed)} models have one id")
+            self.oracle.wrong(f"{where}: {len(listed)} models have one id at revision {revision}")
         for model in listed:
             number = number_of(model)
             self.oracle.judge(model["id"], number, max(least, self.oracle.least(model["id"], revision)), where)
 
     def _read_batches(self, chance: random.Random) -> None:
         """Read what was written together: all of it, of one generation."""
-        reply = self.ask("read batch", self._any(chance), "GET", "/v3/model?filter.tags=batch&pagination.limit=100")
+        reply = self._ask_reading("read batch", self._any(chance), "/v3/model?filter.tags=batch&pagination.limit=100")
         if reply is None:
             return
         if reply.status != 200:
@@ -275,6 +360,19 @@ class Load:
             if reply is not None and reply.status == 200 and "modelyard-model" in reply.headers:
                 return int(reply.headers["modelyard-model"])
         return None
+
+    def wait_until_checked(self) -> None:
+        """Wait until every acknowledged upload is a model whose file is verified."""
+        for path, content in list(self.uploads.items()):
+            wait(partial(self._is_checked, path, content), f"the upload {path} never becomes a model that is verified")
+
+    def _is_checked(self, path: str, content: bytes) -> bool:
+        model_id = self.model_of(path)
+        target = f"/v3/model?filter.model_version_id={model_id}"
+        reply = None if model_id is None else self.ask("end", self.cluster.nodes[0], "GET", target)
+        models = reply.json["models"] if reply is not None and reply.status == 200 else []
+        expected = hashlib.sha256(content).hexdigest()[:10].upper()
+        return [(1, expected)] == [(model["status"], model["hash_sha256"]) for model in models]
 
     def _made(self, number: int) -> int:
         """Return a model to change, made by an upload through the cluster while nothing is wrong with it yet."""

@@ -15,7 +15,6 @@ from modelyard.web.api.health import ReadyEndpoint
 from tests.cluster.databases import Databases, running_databases
 from tests.cluster.nodes import database_url
 from tests.process_commands import PROGRAM, environment
-from tests.process_servers import as_nobody_special
 from tests.processes import entry, wait_for
 from tests.web.api.test_health import ask_readiness
 
@@ -80,12 +79,7 @@ def test_a_fenced_old_primary_is_rewound_and_follows(databases: Databases, tmp_p
     with closing(open_store(database_url(databases.ports), home=tmp_path / "home")) as store:
         put(store, 3)
 
-        source = f"--source-server=host=127.0.0.1 port={new.port} user=postgres dbname=postgres"
-        rewind = [str(old.programs / "pg_rewind"), f"--target-pgdata={old.folder}", source]
-        done = subprocess.run([*as_nobody_special(), *rewind], check=False, capture_output=True, text=True)
-        assert not done.returncode, done.stderr
-        (old.folder / "standby.signal").touch()
-        old.start()
+        databases.rewind(0)
         put(store, 4)
         databases.wait_until_received()
         new.kill()

@@ -1,11 +1,7 @@
 """A store behind PgBouncer, which gives every transaction another connection; the listener goes to PostgreSQL."""
 
-import os
-import pwd
-import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,56 +9,20 @@ import pytest
 from modelyard.catalog import open_catalog
 from modelyard.domain import ANONYMOUS, ModelQuery
 from modelyard.store import Store, open_store
-from tests import requirements
-from tests.process_servers import PostgresServer, free_port
+from tests.pgbouncer import running_bouncer
+from tests.process_servers import PostgresServer
 from tests.processes import entry, wait_for
 
+# Fewer than the threads that share them.
 SERVER_CONNECTIONS = 3
-
-
-@contextmanager
-def running_bouncer(server: PostgresServer, folder: Path) -> Iterator[int]:
-    """Give the port of a PgBouncer before a server, with few connections to it."""
-    program = requirements.program("pgbouncer")
-    port = free_port()
-    # It refuses to run as root.
-    is_root = os.geteuid() == 0
-    user = "nobody" if is_root else pwd.getpwuid(os.geteuid()).pw_name
-    (folder / "users.txt").write_text('"postgres" ""\n')
-    (folder / "bouncer.ini").write_text(
-        f"[databases]\n* = host=127.0.0.1 port={server.port}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = trust\nauth_file = {folder}/users.txt\n"
-        f"pool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}\nmax_client_conn = 100\n"
-    )
-    command = [program, *(["-u", user] if is_root else []), str(folder / "bouncer.ini")]
-    for path in (folder, *folder.parents[:3]) if is_root else ():
-        path.chmod(path.stat().st_mode | 0o055)
-    with (folder / "bouncer.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        psycopg = requirements.module("psycopg")
-
-        def answers() -> bool:
-            try:
-                psycopg.connect(f"host=127.0.0.1 port={port} user=postgres dbname=postgres connect_timeout=5").close()
-            except psycopg.Error:
-                return False
-            return True
-
-        assert wait_for(answers), (folder / "bouncer.log").read_text()
-        yield port
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.fixture
 def urls(postgres: PostgresServer, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """The URL of a new database behind a PgBouncer, and that of PostgreSQL itself."""
     url = postgres.make_database()
-    with running_bouncer(postgres, tmp_path) as port:
-        yield url.replace(str(postgres.port), str(port)), url
+    with running_bouncer(postgres.port, tmp_path, SERVER_CONNECTIONS) as bouncer:
+        yield url.replace(str(postgres.port), str(bouncer.port)), url
 
 
 def write_many(store: Store, first_id: int) -> None:
