@@ -318,3 +318,11 @@ def test_a_model_that_was_deleted_meanwhile_is_not_sent(yard: Yard, studio: Stud
 
     assert "the model, or its file, is not here any more" == yard.call()["sends"][0]["problem"]
     assert [] == studio.links
+
+
+def test_the_job_of_a_send_that_is_gone_ends(yard: Yard, studio: Studio) -> None:
+    store = yard.app.catalog.store
+    sender = Sender(store, parse_targets(yard.targets), lambda *_: "", policy=NO_WAIT)
+
+    assert sender.step("0" * 32) is None
+    assert [] == studio.links

@@ -4,9 +4,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
 from modelyard import errors
 from modelyard.blobs import open_storage
+from modelyard.blobs.s3_errors import error_of
 from modelyard.blobs.storage import Blobs
 from tests.process_commands import PROGRAM, environment
 from tests.swift_server import SwiftServer
@@ -26,6 +28,23 @@ def test_a_store_that_works_passes_its_check_and_keeps_nothing_of_it(swift: Swif
         kept.probe()
         assert kept.condition.problem is None
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "reason"),
+    [
+        (PermissionDeniedError("<Code>OfAnotherStore</Code>"), errors.StorageRefused, "refuses the credentials"),
+        (UnauthenticatedError("no code"), errors.StorageRefused, "refuses the credentials"),
+        (GenericError("status code: 403"), errors.StorageRefused, "refuses the credentials"),
+        (GenericError("status code: 418"), errors.Unavailable, "answers with status 418"),
+        (GenericError("timed out"), errors.Unavailable, "does not answer in time"),
+        (GenericError("who knows"), errors.Unavailable, "the file store is away or refused"),
+    ],
+)
+def test_an_answer_of_any_store_has_a_reason(problem: Exception, kind: type[errors.Unavailable], reason: str) -> None:
+    found = error_of(problem)
+
+    assert (kind, True) == (type(found), found.message.endswith(reason))
 
 
 @pytest.mark.parametrize(
