@@ -51,6 +51,25 @@ def test_an_address_that_could_be_read_in_two_ways_is_refused_before_a_look_up(u
         Outbound(AddressPolicy(resolve=resolve)).open(url)
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "a.LocalHost.", "127.1", "0x7f.0.0.1", "0177.0.0.1", "2130706433", "10.0.0.1.", "[::1]",
+     "nas.local", "metadata.google.internal", "nas.home.arpa", "localhost.localdomain", "registry"],
+)  # fmt: skip # a list of names
+def test_a_host_that_is_inside_by_its_spelling_is_refused_before_a_look_up(host: str) -> None:
+    with pytest.raises(errors.AddressRefused, match="no public address"):
+        AddressPolicy().check_url(f"https://{host}/")
+
+
+def test_the_operator_s_networks_may_have_hosts_with_inner_names() -> None:
+    inner = AddressPolicy([ipaddress.ip_network("10.1.0.0/16")], lambda _host, _port: ["10.1.0.7"])
+
+    assert ["10.1.0.7"] == inner.find_addresses("https://nas.local/") == inner.find_addresses("https://registry/")
+    assert AddressPolicy([ipaddress.ip_network("::1")]).check_url("https://localhost/")
+    with pytest.raises(errors.AddressRefused, match="'localhost' leads to 127"):
+        inner.check_url("https://localhost/")
+
+
 def test_a_host_with_many_addresses_is_tried_at_a_few() -> None:
     policy = AddressPolicy(resolve=lambda _host, _port: [f"1.1.{number}.1" for number in range(200)])
 

@@ -57,6 +57,7 @@ def test_a_new_webhook_is_told_of_everything(webhooking: Webhooking) -> None:
         ({"url": "ftp://example.org"}, "url: this is no address to fetch from"),
         ({"url": "https://name:secret@example.org"}, "url: this is no address to fetch from"),
         ({"url": "https://10.1.2.3/"}, "url: '10.1.2.3' leads to 10.1.2.3, which is no public address"),
+        ({"url": "https://0xa.1/"}, "url: '0xa.1' leads to 10.0.0.1, which is no public address"),
         ({"url": "https://example.org/" + "x" * 2048}, "url: 2,068 characters; accepted: up to 2,048"),
         ({"url": "https://example.org", "events": ["model.gone"]}, "events: 'model.gone' is not accepted"),
         ({"url": "https://example.org", "events": []}, "events: none; accepted: some of model.put"),

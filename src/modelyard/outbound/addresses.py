@@ -16,6 +16,8 @@ PORTS = {"http": 80, "https": 443}
 # How many IP addresses of a host are tried; a stranger's host may name any number.
 _ADDRESSES_MAX = 8
 
+_INNER_DOMAINS = frozenset({"internal", "local", "localdomain"})
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Public IPv6 networks that route to the IPv4 address inside the address: NAT64, 6to4, Teredo.
@@ -67,7 +69,10 @@ class AddressPolicy:
     is_exclusive: bool = False
 
     def check_url(self, url: str) -> SplitResult:
-        """Split a URL. Raises AddressRefused if its scheme, server or IP address is not accepted. Resolves nothing."""
+        """Split a URL. Raises AddressRefused if its scheme, server or IP address is not accepted. Resolves nothing.
+
+        A host that is an inner address by its spelling alone (``localhost``, ``127.1``, ``nas.local``) is refused too.
+        """
         parsed = parse_url(url)
         if origin_of(url) in self.origins:
             return parsed
@@ -77,9 +82,7 @@ class AddressPolicy:
             raise errors.AddressRefused(
                 f"{_shorten(parsed.hostname)}: http is not accepted; use https, or set outbound_allow_http"
             )
-        literal = _address_in(parsed.hostname or "")
-        if literal is not None:
-            self._refuse_address(parsed.hostname, literal)
+        self._refuse_inner_host(parsed.hostname or "")
         return parsed
 
     def find_addresses(self, url: str) -> list[str]:
@@ -94,6 +97,15 @@ class AddressPolicy:
             for numeric in addresses:
                 self._refuse_address(host, ipaddress.ip_address(numeric))
         return addresses
+
+    def _refuse_inner_host(self, host: str) -> None:
+        """Raise AddressRefused if the text of a host says that it leads where requests may not go."""
+        literals = _addresses_in(host)
+        if literals and not any(map(self._may_reach, literals)):
+            self._refuse_address(host, literals[0])
+        # In a network that the operator allows, the address of the name decides.
+        if not literals and not self.allowed and _is_inner_name(host):
+            raise errors.AddressRefused(f"{_shorten(host)} is a name of an inner network, which is no public address")
 
     def _refuse_address(self, host: str | None, address: Address) -> None:
         """Raise AddressRefused if an IP address may not be reached."""
@@ -118,12 +130,26 @@ def create_policy(networks: str, *, allow_http: bool = False, origins: Collectio
     return AddressPolicy(allowed, allow_http=allow_http, origins=origins)
 
 
-def _address_in(host: str) -> Address | None:
-    """Return the IP address that a host is; None if it is a name."""
+def _addresses_in(host: str) -> list[Address]:
+    """Return the IP addresses that a host is without a look-up; none if it is another name."""
+    name = host.rstrip(".")
+    if name.rpartition(".")[2] == "localhost":
+        return [ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")]
     try:
-        return ipaddress.ip_address(host)
+        return [ipaddress.ip_address(name)]
     except ValueError:
-        return None
+        pass
+    try:
+        # Resolvers also accept 127.1, 0x7f.0.0.1, 0177.0.0.1 and 2130706433.
+        return [ipaddress.IPv4Address(socket.inet_aton(name))]
+    except (OSError, UnicodeError, ValueError):
+        return []
+
+
+def _is_inner_name(host: str) -> bool:
+    """Whether a name never belongs to a public server: RFC 6762, RFC 8375, ICANN's ``internal``, names without a dot."""
+    _, dot, top = (name := host.rstrip(".")).rpartition(".")
+    return not dot or top in _INNER_DOMAINS or name.endswith(".home.arpa")
 
 
 def _shorten(host: str | None) -> str:
