@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from modelyard.web import server
+from modelyard.web.bodies import Disconnected
 from modelyard.web.connection_limits import ConnectionLimits
 from modelyard.web.http_protocol import WAITING_BODY_BYTES_MAX, HTTPProtocol, WaitingBody
 
@@ -59,6 +60,12 @@ def test_uvicorn_has_the_attributes_that_are_used() -> None:
 def test_uvicorn_pauses_a_connection_at_our_limit() -> None:
     assert {"HIGH_WATER_LIMIT", "pause_reading"} <= names_in(HttpToolsProtocol.on_body)
     assert WAITING_BODY_BYTES_MAX == httptools_impl.HIGH_WATER_LIMIT
+
+
+def test_uvicorn_sends_nothing_where_the_client_is_gone() -> None:
+    cycle = httptools_impl.RequestResponseCycle
+    assert "disconnected" in names_in(cycle.send)
+    assert "disconnected" in names_in(HttpToolsProtocol.connection_lost)
 
 
 def test_uvicorn_keeps_a_body_where_it_is_replaced() -> None:
@@ -158,8 +165,10 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body + b"ok", "more_body": False})
 
 
-def connect(limits: ConnectionLimits | None = None, address: str = "203.0.113.9") -> Connection:
-    server_ = server.server(hello, limits or ConnectionLimits(100))
+def connect(
+    limits: ConnectionLimits | None = None, address: str = "203.0.113.9", application: Any = hello
+) -> Connection:
+    server_ = server.server(application, limits or ConnectionLimits(100))
     server_.config.load()
     loop = RecordedLoop()
     kind: Any = server_.config.http_protocol_class
@@ -227,6 +236,29 @@ def test_pieces_of_a_body_that_wait_are_received_in_order() -> None:
         connection.protocol.connection_lost(None)
 
     asyncio.run(serve())
+
+
+def test_the_application_is_told_where_nobody_is_there_for_the_rest_of_a_body() -> None:
+    """A large file would be read to its end for nobody."""
+    pieces: list[str] = []
+
+    async def leave_after_the_first_piece() -> None:
+        async def send_pieces(_scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+            try:
+                for piece in ("a", "b", "c"):
+                    await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+                    pieces.append(piece)
+                    connection.protocol.connection_lost(None)
+            except Disconnected:
+                pieces.append("gone")
+
+        connection = connect(application=send_pieces)
+        await connection.receive(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    asyncio.run(leave_after_the_first_piece())
+
+    assert ["a", "gone"] == pieces
 
 
 def test_a_piece_that_waits_alone_is_not_copied() -> None:

@@ -83,6 +83,8 @@ modelyard_requests_total{method="PUT",route="/x",status="405"} 1.0
 modelyard_requests_total{method="PATCH",route="/x",status="405"} 1.0
 modelyard_requests_total{method="DELETE",route="/x",status="405"} 1.0
 modelyard_requests_total{method="OPTIONS",route="/x",status="405"} 1.0
+# HELP modelyard_responses_cut_off_total Responses that ended before they were whole, by who ended them.
+# TYPE modelyard_responses_cut_off_total counter
 # HELP modelyard_request_seconds From the first byte of the request read to the answer handed to the socket.
 # TYPE modelyard_request_seconds histogram
 modelyard_request_seconds_bucket{le="0.0001",route="/v3/model"} 1.0

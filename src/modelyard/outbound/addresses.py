@@ -147,7 +147,7 @@ def _addresses_in(host: str) -> list[Address]:
 
 
 def _is_inner_name(host: str) -> bool:
-    """Whether a name never belongs to a public server: RFC 6762, RFC 8375, ICANN's ``internal``, names without a dot."""
+    """Whether a name is never that of a public server: RFC 6762, RFC 8375, ICANN's ``internal``, no dot."""
     _, dot, top = (name := host.rstrip(".")).rpartition(".")
     return not dot or top in _INNER_DOMAINS or name.endswith(".home.arpa")
 

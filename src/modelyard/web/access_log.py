@@ -8,6 +8,8 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+import msgspec
+
 from modelyard.web.log import Log, RequestLine
 from modelyard.web.metrics import Metrics
 from modelyard.web.requests import Request
@@ -49,6 +51,8 @@ class RequestLog:
         for request, elapsed_ns, ended_at in batch:
             route = request.scope.get("path_template")
             self._metrics.count(route, request.method, request.status, elapsed_ns / 1e9)
+            if request.cut_off_by:
+                self._metrics.count_cut_off(route, request.cut_off_by)
             if not self._is_logged(route, request.status):
                 continue
             lines.append(
@@ -60,6 +64,7 @@ class RequestLog:
                     us=elapsed_ns // 1000,
                     team=request.viewer.team,
                     request_id=request.id,
+                    cut_off_by=request.cut_off_by or msgspec.UNSET,
                 )
             )
         self._log.requests(lines)

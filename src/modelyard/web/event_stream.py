@@ -9,12 +9,14 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from modelyard import errors
+from modelyard.web.bodies import Disconnected
 from modelyard.web.requests import Header
 
 _COMMENT = b": ping\n\n"
+_END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 _HEADERS: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -56,7 +58,7 @@ class EventStream:
     """One open stream. ``read_next`` begins to read the frames after others, which streams at the same place share;
     ``fill`` returns the bytes that this client gets."""
 
-    __slots__ = ("_fill", "_frames", "_is_closed", "_read_next", "_send", "_task", "_watch")
+    __slots__ = ("_fill", "_frames", "_has_ended", "_is_closed", "_read_next", "_send", "_task", "_watch")
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class EventStream:
         self._send = send
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._has_ended = False
 
     async def run(self, headers: Sequence[Header], receive: Receive) -> None:
         """Send the first frames and what comes, until the client is gone or the stream is over."""
@@ -86,6 +89,9 @@ class EventStream:
             self._is_closed = True
             if self._task is not None:
                 self._task.cancel()
+        if not self._has_ended:
+            # Nobody is there, but a stream is whole when its client has enough of it.
+            await self._send(_END)
 
     def wake(self) -> None:
         """Send what is new, or end the stream if it is over."""
@@ -119,11 +125,14 @@ class EventStream:
             is_over = not await self._send_all(content)
         except errors.FeedPruned:
             is_over = True  # the next request of the client is told so
+        except Disconnected:
+            is_over = True
         except Exception:
             log.exception("a stream of changes ends")
             is_over = True
         if is_over:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            self._has_ended = True
+            await self._send(_END)
         self._task = None
 
     async def _send_all(self, content: bytes) -> bool:

@@ -7,6 +7,7 @@ subclass. This is the only module that depends on the inside of uvicorn. It was 
 - asyncio calls ``connection_made``, ``connection_lost`` and ``data_received``;
 - httptools calls ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``;
 - a request calls ``on_response_complete`` after its response;
+- ``send`` of a cycle returns, and does nothing, where the client has closed the connection (``disconnected``);
 - ``data_received`` calls ``send_400_response`` if it cannot parse a request;
 - fields of the head and trailers are appended to ``headers``, which each message begins with a new list;
 - ``on_body`` adds to the ``body`` of its cycle, which ``receive`` takes as bytes, and replaces by an empty one;
@@ -16,10 +17,12 @@ subclass. This is the only module that depends on the inside of uvicorn. It was 
 import asyncio
 from typing import Self
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelyard import wire
+from modelyard.web.bodies import Disconnected
 from modelyard.web.connection_limits import ConnectionLimits
 
 # The head of a request that is not complete yet. nginx accepts 32 KiB by default, and a query string may have 8 KiB.
@@ -67,6 +70,15 @@ class WaitingBody:
 
 class Cycle(RequestResponseCycle):
     """A request and its response. uvicorn replaces the body by an empty one when the application takes it."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message. Raises Disconnected if nobody is there for a body that is to be continued.
+
+        uvicorn drops what it is given then, so a large file would be read to its end for nobody.
+        """
+        await super().send(message)
+        if self.disconnected and message["type"] == "http.response.body" and message.get("more_body"):
+            raise Disconnected("the client closed the connection")
 
     @property  # type: ignore[override] # uvicorn adds to it, measures it and takes its bytes
     def body(self) -> WaitingBody:

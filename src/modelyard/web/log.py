@@ -29,9 +29,11 @@ class RequestLine(msgspec.Struct, frozen=True, kw_only=True):
     us: int
     team: str | None
     request_id: str
+    # Who ended the response before it was whole, "client" or "server"; only of such a response.
+    cut_off_by: str | msgspec.UnsetType = msgspec.UNSET
 
 
-_TEXT_FIELDS = ("method", "route", "status", "us", "team", "request_id")
+_TEXT_FIELDS = ("method", "route", "status", "us", "team", "request_id", "cut_off_by")
 
 
 class Log:
@@ -73,7 +75,8 @@ class Log:
         if self._is_text:
             for line in lines:
                 fields = {name: getattr(line, name) for name in _TEXT_FIELDS}
-                self.events.info(line.event, **fields)
+                known = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+                self.events.info(line.event, **known)
             return
         self._stream.write(_encoder.encode_lines(lines).decode())
         self._stream.flush()

@@ -31,6 +31,12 @@ class Metrics:
         self._requests = Counter(
             "modelyard_requests", "Requests answered.", ("route", "method", "status"), registry=self._registry
         )
+        self._cut_off = Counter(
+            "modelyard_responses_cut_off",
+            "Responses that ended before they were whole, by who ended them.",
+            ("route", "by"),
+            registry=self._registry,
+        )
         self._seconds = Histogram(
             "modelyard_request_seconds",
             "From the first byte of the request read to the answer handed to the socket.",
@@ -65,6 +71,10 @@ class Metrics:
                 self._children[key] = children
         children[0].inc()
         children[1].observe(seconds)
+
+    def count_cut_off(self, route: str | None, by: str) -> None:
+        """Count one response that the ``client`` or the ``server`` ended before it was whole."""
+        self._cut_off.labels(route or _UNMATCHED, by).inc()
 
     def count_bytes(self, received: int, sent: int) -> None:
         """Count the bytes of some bodies."""

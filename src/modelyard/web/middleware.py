@@ -103,8 +103,10 @@ class EdgeMiddleware:
                 if status < 300 and request.method not in _READS:
                     extra = (*extra, revision_header(self._revision()))
                 message["headers"] = [*message["headers"], *common_headers, *extra]
-            elif body := message.get("body"):
-                request.sent_bytes += len(body)
+            else:
+                if body := message.get("body"):
+                    request.sent_bytes += len(body)
+                request.is_answered = not message.get("more_body")
             await send(message)
 
         try:
@@ -116,6 +118,9 @@ class EdgeMiddleware:
                 scope["path_template"] = scope["path"]
                 await hot_handler(request, receive, send_with_headers)
         except Exception as error:
+            if request.status and isinstance(error, Disconnected):
+                request.cut_off_by = "client"
+                return
             answer = _answer_to(error)
             if answer is None or request.status:
                 self.request_log.flush()  # so that the lines of the log are in order
@@ -126,6 +131,8 @@ class EdgeMiddleware:
                 raise  # part of the response is sent, so the server has to break the connection
             await send_response(self._respond_to(error, answer, request), request, send_with_headers)
         finally:
+            if request.status and not request.is_answered:
+                request.cut_off_by = request.cut_off_by or "server"
             self.request_log.add(request)
 
     def _log_unavailable(self, error: errors.Unavailable, request: Request) -> None:

@@ -26,6 +26,8 @@ PEER = "modelyard.peer"
 class Request:
     """A request, and values for the log and the metrics. ``viewer``, ``is_identified`` and ``status`` are set later.
 
+    ``status`` is that of the response's head, ``is_answered`` becomes true with the end of its body.
+
     ``budget`` limits the work of a question to the index; None is no limit.
     """
 
@@ -36,6 +38,9 @@ class Request:
     viewer: Viewer = ANONYMOUS
     is_identified: bool = False
     status: int = 0
+    is_answered: bool = False
+    # Who ended a response before it was whole: "client" or "server".
+    cut_off_by: str = ""
     received_bytes: int = 0
     sent_bytes: int = 0
     budget: Budget | None = None

@@ -282,7 +282,10 @@ def test_a_stream_sends_each_change_and_continues_after_the_last_event(yard: App
             fourth = stream.event()
         with streaming(address, key, last_event_id=third["id"]) as stream:
             again = stream.event()
+    lines = [line for line in yard.lines() if line.get("route") == CHANGES]
 
+    # A client that has enough of a stream cuts nothing off.
+    assert [(200, False)] * 2 == [(line["status"], "cut_off_by" in line) for line in lines]
     assert ("text/event-stream; charset=utf-8", "no") == (media_type, buffering)
     assert ["put", "put", "put", "removed"] == [event["event"] for event in (first, second, third, fourth)]
     assert [None, "1", "3", "4"] == [event.get("id") for event in (first, second, third, fourth)]

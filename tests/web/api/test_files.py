@@ -25,6 +25,7 @@ from modelyard.cli import run
 from modelyard.domain import Scope
 from modelyard.store import download_counts as rows
 from modelyard.web.api.files import Downloads, content_disposition
+from modelyard.web.bodies import Disconnected
 from modelyard.web.requests import Request, open_request
 from modelyard.web.urls import open_signer
 from tests import requirements
@@ -433,6 +434,7 @@ def test_a_kept_file_of_another_length_is_not_sent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ranges", ["", "bytes=0-99,200-299"])
 def test_the_answer_is_broken_off_where_the_file_changes_while_it_is_sent(tmp_path: Path, ranges: str) -> None:
+    """The log and the metrics say so: the status was sent before."""
     with open_app(tmp_path) as yard:
         model_id = upload(yard, "m", CONTENT)["id"]
         checking(yard, tmp_path).verify_next()
@@ -449,9 +451,29 @@ def test_the_answer_is_broken_off_where_the_file_changes_while_it_is_sent(tmp_pa
 
         with pytest.raises(errors.Unavailable):
             exchange_messages(yard, "GET", link, {"range": ranges} if ranges else {}, on_send=change)
+        (line,) = (line for line in yard.lines() if "cut_off_by" in line)
+        metrics = yard.app.request_log._metrics.render(0).decode()
 
     assert len(sent) > 1
     assert all(message.get("more_body", True) for message in sent)
+    assert (206 if ranges else 200, "server") == (line["status"], line["cut_off_by"])
+    assert f'modelyard_responses_cut_off_total{{by="server",route="{line["route"]}"}} 1.0' in metrics
+
+
+def test_a_client_that_goes_away_ends_the_answer_and_no_error_is_logged(tmp_path: Path) -> None:
+    with open_app(tmp_path) as yard:
+        model_id = upload(yard, "m", CONTENT)["id"]
+        checking(yard, tmp_path).verify_next()
+        link = path_of(find(yard, model_id)["download_url"])
+
+        def leave(message: dict[str, Any]) -> None:
+            if message.get("body"):
+                raise Disconnected("as the server says it")
+
+        exchange_messages(yard, "GET", link, {}, on_send=leave)
+        (line,) = (line for line in yard.lines() if "cut_off_by" in line)
+
+    assert ("info", 200, "client") == (line["level"], line["status"], line["cut_off_by"])
 
 
 @pytest.mark.parametrize(

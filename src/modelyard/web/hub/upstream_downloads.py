@@ -17,6 +17,7 @@ from modelyard.upstream.fetches import Fetch
 from modelyard.upstream.files import StoredFile, is_small
 from modelyard.upstream.snapshots import SnapshotFile
 from modelyard.web.api.files import Downloads, File, content_disposition, requested_ranges, send_file
+from modelyard.web.bodies import Disconnected
 from modelyard.web.disconnection import watch_connection
 from modelyard.web.file_stream import send_piece
 from modelyard.web.hub.downloads import LINK_SECONDS, make_headers, send_content
@@ -133,6 +134,8 @@ class UpstreamDownloads:
                     else:
                         await asyncio.sleep(wait_seconds)
                         wait_seconds = min(wait_seconds * 2, _POLL_SECONDS_MAX)
+                if offset <= part.last:
+                    raise Disconnected("the client closed the connection")
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self.upstream.fetches.leave(fetch)
