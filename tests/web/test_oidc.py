@@ -136,12 +136,35 @@ def test_a_person_signs_in_at_a_real_provider_and_signs_out_on_every_node(tmp_pa
         page = yard.ask("/keys", None, cookie=cookie)
         with open_app(tmp_path, **chosen(issuer)) as other_node:
             elsewhere = [other_node.ask("/keys", None, cookie=cookie)]
-            yard.ask("/sign-out", None, cookie=cookie, method="POST")
+            left = yard.ask("/sign-out", None, cookie=cookie, method="POST")
             elsewhere.append(other_node.ask("/keys", None, cookie=cookie))
+        offer = yard.ask(left.headers["location"], None)
+        end = yard.ask("/sign-out/oidc", None).headers["location"]
+        sent = parse_qs(urlsplit(end).query)
+        confirmed = urlencode({"redirect_uri": sent["post_logout_redirect_uri"][0]}).encode()
+        asked = call(end, "GET", b"", form).status
+        back = call(f"{issuer}/oauth2/end_session/confirm", "POST", confirmed, form).headers["Location"]
 
     assert (303, "/keys") == (finished.status, finished.headers["location"])
     assert (200, True) == (page.status, b"Signed in as anna of red" in page.body)
     assert [200, 303] == [reply.status for reply in elsewhere]
+    assert ("/sign-in?left=oidc", True) == (left.headers["location"], b'href="/sign-out/oidc"' in offer.body)
+    assert (f"{issuer}/oauth2/end_session", [CLIENT_ID], 200) == (end.partition("?")[0], sent["client_id"], asked)
+    assert f"{PUBLIC_URL}/" == back
+
+
+@pytest.mark.parametrize("endpoint", [None, "ftp://elsewhere.example/", 7])
+def test_a_provider_without_a_page_for_signing_out_signs_in_all_the_same(
+    yard: App, provider: Provider, endpoint: object
+) -> None:
+    if endpoint is not None:
+        provider.metadata["end_session_endpoint"] = endpoint
+    cookie = session_of(sign_in(yard, provider)).partition(";")[0]
+    left = yard.ask("/sign-out", None, cookie=cookie, method="POST")
+    stayed = yard.ask("/sign-out/oidc", None)
+
+    assert ("/sign-in?left=oidc", "/sign-in?left=here") == (left.headers["location"], stayed.headers["location"])
+    assert b"you may still be signed in there" in yard.ask(stayed.headers["location"], None).body
 
 
 # --- What is sent

@@ -186,7 +186,7 @@ def test_signing_out_ends_the_session_and_does_not_sign_in_again(yard: App) -> N
     form = ask(yard, out.headers["location"], "anna", "artists")
     again = ask(yard, "/sign-in", "anna", "artists", method="POST", body=b"by=proxy")
 
-    assert "/sign-in?left=1" == out.headers["location"]
+    assert "/sign-in?left=proxy" == out.headers["location"]
     assert (200, True) == (form.status, b"Continue as anna" in form.body)
     assert "/sign-in?ended=1" == ask(yard, "/upload", "anna", "artists", cookie=cookie).headers["location"]
     assert 200 == ask(yard, "/upload", "anna", "artists", cookie=cookie_of(again)).status

@@ -185,6 +185,7 @@ OPEN = [
     Row("POST", "/sign-in", NO_SCOPE, 401, b"key=x"),
     # Without a provider of identities there is no such page.
     *(Row(method, f"/sign-in/oidc{rest}", NO_SCOPE, 404) for method in ("GET", "HEAD") for rest in ("", "/callback")),
+    *(Row(method, "/sign-out/oidc", NO_SCOPE, 404) for method in ("GET", "HEAD")),
     Row("POST", "/sign-out", NO_SCOPE, 303),
     Row("POST", "/preferences", NO_SCOPE, 303),
 ]

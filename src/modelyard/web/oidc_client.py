@@ -4,16 +4,18 @@
     jwks_uri                                  → keys; read again when a token is signed by an unknown one
     token_endpoint      code + PKCE verifier  → ID token: signature, issuer, audience, times, nonce
     userinfo_endpoint                         → claims that the ID token does not have
+    end_session_endpoint                      ← the browser of a person who signs out there too
 
-OpenID Connect Core 1.0, RFC 7636 (PKCE), RFC 8414 and RFC 9207. Only signatures with a key pair are accepted: a secret
-that both sides have, and no signature at all, prove nothing. The library joserfc comes with the extra ``oidc``.
+OpenID Connect Core 1.0 and RP-Initiated Logout 1.0, RFC 7636 (PKCE), RFC 8414 and RFC 9207. Only signatures with a key
+pair are accepted: a secret that both sides have, and no signature at all, prove nothing. The library joserfc comes with
+the extra ``oidc``.
 """
 
 import base64
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
@@ -48,6 +50,8 @@ class Metadata:
     token_endpoint: str
     jwks_uri: str
     userinfo_endpoint: str
+    # Empty if the provider has none, or one that cannot be used.
+    end_session_endpoint: str
     posts_secret: bool
 
 
@@ -88,7 +92,16 @@ class OidcClient:
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(parameters)}"
+        return _with_query(endpoint, parameters)
+
+    def end_address_of(self, return_uri: str) -> str:
+        """Return the address at the provider where a person signs out, empty if it has none.
+
+        The ID token of the session is not kept, so the provider may ask the person. Raises Unavailable, UpstreamFailed.
+        """
+        endpoint = self._find_metadata().end_session_endpoint
+        parameters = {"client_id": self._client_id, "post_logout_redirect_uri": return_uri}
+        return _with_query(endpoint, parameters) if endpoint else ""
 
     def redeem(self, code: str, redirect_uri: str, nonce: str, verifier: str, claim: str) -> Claims:
         """Return what the provider says of the person whom a code stands for, with ``claim`` if it knows that.
@@ -134,6 +147,7 @@ class OidcClient:
             self._parse_endpoint(document, "token_endpoint"),
             self._parse_endpoint(document, "jwks_uri"),
             self._parse_endpoint(document, "userinfo_endpoint") if "userinfo_endpoint" in document else "",
+            self._find_end_session(document),
             posts_secret=isinstance(methods, list) and "client_secret_basic" not in methods,
         )
 
@@ -146,6 +160,11 @@ class OidcClient:
         if self._issuer.startswith("https:") and parsed.scheme != "https":
             raise errors.UpstreamFailed(f"the provider's {name} is not https")
         return str(url)
+
+    def _find_end_session(self, document: Claims) -> str:
+        with suppress(errors.UpstreamFailed):  # signing in does not need it
+            return self._parse_endpoint(document, "end_session_endpoint")
+        return ""
 
     def _exchange(self, metadata: Metadata, code: str, redirect_uri: str, verifier: str) -> Claims:
         form = {
@@ -247,6 +266,10 @@ def _read_object(answer: Answer) -> Claims:
     if not isinstance(document, dict):
         raise errors.DownloadFailed(f"{answer.host} answers with JSON that is no object")
     return document
+
+
+def _with_query(endpoint: str, parameters: Mapping[str, str]) -> str:
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(parameters)}"
 
 
 def _word(value: object) -> str:

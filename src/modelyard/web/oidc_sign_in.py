@@ -2,6 +2,7 @@
 
     /sign-in/oidc            cookie with state, nonce and verifier → the provider
     /sign-in/oidc/callback   code and state → the cookie's state, once → tokens → person → session
+    /sign-out/oidc           → the provider, which ends its own session
 
     modelyard_oidc = <state, nonce, verifier, address>.<signing key>.<expires>.<signature>     HttpOnly, ten minutes
 
@@ -25,7 +26,7 @@ from modelyard.outbound import AddressPolicy, Outbound
 from modelyard.signing import Signature, Signer
 from modelyard.web.team_rules import TeamRule, choose_team
 
-START, CALLBACK = "/sign-in/oidc", "/sign-in/oidc/callback"
+START, CALLBACK, END = "/sign-in/oidc", "/sign-in/oidc/callback", "/sign-out/oidc"
 COOKIE = "modelyard_oidc"
 LASTS_SECONDS = 600
 MISSING = "oidc_issuer is set, and OpenID Connect is not installed here; run: pip install 'modelyard[oidc]'"
@@ -51,6 +52,9 @@ class Provider(Protocol):
 
     def check_issuer(self, issuer: str) -> None:
         """Raise SignInRefused for the name of another provider."""
+
+    def end_address_of(self, return_uri: str) -> str:
+        """Return the address at the provider where a person signs out, empty if it has none."""
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
@@ -99,6 +103,7 @@ class OidcSignIn:
             settings.issuer, settings.client_id, settings.client_secret, Outbound(policy)
         )
         self._redirect_uri = settings.public_url + CALLBACK
+        self._return_uri = settings.public_url + "/"
 
     def begin(self, to: str, now: float) -> tuple[str, str]:
         """Return the address at the provider, and the value of the cookie. Raises Unavailable or UpstreamFailed."""
@@ -109,6 +114,13 @@ class OidcSignIn:
         text = base64.urlsafe_b64encode(msgspec.json.encode(attempt)).rstrip(b"=").decode()
         signed = parse_qs(self._signer.query(_PURPOSE, text, "", int(now) + LASTS_SECONDS))
         return address, f"{text}.{signed['key'][0]}.{signed['expires'][0]}.{signed['signature'][0]}"
+
+    def find_end(self) -> str:
+        """Return where a person signs out at the provider, empty if that has no such page.
+
+        Raises Unavailable or UpstreamFailed.
+        """
+        return self._provider.end_address_of(self._return_uri)
 
     def read_attempt(self, cookie: str, parameters: Mapping[str, list[str]]) -> tuple[Attempt, int]:
         """Return the sign-in that this browser began, and when it expires. Asks nobody. Raises SignInRefused."""

@@ -308,6 +308,7 @@ def _pages(context: PageContext, workflows: ResolveWorkflow, fetches: Fetches, t
         Route(oidc_sign_in.START, "GET", by_provider(partial(sign_in.start_oidc, context)), None, kind),
         Route(oidc_sign_in.CALLBACK, "GET", by_provider(partial(sign_in.finish_oidc, context)), None, kind),
         Route("/sign-out", "POST", in_thread(partial(sign_in.sign_out, context), needs_token=False), None, kind),
+        Route(oidc_sign_in.END, "GET", by_provider(partial(sign_in.end_oidc, context)), None, kind),
         Route("/preferences", "POST", quick(partial(sign_in.choose, context), needs_token=False), None, kind),
     ]
 

@@ -48,7 +48,8 @@ def show(context: PageContext, page_request: PageRequest) -> Response:
             context.rate_limit.count_failure(page_request.request)
             # With an API key they may sign in all the same.
             return _render_form(context, page_request, to, status=403, problem=problem.message)
-    return _render_form(context, page_request, to, has_ended="ended" in parameters, has_left="left" in parameters)
+    left = parameters.get("left", [""])[0]
+    return _render_form(context, page_request, to, has_ended="ended" in parameters, left=left)
 
 
 def start_oidc(context: PageContext, page_request: PageRequest) -> Response:
@@ -97,9 +98,15 @@ def sign_in(context: PageContext, page_request: PageRequest) -> Response:
 def sign_out(context: PageContext, page_request: PageRequest) -> Response:
     """End the session on the server and in the browser."""
     session = page_request.session
-    # From any other page the proxy would sign the visitor in again.
-    to = f"{SIGN_IN}?left=1" if session is not None and session.provider == "proxy" else "/"
+    # From any other page the proxy would sign the visitor in again. That page also leads a person to the provider: the
+    # browser follows no redirect from a form to another server (form-action).
+    to = f"{SIGN_IN}?left={session.provider}" if session is not None and session.provider else "/"
     return redirect(to, context.sessions.end(session, is_secure=page_request.is_secure))
+
+
+def end_oidc(context: PageContext, _: PageRequest) -> Response:
+    """Redirect to where the provider of identities ends its own session, or say that it has no such page."""
+    return redirect(_require_oidc(context).find_end() or f"{SIGN_IN}?left=here")
 
 
 def choose(context: PageContext, page_request: PageRequest) -> Response:
@@ -159,7 +166,7 @@ def _render_form(
     *,
     status: int = 200,
     has_ended: bool = False,
-    has_left: bool = False,
+    left: str = "",
     is_refused: bool = False,
     problem: str = "",
     headers: tuple[Header, ...] = (),
@@ -174,7 +181,7 @@ def _render_form(
         headers=headers,
         to=to,
         has_ended=has_ended,
-        has_left=has_left,
+        left=left,
         is_refused=is_refused,
         problem=problem,
         person_name=person.name if person else "",
