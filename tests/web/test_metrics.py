@@ -37,6 +37,9 @@ def test_the_state_of_the_server_is_read_when_the_metrics_are(tmp_path: Path) ->
         body = b'{"name":"x"}'
         yard.ask("/v3/model?id=9", None, method="PATCH", body=body, authorization=f"Bearer {key}")
         sent = len(yard.ask("/v3/model").body)
+        yard.ask("/v3/model")
+        for path in ("/api/v1/models", "/hf/api/models"):
+            yard.ask(path, accept_encoding="gzip")
         lines = yard.ask("/metrics", None).body.decode().splitlines()
 
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
@@ -46,6 +49,9 @@ def test_the_state_of_the_server_is_read_when_the_metrics_are(tmp_path: Path) ->
     )
     assert len(body) == float(values["modelyard_received_bytes_total"])
     assert sent < float(values["modelyard_sent_bytes_total"])
+    lookups = {name.partition("{")[2]: value for name, value in values.items() if "cache_lookups_total" in name}
+    assert "1.0" == lookups['cache="models",result="hit"}'] == lookups['cache="models",result="miss"}']
+    assert {"civitai", "gzip", "hub", "models"} == {name.split('"')[1] for name in lookups}
     assert min(float(values[f"modelyard_{name}"]) for name in ("segments", "disk_free_bytes")) > 0
 
 
@@ -135,6 +141,8 @@ modelyard_received_bytes_total 0.0
 # HELP modelyard_sent_bytes_total Bytes of the bodies of responses, without what a proxy or the file store sends.
 # TYPE modelyard_sent_bytes_total counter
 modelyard_sent_bytes_total 0.0
+# HELP modelyard_cache_lookups_total Answers that a cache in memory was asked for, by cache and by whether it had them.
+# TYPE modelyard_cache_lookups_total counter
 """
 
 

@@ -47,6 +47,7 @@ class RequestLog:
         self._metrics.count_bytes(
             sum(request.received_bytes for request, _, _ in batch), sum(request.sent_bytes for request, _, _ in batch)
         )
+        self._metrics.count_cache_lookups()
         lines = []
         for request, elapsed_ns, ended_at in batch:
             route = request.scope.get("path_template")

@@ -109,6 +109,8 @@ def create_app(
     parts = _parts(catalog, auth, settings, log, link_for, node)
     hub_upstream = _open_upstream(catalog.store, parts.presigned.uploads, settings)
     parts = replace(parts, hub=replace(parts.hub, upstream=hub_upstream))
+    parts.metrics.watch_cache("models", parts.listing.cache_use)
+    parts.metrics.watch_cache("gzip", parts.page_context.gzip_cache.use)
     has_own_lists = settings.comfyui_manager_lists == "empty"
     fetches = open_fetches(catalog.store, parts.models, parts.presigned.uploads, _create_policy(settings))
     changes = _open_changes(parts, settings.key_streams_max)

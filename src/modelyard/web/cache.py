@@ -3,10 +3,19 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class CacheUse:
+    """How often a cache had what was asked for. Threads count without a lock, so one in very many may be missing."""
+
+    hits: int = 0
+    misses: int = 0
 
 
 class LRUCache(Generic[K, V]):
@@ -54,19 +63,22 @@ class LRUCache(Generic[K, V]):
 class RevisionCache(Generic[K, V]):
     """An LRU cache of values that are made from the catalogue. A value is valid for one revision of the catalogue."""
 
-    __slots__ = ("_cache", "_current_revision", "_size_of")
+    __slots__ = ("_cache", "_current_revision", "_size_of", "use")
 
     def __init__(self, bytes_max: int, current_revision: Callable[[], int], size_of: Callable[[K, V], int]) -> None:
         """``size_of(key, value)`` returns how many bytes an entry takes."""
         self._cache: LRUCache[K, tuple[int, V]] = LRUCache(bytes_max)
         self._current_revision = current_revision
         self._size_of = size_of
+        self.use = CacheUse()
 
     def get_or_make(self, key: K, revision: int, make: Callable[[], V]) -> V:
         """Return the value of a key at ``revision``. If the cache does not have it, ``make`` makes it."""
         entry = self._cache.get(key)
         if entry is not None and entry[0] == revision:
+            self.use.hits += 1
             return entry[1]
+        self.use.misses += 1
         value = make()
         # If the revision changed in the meantime, nobody knows which revision the value is from.
         if self._current_revision() == revision:

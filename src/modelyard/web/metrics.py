@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -15,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from modelyard.store.jobs import Summary
+from modelyard.web.cache import CacheUse
 
 # The library's variable for the folder of the files. The library reads it each time it opens a file.
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -57,6 +59,14 @@ class Metrics:
                 ("sent", "Bytes of the bodies of responses, without what a proxy or the file store sends."),
             )
         }
+        self._cache_lookups = Counter(
+            "modelyard_cache_lookups",
+            "Answers that a cache in memory was asked for, by cache and by whether it had them.",
+            ("cache", "result"),
+            registry=self._registry,
+        )
+        # The use of each cache, and what is counted of it already.
+        self._caches: list[tuple[str, CacheUse, CacheUse]] = []
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def count(self, route: str | None, method: str, status: int, seconds: float) -> None:
@@ -76,6 +86,19 @@ class Metrics:
         """Count one response that the ``client`` or the ``server`` ended before it was whole."""
         self._cut_off.labels(route or _UNMATCHED, by).inc()
 
+    def watch_cache(self, name: str, use: CacheUse) -> None:
+        """Count the use of a cache from now on, whenever ``count_cache_lookups`` is called."""
+        self._caches.append((name, use, replace(use)))
+
+    def count_cache_lookups(self) -> None:
+        """Count what the caches were asked for since the last time. A lookup itself costs no metric."""
+        for name, use, counted in self._caches:
+            hits, misses = use.hits, use.misses
+            for result, number in (("hit", hits - counted.hits), ("miss", misses - counted.misses)):
+                if number:
+                    self._cache_lookups.labels(name, result).inc(number)
+            counted.hits, counted.misses = hits, misses
+
     def count_bytes(self, received: int, sent: int) -> None:
         """Count the bytes of some bodies."""
         if received:
@@ -90,6 +113,7 @@ class Metrics:
     def render(self, revision: int) -> bytes:
         """Return the metrics of all workers in the text format of Prometheus."""
         self._revision.set(revision)
+        self.count_cache_lookups()
         return generate_latest(self._all_workers())
 
     def render_jobs(self, summaries: Sequence[Summary], now: float) -> bytes:

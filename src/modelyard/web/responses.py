@@ -15,7 +15,7 @@ from isal import isal_zlib
 from starlette.types import Send
 
 from modelyard import wire
-from modelyard.web.cache import LRUCache
+from modelyard.web.cache import CacheUse, LRUCache
 from modelyard.web.requests import Header, Request
 
 # Each team gets another response from the same URL, so shared caches must not store it.
@@ -59,14 +59,15 @@ class Response:
 class GzipCache:
     """Compresses bodies, and caches the compressed ones: clients request popular pages again and again."""
 
-    __slots__ = ("_cache",)
+    __slots__ = ("_cache", "use")
 
     def __init__(self) -> None:
         self._cache: LRUCache[bytes, bytes] = LRUCache(CACHE_BYTES_MAX)
+        self.use = CacheUse()
 
     def gzip(self, digest: bytes, body: bytes) -> bytes:
         """Return ``body`` compressed. ``digest`` is the digest of the body."""
-        compressed = self._cache.get(digest)
+        compressed = self._find(digest)
         if compressed is None:
             compressed = isal_zlib.compress(
                 body, SMALL_GZIP_LEVEL if len(body) <= SMALL_BYTES_MAX else GZIP_LEVEL, _GZIP_WINDOW_BITS
@@ -76,10 +77,18 @@ class GzipCache:
 
     def gzip_in_parts(self, digest: bytes, response: Response) -> bytes:
         """Return the body of a response compressed, with the beginning that it shares from the cache."""
-        compressed = self._cache.get(digest)
+        compressed = self._find(digest)
         if compressed is None:
             compressed = self._join_parts(response)
             self._cache.put(digest, compressed, len(compressed))
+        return compressed
+
+    def _find(self, digest: bytes) -> bytes | None:
+        compressed = self._cache.get(digest)
+        if compressed is None:
+            self.use.misses += 1
+        else:
+            self.use.hits += 1
         return compressed
 
     def _join_parts(self, response: Response) -> bytes:

@@ -133,7 +133,7 @@ def routes(
     """Return all routes."""
     table: list[Route] = [Route("/mcp", "POST", mcp.handle, Scope.READ, Kind.KEY)]
     # The page of the reference shows the whole table, so it gets the list that it is a part of.
-    pages = _pages(parts.page_context, parts.resolve_workflow, fetches.fetches, table)
+    pages = _pages(parts, fetches.fetches, table)
     table += [
         *_api(parts, fetches, changes),
         *_sends(parts.page_context),
@@ -142,7 +142,7 @@ def routes(
         *pages,
         *_team_addresses(parts.page_context),
         *_civitai(parts),
-        *_hub(parts.hub),
+        *_hub(parts.hub, parts.metrics),
         *_hub_writes(parts),
         *_channel(channel),
     ]
@@ -250,8 +250,10 @@ def _webhooks(parts: Parts) -> list[Route]:
     ]
 
 
-def _pages(context: PageContext, workflows: ResolveWorkflow, fetches: Fetches, table: Sequence[Route]) -> list[Route]:
-    gallery, resolution = Gallery(context), Resolution(context, workflows.bodies, fetches)
+def _pages(parts: Parts, fetches: Fetches, table: Sequence[Route]) -> list[Route]:
+    context = parts.page_context
+    gallery, resolution = Gallery(context), Resolution(context, parts.resolve_workflow.bodies, fetches)
+    parts.metrics.watch_cache("gallery", gallery.cache_use)
     fetch_pages = FetchPages(context, fetches)
 
     def page(show: Callable[[PageContext, PageRequest], Response]) -> Handler:
@@ -327,6 +329,7 @@ def _civitai(parts: Parts) -> list[Route]:
     base_of, gzip_cache = context.base_of, context.gzip_cache
     versions = parts.versions
     search = CivitaiSearch(catalog, versions, viewer_of, base_of)
+    parts.metrics.watch_cache("civitai", search.cache_use)
     images = Images(catalog, versions, viewer_of, base_of)
     lookups = Lookups(catalog, versions, viewer_of, base_of, gzip_cache)
     vocabularies = Vocabularies(catalog, viewer_of, base_of)
@@ -367,11 +370,12 @@ def _channel(channel: Channel) -> list[Route]:
     ]
 
 
-def _hub(context: HubContext) -> list[Route]:
+def _hub(context: HubContext, metrics: Metrics) -> list[Route]:
     repositories, base_of, hub_upstream = context.repositories, context.base_of, context.upstream
     viewer_of = identify_once(context.viewer_of) if hub_upstream else context.viewer_of
     descriptions, trees = Descriptions(repositories, viewer_of), Trees(repositories, viewer_of, base_of)
     listing = HubSearch(context.catalog, repositories, viewer_of, base_of)
+    metrics.watch_cache("hub", listing.cache_use)
     downloader_of = require_scope(context.caller_of, Scope.DOWNLOAD)
     downloader_of = identify_once(downloader_of) if hub_upstream else downloader_of
     downloads = HubDownloads(repositories, context.downloads, downloader_of)

@@ -59,6 +59,7 @@ class Listing:
         self._cache: RevisionCache[tuple[str | None, bytes], Response] = RevisionCache(
             CACHE_BYTES_MAX, lambda: catalog.revision, lambda key, response: len(response.body) + len(key[1])
         )
+        self.cache_use = self._cache.use
 
     def get(self, request: Request) -> Response:
         """Return a page of the models that match, and that the caller may see."""

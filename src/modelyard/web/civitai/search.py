@@ -101,6 +101,7 @@ class CivitaiSearch:
         self._cache: RevisionCache[tuple[str | None, str, bytes, int], Response] = RevisionCache(
             CACHE_BYTES_MAX // 2, lambda: catalog.revision, lambda key, response: len(response.body) + len(key[2])
         )
+        self.cache_use = self._cache.use
         self._items: LRUCache[tuple[object, ...], _Items] = LRUCache(CACHE_BYTES_MAX // 2)
         # Which models a page has whose bodies were not at hand, for the thread that gets them.
         self._found: LRUCache[tuple[object, ...], tuple[Search, Leads]] = LRUCache(_FOUND_MAX)

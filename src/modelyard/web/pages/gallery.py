@@ -80,6 +80,7 @@ class Gallery:
         self._cards = Cards()
         new_cache = partial(RevisionCache, _CACHE_BYTES_MAX, lambda: context.catalog.revision)
         self._responses: RevisionCache[tuple[object, ...], Response] = new_cache(_size_of_response)
+        self.cache_use = self._responses.use
         self._sides: RevisionCache[tuple[object, ...], _Sides] = new_cache(lambda _, sides: len(sides))
         self._base_models: RevisionCache[str, dict[str, str]] = new_cache(lambda _, labels: 200 * (len(labels) + 1))
 
