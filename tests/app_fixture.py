@@ -22,7 +22,8 @@ from modelyard.auth import Auth
 from modelyard.catalog import Catalog, open_catalog
 from modelyard.domain import MODEL_TYPES, Model, Scope, Source, Status, Visibility
 from modelyard.facts import Entry
-from modelyard.store import Store, open_store
+from modelyard.store import Store, audit, open_store
+from modelyard.store.audit import AuditQuery
 from modelyard.web import server
 from modelyard.web.app import create_app
 from modelyard.web.connection_limits import ConnectionLimits
@@ -135,6 +136,12 @@ class App:
             text = value.decode("latin-1")
             shown[name.decode()] = f"{shown[name.decode()]}, {text}" if name.decode() in shown else text
         return Reply(start["status"], shown, b"".join(message["body"] for message in bodies))
+
+    def audited(self, verb: str) -> list[tuple[str, str, str | None]]:
+        """Verb, subject and team of the rows of the audit for a group of verbs, the oldest first."""
+        with self.store.reading() as connection:
+            rows = audit.read_rows(connection, AuditQuery(verb=verb), None, 100)
+        return [(row.verb, row.subject, row.team) for row in reversed(rows)]
 
     def lines(self) -> list[dict[str, Any]]:
         """What the log says so far."""

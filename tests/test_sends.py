@@ -140,6 +140,7 @@ def test_a_generator_fetches_the_file_and_the_team_sees_how_far_it_is(yard: Yard
     assert ["studio", "lab", "gone"] == answer["targets"]
     assert [lora_bytes()] == [*studio.files.values()]
     assert [] == yard.call(team="blue")["sends"]
+    assert [("send.create", f"{seen[0]['id']} to studio", "red")] == yard.app.audited("send")
 
 
 def test_the_link_begins_with_the_address_of_this_server_and_is_good_for_a_day(yard: Yard, studio: Studio) -> None:

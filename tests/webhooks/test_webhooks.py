@@ -222,6 +222,7 @@ def test_a_replay_sends_the_same_message_with_the_same_id(yard: App, webhooking:
     webhooking.run()
 
     assert 202 == status
+    assert [(f"webhook.{verb}", webhook["id"], "red") for verb in ("create", "replay")] == yard.audited("webhook")
     assert [delivery["id"]] * 2 == receiver.ids
     assert receiver.bodies[0] == receiver.bodies[1]
 

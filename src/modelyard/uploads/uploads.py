@@ -30,7 +30,7 @@ from modelyard.store.jobs import CHECK
 from modelyard.store.uploads import Upload
 from modelyard.uploads.assembly import SEGMENTS
 
-PART, HUB, XORB, TUS = "part", "hub", "xorb", "tus"
+PART, HUB, XORB = "part", "hub", "xorb"
 # The kinds whose metadata become those of a model.
 MODEL_KINDS = ("put", "tus", "final")
 
@@ -96,7 +96,8 @@ class Uploads:
                     raise errors.TooManyUploads(self.limits.team_open_uploads_max, 60)
                 self._refuse_over_quota(transaction.connection, team, length_bytes or 0)
                 uploads.put(transaction.connection, upload)
-                if kind == TUS:  # its model comes later, and has a row of its own
+                # Its model or commit comes later, and has a row of its own. Chunks are nothing that a person changes.
+                if kind != XORB:
                     transaction.audit.note("upload.create", upload.id, team)
         except BaseException:
             self.incoming.remove(upload.id)
@@ -191,6 +192,7 @@ class Uploads:
                     if not uploads.remove(transaction.connection, part_id):
                         raise errors.UploadNotFound(part_id)
                 uploads.put(transaction.connection, upload)
+                transaction.audit.note("upload.join", upload.id, team)
         except BaseException:
             self.incoming.remove(upload.id)
             raise
@@ -205,7 +207,7 @@ class Uploads:
             raise errors.UploadComplete("this upload has become a model; remove the model", model=upload.model_id)
         with self._store.transaction() as transaction:
             uploads.remove(transaction.connection, upload_id)
-            if upload.kind == TUS:
+            if upload.kind != XORB:
                 transaction.audit.note("upload.cancel", upload_id, upload.team)
         self.incoming.remove(upload_id)
         self.blobs.forget_uploaded(upload_id)

@@ -25,7 +25,7 @@ _CURSOR = re.compile(r"a_([0-9]{1,19})")
 VERBS = (
     "model.create", "model.edit", "model.delete", "model.count", "model.purge",
     "repository.create", "repository.commit", "repository.delete",
-    "upload.create", "upload.cancel", "fetch.create", "fetch.cancel", "send.create",
+    "upload.create", "upload.join", "upload.cancel", "fetch.create", "fetch.cancel", "send.create",
     "key.create", "key.expire", "key.revoke",
     "person.create", "person.edit", "person.revoke", "person.restore",
     "session.start", "session.end",

@@ -249,11 +249,13 @@ def test_a_repository_without_a_model_has_rows_of_its_own(yard: App) -> None:
     bench = Bench(yard, None)
     bench.create("texts")
     bench.commit(text("a.txt", b"a"), name="texts")
+    bench.batch(b"weights that no commit names", name="texts")
     body = {"name": "texts", "organization": "red"}
     assert 200 == bench.ask("/api/repos/delete", method="DELETE", body=body).status
 
     written = [(row["verb"], row["subject"]) for row in rows(yard, "filter.verb=repository")]
     assert [(f"repository.{verb}", "texts") for verb in ("delete", "commit", "create")] == written
+    assert ["upload.create"] == [row["verb"] for row in rows(yard, "filter.verb=upload")]
 
 
 def test_a_model_that_is_deleted_for_good_has_a_row(yard: App) -> None:

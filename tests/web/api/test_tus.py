@@ -145,6 +145,9 @@ def test_parts_become_one_upload(bench: Bench) -> None:
     (model,) = bench.models()
     assert hashlib.sha256(content).hexdigest()[:10].upper() == model["hash_sha256"]
     assert 1 == model["status"]
+    ids = [address.rpartition("/")[2] for address in (*addresses, final.headers["location"])]
+    verbs = ("upload.create", "upload.create", "upload.join")
+    assert [(verb, upload, "red") for verb, upload in zip(verbs, ids, strict=True)] == bench.yard.audited("upload")
 
 
 def test_an_upload_made_of_others_takes_no_bytes(bench: Bench) -> None:

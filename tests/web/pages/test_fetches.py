@@ -162,6 +162,7 @@ def test_the_list_shows_how_far_each_fetch_is_and_cancels_it(
     assert "s3cr3t" not in rows
     assert [404, 303, 303] == [strange.status, *(answer.status for answer in answers)]
     assert "cancelled" == fetching.row(fetch.id).state
+    assert [(f"fetch.{verb}", fetch.id, "red") for verb in ("create", "cancel")] == yard.audited("fetch")
     assert "Cancelled." in text_of(red.ask("/fetches"))
     assert "Cancelled" not in text_of(signed_in(yard, "blue").ask("/fetches"))
 
