@@ -3,19 +3,20 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-@dataclass(slots=True)
 class CacheUse:
     """How often a cache had what was asked for. Threads count without a lock, so one in very many may be missing."""
 
-    hits: int = 0
-    misses: int = 0
+    __slots__ = ("hits", "misses")
+
+    def __init__(self, hits: int = 0, misses: int = 0) -> None:
+        self.hits = hits
+        self.misses = misses
 
 
 class LRUCache(Generic[K, V]):

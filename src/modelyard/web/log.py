@@ -75,8 +75,8 @@ class Log:
         if self._is_text:
             for line in lines:
                 fields = {name: getattr(line, name) for name in _TEXT_FIELDS}
-                known = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
-                self.events.info(line.event, **known)
+                present = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+                self.events.info(line.event, **present)
             return
         self._stream.write(_encoder.encode_lines(lines).decode())
         self._stream.flush()

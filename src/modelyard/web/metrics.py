@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -88,7 +87,7 @@ class Metrics:
 
     def watch_cache(self, name: str, use: CacheUse) -> None:
         """Count the use of a cache from now on, whenever ``count_cache_lookups`` is called."""
-        self._caches.append((name, use, replace(use)))
+        self._caches.append((name, use, CacheUse(use.hits, use.misses)))
 
     def count_cache_lookups(self) -> None:
         """Count what the caches were asked for since the last time. A lookup itself costs no metric."""

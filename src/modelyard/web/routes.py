@@ -133,7 +133,9 @@ def routes(
     """Return all routes."""
     table: list[Route] = [Route("/mcp", "POST", mcp.handle, Scope.READ, Kind.KEY)]
     # The page of the reference shows the whole table, so it gets the list that it is a part of.
-    pages = _pages(parts, fetches.fetches, table)
+    gallery = Gallery(parts.page_context)
+    parts.metrics.watch_cache("gallery", gallery.cache_use)
+    pages = _pages(parts, gallery, fetches.fetches, table)
     table += [
         *_api(parts, fetches, changes),
         *_sends(parts.page_context),
@@ -250,11 +252,9 @@ def _webhooks(parts: Parts) -> list[Route]:
     ]
 
 
-def _pages(parts: Parts, fetches: Fetches, table: Sequence[Route]) -> list[Route]:
-    context = parts.page_context
-    gallery, resolution = Gallery(context), Resolution(context, parts.resolve_workflow.bodies, fetches)
-    parts.metrics.watch_cache("gallery", gallery.cache_use)
-    fetch_pages = FetchPages(context, fetches)
+def _pages(parts: Parts, gallery: Gallery, fetches: Fetches, table: Sequence[Route]) -> list[Route]:
+    context, workflows = parts.page_context, parts.resolve_workflow
+    resolution, fetch_pages = Resolution(context, workflows.bodies, fetches), FetchPages(context, fetches)
 
     def page(show: Callable[[PageContext, PageRequest], Response]) -> Handler:
         """Answer from the database, in a thread."""
@@ -265,7 +265,6 @@ def _pages(parts: Parts, fetches: Fetches, table: Sequence[Route]) -> list[Route
 
     in_thread = partial(make_handler, context, asks_database=True)
     editing = make_handler(context, partial(edits.edit, context), asks_database=True, takes_picture=True)
-    by_provider = partial(make_handler, context, pool=ThreadPool("oidc", threads=2, waiting_max=6))
     read, write, admin, kind = Scope.READ, Scope.WRITE, Scope.ADMIN, Kind.PAGE
     return [
         Route("/", "GET", quick(gallery.show), read, kind),
@@ -305,13 +304,21 @@ def _pages(parts: Parts, fetches: Fetches, table: Sequence[Route]) -> list[Route
         Route(f"{webhook_pages.PATH}/{{id}}", "POST", page(webhook_pages.change), admin, kind),
         Route("/status", "GET", page(status.show), read, kind),
         Route("/docs", "GET", quick(partial(api_docs.show, context, table)), None, kind),
-        Route(SIGN_IN, "GET", page(sign_in.show), None, kind),
+        *_sign_in(context),
+        Route("/preferences", "POST", quick(partial(sign_in.choose, context), needs_token=False), None, kind),
+    ]
+
+
+def _sign_in(context: PageContext) -> list[Route]:
+    in_thread, kind = partial(make_handler, context, asks_database=True), Kind.PAGE
+    by_provider = partial(make_handler, context, pool=ThreadPool("oidc", threads=2, waiting_max=6))
+    return [
+        Route(SIGN_IN, "GET", in_thread(partial(sign_in.show, context)), None, kind),
         Route(SIGN_IN, "POST", in_thread(partial(sign_in.sign_in, context), needs_token=False), None, kind),
         Route(oidc_sign_in.START, "GET", by_provider(partial(sign_in.start_oidc, context)), None, kind),
         Route(oidc_sign_in.CALLBACK, "GET", by_provider(partial(sign_in.finish_oidc, context)), None, kind),
         Route("/sign-out", "POST", in_thread(partial(sign_in.sign_out, context), needs_token=False), None, kind),
         Route(oidc_sign_in.END, "GET", by_provider(partial(sign_in.end_oidc, context)), None, kind),
-        Route("/preferences", "POST", quick(partial(sign_in.choose, context), needs_token=False), None, kind),
     ]
 
 
