@@ -171,7 +171,7 @@ def test_whatever_dies_nothing_acknowledged_is_lost_and_no_answer_is_wrong(tmp_p
                         time.sleep(chance.uniform(0.1, 0.6))
         cluster.mend()
         judge_the_end(cluster, load, oracle)
-        judge_the_audit(cluster, oracle)
+        judge_the_audit(cluster, load, oracle)
         judge_the_clocks(cluster)
         followers.judge()
         for path in adversary.dangerous:
@@ -227,8 +227,8 @@ def judge_the_clocks(cluster: Cluster) -> None:
         wait(partial(is_told, node), f"what a node says of its clock is untrue: {node.running_wrong_seconds:.0f} s")
 
 
-def judge_the_audit(cluster: Cluster, oracle: Oracle) -> None:
-    """Every acknowledged change has exactly one row."""
+def judge_the_audit(cluster: Cluster, load: Load, oracle: Oracle) -> None:
+    """Every acknowledged change, and every acknowledged upload, has exactly one row."""
     store = open_store(cluster.url)
     with store.reading() as connection:
         for model_id, request_ids in oracle.request_ids().items():
@@ -237,4 +237,9 @@ def judge_the_audit(cluster: Cluster, oracle: Oracle) -> None:
             for request_id in request_ids:
                 if counts[request_id] != 1:
                     oracle.wrong(f"the acknowledged request {request_id} has {counts[request_id]} audit rows")
+        rows = audit.read_rows(connection, AuditQuery(verb="upload.create"), None, 100_000)
+        created = Counter(row.subject for row in rows)
+        for path in load.uploads:
+            if created[path.rpartition("/")[2]] != 1:
+                oracle.wrong(f"the acknowledged upload {path} has {created[path.rpartition('/')[2]]} audit rows")
     store.close()
