@@ -214,6 +214,25 @@ def empty(catalog: Catalog) -> None:
             writing.connection.execute(sa.delete(table))
 
 
+def test_a_removal_by_a_node_of_an_older_version_makes_readers_begin_again(node: Node, tmp_path: Path) -> None:
+    """It notes no withdrawal, so the feed would keep the model for ever."""
+    catalog, reader = node.catalog, Reader(RED)
+    put(catalog, a_model(1), a_model(2), a_model(3))
+    reader.read_all(catalog)
+    remove(catalog, 1)
+    with catalog.store.transaction() as writing:
+        writing.connection.execute(sa.delete(withdrawals.withdrawals))
+    for _ in range(2):
+        UploadCleaner(catalog.store, FolderBlobs(tmp_path), IncomingFiles(tmp_path)).purge_expired()
+    with pytest.raises(errors.FeedPruned):
+        catalog.changes(RED, parse_since("1"), 10)
+    reader.read_all(catalog)
+    remove(catalog, 2)
+    reader.read_all(catalog)
+
+    assert {3} == reader.models.keys()
+
+
 def test_cleanup_forgets_removals_that_are_old(node: Node, tmp_path: Path) -> None:
     catalog, reader = node.catalog, Reader(RED)
     put(catalog, a_model(1), a_model(2))
@@ -225,8 +244,10 @@ def test_cleanup_forgets_removals_that_are_old(node: Node, tmp_path: Path) -> No
         UploadCleaner(catalog.store, *where, history_seconds=history_seconds).purge_expired()
 
     clean_up(60)
+    clean_up(60)
     assert [(2, 1, "removed")] == lines(catalog.changes(RED, parse_since("1"), 10))
     clean_up(-1)
+    clean_up(60)
     with pytest.raises(errors.FeedPruned):
         catalog.changes(RED, parse_since("1"), 10)
     reader.read_all(catalog)

@@ -122,6 +122,21 @@ def prune(connection: sa.Connection, before: int) -> int:
     return connection.execute(sa.delete(withdrawals).where(is_old)).rowcount
 
 
+def cover_unnoted(connection: sa.Connection) -> None:
+    """Move the horizon of everyone over removals that have no withdrawal: a node of an older version notes none.
+
+    Nobody knows any more who saw those models, so all readers begin again. Removals up to a horizon are left out: their
+    withdrawals may have been deleted.
+    """
+    removal = schema.tombstones.c
+    last = sa.select(sa.func.coalesce(sa.func.max(_HORIZON.revision), 0)).scalar_subquery()
+    is_noted = sa.exists().where(_WITHDRAWAL.model_id == removal.id)
+    unnoted = sa.select(sa.func.max(removal.revision)).where(removal.revision > last, ~is_noted)
+    revision = connection.execute(unnoted).scalar()
+    if revision is not None:
+        raise_horizon(connection, EVERYONE, revision)
+
+
 def raise_horizon(connection: sa.Connection, audience: str, revision: int) -> None:
     """Note that withdrawals of an audience may be missing up to a revision."""
     own = _HORIZON.audience == audience

@@ -50,6 +50,7 @@ class UploadCleaner:
         """Delete expired uploads, bytes without an upload, and old records of removed models; mark unused files."""
         with self._store.transaction() as transaction:
             deleted_models.remove_expired(transaction.connection, transaction.now)
+            withdrawals.cover_unnoted(transaction.connection)
             withdrawals.prune(transaction.connection, transaction.now - self._history_seconds)
             audit.prune(transaction.connection, transaction.now - self._audit_seconds)
             expired = uploads.expired(transaction.connection, transaction.now)
