@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -205,6 +205,22 @@ def test_images_of_a_version_of_a_model_and_of_all(recorded: App) -> None:
     assert {5067} == {id_ for image in of_version for id_ in image["modelVersionIds"]}
     assert 5 == len(popular["items"])
     assert popular["metadata"]["nextCursor"]
+
+
+def test_the_official_mcp_server_finds_models_and_is_given_no_other_image(recorded: App) -> None:
+    """Its requests as its source has them: it spells words as the enums do, and takes the first image for the one
+    that it asked for."""
+    enums = recorded.ask("/api/v1/enums", None).json
+    wanted = {"types": ("ModelType", "lora"), "sort": ("ModelSort", "newest"), "period": ("MetricTimeframe", "alltime")}
+    words = {name: next(word for word in enums[key] if word.lower() == text) for name, (key, text) in wanted.items()}
+    query = urlencode({"limit": 12, **words, "baseModels": "SD 1.5", "supportsGeneration": "true"})
+    found = recorded.ask(f"/api/v1/models?{query}", None, content_type="application/json")
+    image = recorded.ask("/api/v1/images?imageId=1234&withMeta=true", None, content_type="application/json")
+
+    items = found.json["items"]
+    assert (200, {"LORA"}) == (found.status, {item["type"] for item in items})
+    assert all("SD 1.5" in {version["baseModel"] for version in item["modelVersions"]} for item in items)
+    assert [] == image.json["items"]
 
 
 REFUSED = {

@@ -42,7 +42,10 @@ class Images:
         names = [name for name in ("modelVersionId", "modelId") if read_text(parameters, name)]
         # Civitai's rating of 2023 is accepted besides a truth value.
         shows_nsfw = read_text(parameters, "nsfw").casefold() not in ("false", "none")
-        if names:
+        if read_text(parameters, "imageId"):
+            # Images have no ids here. Any other image would be taken for the one that was asked for.
+            versions, has_more = [], False
+        elif names:
             versions = self._of_model(viewer, names[0], read_number(parameters, names[0], 0, 0, 10**DIGITS_MAX))
             has_more = False
             versions = versions[versions_before:]

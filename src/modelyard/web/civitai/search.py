@@ -40,8 +40,8 @@ _AT_HAND_BYTES_MAX = 1024 * 1024
 _FOUND_MAX = 64
 # Counts of downloads change without a new revision of the catalogue.
 _PAGE_SECONDS = 300
-_SORTS = {"Highest Rated": POPULAR, "Most Downloaded": POPULAR, "Newest": "newest"}
-_PERIODS = {"AllTime": 0, "Year": 365, "Month": 31, "Week": 7, "Day": 1}
+SORTS = {"Highest Rated": POPULAR, "Most Downloaded": POPULAR, "Newest": "newest"}
+PERIODS = {"AllTime": 0, "Year": 365, "Month": 31, "Week": 7, "Day": 1}
 _DAY_SECONDS = 86_400
 IDS_MAX = 100
 _PAGE_MAX = 1_000_000
@@ -252,9 +252,9 @@ def read_search(catalog: Catalog, viewer: Viewer, parameters: Parameters) -> Sea
     username = fold(read_text(parameters, "username"))
     words = " ".join(filter(None, (read_text(parameters, "query"), username)))
     query = wire.parse_query(urlencode({"filter.search": words}).encode(), set).query if words else ModelQuery()
-    period = read_choice(parameters, "period", [*_PERIODS], "AllTime")
-    since = int(time.time()) - _PERIODS[period] * _DAY_SECONDS if _PERIODS[period] else 0
-    sort = _SORTS[read_choice(parameters, "sort", [*_SORTS], "Highest Rated")]
+    period = read_choice(parameters, "period", [*PERIODS], "AllTime")
+    since = int(time.time()) - PERIODS[period] * _DAY_SECONDS if PERIODS[period] else 0
+    sort = SORTS[read_choice(parameters, "sort", [*SORTS], "Highest Rated")]
     limit, page = (
         read_number(parameters, "limit", LIMIT_MAX, 0, LIMIT_MAX),
         read_number(parameters, "page", 1, 1, _PAGE_MAX),

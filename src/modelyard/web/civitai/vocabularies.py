@@ -15,6 +15,7 @@ from modelyard.store import version_groups
 from modelyard.web.auth import ViewerOf
 from modelyard.web.civitai.endpoint import PREFIX
 from modelyard.web.civitai.parameters import Parameters, read_number, read_query, read_text
+from modelyard.web.civitai.search import PERIODS, SORTS
 from modelyard.web.requests import Request
 from modelyard.web.responses import Response
 from modelyard.web.urls import BaseOf
@@ -67,6 +68,8 @@ class Vocabularies:
             "ActiveBaseModel": base_models,
             "BaseModel": base_models,
             "BaseModelType": list(BASE_MODEL_TYPES),
+            "ModelSort": list(SORTS),
+            "MetricTimeframe": list(PERIODS),
         }
         return Response(_encode(values))
 
