@@ -4,6 +4,7 @@ import json
 import os
 import re
 import struct
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,25 @@ def test_a_file_of_no_known_family_is_said_to_be_so(tmp_path: Path, capsys: pyte
 
     run(["inspect", str(path), "--no-hash"])
 
-    assert re.search("not found out +what it is", capsys.readouterr().out)
+    assert re.search("not found out +what it is: these tensors are of no family", capsys.readouterr().out)
+
+
+def test_the_card_says_what_is_odd_about_a_file(
+    embedding: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An archive with nothing in it, a name that promises another format, and weights with code beside them."""
+    with zipfile.ZipFile(tmp_path / "b.safetensors", "w") as archive:
+        archive.writestr("notes.txt", "none")
+    (tmp_path / "c.ckpt").write_bytes(embedding.read_bytes())
+
+    run(["inspect", "--no-hash", *(str(tmp_path / name) for name in ("a.safetensors", "b.safetensors", "c.ckpt"))])
+    plain, archive_card, misnamed = capsys.readouterr().out.split("\n\n")
+
+    assert not re.search("\nname ", plain)
+    assert archive_card.startswith("b.safetensors: a suspicious file of a kind that is not known")
+    assert re.search("not found out +what it is: there are no tensors in it", archive_card)
+    assert re.search("name +it ends with .safetensors, but the content is zip", archive_card)
+    assert re.search("name +it ends with .ckpt, but the content is safetensors", misnamed)
 
 
 def test_several_files_and_folders_are_one_json_object_a_line(

@@ -10,12 +10,14 @@ import msgspec
 from modelyard import errors, inspection
 from modelyard.cli import options, output
 from modelyard.cli.progress import Progress
-from modelyard.inspection import Evidence, Finding, Inspection, ModelFiles
+from modelyard.inspection import Evidence, Finding, Inspection, ModelFiles, Verdict
 from modelyard.paths import display_path
 
 _FINDINGS = ("type", "base_model", "base_model_type", "architecture", "dialect", "part", "precision")
 # Below this a finding is a guess, and said as one.
 _SURE, _LIKELY = 0.95, 0.8
+# Formats that programs know by the extension of the name, with these extensions.
+_EXTENSIONS = {"safetensors": (".safetensors", ".sft"), "gguf": (".gguf",)}
 
 
 @click.command(epilog="Example: modelyard inspect detail_v2.safetensors --json")
@@ -87,6 +89,7 @@ def _write_card(path: Path, result: Inspection) -> None:
     click.echo(output.printable(f"{display_path(os.fsencode(path.name))}: {_summary(result)}"))
     findings = {name: getattr(identity, name) for name in _FINDINGS}
     rows = [("format", result.format), ("verdict", f"{result.verdict}: {result.reason}")]
+    rows += [("name", note) for note in _misnamed(path.suffix.lower(), result)]
     rows.append(("size", f"{result.size_bytes:,} bytes"))
     rows += [(f"file {name}", _format_part(part)) for name, part in result.files]
     rows += [("missing file", name) for name in result.missing]
@@ -100,7 +103,8 @@ def _write_card(path: Path, result: Inspection) -> None:
         if evidence.says == inspection.NOT_FOLLOWED
     ]
     if result.is_sound and not identity.type.is_known:
-        rows.append(("not found out", "what it is: these tensors are of no family that is known"))
+        says = "these tensors are of no family that is known" if identity.parameters else "there are no tensors in it"
+        rows.append(("not found out", f"what it is: {says}"))
     if identity.type.is_known and not identity.base_model.is_known:
         candidates = ", ".join(identity.base_model.candidates)
         rows.append(("not found out", f"the base model{f'; it can be {candidates}' if candidates else ''}"))
@@ -117,6 +121,15 @@ def _write_card(path: Path, result: Inspection) -> None:
     output.write_table(("what", "found"), rows, prose=("found",))
 
 
+def _misnamed(extension: str, result: Inspection) -> list[str]:
+    """Say that a file is in another format than its name promises, which most programs go by."""
+    promised = next((name for name, extensions in _EXTENSIONS.items() if extension in extensions), "")
+    is_odd = promised != result.format and (promised or result.format in _EXTENSIONS)
+    if not is_odd or not extension or not result.is_sound or result.files:
+        return []
+    return [f"it ends with {extension}, but the content is {result.format}; many programs go by the name"]
+
+
 def _format_part(part: Inspection) -> str:
     digits = f", sha256 {part.hashes.sha256}" if part.hashes else ""
     return f"{part.size_bytes:,} bytes, {part.verdict}{digits}"
@@ -125,17 +138,19 @@ def _format_part(part: Inspection) -> str:
 def _summary(result: Inspection) -> str:
     """Say type and base in one line, no more surely than they are known."""
     type_, base = result.identity.type, result.identity.base_model
+    is_suspicious = result.verdict is Verdict.SUSPICIOUS
+    doubt = ", but suspicious" if is_suspicious else ""
     if not result.is_sound and not all(part.is_sound for _, part in result.files or [("", result)]):
         return "not a sound model file"
     if not type_.is_known:
-        return "a sound file of a kind that is not known"
+        return f"a {'suspicious' if is_suspicious else 'sound'} file of a kind that is not known"
     adverb = "" if type_.confidence >= _LIKELY else "perhaps "
     if not base.is_known or base.value == "Other":
         family = result.identity.architecture
-        return f"{adverb}{type_.value}" + (f" of {family.value}" if family.is_known else "")
+        return f"{adverb}{type_.value}" + (f" of {family.value}" if family.is_known else "") + doubt
     sureness = "" if base.confidence >= _SURE else "probably " if base.confidence >= _LIKELY else "perhaps "
     lacking = ", with files missing" if result.missing else ""
-    return f"{adverb}{type_.value}, {sureness}for {base.value}{lacking}"
+    return f"{adverb}{type_.value}, {sureness}for {base.value}{lacking}{doubt}"
 
 
 def _reasons(type_: Finding, base: Finding) -> list[tuple[str, str]]:
