@@ -47,6 +47,14 @@ def test_four_filters_are_offered_for_the_words(yard: App) -> None:
     assert ["Type: Checkpoint (1)", "Type: LoRA family (2)", "Type: VAE (1)", "Type: Upscaler (1)"] == offers
 
 
+def test_what_users_write_is_text_in_a_filter(yard: App) -> None:
+    yard.put(a_model(30, tags=('<b>"a"</b>',)))
+    page = yard.ask("/?filter.tags=%3Cb%3E%22a%22%3C/b%3E", None).body.decode()
+
+    assert "<span>#&lt;b&gt;&#34;a&#34;&lt;/b&gt;</span>" in page
+    assert '<b>"' not in page
+
+
 @pytest.mark.parametrize(
     ("query", "cards"),
     [("", 1), ("?versions=singly", 3), ("?versions=other", 1), ("?versions=singly&versions=singly", 3)],
