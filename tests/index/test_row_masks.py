@@ -20,9 +20,10 @@ _SOME = random.Random(3).sample(range(65_536), 30_000)
         [*(row + 65_536 for row in _SOME), *range(190_000, 200_000, 3)],
         range(3, 200_000),
         [*range(100, 5_000), *range(70_000, 70_400), 199_990],
+        [row for row in range(200_000) if row % 90 > 3],
         [*range(9), *range(65_536, 65_600), *range(131_080, 150_000), *range(196_608, 200_000)],
     ],
-    ids=["none", "few", "dense", "dense later", "all but three", "runs", "runs with offsets"],
+    ids=["none", "few", "dense", "dense later", "all but three", "runs", "many runs", "runs with offsets"],
 )
 @pytest.mark.parametrize("has_runs", [False, True])
 def test_a_mask_has_the_rows_of_a_bitmap(rows: list[int], has_runs: bool) -> None:

@@ -22,8 +22,10 @@ from modelyard.index.set_cache import size_of_rows
 from modelyard.index.terms import filter_key
 
 FIELDS = ("type", "source", "base")
-# Up to this many matches of a segment are counted by row (0.3 µs each).
+# Up to this many matches of a segment are counted by row (0.1 to 0.3 µs each).
 _FEW_ROWS = 1 << 13
+# But more than these only if they are less than such a share of the rows: of many, the frequent tags are those of all.
+_FEW_ROWS_OF_ANY, _FEW_SHARE = 1 << 12, 16
 # Beyond the budget, the tags of this many tiers are counted: 16,384 rows.
 _FIRST_TIERS = 1
 # The same of the first tiers, of which all sets are short.
@@ -147,9 +149,10 @@ class _Counted:
         tiers = [matches_of_tier(part, plan, tier, budget) for tier in range(len(part.segment.tiers))]
         self.is_exact = all(is_exact for _, is_exact in tiers)
         total = sum(len(matches.rows) for matches, _ in tiers)
-        if total <= _FEW_ROWS:
+        few_rows = min(_FEW_ROWS, max(_FEW_ROWS_OF_ANY, part.segment.count // _FEW_SHARE))
+        if total <= few_rows:
             budget.spend_on_page(total)
-        self._set_tiers([matches for matches, _ in tiers if matches.rows], _FEW_ROWS)
+        self._set_tiers([matches for matches, _ in tiers if matches.rows], few_rows)
 
     def _set_tiers(self, tiers: list[_Tier], few_rows: int) -> None:
         self._tiers = tiers

@@ -27,7 +27,7 @@ def _steps(segment: Segment) -> Iterator[None]:
         lambda: filters.tag_names,
         lambda: segment.word_lengths,
         lambda: segment.phrases,
-        lambda: segment.followers,
+        lambda: segment.group_columns,
     ):
         compute()
         yield

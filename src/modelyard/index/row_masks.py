@@ -15,6 +15,8 @@ _ARRAY_ROWS_MAX = 4_096
 _COOKIE, _COOKIE_WITH_RUNS = 12_346, 12_347
 # Up to this many containers, a bitmap with runs has no offsets.
 _OFFSETS_MIN = 4
+# More runs of a container are marked by sums: 40 µs, and 0.2 µs a run one by one.
+_FEW_RUNS = 100
 
 
 def mark(mask: Mask, rows: BitMap) -> None:
@@ -47,7 +49,14 @@ def mark(mask: Mask, rows: BitMap) -> None:
 def _mark_runs(piece: Mask, body: bytes, at: int) -> int:
     """Set the bytes of the runs at a place of a bitmap's bytes; return the place behind them."""
     count = int(np.frombuffer(body, np.uint16, 1, at)[0])
-    numbers = np.frombuffer(body, np.uint16, 2 * count, at + 2).tolist()
-    for start, more in zip(numbers[::2], numbers[1::2], strict=True):
-        piece[start : start + more + 1] = True
+    runs = np.frombuffer(body, np.uint16, 2 * count, at + 2).reshape(count, 2)
+    if count <= _FEW_RUNS:
+        for start, more in runs.tolist():
+            piece[start : start + more + 1] = True
+    else:
+        steps = np.zeros(_CONTAINER + 1, np.int8)
+        steps[runs[:, 0]] = 1
+        # Runs never touch, so each of these places is an end alone.
+        steps[runs[:, 0].astype(np.int64) + runs[:, 1] + 1] = -1
+        piece |= np.cumsum(steps[: len(piece)], dtype=np.int8).view(bool)
     return at + 2 + 4 * count

@@ -61,6 +61,8 @@ COMPUTED_BYTES_MAX = 24 << 20
 _PINNED_SHARE = 4
 _COMPUTED_BYTES_A_ROW = 64
 _COMPUTED_BYTES_MIN = 1 << 20
+# Nearly all version groups have at most so many rows.
+_GROUP_COLUMNS = 16
 
 
 class Bound(Enum):
@@ -223,13 +225,21 @@ class Segment:
         return int(self.arrays.groups[row])
 
     @cached_property
-    def followers(self) -> tuple[Array, Array]:
-        """The rows that are not the first one of their group, and for each the first row of its group."""
+    def group_columns(self) -> tuple[list[Array], Array, Array]:
+        """The rows of all version groups as columns: the first rows of the groups, the second ones of those that have
+        two, and so on, the largest groups first. Then the rows that are left of large groups, and the group of each."""
         if self._origin is not self:
-            return self._origin.followers
-        leads = self.arrays.leads
-        rows = np.flatnonzero(leads != np.arange(self.count, dtype=np.uint32)).astype(np.uint32)
-        return rows, leads[rows]
+            return self._origin.group_columns
+        keys, rows = self.arrays.group_keys, self.arrays.group_rows
+        starts = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
+        sizes = np.diff(starts, append=len(keys))
+        order = np.argsort(-sizes, kind="stable")
+        starts, sizes = starts[order], sizes[order]
+        columns = [rows[starts[sizes > number] + number] for number in range(_GROUP_COLUMNS)]
+        left = np.maximum(sizes - _GROUP_COLUMNS, 0)
+        owners = np.repeat(np.arange(len(sizes)), left)
+        places = np.arange(len(owners)) + np.repeat(starts + _GROUP_COLUMNS - np.cumsum(left) + left, left)
+        return [column for column in columns if len(column)], rows[places], owners
 
     def row_after(self, position: Position) -> int:
         """Return the first row that stands after ``position``; ``count`` if none does."""

@@ -36,6 +36,7 @@ from modelyard.workflows import BODY_BYTES_MAX
 # Divisible by 2, 3, 4 and 6, so that most screens show complete rows.
 LIMIT = 24
 _CACHE_BYTES_MAX = 16 * 1024 * 1024
+_RESULTS_BYTES_MAX = 2 * 1024 * 1024
 _OFFERS_MAX = 4
 # Of so many filters the page without matches says whether dropping one helps.
 _DROPS_MAX = 8
@@ -82,6 +83,10 @@ class Gallery:
         self._responses: RevisionCache[tuple[object, ...], Response] = new_cache(_size_of_response)
         self.cache_use = self._responses.use
         self._sides: RevisionCache[tuple[object, ...], _Sides] = new_cache(lambda _, sides: len(sides))
+        # A page whose counts are too dear for the event loop is made once more, in a thread, with the same results.
+        self._results: RevisionCache[tuple[object, ...], str] = RevisionCache(
+            _RESULTS_BYTES_MAX, lambda: context.catalog.revision, lambda _, results: len(results)
+        )
         self._base_models: RevisionCache[str, dict[str, str]] = new_cache(lambda _, labels: 200 * (len(labels) + 1))
 
     def show(self, page_request: PageRequest) -> Response:
@@ -90,7 +95,7 @@ class Gallery:
 
     def show_results(self, page_request: PageRequest) -> Response:
         """Show the matching models and the active filters, without counts."""
-        return self._respond("results", lambda search: render_part(self._render_results(search)), page_request)
+        return self._respond("results", lambda search: render_part(self._get_results(search)), page_request)
 
     def show_filters(self, page_request: PageRequest) -> Response:
         """Show the filters with their counts, and the bar above the grid."""
@@ -104,16 +109,20 @@ class Gallery:
     def _respond(
         self, kind: str, make_response: Callable[[GallerySearch], Response], page_request: PageRequest
     ) -> Response:
-        viewer = page_request.reader
+        key = (kind, *self._key_of(page_request))
         revision = self._catalog.refresh()
+        return self._responses.get_or_make(key, revision, lambda: make_response(self._parse_search(page_request)))
+
+    def _key_of(self, page_request: PageRequest) -> tuple[object, ...]:
+        """Return everything that an answer depends on, but the catalogue."""
+        viewer = page_request.reader
         preferences = page_request.shows_nsfw, page_request.hides_nsfw, page_request.is_list
         has_session, query_string = page_request.session is not None, page_request.query_string
         # The gallery of operators has a form, so each of their sessions has pages of its own.
         session = page_request.session
         is_operator = session is not None and self._context.auth.is_operator(viewer)
         token = session.token if session is not None and is_operator else ""
-        key = (kind, viewer.team, viewer.scopes, token, preferences, has_session, query_string)
-        return self._responses.get_or_make(key, revision, lambda: make_response(self._parse_search(page_request)))
+        return viewer.team, viewer.scopes, token, preferences, has_session, query_string
 
     def _parse_search(self, page_request: PageRequest) -> GallerySearch:
         viewer, query_string = page_request.reader, _search_all_fields(page_request.query_string)
@@ -126,7 +135,7 @@ class Gallery:
         return search
 
     def _render_page(self, search: GallerySearch) -> Response:
-        results = Markup(self._render_results(search))  # noqa: S704 # a template's output, already escaped
+        results = Markup(self._get_results(search))  # noqa: S704 # a template's output, already escaped
         sides = self._get_sides(search)
         return render_page(
             search.page_request,
@@ -148,6 +157,10 @@ class Gallery:
         return self._context.send_endpoints.sends.target_names if may_write else []
 
     # --- results
+
+    def _get_results(self, search: GallerySearch) -> str:
+        key = self._key_of(search.page_request)
+        return self._results.get_or_make(key, self._catalog.revision, lambda: self._render_results(search))
 
     def _render_results(self, search: GallerySearch) -> str:
         page = self._catalog.list_models(search.viewer, search.query, search.budget, is_grouped=search.is_grouped)
