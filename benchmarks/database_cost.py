@@ -142,7 +142,7 @@ def measure(server: PostgresServer, home: Path, idle_seconds: float, writes: int
     slow_url = url.replace(f":{server.port}/", f":{network.port}/")
     with serving(home, 1, key, MODELYARD_DATABASE_URL=slow_url) as served:
         model_id = send_upload(served, 1)
-        time.sleep(10)
+        time.sleep(15)
         processes = processes_of(served)
         offset, switches = server.log.stat().st_size, count_wakeups(processes)
         time.sleep(idle_seconds)

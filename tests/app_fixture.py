@@ -205,7 +205,7 @@ def listening(yard: App, limits: ConnectionLimits | None = None) -> Iterator[Add
             host, port = bound.getsockname()
             yield Address(host, port)
         finally:
-            running.should_exit = True
+            running.stop()
             thread.join(30)
             assert not thread.is_alive(), "the server did not end"
 

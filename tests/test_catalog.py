@@ -206,6 +206,16 @@ def test_a_record_becomes_a_model_that_is_found_at_once(catalog: Catalog) -> Non
     assert SAID == catalog.get(ANONYMOUS, 7).layers[Layer.UPSTREAM]
 
 
+def test_an_index_that_nobody_asks_lacks_nothing(store: Store) -> None:
+    """Otherwise a process that only writes segments would be called twenty times a second, for ever."""
+    writing, asked = open_catalog(store), open_catalog(store)
+    asked.load()
+    assert 1 == len([*asked.register_many([record()])])
+
+    assert 1 == asked.refresh()
+    assert writing._catch_up()
+
+
 def test_taking_in_the_same_again_changes_nothing(catalog: Catalog) -> None:
     records = [record(id_) for id_ in range(1, 30)]
     register(catalog, *records)

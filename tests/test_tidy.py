@@ -302,7 +302,7 @@ def test_only_the_web_knows_its_framework() -> None:
 
 
 # The listener of a connection, below the parts that have work to do.
-LOOPS_OF_THEIR_OWN = {"store/postgresql_notifier.py"}
+LOOPS_OF_THEIR_OWN = {"store/postgresql_notifier.py", "store/sqlite_notifier.py"}
 
 
 def test_background_work_has_one_home() -> None:

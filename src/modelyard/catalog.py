@@ -90,7 +90,7 @@ class Catalog:
             self._indexer = Indexer(store, self._directory, render, render_summary)
             if shared is not None:
                 self._replicator = SegmentReplicator(shared, store, self._directory)
-        self._is_loaded = False
+        self._is_loaded = self._is_used = False  # a process that only writes segments never uses the index
         self._lock = threading.RLock()
         self._version = 0
         self._next_look_at = 0.0
@@ -286,6 +286,7 @@ class Catalog:
         with self._lock:
             if self._is_loaded:
                 return
+            self._is_used = True
             if self._indexer is None:
                 self._load_in_memory()
             else:
@@ -362,7 +363,7 @@ class Catalog:
                     self._catch_up()
 
     def _catch_up(self) -> bool:
-        """Apply the store's changes; return whether the index is complete. Queries do not wait while it reads."""
+        """Apply the store's changes; return whether the index is complete, or unused. Queries do not wait meanwhile."""
         while self._is_loaded and self._store.revision_hint() > self._index.revision:
             index = self._index
             before = index.revision
@@ -373,7 +374,7 @@ class Catalog:
                 # Meanwhile segments may have updated the index, or another index may have replaced it.
                 if self._index is index and index.revision == before:
                     index.apply(changes.models, changes.removed, changes.revision)
-        return self._is_loaded
+        return self._is_loaded or not self._is_used
 
     def _ask(self, query: Callable[[Index], T]) -> T:
         """Run a query on the updated index, and once more if it finds a damaged segment."""

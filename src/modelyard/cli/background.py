@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from modelyard.cli import context, home
 from modelyard.covers import Covers
 from modelyard.jobs import tasks
+from modelyard.jobs.dispatcher import Dispatcher
 from modelyard.jobs.executors import ForkedExecutor, ThreadExecutor
 from modelyard.jobs.kinds import Resources
 from modelyard.jobs.loop import run_loop
@@ -23,6 +24,7 @@ def open_resources(config: Settings) -> Iterator[Resources]:
     """Open what verifying, cleaning up and hashing need, and close the store after use."""
     storage = context.open_storage(config)
     with home.open_store(config) as store:
+        store.look_rarely()
         yield Resources(
             store,
             UploadVerifier(
@@ -55,6 +57,7 @@ def work_in_child(config: Settings, process: str, stop: threading.Event) -> None
         executor = ForkedExecutor(kinds, functools.partial(open_resources, config))
         try:
             with home.open_store(config) as store:
+                store.look_rarely()
                 Worker(Resources(store), [*kinds.values()], executor, node=name_node(config)).run(stop)
         finally:
             executor.close()
@@ -63,20 +66,23 @@ def work_in_child(config: Settings, process: str, stop: threading.Event) -> None
     run_loop(process, work, stop)
 
 
-def work_in_thread(config: Settings, process: str, resources: Resources, stop: threading.Event) -> None:
+def work_in_thread(
+    config: Settings, process: str, resources: Resources, stop: threading.Event, dispatcher: Dispatcher | None = None
+) -> None:
     """Do a process's kinds of work in a thread of this process, until ``stop`` is set or a function hangs."""
-    kinds = tasks.kinds_of(process)
-    Worker(resources, kinds, ThreadExecutor(resources), node=name_node(config)).run(stop)
+    kinds, executor = tasks.kinds_of(process), ThreadExecutor(resources)
+    Worker(resources, kinds, executor, node=name_node(config), dispatcher=dispatcher).run(stop)
 
 
 def start_threads(
     config: Settings, process: str, resources: Resources, stop: threading.Event, count: int
 ) -> list[threading.Thread]:
-    """Start so many threads that do a process's kinds of work until ``stop`` is set."""
+    """Start so many threads that do a process's kinds of work until ``stop`` is set; one of them looks for all."""
+    dispatcher = Dispatcher(resources, tasks.kinds_of(process), node=name_node(config))
 
     def work() -> None:
         try:
-            run_loop(process, lambda: work_in_thread(config, process, resources, stop), stop)
+            run_loop(process, lambda: work_in_thread(config, process, resources, stop, dispatcher), stop)
         finally:
             # Without one of its threads the process would do less than it should; another process takes its place.
             stop.set()

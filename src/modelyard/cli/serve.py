@@ -191,7 +191,7 @@ def _run_worker(
             # uvicorn handles both signals while it runs, and raises the one that stopped it again at its end. That
             # would end this process before the store is closed, as if it had failed. A signal that comes before
             # uvicorn runs must reach it too.
-            signal.signal(number, lambda *_: setattr(web_server, "should_exit", True))
+            signal.signal(number, lambda *_: web_server.stop())
         with catalog.serving():
             web_server.run(sockets=[listener])
 
@@ -219,6 +219,7 @@ def _run_indexer(config: Settings) -> None:
     stop = _prepare_job(config)
     os.nice(_INDEXER_NICENESS)
     with context.open_catalog(config) as catalog:
+        catalog.store.look_rarely()
         renderer = StoredModels(catalog.store, Versions(catalog))
         resources = Resources(catalog.store, catalog=catalog, civitai_models=renderer)
         background.work_in_thread(config, tasks.INDEXER, resources, stop)
@@ -233,6 +234,7 @@ def _run_fetcher(config: Settings) -> None:
     """Fetch files from other servers, send files to generators, and send webhooks, until a signal stops it."""
     stop = _prepare_job(config)
     with home.open_store(config, config.database_connections) as store:
+        store.look_rarely()
         resources = Resources(
             store,
             fetcher=context.create_fetcher(config, store),

@@ -129,17 +129,17 @@ def _has_webhooks_behind(resources: Resources) -> bool:
 
 
 def _has_uncovered_files(resources: Resources) -> bool:
-    with resources.store.reading() as connection:
+    with resources.store.reading_once() as connection:
         return bool(covers.unlooked(connection, 1))
 
 
 def _has_unhashed_files(resources: Resources) -> bool:
-    with resources.store.reading() as connection:
+    with resources.store.reading_once() as connection:
         return bool(files.pending(connection, 1))
 
 
 def _has_matches(resources: Resources) -> bool:
-    with resources.store.reading() as connection:
+    with resources.store.reading_once() as connection:
         return bool(files.matched_later(connection, OWN_ID_MIN))
 
 

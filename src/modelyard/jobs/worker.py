@@ -1,4 +1,4 @@
-"""A worker takes due jobs of some kinds, runs them one after the other, and records their results.
+"""A worker takes due jobs from a dispatcher, runs them one after the other, and records their results.
 
     due row → lease, renewed while the work goes on → function, in an executor → done: off the list, or its next run
                  │ lost: the run is ended                → away: tried again, no attempt is counted
@@ -14,12 +14,13 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 from modelyard import errors
+from modelyard.jobs.dispatcher import Assignment, Dispatcher
 from modelyard.jobs.executors import Allowed, Done, Failed, Message, Paused
 from modelyard.jobs.kinds import Kind, Resources, Trigger
 from modelyard.jobs.loop import backoff_seconds, run_loop
@@ -31,9 +32,7 @@ ATTEMPTS_MAX = 10
 STOP_SECONDS = 10.0
 _AWAY_SECONDS = 5
 _RETRY_SECONDS_MAX = 600
-# How often the database is asked for work while no notification says that there is some; one may be lost.
-_QUIET_SECONDS = 15.0
-# How soon the worker notices that it must stop.
+# How soon a running job is asked to stop.
 _SLICE_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
@@ -50,18 +49,6 @@ class Executor(Protocol):
     def kill(self) -> None: ...
 
 
-@dataclass(slots=True)
-class _Schedule:
-    """When the worker looks for a kind next, and the catalogue's revision after the last run."""
-
-    look_at: float = 0.0
-    # Until this time there is nothing to do unless the store tells of news.
-    quiet_until: float = 0.0
-    news: int | None = None
-    revision: int = -1
-    pauses: int = 0
-
-
 class Worker:
     """Does the work of some kinds, on one store."""
 
@@ -73,23 +60,26 @@ class Worker:
         *,
         node: str,
         clock: Callable[[], float] | None = None,
+        dispatcher: Dispatcher | None = None,
     ) -> None:
-        """Take the kinds in the order in which they are looked for; ``node`` names the machine and its home."""
-        self._resources = resources
+        """Take the kinds in the order in which they are looked for; ``node`` names the machine and its home.
+
+        Workers of one process that do the same kinds share a ``dispatcher``: only one of those that are idle looks.
+        """
         self._store = resources.store
         self._kinds = kinds
         self._executor = executor
-        self._node = node
-        self._clock = clock or resources.store.now
+        self._dispatcher = dispatcher or Dispatcher(resources, kinds, node=node, clock=clock)
         self._owner = f"{name_process()}{next(_NUMBERS)}"
-        self._schedules = {kind.name: _Schedule() for kind in kinds}
         self._stopping = threading.Event()
-        self._turns: dict[str, int] = {}
+        # By kind, how often in a row something that it needs was away.
+        self._pauses: Counter[str] = Counter()
 
     def run(self, stopping: threading.Event) -> None:
         """Work until ``stopping`` is set or the executor is lost; the caller then makes a new one."""
         self._stopping = stopping
         self.register()
+        self._dispatcher.follow(stopping)
         run_loop(" and ".join(kind.label for kind in self._kinds), self._step, stopping)
 
     def register(self) -> None:
@@ -97,83 +87,32 @@ class Worker:
         with suppress(errors.Unavailable), self._store.transaction() as transaction:
             for kind in self._kinds:
                 if kind.trigger is not Trigger.ROWS:
-                    jobs.add(transaction.connection, kind.name, self._subject(kind) or "", transaction.now)
+                    jobs.add(transaction.connection, kind.name, self._dispatcher.subject(kind) or "", transaction.now)
 
     def run_next(self) -> bool:
         """Do one piece of work, if any is due; return whether one was."""
-        for kind in self._kinds:
-            schedule = self._schedules[kind.name]
-            if time.monotonic() < schedule.look_at:
-                continue
-            if self._run_kind(kind, schedule):
-                return True
-            schedule.look_at = time.monotonic() + kind.poll_seconds
-        return False
+        assignment = self._dispatcher.lease(self._owner)
+        if assignment is not None:
+            self._do(assignment)
+        return assignment is not None
 
     def _step(self) -> float | None:
-        is_done = self.run_next()
-        if self._executor.is_lost:
-            return None
-        if is_done:
-            return 0.0
-        next_look = min(schedule.look_at for schedule in self._schedules.values())
-        return max(0.01, next_look - time.monotonic())
+        assignment = self._dispatcher.next_job(self._owner, self._stopping)
+        if assignment is not None:
+            self._do(assignment)
+        return None if self._executor.is_lost else 0.0
 
-    def _run_kind(self, kind: Kind, schedule: _Schedule) -> bool:
-        """Lease and do one piece of work of a kind, if any is due; return whether one was."""
-        news = self._store.news_hint()
-        if news is not None and news == schedule.news and time.monotonic() < schedule.quiet_until:
-            return False
-        schedule.news, schedule.quiet_until = news, time.monotonic() + _QUIET_SECONDS
-        revision = self._store.revision_hint() if kind.trigger is Trigger.CHANGE else 0
-        if kind.trigger is Trigger.CHANGE and revision == schedule.revision:
-            return False
-        if kind.is_wanted is not None and not kind.is_wanted(self._resources):
-            schedule.revision = revision
-            return False
-        job = self._take(kind, schedule)
-        if job is None:
-            return False
-        schedule.quiet_until = 0.0
+    def _do(self, assignment: Assignment) -> None:
+        """Run a leased job, and record its result."""
+        kind, job = assignment.kind, assignment.job
         if kind.trigger is Trigger.ROWS and job.attempts > ATTEMPTS_MAX:
             # No failure is recorded: every process that tried it died.
             self._fail(kind, job, f"its {kind.name} never came to an end")
-            return True
+            return
         message = self._run(kind, job)
         if isinstance(message, Done) and message.again_seconds is None:
-            schedule.revision = revision
-        self._settle(kind, schedule, job, message)
-        return True
-
-    def _take(self, kind: Kind, schedule: _Schedule) -> Job | None:
-        subject = self._subject(kind)
-        # Without the lock of writers: an idle server asks five times a second.
-        with self._store.reading_once() as connection:
-            due_at, now = jobs.next_due(connection, kind.name, subject=subject), self._clock()
-            is_due = due_at is not None and due_at <= int(now)
-            is_new = due_at is None and subject is not None and not jobs.exists(connection, kind.name, subject)
-        if not (is_due or is_new):
-            if due_at is not None:
-                schedule.quiet_until = min(schedule.quiet_until, time.monotonic() + due_at - now)
-            return None
-        schedule.quiet_until = 0.0
-        turns = self._turns if kind.fairness_key else None
-        with self._store.transaction() as transaction:
-            if subject is not None:
-                jobs.add(transaction.connection, kind.name, subject, transaction.now)
-            job = jobs.take(
-                transaction.connection,
-                kind.name,
-                self._owner,
-                transaction.now,
-                kind.lease_seconds,
-                subject=subject,
-                turns=turns,
-                team_running_max=kind.team_running_max,
-            )
-        if job is not None and kind.fairness_key:
-            self._turns[job.team] = next(_NUMBERS)
-        return job
+            self._dispatcher.note_done(assignment)
+        self._settle(kind, job, message)
 
     def _run(self, kind: Kind, job: Job) -> Message:
         """Run a job to its end, or end it; renew its lease meanwhile."""
@@ -209,16 +148,16 @@ class Worker:
             return jobs.extend(transaction.connection, job, transaction.now + kind.lease_seconds)
         return True
 
-    def _settle(self, kind: Kind, schedule: _Schedule, job: Job, message: Message) -> None:
+    def _settle(self, kind: Kind, job: Job, message: Message) -> None:
         """Record the result of a job."""
         match message:
             case Done(again_seconds, is_finished):
-                schedule.pauses = 0
+                self._pauses.pop(kind.name, None)
                 if not is_finished:
                     self._note_done(kind, job, again_seconds)
             case Paused(reason):
-                schedule.pauses += 1
-                self._pause(kind, schedule, job, reason)
+                self._pauses[kind.name] += 1
+                self._pause(kind, job, reason)
             case Failed(reason, is_lost):
                 if is_lost or self._executor.is_lost:
                     log.error("%s of %s: %s", kind.label, job.subject or "everything", reason)
@@ -234,10 +173,10 @@ class Worker:
             else:
                 jobs.postpone(transaction.connection, job, "", transaction.now + int(again_seconds), counts=False)
 
-    def _pause(self, kind: Kind, schedule: _Schedule, job: Job, reason: str) -> None:
+    def _pause(self, kind: Kind, job: Job, reason: str) -> None:
         """Try again when what is away may be there; that is no failed attempt, however long it lasts."""
         is_row = kind.trigger is Trigger.ROWS
-        wait_seconds = _AWAY_SECONDS if is_row else round(backoff_seconds(schedule.pauses))
+        wait_seconds = _AWAY_SECONDS if is_row else round(backoff_seconds(self._pauses[kind.name]))
         if not self._stopping.is_set():
             log.warning("%s paused, retrying in %d s: %s", kind.label, wait_seconds, reason)
         else:
@@ -255,17 +194,11 @@ class Worker:
                 run_at = transaction.now + min(2 ** min(job.attempts, 20), _RETRY_SECONDS_MAX)
                 jobs.postpone(transaction.connection, job, reason, run_at, now=transaction.now)
 
-    def _subject(self, kind: Kind) -> str | None:
-        """Return the subject of work that returns; None where rows are pieces of work."""
-        if kind.trigger is Trigger.ROWS:
-            return None
-        return self._node if kind.is_node_bound else ""
-
 
 def name_process() -> str:
     """Return how the names of all workers of this process begin."""
     return f"{socket.gethostname()}:{os.getpid()}:"
 
 
-# Owners of one process, and turns of teams.
+# Owners of one process.
 _NUMBERS = itertools.count(1)

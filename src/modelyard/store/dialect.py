@@ -59,11 +59,17 @@ class ChangeNotifier(Protocol):
     def keys_revision(self) -> int:
         """Return the last keys' revision that this process knows; never one that is not committed."""
 
-    def notify(self, committed: Revisions) -> None:
-        """Tell the other processes about a commit."""
+    def notify(self, committed: Revisions, *, has_news: bool) -> None:
+        """Tell the other processes about a commit; ``has_news``: it changed models or keys, or added jobs."""
+
+    def subscribe_to_news(self, ring: Callable[[], object]) -> None:
+        """Call ``ring``, which returns at once, after each change of the hint of news, if anybody tells of them."""
 
     def news_hint(self) -> int | None:
         """Return a number that changes with each commit of models or of new jobs; None if nobody tells of them."""
+
+    def look_rarely(self) -> None:
+        """Look every half minute whether a notification was lost, and not every few seconds."""
 
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers."""
@@ -119,6 +125,7 @@ class Dialect:
         ChangeNotifier,
     ]
     check_servers: Callable[[sa.Engine, Callable[[dict[str, int]], object]], None] | None
+    has_row_locks: bool
     # Options of a connection that reads: one unchanging view of the database.
     reading: dict[str, Any]
     # Options of a connection that reads by one statement, which needs no transaction.

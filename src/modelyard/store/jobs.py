@@ -111,8 +111,9 @@ def add(
     }
     is_there = sa.exists().where(_JOB.kind == kind, _JOB.subject == subject)
     row = sa.select(*(sa.literal(value, _JOB[name].type) for name, value in values.items())).where(~is_there)
-    connection.execute(sa.insert(schema.jobs).from_select(list(values), row))
-    _note_news(connection)
+    insert = sa.insert(schema.jobs).from_select(list(values), row).execution_options(preserve_rowcount=True)
+    if connection.execute(insert).rowcount:
+        _note_news(connection)
 
 
 def add_many(connection: sa.Connection, kind: str, teams: Mapping[str, str], now: int) -> None:

@@ -58,6 +58,7 @@ def dialect(url: sa.URL, listen_url: sa.URL | None = None, connections: int = CO
         open_hints=partial(PostgresNotifier, listener_engine, pool.rest),
         check_servers=partial(_check_servers, listener_engine),
         read_slots=read_slots if listen_url is None else None,
+        has_row_locks=True,
         reading={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
         reading_once={"isolation_level": "AUTOCOMMIT"},
         # The driver would send BEGIN by itself, and wait for the answer.

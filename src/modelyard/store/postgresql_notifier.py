@@ -1,6 +1,7 @@
 """Notifies a process of commits by other machines, through PostgreSQL's notifications and two threads.
 
-    listener   one connection: LISTEN, and a query every few seconds, as a notification may be lost
+    listener   one connection: LISTEN, and a query every few seconds, as a notification may be lost; in a process that
+               answers no requests, every half minute
     follower   calls the subscribers when a revision is newer, and repeats until they have it
 
 No request waits for either thread, so a database that is cut off does not delay answers.
@@ -26,11 +27,13 @@ CHANNEL = "modelyard_revisions"
 PRESENCE_LOCK = 7_201_450_512
 # PostgreSQL delivers every notification as long as the connection lasts; a query shows that it does.
 _POLL_SECONDS = 4.0
+# The same in a process that answers no requests.
+_RARE_POLL_SECONDS = 30.0
 # The follower calls subscribers that lack a revision again after this time: a replica may be a moment behind.
 _BEHIND_SECONDS = 0.05
 _RETRY_SECONDS_MAX = 2.0
-# A busy machine may be late with a query; a database that has not answered for this long counts as away.
-_SILENT_SECONDS_MAX = _POLL_SECONDS + 5.0
+# A busy machine may be late with a query by this long; after that the database counts as away.
+_SILENT_SECONDS_MAX = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,9 @@ class PostgresNotifier:
         # Why it is away, as it was logged; "" while it answers.
         self._reason = ""
         self._is_listening = False
+        self._poll_seconds = _POLL_SECONDS
         self._news_count = 0
+        self._rings: list[Callable[[], object]] = []
         # Closing one end wakes the listener up.
         self._wake_end, self._close_end = socket.socketpair()
 
@@ -85,12 +90,16 @@ class PostgresNotifier:
             self._start()
         return self._news_count if self._is_listening else None
 
+    def look_rarely(self) -> None:
+        """Ask the database every half minute, and not every few seconds."""
+        self._poll_seconds = _RARE_POLL_SECONDS
+
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers."""
         if not self._threads:
             self._start()
         silent_seconds = time.monotonic() - self._heard_at
-        return silent_seconds if self._is_away or silent_seconds > _SILENT_SECONDS_MAX else None
+        return silent_seconds if self._is_away or silent_seconds > self._poll_seconds + _SILENT_SECONDS_MAX else None
 
     @property
     def reason(self) -> str:
@@ -102,9 +111,15 @@ class PostgresNotifier:
         self._followers.append(catch_up)
         return True
 
-    def notify(self, committed: Revisions) -> None:
+    def subscribe_to_news(self, ring: Callable[[], object]) -> None:
+        """Call ``ring`` whenever the hint of news changes."""
+        self._rings.append(ring)
+        if not self._threads:
+            self._start()
+
+    def notify(self, committed: Revisions, *, has_news: bool) -> None:  # noqa: ARG002 # the database tells others
         """Store the revisions that this process committed, and call its subscribers; other processes listen."""
-        self._news_count += 1
+        self._note_news(1)
         self._note(committed)
         self._catch_up()
 
@@ -117,6 +132,11 @@ class PostgresNotifier:
             # With a timeout: the thread may be waiting for a server that is away.
             thread.join(timeout=2 * _RETRY_SECONDS_MAX)
         self._wake_end.close()
+
+    def _note_news(self, count: int) -> None:
+        self._news_count += count
+        for ring in self._rings:
+            ring()
 
     def _note(self, committed: Revisions) -> bool:
         """Store committed revisions; return whether one is newer than before."""
@@ -182,20 +202,22 @@ class PostgresNotifier:
             connection.exec_driver_sql(f"SELECT pg_advisory_lock_shared({PRESENCE_LOCK})")
             try:
                 connection.exec_driver_sql(f"LISTEN {CHANNEL}")
-                self._news_count += 1
                 self._is_listening = True
+                self._note_news(1)
                 driver: Any = connection.connection.driver_connection
                 while not self._closed.is_set():
                     self._hear(connection)
-                    self._hear_notifications(driver, time.monotonic() + _POLL_SECONDS)
+                    self._hear_notifications(driver, time.monotonic() + self._poll_seconds)
             finally:
                 self._is_listening = False
+                self._note_news(1)
                 # The connection still listens, so it must not go back to the pool.
                 connection.invalidate()
 
     def _hear(self, connection: sa.Connection) -> None:
         if self._note(self._read_by(connection)):
             self._news.set()
+            self._note_news(1)
         self._rest()
         self._heard_at = time.monotonic()
         if self._reason:
@@ -222,7 +244,8 @@ class PostgresNotifier:
             selector.register(self._wake_end, selectors.EVENT_READ)
             while not self._closed.is_set():
                 payloads = [notification.payload for notification in driver.notifies(timeout=0)]
-                self._news_count += len(payloads)
+                if payloads:
+                    self._note_news(len(payloads))
                 numbers = payloads[-1].split() if payloads else []
                 if payloads and not (len(numbers) == 2 and all(number.isdecimal() for number in numbers)):
                     return

@@ -47,6 +47,15 @@ class SharedCounter:
         if self.value < value:
             self._store(value, only_up=True)
 
+    def increase(self) -> None:
+        """Add one."""
+        with self._turn:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                self._slots[self._slot] += 1
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
     def set_to(self, value: int) -> None:
         """Set the counter to ``value``, even a smaller one. The caller makes sure that no writer can commit."""
         self._store(value, only_up=False)

@@ -54,6 +54,7 @@ def dialect(url: sa.URL) -> Dialect:
         put_rows=partial(_put_rows, row_statements(engine, sqlite.insert)),
         open_hints=partial(SqliteNotifier, path.with_name(path.name + "-counters")),
         check_servers=None,
+        has_row_locks=False,
         reading={},
         reading_once={},
         writing={"writes": True},

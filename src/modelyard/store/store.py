@@ -112,9 +112,17 @@ class Store:
         """
         return self._hints.news_hint()
 
+    def subscribe_to_news(self, ring: Callable[[], object]) -> None:
+        """Call ``ring``, which returns at once, whenever the hint of news changes, from any thread."""
+        self._hints.subscribe_to_news(ring)
+
     def unreachable_seconds(self) -> float | None:
         """Return for how long the database has not answered; None while it answers. Runs no query."""
         return self._hints.unreachable_seconds()
+
+    def look_rarely(self) -> None:
+        """Ask the database only every half minute whether a notification was lost: this process answers no requests."""
+        self._hints.look_rarely()
 
     def refusal(self) -> str | None:
         """Return why this node does not use the database, which lacks what the node has seen; None if it uses it."""
@@ -210,7 +218,7 @@ class Store:
             if before_telling is not None:
                 before_telling()
         finally:
-            self._hints.notify(committed)
+            self._hints.notify(committed, has_news=transaction.has_news)
 
     def entry(self, model_id: int) -> Entry | None:
         """Return one model with its layers, whoever may see it."""
@@ -239,7 +247,7 @@ class Store:
     def get_property(self, key: str) -> str | None:
         """Return the note with this key."""
         query = sa.select(schema.notes.c.value).where(schema.notes.c.key == key)
-        with self._reading() as connection:
+        with self.reading_once() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     @property
@@ -275,6 +283,19 @@ class Store:
         """Open a connection for one query: without a transaction that is one statement, and not three."""
         with self._reading(self._dialect.reading_once) as connection:
             yield connection
+
+    @contextmanager
+    def leasing(self) -> Iterator[sa.Connection]:
+        """Open a connection for a statement that leases a job.
+
+        With row locks it waits for no other writer, and each statement commits; otherwise it is the write transaction.
+        """
+        if self._dialect.has_row_locks:
+            with self._reading(self._dialect.reading_once) as connection:
+                yield connection
+        else:
+            with self.transaction() as transaction:
+                yield transaction.connection
 
     @contextmanager
     def _reading(self, options: dict[str, Any] | None = None) -> Iterator[sa.Connection]:

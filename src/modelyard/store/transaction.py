@@ -44,6 +44,8 @@ class WriteTransaction:
         self._before = revisions_of(self._counters)
         self._put_or_removed = False
         self._keys_changed = False
+        # Whether it brings models, keys or jobs; known when it is finished.
+        self.has_news = False
         # By model, the entry that was checked last, and its layers as rows.
         self._checked: dict[int, tuple[Entry, list[tuple[object, ...]]]] = {}
         # The entries that were read, and None for an id without one: nobody else writes meanwhile.
@@ -313,8 +315,10 @@ class WriteTransaction:
     def finish(self) -> Revisions:
         """Write the new revisions and return them; the store commits after this."""
         self.audit.write(self._connection, self._process, self._now, self._before.models)
+        has_jobs = jobs.has_news(self._connection)
+        self.has_news = self._put_or_removed or self._keys_changed or has_jobs
         if not self._put_or_removed and not self._keys_changed:
-            if jobs.has_news(self._connection):
+            if has_jobs:
                 self._dialect.end_writing(self._connection, self._before)
             return self._before
         committed = Revisions(self._before.models + self._put_or_removed, self._before.keys + self._keys_changed)

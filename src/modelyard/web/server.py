@@ -1,10 +1,13 @@
 """Runs the application under uvicorn: the socket, the time limits and the shutdown."""
 
+import asyncio
 import errno
 import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -23,6 +26,8 @@ SHUTDOWN_SECONDS_MAX = 30
 UNSENT_BYTES_MAX = 512 * 1024
 _BACKLOG = 2048
 CONNECTIONS_MAX = 20_000
+# How often the header Date is renewed.
+_TICK_SECONDS = 1.0
 # A thread that computes gives way to the event loop after this time; Python's own 5 ms are the time of many pages.
 _SWITCH_SECONDS = 0.0005
 
@@ -66,6 +71,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then report it."""
@@ -74,6 +81,25 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    async def main_loop(self) -> None:
+        """Return when the server must stop. uvicorn's own loop looks ten times a second."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_stopping.wait(), _TICK_SECONDS)
+
+    def stop(self) -> None:
+        """Stop soon, from any thread or handler of signals, also before the server runs."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the server has stopped
+                self._loop.call_soon_threadsafe(self._is_stopping.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal to stop."""
+        super().handle_exit(sig, frame)
+        self.stop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, which uvicorn would wait for, then stop."""
@@ -84,7 +110,7 @@ class Server(uvicorn.Server):
 
 def server(
     app: ASGIApp, limits: ConnectionLimits | None = None, on_started: Callable[[], None] = lambda: None
-) -> uvicorn.Server:
+) -> Server:
     """Return a uvicorn server for ``app``, which refuses connections over the limits.
 
     ``run(sockets=[listen(…)])`` serves until SIGTERM or SIGINT. On that signal it stops listening, finishes the

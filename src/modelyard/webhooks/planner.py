@@ -46,7 +46,7 @@ class WebhookPlanner:
 
     def is_wanted(self) -> bool:
         """Whether a webhook may have something to tell, and room for it."""
-        with self._store.reading() as connection:
+        with self._store.reading_once() as connection:
             return bool(webhooks.behind(connection, self._store.revision_hint(), PENDING_MAX))
 
     def plan(self) -> float | None:
