@@ -195,7 +195,7 @@ def make_logged_database(server: PostgresServer) -> str:
     return url
 
 
-def test_a_change_of_one_model_is_eight_statements(own_server: PostgresServer, tmp_path: Path) -> None:
+def test_a_change_of_one_model_is_seven_statements(own_server: PostgresServer, tmp_path: Path) -> None:
     """All of them: what begins and ends the transaction, and what brings this process's index up to date."""
     (tmp_path / "home").mkdir()
     url = make_logged_database(own_server)
@@ -220,10 +220,10 @@ def test_a_change_of_one_model_is_eight_statements(own_server: PostgresServer, t
         lines = read_log(own_server, offset).splitlines()
 
     statements = statements_of(lines)
-    assert 8 == len(statements), statements
+    assert 7 == len(statements), statements
 
 
-def test_an_upload_is_at_most_forty_statements(own_server: PostgresServer, tmp_path: Path) -> None:
+def test_an_upload_is_at_most_thirty_statements(own_server: PostgresServer, tmp_path: Path) -> None:
     """By one request of tus, with its verification."""
     (tmp_path / "home").mkdir()
     with open_app(tmp_path / "home", database_url=make_logged_database(own_server)) as yard:
@@ -250,7 +250,7 @@ def test_an_upload_is_at_most_forty_statements(own_server: PostgresServer, tmp_p
         assert wait_for(lambda: "DELETE FROM jobs" in read_log(own_server, offset))
         statements = statements_of(read_log(own_server, offset).splitlines())
 
-    assert len(statements) <= 40, "\n".join(statements)
+    assert len(statements) <= 30, "\n".join(statements)
 
 
 def test_a_worker_that_waits_asks_nothing_until_another_process_commits_a_job(

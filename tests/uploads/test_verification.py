@@ -197,7 +197,7 @@ def test_what_another_node_has_verified_does_not_stay_where_it_was_received(
     for _ in range(2):
         row = uploads.create(Viewer("red", frozenset({Scope.WRITE})), "tus", {}, length_bytes=len(lora_bytes()))
         here.incoming.path(row.id).write_bytes(lora_bytes())
-        uploads.complete(row.id, len(lora_bytes()))
+        uploads.complete(row, len(lora_bytes()))
         ids.append(row.id)
     cleaner = UploadCleaner(yard.store, here.kept, here.incoming)
 
@@ -228,7 +228,7 @@ def test_two_clients_that_upload_one_file_make_one_model_unless_one_is_public_or
         storage.incoming.path(row.id).write_bytes(lora_bytes())
         rows.append(row)
     for row in rows:
-        uploads.complete(row.id, len(lora_bytes()))
+        uploads.complete(row, len(lora_bytes()))
     verification = checking(yard, tmp_path)
     assert verification.verify_next()
     if not is_first_available:

@@ -154,10 +154,10 @@ class AuditTrail:
         """Note a change of something else. A ``viewer`` is who acts, if the actor does not know them yet."""
         self._events.append(_Event(verb, subject, team, viewer))
 
-    def write(self, connection: sa.Connection, process: Actor, now: int, revision_before: int) -> None:
-        """Insert the rows, in one statement."""
+    def make_rows(self, process: Actor, now: int, revision_before: int) -> list[dict[str, Any]]:
+        """Return the rows to insert; each has all columns but the number."""
         if not (self._models or self._events):
-            return
+            return []
         actor_of = ACTOR.get()
         actor = process if actor_of is None else actor_of()
         common: dict[str, Any] = {
@@ -180,7 +180,7 @@ class AuditTrail:
             if event.viewer is not None:
                 row |= {"key_fingerprint": event.viewer.key_fingerprint, "person": event.viewer.user}
             values.append(row)
-        connection.execute(sa.insert(rows), values)
+        return values
 
     def _model_rows(self, actor_team: str | None, revision_before: int) -> list[dict[str, Any]]:
         groups = Counter((change.verb, change.team) for change in self._models.values())

@@ -41,7 +41,17 @@ def refuse_removed(connection: sa.Connection, sha256s: Collection[str], now: int
     for batch in batches(sha256s):
         is_removed = (_CLAIM.owner == _REMOVER) & (_CLAIM.ends_at > now) & _CLAIM.sha256.in_(batch)
         if connection.execute(sa.select(_CLAIM.sha256).where(is_removed).limit(1)).first() is not None:
-            raise errors.Unavailable("an old copy of these bytes is being removed; try again in a moment")
+            raise removal_error()
+
+
+def removal_error() -> errors.Unavailable:
+    """Return the error for bytes that somebody removes just now."""
+    return errors.Unavailable("an old copy of these bytes is being removed; try again in a moment")
+
+
+def is_being_removed(sha256: sa.ColumnElement[str], now: int) -> sa.ColumnElement[bool]:
+    """Return whether somebody removes the bytes of a blob."""
+    return sa.exists().where(_CLAIM.sha256 == sha256, _CLAIM.owner == _REMOVER, _CLAIM.ends_at > now)
 
 
 def is_claimed(sha256: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:

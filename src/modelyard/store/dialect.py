@@ -21,6 +21,19 @@ class Revisions(NamedTuple):
     keys: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a write transaction writes last. ``revisions`` and ``next_own_id`` are None if they stay as they were.
+
+    ``news`` are the revisions that other processes are told of; None if there is nothing new for them.
+    """
+
+    revisions: Revisions | None
+    news: Revisions | None
+    next_own_id: int | None
+    audit_rows: Sequence[dict[str, Any]]
+
+
 def read_revisions(connection: sa.Connection) -> Revisions:
     """Return the revisions that the connection sees."""
     return revisions_of(read_counters(connection))
@@ -36,17 +49,16 @@ def revisions_of(counters: Mapping[str, int]) -> Revisions:
     return Revisions(counters[schema.MODEL_REVISION], counters[schema.KEYS_REVISION])
 
 
-def write_revisions(connection: sa.Connection, committed: Revisions) -> None:
-    """Set the revisions."""
-    for name, value in ((schema.MODEL_REVISION, committed.models), (schema.KEYS_REVISION, committed.keys)):
-        connection.execute(_WRITE_COUNTER, {"counter": name, "number": value})
+def raised_counters(ending: Ending) -> dict[str, int]:
+    """Return the counters that a transaction raises, by name."""
+    raised: dict[str, int] = {}
+    if ending.revisions is not None:
+        raised |= {schema.MODEL_REVISION: ending.revisions.models, schema.KEYS_REVISION: ending.revisions.keys}
+    if ending.next_own_id is not None:
+        raised[schema.NEXT_OWN_ID] = ending.next_own_id
+    return raised
 
 
-_WRITE_COUNTER = (
-    sa.update(schema.counters)
-    .where(schema.counters.c.name == sa.bindparam("counter"))
-    .values(value=sa.bindparam("number"))
-)
 _READ_COUNTERS = sa.select(schema.counters.c.name, schema.counters.c.value)
 
 
@@ -95,7 +107,8 @@ class Dialect:
 
     ``lock_writers`` returns once no other writer is active. The store calls ``begin_writing`` first in a write
     transaction: it begins, does that, and returns the counters.
-    The store calls ``end_writing`` last in a write transaction that changed something: it writes the new revisions.
+    The store calls ``end_writing`` last in a write transaction that has something to write then.
+    ``has_row_locks``: whether a statement can skip the rows that others have locked, without the lock of writers.
     ``put_rows`` inserts or replaces model rows, deletes all layers of the models with the ids, and inserts or replaces
     layer rows.
     ``by_ids`` holds statements about many models; ``ids_parameter`` makes the value of their one parameter ``ids``.
@@ -114,7 +127,7 @@ class Dialect:
     lock_writers: Callable[[sa.Connection], object]
     read_counters: Callable[[sa.Connection], dict[str, int]]
     begin_writing: Callable[[sa.Connection], dict[str, int]]
-    end_writing: Callable[[sa.Connection, Revisions], None]
+    end_writing: Callable[[sa.Connection, Ending], None]
     put_rows: Callable[[sa.Connection, Sequence[Row], Sequence[Row], Sequence[int]], None]
     open_hints: Callable[
         [

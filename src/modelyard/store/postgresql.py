@@ -4,6 +4,7 @@ Writers take an advisory lock, so that the order of commits is the order of revi
 Each process listens with one connection and also polls, so that a lost notification costs only a short delay.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -17,8 +18,9 @@ from modelyard.store.clock import CLOCK
 from modelyard.store.dialect import (
     BUSY_SECONDS,
     Dialect,
-    Revisions,
+    Ending,
     StatementsById,
+    raised_counters,
     row_statements,
 )
 from modelyard.store.lineage import SYSTEM, TIMELINE
@@ -137,12 +139,28 @@ _BEGIN_WRITING = ";".join(
 )
 
 
-def _end_writing(connection: sa.Connection, committed: Revisions) -> None:
-    """Write the revisions, notify other processes with them, and commit."""
-    case = f"CASE name WHEN 'model_revision' THEN {committed.models} ELSE {committed.keys} END"
-    names = " WHERE name IN ('model_revision', 'keys_revision')"
-    update = f"UPDATE counters SET value = {case}{names}"  # noqa: S608 # the values are two integers of ours
-    _send(connection, f"{update}; NOTIFY {CHANNEL}, '{committed.models} {committed.keys}'; COMMIT")
+def _end_writing(connection: sa.Connection, ending: Ending) -> None:
+    """Write the counters and the audit, notify other processes of news, and commit: all in one message."""
+    statements = []
+    if counters := raised_counters(ending):
+        cases = " ".join(f"WHEN '{name}' THEN {value}" for name, value in counters.items())
+        names = ", ".join(f"'{name}'" for name in counters)
+        statements.append(f"UPDATE counters SET value = greatest(value, CASE name {cases} END) WHERE name IN ({names})")  # noqa: S608 # names and integers of ours
+    if ending.audit_rows:
+        statements.append(_audit_statement(connection, ending.audit_rows))
+    if ending.news is not None:
+        statements.append(f"NOTIFY {CHANNEL}, '{ending.news.models} {ending.news.keys}'")
+    _send(connection, "; ".join([*statements, "COMMIT"]))
+
+
+def _audit_statement(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> str:
+    """Return the statement that inserts rows of the audit, with their values quoted by the driver."""
+    columns = list(rows[0])
+    group = f"({', '.join(['%s'] * len(columns))})"
+    text = f"INSERT INTO audit ({', '.join(columns)}) VALUES {', '.join([group] * len(rows))}"  # noqa: S608 # names of ours
+    cursor = connection.engine.dialect.loaded_dbapi.ClientCursor(connection.connection.driver_connection)
+    statement: str = cursor.mogrify(text, [row[column] for row in rows for column in columns])
+    return statement
 
 
 def _put_rows(
@@ -162,12 +180,23 @@ def _put_rows(
         layer_rows = [row for row in layer_rows if row[0] in there]
         dropped_ids = [id_ for id_ in dropped_ids if id_ in there]
     put_model, drop_layers, put_layer = one_by_one
+    if 1 < len(layer_rows) < _COPY_ROWS_MIN:
+        put_layer, layer_rows = _in_one_statement(put_layer, layer_rows)
     if model_rows:
         connection.exec_driver_sql(put_model, list(model_rows))
     if dropped_ids:
         connection.exec_driver_sql(drop_layers, [(id_,) for id_ in dropped_ids])
     if layer_rows:
         connection.exec_driver_sql(put_layer, list(layer_rows))
+
+
+def _in_one_statement(put: str, rows: Sequence[Row]) -> tuple[str, Sequence[Row]]:
+    """Return a statement that puts several rows at once, and its parameters: each statement waits for the network."""
+    head, values, tail = _VALUES.split(put, maxsplit=1)
+    return f"{head}{', '.join([values] * len(rows))}{tail}", [tuple(value for row in rows for value in row)]
+
+
+_VALUES = re.compile(r"(?<=VALUES )(\([^()]*\))")
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:

@@ -13,13 +13,15 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from modelyard import errors
+from modelyard.store import audit, schema
 from modelyard.store.dialect import (
     BUSY_SECONDS,
     Dialect,
+    Ending,
     StatementsById,
+    raised_counters,
     read_counters,
     row_statements,
-    write_revisions,
 )
 from modelyard.store.rows import Row
 from modelyard.store.sqlite_notifier import SqliteNotifier
@@ -50,7 +52,7 @@ def dialect(url: sa.URL) -> Dialect:
         lock_writers=lambda _: None,  # BEGIN IMMEDIATE has done it
         read_counters=read_counters,
         begin_writing=read_counters,
-        end_writing=write_revisions,
+        end_writing=_end_writing,
         put_rows=partial(_put_rows, row_statements(engine, sqlite.insert)),
         open_hints=partial(SqliteNotifier, path.with_name(path.name + "-counters")),
         check_servers=None,
@@ -102,6 +104,20 @@ def _use_write_ahead_log(engine: sa.Engine) -> None:
                 cursor.execute("PRAGMA journal_mode=WAL")
     finally:
         connection.close()
+
+
+def _end_writing(connection: sa.Connection, ending: Ending) -> None:
+    for name, value in raised_counters(ending).items():
+        connection.execute(_RAISE_COUNTER, {"counter": name, "number": value})
+    if ending.audit_rows:
+        connection.execute(sa.insert(audit.rows), ending.audit_rows)
+
+
+_RAISE_COUNTER = (
+    sa.update(schema.counters)
+    .where(schema.counters.c.name == sa.bindparam("counter"))
+    .values(value=sa.func.max(schema.counters.c.value, sa.bindparam("number")))
+)
 
 
 def _put_rows(

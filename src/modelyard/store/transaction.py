@@ -15,7 +15,7 @@ from modelyard.domain import OWN_ID_MAX, OWN_ID_MIN, BaseModel, Model, Scope, Vi
 from modelyard.facts import Entry
 from modelyard.store import api_keys, jobs, rows, schema, withdrawals
 from modelyard.store.audit import Actor, AuditTrail
-from modelyard.store.dialect import Dialect, Revisions, revisions_of
+from modelyard.store.dialect import Dialect, Ending, Revisions, revisions_of
 from modelyard.store.queries import by_bytes
 
 
@@ -42,6 +42,7 @@ class WriteTransaction:
         self.audit = AuditTrail()
         self._counters = counters
         self._before = revisions_of(self._counters)
+        self._first_own_id = counters[schema.NEXT_OWN_ID]
         self._put_or_removed = False
         self._keys_changed = False
         # Whether it brings models, keys or jobs; known when it is finished.
@@ -202,7 +203,7 @@ class WriteTransaction:
         id_ = self._counters[schema.NEXT_OWN_ID]
         if id_ > OWN_ID_MAX:
             raise errors.Unavailable("all ids that this catalogue can give are taken")
-        self._set_next_own_id(id_ + 1)
+        self._counters[schema.NEXT_OWN_ID] = id_ + 1
         self._new_ids.add(id_)
         return id_
 
@@ -314,15 +315,17 @@ class WriteTransaction:
 
     def finish(self) -> Revisions:
         """Write the new revisions and return them; the store commits after this."""
-        self.audit.write(self._connection, self._process, self._now, self._before.models)
-        has_jobs = jobs.has_news(self._connection)
-        self.has_news = self._put_or_removed or self._keys_changed or has_jobs
-        if not self._put_or_removed and not self._keys_changed:
-            if has_jobs:
-                self._dialect.end_writing(self._connection, self._before)
-            return self._before
         committed = Revisions(self._before.models + self._put_or_removed, self._before.keys + self._keys_changed)
-        self._dialect.end_writing(self._connection, committed)
+        self.has_news = committed != self._before or jobs.has_news(self._connection)
+        own_id = self._counters[schema.NEXT_OWN_ID]
+        ending = Ending(
+            revisions=None if committed == self._before else committed,
+            news=committed if self.has_news else None,
+            next_own_id=None if own_id == self._first_own_id else own_id,
+            audit_rows=self.audit.make_rows(self._process, self._now, self._before.models),
+        )
+        if self.has_news or ending.next_own_id is not None or ending.audit_rows:
+            self._dialect.end_writing(self._connection, ending)
         return committed
 
     def changes(self) -> Changes:
@@ -337,11 +340,7 @@ class WriteTransaction:
     def _pass_own_id(self, id_: int) -> None:
         # An entry from a backup or another catalogue may have an id of our range: never assign that id again.
         if OWN_ID_MIN <= id_ <= OWN_ID_MAX and id_ >= self._counters[schema.NEXT_OWN_ID]:
-            self._set_next_own_id(id_ + 1)
-
-    def _set_next_own_id(self, id_: int) -> None:
-        write_counter(self._connection, schema.NEXT_OWN_ID, id_)
-        self._counters[schema.NEXT_OWN_ID] = id_
+            self._counters[schema.NEXT_OWN_ID] = id_ + 1
 
     def _upsert(self, table: sa.Table, key: str, values: dict[str, object]) -> None:
         insert = self._dialect.insert(table).values(values)

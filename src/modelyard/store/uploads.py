@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from modelyard.store import schema
+from modelyard.store import blob_claims, schema
 from modelyard.store.queries import put_row
 
 # The kind of an upload whose bytes this server fetches.
@@ -48,11 +48,24 @@ def find(connection: sa.Connection, upload_id: str) -> Upload | None:
     return None if row is None else _upload_of(row)
 
 
+def find_to_verify(connection: sa.Connection, upload_id: str, now: int) -> tuple[Upload | None, bool]:
+    """Return an upload, and whether somebody removes an old copy of the bytes whose hash it has."""
+    is_removed = blob_claims.is_being_removed(_UPLOAD.sha256, now).label("is_removed")
+    row = connection.execute(sa.select(schema.uploads, is_removed).where(_UPLOAD.id == upload_id)).one_or_none()
+    return (None, False) if row is None else (_upload_of(row), bool(row.is_removed))
+
+
 def put(connection: sa.Connection, upload: Upload) -> None:
     """Insert or replace an upload."""
-    values = {name: getattr(upload, name) for name in Upload.__slots__}
-    values["declared"] = _encode(dict(upload.declared)).decode()
-    put_row(connection, schema.uploads, values)
+    put_row(connection, schema.uploads, _values_of(upload))
+
+
+def add(connection: sa.Connection, upload: Upload, open_max: int) -> bool:
+    """Insert an upload, unless its team has as many incomplete ones already; return whether it did."""
+    values = _values_of(upload)
+    row = sa.select(*(sa.literal(value, _UPLOAD[name].type) for name, value in values.items()))
+    insert = sa.insert(schema.uploads).from_select(list(values), row.where(_open_count(upload.team) < open_max))
+    return connection.execute(insert.execution_options(preserve_rowcount=True)).rowcount > 0
 
 
 def remove(connection: sa.Connection, upload_id: str) -> bool:
@@ -63,8 +76,7 @@ def remove(connection: sa.Connection, upload_id: str) -> bool:
 
 def open_count(connection: sa.Connection, team: str) -> int:
     """Return how many uploads of a team are incomplete."""
-    query = sa.select(sa.func.count()).where(_UPLOAD.team == team, _UPLOAD.received_at.is_(None))
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(sa.select(_open_count(team))).scalar_one())
 
 
 def unfinished(connection: sa.Connection, team: str) -> list[Upload]:
@@ -124,6 +136,16 @@ def settled_ids(connection: sa.Connection) -> set[str]:
     is_verified = _UPLOAD.model_id.is_not(None) | _UPLOAD.inspection.is_not(None)
     query = sa.select(_UPLOAD.id).where(_UPLOAD.received_at.is_not(None), is_verified, ~is_worked_on)
     return set(connection.execute(query).scalars())
+
+
+def _open_count(team: str) -> sa.ScalarSelect[int]:
+    is_open = sa.and_(_UPLOAD.team == team, _UPLOAD.received_at.is_(None))
+    return sa.select(sa.func.count()).select_from(schema.uploads).where(is_open).scalar_subquery()
+
+
+def _values_of(upload: Upload) -> dict[str, Any]:
+    values = {name: getattr(upload, name) for name in Upload.__slots__}
+    return values | {"declared": _encode(dict(upload.declared)).decode()}
 
 
 def _upload_of(row: Any) -> Upload:

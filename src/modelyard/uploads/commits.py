@@ -134,7 +134,7 @@ class CommitUploads:
         if not self.has(viewer, file.sha256):
             segments = encode_segments(file.segments)
             upload = self.open_file(viewer, file.sha256, file.size_bytes, segments=segments)
-            self.uploads.complete(upload.id, file.size_bytes)
+            self.uploads.complete(upload, file.size_bytes)
 
     def results(self, viewer: Viewer, sha256s: Collection[str]) -> dict[str, Result]:
         """Return the files of a commit by their SHA-256. A file that the team has already is verified again.

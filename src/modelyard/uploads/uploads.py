@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from modelyard import errors
 from modelyard.blobs import Blobs, IncomingFiles
+from modelyard.blobs.partial import bytes_elsewhere
 from modelyard.domain import Viewer
 from modelyard.registry import models
 from modelyard.registry.fields import parse_upload_metadata
@@ -92,10 +93,9 @@ class Uploads:
             self.incoming.adopt(upload.id, path)
         try:
             with self._store.transaction() as transaction:
-                if uploads.open_count(transaction.connection, team) >= self.limits.team_open_uploads_max:
-                    raise errors.TooManyUploads(self.limits.team_open_uploads_max, 60)
                 self._refuse_over_quota(transaction.connection, team, length_bytes or 0)
-                uploads.put(transaction.connection, upload)
+                if not uploads.add(transaction.connection, upload, self.limits.team_open_uploads_max):
+                    raise errors.TooManyUploads(self.limits.team_open_uploads_max, 60)
                 # Its model or commit comes later, and has a row of its own. Chunks are nothing that a person changes.
                 if kind != XORB:
                     transaction.audit.note("upload.create", upload.id, team)
@@ -128,12 +128,11 @@ class Uploads:
             self._refuse_over_quota(transaction.connection, upload.team, length_bytes)
             uploads.put(transaction.connection, replace(current, length_bytes=length_bytes, received_at=None))
 
-    def complete(self, upload_id: str, size_bytes: int) -> Upload:
+    def complete(self, begun: Upload, size_bytes: int) -> Upload:
         """Note that all bytes of an upload are on disk; one by tus becomes a model. A second call has no effect."""
+        upload_id = begun.id
         sha256 = self.incoming.sha256(upload_id, size_bytes)
-        with self._store.reading_once() as connection:
-            before = uploads.find(connection, upload_id)
-        if before is not None and before.received_at is None and _has_own_bytes(before):
+        if begun.received_at is None and _has_own_bytes(begun):
             # Another machine may verify the file, when this one does not run any more.
             self.blobs.share_uploaded(upload_id, self.incoming.path(upload_id))
         with self._store.transaction() as transaction:
@@ -185,7 +184,7 @@ class Uploads:
         upload = self._new(viewer, kind, metadata, length_bytes, announced_sha256)
         self.incoming.create(upload.id, length_bytes)
         try:
-            self.incoming.concatenate(upload.id, part_ids)
+            self._join(team, upload.id, part_ids)
             with self._store.transaction() as transaction:
                 # Another upload may have taken a part meanwhile.
                 for part_id in part_ids:
@@ -198,7 +197,16 @@ class Uploads:
             raise
         for part_id in part_ids:
             self.incoming.remove(part_id)
-        return self.complete(upload.id, length_bytes)
+        return self.complete(upload, length_bytes)
+
+    def _join(self, team: str, upload_id: str, part_ids: list[str]) -> None:
+        try:
+            self.incoming.concatenate(upload_id, part_ids)
+        except errors.UploadNotFound as missing:
+            part_id = str(missing.facts["upload"])
+            # Another upload may have taken the part meanwhile. Otherwise its bytes are on another node.
+            self.find(team, part_id)
+            raise bytes_elsewhere(part_id) from None
 
     def cancel(self, viewer: Viewer, upload_id: str) -> None:
         """Remove an upload and its bytes. Raises UploadComplete if the upload has become a model."""

@@ -84,7 +84,7 @@ class UploadVerifier:
         it will read. Raises FileNotFoundError if arrived bytes are missing; a later attempt may find them.
         """
         with self._store.reading_once() as connection:
-            upload = uploads.find(connection, upload_id)
+            upload, is_removed = uploads.find_to_verify(connection, upload_id, int(self._clock()))
         if upload is None or (upload.model_id is None and upload.kind != HUB):
             return None
         try:
@@ -116,7 +116,7 @@ class UploadVerifier:
             self._refuse(finish, upload, UNSIGNED)
             return None
         cover = self._cover_of(path, inspection)
-        self._record_hash(upload, sha256)
+        self._record_hash(upload, sha256, is_removed=is_removed)
         if path == self._incoming.path(upload.id):
             allow_bytes(inspection.size_bytes)
             # A client can still replace what it put at a presigned address.
@@ -124,13 +124,13 @@ class UploadVerifier:
         self._accept(finish, upload, inspection, sha256, cover)
         return None
 
-    def _record_hash(self, upload: Upload, sha256: str) -> None:
+    def _record_hash(self, upload: Upload, sha256: str, *, is_removed: bool) -> None:
         """Record the hash before the bytes move: after a crash, the next process finds them by it, and garbage
         collection leaves them. Raises Unavailable while it removes an old copy."""
         if upload.sha256 == sha256:
-            # The process that received the bytes has recorded it, so no removal can begin any more.
-            with self._store.reading_once() as connection:
-                blob_claims.refuse_removed(connection, [sha256], int(self._clock()))
+            # The process that received the bytes has recorded it, so no removal has begun since the look at the row.
+            if is_removed:
+                raise blob_claims.removal_error()
             return
         with self._store.transaction() as transaction:
             blob_claims.refuse_removed(transaction.connection, [sha256], transaction.now)

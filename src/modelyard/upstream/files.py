@@ -149,7 +149,7 @@ class LocalFiles:
             upload_id=_upload_id_of(snapshot, file),
             path=path,
         )
-        upload = self._uploads.complete(upload.id, file.size_bytes)
+        upload = self._uploads.complete(upload, file.size_bytes)
         with self._store.transaction() as transaction:
             row = _row_of(snapshot, file, sha256, transaction.now)
             upstream.put_file(transaction.connection, replace(row, model_id=upload.model_id))

@@ -99,7 +99,7 @@ class PresignedUploads:
         ):
             if expected is not None and expected != sha256:
                 raise errors.HashMismatch(expected, sha256)
-        await asyncio.to_thread(self.uploads.complete, upload_id, length_bytes)
+        await asyncio.to_thread(self.uploads.complete, upload, length_bytes)
         headers = [(b"content-length", b"0"), (b"etag", b'"%s"' % sha256.encode()), *UNSTORED]
         await send_bytes(request, send, 200, headers)
 

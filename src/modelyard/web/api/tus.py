@@ -131,7 +131,7 @@ class TusHandler:
         if request.headers.get(b"content-type") == _BODY_TYPE:
             headers.append((b"upload-offset", b"%d" % await self._append(upload, 0, request, receive)))
         elif not length_bytes:
-            await asyncio.to_thread(self.uploads.complete, upload.id, 0)
+            await asyncio.to_thread(self.uploads.complete, upload, 0)
         return headers
 
     async def head(self, viewer: Viewer, upload_id: str) -> list[Header]:
@@ -160,7 +160,7 @@ class TusHandler:
             with suppress(errors.UploadLocked), self.uploads.incoming.open(upload.id) as partial:
                 partial.sync()
                 if partial.size_bytes == size_bytes:
-                    self.uploads.complete(upload.id, size_bytes)
+                    self.uploads.complete(upload, size_bytes)
         return size_bytes
 
     async def patch(self, viewer: Viewer, request: Request, upload_id: str, receive: Receive) -> list[Header]:
@@ -218,7 +218,7 @@ class TusHandler:
             del self.writers[upload.id]
             partial.close()
         if end == limit:
-            await asyncio.to_thread(self.uploads.complete, upload.id, end)
+            await asyncio.to_thread(self.uploads.complete, upload, end)
         return end
 
     async def lock(self, upload_id: str) -> PartialFile:

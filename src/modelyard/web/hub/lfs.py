@@ -152,7 +152,7 @@ class LfsHandler:
         sha256 = await receive_file(uploads, upload.id, length_bytes, receive, refuse_revoked)
         if upload.announced_sha256 is not None and upload.announced_sha256 != sha256:
             raise errors.HashMismatch(upload.announced_sha256, sha256)
-        await asyncio.to_thread(uploads.complete, upload.id, length_bytes)
+        await asyncio.to_thread(uploads.complete, upload, length_bytes)
         return sha256
 
     async def complete(self, request: Request, receive: Receive, send: Send) -> None:

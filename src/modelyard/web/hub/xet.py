@@ -110,7 +110,7 @@ class XetHandler:
         def complete() -> None:
             with uploads.incoming.open(upload.id) as partial:
                 formats.read_chunks(partial.descriptor)
-            uploads.complete(upload.id, length_bytes)
+            uploads.complete(upload, length_bytes)
 
         await asyncio.to_thread(complete)
 
