@@ -133,6 +133,13 @@ class Settings:
         "Whose files in your folders are: of the `node` that found them, or `shared` by nodes with the same folders.",
         parse_word("node", "shared"),
     )
+    unfinished_uploads: Literal["node", "store"] = _define_setting(
+        "node",
+        "",
+        "Where the bytes of unfinished uploads are: on the `node` that received them, or also in the S3-compatible"
+        " `store`, so that any node continues an upload.",
+        parse_word("node", "store"),
+    )
     verifiers: int = _define_setting(
         2, "processes", "The number of processes that verify uploads.", parse_integer(1, 64)
     )

@@ -1,8 +1,13 @@
 """An upload whose bytes lie on another node: it is refused for now, and a client that sends a file waits and goes on.
 
-Two nodes with homes of their own share a database. The balancer is the client's transport.
+Two nodes with homes of their own share a database. The balancer is the client's transport. With the setting
+`unfinished_uploads=store`, and a store that both share, the other node continues.
 """
 
+import base64
+import hashlib
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,11 +16,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from modelyard.blobs import open_storage
 from modelyard.client import Client
 from modelyard.client.client import CHUNK_BYTES
 from tests.app_fixture import Address, App, listening, open_app
 from tests.databases import sqlite_url
-from tests.transfers import WRITER, lora_bytes
+from tests.swift_server import SwiftServer
+from tests.transfers import WRITER, Verification, ask, lora_bytes, path_of
 
 
 @dataclass
@@ -75,6 +82,12 @@ def test_an_upload_of_a_node_that_is_away_is_refused_for_now(nodes: Nodes) -> No
     for method, sent in (("HEAD", headers), ("PATCH", body)):
         refused = nodes.second.ask(path, sent, method=method)
         assert (503, "5") == (refused.status, refused.headers["retry-after"])
+    part = nodes.first.ask("/v3/uploads", {**headers, "Upload-Length": "0", "Upload-Concat": "partial"}, method="POST")
+    joined = {**headers, "Upload-Concat": f"final;/v3/uploads/{part.headers['location'].rpartition('/')[2]}"}
+    refused = nodes.second.ask("/v3/uploads", joined, method="POST")
+    assert (503, "5") == (refused.status, refused.headers["retry-after"])
+    assert 201 == nodes.first.ask("/v3/uploads", joined, method="POST").status
+    assert 404 == nodes.second.ask("/v3/uploads", joined, method="POST").status, "it was taken"
     assert 200 == nodes.first.ask(path, headers, method="HEAD").status
     assert 404 == nodes.second.ask("/v3/uploads/" + "0" * 32, headers, method="HEAD").status
 
@@ -90,3 +103,83 @@ def test_a_client_waits_for_the_node_and_goes_on_with_the_upload(nodes: Nodes, t
     assert 12 == len(balancer.waits)
     assert {5.0} == set(balancer.waits)
     assert "a_1000000000.safetensors" == model.sd_name
+
+
+def test_a_file_that_one_put_sends_is_taken_by_any_node(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        yards: list[App] = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            yards.append(stack.enter_context(open_app(tmp_path / name, database_url=sqlite_url(tmp_path))))
+        first, second = yards
+        said = {"model_name": "night", "file_extension": "safetensors"}
+        address = ask(first, "/v3/model/uploader", method="POST", body=said).json["upload_url"]
+        content = lora_bytes()
+        sent = second.ask(path_of(address), None, method="PUT", body=content, content_length=str(len(content)))
+
+    assert 200 == sent.status, sent.body
+    assert f'"{hashlib.sha256(content).hexdigest()}"' == sent.headers["etag"]
+
+
+@pytest.fixture
+def bucket(swift: SwiftServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a bucket, with what opens it in the environment."""
+    for name, value in swift.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{swift.make_bucket()}"
+
+
+@pytest.fixture
+def sharing(tmp_path: Path, bucket: str) -> Iterator[tuple[App, App]]:
+    """Two nodes with a database and a bucket, which has the bytes of unfinished uploads too."""
+    shared = {"database_url": sqlite_url(tmp_path), "storage_url": bucket, "unfinished_uploads": "store"}
+    with ExitStack() as stack:
+        yards = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            yards.append(stack.enter_context(open_app(tmp_path / name, **shared)))
+        yield yards[0], yards[1]
+
+
+def test_uploads_survive_the_node_that_received_them(sharing: tuple[App, App], bucket: str, tmp_path: Path) -> None:
+    """One that goes on, and one that is made of parts, of which each node has received one."""
+    first, second = sharing
+    content, tus = lora_bytes(fill=100_000), {"tus_resumable": "1.0.0"}
+    body_type = {**tus, "content_type": "application/offset+octet-stream"}
+    declared = {**tus, "upload_metadata": f"filename {base64.b64encode(b'night.safetensors').decode()}"}
+
+    def send(yard: App, path: str, offset: int, body: bytes) -> int:
+        return ask(yard, path, method="PATCH", body=body, upload_offset=str(offset), **body_type).status
+
+    def create(yard: App, **headers: str) -> str:
+        created = ask(yard, "/v3/uploads", method="POST", **headers)
+        assert 201 == created.status, created.body
+        return "/v3/uploads/" + created.headers["location"].rpartition("/")[2]
+
+    empty, going = (create(first, upload_length=str(len(content)), **declared) for _ in range(2))
+    answers = [
+        send(first, going, 0, content[:30_000]),
+        send(second, going, 30_000, content[30_000:50_000]),  # the balancer sent it there
+        send(first, going, 50_000, content[50_000:70_000]),
+    ]
+    parts = []
+    for yard, part in zip(sharing, (content[:60_000], content[60_000:]), strict=True):
+        parts.append(create(yard, upload_length=str(len(part)), upload_concat="partial", **tus))
+        answers.append(send(yard, parts[-1], 0, part))
+    shutil.rmtree(tmp_path / "first" / "blobs")
+
+    offsets = [ask(second, path, method="HEAD", **tus).headers["upload-offset"] for path in (empty, going)]
+    answers.append(send(second, going, 70_000, content[70_000:]))
+    joined = create(second, upload_concat=f"final;{' '.join(parts)}", **declared)
+    storage = open_storage(bucket, tmp_path / "second", os.environ, shares_unfinished=True)
+    verification = Verification(second.store, storage.kept, storage.incoming)
+    while verification.verify_next():
+        pass
+    ids = [ask(second, path, method="HEAD", **tus).headers["modelyard-model"] for path in (going, joined)]
+
+    assert [204] * 6 == answers
+    assert ["0", "70000"] == offsets
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert [1, 1] == [ask(second, f"/v3/model?id={id_}").json["models"][0]["status"] for id_ in ids]
+    assert content == storage.kept.read(sha256)
+    assert [0, 0, 0] == [storage.incoming.size_anywhere(path.rpartition("/")[2]) for path in (going, *parts)]

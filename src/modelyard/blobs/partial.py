@@ -18,6 +18,7 @@ from typing import Self
 
 from modelyard import errors
 from modelyard.blobs.fsync import make_folder, sync_folder, translate_disk_full
+from modelyard.blobs.shared_parts import SharedParts
 
 _ID = re.compile(r"[0-9a-f]{32}")
 # Uploads leave this much free space for the database and the log.
@@ -45,8 +46,10 @@ def bytes_elsewhere(upload_id: str) -> errors.Unavailable:
 class IncomingFiles:
     """The folder of incomplete uploads. Processes and threads may share it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared: SharedParts | None = None) -> None:
+        """Open the folder. With ``shared``, other machines can continue the uploads that this one received."""
         self.folder = folder
+        self._shared = shared
         self._turn = threading.Lock()
         # By upload, the running SHA-256 and the number of bytes it covers. Another process has to hash them again.
         self._running: OrderedDict[str, tuple[int, hashlib._Hash]] = OrderedDict()
@@ -101,6 +104,43 @@ class IncomingFiles:
         """Open the file to append. Raises UploadLocked if another writer has it, UploadNotFound if there is none."""
         return PartialFile(self, upload_id)
 
+    def open_anywhere(self, upload_id: str, *, is_whole: bool = False) -> "PartialFile":
+        """Open the file of an upload that the database knows, also if another machine began it.
+
+        It then has the bytes that are shared. ``is_whole``: the caller has all bytes, and needs none of them.
+        Raises UploadLocked, and Unavailable if the bytes are on another machine only.
+        """
+        try:
+            partial = self.open(upload_id)
+        except errors.UploadNotFound:
+            if self._shared is None and not is_whole:
+                raise bytes_elsewhere(upload_id) from None
+            with suppress(FileExistsError):
+                self.create(upload_id)
+            partial = self.open(upload_id)
+        if self._shared is not None and not is_whole:
+            try:
+                for block in self._shared.read(upload_id, partial.size_bytes):
+                    partial.write(block)
+            except BaseException:
+                partial.close()
+                raise
+        return partial
+
+    def size_anywhere(self, upload_id: str) -> int:
+        """Return how many bytes of an upload were received. Raises Unavailable if only another machine knows."""
+        size_bytes = self.size(upload_id)
+        if self._shared is not None:
+            return max(size_bytes or 0, self._shared.size(upload_id))
+        if size_bytes is None:
+            raise bytes_elsewhere(upload_id)
+        return size_bytes
+
+    def share(self, upload_id: str, size_bytes: int) -> None:
+        """Let other machines continue an upload after its first ``size_bytes`` bytes, if the setting says so."""
+        if self._shared is not None:
+            self._shared.save(upload_id, self.path(upload_id), size_bytes)
+
     def request_release(self, upload_id: str) -> None:
         """Ask the writer of an upload, in any process of this machine, to release the file."""
         self._asked(upload_id).touch()
@@ -141,8 +181,10 @@ class IncomingFiles:
         self._remember(upload_id, -1, hashlib.sha256())
 
     def remove(self, upload_id: str) -> None:
-        """Remove the file of an upload, if there is one."""
+        """Remove the file of an upload, if there is one, and its shared bytes."""
         self.path(upload_id).unlink(missing_ok=True)
+        if self._shared is not None:
+            self._shared.remove(upload_id)
         self.withdraw_request(upload_id)
         with self._turn:
             self._running.pop(upload_id, None)

@@ -8,7 +8,8 @@ from typing import BinaryIO, Protocol
 from modelyard import errors
 from modelyard.blobs.folder import FolderBlobs
 from modelyard.blobs.partial import IncomingFiles
-from modelyard.blobs.s3 import open_s3
+from modelyard.blobs.s3 import bucket_of, open_s3
+from modelyard.blobs.shared_parts import SharedParts
 from modelyard.condition import Condition
 
 
@@ -87,14 +88,18 @@ class Storage:
     incoming: IncomingFiles
 
 
-def open_storage(url: str, home: Path, environ: Mapping[str, str], public_url: str = "") -> Storage:
+def open_storage(
+    url: str, home: Path, environ: Mapping[str, str], public_url: str = "", *, shares_unfinished: bool = False
+) -> Storage:
     """Return the storage of a URL: empty for a folder under ``home``, a path, or ``s3://bucket/prefix``.
 
-    ``public_url`` is where clients reach an S3-compatible store, if not where this server does.
+    ``public_url`` is where clients reach an S3-compatible store, if not where this server does. With
+    ``shares_unfinished`` the bytes of unfinished uploads are in that store too.
     Raises ConfigurationError for any other URL.
     """
     if url.startswith("s3://"):
-        return Storage(open_s3(url, environ, public_url), IncomingFiles(home / "blobs" / "incoming"))
+        shared = SharedParts(bucket_of(url, environ)) if shares_unfinished else None
+        return Storage(open_s3(url, environ, public_url), IncomingFiles(home / "blobs" / "incoming", shared))
     if "://" in url and not url.startswith("file://"):
         raise errors.ConfigurationError(f"blobs: {url!r} is not supported; accepted: a folder, or s3://bucket/prefix")
     folder = _folder_of(url, home)

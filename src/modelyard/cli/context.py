@@ -114,4 +114,5 @@ def _read_tokens(hosts: Hosts, environ: Mapping[str, str]) -> dict[str, str]:
 
 def open_storage(config: settings.Settings) -> blobs.Storage:
     """Return the storage of a home folder's files."""
-    return blobs.open_storage(config.storage_url, config.home, os.environ)
+    is_shared = config.unfinished_uploads == "store"
+    return blobs.open_storage(config.storage_url, config.home, os.environ, shares_unfinished=is_shared)

@@ -135,6 +135,8 @@ class Uploads:
         if begun.received_at is None and _has_own_bytes(begun):
             # Another machine may verify the file, when this one does not run any more.
             self.blobs.share_uploaded(upload_id, self.incoming.path(upload_id))
+        if begun.received_at is None and begun.kind == PART:
+            self.incoming.share(upload_id, size_bytes)
         with self._store.transaction() as transaction:
             upload = uploads.find(transaction.connection, upload_id)
             if upload is None:
@@ -184,7 +186,8 @@ class Uploads:
         upload = self._new(viewer, kind, metadata, length_bytes, announced_sha256)
         self.incoming.create(upload.id, length_bytes)
         try:
-            self._join(team, upload.id, part_ids)
+            self._bring_parts(team, parts)
+            self.incoming.concatenate(upload.id, part_ids)
             with self._store.transaction() as transaction:
                 # Another upload may have taken a part meanwhile.
                 for part_id in part_ids:
@@ -199,14 +202,16 @@ class Uploads:
             self.incoming.remove(part_id)
         return self.complete(upload, length_bytes)
 
-    def _join(self, team: str, upload_id: str, part_ids: list[str]) -> None:
-        try:
-            self.incoming.concatenate(upload_id, part_ids)
-        except errors.UploadNotFound as missing:
-            part_id = str(missing.facts["upload"])
-            # Another upload may have taken the part meanwhile. Otherwise its bytes are on another node.
-            self.find(team, part_id)
-            raise bytes_elsewhere(part_id) from None
+    def _bring_parts(self, team: str, parts: list[Upload]) -> None:
+        """Make sure that the bytes of all parts are on this node. Raises Unavailable if some are on another one."""
+        for part in parts:
+            if self.incoming.size(part.id) != part.length_bytes:
+                # Another upload may have taken it meanwhile.
+                self.find(team, part.id)
+                with self.incoming.open_anywhere(part.id) as partial:
+                    partial.sync()
+                    if partial.size_bytes != part.length_bytes:
+                        raise bytes_elsewhere(part.id)
 
     def cancel(self, viewer: Viewer, upload_id: str) -> None:
         """Remove an upload and its bytes. Raises UploadComplete if the upload has become a model."""

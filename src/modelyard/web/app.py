@@ -144,6 +144,11 @@ class _Node(NamedTuple):
     rate_limit: RateLimit
 
 
+def _open_storage(settings: Settings) -> blobs.Storage:
+    is_shared, public_url = settings.unfinished_uploads == "store", settings.storage_public_url
+    return blobs.open_storage(settings.storage_url, settings.home, os.environ, public_url, shares_unfinished=is_shared)
+
+
 def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for: LinkFor | None, node: _Node) -> Parts:
     metrics, gzip_cache, urls = Metrics(), GzipCache(), UrlBuilder(settings.public_url)
     rate_limit, ttl_seconds = node.rate_limit, settings.download_url_ttl_seconds
@@ -152,7 +157,7 @@ def _parts(catalog: Catalog, auth: Auth, settings: Settings, log: Log, link_for:
     # The scripts of our own pages send a session and its token instead of an API key.
     by_key = partial(authenticate, auth, rate_limit)
     caller_of, viewer_of = partial(sessions.caller, by_key), partial(sessions.reader, by_key)
-    storage = blobs.open_storage(settings.storage_url, settings.home, os.environ, settings.storage_public_url)
+    storage = _open_storage(settings)
     uploads = Uploads(catalog.store, storage.kept, storage.incoming, _limits(settings))
     models = Models(catalog.store, storage.kept, storage.incoming, read_signature_policy(settings))
     downloads = Downloads(catalog.store, auth, storage.kept, signer, settings.x_accel_prefix, serves_suspicious)

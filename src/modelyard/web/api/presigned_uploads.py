@@ -128,9 +128,9 @@ async def receive_bytes(
 ) -> None:
     """Write a body to the file of an upload, and remove the bytes of an incomplete body.
 
-    ``check`` gets each block before it is written, and may raise an error.
+    ``check`` gets each block before it is written, and may raise an error. The body is all of it: any node takes it.
     """
-    partial = await asyncio.to_thread(uploads.incoming.open, upload_id)
+    partial = await asyncio.to_thread(uploads.incoming.open_anywhere, upload_id, is_whole=True)
     try:
         partial.restart(is_hashed=is_hashed)
         try:

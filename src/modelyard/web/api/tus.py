@@ -20,7 +20,7 @@ from starlette.types import Receive, Send
 
 from modelyard import errors, wire
 from modelyard.auth import Auth
-from modelyard.blobs.partial import PartialFile, bytes_elsewhere
+from modelyard.blobs.partial import PartialFile
 from modelyard.domain import Viewer
 from modelyard.registry.models import writing_team
 from modelyard.store.uploads import Upload
@@ -151,13 +151,10 @@ class TusHandler:
         """Return the offset of an upload. Complete it if a process died after its last byte."""
         if upload.received_at is not None:
             return upload.length_bytes or 0
-        size_bytes = self.uploads.incoming.size(upload.id)
-        if size_bytes is None:
-            # The database knows the upload: it began on another node, and its bytes are there.
-            raise bytes_elsewhere(upload.id)
+        size_bytes = self.uploads.incoming.size_anywhere(upload.id)
         if size_bytes == upload.length_bytes:
             # A request that still writes may remove its bytes again; a process that died may not have flushed them.
-            with suppress(errors.UploadLocked), self.uploads.incoming.open(upload.id) as partial:
+            with suppress(errors.UploadLocked), self.uploads.incoming.open_anywhere(upload.id) as partial:
                 partial.sync()
                 if partial.size_bytes == size_bytes:
                     self.uploads.complete(upload, size_bytes)
@@ -191,10 +188,7 @@ class TusHandler:
         def refuse_revoked() -> None:
             self.auth.find(request.viewer.key_fingerprint)
 
-        try:
-            partial = await self.lock(upload.id)
-        except errors.UploadNotFound:
-            raise bytes_elsewhere(upload.id) from None
+        partial = await self.lock(upload.id)
         self.writers[upload.id] = writer = _Writer(_this_task(), asyncio.Event(), asyncio.Event())
         release_watch = asyncio.create_task(self.watch_release(upload.id, writer))
         try:
@@ -213,6 +207,8 @@ class TusHandler:
                 writer.is_ending.set()
                 await asyncio.to_thread(partial.sync)
             end = partial.size_bytes
+            if end < limit:
+                await asyncio.to_thread(self.uploads.incoming.share, upload.id, end)
         finally:
             release_watch.cancel()
             del self.writers[upload.id]
@@ -229,7 +225,7 @@ class TusHandler:
         try:
             while True:
                 try:
-                    return await asyncio.to_thread(incoming.open, upload_id)
+                    return await asyncio.to_thread(incoming.open_anywhere, upload_id)
                 except errors.UploadLocked:
                     if asyncio.get_running_loop().time() > deadline:
                         raise
