@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 SOURCE = Path(__file__).parents[1] / "src"
 PROGRAM = (sys.executable, "-c", "from modelyard.cli import main; main()")
@@ -86,14 +87,22 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, workers: int, key: str, *, exit_status: int = 0, **settings: str) -> Iterator[Served]:
+def serving(
+    home: Path,
+    workers: int,
+    key: str,
+    *,
+    exit_status: int = 0,
+    log: IO[str] | int = subprocess.DEVNULL,
+    **settings: str,
+) -> Iterator[Served]:
     """Run ``modelyard serve`` on a free port, and end it as its operator does. ``settings`` are in its environment.
 
-    ``exit_status`` is what it has to end with: another one if the test kills it.
+    ``exit_status`` is what it has to end with: another one if the test kills it. ``log`` is a file for its log.
     """
     command = [*PROGRAM, "serve", "--home", str(home), "--port", "0", "--workers", str(workers)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**environment(), **settings}
+        command, stdout=subprocess.PIPE, stderr=log, text=True, env={**environment(), **settings}
     ) as parent:
         try:
             assert parent.stdout is not None
