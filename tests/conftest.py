@@ -8,7 +8,7 @@ import pytest
 from modelyard.civitai.dumps import read_paths
 from modelyard.facts import Record
 
-from . import lock_watch, npm, real_input, requirements
+from . import compiled_statements, lock_watch, npm, real_input, requirements
 from .app_fixture import Address, App, listening, models_of_kinds_that_are_rare, open_app, private_models_of_red
 from .databases import open_at, postgres, store, url  # noqa: F401 # fixtures: pytest finds them here by their names
 from .swift_server import SwiftServer, swift_server
@@ -28,6 +28,12 @@ def _no_login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _watch_lock() -> Iterator[None]:
     """Nobody calls a file store or another server while all writers wait for them."""
     with lock_watch.watching():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _share_compiled_statements() -> Iterator[None]:
+    with compiled_statements.shared():
         yield
 
 

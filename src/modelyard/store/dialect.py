@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
@@ -167,17 +168,19 @@ class StatementsById:
         self.forget_removed = sa.delete(schema.tombstones).where(tombstone.id.in_(ids))
 
 
-def row_statements(engine: sa.Engine, insert: Callable[[sa.Table], Any]) -> tuple[str, str, str]:
+@lru_cache(maxsize=8)
+def row_statements(dialect: sa.Dialect, insert: Callable[[sa.Table], Any]) -> tuple[str, str, str]:
     """Return the SQL that puts a model's row, the one that drops a model's layers, and the one that puts a layer's row.
 
-    Parameters go by position, in the tables' order: SQLAlchemy's named ones cost as much as SQLite's own work.
+    Parameters go by position, in the tables' order: SQLAlchemy's named ones cost as much as SQLite's own work. Made at
+    the first write: commands that only read need not wait some milliseconds for it.
     """
     put_model = insert(schema.models).on_conflict_do_update(index_elements=["id"], set_=replaced(insert(schema.models)))
     layer = insert(schema.layers)
     put_layer = layer.on_conflict_do_update(index_elements=["model_id", "layer"], set_=replaced(layer))
     drop_layers = sa.delete(schema.layers).where(schema.layers.c.model_id == sa.bindparam("dropped"))
     put_model_text, drop_text, put_layer_text = (
-        str(statement.compile(dialect=engine.dialect)) for statement in (put_model, drop_layers, put_layer)
+        str(statement.compile(dialect=dialect)) for statement in (put_model, drop_layers, put_layer)
     )
     return put_model_text, drop_text, put_layer_text
 

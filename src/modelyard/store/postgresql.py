@@ -56,7 +56,7 @@ def dialect(url: sa.URL, listen_url: sa.URL | None = None, connections: int = CO
         read_counters=_read_counters,
         begin_writing=_begin_writing,
         end_writing=_end_writing,
-        put_rows=partial(_put_rows, by_ids, row_statements(engine, postgresql.insert)),
+        put_rows=partial(_put_rows, by_ids),
         open_hints=partial(PostgresNotifier, listener_engine, pool.rest),
         check_servers=partial(_check_servers, listener_engine),
         read_slots=read_slots if listen_url is None else None,
@@ -165,7 +165,6 @@ def _audit_statement(connection: sa.Connection, rows: Sequence[dict[str, Any]]) 
 
 def _put_rows(
     by_ids: StatementsById,
-    one_by_one: tuple[str, str, str],
     connection: sa.Connection,
     model_rows: Sequence[Row],
     layer_rows: Sequence[Row],
@@ -179,7 +178,7 @@ def _put_rows(
         model_rows = [row for row in model_rows if row[0] in there]
         layer_rows = [row for row in layer_rows if row[0] in there]
         dropped_ids = [id_ for id_ in dropped_ids if id_ in there]
-    put_model, drop_layers, put_layer = one_by_one
+    put_model, drop_layers, put_layer = row_statements(connection.dialect, postgresql.insert)
     if 1 < len(layer_rows) < _COPY_ROWS_MIN:
         put_layer, layer_rows = _in_one_statement(put_layer, layer_rows)
     if model_rows:

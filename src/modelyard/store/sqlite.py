@@ -53,7 +53,7 @@ def dialect(url: sa.URL) -> Dialect:
         read_counters=read_counters,
         begin_writing=read_counters,
         end_writing=_end_writing,
-        put_rows=partial(_put_rows, row_statements(engine, sqlite.insert)),
+        put_rows=_put_rows,
         open_hints=partial(SqliteNotifier, path.with_name(path.name + "-counters")),
         check_servers=None,
         has_row_locks=False,
@@ -121,13 +121,12 @@ _RAISE_COUNTER = (
 
 
 def _put_rows(
-    statements: tuple[str, str, str],
     connection: sa.Connection,
     model_rows: Sequence[Row],
     layer_rows: Sequence[Row],
     dropped_ids: Sequence[int],
 ) -> None:
-    put_model, drop_layers, put_layer = statements
+    put_model, drop_layers, put_layer = row_statements(connection.dialect, sqlite.insert)
     connection.exec_driver_sql(put_model, list(model_rows))
     if dropped_ids:
         connection.exec_driver_sql(drop_layers, [(id_,) for id_ in dropped_ids])
