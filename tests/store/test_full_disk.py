@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import requirements
+import pytest
 
 _MOUNT = 'mount -t tmpfs -o size=24m,mode=0700 none "$0" && exec "$@"'
 _REASON = "the disk of the database is full; free some space and try again"
@@ -22,7 +22,8 @@ def find_namespace() -> list[str]:
         mounted = subprocess.run([*way, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False)
         if mounted.returncode == 0:
             return way
-    return requirements.absent("this user may mount nothing")
+    # No program is missing: the machine does not allow it, also not in every CI.
+    return pytest.skip("this user may mount nothing")
 
 
 def test_a_full_disk_is_said_everywhere_and_nothing_is_left_of_it(tmp_path: Path) -> None:
