@@ -206,6 +206,7 @@ def test_a_change_of_one_model_is_seven_statements(own_server: PostgresServer, t
         key = yard.key("red", Scope.READ, Scope.WRITE)
         yard.access.load()
         yard.catalog.load()
+        assert wait_for(lambda: yard.store.news_hint() is not None)  # it listens
 
         def rename(name: str) -> int:
             body = json.dumps({"name": name}).encode()
@@ -217,9 +218,8 @@ def test_a_change_of_one_model_is_seven_statements(own_server: PostgresServer, t
         offset = own_server.log.stat().st_size
         assert 200 == rename("noon")
         assert wait_for(lambda: yard.catalog.refresh() == 3 and "COMMIT" in read_log(own_server, offset))
-        lines = read_log(own_server, offset).splitlines()
+        statements = statements_after(own_server, offset)
 
-    statements = statements_of(lines)
     assert 7 == len(statements), statements
 
 
@@ -230,6 +230,7 @@ def test_an_upload_is_at_most_thirty_statements(own_server: PostgresServer, tmp_
         key = yard.key("red", Scope.READ, Scope.WRITE)
         yard.access.load()
         yard.catalog.load()
+        assert wait_for(lambda: yard.store.news_hint() is not None)  # it listens
         verification = checking(yard, tmp_path / "home")
 
         def send(seed: int) -> None:
@@ -248,7 +249,7 @@ def test_an_upload_is_at_most_thirty_statements(own_server: PostgresServer, tmp_
         offset = own_server.log.stat().st_size
         send(2)
         assert wait_for(lambda: "DELETE FROM jobs" in read_log(own_server, offset))
-        statements = statements_of(read_log(own_server, offset).splitlines())
+        statements = statements_after(own_server, offset)
 
     assert len(statements) <= 30, "\n".join(statements)
 
@@ -276,15 +277,16 @@ def test_a_worker_that_waits_asks_nothing_until_another_process_commits_a_job(
     assert [] == asked
 
 
-def statements_of(lines: list[str]) -> list[str]:
-    """Return the statements of a log, without those beside a request.
+def statements_after(server: PostgresServer, offset: int) -> list[str]:
+    """Return the statements that a server logged after an offset, without those beside a request.
 
-    The listener asks every few seconds whether its connection lasts, and a connection that was idle for a second, as on
-    a busy machine, is asked for an answer first: ";".
+    The connection that listens begins to, and asks now and then whether it lasts, in its own time. One that was idle
+    for a second, as on a busy machine, is asked for an answer first: ";".
     """
+    listeners = set(re.findall(r"(\[\d+\]) LOG:  statement: LISTEN ", read_log(server, 0)))
+    statements = re.findall(r".*LOG:  (?:statement:|execute).*", read_log(server, offset))
     beside = re.compile(r"statement: (SELECT name, value FROM counters|;$)")
-    statements = [line for line in lines if "LOG:  statement:" in line or "LOG:  execute" in line]
-    return [line for line in statements if not beside.search(line)]
+    return [one for one in statements if not beside.search(one) and not listeners & set(one.split())]
 
 
 def read_log(server: PostgresServer, offset: int) -> str:
