@@ -16,6 +16,11 @@ from .swift_server import SwiftServer, swift_server
 SDK = "novita-sdk@3.1.3"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, so that the others run beside it and nobody waits for it in the end."""
+    items.sort(key=lambda item: item.path.name != "test_chaos.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Commands do not see what `modelyard login` keeps for the person who runs the tests."""
