@@ -115,6 +115,9 @@ def test_the_units_are_valid_and_close_the_machine_to_the_server(tmp_path: Path)
         return run.returncode, run.stdout + run.stderr
 
     assert 3 == len(units)
+    # A disk for backups that is not mounted is a failure, not a backup on the disk below.
+    backup = (DEPLOY / "modelyard-backup.service").read_text(encoding="utf-8")
+    assert re.search("(?m)^RequiresMountsFor=(.*)$", backup)[1] == re.search("(?m)^ReadWritePaths=(.*)$", backup)[1]  # type: ignore[index] # both are there
     assert (0, "") == check("verify", *units)
     for name in ("modelyard", "modelyard-backup"):
         # In tenths; systemd calls up to 2.0 "OK", and a unit without a word about it has 9.2.
