@@ -270,6 +270,8 @@ def test_the_page_puts_the_name_and_the_certificate_into_the_installed_copies(tm
         r"ssl_certificate(?:_key)? (.+);", code["nginx-site.conf"]
     )
     assert "MODELYARD_X_ACCEL_PREFIX=\n" in code["modelyard.env"]
+    assert "models.test {\n\ttls internal\n" in code["Caddyfile"]
+    assert [] == [name for name, text in code.items() if "Strict-Transport-Security" in text]
     # What a step needs comes before it.
     for first, second in (("openssl req", "nginx -t"), ("disable --now nginx", "restart modelyard caddy")):
         assert page.index(first) < page.index(second)
