@@ -16,7 +16,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from modelyard import errors
 from modelyard.blobs import open_storage
+from modelyard.blobs.s3 import bucket_of
+from modelyard.blobs.shared_parts import SharedParts
 from modelyard.client import Client
 from modelyard.client.client import CHUNK_BYTES
 from tests.app_fixture import Address, App, listening, open_app
@@ -183,3 +186,32 @@ def test_uploads_survive_the_node_that_received_them(sharing: tuple[App, App], b
     assert [1, 1] == [ask(second, f"/v3/model?id={id_}").json["models"][0]["status"] for id_ in ids]
     assert content == storage.kept.read(sha256)
     assert [0, 0, 0] == [storage.incoming.size_anywhere(path.rpartition("/")[2]) for path in (going, *parts)]
+
+
+class _Behind(SharedParts):
+    """Of a node that looked before another one put its bytes."""
+
+    def size(self, upload_id: str) -> int:  # noqa: ARG002 # the part's signature
+        return 0
+
+
+def test_shared_bytes_stay_when_two_nodes_receive_the_same_ones(bucket: str, tmp_path: Path) -> None:
+    shared, behind = (make(bucket_of(bucket, os.environ)) for make in (SharedParts, _Behind))
+    upload_id, path, content = "0" * 32, tmp_path / "received", os.urandom(90)
+    path.write_bytes(content)
+
+    for size_bytes in (90, 40):  # the second request has less, and ends later
+        behind.save(upload_id, path, size_bytes)
+    size_bytes, blocks = shared.size(upload_id), [*shared.read(upload_id, 0)]
+    reading = shared.read(upload_id, 10)
+    first = next(reading)
+    shared.remove(upload_id)  # by another node, as the upload is cancelled
+
+    assert (90, [content[:40], content[40:]]) == (size_bytes, blocks)
+    assert content[10:40] == first
+    with pytest.raises(errors.Unavailable, match="this upload ends just now"):
+        next(reading)
+    path.unlink()
+    with pytest.raises(errors.UploadNotFound):
+        shared.save(upload_id, path, 40)
+    assert 0 == shared.size(upload_id)
