@@ -4,6 +4,7 @@ What is leased, and in which order, is in test_worker.py; that a worker with Pos
 tests/store/test_postgresql.py.
 """
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def add(store: Store, *subjects: str) -> None:
 
 
 def test_one_of_the_idle_workers_looks_for_all_and_work_of_another_process_wakes_it_up(
-    stores: tuple[Store, Store],
+    stores: tuple[Store, Store], tmp_path: Path
 ) -> None:
     """They also end at once, although none of them looks now and then whether it must."""
     own, other = stores
@@ -86,6 +87,8 @@ def test_one_of_the_idle_workers_looks_for_all_and_work_of_another_process_wakes
 
     # One at the start, some for each of the three jobs; 60 if each of the 30 had looked.
     assert len(looks) < 30
+    shutil.rmtree(tmp_path / "modelyard.sqlite-listeners")
+    assert own.news_hint() is None, "nobody can tell this process of news any more, so it has to look"
 
 
 def _listed(store: Store) -> list[jobs.Listed]:
@@ -103,11 +106,15 @@ def test_a_pipe_that_nobody_reads_is_deleted_and_one_that_is_full_holds_up_no_wr
 
     for _ in range(70_000):
         wake_all(folder)
+    (folder / "notes").write_text("of somebody else")
+    (folder / "link").symlink_to(folder / "notes")
+    wake_all(folder)
     names = [path.name for path in folder.iterdir()]
     waiting.close()
 
-    assert [waiting._path.name] == names
-    assert [] == list(folder.iterdir())
+    assert {waiting._path.name, "link", "notes"} == set(names)
+    assert "of somebody else" == (folder / "notes").read_text()
+    assert {"link", "notes"} == {path.name for path in folder.iterdir()}
 
 
 def test_a_store_without_named_pipes_looks_as_often_as_the_kinds_say(

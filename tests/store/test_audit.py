@@ -55,6 +55,14 @@ def test_a_model_that_changes_twice_in_a_transaction_has_one_row(store: Store) -
     ]
 
 
+def test_texts_of_users_are_no_sql(store: Store) -> None:
+    text = "it's \\'; DROP TABLE audit; -- $$ %s %(name)s E'\\n' \\\\' ü \U0001f600 ';COMMIT;"
+    with store.transaction() as transaction:
+        transaction.audit.note("webhook.create", text, "red")
+
+    assert [text] == [row.subject for row in read(store)]
+
+
 @pytest.mark.parametrize("problem", [errors.Rollback, RuntimeError])
 def test_an_undone_transaction_has_no_row(store: Store, problem: type[Exception]) -> None:
     try:

@@ -83,7 +83,9 @@ class SqliteNotifier:
 
     def news_hint(self) -> int | None:
         """Return the number of commits with news; None while nobody tells this process of them."""
-        return self._news.value + self._own_commits if self._listener is not None else None
+        if self._listener is None or not self._listener.is_there():
+            return None
+        return self._news.value + self._own_commits
 
     def subscribe_to_news(self, ring: Callable[[], object]) -> None:
         """Call ``ring`` after each commit that changes the hint. Without named pipes nobody calls it."""
@@ -145,6 +147,10 @@ class _Listener:
         self._wake_end, self._close_end = os.pipe()
         self._thread = threading.Thread(target=self._listen, name="modelyard-listener", daemon=True)
         self._thread.start()
+
+    def is_there(self) -> bool:
+        """Whether writers find the pipe."""
+        return self._pipe.is_there()
 
     def close(self) -> None:
         """End the thread, and delete the pipe."""

@@ -11,6 +11,7 @@ nobody reads it, and deletes it.
 import errno
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +36,10 @@ class WakeupPipe:
             new.unlink(missing_ok=True)
             raise
 
+    def is_there(self) -> bool:
+        """Whether writers find the pipe; somebody may have deleted its folder."""
+        return self._path.exists()
+
     def clear(self) -> None:
         """Forget the wakeups so far."""
         with suppress(BlockingIOError):
@@ -56,13 +61,15 @@ def wake_all(folder: Path) -> None:
 
 def _wake(path: Path) -> None:
     try:
-        file = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as problem:
         if problem.errno == errno.ENXIO:
             path.unlink(missing_ok=True)
         return
     try:
-        with suppress(BlockingIOError):  # a pipe that is full wakes its reader up already
-            os.write(file, b"!")
+        # What else lies here stays as it is.
+        if stat.S_ISFIFO(os.fstat(file).st_mode):
+            with suppress(BlockingIOError):  # a pipe that is full wakes its reader up already
+                os.write(file, b"!")
     finally:
         os.close(file)
