@@ -54,7 +54,8 @@ def test_an_address_that_could_be_read_in_two_ways_is_refused_before_a_look_up(u
 @pytest.mark.parametrize(
     "host",
     ["localhost", "a.LocalHost.", "127.1", "0x7f.0.0.1", "0177.0.0.1", "2130706433", "10.0.0.1.", "[::1]",
-     "nas.local", "metadata.google.internal", "nas.home.arpa", "localhost.localdomain", "registry"],
+     "nas.local", "metadata.google.internal", "nas.home.arpa", "home.arpa", "localhost.localdomain", "registry",
+     "\uff11\uff12\uff17.0.0.1", "nas\u3002\uff4cocal"],
 )  # fmt: skip # a list of names
 def test_a_host_that_is_inside_by_its_spelling_is_refused_before_a_look_up(host: str) -> None:
     with pytest.raises(errors.AddressRefused, match="no public address"):

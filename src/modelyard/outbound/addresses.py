@@ -6,6 +6,7 @@ address the second time (DNS rebinding) gains nothing.
 
 import ipaddress
 import socket
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -100,6 +101,8 @@ class AddressPolicy:
 
     def _refuse_inner_host(self, host: str) -> None:
         """Raise AddressRefused if the text of a host says that it leads where requests may not go."""
+        # Resolvers read other digits, letters and dots of Unicode as these: １２７.0.0.1, nas。local.
+        host = unicodedata.normalize("NFKC", host).replace("\u3002", ".")
         literals = _addresses_in(host)
         if literals and not any(map(self._may_reach, literals)):
             self._refuse_address(host, literals[0])
@@ -149,7 +152,7 @@ def _addresses_in(host: str) -> list[Address]:
 def _is_inner_name(host: str) -> bool:
     """Whether a name is never that of a public server: RFC 6762, RFC 8375, ICANN's ``internal``, no dot."""
     _, dot, top = (name := host.rstrip(".")).rpartition(".")
-    return not dot or top in _INNER_DOMAINS or name.endswith(".home.arpa")
+    return not dot or top in _INNER_DOMAINS or f".{name}".endswith(".home.arpa")
 
 
 def _shorten(host: str | None) -> str:
