@@ -17,7 +17,7 @@ from modelyard.domain import Scope
 from modelyard.store import copy as store_copy
 from modelyard.store import open_store
 from tests.cluster.databases import wait
-from tests.cluster.load import Load, sound_bytes
+from tests.cluster.load import TUS, Load, sound_bytes
 from tests.cluster.nodes import Cluster, Node
 
 _AWAY = (errors.Unavailable, errors.DatabaseUnavailable)
@@ -164,7 +164,13 @@ class Operator:
             models.extend(filter(None, [self.load.model_of(path) for path in paths]))
             return bool(models)
 
-        wait(is_model, "a healthy cluster takes no upload")
+        try:
+            wait(is_model, "a healthy cluster takes no upload")
+        except AssertionError as problem:
+            seen = [
+                self.load.ask("upload", each, "HEAD", path, **TUS) for each in self._cluster.nodes for path in paths
+            ]
+            raise AssertionError(f"{problem}: {seen}, {self.load.oracle.problems}") from None
         return paths[0], models[0]
 
     def _judge_restored(self, later: _Later, revived: str, chance: random.Random) -> None:
