@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +25,23 @@ class Bouncer:
     connections: int
 
     def lead_to(self, server_port: int) -> None:
-        """Lead to another server from now on, as RELOAD does; clients keep their connections."""
+        """Lead to another server from now on, as RELOAD does; clients keep their connections. Returns when it does."""
         _configure(self.folder, self.port, server_port, self.connections)
         os.kill(self.process, signal.SIGHUP)
+        assert wait_for(lambda: server_port == _server_behind(self.port), 240), (
+            self.folder / "bouncer.log"
+        ).read_text()
+
+
+def _server_behind(port: int) -> int:
+    """Return the port of the server that a PgBouncer leads to; 0 if it leads to none just now."""
+    psycopg = requirements.module("psycopg")
+    url = f"host=127.0.0.1 port={port} user=postgres dbname=postgres connect_timeout=5"
+    try:
+        with psycopg.connect(url) as connection:
+            return int(connection.execute("SELECT inet_server_port()").fetchone()[0])
+    except psycopg.Error:
+        return 0
 
 
 def _configure(folder: Path, port: int, server_port: int, connections: int) -> None:
@@ -42,30 +57,28 @@ def _configure(folder: Path, port: int, server_port: int, connections: int) -> N
 
 
 @contextmanager
-def running_bouncer(server_port: int, folder: Path, connections: int) -> Iterator[Bouncer]:
+def running_bouncer(server_port: int, connections: int) -> Iterator[Bouncer]:
     """Give a PgBouncer before a server that answers, with so many connections to it."""
     program = requirements.program("pgbouncer")
+    # Not below pytest's folders, which other users cannot enter: it reads its settings again as another one.
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as folder:
+        Path(folder).chmod(0o755)
+        with _running(program, server_port, Path(folder), connections) as bouncer:
+            yield bouncer
+
+
+@contextmanager
+def _running(program: str, server_port: int, folder: Path, connections: int) -> Iterator[Bouncer]:
     port = free_port()
     # It refuses to run as root.
     is_root = os.geteuid() == 0
     user = "nobody" if is_root else pwd.getpwuid(os.geteuid()).pw_name
     _configure(folder, port, server_port, connections)
     command = [program, *(["-u", user] if is_root else []), str(folder / "bouncer.ini")]
-    for path in (folder, *folder.parents[:3]) if is_root else ():
-        path.chmod(path.stat().st_mode | 0o055)
     with (folder / "bouncer.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        psycopg = requirements.module("psycopg")
-
-        def answers() -> bool:
-            try:
-                psycopg.connect(f"host=127.0.0.1 port={port} user=postgres dbname=postgres connect_timeout=5").close()
-            except psycopg.Error:
-                return False
-            return True
-
-        assert wait_for(answers), (folder / "bouncer.log").read_text()
+        assert wait_for(lambda: server_port == _server_behind(port), 240), (folder / "bouncer.log").read_text()
         yield Bouncer(port, folder, process.pid, connections)
     finally:
         process.terminate()

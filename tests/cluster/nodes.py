@@ -159,14 +159,14 @@ def running_cluster(folder: Path, node_count: int = 3, *, has_bouncer: bool = Fa
     With a bouncer, the last node reaches the primary through a PgBouncer, and listens at the servers themselves.
     """
     with ExitStack() as stack:
-        for name in ("swift", "operator", "bouncer"):
+        for name in ("swift", "operator"):
             (folder / name).mkdir()
         swift = stack.enter_context(swift_server(folder / "swift"))
         storage = {**swift.environment, "MODELYARD_STORAGE_URL": f"s3://{swift.make_bucket()}/files"}
         databases = stack.enter_context(running_databases(folder))
         networks = [Network(databases.ports) for _ in range(node_count)]
         if has_bouncer:
-            bouncer = stack.enter_context(running_bouncer(databases.ports[0], folder / "bouncer", 20))
+            bouncer = stack.enter_context(running_bouncer(databases.ports[0], 20))
             databases.followers.append(lambda primary: bouncer.lead_to(databases.ports[primary]))
             networks[-1] = Network([*databases.ports, bouncer.port])
         nodes = []

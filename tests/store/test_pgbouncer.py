@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,10 +17,10 @@ SERVER_CONNECTIONS = 3
 
 
 @pytest.fixture
-def urls(postgres: PostgresServer, tmp_path: Path) -> Iterator[tuple[str, str]]:
+def urls(postgres: PostgresServer) -> Iterator[tuple[str, str]]:
     """The URL of a new database behind a PgBouncer, and that of PostgreSQL itself."""
     url = postgres.make_database()
-    with running_bouncer(postgres.port, tmp_path, SERVER_CONNECTIONS) as bouncer:
+    with running_bouncer(postgres.port, SERVER_CONNECTIONS) as bouncer:
         yield url.replace(str(postgres.port), str(bouncer.port)), url
 
 
