@@ -102,6 +102,17 @@ class PostgresServer:
         self._run("createdb", *address, *template, name)
         return self.url(name)
 
+    def count_connections(self, url: str = "") -> int:
+        """Return how many clients a database has, or all databases with this question.
+
+        The server's own workers do not count: one that vacuums a database is no connection of anybody's.
+        """
+        clients = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        query = f"{clients} AND %s::text IN ('', datname::text)"
+        address = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=5"
+        with requirements.module("psycopg").connect(address, autocommit=True) as connection:
+            return int(connection.execute(query, (url.rpartition("/")[2],)).fetchone()[0])
+
     def drop_database(self, url: str) -> None:
         """Drop a database, connections cut."""
         address = ("--host=127.0.0.1", f"--port={self.port}", "--username=postgres")

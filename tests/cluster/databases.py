@@ -87,12 +87,7 @@ class Databases:
         wait(self._has_free_slots, "connections are never free again")
 
     def _has_free_slots(self) -> bool:
-        with self._connected(self.primary) as connection:
-            row = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-            ).fetchone()
-        assert row is not None
-        return int(row[0]) < _MAX_CONNECTIONS - 20
+        return self.servers[self.primary].count_connections() < _MAX_CONNECTIONS - 20
 
     def replace_unfenced(self, seconds: float) -> None:
         """Promote a replica while the primary runs on for so many seconds, followed by nobody; then it follows too."""

@@ -34,12 +34,6 @@ def connect(server: PostgresServer):  # type: ignore[no-untyped-def] # the drive
     return requirements.module("psycopg").connect(server.url().replace("+psycopg", ""), autocommit=True)
 
 
-def count(server: PostgresServer, url: str) -> int:
-    with connect(server) as connection:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
-        return int(connection.execute(query, (url.rpartition("/")[2],)).fetchone()[0])
-
-
 def ask(served: Served, path: str) -> tuple[int, str | None, bytes]:
     """Return the status of an answer, its Retry-After, and its body; 0 if there is no answer."""
     with contextlib.closing(served.connect()) as connection, contextlib.suppress(OSError, http.client.HTTPException):
@@ -86,7 +80,7 @@ def test_a_node_without_a_connection_answers_503_and_recovers(server: PostgresSe
             assert json.loads(body)["message"].startswith("the database server has no free connection")
             assert 200 == ask(served, "/healthz")[0]
         assert wait_for(lambda: ask(served, "/readyz")[0] == 200, LONG_SECONDS)
-        assert count(server, url) <= count_connections(settings.load(tmp_path, {}))
+        assert server.count_connections(url) <= count_connections(settings.load(tmp_path, {}))
 
 
 def test_a_key_is_revoked_beside_a_node_and_a_node_that_never_fits_is_refused(
@@ -98,7 +92,7 @@ def test_a_key_is_revoked_beside_a_node_and_a_node_that_never_fits_is_refused(
     with serving(tmp_path, 2, "", MODELYARD_DATABASE_URL=url, MODELYARD_VERIFIERS="1") as served, ExitStack() as stack:
         assert wait_for(lambda: ask(served, "/readyz")[0] == 200, LONG_SECONDS)
         # Others have all connections but one.
-        while count_all(server) < ACCEPTED - 1:
+        while server.count_connections() < ACCEPTED - 1:
             stack.enter_context(connect(server))
         revoked = run("key", "revoke", str(key["id"]), home=tmp_path, **variables)
         assert 0 == revoked.returncode, revoked.stderr
@@ -106,16 +100,6 @@ def test_a_key_is_revoked_beside_a_node_and_a_node_that_never_fits_is_refused(
     refused = run("serve", "--port", "0", "--workers", "9", home=tmp_path, **variables)
     assert 1 == refused.returncode
     assert f"and the database server accepts {ACCEPTED}; raise max_connections" in refused.stderr
-
-
-def count_all(server: PostgresServer) -> int:
-    """Count the connections of all, with the one that asks."""
-    with connect(server) as connection:
-        return int(
-            connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-            ).fetchone()[0]
-        )
 
 
 def run(*words: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -14,14 +14,6 @@ from tests.processes import wait_for
 READERS = 12
 
 
-def count_connections(server: PostgresServer, url: str) -> int:
-    engine = sa.create_engine(server.url(), poolclass=sa.NullPool)
-    # Without the server's own workers: one that vacuums the database is no connection of anybody's.
-    query = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND backend_type = 'client backend'")
-    with engine.connect() as connection:
-        return int(connection.execute(query, {"name": url.rpartition("/")[2]}).scalar_one())
-
-
 def test_a_burst_of_readers_shares_few_connections(postgres: PostgresServer) -> None:
     url = postgres.make_database()
     store = open_store(url, connections=3)
@@ -39,7 +31,7 @@ def test_a_burst_of_readers_shares_few_connections(postgres: PostgresServer) -> 
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        most.append(count_connections(postgres, url))
+        most.append(postgres.count_connections(url))
     store.close()
 
     assert [] == failures
@@ -52,7 +44,7 @@ def test_after_a_burst_one_connection_is_left_and_more_are_opened_again(postgres
 
     def open_all() -> int:
         connections = [pool.engine.connect() for _ in range(4)]
-        count = count_connections(postgres, url)
+        count = postgres.count_connections(url)
         for connection in connections:
             connection.close()
         return count
@@ -61,7 +53,7 @@ def test_after_a_burst_one_connection_is_left_and_more_are_opened_again(postgres
         assert 4 == open_all()
         pool.rest()
         # The server notices a moment later.
-        assert wait_for(lambda: count_connections(postgres, url) <= 1)
+        assert wait_for(lambda: postgres.count_connections(url) <= 1)
     pool.engine.dispose()
 
 
